@@ -1,0 +1,231 @@
+//! Half-open UTC intervals `[from, to)`, in milliseconds.
+//!
+//! Everything the planner promises (G1) is arithmetic on these: an interval is never empty, the
+//! parts of a split are disjoint and cover it, and a resume is a subtraction. Milliseconds, since
+//! that is the resolution of every time stamp in the APIs.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use jiff::Timestamp;
+
+/// The length of a UTC day in milliseconds. Time stamps count no leap seconds.
+pub const DAY_MS: i64 = 86_400_000;
+
+/// A span of time that holds its start and not its end. Never empty.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Interval {
+    from: i64,
+    to: i64,
+}
+
+/// Why a text is not an interval.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ParseError {
+    /// There is no `/` between two time stamps.
+    #[error("an interval is two times with a slash between them, like 2024-01-01T00:00:00Z/2024-01-02T00:00:00Z")]
+    Form,
+    /// One side is not an RFC 3339 time.
+    #[error("`{0}` is not an RFC 3339 time, like 2024-01-01T00:00:00Z")]
+    Time(String),
+    /// The end is not after the start.
+    #[error("the interval ends before it starts, or where it starts")]
+    Empty,
+}
+
+impl Interval {
+    /// The interval from `from` up to, not including, `to`, in milliseconds since 1970; none if
+    /// that would be empty.
+    pub fn new(from: i64, to: i64) -> Option<Self> {
+        (from < to).then_some(Self { from, to })
+    }
+
+    /// The interval between two time stamps, to the millisecond.
+    pub fn between(from: Timestamp, to: Timestamp) -> Option<Self> {
+        Self::new(from.as_millisecond(), to.as_millisecond())
+    }
+
+    /// The UTC day that holds `ms`.
+    pub fn day_of(ms: i64) -> Self {
+        let from = ms - ms.rem_euclid(DAY_MS);
+        Self { from, to: from + DAY_MS }
+    }
+
+    /// The first millisecond inside.
+    pub fn from_ms(self) -> i64 {
+        self.from
+    }
+
+    /// The first millisecond after the end.
+    pub fn to_ms(self) -> i64 {
+        self.to
+    }
+
+    /// How long it is.
+    pub fn width(self) -> Duration {
+        Duration::from_millis(self.to.abs_diff(self.from))
+    }
+
+    /// Whether `ms` lies inside: the ownership rule (G4).
+    pub fn contains(self, ms: i64) -> bool {
+        self.from <= ms && ms < self.to
+    }
+
+    /// Whether the two share an instant.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.from < other.to && other.from < self.to
+    }
+
+    /// What the two share.
+    pub fn intersect(self, other: Self) -> Option<Self> {
+        Self::new(self.from.max(other.from), self.to.min(other.to))
+    }
+
+    /// Two halves, or none if it is a single millisecond.
+    pub fn bisect(self) -> Option<(Self, Self)> {
+        let middle = self.from + (self.to - self.from) / 2;
+        Some((Self::new(self.from, middle)?, Self::new(middle, self.to)?))
+    }
+
+    /// Pieces of at most `width`, cut at multiples of `width` since 1970, so that the same cuts
+    /// come out whatever the interval's ends: a shard of a later run meets those of an earlier one.
+    pub fn split(self, width: Duration) -> impl Iterator<Item = Self> {
+        let width = i64::try_from(width.as_millis()).unwrap_or(i64::MAX).max(1);
+        let mut rest = Some(self);
+        std::iter::from_fn(move || {
+            let Self { from, to } = rest?;
+            let cut = (from - from.rem_euclid(width)).saturating_add(width).min(to);
+            rest = Self::new(cut, to);
+            Some(Self { from, to: cut })
+        })
+    }
+
+    /// What is left of it without `others`, in order. The others may overlap and come unsorted.
+    pub fn subtract(self, others: &[Self]) -> Vec<Self> {
+        let mut others: Vec<_> = others.iter().filter(|other| other.overlaps(self)).collect();
+        others.sort_unstable();
+        let mut left = Vec::new();
+        let mut from = self.from;
+        for other in others {
+            left.extend(Self::new(from, other.from));
+            from = from.max(other.to);
+        }
+        left.extend(Self::new(from, self.to));
+        left
+    }
+
+    /// Whether `parts` are pairwise disjoint and together exactly this interval (G1).
+    pub fn is_covered_by(self, parts: &[Self]) -> bool {
+        let mut parts = parts.to_vec();
+        parts.sort_unstable();
+        let mut from = self.from;
+        parts.iter().all(|part| part.from == std::mem::replace(&mut from, part.to)) && from == self.to
+    }
+
+    /// A name for files: `20240101T000000.000Z-20240102T000000.000Z`.
+    pub fn slug(self) -> String {
+        self.to_string().replace(['-', ':'], "").replace('/', "-")
+    }
+}
+
+/// A time in milliseconds as the APIs write it: `2024-01-01T00:00:00.000Z`. A time outside the
+/// years -9999 to 9999 is cut to them.
+pub fn iso(ms: i64) -> String {
+    let time = Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX });
+    format!("{time:.3}")
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", iso(self.from), iso(self.to))
+    }
+}
+
+impl fmt::Debug for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Interval {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let time = |side: &str| side.parse::<Timestamp>().map_err(|_| ParseError::Time(side.to_owned()));
+        let (from, to) = text.split_once('/').ok_or(ParseError::Form)?;
+        Self::between(time(from)?, time(to)?).ok_or(ParseError::Empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn interval()(from in -2_000i64..2_000, width in 1i64..1_000) -> Interval {
+            Interval::new(from, from + width).unwrap()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn g1_a_split_covers_its_interval(whole in interval(), width in 1u64..500) {
+            let parts: Vec<_> = whole.split(Duration::from_millis(width)).collect();
+            prop_assert!(whole.is_covered_by(&parts));
+            prop_assert!(parts.iter().all(|part| part.width().as_millis() <= u128::from(width)));
+        }
+
+        #[test]
+        fn g1_a_bisection_covers_its_interval(whole in interval()) {
+            match whole.bisect() {
+                Some((left, right)) => prop_assert!(whole.is_covered_by(&[right, left])),
+                None => prop_assert_eq!(whole.width().as_millis(), 1),
+            }
+        }
+
+        #[test]
+        fn g1_what_is_left_and_what_was_taken_cover_the_interval(
+            whole in interval(), others in prop::collection::vec(interval(), 0..6),
+        ) {
+            let left = whole.subtract(&others);
+            for ms in whole.from_ms()..whole.to_ms() {
+                let taken = others.iter().any(|other| other.contains(ms));
+                prop_assert_eq!(left.iter().filter(|part| part.contains(ms)).count(), usize::from(!taken));
+            }
+        }
+
+        #[test]
+        fn the_text_of_an_interval_reads_back(whole in interval()) {
+            prop_assert_eq!(whole.to_string().parse(), Ok(whole));
+        }
+
+        #[test]
+        fn splits_of_overlapping_intervals_meet_at_the_same_cuts(a in interval(), b in interval(), width in 1u64..500) {
+            let width = Duration::from_millis(width);
+            if let Some(shared) = a.intersect(b) {
+                let cuts = |whole: Interval| -> Vec<i64> {
+                    whole.split(width).map(Interval::from_ms).filter(|&ms| shared.contains(ms) && ms > shared.from_ms()).collect()
+                };
+                prop_assert_eq!(cuts(a), cuts(b));
+            }
+        }
+    }
+
+    #[test]
+    fn a_cover_with_a_gap_or_an_overlap_is_none() {
+        let part = |from, to| Interval::new(from, to).unwrap();
+        assert!(!part(0, 10).is_covered_by(&[part(0, 4), part(5, 10)]));
+        assert!(!part(0, 10).is_covered_by(&[part(0, 6), part(5, 10)]));
+        assert!(!part(0, 10).is_covered_by(&[]));
+    }
+
+    #[test]
+    fn an_interval_reads_like_the_api_writes_it() {
+        let day: Interval = "2024-02-29T00:00:00Z/2024-03-01T00:00:00.000Z".parse().unwrap();
+        assert_eq!(day.to_string(), "2024-02-29T00:00:00.000Z/2024-03-01T00:00:00.000Z");
+        assert_eq!(day.slug(), "20240229T000000.000Z-20240301T000000.000Z");
+        assert_eq!(Interval::day_of(day.from_ms() + 5), day);
+        assert_eq!("2024-03-01/x".parse::<Interval>(), Err(ParseError::Time("2024-03-01".into())));
+    }
+}
