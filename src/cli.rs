@@ -1,0 +1,66 @@
+//! The command line: arguments in, exit code out. One file a command.
+
+mod run;
+mod sandbox;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::Given, error::Error};
+
+/// Backfills contact-centre analytics through rate-limited REST APIs into Parquet, exactly once.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, \
+    3 credentials or permission, 4 anything else fatal, 130 interrupted and resumable."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The configuration file [default: config.toml, if there is one].
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides a key of the configuration; the value is read as TOML, else as a string.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetches what is missing, and ends when nothing is.
+    Run(run::Args),
+    /// Runs the embedded API simulator alone, until it is interrupted.
+    Sandbox,
+}
+
+impl Cli {
+    /// Does what was asked. Results go to standard output, everything else to standard error.
+    pub async fn execute(self) -> ExitCode {
+        let given = Given { path: self.config, set: self.set };
+        let code = match self.command {
+            Command::Run(args) => run::execute(&given, &args).await,
+            Command::Sandbox => sandbox::execute(&given).await,
+        };
+        ExitCode::from(code.unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            error.exit_code()
+        }))
+    }
+}
+
+/// Waits for an interrupt or a request to terminate.
+async fn interrupted() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}

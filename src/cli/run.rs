@@ -1,0 +1,67 @@
+//! `cxbackfill run`.
+
+use clap::ValueEnum;
+use tokio_util::sync::CancellationToken;
+
+use super::interrupted;
+use crate::{
+    config::{Config, Given},
+    error::Error,
+    report::{Ending, Report},
+    run::{self, Scope},
+};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How the summary is printed to standard output.
+    #[arg(long, value_enum, default_value = "table")]
+    summary: SummaryForm,
+    /// Takes up the shards that earlier runs set aside, and nothing else.
+    #[arg(long)]
+    retry_failed: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SummaryForm {
+    /// A short table for people.
+    Table,
+    /// One JSON object for programs.
+    Json,
+}
+
+/// Runs the backfill and prints how it ended.
+pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
+    let config = Config::load(given)?;
+    let shutdown = CancellationToken::new();
+    let signals = tokio::spawn(interrupt(shutdown.clone()));
+    let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
+    let report = run::run(&config, scope, shutdown).await;
+    signals.abort();
+    let report = report?;
+    print(&report, args.summary);
+    Ok(report.ending.exit_code())
+}
+
+fn print(report: &Report, form: SummaryForm) {
+    match form {
+        SummaryForm::Json => println!("{}", report.summary.json()),
+        SummaryForm::Table if report.is_idle() => println!("everything is committed already: nothing was fetched"),
+        SummaryForm::Table => print!("{}", report.summary),
+    }
+    match &report.ending {
+        Ending::Complete => {}
+        ending => eprintln!("{}: {ending}", if ending.exit_code() > 2 { "error" } else { "warning" }),
+    }
+}
+
+/// The first interrupt ends the run in order, the second at once.
+async fn interrupt(shutdown: CancellationToken) {
+    if interrupted().await.is_ok() {
+        tracing::warn!("interrupted: ending in order; once more to end at once");
+        shutdown.cancel();
+    }
+    if interrupted().await.is_ok() {
+        std::process::exit(i32::from(Ending::Interrupted.exit_code()));
+    }
+}

@@ -1,0 +1,18 @@
+//! `cxbackfill sandbox`.
+
+use super::interrupted;
+use crate::{
+    config::{self, Given},
+    error::Error,
+    sandbox::Server,
+};
+
+/// Serves until it is interrupted.
+pub async fn execute(given: &Given) -> Result<u8, Error> {
+    let settings = config::load_sandbox(given)?;
+    let server = Server::start(settings).await.map_err(Error::Sandbox)?;
+    println!("listening on {}", server.url().as_str().trim_end_matches('/'));
+    interrupted().await.map_err(Error::Sandbox)?;
+    server.stop().await;
+    Ok(0)
+}

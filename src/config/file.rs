@@ -1,0 +1,371 @@
+//! The keys of the file, as typed, and the checks that turn them into a [`Config`].
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use parquet::basic::Compression;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::{
+    Config, Fetch, Hosts,
+    layers::{ConfigError, Layers},
+    limit, regions,
+    values::{Length, Size, Text},
+};
+use crate::{
+    auth::Client,
+    catalog::{self, Dataset},
+    interval::Interval,
+    part::FileFormat,
+    retry::Policy,
+    sandbox,
+    token::Renewal,
+    transport::is_loopback_host,
+};
+
+/// The region that is a simulator.
+const SANDBOX: &str = "sandbox";
+
+/// The file. `config.toml` documents every key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    job: JobSection,
+    source: SourceSection,
+    auth: AuthSection,
+    fetch: FetchSection,
+    budget: BudgetSection,
+    retry: RetrySection,
+    output: OutputSection,
+    #[serde(default)]
+    filter: Map<String, Value>,
+    pub sandbox: SandboxSection,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobSection {
+    name: String,
+    from: String,
+    to: String,
+    datasets: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceSection {
+    platform: Platform,
+    region: String,
+    api_url: Option<Url>,
+    login_url: Option<Url>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Platform {
+    GenesysCloud,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthSection {
+    #[serde(rename = "grant")]
+    _grant: Grant,
+    client_id: Text,
+    client_secret: Text,
+    refresh_ahead: Length,
+    refresh_at: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Grant {
+    ClientCredentials,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FetchSection {
+    actors: usize,
+    shard: Length,
+    smallest_shard: Length,
+    page_size: NonZeroU32,
+    timeout: Length,
+    max_body: Size,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BudgetSection {
+    requests: u32,
+    per: Length,
+    burst: Option<NonZeroU32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetrySection {
+    attempts: NonZeroU32,
+    first: Length,
+    longest: Length,
+    give_up_after: Length,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputSection {
+    path: PathBuf,
+    compression: String,
+    row_group_rows: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxSection {
+    port: u16,
+    seed: u64,
+    conversations_per_day: u32,
+    token_lifetime: Length,
+    requests: u32,
+    per: Length,
+    max_tokens: u32,
+    client_secret: Option<Text>,
+    throttle_every: u32,
+    fail_every: u32,
+}
+
+impl File {
+    /// Checks every key and builds what the program needs.
+    pub fn check(self, at: &Layers) -> Result<Config, ConfigError> {
+        let interval = self.job.interval(at)?;
+        let datasets = self.job.datasets(self.source.platform, at)?;
+        check_filter(&self.filter, &datasets, at)?;
+        let identity = self.identity();
+        let hosts = self.source.hosts(&self.sandbox, at)?;
+        let environment = Environment::read(at)?;
+        Ok(Config {
+            client: Client {
+                id: environment.text(&self.auth.client_id, "auth.client_id", at)?.expose_secret().to_owned(),
+                secret: environment.text(&self.auth.client_secret, "auth.client_secret", at)?,
+            },
+            renewal: self.auth.renewal(at)?,
+            fetch: self.fetch.check(at)?,
+            limit: limit(self.budget.requests, positive(self.budget.per, "budget.per", at)?, self.budget.burst),
+            policy: Policy {
+                attempts: self.retry.attempts.get(),
+                first: self.retry.first.0,
+                longest: self.retry.longest.0,
+                give_up_after: self.retry.give_up_after.0,
+            },
+            format: self.output.format(at)?,
+            output: self.output.path,
+            name: self.job.name,
+            filter: self.filter,
+            interval,
+            datasets,
+            hosts,
+            identity,
+        })
+    }
+
+    /// What must not change from run to run on one output.
+    fn identity(&self) -> BTreeMap<String, String> {
+        let source = match &self.source.api_url {
+            Some(url) => url.to_string(),
+            None => self.source.region.clone(),
+        };
+        let mut identity = BTreeMap::from([
+            ("source".to_owned(), source),
+            ("filter".to_owned(), Value::Object(self.filter.clone()).to_string()),
+        ]);
+        if self.source.region == SANDBOX && self.source.api_url.is_none() {
+            identity.insert("sandbox.seed".to_owned(), self.sandbox.seed.to_string());
+            identity.insert("sandbox.conversations_per_day".to_owned(), self.sandbox.conversations_per_day.to_string());
+        }
+        identity
+    }
+}
+
+impl JobSection {
+    fn interval(&self, at: &Layers) -> Result<Interval, ConfigError> {
+        let time = |text: &str, key| {
+            let wrong = |_| at.wrong(key, format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z"));
+            text.parse::<jiff::Timestamp>().map_err(wrong)
+        };
+        Interval::between(time(&self.from, "job.from")?, time(&self.to, "job.to")?)
+            .ok_or_else(|| at.wrong("job.to", format!("`{}` must be later than job.from, {}", self.to, self.from)))
+    }
+
+    fn datasets(&self, platform: Platform, at: &Layers) -> Result<Vec<Arc<Dataset>>, ConfigError> {
+        let platform = match platform {
+            Platform::GenesysCloud => "genesys-cloud",
+        };
+        if self.datasets.is_empty() {
+            return Err(at.wrong("job.datasets", "name at least one dataset"));
+        }
+        let catalog = catalog::builtin(platform).ok_or_else(|| at.wrong("source.platform", "it has no datasets"))?;
+        let mut datasets: Vec<Arc<Dataset>> = Vec::new();
+        for name in &self.datasets {
+            let known = || catalog.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let dataset = catalog
+                .get(name)
+                .ok_or_else(|| at.wrong("job.datasets", format!("there is no `{name}`: {platform} has {}", known())))?;
+            if !datasets.iter().any(|other| other.name == dataset.name) {
+                datasets.push(Arc::clone(dataset));
+            }
+        }
+        Ok(datasets)
+    }
+}
+
+impl SourceSection {
+    fn hosts(&self, sandbox: &SandboxSection, at: &Layers) -> Result<Hosts, ConfigError> {
+        let domain = regions::genesys_domain(&self.region);
+        let host = |given: &Option<Url>, name: &str| match (given, domain) {
+            (Some(url), _) => checked_url(url.clone(), &format!("source.{name}_url"), at),
+            (None, Some(domain)) => format!("https://{name}.{domain}")
+                .parse()
+                .map_err(|error: url::ParseError| at.wrong("source.region", error.to_string())),
+            (None, None) if self.region == SANDBOX => Err(at.wrong(
+                &format!("source.{name}_url"),
+                "give both source.api_url and source.login_url, or neither to start the sandbox",
+            )),
+            (None, None) => Err(at.wrong(
+                "source.region",
+                format!("`{}` is unknown: it is sandbox or one of {}", self.region, regions::genesys_names()),
+            )),
+        };
+        if self.region == SANDBOX && self.api_url.is_none() && self.login_url.is_none() {
+            return Ok(Hosts::Sandbox(sandbox.check(at)?));
+        }
+        Ok(Hosts::Network { api: host(&self.api_url, "api")?, login: host(&self.login_url, "login")? })
+    }
+}
+
+impl AuthSection {
+    fn renewal(&self, at: &Layers) -> Result<Renewal, ConfigError> {
+        if !(self.refresh_at > 0.0 && self.refresh_at <= 1.0) {
+            return Err(at.wrong("auth.refresh_at", "it is a share of the lifetime: more than 0, at most 1"));
+        }
+        Ok(Renewal { ahead: self.refresh_ahead.0, at: self.refresh_at })
+    }
+}
+
+impl FetchSection {
+    fn check(&self, at: &Layers) -> Result<Fetch, ConfigError> {
+        if !(1..=1_000).contains(&self.actors) {
+            return Err(at.wrong("fetch.actors", "it is between 1 and 1000"));
+        }
+        Ok(Fetch {
+            actors: self.actors,
+            shard: positive(self.shard, "fetch.shard", at)?,
+            smallest_shard: positive(self.smallest_shard, "fetch.smallest_shard", at)?,
+            page_size: self.page_size.get(),
+            timeout: positive(self.timeout, "fetch.timeout", at)?,
+            max_body: self.max_body.0,
+        })
+    }
+}
+
+impl OutputSection {
+    fn format(&self, at: &Layers) -> Result<FileFormat, ConfigError> {
+        let compression: Compression = self.compression.parse().map_err(|_| {
+            let message =
+                format!("`{}` is unknown: it is zstd(1) to zstd(22), snappy or uncompressed", self.compression);
+            at.wrong("output.compression", message)
+        })?;
+        if !matches!(compression, Compression::ZSTD(_) | Compression::SNAPPY | Compression::UNCOMPRESSED) {
+            return Err(at.wrong("output.compression", "it is zstd(1) to zstd(22), snappy or uncompressed"));
+        }
+        if self.row_group_rows == 0 {
+            return Err(at.wrong("output.row_group_rows", "it is at least 1"));
+        }
+        Ok(FileFormat { compression, row_group_rows: self.row_group_rows })
+    }
+}
+
+impl SandboxSection {
+    /// The simulator's settings.
+    pub fn check(&self, at: &Layers) -> Result<sandbox::Settings, ConfigError> {
+        let client_secret = match &self.client_secret {
+            Some(text) => Some(Environment::read(at)?.text(text, "sandbox.client_secret", at)?),
+            None => None,
+        };
+        Ok(sandbox::Settings {
+            port: self.port,
+            seed: self.seed,
+            conversations_per_day: self.conversations_per_day,
+            token_lifetime: positive(self.token_lifetime, "sandbox.token_lifetime", at)?,
+            requests: self.requests,
+            per: positive(self.per, "sandbox.per", at)?,
+            max_tokens: self.max_tokens,
+            client_secret,
+            throttle_every: self.throttle_every,
+            fail_every: self.fail_every,
+        })
+    }
+}
+
+/// The environment, and below it the lines of `.env`.
+struct Environment(HashMap<String, String>);
+
+impl Environment {
+    fn read(at: &Layers) -> Result<Self, ConfigError> {
+        match dotenvy::dotenv_iter() {
+            Err(error) if error.not_found() => Ok(Self(HashMap::new())),
+            lines => lines
+                .and_then(Iterator::collect)
+                .map(Self)
+                // the error would quote the line, which may hold a secret
+                .map_err(|_| at.wrong("auth", "a line of .env cannot be read: write NAME=value")),
+        }
+    }
+
+    fn text(&self, text: &Text, key: &str, at: &Layers) -> Result<SecretString, ConfigError> {
+        let value = match text {
+            Text::Here(value) => value.expose_secret().to_owned(),
+            Text::Env { env } => std::env::var(env)
+                .ok()
+                .or_else(|| self.0.get(env).cloned())
+                .ok_or_else(|| at.wrong(key, format!("the environment has no {env}: set it, or write it to .env")))?,
+            Text::File { file } => std::fs::read_to_string(file)
+                .map_err(|error| at.wrong(key, format!("{} cannot be read: {error}", file.display())))?
+                .trim()
+                .to_owned(),
+        };
+        if value.is_empty() { Err(at.wrong(key, "it is empty: give the client's own")) } else { Ok(value.into()) }
+    }
+}
+
+fn positive(length: Length, key: &str, at: &Layers) -> Result<Duration, ConfigError> {
+    if length.0.is_zero() { Err(at.wrong(key, "it is longer than nothing")) } else { Ok(length.0) }
+}
+
+/// G10: credentials travel in the clear to this machine alone.
+fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError> {
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback_host(&url) => Ok(url),
+        "http" => Err(at.wrong(key, format!("`{url}` would send credentials in the clear: use https"))),
+        scheme => Err(at.wrong(key, format!("`{scheme}` is no web address: use https"))),
+    }
+}
+
+/// A filter may add to a request and not replace what paging and ownership rest on.
+fn check_filter(filter: &Map<String, Value>, datasets: &[Arc<Dataset>], at: &Layers) -> Result<(), ConfigError> {
+    for dataset in datasets {
+        if let Some(key) = dataset.reserved().find(|key| filter.contains_key(*key)) {
+            let message = format!("the dataset {} sets `{key}` itself: leave it out", dataset.name);
+            return Err(at.wrong(&format!("filter.{key}"), message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The layers of the configuration, and where each key was said.
+
+use std::{collections::HashMap, io, path::Path};
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value, de::DeTable};
+
+use super::Given;
+
+/// The file that documents every key is also the lowest layer.
+const DEFAULTS: &str = include_str!("../../config.toml");
+/// What `--config` is where it is not given.
+const DEFAULT_PATH: &str = "config.toml";
+
+/// What is wrong with the configuration: `place: key: what, and what would be right`.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {key}{message}")]
+pub struct ConfigError {
+    /// The file and line, or the argument.
+    place: String,
+    /// The key with `: `; empty where it is no key's fault.
+    key: String,
+    message: String,
+}
+
+/// All layers as one. A key is `section.key`: an upper layer replaces its value whole, so that a
+/// secret from a file is never mixed with one from the environment.
+pub struct Layers {
+    table: Table,
+    /// `section.key` → where it was said last.
+    places: HashMap<String, String>,
+    /// Where a key would be said that nobody said.
+    main: String,
+}
+
+impl Layers {
+    /// Reads the layers.
+    pub fn read(given: &Given) -> Result<Self, ConfigError> {
+        let path = given.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+        let mut layers = Self { table: Table::new(), places: HashMap::new(), main: path.display().to_string() };
+        layers.lay(DEFAULTS, "the built-in config.toml")?;
+        match std::fs::read_to_string(path) {
+            Ok(text) => layers.lay(&text, &path.display().to_string())?,
+            Err(error) if given.path.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let message = format!("cannot be read: {error}; give its path with --config");
+                return Err(ConfigError { place: layers.main, key: String::new(), message });
+            }
+        }
+        given.set.iter().try_for_each(|set| layers.set(set))?;
+        Ok(layers)
+    }
+
+    /// Lays the keys of a file over what is there.
+    fn lay(&mut self, text: &str, name: &str) -> Result<(), ConfigError> {
+        let line = |at: usize| text[..at.min(text.len())].lines().count().max(1);
+        let broken = |error: &toml::de::Error| {
+            let at = error.span().map_or(0, |span| span.start);
+            ConfigError {
+                place: format!("{name}:{}", line(at + 1)),
+                key: String::new(),
+                message: error.message().to_owned(),
+            }
+        };
+        let table: Table = toml::from_str(text).map_err(|error| broken(&error))?;
+        let spans = DeTable::parse(text).map_err(|error| broken(&error))?;
+        for (section, keys) in spans.get_ref() {
+            let place = |at: usize| format!("{name}:{}", line(at + 1));
+            self.places.insert(section.get_ref().to_string(), place(section.span().start));
+            for (key, _) in keys.get_ref().as_table().into_iter().flatten() {
+                self.places.insert(format!("{}.{}", section.get_ref(), key.get_ref()), place(key.span().start));
+            }
+        }
+        for (section, value) in table {
+            self.merge(section, value);
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, section: String, value: Value) {
+        match (self.table.get_mut(&section), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => old.extend(new),
+            (_, value) => drop(self.table.insert(section, value)),
+        }
+    }
+
+    /// Lays one `--set section.key=value` over what is there.
+    fn set(&mut self, set: &str) -> Result<(), ConfigError> {
+        let place = format!("--set {}", set.split('=').next().unwrap_or(set));
+        let wrong =
+            |message: &str| ConfigError { place: place.clone(), key: String::new(), message: message.to_owned() };
+        let form = "write it as section.key=value, like fetch.actors=16";
+        let (path, text) = set.split_once('=').ok_or_else(|| wrong(form))?;
+        let mut keys: Vec<_> = path.split('.').map(str::trim).collect();
+        if keys.len() < 2 || keys.iter().any(|key| key.is_empty()) {
+            return Err(wrong(form));
+        }
+        let parsed =
+            toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+        let mut value = parsed.unwrap_or_else(|| Value::String(text.to_owned()));
+        while keys.len() > 1 {
+            let key = keys.pop().unwrap_or_default();
+            value = Value::Table(Table::from_iter([(key.to_owned(), value)]));
+        }
+        let key = path.split('.').take(2).map(str::trim).collect::<Vec<_>>().join(".");
+        self.places.insert(key, place);
+        self.merge(keys[0].to_owned(), value);
+        Ok(())
+    }
+
+    /// The layers as a type.
+    ///
+    /// # Errors
+    /// An unknown key or a value of the wrong type.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
+            let message = error.inner().message().trim().to_owned();
+            let path = error.path().to_string();
+            let key = match message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+                Some(unknown) if path == "." => unknown.to_owned(),
+                Some(unknown) if !path.ends_with(unknown) => format!("{path}.{unknown}"),
+                _ => path,
+            };
+            self.wrong(&key, message)
+        })
+    }
+
+    /// An error about `key`, at the place where it was said.
+    pub fn wrong(&self, key: &str, message: impl Into<String>) -> ConfigError {
+        let section_key = key.split('.').take(2).collect::<Vec<_>>().join(".");
+        let place = self.places.get(&section_key).or_else(|| self.places.get(key)).unwrap_or(&self.main).clone();
+        ConfigError { place, key: format!("{key}: "), message: message.into() }
+    }
+}

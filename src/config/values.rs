@@ -1,0 +1,106 @@
+//! Values of the configuration that TOML has no type for.
+
+use std::{path::PathBuf, time::Duration};
+
+use jiff::{Span, SpanRelativeTo};
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// A duration with its unit: `"60s"`, `"1d"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length(pub Duration);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)
+            .map_err(|_| D::Error::custom("a duration is a text with its unit, like \"60s\", \"10m\" or \"1d\""))?;
+        let wrong = || D::Error::custom(format!("`{text}` is no duration: write it like \"60s\", \"10m\" or \"1d\""));
+        let span: Span = text.parse().map_err(|_| wrong())?;
+        let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+        Duration::try_from(duration).map(Self).map_err(|_| wrong())
+    }
+}
+
+/// A size in bytes: `"64MiB"`, or a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a size like \"64MiB\", or a number of bytes")]
+        enum Typed {
+            Bytes(u64),
+            Text(String),
+        }
+        match Typed::deserialize(deserializer)? {
+            Typed::Bytes(bytes) => Ok(Self(bytes)),
+            Typed::Text(text) => parse_size(&text)
+                .map(Self)
+                .ok_or_else(|| D::Error::custom(format!("`{text}` is no size: write it like \"64MiB\""))),
+        }
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let scale = match text[unit..].trim() {
+        "" | "B" => 1,
+        "KB" | "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    text[..unit].parse::<u64>().ok()?.checked_mul(scale)
+}
+
+/// A text that may lie elsewhere: an environment variable or a file.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a string, { env = \"NAME\" } or { file = \"PATH\" }", deny_unknown_fields)]
+pub enum Text {
+    /// An environment variable, or a line of `.env`.
+    Env {
+        /// Its name.
+        env: String,
+    },
+    /// A file, without the white space around its content.
+    File {
+        /// Its path.
+        file: PathBuf,
+    },
+    /// The text itself.
+    Here(SecretString),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Both {
+        length: Length,
+        size: Size,
+    }
+
+    fn read(length: &str, size: &str) -> Result<Both, toml::de::Error> {
+        toml::from_str(&format!("length = {length}\nsize = {size}"))
+    }
+
+    #[test]
+    fn durations_and_sizes_have_units() {
+        let both = read("\"1d\"", "\"64MiB\"").unwrap();
+        assert_eq!((both.length.0, both.size.0), (Duration::from_secs(86_400), 64 << 20));
+        let both = read("\"1h 30m\"", "1000").unwrap();
+        assert_eq!((both.length.0, both.size.0), (Duration::from_secs(5_400), 1_000));
+    }
+
+    #[test]
+    fn what_has_no_unit_or_an_unknown_one_is_refused() {
+        for (length, size) in [("60", "1"), ("\"1 parsec\"", "1"), ("\"-5s\"", "1"), ("\"1s\"", "\"5 apples\"")] {
+            assert!(read(length, size).is_err(), "{length} {size}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Why a run could not start, by who must act.
+
+use crate::{config::ConfigError, ledger::LedgerError, output::OutputError};
+
+/// What ends the program before there is a report.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong: its author acts.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The ledger cannot be used, or belongs to another job.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The output cannot be used.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The sandbox cannot listen.
+    #[error("the sandbox cannot listen on this machine: {0}; choose another sandbox.port")]
+    Sandbox(std::io::Error),
+    /// There can be no HTTP client.
+    #[error("HTTP cannot be set up: {0}; are the system's certificates in order?")]
+    Http(#[from] reqwest::Error),
+}
+
+impl Error {
+    /// The exit code: part of the outside of the program.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Ledger(LedgerError::Identity { .. }) => 2,
+            _ => 4,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What can go wrong with one request.
+//!
+//! A [`Fault`] says what happened and decides nothing: `retry` reads it and decides, `fetch` acts.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
+use serde::Deserialize;
+
+/// One attempt that gave no page.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// No whole reply within `fetch.timeout`.
+    #[error("no reply within {0:?}")]
+    Timeout(Duration),
+    /// The connection failed: refused, reset, closed early, TLS.
+    #[error("the connection failed: {0}")]
+    Network(String),
+    /// The body grew past `fetch.max_body`, in bytes.
+    #[error("the reply is larger than fetch.max_body ({0} bytes)")]
+    TooLarge(u64),
+    /// A reply of success whose body is not what it should be.
+    #[error("the reply cannot be read: {0}")]
+    Malformed(String),
+    /// The server answered, and not with success.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// There is no token to send the request with.
+    #[error("{0}")]
+    Login(LoginFault),
+}
+
+/// A reply of another status than success, in the words of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The platform's code, like `bad.credentials`; empty if it gave none.
+    pub code: String,
+    /// The platform's message, cut to a line.
+    pub message: String,
+    /// `Retry-After`, where it is given in seconds.
+    pub retry_after: Option<Duration>,
+    /// The id that the platform's support asks for; empty if it gave none.
+    pub correlation: String,
+}
+
+/// Why the token endpoint gave no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no token from {endpoint}: {reason}")]
+pub struct LoginFault {
+    /// The token endpoint.
+    pub endpoint: String,
+    /// What it answered, or why it did not.
+    pub reason: String,
+    /// Whether asking again with the same credentials is pointless.
+    pub permanent: bool,
+    /// How long to leave the endpoint alone.
+    pub wait: Duration,
+}
+
+/// The error bodies of both platforms and of OAuth, read leniently: any field may be missing.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Envelope {
+    code: String,
+    message: String,
+    error: String,
+    description: String,
+    error_description: String,
+    #[serde(rename = "errorDescription")]
+    error_description_nice: String,
+}
+
+impl Refusal {
+    /// Reads a reply that is not a success.
+    pub fn read(reply: &Response<Bytes>) -> Self {
+        let envelope: Envelope = serde_json::from_slice(reply.body()).unwrap_or_default();
+        let text = |candidates: [&str; 4]| candidates.into_iter().find(|text| !text.is_empty()).map(one_line);
+        Self {
+            status: reply.status(),
+            code: text([&envelope.code, &envelope.error, "", ""]).unwrap_or_default(),
+            message: text([
+                &envelope.message,
+                &envelope.error_description,
+                &envelope.description,
+                &envelope.error_description_nice,
+            ])
+            .unwrap_or_default(),
+            retry_after: header(reply.headers(), RETRY_AFTER.as_str())
+                .and_then(|seconds| seconds.parse().ok())
+                .map(Duration::from_secs),
+            correlation: header(reply.headers(), "inin-correlation-id").unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answered {}", self.status.as_u16())?;
+        for part in [&self.code, &self.message].into_iter().filter(|part| !part.is_empty()) {
+            write!(f, ": {part}")?;
+        }
+        if !self.correlation.is_empty() {
+            write!(f, " (correlation id {})", self.correlation)?;
+        }
+        Ok(())
+    }
+}
+
+impl Fault {
+    /// The platform's id of the failed request, where there is one: its support asks for it.
+    pub fn correlation(&self) -> &str {
+        match self {
+            Self::Refused(refusal) => &refusal.correlation,
+            _ => "",
+        }
+    }
+}
+
+/// A header's text; none if it is missing or not text.
+pub fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The first line of a foreign text, of a length that fits a log.
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, body: &'static str) -> Refusal {
+        let reply = Response::builder().status(status).header("Retry-After", "42").header("ININ-Correlation-Id", "c-1");
+        Refusal::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap())
+    }
+
+    #[test]
+    fn every_platforms_error_body_is_read() {
+        let genesys = refusal(429, r#"{"message":"Rate limit exceeded","code":"too.many.requests.retry.after"}"#);
+        assert_eq!(
+            (genesys.code.as_str(), genesys.retry_after),
+            ("too.many.requests.retry.after", Some(Duration::from_secs(42)))
+        );
+        let oauth = refusal(400, r#"{"error":"invalid_client","description":"client not found"}"#);
+        assert_eq!((oauth.code.as_str(), oauth.message.as_str()), ("invalid_client", "client not found"));
+        let cxone = refusal(403, r#"{"error":"forbidden","errorDescription":"role"}"#);
+        assert_eq!(cxone.to_string(), "the server answered 403: forbidden: role (correlation id c-1)");
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_still_makes_a_message() {
+        assert_eq!(refusal(502, "<html>").to_string(), "the server answered 502 (correlation id c-1)");
+    }
+}

@@ -1,0 +1,243 @@
+//! The composition root: builds the actors bottom-up, awaits every life, reports. It decides nothing.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    auth,
+    budget::{Budget, Key},
+    config::{Config, Hosts},
+    error::Error,
+    fetch::{FetchActor, Fetcher, Halt, Harvest, Run, Shared},
+    ledger::{Failure, Ledger},
+    output::Output,
+    part::QUARANTINE,
+    planner::{Close, Plan, PlannerActor},
+    progress::{self, Board},
+    report::{Ending, Report, Summary},
+    sandbox,
+    shard::Shard,
+    sink::SinkActor,
+    token::{Login, TokenActor},
+    transport::{HttpTransport, Transport},
+};
+
+/// The ledger's name in the output directory. The underscore hides it from readers of the data.
+const LEDGER: &str = "_ledger.sqlite";
+
+/// What a run acts upon. A simulation brings its own.
+pub struct World {
+    /// The API.
+    pub api: Url,
+    /// Its login.
+    pub login: Url,
+    /// The door to both.
+    pub transport: Arc<dyn Transport>,
+    /// Where files go.
+    pub output: Output,
+    /// What is committed.
+    pub ledger: Ledger,
+    /// Counts.
+    pub board: Arc<Board>,
+    /// Ends the run between two requests.
+    pub shutdown: CancellationToken,
+    /// Spreads the pauses of retries.
+    pub seed: u64,
+}
+
+/// Which part of what is missing a run takes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// What no run has tried to the end.
+    Missing,
+    /// What earlier runs set aside, and nothing else.
+    Failed,
+}
+
+/// Runs the backfill of `config` as the world is: hosts, directory, ledger.
+///
+/// # Errors
+/// Where the run cannot start. How a run that started has ended is in the report.
+pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> Result<Report, Error> {
+    let output = Output::directory(&config.output)?;
+    let ledger = Ledger::open(&config.output.join(LEDGER))?;
+    let plan = prepare(config, scope, &output, &ledger).await?;
+    if plan.waiting() == 0 {
+        tracing::info!("everything is committed already");
+        return report(config, &ledger, Harvest::default(), None, &Board::default(), Duration::ZERO);
+    }
+    let transport = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+    let (api, login, sandbox) = match config.hosts.clone() {
+        Hosts::Network { api, login } => (api, login, None),
+        Hosts::Sandbox(settings) => {
+            let server = sandbox::Server::start(settings).await.map_err(Error::Sandbox)?;
+            (server.url().clone(), server.url().clone(), Some(server))
+        }
+    };
+    let board = Arc::new(Board::default());
+    let world = World { api, login, transport, output, ledger, board, shutdown, seed: fastrand::u64(..) };
+    tracing::info!(job = config.name, host = %world.api, interval = %config.interval, shards = plan.waiting(), "start");
+    let whole = plan.width();
+    let ended = tokio::select! {
+        biased;
+        ended = backfill(config, plan, &world) => ended,
+        () = progress::draw(&world.board, whole) => unreachable!("a bar is drawn until it is dropped"),
+    };
+    if let Some(server) = sandbox {
+        server.stop().await;
+    }
+    ended
+}
+
+/// What is left to do: requested − committed − set aside (G1). Files that no record names are swept
+/// (G3), since whoever wrote them was killed before its commit.
+///
+/// # Errors
+/// Where the output belongs to another job, or cannot be read.
+pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Ledger) -> Result<Plan, Error> {
+    let mut identity = config.identity.clone();
+    let mut plan = Plan::default();
+    for dataset in &config.datasets {
+        identity.insert(format!("dataset.{}.version", dataset.name), dataset.version.to_string());
+    }
+    ledger.identify(&identity)?;
+    let folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
+    let swept = output.sweep(&[folders, vec![QUARANTINE.to_owned()]].concat(), &ledger.files()?).await?;
+    if swept > 0 {
+        tracing::info!(files = swept, "swept what a killed run left");
+    }
+    for dataset in &config.datasets {
+        let widest = if config.filter.is_empty() { dataset.widest } else { dataset.widest_filtered };
+        let failed: Vec<_> = gaps(config, ledger, &dataset.name)?.into_iter().map(|gap| gap.interval).collect();
+        let left = match scope {
+            Scope::Failed => failed,
+            Scope::Missing => {
+                let settled = [ledger.committed(&dataset.name)?, failed].concat();
+                config.interval.subtract(&settled)
+            }
+        };
+        for interval in left {
+            plan.add(&Shard { dataset: Arc::clone(dataset), interval }, config.fetch.shard.min(widest));
+        }
+    }
+    Ok(plan)
+}
+
+/// What was set aside of the requested interval and is not committed since.
+fn gaps(config: &Config, ledger: &Ledger, dataset: &str) -> Result<Vec<Failure>, Error> {
+    let committed = ledger.committed(dataset)?;
+    let requested = |failure: &Failure| failure.interval.intersect(config.interval);
+    let failures = ledger.failures(dataset)?.into_iter();
+    Ok(failures
+        .filter_map(|failure| Some((requested(&failure)?, failure)))
+        .flat_map(|(interval, failure)| {
+            let left = interval.subtract(&committed).into_iter();
+            left.map(move |interval| Failure { interval, ..failure.clone() })
+        })
+        .collect())
+}
+
+/// Fetches `plan` in `world`, to the end or to the first fault that concerns the whole run.
+///
+/// # Errors
+/// Where the ledger cannot be read at the end.
+pub async fn backfill(config: &Config, plan: Plan, world: &World) -> Result<Report, Error> {
+    let start = Instant::now();
+    let (harvest, halt) = fetch(config, plan, world).await;
+    report(config, &world.ledger, harvest, halt, &world.board, start.elapsed())
+}
+
+/// Builds the actors, the one that depends on nobody first, and awaits the fetchers' lives. The
+/// others live as long as somebody holds their address, and answer what they were asked before
+/// they go.
+async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<Halt>) {
+    let budget = Arc::new(Budget::new(config.limit));
+    let key = |bucket| Key { credential: config.client.id.as_str().into(), bucket };
+    let sink = SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
+    let tokens = TokenActor::new(login(config, world, &budget, key("login")), config.renewal).start();
+    let planner = PlannerActor::new(plan).start();
+    let shared = Arc::new(Shared {
+        api: world.api.clone(),
+        page_size: config.fetch.page_size,
+        filter: config.filter.clone(),
+        policy: config.policy.clone(),
+        smallest_shard: config.fetch.smallest_shard,
+        key: key("api"),
+        budget,
+        transport: Arc::clone(&world.transport),
+        board: Arc::clone(&world.board),
+        shutdown: world.shutdown.child_token(),
+    });
+    let mut lives: FuturesUnordered<_> = (0..config.fetch.actors)
+        .map(|number| {
+            let fetcher = Fetcher {
+                number,
+                shared: Arc::clone(&shared),
+                planner: planner.clone(),
+                tokens: tokens.clone(),
+                sink: sink.clone(),
+                jitter: RefCell::new(fastrand::Rng::with_seed(world.seed.wrapping_add(number as u64))),
+            };
+            FetchActor::new(Rc::new(fetcher)).start().send(Run)
+        })
+        .collect();
+    let (mut harvest, mut first) = (Harvest::default(), None);
+    while let Some(life) = lives.next().await {
+        let halt = match life {
+            Ok((more, halt)) => {
+                harvest += more;
+                halt
+            }
+            Err(gone) => Some(Halt::Actor(gone)),
+        };
+        if let Some(halt) = halt {
+            first.get_or_insert(halt);
+            shared.shutdown.cancel();
+            // a planner that has gone hands out nothing either
+            let _ = planner.send(Close).await;
+        }
+    }
+    (harvest, first)
+}
+
+fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> Login {
+    Login {
+        endpoint: auth::token_endpoint(&world.login),
+        client: config.client.clone(),
+        transport: Arc::clone(&world.transport),
+        budget: Arc::clone(budget),
+        key,
+        board: Arc::clone(&world.board),
+    }
+}
+
+/// Sums a run up. A run that does not balance (G5) has failed, whatever else it did.
+fn report(
+    config: &Config,
+    ledger: &Ledger,
+    harvest: Harvest,
+    halt: Option<Halt>,
+    board: &Board,
+    elapsed: Duration,
+) -> Result<Report, Error> {
+    let summary = Summary::new(&harvest, board, elapsed);
+    let mut open = Vec::new();
+    for dataset in &config.datasets {
+        open.extend(gaps(config, ledger, &dataset.name)?);
+    }
+    let ending = match halt {
+        _ if !harvest.balances() => Ending::Fatal(format!(
+            "{} rows came and {:?} went: rows were lost or doubled; this is a bug, please report it",
+            harvest.received, harvest.counts
+        )),
+        Some(halt) => Ending::from_halt(&halt),
+        None if open.is_empty() => Ending::Complete,
+        None => Ending::Gaps(open),
+    };
+    Ok(Report { summary, ending })
+}

@@ -1,0 +1,164 @@
+//! Filters of the details query, made into questions of bits.
+//!
+//! A predicate is asked of the whole conversation, where the platform asks segment filters of each
+//! segment: for the dimensions played here the two differ only for two predicates joined by `and`.
+
+use serde::Deserialize;
+
+use super::{
+    data::{Dimension, Facts, Medium, QUEUES},
+    dice::{Pool, id},
+    error::Fault,
+};
+
+/// `and` or `or`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Join {
+    #[default]
+    And,
+    Or,
+}
+
+/// A filter, or a clause of one, as the request has it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wish {
+    #[serde(rename = "type")]
+    join: Option<Join>,
+    clauses: Option<Vec<Wish>>,
+    predicates: Option<Vec<Predicate>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Predicate {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    dimension: Option<String>,
+    operator: Option<String>,
+    value: Option<String>,
+    range: Option<serde::de::IgnoredAny>,
+}
+
+/// The two places that a filter can stand in: each knows its own dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Conversation,
+    Segment,
+}
+
+/// A filter that can be asked.
+#[derive(Debug)]
+pub(super) struct Filter {
+    join: Join,
+    tests: Vec<Test>,
+    clauses: Vec<Filter>,
+}
+
+/// Whether a conversation has (or, `wanted` being false, lacks) any of some values.
+#[derive(Debug)]
+struct Test {
+    dimension: Dimension,
+    values: u32,
+    wanted: bool,
+}
+
+impl Wish {
+    /// Whether it asks nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clauses.iter().flatten().all(Self::is_empty) && self.predicates.as_ref().is_none_or(Vec::is_empty)
+    }
+}
+
+impl Filter {
+    /// # Errors
+    ///
+    /// 400 for a predicate that the platform would refuse, or that is not played here; the message
+    /// names it.
+    pub(super) fn new(wish: &Wish, place: Place, seed: u64) -> Result<Self, Fault> {
+        Self::nested(wish, place, seed, 2)
+    }
+
+    fn nested(wish: &Wish, place: Place, seed: u64, levels: u32) -> Result<Self, Fault> {
+        let clauses = wish.clauses.as_deref().unwrap_or_default();
+        if levels == 0 || (levels == 1 && !clauses.is_empty()) {
+            return Err(Fault::bad_request("a clause holds predicates only"));
+        }
+        Ok(Self {
+            join: wish.join.unwrap_or_default(),
+            tests: wish.predicates.iter().flatten().map(|p| Test::new(p, place, seed)).collect::<Result<_, _>>()?,
+            clauses: clauses
+                .iter()
+                .filter(|clause| !clause.is_empty())
+                .map(|clause| Self::nested(clause, place, seed, levels - 1))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    pub(super) fn admits(&self, facts: &Facts) -> bool {
+        let mut answers = self
+            .tests
+            .iter()
+            .map(|test| test.admits(facts))
+            .chain(self.clauses.iter().map(|clause| clause.admits(facts)));
+        match self.join {
+            Join::And => answers.all(|yes| yes),
+            Join::Or => answers.any(|yes| yes),
+        }
+    }
+}
+
+impl Test {
+    fn new(predicate: &Predicate, place: Place, seed: u64) -> Result<Self, Fault> {
+        let refuse = |what: String| Err(Fault::bad_request(what));
+        if let Some(kind) = predicate.kind.as_deref().filter(|kind| *kind != "dimension") {
+            return refuse(format!("predicates of type {kind} are not played by the sandbox"));
+        }
+        let name = predicate.dimension.as_deref().unwrap_or_default();
+        let dimension = match (place, name) {
+            (Place::Conversation, "originatingDirection") => Dimension::OriginatingDirection,
+            (Place::Segment, "mediaType") => Dimension::MediaType,
+            (Place::Segment, "queueId") => Dimension::QueueId,
+            _ => return refuse(format!("unknown dimension: {name}")),
+        };
+        if predicate.range.is_some() {
+            return refuse(format!("a range of {name} is not played by the sandbox"));
+        }
+        match (predicate.operator.as_deref().unwrap_or("matches"), predicate.value.as_deref()) {
+            ("matches", Some(value)) => Ok(Self { dimension, values: bits(dimension, value, seed), wanted: true }),
+            ("matches", None) => refuse(format!("the predicate on {name} has no value")),
+            ("exists", _) => Ok(Self { dimension, values: u32::MAX, wanted: true }),
+            ("notExists", _) => Ok(Self { dimension, values: u32::MAX, wanted: false }),
+            (operator, _) => refuse(format!("unknown operator: {operator}")),
+        }
+    }
+
+    fn admits(&self, facts: &Facts) -> bool {
+        (facts.values(self.dimension) & self.values != 0) == self.wanted
+    }
+}
+
+/// The bit of a value in its dimension; none for a value that no conversation has.
+fn bits(dimension: Dimension, value: &str, seed: u64) -> u32 {
+    let at = match dimension {
+        Dimension::MediaType => Medium::NAMES.iter().position(|name| *name == value),
+        Dimension::OriginatingDirection => ["inbound", "outbound"].iter().position(|name| *name == value),
+        Dimension::QueueId => {
+            (0..QUEUES.into()).position(|queue| id(seed, Pool::Queue, queue).text() == *value.as_bytes())
+        }
+    };
+    at.map_or(0, |at| 1 << at)
+}
+
+/// The filters of a request; those that ask nothing are none.
+///
+/// # Errors
+///
+/// See [`Filter::new`].
+pub(super) fn compile(wishes: Option<&[Wish]>, place: Place, seed: u64) -> Result<Vec<Filter>, Fault> {
+    wishes
+        .unwrap_or_default()
+        .iter()
+        .filter(|wish| !wish.is_empty())
+        .map(|wish| Filter::new(wish, place, seed))
+        .collect()
+}

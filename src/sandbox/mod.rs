@@ -1,0 +1,327 @@
+//! A Genesys Cloud region in a box: the platform's login and its conversation details query, with
+//! its limits, its refusals and its words, over conversations that a seed makes.
+//!
+//! [`Region`] is a value: no I/O, no clock. Whoever calls says what time it is, so that the
+//! loopback [`Server`] and a simulation on virtual time play the very same platform. The same calls
+//! at the same times get the same replies.
+//!
+//! ```text
+//!  request ─► Region::reply ─► oauth   who is it?         ┐
+//!                              limits  is it too much?    ├─► error   no, in the platform's words
+//!                              query   what is asked?     ┘
+//!                                └► data  which conversations ─► render ─► json   the page
+//! ```
+//!
+//! Where to read what: `data` makes the conversations and says which an interval holds, `render`
+//! and `parties` write one as JSON, `query` and `filter` are the details query, `oauth` and `limits`
+//! guard it, `error` holds the refusals, [`server`] puts a region on a socket.
+//!
+//! Two paths are the sandbox's own and need no token: `GET /sandbox/stats` tells what the region
+//! saw ([`Stats`]), `GET /sandbox/truth?from=&to=` every conversation that starts in between, in the
+//! bytes of the pages, a line each.
+
+mod data;
+mod dice;
+mod error;
+mod filter;
+mod json;
+mod limits;
+mod oauth;
+mod parties;
+mod query;
+mod render;
+pub mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use self::{
+    data::Records,
+    dice::{Pool, id},
+    error::Fault,
+    limits::Window,
+    oauth::{Clients, Refusal},
+    query::Query,
+};
+pub use self::{limits::Stats, server::Server};
+use crate::interval::Interval;
+
+/// The longest body of a request in bytes: beyond, 413.
+pub const REQUEST_LIMIT: usize = 512_000;
+
+/// What a region is like.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The port on 127.0.0.1 that a [`Server`] listens on; 0 for a free one.
+    pub port: u16,
+    /// What the conversations, the tokens and all ids follow from.
+    pub seed: u64,
+    /// How many conversations begin on each UTC day.
+    pub conversations_per_day: u32,
+    /// How long a token is valid. It is said to clients in whole seconds, rounded down.
+    pub token_lifetime: Duration,
+    /// API requests that a client may send in a window; 0 for no limit, and no headers about one.
+    pub requests: u32,
+    /// The length of a window.
+    pub per: Duration,
+    /// Live tokens of one client, at least 1: one more and the oldest is no longer valid.
+    pub max_tokens: u32,
+    /// The secret of every client; none to take any that is not empty.
+    pub client_secret: Option<SecretString>,
+    /// Every how manieth API request with a valid token is answered 429, to be retried after a
+    /// second; 0 for none.
+    pub throttle_every: u32,
+    /// Every how manieth API request with a valid token is answered 500; 0 for none.
+    pub fail_every: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            seed: 1,
+            conversations_per_day: 500,
+            token_lifetime: Duration::from_secs(24 * 60 * 60),
+            requests: 300,
+            per: Duration::from_secs(60),
+            max_tokens: 10,
+            client_secret: None,
+            throttle_every: 0,
+            fail_every: 0,
+        }
+    }
+}
+
+/// The platform, for one organisation.
+#[derive(Debug)]
+pub struct Region {
+    settings: Settings,
+    records: Arc<Records>,
+    state: Mutex<State>,
+}
+
+/// What changes from request to request.
+#[derive(Debug, Default)]
+struct State {
+    clients: Clients,
+    logins: Window,
+    stats: Stats,
+    /// Requests so far: what correlation ids follow from.
+    requests: u64,
+    /// API requests with a valid token so far.
+    admitted: u64,
+}
+
+/// A client's window, for the headers of a reply.
+#[derive(Clone, Copy)]
+struct Limit {
+    used: u32,
+    allowed: u32,
+    reset: u64,
+}
+
+impl Region {
+    /// A region that has seen no request.
+    pub fn new(settings: Settings) -> Self {
+        let records = Arc::new(Records::new(settings.seed, settings.conversations_per_day));
+        Self { settings, records, state: Mutex::default() }
+    }
+
+    /// Answers a request that arrives `now`, counted from the region's start. Times should not go
+    /// backwards; where they do a little, as between connections, windows and tokens last that
+    /// much longer.
+    pub fn reply(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
+        let context = self.context();
+        let mut reply = match request.uri().path() {
+            "/oauth/token" => self.login(now, request),
+            "/sandbox/stats" => error::json(StatusCode::OK, &self.stats()),
+            "/sandbox/truth" => self.truth_reply(request).unwrap_or_else(|fault| fault.reply(&context)),
+            path if path.starts_with("/api/v2/") => self.api(now, request, &context),
+            _ => Fault::not_found().reply(&context),
+        };
+        set(&mut reply, "inin-correlation-id", context);
+        reply
+    }
+
+    /// What the region has answered so far.
+    pub fn stats(&self) -> Stats {
+        self.state().stats.clone()
+    }
+
+    /// Every conversation that starts inside `interval`, by start, as NDJSON in pieces of about a
+    /// megabyte: each line has the bytes that pages carry.
+    pub fn truth(&self, interval: Interval) -> impl Iterator<Item = Bytes> + Send + use<> {
+        Arc::clone(&self.records).truth(interval)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is whole before the lock is let go, even if a thread panics in between.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id of a request: `ININ-Correlation-Id`, and `contextId` of a refusal.
+    fn context(&self) -> String {
+        let mut state = self.state();
+        state.requests += 1;
+        id(self.settings.seed, Pool::Correlation, state.requests).to_string()
+    }
+
+    fn login(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
+        let mut state = self.state();
+        let throttled = state.logins.count(now, self.settings.per) > oauth::TOKEN_REQUESTS;
+        let client = if throttled { Err(Refusal::THROTTLED) } else { oauth::authenticate(&self.settings, request) };
+        let reply = match client {
+            Ok(client) => {
+                let token = state.clients.mint(&self.settings, client, now);
+                let seconds = self.settings.token_lifetime.as_secs();
+                let body = json!({"access_token": token, "token_type": "bearer", "expires_in": seconds});
+                error::json(StatusCode::OK, &body)
+            }
+            Err(refusal) => refusal.reply(),
+        };
+        *state.stats.token_requests.entry(reply.status().as_u16()).or_default() += 1;
+        reply
+    }
+
+    fn api(&self, now: Duration, request: &Request<Bytes>, context: &str) -> Response<Bytes> {
+        let mut limit = None;
+        let answer = self.admit(now, request, &mut limit).and_then(|client| self.answer(&client, request));
+        let mut reply = match answer {
+            Ok(body) => error::reply(StatusCode::OK, body),
+            Err(fault) => fault.reply(context),
+        };
+        if let Some(Limit { used, allowed, reset }) = limit {
+            set(&mut reply, "inin-ratelimit-count", used);
+            set(&mut reply, "inin-ratelimit-allowed", allowed);
+            set(&mut reply, "inin-ratelimit-reset", reset);
+        }
+        *self.state().stats.api_requests.entry(reply.status().as_u16()).or_default() += 1;
+        reply
+    }
+
+    /// The client of an API request, if it may ask; `limit` learns of its window even if not.
+    fn admit(&self, now: Duration, request: &Request<Bytes>, limit: &mut Option<Limit>) -> Result<String, Fault> {
+        let Settings { requests, per, throttle_every, fail_every, .. } = self.settings;
+        if request.body().len() > REQUEST_LIMIT {
+            return Err(Fault::too_large(REQUEST_LIMIT));
+        }
+        let token = oauth::bearer(request).ok_or_else(Fault::unauthenticated)?;
+        let State { clients, stats, admitted, .. } = &mut *self.state();
+        let (id, client) = clients.holder(token, now).ok_or_else(Fault::bad_credentials)?;
+        let used = client.meter.count(now, per, stats);
+        let reset = client.meter.window.reset(now, per);
+        if requests > 0 {
+            *limit = Some(Limit { used, allowed: requests, reset });
+        }
+        *admitted += 1;
+        let falls_on = |every: u32| every > 0 && *admitted % u64::from(every) == 0;
+        if requests > 0 && used > requests {
+            Err(Fault::too_many_requests(reset))
+        } else if falls_on(throttle_every) {
+            Err(Fault::too_many_requests(1))
+        } else if falls_on(fail_every) {
+            Err(Fault::internal())
+        } else {
+            Ok(id.to_owned())
+        }
+    }
+
+    fn answer(&self, client: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+        type Handler = fn(&Region, &str, &Request<Bytes>) -> Result<Bytes, Fault>;
+        let (method, handler): (Method, Handler) = match request.uri().path() {
+            "/api/v2/analytics/conversations/details/query" => (Method::POST, Self::conversation_details),
+            "/api/v2/organizations/me" => (Method::GET, |region, _, _| Ok(region.organization())),
+            "/api/v2/tokens/me" => (Method::GET, |region, client, _| Ok(region.token(client))),
+            "/api/v2/users/me" => (Method::GET, |_, _, _| Err(not_a_user())),
+            _ => return Err(Fault::not_found()),
+        };
+        if request.method() == method { handler(self, client, request) } else { Err(Fault::method_not_allowed()) }
+    }
+
+    fn conversation_details(&self, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !media_type.is_some_and(|value| value.starts_with("application/json")) {
+            let message = "The content type is not supported: send application/json";
+            return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported.media.type", message));
+        }
+        Ok(Query::read(request.body(), self.settings.seed)?.page(&self.records, self.settings.seed))
+    }
+
+    fn organization(&self) -> Bytes {
+        body(&json!({
+            "id": id(self.settings.seed, Pool::Organization, 0).to_string(),
+            "name": ORGANIZATION,
+            "defaultLanguage": "en-us",
+            "defaultCountryCode": "DE",
+            "thirdPartyOrgName": "sandbox",
+            "domain": "sandbox.example",
+            "version": 1,
+            "state": "active",
+            "productPlatform": "PureCloud",
+            "selfUri": "/api/v2/organizations/me",
+        }))
+    }
+
+    fn token(&self, client: &str) -> Bytes {
+        let organization =
+            json!({"id": id(self.settings.seed, Pool::Organization, 0).to_string(), "name": ORGANIZATION});
+        body(&json!({
+            "organization": organization,
+            "homeOrganization": organization,
+            "authorizedScope": [],
+            "OAuthClient": {"id": client, "name": "sandbox client", "organization": organization},
+        }))
+    }
+
+    /// The whole truth in one body.
+    fn truth_reply(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+        let lines = self.truth(truth_interval(request.uri().query())?).fold(Vec::new(), |mut all, piece| {
+            all.extend_from_slice(&piece);
+            all
+        });
+        let mut reply = Response::new(lines.into());
+        set(&mut reply, "content-type", NDJSON);
+        Ok(reply)
+    }
+}
+
+const ORGANIZATION: &str = "Sandbox";
+const NDJSON: &str = "application/x-ndjson";
+
+/// The interval of `from=…&to=…`.
+fn truth_interval(query: Option<&str>) -> Result<Interval, Fault> {
+    let side = |name: &str| {
+        let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned())).unwrap_or_default()
+    };
+    format!("{}/{}", side("from"), side("to"))
+        .parse()
+        .map_err(|error| Fault::bad_request(format!("from and to: {error}")))
+}
+
+fn not_a_user() -> Fault {
+    let message =
+        "This request requires a user context. Client credentials cannot be used for requests to this resource.";
+    Fault::new(StatusCode::BAD_REQUEST, "not.a.user", message)
+}
+
+fn body(value: &Value) -> Bytes {
+    value.to_string().into()
+}
+
+/// Sets a header whose value is a number or one of our own texts.
+fn set(reply: &mut Response<Bytes>, name: &'static str, value: impl Display) {
+    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
+        reply.headers_mut().insert(name, value);
+    }
+}

@@ -1,0 +1,181 @@
+//! The conversation details query: what it may ask, and the page that answers it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{
+    data::{Facts, Records, days_of},
+    error::Fault,
+    filter::{Filter, Place, Wish, compile},
+    render::Scribe,
+};
+use crate::interval::{Interval, ParseError};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// The longest interval, in days, without a filter and with one.
+const MOST_DAYS: [u32; 2] = [7, 31];
+const DEFAULT_PAGE_SIZE: i64 = 25;
+const MOST_ROWS: i64 = 100;
+/// How far into its results a query can page.
+const MOST_RESULTS: i64 = 100_000;
+
+/// The body of a request. Fields that the platform does not know it ignores.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    interval: Option<String>,
+    conversation_filters: Option<Vec<Wish>>,
+    segment_filters: Option<Vec<Wish>>,
+    evaluation_filters: Option<Vec<IgnoredAny>>,
+    survey_filters: Option<Vec<IgnoredAny>>,
+    resolution_filters: Option<Vec<IgnoredAny>>,
+    aggregations: Option<Vec<IgnoredAny>>,
+    order: Option<String>,
+    order_by: Option<String>,
+    paging: Option<Paging>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Paging {
+    page_size: Option<i64>,
+    page_number: Option<i64>,
+}
+
+/// A query that can be answered.
+#[derive(Debug)]
+pub(super) struct Query {
+    interval: Interval,
+    filters: Vec<Filter>,
+    descending: bool,
+    /// The results of the page: from, and up to.
+    rows: std::ops::Range<usize>,
+}
+
+impl Query {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    ///
+    /// 400 in the platform's words for what it refuses, and in ours for what is not played here.
+    pub(super) fn read(body: &[u8], seed: u64) -> Result<Self, Fault> {
+        let body: Body = serde_json::from_slice(body).map_err(|_| {
+            Fault::bad_request("The request could not be understood by the server due to malformed syntax.")
+        })?;
+        body.refuse_what_is_not_played()?;
+        let mut filters = compile(body.conversation_filters.as_deref(), Place::Conversation, seed)?;
+        filters.extend(compile(body.segment_filters.as_deref(), Place::Segment, seed)?);
+        Ok(Self {
+            interval: interval(body.interval.as_deref(), !filters.is_empty())?,
+            filters,
+            descending: match body.order.as_deref() {
+                None | Some("asc" | "unordered") => false,
+                Some("desc") => true,
+                Some(order) => return Err(invalid_value(format!("unknown order: {order}"))),
+            },
+            rows: body.paging.unwrap_or_default().rows()?,
+        })
+    }
+
+    /// The page, in JSON: past the last result it has no `conversations` at all.
+    pub(super) fn page(&self, records: &Records, seed: u64) -> Bytes {
+        let (rows, total) = self.results(records);
+        let mut scribe = Scribe::new(seed, rows.len());
+        scribe.object(|s| {
+            if !rows.is_empty() {
+                s.list("conversations", |s| rows.iter().for_each(|facts| s.conversation(facts)));
+            }
+            s.json.number("totalHits", i64::try_from(total).unwrap_or(i64::MAX));
+        });
+        scribe.json.into_bytes()
+    }
+
+    /// The conversations of the page, and how many there are on all pages.
+    fn results(&self, records: &Records) -> (Vec<Facts>, usize) {
+        let (mut rows, mut total) = (Vec::new(), 0);
+        let mut days: Vec<_> = days_of(self.interval).collect();
+        if self.descending {
+            days.reverse();
+        }
+        for day in days {
+            let day = records.day(day);
+            for at in 0..day.len() {
+                let facts = &day[if self.descending { day.len() - 1 - at } else { at }];
+                if self.admits(facts) {
+                    if self.rows.contains(&total) {
+                        rows.push(*facts);
+                    }
+                    total += 1;
+                }
+            }
+        }
+        (rows, total)
+    }
+
+    fn admits(&self, facts: &Facts) -> bool {
+        facts.overlaps(self.interval) && self.filters.iter().all(|filter| filter.admits(facts))
+    }
+}
+
+impl Body {
+    /// What the platform would act on must not be ignored.
+    fn refuse_what_is_not_played(&self) -> Result<(), Fault> {
+        let lists = [
+            ("evaluationFilters", &self.evaluation_filters),
+            ("surveyFilters", &self.survey_filters),
+            ("resolutionFilters", &self.resolution_filters),
+            ("aggregations", &self.aggregations),
+        ];
+        for (name, list) in lists {
+            if list.as_ref().is_some_and(|list| !list.is_empty()) {
+                return Err(Fault::bad_request(format!("{name} are not played by the sandbox")));
+            }
+        }
+        match self.order_by.as_deref() {
+            None | Some("conversationStart") => Ok(()),
+            Some(order) => Err(Fault::bad_request(format!("orderBy {order} is not played by the sandbox"))),
+        }
+    }
+}
+
+impl Paging {
+    fn rows(&self) -> Result<std::ops::Range<usize>, Fault> {
+        let size = self.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+        let number = self.page_number.unwrap_or(1);
+        if !(1..=MOST_ROWS).contains(&size) {
+            return Err(invalid_value(format!("pageSize must be between 1 and {MOST_ROWS}")));
+        }
+        if number < 1 {
+            return Err(invalid_value("pageNumber must be at least 1".to_owned()));
+        }
+        let to = size.saturating_mul(number);
+        if to > MOST_RESULTS {
+            return Err(Fault::bad_request(format!("Pagination may not exceed {MOST_RESULTS} results.")));
+        }
+        let row = |n: i64| usize::try_from(n).unwrap_or(0);
+        Ok(row(to - size)..row(to))
+    }
+}
+
+fn interval(text: Option<&str>, filtered: bool) -> Result<Interval, Fault> {
+    let days = MOST_DAYS[usize::from(filtered)];
+    let too_long = || {
+        Fault::bad_request(format!(
+            "You must specify a search interval as part of your query that does not exceed {days} days."
+        ))
+    };
+    let interval: Interval = text.ok_or_else(too_long)?.parse().map_err(|error| match error {
+        ParseError::Time(_) => {
+            Fault::new(StatusCode::BAD_REQUEST, "invalid.date", format!("Invalid interval: {error}"))
+        }
+        ParseError::Form | ParseError::Empty => Fault::bad_request(format!("Invalid interval: {error}")),
+    })?;
+    if interval.width() > DAY * days { Err(too_long()) } else { Ok(interval) }
+}
+
+fn invalid_value(message: String) -> Fault {
+    Fault::new(StatusCode::BAD_REQUEST, "invalid.value", message)
+}

@@ -1,0 +1,278 @@
+//! A conversation's record, written straight into the page.
+//!
+//! Key names and types are those of `AnalyticsConversationWithoutAttributes` in the platform's
+//! schema. What a conversation does not have has no key.
+
+use super::{
+    data::{Facts, Medium},
+    dice::{Dice, Pool, Uuid, id},
+    json::Json,
+};
+
+/// Names as people have them: accents, other scripts, quotes. JSON text, escapes included.
+pub(super) const NAMES: [&str; 16] = [
+    "Zoë Müller",
+    "山田太郎",
+    "Олена Шевченко",
+    "Siobhán O'Brien",
+    "José \\\"Pepe\\\" Núñez",
+    "नेहा शर्मा",
+    "Jürgen Groß",
+    "علي حسن",
+    "Ana Conceição",
+    "Łukasz Żółć",
+    "김민준",
+    "Mia 🙂 Larsen",
+    "Smith, John",
+    "Ngô Thị Hằng",
+    "Emily Clarke",
+    "Oluwaseun Adébáyò",
+];
+const DIVISIONS: u64 = 4;
+const AGENTS: u64 = 60;
+const MINUTE: i64 = 60_000;
+/// A record's size for reserving room: most are smaller.
+const ROOM: usize = 8 * 1024;
+
+/// Writes records, one after the other.
+pub(super) struct Scribe {
+    pub(super) json: Json,
+    pub(super) seed: u64,
+    /// The chance of the record being written.
+    pub(super) dice: Dice,
+}
+
+/// What the parts of one record have to agree on.
+pub(super) struct Story {
+    pub(super) facts: Facts,
+    /// When it ended or, while it is live, until when it is told.
+    pub(super) told_until: i64,
+    /// The lowest mean opinion score of its calls.
+    pub(super) mos: f64,
+    pub(super) customer: &'static str,
+    /// The customer's address and ours: a telephone number or an e-mail address.
+    pub(super) theirs: String,
+    pub(super) ours: String,
+    /// The session of the customer, whose peers the others are.
+    pub(super) peer: Uuid,
+}
+
+/// One agent's turn: waiting in a queue, ringing, talking, wrapping up.
+#[derive(Clone, Copy)]
+pub(super) struct Leg {
+    pub(super) queue: u8,
+    pub(super) agent: u64,
+    pub(super) queued: i64,
+    pub(super) alerted: i64,
+    pub(super) answered: i64,
+    pub(super) wrapped: i64,
+    pub(super) left: i64,
+    /// The conversation goes on with another agent.
+    pub(super) transferred: bool,
+    /// Still talking: neither the end of the talk nor a wrap-up is known.
+    pub(super) open: bool,
+}
+
+impl Scribe {
+    /// A scribe with room for `records`.
+    pub(super) fn new(seed: u64, records: usize) -> Self {
+        Self { json: Json::with_capacity(records * ROOM), seed, dice: Dice::new([0; 4]) }
+    }
+
+    pub(super) fn id(&self, pool: Pool, n: u64) -> Uuid {
+        id(self.seed, pool, n)
+    }
+
+    /// Writes an object that is a list's element.
+    pub(super) fn object(&mut self, fields: impl FnOnce(&mut Self)) {
+        self.json.open(b'{');
+        fields(self);
+        self.json.close(b'}');
+    }
+
+    /// Writes a list that is an object's field.
+    pub(super) fn list(&mut self, key: &str, elements: impl FnOnce(&mut Self)) {
+        self.json.open_field(key, b'[');
+        elements(self);
+        self.json.close(b']');
+    }
+
+    /// Writes the whole record of a conversation.
+    pub(super) fn conversation(&mut self, facts: &Facts) {
+        self.dice = facts.dice(self.seed);
+        let story = self.story(*facts);
+        self.object(|s| {
+            s.head(&story);
+            if facts.end.is_some() && !facts.abandoned {
+                s.afterthoughts(&story);
+            }
+            s.list("participants", |s| s.participants(&story));
+        });
+    }
+
+    fn story(&mut self, facts: Facts) -> Story {
+        let dice = &mut self.dice;
+        let customer = dice.pick(&NAMES);
+        let (theirs, ours) = if facts.medium == Medium::Email {
+            (format!("kunde{}@example.com", dice.below(100_000)), format!("service{}@example.org", dice.below(5)))
+        } else {
+            (format!("tel:+4930{:07}", dice.below(10_000_000)), format!("tel:+498000{:03}", dice.below(20)))
+        };
+        Story {
+            told_until: facts.end.unwrap_or(facts.start + dice.between(5 * MINUTE, 50 * MINUTE)),
+            // A float in the platform's own books, hence the many digits.
+            mos: f64::from(u16::try_from(dice.between(31_000, 49_200)).unwrap_or(0)) / 10_000.0,
+            customer,
+            theirs,
+            ours,
+            peer: dice.uuid(),
+            facts,
+        }
+    }
+
+    fn head(&mut self, story: &Story) {
+        let Facts { start, end, medium, outbound, .. } = story.facts;
+        if let Some(end) = end {
+            self.json.time("conversationEnd", end);
+        }
+        self.json.uuid("conversationId", story.facts.id(self.seed));
+        self.json.text("conversationInitiator", if outbound { "agent" } else { "customer" });
+        self.json.time("conversationStart", start);
+        if end.is_some() {
+            self.json.flag("customerParticipation", !outbound || self.dice.permille(800));
+        }
+        let home = self.dice.below(DIVISIONS);
+        let divisions = [self.id(Pool::Division, home), self.id(Pool::Division, (home + 1) % DIVISIONS)];
+        self.json.uuids("divisionIds", &divisions[..1 + usize::from(self.dice.permille(200))]);
+        if self.dice.permille(100) {
+            let tag = format!("CRM-{:08}", self.dice.below(100_000_000));
+            self.json.text("externalTag", &tag);
+        }
+        if story.on_the_phone() {
+            self.json.double("mediaStatsMinConversationMos", story.mos);
+            self.json.double("mediaStatsMinConversationRFactor", r_factor(story.mos));
+        }
+        if medium == Medium::Message {
+            self.json.flag("originatingSocialMediaPublic", false);
+        }
+        self.json.text("originatingDirection", story.direction());
+    }
+
+    /// What is found out once it is over: evaluations, surveys and resolutions.
+    fn afterthoughts(&mut self, story: &Story) {
+        let leg = story.legs(self).last().copied();
+        let Some(leg) = leg else { return };
+        let (queue, agent) = (self.id(Pool::Queue, leg.queue.into()), self.id(Pool::Agent, leg.agent));
+        let later = story.told_until + self.dice.between(10 * MINUTE, 4 * 24 * 60 * MINUTE);
+        if self.dice.permille(40) {
+            self.list("evaluations", |s| s.object(|s| s.evaluation(queue, agent, later)));
+        }
+        if self.dice.permille(50) {
+            self.list("surveys", |s| s.object(|s| s.survey(queue, agent, later)));
+        }
+        if self.dice.permille(30) {
+            self.list("resolutions", |s| {
+                s.object(|s| {
+                    s.json.time("eventTime", later);
+                    s.json.uuid("queueId", queue);
+                    s.json.uuid("userId", agent);
+                    s.json.number("nNextContactAvoided", 1);
+                });
+            });
+        }
+    }
+
+    fn evaluation(&mut self, queue: Uuid, agent: Uuid, at: i64) {
+        let (evaluator, form) = (self.dice.below(AGENTS), self.dice.below(5));
+        self.json.uuid("evaluationId", self.dice.uuid());
+        self.json.text("evaluationStatus", "Finished");
+        self.json.uuid("evaluatorId", self.id(Pool::Agent, evaluator));
+        self.json.time("eventTime", at);
+        self.json.uuid("formId", self.id(Pool::Form, form));
+        self.json.text("formName", ["Qualität", "Compliance", "Soft skills", "Sales", "品質"][usize::from(form as u8)]);
+        self.json.uuid("queueId", queue);
+        for (key, flag) in [("released", true), ("rescored", false), ("deleted", false)] {
+            self.json.flag(key, flag);
+        }
+        self.json.uuid("userId", agent);
+        self.json.number("oTotalCriticalScore", self.dice.between(40, 101));
+        self.json.number("oTotalScore", self.dice.between(30, 101));
+    }
+
+    fn survey(&mut self, queue: Uuid, agent: Uuid, at: i64) {
+        let form = self.dice.below(3);
+        self.json.time("eventTime", at);
+        self.json.uuid("queueId", queue);
+        self.json.uuid("surveyFormId", self.id(Pool::Form, 100 + form));
+        self.json.text("surveyFormName", "How did we do?");
+        self.json.uuid("surveyId", self.dice.uuid());
+        if self.dice.permille(600) {
+            self.json.time("surveyCompletedDate", at);
+            self.json.text("surveyStatus", "Finished");
+            self.json.number("surveyPromoterScore", self.dice.between(0, 11));
+            self.json.number("oSurveyTotalScore", self.dice.between(0, 101));
+        } else {
+            self.json.text("surveyStatus", "Sent");
+        }
+        self.json.text("surveyType", "Web");
+        self.json.uuid("userId", agent);
+    }
+}
+
+impl Story {
+    pub(super) fn on_the_phone(&self) -> bool {
+        matches!(self.facts.medium, Medium::Voice | Medium::Callback)
+    }
+
+    pub(super) fn direction(&self) -> &'static str {
+        if self.facts.outbound { "outbound" } else { "inbound" }
+    }
+
+    /// Until when the caller listens to the menu: inbound calls meet one first.
+    pub(super) fn menu_until(&self) -> Option<i64> {
+        let told = self.told_until - self.facts.start;
+        (self.facts.medium == Medium::Voice && !self.facts.outbound)
+            .then(|| self.facts.start + (told / 6).min(3 * MINUTE / 2))
+    }
+
+    /// The turns of its agents, one after the other, from the menu to the end.
+    pub(super) fn legs(&self, scribe: &Scribe) -> Vec<Leg> {
+        let from = self.menu_until().unwrap_or(self.facts.start);
+        let count = i64::from(self.facts.legs);
+        let length = (self.told_until - from) / count;
+        let mut turns = Dice::new([scribe.seed, self.facts.start.cast_unsigned(), self.facts.number.into(), 3]);
+        (0..count)
+            .zip(self.facts.queues())
+            .map(|(turn, &queue)| {
+                let last = turn + 1 == count;
+                let queued = from + turn * length;
+                let left = if last { self.told_until } else { queued + length };
+                // An agent's own call waits in no queue; one abandoned does nothing else.
+                let alerted = match self.facts {
+                    Facts { outbound: true, .. } => queued,
+                    Facts { abandoned: true, .. } => left,
+                    _ => queued + (length / 5).min(turns.between(2_000, 6 * MINUTE)),
+                };
+                let answered = alerted + ((left - alerted) / 8).min(turns.between(1_200, 15_000));
+                let wrapped = left - ((left - answered) / 5).min(turns.between(3_000, 3 * MINUTE));
+                let open = last && self.facts.end.is_none();
+                Leg {
+                    queue,
+                    agent: turns.below(AGENTS),
+                    queued,
+                    alerted,
+                    answered,
+                    wrapped,
+                    left,
+                    transferred: !last,
+                    open,
+                }
+            })
+            .collect()
+    }
+}
+
+/// The R-factor that goes with a mean opinion score, near enough.
+pub(super) fn r_factor(mos: f64) -> f64 {
+    mos * 17.391_304_347_826_086 + 7.2
+}

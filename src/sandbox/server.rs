@@ -1,0 +1,212 @@
+//! A region on a socket.
+
+use std::{
+    convert::Infallible,
+    io::{self, Write as _},
+    net::Ipv4Addr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    response::Response,
+};
+use flate2::{Compression, write::GzEncoder};
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+use url::Url;
+
+use super::{NDJSON, Region, Settings, truth_interval};
+
+/// How long replies under way may take once the server is asked to stop.
+const GRACE: Duration = Duration::from_secs(3);
+/// Bodies are read up to here, so that a client that sends more than the platform takes
+/// can finish and read its 413.
+const BODY_LIMIT: usize = 8 * 1024 * 1024;
+
+/// A [`Region`] that listens on the loopback interface and lives in the real time of tokio's clock.
+/// Dropped, it stops accepting and lets the replies under way finish.
+#[derive(Debug)]
+pub struct Server {
+    url: Url,
+    listening: JoinHandle<io::Result<()>>,
+    /// Ends the listening and every idle connection.
+    stop: DropGuard,
+    /// Ends every connection at once.
+    cut: CancellationToken,
+}
+
+/// What the handler of every request shares.
+#[derive(Clone)]
+struct Shared {
+    region: Arc<Region>,
+    started: Instant,
+}
+
+impl Server {
+    /// Starts a region on 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// The port cannot be listened on, because another program does so, say.
+    pub async fn start(settings: Settings) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
+        let url = Url::parse(&format!("http://{}", listener.local_addr()?)).map_err(io::Error::other)?;
+        let shared = Shared { region: Arc::new(Region::new(settings)), started: Instant::now() };
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        let app = Router::new().fallback(reply).with_state(shared);
+        let serving = axum::serve(Listener { inner: listener, cut: cut.clone() }, app)
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let listening = tokio::spawn(async move { serving.await });
+        Ok(Self { url, listening, stop: stop.drop_guard(), cut })
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT/`.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Stops: replies under way may finish for three seconds, then every connection ends.
+    pub async fn stop(self) {
+        let Self { mut listening, stop, cut, .. } = self;
+        drop(stop);
+        if timeout(GRACE, &mut listening).await.is_err() {
+            cut.cancel();
+            // Now that reading and writing fail no connection has anything left to wait for.
+            let _ = listening.await;
+        }
+    }
+}
+
+/// The one handler: everything that the region knows is behind its `reply`.
+async fn reply(State(Shared { region, started }): State<Shared>, request: Request) -> Response {
+    if request.uri().path() == "/sandbox/truth"
+        && let Ok(interval) = truth_interval(request.uri().query())
+    {
+        let pieces = region.truth(interval).map(Ok::<_, Infallible>);
+        return Response::builder()
+            .header(header::CONTENT_TYPE, NDJSON)
+            .body(Body::from_stream(stream::iter(pieces)))
+            .unwrap_or_default();
+    }
+    let gzip = takes_gzip(request.headers());
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
+        return status(StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    let reply = region.reply(started.elapsed(), &http::Request::from_parts(head, body));
+    let (mut head, body) = reply.into_parts();
+    let body = if gzip {
+        head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        match compress(&body) {
+            Ok(body) => body.into(),
+            Err(_) => return status(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    } else {
+        body
+    };
+    Response::from_parts(head, body.into())
+}
+
+fn status(status: StatusCode) -> Response {
+    let mut reply = Response::default();
+    *reply.status_mut() = status;
+    reply
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| value.split(',').any(|coding| matches!(coding.split(';').next().map(str::trim), Some("gzip"))))
+}
+
+fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// A listener whose connections can be cut: axum ends one only when its client lets it, and a
+/// client that neither reads nor writes never does.
+struct Listener {
+    inner: TcpListener,
+    cut: CancellationToken,
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = Connection;
+    type Addr = std::net::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, address) = axum::serve::Listener::accept(&mut self.inner).await;
+        // A small last packet must not wait for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        (Connection { stream, cut: Box::pin(self.cut.clone().cancelled_owned()) }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.inner.local_addr()
+    }
+}
+
+/// A connection that fails from the moment it is cut.
+struct Connection {
+    stream: TcpStream,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Connection {
+    fn unless_cut<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        go_on: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        go_on(Pin::new(&mut self.stream), cx)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.unless_cut(cx, |stream, cx| stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.unless_cut(cx, |stream, cx| stream.poll_write(cx, buf))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.unless_cut(cx, |stream, cx| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.unless_cut(cx, |stream, cx| stream.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.unless_cut(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,88 @@
+//! A shard is a piece of the backfill; a lease is the right to fetch it.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use crate::{catalog::Dataset, interval::Interval};
+
+/// The rows of one dataset whose time lies in one interval: the unit of fetching and of commits.
+#[derive(Debug, Clone)]
+pub struct Shard {
+    /// What is fetched.
+    pub dataset: Arc<Dataset>,
+    /// The time that the shard owns (G4).
+    pub interval: Interval,
+}
+
+/// How a lease ended (G2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The shard is committed.
+    Done,
+    /// The shard is too big: its halves are to be leased instead.
+    Split,
+    /// The shard keeps failing and is set aside.
+    Failed,
+    /// The holder let go of it: it is to be leased again.
+    Returned,
+}
+
+/// Tells the planner how a lease ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ended {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// How.
+    pub end: End,
+}
+
+/// Counts the leases of a run.
+pub type LeaseId = u64;
+
+/// The right to fetch a shard. There is at most one for a shard (G2): dropping it unfinished, as a
+/// panic or an interrupt does, returns the shard to the planner.
+pub struct Lease {
+    id: LeaseId,
+    shard: Shard,
+    /// The planner, until the lease has ended.
+    planner: Option<Recipient<Ended>>,
+}
+
+impl Lease {
+    /// A lease that reports its end to `planner`.
+    pub fn new(id: LeaseId, shard: Shard, planner: Recipient<Ended>) -> Self {
+        Self { id, shard, planner: Some(planner) }
+    }
+
+    /// Which lease it is.
+    pub fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    /// What is leased.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Ends the lease and waits until the planner knows.
+    ///
+    /// # Errors
+    /// Where the planner has gone.
+    pub async fn end(mut self, end: End) -> Result<(), MailboxError> {
+        match self.planner.take() {
+            Some(planner) => planner.send(Ended { lease: self.id, end }).await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Lease {
+    #[allow(clippy::disallowed_methods)] // a drop cannot await, and there is one message a lease
+    fn drop(&mut self) {
+        if let Some(planner) = self.planner.take() {
+            planner.do_send(Ended { lease: self.id, end: End::Returned });
+        }
+    }
+}
