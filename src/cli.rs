@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::{config::Given, error::Error};
+use crate::config::Given;
 
 /// Backfills contact-centre analytics through rate-limited REST APIs into Parquet, exactly once.
 #[derive(Debug, Parser)]
