@@ -2,7 +2,14 @@
 //!
 //! The only loop of retries is [`Fetcher::page`]; what a fault means is decided in `retry`.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -96,6 +103,8 @@ pub struct Shared {
     pub budget: Arc<Budget>,
     /// The door to the network.
     pub transport: Arc<dyn Transport>,
+    /// The newest token that any fetcher had a request accepted with.
+    pub accepted: AtomicU64,
     /// Counts.
     pub board: Arc<Board>,
     /// Ends the run between two requests.
@@ -234,7 +243,7 @@ impl Fetcher {
 
     /// One page, however many attempts it takes: the one place that loops.
     async fn page(&self, shard: &Shard, decoder: &Arc<Decoder>, body: &Value) -> Result<Result<Page, Pages>, Halt> {
-        let mut attempt = Attempt { number: 1, rejections: 0, splittable: self.splittable(shard) };
+        let mut attempt = Attempt { number: 1, tokenless: 0, rejections: 0, splittable: self.splittable(shard) };
         let mut rejected = None;
         loop {
             let fault = tokio::select! {
@@ -245,7 +254,9 @@ impl Fetcher {
                     Err(fault) => fault,
                 }
             };
-            attempt.rejections = if rejected.is_some() { attempt.rejections + 1 } else { 0 };
+            attempt.tokenless = if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
+            let fresh = rejected.is_some_and(|generation| generation > self.shared.accepted.load(Ordering::Relaxed));
+            attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&fault, attempt, &self.shared.policy, jitter);
             tracing::debug!(shard = %shard.interval, %fault, ?attempt, ?decision, "no page");
@@ -263,7 +274,7 @@ impl Fetcher {
                 }
             }
             self.shared.board.retries.add(1);
-            attempt.number += 1;
+            attempt.number += u32::from(attempt.tokenless == 0);
         }
     }
 
@@ -287,12 +298,14 @@ impl Fetcher {
             Err(error) => Err(Fault::Malformed(error)),
         };
         let body = match reply.and_then(success) {
-            Ok(body) => body,
-            Err(fault) => {
-                *rejected = is_rejection(&fault).then_some(token.generation);
+            Err(fault) if is_rejection(&fault) => {
+                *rejected = Some(token.generation);
                 return Ok(Err(fault));
             }
+            Err(fault) => return Ok(Err(fault)),
+            Ok(body) => body,
         };
+        self.shared.accepted.fetch_max(token.generation, Ordering::Relaxed);
         self.shared.board.bytes_received.add(body.len() as u64);
         let (decoder, interval) = (Arc::clone(decoder), shard.interval);
         let decoded = offload(move || decoder.decode(&body, interval)).await;

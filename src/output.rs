@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, memory::InMemory, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path};
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
 
@@ -61,9 +61,9 @@ impl Output {
         Ok(Self { store: Arc::new(store), root: Some(root) })
     }
 
-    /// Files in memory: for the simulation.
-    pub fn in_memory() -> Self {
-        Self { store: Arc::new(InMemory::new()), root: None }
+    /// Any object store, which syncs for itself: one in memory for the simulation.
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, root: None }
     }
 
     /// The store behind it: for readers.
@@ -193,6 +193,8 @@ fn read_chunk(spool: &mut SpooledTempFile) -> io::Result<Bytes> {
 mod tests {
     use std::io::Write;
 
+    use object_store::memory::InMemory;
+
     use super::*;
 
     #[tokio::test]
@@ -216,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_many_pieces_arrives_whole_with_its_checksum() {
-        let output = Output::in_memory();
+        let output = Output::over(Arc::new(InMemory::new()));
         let content = vec![7u8; 3 * CHUNK + 11];
         let mut spool = output.spool();
         spool.write_all(&content).unwrap();

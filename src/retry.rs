@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use crate::fault::{Fault, Refusal};
 
-/// Consecutive 401s of one request, each with another token, after which tokens are not the reason.
+/// Fresh tokens in a row that one request was rejected with, after which tokens are not the reason.
 const MOST_REJECTIONS: u32 = 3;
 
 /// The limits of `[retry]`.
@@ -27,9 +27,12 @@ pub struct Policy {
 /// Where a request stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
-    /// Which attempt failed, from 1.
+    /// Which attempt failed, from 1. Those that got no token do not count.
     pub number: u32,
-    /// How many attempts in a row were answered 401, this one included.
+    /// How many attempts in a row got no token, this one included.
+    pub tokenless: u32,
+    /// How many attempts in a row were answered 401 with a token that was never accepted, this one
+    /// included. A token that was accepted once has expired or was revoked: that happens.
     pub rejections: u32,
     /// Whether the shard can be bisected.
     pub splittable: bool,
@@ -74,21 +77,21 @@ pub enum Stop {
 /// Decides about `fault`. `jitter`, in [0, 1), spreads the pauses ("full jitter": anything between
 /// nothing and the ceiling), so that callers that failed together do not return together.
 pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> Decision {
-    let again = |at_least: Duration| match attempt.number < policy.attempts {
-        true => Decision::Retry { after: at_least.max(pause(attempt.number, policy, jitter)) },
-        false => Decision::GiveUp,
-    };
     match fault {
         Fault::Refused(refusal) => decide_refusal(refusal, attempt, policy, jitter),
         Fault::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
         Fault::TooLarge(_) if attempt.splittable => Decision::Split,
         Fault::TooLarge(_) => Decision::GiveUp,
-        Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) => again(Duration::ZERO),
+        Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) if attempt.number >= policy.attempts => {
+            Decision::GiveUp
+        }
+        Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) => {
+            Decision::Retry { after: pause(attempt.number, policy, jitter) }
+        }
         Fault::Login(login) if login.permanent => Decision::Stop(Stop::Credentials),
-        Fault::Login(login) => match again(login.wait) {
-            Decision::GiveUp => Decision::Stop(Stop::Login),
-            retry => retry,
-        },
+        // no fault of the shard's: it is not set aside for it
+        Fault::Login(_) if attempt.tokenless >= policy.attempts => Decision::Stop(Stop::Login),
+        Fault::Login(login) => Decision::Retry { after: login.wait.max(pause(attempt.tokenless, policy, jitter)) },
     }
 }
 
@@ -98,6 +101,7 @@ fn decide_refusal(refusal: &Refusal, attempt: Attempt, policy: &Policy, jitter: 
     match refusal.status {
         StatusCode::UNAUTHORIZED if refusal.code == "ip.not.authorized" => Decision::Stop(Stop::Credentials),
         StatusCode::UNAUTHORIZED if attempt.rejections >= MOST_REJECTIONS => Decision::Stop(Stop::Credentials),
+        StatusCode::UNAUTHORIZED if spent => Decision::GiveUp,
         StatusCode::UNAUTHORIZED => Decision::Reauthenticate,
         StatusCode::FORBIDDEN => Decision::Stop(Stop::Permission),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => match refusal.retry_after {
@@ -184,16 +188,19 @@ mod tests {
             (refused(503, "", Some(2)), 4, 0, true, GiveUp),
             (refused(401, "bad.credentials", None), 1, 1, true, Reauthenticate),
             (refused(401, "bad.credentials", None), 3, 3, true, Decision::Stop(Stop::Credentials)),
+            (refused(401, "bad.credentials", None), 4, 0, true, GiveUp),
             (refused(401, "ip.not.authorized", None), 1, 1, true, Decision::Stop(Stop::Credentials)),
             (refused(403, "missing.permissions", None), 1, 0, true, Decision::Stop(Stop::Permission)),
             (login(true), 1, 0, true, Decision::Stop(Stop::Credentials)),
             (login(false), 1, 0, true, Retry { after: SECOND * 9 }),
-            (login(false), 4, 0, true, Decision::Stop(Stop::Login)),
+            (login(false), 4, 0, true, Retry { after: SECOND * 9 }),
         ];
         for (fault, number, rejections, splittable, expected) in table {
-            let attempt = Attempt { number, rejections, splittable };
+            let attempt = Attempt { number, tokenless: 1, rejections, splittable };
             assert_eq!(decide(&fault, attempt, &POLICY, 0.5), expected, "{fault} at {attempt:?}");
         }
+        let tokenless = Attempt { number: 1, tokenless: 4, rejections: 0, splittable: true };
+        assert_eq!(decide(&login(false), tokenless, &POLICY, 0.5), Decision::Stop(Stop::Login));
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! The composition root: builds the actors bottom-up, awaits every life, reports. It decides nothing.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use actix::prelude::*;
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -170,6 +175,7 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
         key: key("api"),
         budget,
         transport: Arc::clone(&world.transport),
+        accepted: AtomicU64::new(0),
         board: Arc::clone(&world.board),
         shutdown: world.shutdown.child_token(),
     });

@@ -21,7 +21,7 @@ const TRUTH_PIECE: usize = 200;
 /// Queues of the organisation.
 pub(super) const QUEUES: u8 = 24;
 /// The last day that has conversations, 9990-01-01: their ends must still have four-digit years.
-const LAST_DAY: i64 = 2_929_248;
+const LAST_DAY: i64 = 2_929_245;
 /// How busy each hour of a UTC day is: few at night, two humps by day.
 const HOURS: [f64; 24] = [
     6.0, 4.0, 3.0, 3.0, 4.0, 8.0, 20.0, 45.0, 80.0, 110.0, 120.0, 115.0, 90.0, 95.0, 110.0, 115.0, 105.0, 85.0, 60.0,
@@ -62,7 +62,7 @@ pub(super) struct Facts {
     /// The caller hung up before an agent answered.
     pub(super) abandoned: bool,
     /// The queues it passed through, one an agent: the first `legs` of these.
-    pub(super) queues: [u8; 3],
+    pub(super) queues: [u8; 2],
     pub(super) legs: u8,
 }
 
@@ -92,8 +92,8 @@ impl Facts {
             Medium::Email | Medium::Message => 100,
             Medium::Callback | Medium::Chat => 0,
         });
-        let legs = if outbound || dice.permille(800) { 1 } else { 2 + u8::from(dice.permille(200)) };
-        let queues = [(); 3].map(|()| u8::try_from(dice.below(QUEUES.into())).unwrap_or(0));
+        let legs = if outbound || dice.permille(800) { 1 } else { 2 };
+        let queues = [(); 2].map(|()| u8::try_from(dice.below(QUEUES.into())).unwrap_or(0));
         let abandoned = medium == Medium::Voice && !outbound && legs == 1 && dice.permille(80);
         let end = (!dice.permille(5)).then(|| start + duration(&mut dice, medium, abandoned));
         let abandoned = abandoned && end.is_some();
@@ -135,7 +135,6 @@ fn dice_of(seed: u64, day: i64, number: u32, purpose: u64) -> Dice {
 }
 
 /// The millisecond of the day by which `share` of a day's conversations have begun.
-#[expect(clippy::cast_possible_truncation, reason = "below a day")]
 fn time_of_day(share: f64) -> i64 {
     let mut rest = share * HOURS.iter().sum::<f64>();
     let mut hour_ms = 0;
@@ -150,7 +149,6 @@ fn time_of_day(share: f64) -> i64 {
 }
 
 /// How long a conversation lasts: mostly short for its medium, one in two hundred for days.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "at most two months of milliseconds")]
 fn duration(dice: &mut Dice, medium: Medium, abandoned: bool) -> i64 {
     let (least, most) = match medium {
         _ if abandoned => (MINUTE / 3, 6 * MINUTE),

@@ -25,7 +25,6 @@ impl Dice {
     }
 
     /// A number from 0 up to, not including, `end`.
-    #[expect(clippy::cast_possible_truncation, reason = "the high half of a product is below its factor")]
     pub(super) fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.roll()) * u128::from(end)) >> 64) as u64
     }
@@ -41,13 +40,11 @@ impl Dice {
     }
 
     /// A fraction from 0 up to, not including, 1.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact")]
     pub(super) fn fraction(&mut self) -> f64 {
         (self.roll() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// One of `from`, which is not empty.
-    #[expect(clippy::cast_possible_truncation, reason = "an index below a length")]
     pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
@@ -91,8 +88,6 @@ impl std::fmt::Display for Uuid {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pool {
     Agent,
-    Campaign,
-    Client,
     Contact,
     Correlation,
     Division,

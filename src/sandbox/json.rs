@@ -165,7 +165,6 @@ impl Json {
 }
 
 /// The two decimal digits of a number from 0 to 99.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "digits")]
 fn two_digits(number: i64) -> [u8; 2] {
     [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
@@ -187,7 +186,7 @@ mod tests {
         let text = String::from_utf8(json.into_bytes().to_vec()).unwrap();
         assert_eq!(
             text,
-            r#"{"whole":"2024-02-29T23:59:59Z","split":"2024-03-01T00:00:00.007Z","numbers":[0,-7,9223372036854775807,-9223372036854775808],"none":[],"mos":4.880658626556396}"#
+            r#"{"whole":"2024-02-29T23:59:59Z","split":"2024-03-01T00:00:00.007Z","numbers":[0,-7,9223372036854775807,-9223372036854775808],"none":[],"mos":4.8806586265563965}"#
         );
     }
 }

@@ -13,13 +13,14 @@
 //! ```
 //!
 //! Where to read what: `data` makes the conversations and says which an interval holds, `render`
-//! and `parties` write one as JSON, `query` and `filter` are the details query, `oauth` and `limits`
+//! (with `parties`, `agent`, `session`) writes one as JSON, `query` and `filter` are the details query, `oauth` and `limits`
 //! guard it, `error` holds the refusals, [`server`] puts a region on a socket.
 //!
 //! Two paths are the sandbox's own and need no token: `GET /sandbox/stats` tells what the region
 //! saw ([`Stats`]), `GET /sandbox/truth?from=&to=` every conversation that starts in between, in the
 //! bytes of the pages, a line each.
 
+mod agent;
 mod data;
 mod dice;
 mod error;
@@ -31,8 +32,10 @@ mod parties;
 mod query;
 mod render;
 pub mod server;
+mod session;
 #[cfg(test)]
 mod tests;
+mod whoami;
 
 use std::{
     fmt::Display,
@@ -43,7 +46,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::{
     data::Records,
@@ -119,7 +122,7 @@ struct State {
     /// Requests so far: what correlation ids follow from.
     requests: u64,
     /// API requests with a valid token so far.
-    admitted: u64,
+    authenticated: u64,
 }
 
 /// A client's window, for the headers of a reply.
@@ -216,15 +219,15 @@ impl Region {
             return Err(Fault::too_large(REQUEST_LIMIT));
         }
         let token = oauth::bearer(request).ok_or_else(Fault::unauthenticated)?;
-        let State { clients, stats, admitted, .. } = &mut *self.state();
+        let State { clients, stats, authenticated, .. } = &mut *self.state();
         let (id, client) = clients.holder(token, now).ok_or_else(Fault::bad_credentials)?;
         let used = client.meter.count(now, per, stats);
         let reset = client.meter.window.reset(now, per);
         if requests > 0 {
             *limit = Some(Limit { used, allowed: requests, reset });
         }
-        *admitted += 1;
-        let falls_on = |every: u32| every > 0 && *admitted % u64::from(every) == 0;
+        *authenticated += 1;
+        let falls_on = |every: u32| every > 0 && *authenticated % u64::from(every) == 0;
         if requests > 0 && used > requests {
             Err(Fault::too_many_requests(reset))
         } else if falls_on(throttle_every) {
@@ -240,9 +243,9 @@ impl Region {
         type Handler = fn(&Region, &str, &Request<Bytes>) -> Result<Bytes, Fault>;
         let (method, handler): (Method, Handler) = match request.uri().path() {
             "/api/v2/analytics/conversations/details/query" => (Method::POST, Self::conversation_details),
-            "/api/v2/organizations/me" => (Method::GET, |region, _, _| Ok(region.organization())),
-            "/api/v2/tokens/me" => (Method::GET, |region, client, _| Ok(region.token(client))),
-            "/api/v2/users/me" => (Method::GET, |_, _, _| Err(not_a_user())),
+            "/api/v2/organizations/me" => (Method::GET, |region, _, _| Ok(whoami::organization(region.settings.seed))),
+            "/api/v2/tokens/me" => (Method::GET, |region, client, _| Ok(whoami::token(region.settings.seed, client))),
+            "/api/v2/users/me" => (Method::GET, |_, _, _| Err(whoami::not_a_user())),
             _ => return Err(Fault::not_found()),
         };
         if request.method() == method { handler(self, client, request) } else { Err(Fault::method_not_allowed()) }
@@ -257,32 +260,6 @@ impl Region {
         Ok(Query::read(request.body(), self.settings.seed)?.page(&self.records, self.settings.seed))
     }
 
-    fn organization(&self) -> Bytes {
-        body(&json!({
-            "id": id(self.settings.seed, Pool::Organization, 0).to_string(),
-            "name": ORGANIZATION,
-            "defaultLanguage": "en-us",
-            "defaultCountryCode": "DE",
-            "thirdPartyOrgName": "sandbox",
-            "domain": "sandbox.example",
-            "version": 1,
-            "state": "active",
-            "productPlatform": "PureCloud",
-            "selfUri": "/api/v2/organizations/me",
-        }))
-    }
-
-    fn token(&self, client: &str) -> Bytes {
-        let organization =
-            json!({"id": id(self.settings.seed, Pool::Organization, 0).to_string(), "name": ORGANIZATION});
-        body(&json!({
-            "organization": organization,
-            "homeOrganization": organization,
-            "authorizedScope": [],
-            "OAuthClient": {"id": client, "name": "sandbox client", "organization": organization},
-        }))
-    }
-
     /// The whole truth in one body.
     fn truth_reply(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         let lines = self.truth(truth_interval(request.uri().query())?).fold(Vec::new(), |mut all, piece| {
@@ -295,7 +272,6 @@ impl Region {
     }
 }
 
-const ORGANIZATION: &str = "Sandbox";
 const NDJSON: &str = "application/x-ndjson";
 
 /// The interval of `from=…&to=…`.
@@ -307,16 +283,6 @@ fn truth_interval(query: Option<&str>) -> Result<Interval, Fault> {
     format!("{}/{}", side("from"), side("to"))
         .parse()
         .map_err(|error| Fault::bad_request(format!("from and to: {error}")))
-}
-
-fn not_a_user() -> Fault {
-    let message =
-        "This request requires a user context. Client credentials cannot be used for requests to this resource.";
-    Fault::new(StatusCode::BAD_REQUEST, "not.a.user", message)
-}
-
-fn body(value: &Value) -> Bytes {
-    value.to_string().into()
 }
 
 /// Sets a header whose value is a number or one of our own texts.

@@ -67,6 +67,7 @@ pub(super) struct Leg {
     pub(super) answered: i64,
     pub(super) wrapped: i64,
     pub(super) left: i64,
+    pub(super) first: bool,
     /// The conversation goes on with another agent.
     pub(super) transferred: bool,
     /// Still talking: neither the end of the talk nor a wrap-up is known.
@@ -101,12 +102,13 @@ impl Scribe {
     pub(super) fn conversation(&mut self, facts: &Facts) {
         self.dice = facts.dice(self.seed);
         let story = self.story(*facts);
+        let legs = story.legs(self.seed);
         self.object(|s| {
             s.head(&story);
-            if facts.end.is_some() && !facts.abandoned {
-                s.afterthoughts(&story);
+            if let Some(last) = legs.last().filter(|leg| !leg.open && !facts.abandoned) {
+                s.afterthoughts(&story, last);
             }
-            s.list("participants", |s| s.participants(&story));
+            s.list("participants", |s| s.participants(&story, &legs));
         });
     }
 
@@ -121,7 +123,7 @@ impl Scribe {
         Story {
             told_until: facts.end.unwrap_or(facts.start + dice.between(5 * MINUTE, 50 * MINUTE)),
             // A float in the platform's own books, hence the many digits.
-            mos: f64::from(u16::try_from(dice.between(31_000, 49_200)).unwrap_or(0)) / 10_000.0,
+            mos: f64::from(f32::from(u16::try_from(dice.between(31_000, 49_200)).unwrap_or(0)) / 10_000.0),
             customer,
             theirs,
             ours,
@@ -159,9 +161,7 @@ impl Scribe {
     }
 
     /// What is found out once it is over: evaluations, surveys and resolutions.
-    fn afterthoughts(&mut self, story: &Story) {
-        let leg = story.legs(self).last().copied();
-        let Some(leg) = leg else { return };
+    fn afterthoughts(&mut self, story: &Story, leg: &Leg) {
         let (queue, agent) = (self.id(Pool::Queue, leg.queue.into()), self.id(Pool::Agent, leg.agent));
         let later = story.told_until + self.dice.between(10 * MINUTE, 4 * 24 * 60 * MINUTE);
         if self.dice.permille(40) {
@@ -189,7 +189,7 @@ impl Scribe {
         self.json.uuid("evaluatorId", self.id(Pool::Agent, evaluator));
         self.json.time("eventTime", at);
         self.json.uuid("formId", self.id(Pool::Form, form));
-        self.json.text("formName", ["Qualität", "Compliance", "Soft skills", "Sales", "品質"][usize::from(form as u8)]);
+        self.json.text("formName", self.dice.pick(&["Qualität", "Compliance", "Soft skills", "Sales", "品質"]));
         self.json.uuid("queueId", queue);
         for (key, flag) in [("released", true), ("rescored", false), ("deleted", false)] {
             self.json.flag(key, flag);
@@ -236,11 +236,11 @@ impl Story {
     }
 
     /// The turns of its agents, one after the other, from the menu to the end.
-    pub(super) fn legs(&self, scribe: &Scribe) -> Vec<Leg> {
+    fn legs(&self, seed: u64) -> Vec<Leg> {
         let from = self.menu_until().unwrap_or(self.facts.start);
         let count = i64::from(self.facts.legs);
         let length = (self.told_until - from) / count;
-        let mut turns = Dice::new([scribe.seed, self.facts.start.cast_unsigned(), self.facts.number.into(), 3]);
+        let mut turns = Dice::new([seed, self.facts.start.cast_unsigned(), self.facts.number.into(), 3]);
         (0..count)
             .zip(self.facts.queues())
             .map(|(turn, &queue)| {
@@ -264,6 +264,7 @@ impl Story {
                     answered,
                     wrapped,
                     left,
+                    first: turn == 0,
                     transferred: !last,
                     open,
                 }

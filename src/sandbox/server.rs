@@ -210,3 +210,76 @@ impl AsyncWrite for Connection {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, net::TcpStream as Blocking};
+
+    use super::*;
+
+    async fn get(server: &Server, path: &str, gzip: bool) -> reqwest::Response {
+        // Only the first call installs it: nothing here is encrypted, but a client wants a provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().gzip(gzip).no_proxy().build().unwrap();
+        client.get(server.url().join(path).unwrap()).send().await.unwrap()
+    }
+
+    async fn small() -> Server {
+        Server::start(Settings { conversations_per_day: 300, ..Settings::default() }).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reply_is_compressed_for_whoever_asks() {
+        let server = small().await;
+        let plain = get(&server, "/sandbox/stats", false).await;
+        assert_eq!(plain.headers().get("content-encoding"), None);
+        assert_eq!(plain.headers()["inin-correlation-id"].len(), 36);
+        let plain = plain.bytes().await.unwrap();
+        assert_eq!(get(&server, "/sandbox/stats", true).await.bytes().await.unwrap(), plain);
+        let request =
+            "GET /sandbox/stats HTTP/1.1\r\nhost: x\r\naccept-encoding: br, gzip;q=1\r\nconnection: close\r\n\r\n";
+        let mut stream = Blocking::connect(server.url().socket_addrs(|| None).unwrap()[0]).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).unwrap();
+        assert!(String::from_utf8_lossy(&reply).contains("content-encoding: gzip"));
+        server.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_truth_streams_what_the_region_says() {
+        let server = small().await;
+        let path = "/sandbox/truth?from=2024-01-01T00:00:00Z&to=2024-01-03T00:00:00Z";
+        let told = get(&server, path, false).await.bytes().await.unwrap();
+        let interval = "2024-01-01T00:00:00Z/2024-01-03T00:00:00Z".parse().unwrap();
+        let region = Region::new(Settings { conversations_per_day: 300, ..Settings::default() });
+        assert_eq!(told, region.truth(interval).flatten().collect::<Vec<u8>>());
+        assert_eq!(get(&server, "/sandbox/truth", false).await.status(), 400);
+        server.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_too_large_is_told_so_in_the_envelope() {
+        let server = small().await;
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = server.url().join("/api/v2/tokens/me").unwrap();
+        let reply = client.post(url).body(vec![b' '; 600_000]).send().await.unwrap();
+        assert_eq!(reply.status(), 413);
+        assert!(reply.text().await.unwrap().contains("request.entity.too.large"));
+        server.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_connection_that_says_nothing_more_does_not_hold_up_the_end() {
+        let server = small().await;
+        let address = server.url().socket_addrs(|| None).unwrap()[0];
+        let mut stalled = Blocking::connect(address).unwrap();
+        stalled.write_all(b"POST /api/v2/tokens/me HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").unwrap();
+        let mut idle = Blocking::connect(address).unwrap();
+        get(&server, "/sandbox/stats", false).await;
+        timeout(2 * GRACE, server.stop()).await.unwrap();
+        assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);
+        assert!(Blocking::connect(address).is_err(), "nobody listens");
+    }
+}

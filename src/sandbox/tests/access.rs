@@ -1,0 +1,153 @@
+//! Logins, tokens, limits and paths.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+#[test]
+fn a_token_is_opaque_and_has_no_refresh_token() {
+    let region = region(Settings { token_lifetime: Duration::from_millis(86_399_900), ..Settings::default() });
+    let reply = login(&region, START, "a");
+    assert_eq!(reply.status(), 200);
+    let body = value(&reply);
+    assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), ["access_token", "expires_in", "token_type"]);
+    assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("bearer"), &json!(86_399)));
+    assert_eq!(body["access_token"].as_str().unwrap().len(), 86);
+}
+
+#[test]
+fn credentials_may_stand_in_the_form() {
+    let region = region(Settings::default());
+    let ask = |form: &str| region.reply(START, &request(Method::POST, "/oauth/token", &[], form));
+    assert_eq!(ask("grant_type=client_credentials&client_id=a&client_secret=b").status(), 200);
+    let missing = ask("grant_type=client_credentials&client_id=a&client_secret=");
+    assert_eq!((missing.status().as_u16(), &value(&missing)["error"]), (401, &json!("invalid_client")));
+    let unknown = ask("grant_type=password");
+    assert_eq!((unknown.status().as_u16(), &value(&unknown)["error"]), (400, &json!("unsupported_grant_type")));
+    assert_eq!(get(&region, START, "", "/oauth/token").status(), 405);
+}
+
+#[test]
+fn a_wrong_secret_is_an_invalid_client_and_the_right_one_is_never_printed() {
+    let settings = |secret: &str| Settings { client_secret: Some(secret.into()), ..Settings::default() };
+    let wrong = login(&region(settings("other")), START, "a");
+    assert_eq!((wrong.status().as_u16(), &value(&wrong)["error"]), (400, &json!("invalid_client")));
+    assert_eq!(value(&wrong)["description"], value(&wrong)["error_description"]);
+    assert_eq!(login(&region(settings("secret")), START, "a").status(), 200);
+    assert!(!format!("{:?}", region(settings("hush"))).contains("hush"));
+}
+
+#[test]
+fn too_many_logins_in_a_window_are_a_400_that_says_rate_limit_exceeded() {
+    let region = region(Settings::default());
+    for _ in 0..oauth::TOKEN_REQUESTS {
+        assert_eq!(login(&region, Duration::from_secs(3), "a").status(), 200);
+    }
+    let reply = login(&region, Duration::from_secs(62), "a");
+    assert_eq!((reply.status().as_u16(), &value(&reply)["error"]), (400, &json!("invalid_request")));
+    assert!(value(&reply)["error_description"].as_str().unwrap().starts_with("rate limit exceeded;"));
+    assert_eq!(login(&region, Duration::from_secs(63), "a").status(), 200);
+}
+
+#[test]
+fn a_token_expires_at_its_lifetime() {
+    let region = region(Settings { token_lifetime: Duration::from_millis(1500), ..Settings::default() });
+    let token = token(&region, Duration::from_secs(1), "a");
+    assert_eq!(get(&region, Duration::from_millis(2499), &token, "/api/v2/tokens/me").status(), 200);
+    let late = get(&region, Duration::from_millis(2500), &token, "/api/v2/tokens/me");
+    assert_eq!(refused(&late, 401, "bad.credentials"), "Invalid login credentials.");
+}
+
+#[test]
+fn more_than_max_tokens_evicts_the_oldest() {
+    let region = region(Settings { max_tokens: 2, ..Settings::default() });
+    let tokens = ["a", "b", "a", "a"].map(|client| token(&region, START, client));
+    let status = |token: &String| get(&region, START, token, "/api/v2/tokens/me").status().as_u16();
+    assert_eq!(tokens.each_ref().map(status), [401, 200, 200, 200]);
+}
+
+#[test]
+fn a_request_without_a_token_must_authenticate() {
+    let reply = region(Settings::default()).reply(START, &request(Method::GET, "/api/v2/tokens/me", &[], ""));
+    refused(&reply, 401, "authentication.required");
+}
+
+#[test]
+fn the_window_admits_its_limit_and_then_says_retry_after() {
+    let region = Region::new(Settings { requests: 3, ..Settings::default() });
+    let (a, same, b) = (token(&region, START, "a"), token(&region, START, "a"), token(&region, START, "b"));
+    let at = |ms, token: &str| get(&region, Duration::from_millis(ms), token, "/api/v2/tokens/me");
+    let limits = |reply: &Response<Bytes>| {
+        ["count", "allowed", "reset"]
+            .map(|name| reply.headers()[&format!("inin-ratelimit-{name}")].to_str().unwrap().parse::<u64>().unwrap())
+    };
+    assert_eq!(limits(&at(10_000, &a)), [1, 3, 60]);
+    assert_eq!(at(10_000, "unknown").status(), 401, "and does not count");
+    assert_eq!(limits(&at(20_000, &same)), [2, 3, 50]);
+    assert_eq!(limits(&at(27_001, &a)), [3, 3, 43]);
+    let over = at(28_000, &a);
+    let message = refused(&over, 429, "too.many.requests.retry.after");
+    assert_eq!(message, "Rate limit exceeded the maximum. Retry the request in [42] seconds");
+    assert_eq!(over.headers()["retry-after"], "42");
+    assert_eq!(limits(&at(28_000, &b)), [1, 3, 60], "another client has its own window");
+    assert_eq!(at(69_999, &a).status(), 429);
+    assert_eq!(limits(&at(70_000, &a)), [1, 3, 60]);
+    assert_eq!(region.stats().most_in_window, 5);
+}
+
+#[test]
+fn faults_fall_on_every_nth_request_with_a_valid_token() {
+    let region = region(Settings { throttle_every: 2, fail_every: 3, ..Settings::default() });
+    let token = token(&region, START, "a");
+    let replies: Vec<_> = (0..6)
+        .map(|_| {
+            get(&region, START, "unknown", "/api/v2/tokens/me");
+            get(&region, START, &token, "/api/v2/tokens/me")
+        })
+        .collect();
+    let statuses: Vec<_> = replies.iter().map(|reply| reply.status().as_u16()).collect();
+    assert_eq!(statuses, [200, 429, 500, 429, 200, 429]);
+    assert_eq!(replies[1].headers()["retry-after"], "1");
+    refused(&replies[2], 500, "internal.server.error");
+    let stats = region.stats();
+    assert_eq!(stats.api_requests, BTreeMap::from([(200, 2), (401, 6), (429, 3), (500, 1)]));
+    let told = region.reply(START, &request(Method::GET, "/sandbox/stats", &[], ""));
+    assert_eq!(
+        value(&told),
+        json!({
+            "token_requests": {"200": 1},
+            "api_requests": {"200": 2, "401": 6, "429": 3, "500": 1},
+            "most_in_window": 6,
+            "most_in_sliding_window": 6,
+        })
+    );
+}
+
+#[test]
+fn the_platform_knows_who_asks_and_that_it_is_no_user() {
+    let region = region(Settings::default());
+    let token = token(&region, START, "me");
+    let get = |path: &str| get(&region, START, &token, path);
+    assert_eq!(value(&get("/api/v2/tokens/me"))["OAuthClient"]["id"], "me");
+    let organization = value(&get("/api/v2/organizations/me"));
+    assert_eq!(organization["id"], value(&get("/api/v2/tokens/me"))["organization"]["id"]);
+    refused(&get("/api/v2/users/me"), 400, "not.a.user");
+    refused(&get("/api/v2/nowhere"), 404, "not.found");
+    refused(&get("/elsewhere"), 404, "not.found");
+    refused(&get(DETAILS), 405, "method.not.allowed");
+    refused(&post(&region, START, &token, &" ".repeat(REQUEST_LIMIT + 1)), 413, "request.entity.too.large");
+    let headers = [("authorization", &*format!("Bearer {token}"))];
+    refused(&region.reply(START, &request(Method::POST, DETAILS, &headers, "{}")), 415, "unsupported.media.type");
+}
+
+#[test]
+fn the_same_calls_get_the_same_replies() {
+    let play = || {
+        let region = Region::new(Settings { requests: 2, throttle_every: 3, ..Settings::default() });
+        let token = token(&region, START, "a");
+        let query = json!({"interval": days(DAY, DAY + 1).to_string()}).to_string();
+        let replies = (0..4).map(|s| post(&region, Duration::from_secs(s), &token, &query));
+        replies.map(|reply| format!("{reply:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(play(), play());
+}

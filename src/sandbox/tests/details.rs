@@ -1,0 +1,167 @@
+//! The details query.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::interval::iso;
+
+#[test]
+fn an_interval_of_eight_days_without_a_filter_is_refused_with_the_platforms_words() {
+    let region = region(Settings { conversations_per_day: 1, ..Settings::default() });
+    let filter = json!([{"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}]}]);
+    let ask = |days_long, filter: &Value| {
+        ask(&region, &json!({"interval": days(DAY, DAY + days_long).to_string(), "segmentFilters": filter}))
+    };
+    assert_eq!(ask(7, &json!([])).status(), 200);
+    let words = "You must specify a search interval as part of your query that does not exceed 7 days.";
+    assert_eq!(refused(&ask(8, &json!([])), 400, "bad.request"), words);
+    assert_eq!(refused(&ask(8, &json!([{"type": "and", "predicates": []}])), 400, "bad.request"), words);
+    assert_eq!(ask(31, &filter).status(), 200);
+    assert_eq!(refused(&ask(32, &filter), 400, "bad.request"), words.replace('7', "31"));
+}
+
+#[test]
+fn paging_has_a_depth_and_a_width() {
+    let region = region(Settings { conversations_per_day: 1, ..Settings::default() });
+    let ask = |paging: Value| ask(&region, &json!({"interval": days(DAY, DAY + 1).to_string(), "paging": paging}));
+    assert_eq!(ask(json!({"pageSize": 100, "pageNumber": 1000})).status(), 200);
+    let deep = ask(json!({"pageSize": 100, "pageNumber": 1001}));
+    assert_eq!(refused(&deep, 400, "bad.request"), "Pagination may not exceed 100000 results.");
+    refused(&ask(json!({"pageSize": 100, "pageNumber": i64::MAX})), 400, "bad.request");
+    for paging in [json!({"pageSize": 101}), json!({"pageSize": 0}), json!({"pageNumber": 0})] {
+        refused(&ask(paging), 400, "invalid.value");
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_is_a_bad_request() {
+    let region = region(Settings::default());
+    let token = token(&region, START, "a");
+    let day = days(DAY, DAY + 1).to_string();
+    let filter = |dimension: &str| json!({"interval": day, "conversationFilters": [{"predicates": [{"dimension": dimension, "value": "x"}]}]});
+    for (body, code, words) in [
+        ("{".to_owned(), "bad.request", "malformed"),
+        ("{}".to_owned(), "bad.request", "7 days"),
+        (json!({"interval": "yesterday"}).to_string(), "bad.request", "slash"),
+        (json!({"interval": "a/b"}).to_string(), "invalid.date", "`a`"),
+        (json!({"interval": day, "order": "up"}).to_string(), "invalid.value", "up"),
+        (json!({"interval": day, "orderBy": "conversationEnd"}).to_string(), "bad.request", "conversationEnd"),
+        (json!({"interval": day, "surveyFilters": [{}]}).to_string(), "bad.request", "surveyFilters"),
+        (filter("shoeSize").to_string(), "bad.request", "shoeSize"),
+        (filter("mediaType").to_string(), "bad.request", "mediaType"),
+    ] {
+        let message = refused(&post(&region, START, &token, &body), 400, code);
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn a_page_past_the_end_has_no_conversations_key() {
+    let region = region(Settings { conversations_per_day: 30, ..Settings::default() });
+    let page = |number| {
+        let paging = json!({"pageSize": 25, "pageNumber": number});
+        value(&ask(&region, &json!({"interval": days(DAY, DAY + 1).to_string(), "paging": paging})))
+    };
+    assert_eq!(page(1)["conversations"].as_array().unwrap().len(), 25);
+    assert_eq!(page(2)["conversations"].as_array().unwrap().len(), 5);
+    assert_eq!(page(3), json!({"totalHits": 30}));
+    let before_all = value(&ask(&region, &json!({"interval": "1969-01-01T00:00:00Z/1969-01-02T00:00:00Z"})));
+    assert_eq!(before_all, json!({"totalHits": 0}));
+}
+
+#[test]
+fn records_do_not_depend_on_the_paging() {
+    let region = region(Settings { conversations_per_day: 130, ..Settings::default() });
+    let two_days = days(DAY, DAY + 2);
+    let whole = truth(&region, two_days);
+    assert_eq!(whole.len(), 260);
+    for size in [1, 7, 100] {
+        assert_eq!(all(&region, two_days, size, &json!({})), whole);
+    }
+    let mut backwards = all(&region, two_days, 33, &json!({"order": "desc"}));
+    backwards.reverse();
+    assert_eq!(backwards, whole);
+    assert!(whole.is_sorted_by_key(|row| ms(&row["conversationStart"])));
+    let ids: BTreeSet<_> = whole.iter().map(|row| row["conversationId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), whole.len());
+}
+
+#[test]
+fn the_truth_has_the_bytes_of_the_pages() {
+    let region = region(Settings { conversations_per_day: 90, ..Settings::default() });
+    let query = json!({"interval": days(DAY, DAY + 1).to_string(), "paging": {"pageSize": 100, "pageNumber": 1}});
+    let page = ask(&region, &query);
+    let lines: Vec<u8> = region.truth(days(DAY, DAY + 1)).flatten().collect();
+    let joined = String::from_utf8(lines).unwrap().trim_end().replace('\n', ",");
+    assert_eq!(page.body(), &format!(r#"{{"conversations":[{joined}],"totalHits":90}}"#));
+    let (from, to) = (iso(DAY * DAY_MS + DAY_MS / 2), iso((DAY + 1) * DAY_MS));
+    let half = region.reply(START, &request(Method::GET, &format!("/sandbox/truth?from={from}&to={to}"), &[], ""));
+    assert_eq!(
+        half.body(),
+        &Bytes::from_iter(region.truth(span(DAY * DAY_MS + DAY_MS / 2, (DAY + 1) * DAY_MS)).flatten())
+    );
+    refused(&region.reply(START, &request(Method::GET, "/sandbox/truth?from=x", &[], "")), 400, "bad.request");
+}
+
+#[test]
+fn an_interval_holds_what_began_on_its_days_and_overlaps_it() {
+    let region = region(Settings { conversations_per_day: 400, ..Settings::default() });
+    let day = DAY * DAY_MS;
+    let everything = truth(&region, days(DAY - 3, DAY + 2));
+    for (from, to) in [
+        (day + 50_000_000, day + 50_000_000 + 3_600_000),
+        (day, day + 1),
+        (day - 1, day),
+        (day - 3_600_000, day + 3_600_000),
+        (day + 40_000_000, day + DAY_MS + 5),
+    ] {
+        let touched = span(from - from.rem_euclid(DAY_MS), to);
+        let wanted: Vec<_> = everything
+            .iter()
+            .filter(|row| touched.contains(ms(&row["conversationStart"])))
+            .filter(|row| row.get("conversationEnd").is_none_or(|end| ms(end) > from))
+            .cloned()
+            .collect();
+        assert!(!wanted.is_empty());
+        assert_eq!(all(&region, span(from, to), 100, &json!({})), wanted);
+    }
+    let midnight = all(&region, span(day, day + 1), 100, &json!({}));
+    assert_eq!(midnight.len(), 1, "the first of a day begins on its first millisecond");
+}
+
+#[test]
+fn filters_find_what_the_records_say() {
+    let region = region(Settings { conversations_per_day: 300, ..Settings::default() });
+    let day = days(DAY, DAY + 1);
+    let everything = truth(&region, day);
+    let sessions = |row: &Value| -> Vec<Value> {
+        let parties = row["participants"].as_array().unwrap().clone();
+        parties.iter().flat_map(|party| party["sessions"].as_array().unwrap().clone()).collect()
+    };
+    let has_medium = |row: &Value, medium: &str| sessions(row).iter().any(|session| session["mediaType"] == medium);
+    let queue = everything[5]["participants"].to_string().split_once(r#""queueId":""#).unwrap().1[..36].to_owned();
+    let has_queue = |row: &Value| row.to_string().contains(&queue);
+    let outbound = |row: &Value| row["originatingDirection"] == "outbound";
+    let is = |dimension: &str, value: &str| json!({"type": "dimension", "dimension": dimension, "operator": "matches", "value": value});
+    let check = |query: Value, wanted: &dyn Fn(&Value) -> bool| {
+        let wanted: Vec<_> = everything.iter().filter(|row| wanted(row)).cloned().collect();
+        assert!(wanted.len() < everything.len());
+        assert_eq!(all(&region, day, 100, &query), wanted, "{query}");
+    };
+    let segments =
+        |join: &str, predicates: Value| json!({"segmentFilters": [{"type": join, "predicates": predicates}]});
+    for medium in ["voice", "callback", "chat", "email", "message", "fax"] {
+        check(segments("and", json!([is("mediaType", medium)])), &|row| has_medium(row, medium));
+    }
+    check(segments("or", json!([is("mediaType", "chat"), is("queueId", &queue)])), &|row| {
+        has_medium(row, "chat") || has_queue(row)
+    });
+    check(segments("and", json!([is("mediaType", "voice"), is("queueId", &queue)])), &|row| {
+        has_medium(row, "voice") && has_queue(row)
+    });
+    check(segments("and", json!([{"dimension": "queueId", "operator": "notExists"}])), &|_| false);
+    let mut both = segments("and", json!([is("mediaType", "voice")]));
+    both["conversationFilters"] =
+        json!([{"type": "and", "clauses": [{"type": "or", "predicates": [is("originatingDirection", "outbound")]}]}]);
+    check(both, &|row| has_medium(row, "voice") && outbound(row));
+}

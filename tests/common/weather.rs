@@ -1,0 +1,303 @@
+//! A transport over the sandbox, on virtual time, in which everything goes wrong that can.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bytes::Bytes;
+use cxbackfill::{fault::Fault, interval::Interval, sandbox::Region, transport::Transport};
+use futures_util::future::BoxFuture;
+use http::{Request, Response, header::AUTHORIZATION};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+use tokio::time::{Duration, Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::simulation::Scenario;
+
+/// What a client waits for a reply.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The sky over one scenario.
+#[derive(Debug)]
+pub struct Weather {
+    region: Arc<Region>,
+    storm: f64,
+    poison: Option<i64>,
+    widest: Option<Duration>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dice: fastrand::Rng,
+    trace: Vec<String>,
+    /// What passed in earlier runs: the region's time does not start again.
+    before: Duration,
+    start: Option<Instant>,
+    steps: u64,
+    crash: Option<(u64, CancellationToken)>,
+    clear: bool,
+    revoked: HashSet<String>,
+    /// For an interval, the page at which rows have slid, and how far.
+    slides: HashMap<String, (u64, usize)>,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Event {
+    Nothing,
+    LostBefore,
+    LostAfter,
+    Timeout,
+    Status(u16, Option<u64>),
+    Truncated,
+    Html,
+    Revoked,
+    Total,
+}
+
+impl Weather {
+    pub fn new(scenario: &Scenario, region: Arc<Region>) -> Self {
+        let inner = Inner {
+            dice: fastrand::Rng::with_seed(scenario.seed ^ 0x5eed),
+            trace: Vec::new(),
+            before: Duration::ZERO,
+            start: None,
+            steps: 0,
+            crash: None,
+            clear: false,
+            revoked: HashSet::new(),
+            slides: HashMap::new(),
+        };
+        let Scenario { storm, poison, widest, .. } = *scenario;
+        Self { region, storm, poison, widest, inner: Mutex::new(inner) }
+    }
+
+    /// The next run: killed at its step number `crash`, if any.
+    pub fn start(&self, crash: Option<u64>, token: CancellationToken) {
+        let mut inner = self.inner();
+        inner.steps = 0;
+        inner.crash = crash.map(|step| (step, token));
+    }
+
+    /// The clock of a run starts at nothing.
+    pub fn begin(&self) {
+        self.inner().start = Some(Instant::now());
+    }
+
+    /// What was poison is none any more.
+    pub fn clear(&self) {
+        self.inner().clear = true;
+    }
+
+    /// And ends, while its clock can still be read.
+    pub fn end(&self) {
+        let mut inner = self.inner();
+        inner.before = inner.now();
+        inner.start = None;
+    }
+
+    pub fn note(&self, text: String) {
+        self.inner().trace.push(text);
+    }
+
+    pub fn trace(&self) -> Vec<String> {
+        self.inner().trace.clone()
+    }
+
+    pub fn revoked(&self) -> u64 {
+        self.inner().revoked.len() as u64
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.inner().dice.u64(..)
+    }
+
+    /// A step of the program. If it is the one at which the program is killed, it never returns.
+    pub async fn step(&self, what: &str) {
+        let crash = {
+            let mut inner = self.inner();
+            inner.steps += 1;
+            let entry = format!("{:?} {what}", inner.now());
+            inner.trace.push(entry);
+            inner.crash.as_ref().filter(|(step, _)| *step <= inner.steps).map(|(_, token)| token.clone())
+        };
+        if let Some(crash) = crash {
+            crash.cancel();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+        let query: Option<Value> = serde_json::from_slice(request.body()).ok();
+        let what = format!("{} {}", request.uri().path(), String::from_utf8_lossy(request.body()));
+        self.step(&what).await;
+        let (event, there, back) = {
+            let mut inner = self.inner();
+            let event = inner.draw(self.storm, query.is_some());
+            let (there, back) = (inner.dice.u64(1..200), inner.dice.u64(1..200));
+            (event, Duration::from_millis(there), Duration::from_millis(back))
+        };
+        sleep(there).await;
+        let reply = self.answer(&request, query.as_ref(), event);
+        match event {
+            Event::Timeout => sleep(TIMEOUT).await,
+            _ => sleep(back).await,
+        }
+        let outcome = reply.as_ref().map_or_else(ToString::to_string, |reply| reply.status().to_string());
+        self.step(&format!("{what} -> {event:?}: {outcome}")).await;
+        reply
+    }
+
+    fn answer(&self, request: &Request<Bytes>, query: Option<&Value>, event: Event) -> Result<Response<Bytes>, Fault> {
+        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if event == Event::LostBefore {
+            return Err(Fault::Network("connection reset".into()));
+        }
+        let now = {
+            let mut inner = self.inner();
+            if event == Event::Revoked {
+                inner.revoked.insert(token.to_owned());
+            }
+            if inner.revoked.contains(token) {
+                return Ok(refusal(401, None, "bad.credentials"));
+            }
+            inner.now()
+        };
+        if let Some(status) = query.and_then(|query| self.climate(query)) {
+            return Ok(refusal(status, None, "climate"));
+        }
+        let mut reply = self.region.reply(now, request);
+        if reply.status() == 200
+            && let Some(query) = query
+        {
+            self.slide(query, request, &mut reply, now);
+        }
+        match event {
+            Event::LostAfter => Err(Fault::Network("connection reset".into())),
+            Event::Timeout => Err(Fault::Timeout(TIMEOUT)),
+            Event::Status(status, after) => Ok(refusal(status, after, "storm")),
+            Event::Truncated => Ok(reply.map(|body| body.slice(..body.len() / 2))),
+            Event::Html => Ok(Response::new(Bytes::from_static(b"<html>proxy</html>"))),
+            Event::Total => Ok(reply.map(|body| Page { total_hits: 7, ..Page::read(&body) }.bytes())),
+            Event::Nothing | Event::Revoked | Event::LostBefore => Ok(reply),
+        }
+    }
+
+    /// What goes wrong with an interval whatever the day: poison, and a platform that is too slow.
+    fn climate(&self, query: &Value) -> Option<u16> {
+        let interval: Interval = query["interval"].as_str()?.parse().ok()?;
+        let poisoned = self.poison.is_some_and(|ms| interval.contains(ms)) && !self.inner().clear;
+        let wide = self.widest.is_some_and(|widest| interval.width() > widest);
+        if wide { Some(504) } else { poisoned.then_some(500) }
+    }
+
+    /// From some page of an interval on, rows come again that an earlier page had, since rows were
+    /// inserted before them; what came first was an older copy.
+    fn slide(&self, query: &Value, request: &Request<Bytes>, reply: &mut Response<Bytes>, now: Duration) {
+        let (Some(interval), Some(number)) = (query["interval"].as_str(), query["paging"]["pageNumber"].as_u64())
+        else {
+            return;
+        };
+        let size = usize::try_from(query["paging"]["pageSize"].as_u64().unwrap_or(25)).unwrap();
+        let slide = {
+            let mut inner = self.inner();
+            let (storm, at) = (self.storm, inner.dice.u64(2..5));
+            let by = inner.dice.usize(1..=size);
+            let slides = inner.dice.f64() < storm;
+            *inner.slides.entry(interval.to_owned()).or_insert(if slides { (at, by) } else { (u64::MAX, 0) })
+        };
+        let (at, by) = slide;
+        let mut page = Page::read(reply.body());
+        if number + 1 == at {
+            page.conversations.iter_mut().skip(size - by).for_each(make_older);
+        } else if number >= at {
+            let mut before = query.clone();
+            before["paging"]["pageNumber"] = json!(number - 1);
+            let (parts, _) = request.clone().into_parts();
+            let earlier = self.region.reply(now, &Request::from_parts(parts, before.to_string().into()));
+            let mut rows: Vec<_> = Page::read(earlier.body()).conversations.into_iter().skip(size - by).collect();
+            rows.extend(page.conversations.into_iter().take(size - by));
+            page.conversations = rows;
+        }
+        *reply.body_mut() = page.bytes();
+    }
+}
+
+/// A page whose rows stay as they were written.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    conversations: Vec<Box<RawValue>>,
+    total_hits: u64,
+}
+
+impl Page {
+    fn read(body: &Bytes) -> Self {
+        serde_json::from_slice(body).unwrap()
+    }
+
+    fn bytes(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap().into()
+    }
+}
+
+/// The copy of a row from before its conversation ended.
+fn make_older(row: &mut Box<RawValue>) {
+    let mut older: Value = serde_json::from_str(row.get()).unwrap();
+    older.as_object_mut().unwrap().remove("conversationEnd");
+    *row = serde_json::value::to_raw_value(&older).unwrap();
+}
+
+impl Inner {
+    fn now(&self) -> Duration {
+        self.before + self.start.map_or(Duration::ZERO, |start| start.elapsed())
+    }
+
+    fn draw(&mut self, storm: f64, api: bool) -> Event {
+        if self.dice.f64() >= storm {
+            return Event::Nothing;
+        }
+        let dice = &mut self.dice;
+        let event = match dice.u8(0..12) {
+            0 => Event::LostBefore,
+            1 => Event::LostAfter,
+            2 => Event::Timeout,
+            3 => Event::Status(429, Some(dice.u64(1..5))),
+            4 => Event::Status(429, None),
+            5 => Event::Status(500, None),
+            6 => Event::Status(502, None),
+            7 => Event::Status(503, dice.bool().then_some(1)),
+            8 => Event::Truncated,
+            9 => Event::Html,
+            10 => Event::Total,
+            _ => Event::Revoked,
+        };
+        match event {
+            // the login throttles and fails in its own ways
+            Event::Status(429, _) | Event::Revoked | Event::Total if !api => Event::Status(500, None),
+            event => event,
+        }
+    }
+}
+
+impl Transport for Weather {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+        Box::pin(self.exchange(request))
+    }
+}
+
+fn refusal(status: u16, retry_after: Option<u64>, code: &str) -> Response<Bytes> {
+    let mut reply = Response::builder().status(status);
+    if let Some(seconds) = retry_after {
+        reply = reply.header("Retry-After", seconds);
+    }
+    reply.body(json!({ "code": code, "message": "weather", "status": status }).to_string().into()).unwrap()
+}
