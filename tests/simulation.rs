@@ -7,6 +7,8 @@
 
 mod common;
 
+use std::sync::Mutex;
+
 use common::simulation::{Played, Scenario, play};
 
 /// Scenarios of a test run, unless the environment says otherwise.
@@ -39,7 +41,16 @@ fn whatever_happens_the_output_is_the_truth_and_the_same_seed_gives_the_same_tra
         Some(seed) => seed..seed + 1,
         None => 0..number("SEEDS").unwrap_or(SEEDS),
     };
-    let failed: Vec<_> = seeds.filter_map(|seed| Some((seed, check(&Scenario::from_seed(seed)).err()?))).collect();
+    let next = Mutex::new(seeds);
+    let worker = || {
+        let take = || next.lock().unwrap().next();
+        std::iter::from_fn(take).filter_map(|seed| Some((seed, check(&Scenario::from_seed(seed)).err()?))).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let failed: Vec<(u64, String)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().flat_map(|worker| -> Vec<_> { worker.join().unwrap() }).collect()
+    });
     assert!(failed.is_empty(), "{} seeds failed; play one again with SEED=…\n{failed:#?}", failed.len());
 }
 
