@@ -43,6 +43,12 @@ pub struct Config {
     pub policy: Policy,
     /// The directory of the output.
     pub output: PathBuf,
+    /// An open shard is cut and committed so often.
+    pub commit_every: Duration,
+    /// Whether the newest time is fetched first.
+    pub newest_first: bool,
+    /// How long an interrupted run may take to commit what it has.
+    pub grace: Duration,
     /// How files are written.
     pub format: FileFormat,
     /// What narrows the rows, sent as it is.

@@ -82,8 +82,12 @@ impl Interval {
 
     /// Two halves, or none if it is a single millisecond.
     pub fn bisect(self) -> Option<(Self, Self)> {
-        let middle = self.from + (self.to - self.from) / 2;
-        Some((Self::new(self.from, middle)?, Self::new(middle, self.to)?))
+        self.cut(self.from + (self.to - self.from) / 2)
+    }
+
+    /// The two sides of `at`; none unless both hold something.
+    pub fn cut(self, at: i64) -> Option<(Self, Self)> {
+        Some((Self::new(self.from, at)?, Self::new(at, self.to)?))
     }
 
     /// Pieces of at most `width`, cut at multiples of `width` since 1970, so that the same cuts

@@ -33,6 +33,10 @@ const SCHEMA: &str = "
         dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
         reason TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms, to_ms)
     ) STRICT;
+    CREATE TABLE IF NOT EXISTS short (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
+    ) STRICT;
     CREATE TABLE IF NOT EXISTS failure (
         dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
         reason TEXT NOT NULL, correlation TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
@@ -293,6 +297,18 @@ impl Ledger {
         self.lock().execute(
             "INSERT OR REPLACE INTO failure VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![dataset, interval.from_ms(), interval.to_ms(), reason, correlation, clock::now().to_string()],
+        )?;
+        Ok(())
+    }
+
+    /// Records that the platform counts more rows of a committed shard than it gave.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn short(&self, dataset: &str, interval: Interval, reason: &str) -> Result<(), LedgerError> {
+        self.lock().execute(
+            "INSERT OR REPLACE INTO short VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![dataset, interval.from_ms(), interval.to_ms(), reason, clock::now().to_string()],
         )?;
         Ok(())
     }

@@ -37,6 +37,8 @@
 //! [`transport`] and [`auth`] talk, [`rows`] decodes what [`catalog`] describes, [`part`] makes files of
 //! it, [`output`] and [`ledger`] keep them, [`interval`] does the arithmetic. [`sandbox`] plays the API.
 
+#![warn(clippy::unwrap_used)]
+
 pub mod auth;
 pub mod budget;
 pub mod catalog;

@@ -46,6 +46,8 @@ pub struct Part {
     newest: HashMap<u128, RowCopy>,
     bad: Option<SpooledTempFile>,
     counts: Counts,
+    /// The newest time written, and the rows at it: a cut at that time leaves them to the rest.
+    last: (i64, Vec<(i64, u64)>),
 }
 
 /// A copy of a row that was written.
@@ -91,7 +93,12 @@ impl Part {
     /// A part without rows.
     pub fn new(shard: Shard, output: Output, format: Arc<FileFormat>) -> Self {
         let (days, newest) = (BTreeMap::new(), HashMap::new());
-        Self { shard, output, format, days, newest, bad: None, counts: Counts::default() }
+        Self { shard, output, format, days, newest, bad: None, counts: Counts::default(), last: (i64::MIN, Vec::new()) }
+    }
+
+    /// What became of the rows so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Takes in the rows of a page.
@@ -125,10 +132,14 @@ impl Part {
             let keep = !again && !known;
             if keep && let Some(old) = self.newest.insert(key.id, RowCopy { digest: key.digest, day, row }) {
                 self.days.get_mut(&old.day).into_iter().for_each(|file| file.replaced.push(old.row));
+                self.last.1.retain(|&at| at != (old.day, old.row));
                 self.counts.duplicate += 1;
                 self.counts.written -= 1;
             }
-            row += u64::from(keep);
+            if keep {
+                self.reach(key.time_ms, day, row);
+                row += 1;
+            }
             kept.push(keep);
         }
         let keeping = kept.iter().filter(|&&keep| keep).count();
@@ -139,6 +150,28 @@ impl Part {
             all if all == keys.len() => self.append(day, batch),
             _ => self.append(day, &filter_record_batch(batch, &BooleanArray::from(kept))?),
         }
+    }
+
+    fn reach(&mut self, time_ms: i64, day: i64, row: u64) {
+        if time_ms > self.last.0 {
+            self.last = (time_ms, Vec::new());
+        }
+        if time_ms == self.last.0 {
+            self.last.1.push((day, row));
+        }
+    }
+
+    /// Leaves out the rows that `interval` does not own (G4): those at its end, where the part was
+    /// cut at the time that its rows have reached.
+    fn narrow(&mut self, interval: Interval) {
+        if self.last.0 >= interval.to_ms() {
+            for (day, row) in std::mem::take(&mut self.last.1) {
+                self.days.get_mut(&day).into_iter().for_each(|file| file.replaced.push(row));
+                self.counts.written -= 1;
+                self.counts.not_owned += 1;
+            }
+        }
+        self.shard.interval = interval;
     }
 
     fn append(&mut self, day: i64, batch: &RecordBatch) -> Result<(), PartError> {
@@ -161,11 +194,12 @@ impl Part {
         Ok(writeln!(bad, "{line}")?)
     }
 
-    /// Ends the part: its files, whole, and what became of its rows.
+    /// Ends the part at the end of `interval`: its files, whole, and what became of its rows.
     ///
     /// # Errors
     /// [`PartError`].
-    pub fn finish(self) -> Result<(Vec<WholeFile>, Counts), PartError> {
+    pub fn finish(mut self, interval: Interval) -> Result<(Vec<WholeFile>, Counts), PartError> {
+        self.narrow(interval);
         let Self { shard, output, format, days, bad, counts, .. } = self;
         let (name, slug) = (&shard.dataset.name, shard.interval.slug());
         let mut files = Vec::new();

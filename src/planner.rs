@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     interval::Interval,
-    shard::{End, Ended, Lease, LeaseId, Shard},
+    shard::{CutAt, End, Ended, Lease, LeaseId, Shard},
 };
 
 /// Asks for a shard; none: there will be no more.
@@ -44,7 +44,10 @@ impl PlannerActor {
     fn serve(&mut self, planner: &Addr<Self>) {
         while let Some(seat) = self.seats.pop_front() {
             match self.plan.lease() {
-                Some((id, shard)) => drop(seat.send(Some(Lease::new(id, shard, planner.clone().recipient())))),
+                Some((id, shard)) => {
+                    let lease = Lease::new(id, shard, planner.clone().recipient(), planner.clone().recipient());
+                    drop(seat.send(Some(lease)));
+                }
                 None if self.plan.is_over() => drop(seat.send(None)),
                 None => return self.seats.push_front(seat),
             }
@@ -76,6 +79,14 @@ impl Handler<Ended> for PlannerActor {
     }
 }
 
+impl Handler<CutAt> for PlannerActor {
+    type Result = ();
+
+    fn handle(&mut self, cut: CutAt, _: &mut Self::Context) {
+        self.plan.cut(cut.lease, cut.at);
+    }
+}
+
 impl Handler<Close> for PlannerActor {
     type Result = ();
 
@@ -94,13 +105,27 @@ pub struct Plan {
     requested: Vec<Shard>,
     leases: LeaseId,
     closed: bool,
+    newest_first: bool,
+    /// Datasets that the credentials may not read.
+    denied: Vec<String>,
 }
 
 impl Plan {
+    /// A plan without shards, that hands out the newest time or the oldest first.
+    pub fn new(newest_first: bool) -> Self {
+        Self { newest_first, ..Self::default() }
+    }
+
     /// Adds what is `left` to fetch of a dataset, in shards of at most `width`.
     pub fn add(&mut self, left: &Shard, width: Duration) {
         self.requested.push(left.clone());
         self.waiting.extend(left.interval.split(width).map(|interval| Shard { interval, ..left.clone() }));
+        let oldest_first = |shard: &Shard| shard.interval;
+        if self.newest_first {
+            self.waiting.make_contiguous().sort_by_key(|shard| std::cmp::Reverse(oldest_first(shard)));
+        } else {
+            self.waiting.make_contiguous().sort_by_key(oldest_first);
+        }
         self.check();
     }
 
@@ -132,12 +157,39 @@ impl Plan {
         };
         match (end, shard.interval.bisect()) {
             (End::Done | End::Failed, _) => self.ended.push(shard),
+            (End::Denied, _) => {
+                self.denied.push(shard.dataset.name.clone());
+                self.ended.push(shard);
+            }
             (End::Split, Some((left, right))) => {
-                // the older half first: what was next stays next
-                self.waiting.push_front(Shard { interval: right, ..shard.clone() });
-                self.waiting.push_front(Shard { interval: left, ..shard });
+                // what was replaced is replaced by its halves, which are new
+                let halves = [left, right].map(|interval| Shard { interval, replaces: false, ..shard.clone() });
+                let [first, second] = if self.newest_first { [1, 0] } else { [0, 1] };
+                self.waiting.push_front(halves[second].clone());
+                self.waiting.push_front(halves[first].clone());
             }
             (End::Split | End::Returned, _) => self.waiting.push_front(shard),
+        }
+        self.forsake();
+        self.check();
+    }
+
+    /// Gives up what waits of denied datasets.
+    fn forsake(&mut self) {
+        let Self { waiting, denied, ended, .. } = self;
+        waiting.retain(|shard| {
+            let forsaken = denied.contains(&shard.dataset.name);
+            ended.extend(forsaken.then(|| shard.clone()));
+            !forsaken
+        });
+    }
+
+    fn cut(&mut self, lease: LeaseId, at: i64) {
+        if let Some(shard) = self.leased.get_mut(&lease)
+            && let Some((done, rest)) = shard.interval.cut(at)
+        {
+            shard.interval = rest;
+            self.ended.push(Shard { interval: done, ..shard.clone() });
         }
         self.check();
     }
@@ -178,11 +230,11 @@ mod tests {
 
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = &catalog::builtin("genesys-cloud").unwrap()["conversations"];
-        Shard { dataset: Arc::clone(dataset), interval: Interval::new(from, to).unwrap() }
+        Shard { dataset: Arc::clone(dataset), interval: Interval::new(from, to).unwrap(), replaces: false }
     }
 
     fn ends() -> impl Strategy<Value = Vec<(usize, End)>> {
-        let end = prop_oneof![Just(End::Done), Just(End::Split), Just(End::Failed), Just(End::Returned)];
+        let end = prop_oneof![4 => Just(End::Done), 4 => Just(End::Split), 2 => Just(End::Failed), 4 => Just(End::Returned), 1 => Just(End::Denied)];
         prop::collection::vec((0usize..4, end), 0..60)
     }
 
@@ -196,6 +248,7 @@ mod tests {
             for (holder, end) in ends {
                 out.extend(plan.lease().map(|(id, _)| id));
                 if !out.is_empty() {
+                    plan.cut(out[holder % out.len()], 17 * holder as i64);
                     plan.end(out.swap_remove(holder % out.len()), end);
                 }
                 prop_assert!(plan.is_cover());

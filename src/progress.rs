@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use tracing::Span;
 use tracing_indicatif::span_ext::IndicatifSpanExt;
 
+use crate::interval::Interval;
+
 /// How often the bar is drawn anew.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -53,6 +55,13 @@ pub struct Board {
     pub settled_ms: Counter,
     /// What each fetcher is at, by its number.
     pub fetchers: DashMap<usize, String>,
+}
+
+impl Board {
+    /// Counts time of the data as dealt with.
+    pub fn settle(&self, interval: Interval) {
+        self.settled_ms.add(interval.to_ms().abs_diff(interval.from_ms()));
+    }
 }
 
 /// Draws the bar of a run until it is dropped. `whole` is the time to fetch, in time of the data.

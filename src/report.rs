@@ -1,11 +1,12 @@
 //! How a run ended, for people and for programs.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::{
+    fault::Fault,
     fetch::{Halt, Harvest},
     ledger::Failure,
     progress::Board,
@@ -136,6 +137,12 @@ impl Ending {
             )),
             Stop::Login => Self::Fatal(format!("{halt}; run again later, it goes on from here")),
         }
+    }
+
+    /// What it means that datasets may not be read.
+    pub fn denied(denied: &BTreeMap<String, Fault>) -> Self {
+        let datasets: Vec<_> = denied.iter().map(|(dataset, fault)| format!("{dataset}: {fault}")).collect();
+        Self::Denied(datasets.join("; "))
     }
 
     /// The exit code: part of the outside of the program.

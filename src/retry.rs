@@ -36,6 +36,8 @@ pub struct Attempt {
     pub rejections: u32,
     /// Whether the shard can be bisected.
     pub splittable: bool,
+    /// Whether a page can be smaller.
+    pub shrinkable: bool,
 }
 
 /// What to do about a fault.
@@ -55,6 +57,8 @@ pub enum Decision {
     Reauthenticate,
     /// The shard is too big for the platform: bisect it.
     Split,
+    /// The page is too large, for the platform or for us: halve it.
+    Shrink,
     /// Set the shard aside; the run goes on.
     GiveUp,
     /// Nothing that the run could do would help: end it.
@@ -80,7 +84,7 @@ pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> 
     match fault {
         Fault::Refused(refusal) => decide_refusal(refusal, attempt, policy, jitter),
         Fault::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
-        Fault::TooLarge(_) if attempt.splittable => Decision::Split,
+        Fault::TooLarge(_) if attempt.shrinkable => Decision::Shrink,
         Fault::TooLarge(_) => Decision::GiveUp,
         Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) if attempt.number >= policy.attempts => {
             Decision::GiveUp
@@ -112,6 +116,7 @@ fn decide_refusal(refusal: &Refusal, attempt: Attempt, policy: &Policy, jitter: 
         },
         // the platform's own word that the query is too slow, or reaches too deep
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT if attempt.splittable => Decision::Split,
+        _ if refusal.code == "response.entity.too.large" && attempt.shrinkable => Decision::Shrink,
         StatusCode::BAD_REQUEST if refusal.message.contains("Pagination may not exceed") && attempt.splittable => {
             Decision::Split
         }
@@ -157,11 +162,11 @@ mod tests {
 
     #[test]
     fn every_fault_has_its_decision() {
-        use Decision::{GiveUp, Reauthenticate, Retry, Split, Throttled};
+        use Decision::{GiveUp, Reauthenticate, Retry, Shrink, Split, Throttled};
         let half = |seconds: u32| Retry { after: SECOND * seconds / 2 };
         let timeout = Fault::Timeout(SECOND);
         let (reset, html) = (Fault::Network("reset".into()), Fault::Malformed("html".into()));
-        // fault, attempt, rejections, splittable → decision, at a jitter of one half
+        // fault, attempt, rejections, splittable and shrinkable → decision, at a jitter of one half
         let table = [
             (timeout.clone(), 1, 0, true, half(1)),
             (timeout.clone(), 2, 0, true, Split),
@@ -171,7 +176,9 @@ mod tests {
             (reset, 4, 0, true, GiveUp),
             (html.clone(), 1, 0, true, half(1)),
             (html, 4, 0, true, GiveUp),
-            (Fault::TooLarge(1), 1, 0, true, Split),
+            (Fault::TooLarge(1), 1, 0, true, Shrink),
+            (refused(400, "response.entity.too.large", None), 1, 0, true, Shrink),
+            (refused(400, "response.entity.too.large", None), 1, 0, false, GiveUp),
             (Fault::TooLarge(1), 1, 0, false, GiveUp),
             (refused(500, "", None), 1, 0, true, half(1)),
             (refused(502, "", None), 4, 0, true, GiveUp),
@@ -196,10 +203,10 @@ mod tests {
             (login(false), 4, 0, true, Retry { after: SECOND * 9 }),
         ];
         for (fault, number, rejections, splittable, expected) in table {
-            let attempt = Attempt { number, tokenless: 1, rejections, splittable };
+            let attempt = Attempt { number, tokenless: 1, rejections, splittable, shrinkable: splittable };
             assert_eq!(decide(&fault, attempt, &POLICY, 0.5), expected, "{fault} at {attempt:?}");
         }
-        let tokenless = Attempt { number: 1, tokenless: 4, rejections: 0, splittable: true };
+        let tokenless = Attempt { number: 1, tokenless: 4, rejections: 0, splittable: true, shrinkable: true };
         assert_eq!(decide(&login(false), tokenless, &POLICY, 0.5), Decision::Stop(Stop::Login));
     }
 

@@ -106,7 +106,7 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
 /// Where the output belongs to another job, or cannot be read.
 pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Ledger) -> Result<Plan, Error> {
     let mut identity = config.identity.clone();
-    let mut plan = Plan::default();
+    let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
         identity.insert(format!("dataset.{}.version", dataset.name), dataset.version.to_string());
     }
@@ -127,7 +127,10 @@ pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Le
             }
         };
         for interval in left {
-            plan.add(&Shard { dataset: Arc::clone(dataset), interval }, config.fetch.shard.min(widest));
+            plan.add(
+                &Shard { dataset: Arc::clone(dataset), interval, replaces: false },
+                config.fetch.shard.min(widest),
+            );
         }
     }
     Ok(plan)
@@ -171,6 +174,7 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
         page_size: config.fetch.page_size,
         filter: config.filter.clone(),
         policy: config.policy.clone(),
+        commit_every: config.commit_every,
         smallest_shard: config.fetch.smallest_shard,
         key: key("api"),
         budget,
@@ -242,6 +246,7 @@ fn report(
             harvest.received, harvest.counts
         )),
         Some(halt) => Ending::from_halt(&halt),
+        None if !harvest.denied.is_empty() => Ending::denied(&harvest.denied),
         None if open.is_empty() => Ending::Complete,
         None => Ending::Gaps(open),
     };

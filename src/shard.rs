@@ -13,6 +13,8 @@ pub struct Shard {
     pub dataset: Arc<Dataset>,
     /// The time that the shard owns (G4).
     pub interval: Interval,
+    /// Whether the interval is committed already and its files are to be replaced.
+    pub replaces: bool,
 }
 
 /// How a lease ended (G2).
@@ -24,6 +26,8 @@ pub enum End {
     Split,
     /// The shard keeps failing and is set aside.
     Failed,
+    /// The credentials may not read the dataset: nothing of it is leased any more.
+    Denied,
     /// The holder let go of it: it is to be leased again.
     Returned,
 }
@@ -38,6 +42,16 @@ pub struct Ended {
     pub end: End,
 }
 
+/// Tells the planner that a leased shard is committed up to a time: the lease goes on with the rest.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CutAt {
+    /// Which lease.
+    pub lease: LeaseId,
+    /// The first millisecond of the rest.
+    pub at: i64,
+}
+
 /// Counts the leases of a run.
 pub type LeaseId = u64;
 
@@ -48,12 +62,13 @@ pub struct Lease {
     shard: Shard,
     /// The planner, until the lease has ended.
     planner: Option<Recipient<Ended>>,
+    cuts: Recipient<CutAt>,
 }
 
 impl Lease {
     /// A lease that reports its end to `planner`.
-    pub fn new(id: LeaseId, shard: Shard, planner: Recipient<Ended>) -> Self {
-        Self { id, shard, planner: Some(planner) }
+    pub fn new(id: LeaseId, shard: Shard, planner: Recipient<Ended>, cuts: Recipient<CutAt>) -> Self {
+        Self { id, shard, planner: Some(planner), cuts }
     }
 
     /// Which lease it is.
@@ -64,6 +79,18 @@ impl Lease {
     /// What is leased.
     pub fn shard(&self) -> &Shard {
         &self.shard
+    }
+
+    /// Narrows the lease to what lies from `at` on, since the part before is committed.
+    ///
+    /// # Errors
+    /// Where the planner has gone.
+    pub async fn cut(&mut self, at: i64) -> Result<(), MailboxError> {
+        if let Some((_, rest)) = self.shard.interval.cut(at) {
+            self.shard.interval = rest;
+            self.cuts.send(CutAt { lease: self.id, at }).await?;
+        }
+        Ok(())
     }
 
     /// Ends the lease and waits until the planner knows.

@@ -16,9 +16,9 @@ use crate::{
     shard::{LeaseId, Shard},
 };
 
-/// Takes in a page of a leased shard.
+/// Takes in a page of a leased shard. The reply is what became of the shard's rows so far.
 #[derive(Message)]
-#[rtype(result = "Result<(), SinkError>")]
+#[rtype(result = "Result<Counts, SinkError>")]
 pub struct Write {
     /// The lease that the page was fetched under.
     pub lease: LeaseId,
@@ -28,7 +28,8 @@ pub struct Write {
     pub page: Page,
 }
 
-/// Commits what was written under a lease: afterwards the shard is part of the output for good.
+/// Commits what was written under a lease: afterwards the shard is part of the output for good. A
+/// shard narrower than the leased one is a cut: rows that it does not own are left out.
 #[derive(Message)]
 #[rtype(result = "Result<Committed, SinkError>")]
 pub struct Commit {
@@ -46,7 +47,7 @@ pub struct Discard {
     pub lease: LeaseId,
 }
 
-/// Records in the ledger what became of a shard that is not committed.
+/// Records in the ledger what became of a shard beside its commit.
 #[derive(Message)]
 #[rtype(result = "Result<(), SinkError>")]
 pub enum Note {
@@ -59,6 +60,13 @@ pub enum Note {
     },
     /// It was set aside.
     Failed(Failure),
+    /// It is committed, and the platform counts more rows than it gave.
+    Short {
+        /// The shard.
+        shard: Shard,
+        /// The two numbers.
+        reason: String,
+    },
 }
 
 /// What a commit added to the output.
@@ -111,14 +119,16 @@ impl Actor for SinkActor {
 }
 
 impl Handler<Write> for SinkActor {
-    type Result = ResponseActFuture<Self, Result<(), SinkError>>;
+    type Result = ResponseActFuture<Self, Result<Counts, SinkError>>;
 
     fn handle(&mut self, Write { lease, shard, page }: Write, _: &mut Self::Context) -> Self::Result {
         let mut part = self.take(lease, shard);
         let written = offload(move || part.write(&page).map(|()| part)).into_actor(self);
         Box::pin(written.map(move |part, sink, _| {
-            sink.parts.insert(lease, part?);
-            Ok(())
+            let part = part?;
+            let counts = part.counts();
+            sink.parts.insert(lease, part);
+            Ok(counts)
         }))
     }
 }
@@ -148,6 +158,7 @@ impl Handler<Note> for SinkActor {
         Box::pin(offload(move || match note {
             Note::Split { shard, reason } => Ok(ledger.split(&shard.dataset.name, shard.interval, &reason)?),
             Note::Failed(failure) => Ok(ledger.fail(&failure)?),
+            Note::Short { shard, reason } => Ok(ledger.short(&shard.dataset.name, shard.interval, &reason)?),
         }))
     }
 }
@@ -156,7 +167,8 @@ impl Handler<Note> for SinkActor {
 /// all in one transaction. A kill before the transaction leaves files that no record names, which
 /// the next start sweeps; a kill after it leaves nothing undone.
 async fn commit(part: Part, shard: Shard, output: Output, ledger: Ledger) -> Result<Committed, SinkError> {
-    let (whole, counts) = offload(move || part.finish()).await?;
+    let interval = shard.interval;
+    let (whole, counts) = offload(move || part.finish(interval)).await?;
     let mut files = Vec::with_capacity(whole.len());
     for file in whole {
         files.push(output.put(&file.path, file.rows, file.content).await?);

@@ -69,6 +69,15 @@ fn an_undisturbed_run_needs_a_request_a_page_and_one_token() {
 fn the_faults_do_happen() {
     let mut sum = common::simulation::Tally::default();
     (0..300).for_each(|seed| sum += play(&Scenario::from_seed(seed)).tally);
-    let counts = [sum.crashes, sum.splits, sum.retries, sum.throttled, sum.revoked, sum.duplicates, sum.poisoned];
+    let counts = [
+        sum.crashes,
+        sum.interrupts,
+        sum.splits,
+        sum.retries,
+        sum.throttled,
+        sum.revoked,
+        sum.duplicates,
+        sum.poisoned,
+    ];
     assert!(counts.iter().all(|&count| count > 20), "{sum:?}");
 }

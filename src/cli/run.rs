@@ -1,5 +1,7 @@
 //! `cxbackfill run`.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +36,7 @@ enum SummaryForm {
 pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
     let config = Config::load(given)?;
     let shutdown = CancellationToken::new();
-    let signals = tokio::spawn(interrupt(shutdown.clone()));
+    let signals = tokio::spawn(interrupt(shutdown.clone(), config.grace));
     let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
     let report = run::run(&config, scope, shutdown).await;
     signals.abort();
@@ -55,13 +57,17 @@ fn print(report: &Report, form: SummaryForm) {
     }
 }
 
-/// The first interrupt ends the run in order, the second at once.
-async fn interrupt(shutdown: CancellationToken) {
-    if interrupted().await.is_ok() {
-        tracing::warn!("interrupted: ending in order; once more to end at once");
-        shutdown.cancel();
+/// The first interrupt ends the run in order, within `grace`; the second at once.
+async fn interrupt(shutdown: CancellationToken, grace: Duration) {
+    if let Err(error) = interrupted().await {
+        tracing::warn!(%error, "interrupts are not heard");
+        return;
     }
-    if interrupted().await.is_ok() {
-        std::process::exit(i32::from(Ending::Interrupted.exit_code()));
+    tracing::warn!("interrupted: ending in order; once more to end at once");
+    shutdown.cancel();
+    if tokio::time::timeout(grace, interrupted()).await.is_err() {
+        tracing::warn!(?grace, "still not ended after job.grace");
     }
+    tracing::warn!("ending at once: what is not committed is fetched again by the next run");
+    std::process::exit(i32::from(Ending::Interrupted.exit_code()));
 }

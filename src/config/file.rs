@@ -57,6 +57,15 @@ struct JobSection {
     from: String,
     to: String,
     datasets: Vec<String>,
+    order: Order,
+    grace: Length,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Order {
+    OldestFirst,
+    NewestFirst,
 }
 
 #[derive(Debug, Deserialize)]
@@ -125,6 +134,7 @@ struct OutputSection {
     path: PathBuf,
     compression: String,
     row_group_rows: usize,
+    commit_every: Length,
 }
 
 #[derive(Debug, Deserialize)]
@@ -166,6 +176,9 @@ impl File {
                 give_up_after: self.retry.give_up_after.0,
             },
             format: self.output.format(at)?,
+            commit_every: positive(self.output.commit_every, "output.commit_every", at)?,
+            newest_first: self.job.order == Order::NewestFirst,
+            grace: self.job.grace.0,
             output: self.output.path,
             name: self.job.name,
             filter: self.filter,

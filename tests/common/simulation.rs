@@ -30,6 +30,15 @@ use super::{crash::CrashStore, weather::Weather};
 /// Runs of one scenario: crashes are bounded, so it comes to an end.
 const MOST_RUNS: usize = 12;
 
+/// How a run is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Killed.
+    Kill,
+    /// Told to end.
+    Interrupt,
+}
+
 /// What is played.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -42,8 +51,10 @@ pub struct Scenario {
     pub sandbox: Settings,
     /// How often something goes wrong with a request, from 0 to 1.
     pub storm: f64,
-    /// The steps after which the program is killed: requests and steps of commits.
-    pub crashes: Vec<u64>,
+    pub commit_every: Duration,
+    pub newest_first: bool,
+    /// The steps (of requests and of commits) at which the program is stopped, run by run.
+    pub stops: Vec<(u64, Stop)>,
     /// The data's time whose requests fail until the weather clears.
     pub poison: Option<i64>,
     /// Intervals wider than this are too big for the platform.
@@ -54,6 +65,7 @@ pub struct Scenario {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub crashes: u64,
+    pub interrupts: u64,
     pub splits: u64,
     pub retries: u64,
     pub throttled: u64,
@@ -89,7 +101,9 @@ impl Scenario {
             budget: 0,
             sandbox: Settings { seed, requests: 0, conversations_per_day: 150, ..Settings::default() },
             storm: 0.0,
-            crashes: Vec::new(),
+            commit_every: Duration::from_secs(300),
+            newest_first: false,
+            stops: Vec::new(),
             poison: None,
             widest: None,
         }
@@ -118,7 +132,11 @@ impl Scenario {
                 ..quiet.sandbox.clone()
             },
             storm: *dice.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
-            crashes: (0..dice.usize(0..4)).map(|_| dice.u64(1..60)).collect(),
+            commit_every: Duration::from_millis(*dice.choice(&[1, 500, 2_000, 300_000]).unwrap()),
+            newest_first: dice.bool(),
+            stops: (0..dice.usize(0..4))
+                .map(|_| (dice.u64(1..60), if dice.bool() { Stop::Kill } else { Stop::Interrupt }))
+                .collect(),
             poison: (dice.u8(..) < 40).then(|| dice.i64(interval.from_ms()..interval.to_ms())),
             widest: (dice.u8(..) < 80).then(|| hours(&mut dice, 2..24)),
             ..quiet
@@ -136,6 +154,8 @@ impl Scenario {
             format!("budget.requests={}", self.budget),
             "budget.per=10s".to_owned(),
             "retry.attempts=12".to_owned(),
+            format!("output.commit_every={}ms", self.commit_every.as_millis()),
+            format!("job.order={}", if self.newest_first { "newest-first" } else { "oldest-first" }),
             // most of a small file's time would go into setting the codec up
             "output.compression=uncompressed".to_owned(),
         ];
@@ -155,10 +175,11 @@ pub fn play(scenario: &Scenario) -> Played {
     let mut last = None;
     let mut scope = Scope::Missing;
     for _ in 0..MOST_RUNS {
-        let crash = CancellationToken::new();
-        weather.start(scenario.crashes.get(usize::try_from(tally.crashes).unwrap()).copied(), crash.clone());
+        let (crash, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let stop = scenario.stops.get(usize::try_from(tally.crashes + tally.interrupts).unwrap()).copied();
+        weather.start(stop.map(|(step, how)| (step, how, if how == Stop::Kill { &crash } else { &shutdown }.clone())));
         let output = Output::over(Arc::new(CrashStore::new(Arc::clone(&memory), Arc::clone(&weather))));
-        let Some((summary, ending)) = run_once(&config, scope, &output, &ledger, &weather, crash) else {
+        let Some((summary, ending)) = run_once(&config, scope, &output, &ledger, &weather, crash, shutdown) else {
             tally.crashes += 1;
             weather.note("crash".to_owned());
             continue;
@@ -175,6 +196,7 @@ pub fn play(scenario: &Scenario) -> Played {
                 weather.clear();
                 scope = Scope::Failed;
             }
+            Ending::Interrupted => tally.interrupts += 1,
             other => panic!("seed {}: {other}", scenario.seed),
         }
         last = Some(summary);
@@ -199,6 +221,7 @@ fn run_once(
     ledger: &Ledger,
     weather: &Arc<Weather>,
     crash: CancellationToken,
+    shutdown: CancellationToken,
 ) -> Option<(Summary, Ending)> {
     let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     System::with_tokio_rt(paused).block_on(async {
@@ -211,7 +234,7 @@ fn run_once(
             output: output.clone(),
             ledger: ledger.clone(),
             board: Arc::new(Board::default()),
-            shutdown: CancellationToken::new(),
+            shutdown,
             seed: weather.seed(),
         };
         let ran = async {
@@ -280,6 +303,7 @@ impl AddAssign<&Summary> for Tally {
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.crashes += other.crashes;
+        self.interrupts += other.interrupts;
         self.splits += other.splits;
         self.retries += other.retries;
         self.throttled += other.throttled;

@@ -14,7 +14,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::simulation::Scenario;
+use super::simulation::{Scenario, Stop};
 
 /// What a client waits for a reply.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,6 +26,9 @@ pub struct Weather {
     storm: f64,
     poison: Option<i64>,
     widest: Option<Duration>,
+    /// Whether rows change while they are paged. Where an interrupt may commit a row between its two
+    /// copies, the older one is what the output must hold, and not the truth.
+    changes: bool,
     inner: Mutex<Inner>,
 }
 
@@ -37,7 +40,7 @@ struct Inner {
     before: Duration,
     start: Option<Instant>,
     steps: u64,
-    crash: Option<(u64, CancellationToken)>,
+    stop: Option<(u64, Stop, CancellationToken)>,
     clear: bool,
     revoked: HashSet<String>,
     /// For an interval, the page at which rows have slid, and how far.
@@ -66,20 +69,21 @@ impl Weather {
             before: Duration::ZERO,
             start: None,
             steps: 0,
-            crash: None,
+            stop: None,
             clear: false,
             revoked: HashSet::new(),
             slides: HashMap::new(),
         };
         let Scenario { storm, poison, widest, .. } = *scenario;
-        Self { region, storm, poison, widest, inner: Mutex::new(inner) }
+        let changes = scenario.stops.iter().all(|(_, how)| *how == Stop::Kill);
+        Self { region, storm, poison, widest, changes, inner: Mutex::new(inner) }
     }
 
-    /// The next run: killed at its step number `crash`, if any.
-    pub fn start(&self, crash: Option<u64>, token: CancellationToken) {
+    /// The next run: stopped at a step by its token, if at all.
+    pub fn start(&self, stop: Option<(u64, Stop, CancellationToken)>) {
         let mut inner = self.inner();
         inner.steps = 0;
-        inner.crash = crash.map(|step| (step, token));
+        inner.stop = stop;
     }
 
     /// The clock of a run starts at nothing.
@@ -117,15 +121,16 @@ impl Weather {
 
     /// A step of the program. If it is the one at which the program is killed, it never returns.
     pub async fn step(&self, what: &str) {
-        let crash = {
+        let stop = {
             let mut inner = self.inner();
             inner.steps += 1;
             let entry = format!("{:?} {what}", inner.now());
             inner.trace.push(entry);
-            inner.crash.as_ref().filter(|(step, _)| *step <= inner.steps).map(|(_, token)| token.clone())
+            inner.stop.clone().filter(|(step, ..)| *step <= inner.steps)
         };
-        if let Some(crash) = crash {
-            crash.cancel();
+        let Some((_, how, token)) = stop else { return };
+        token.cancel();
+        if how == Stop::Kill {
             std::future::pending::<()>().await;
         }
     }
@@ -215,7 +220,7 @@ impl Weather {
         };
         let (at, by) = slide;
         let mut page = Page::read(reply.body());
-        if number + 1 == at {
+        if number + 1 == at && self.changes {
             page.conversations.iter_mut().skip(size - by).for_each(make_older);
         } else if number >= at {
             let mut before = query.clone();

@@ -1,0 +1,145 @@
+//! A shard being fetched: the query that was asked, and how far its rows have come.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+
+use crate::{
+    fault::Fault,
+    interval::Interval,
+    ledger::Counts,
+    rows::{Decoder, Page},
+    shard::{Lease, Shard},
+};
+
+/// The chain of pages of one query. A cut narrows the lease and not the query: paging goes on, and
+/// rows of the committed part belong to nobody any more (G4).
+pub struct Chain {
+    /// The lease: what is still to be committed.
+    pub lease: Lease,
+    /// Decodes its pages.
+    pub decoder: Arc<Decoder>,
+    /// Rows asked for in a page.
+    pub page_size: u32,
+    /// The next page, from 1.
+    pub number: u32,
+    /// Rows received since the last commit.
+    pub received: u64,
+    /// The interval of the query.
+    asked: Interval,
+    /// When the part that is not committed was begun.
+    begun: Instant,
+    /// The newest time among the rows that the sink has.
+    reached: Option<i64>,
+    /// Whether rows come by time, so far: only then the shard can be cut.
+    ordered: bool,
+    /// Rows of committed parts of the query, and those of the open one, each once.
+    committed: u64,
+    open: u64,
+    /// What the platform counts.
+    total: Option<u64>,
+}
+
+impl Chain {
+    /// The first page of a leased shard comes next.
+    pub fn new(lease: Lease, page_size: u32) -> Self {
+        let shard = lease.shard();
+        Self {
+            decoder: Arc::new(Decoder::new(&shard.dataset)),
+            page_size: page_size.min(shard.dataset.page_size),
+            number: 1,
+            received: 0,
+            asked: shard.interval,
+            begun: Instant::now(),
+            reached: None,
+            ordered: true,
+            committed: 0,
+            open: 0,
+            total: None,
+            lease,
+        }
+    }
+
+    /// The same from the start, for what is left of the lease.
+    pub fn again(self, page_size: u32) -> Self {
+        Self::new(self.lease, page_size)
+    }
+
+    /// What is still to be committed.
+    pub fn shard(&self) -> &Shard {
+        self.lease.shard()
+    }
+
+    /// The body of the request for the next page.
+    pub fn body(&self, filter: &Map<String, Value>) -> Value {
+        self.shard().dataset.body(self.asked, self.number, self.page_size, filter)
+    }
+
+    /// Whether the next page lies beyond what the platform's paging reaches.
+    pub fn is_at_its_depth(&self) -> bool {
+        u64::from(self.number) * u64::from(self.page_size) > self.shard().dataset.depth
+    }
+
+    /// Refuses a page without rows that says there are some: a reply cut to its envelope.
+    pub fn plausible(&self, page: Page) -> Result<Page, Fault> {
+        match page.total {
+            Some(total) if page.received == 0 && self.number == 1 && total > 0 => {
+                Err(Fault::Malformed(format!("the first page of {total} rows has none")))
+            }
+            None if page.received == 0 && self.shard().dataset.total.is_some() => {
+                Err(Fault::Malformed("there are neither rows nor their number".to_owned()))
+            }
+            _ => Ok(page),
+        }
+    }
+
+    /// Where the shard can be cut before `page` is written: every row that the sink has is older
+    /// than every row of the page.
+    pub fn boundary(&self, page: &Page) -> Option<i64> {
+        let first = page.keys.iter().map(|key| key.time_ms).min()?;
+        (self.ordered && self.reached? < first).then_some(first)
+    }
+
+    /// How long the open part has been open, and its rows.
+    pub fn open(&self) -> (tokio::time::Duration, u64) {
+        (self.begun.elapsed(), self.open)
+    }
+
+    /// Takes note of a page that is about to be written.
+    pub fn advance(&mut self, page: &Page) {
+        self.received += page.received;
+        self.number += 1;
+        self.total = page.total.or(self.total);
+        self.ordered &= page.keys.is_sorted_by_key(|key| key.time_ms);
+        self.reached = self.reached.max(page.keys.iter().map(|key| key.time_ms).max());
+    }
+
+    /// Takes note of what the sink has of the open part.
+    pub fn wrote(&mut self, counts: Counts) {
+        self.open = counts.received - counts.duplicate;
+    }
+
+    /// Takes note of a commit of the part before the cut.
+    pub fn cut(&mut self) {
+        self.begun = Instant::now();
+        self.received = 0;
+        self.committed += std::mem::take(&mut self.open);
+    }
+
+    /// Where an unfinished shard can be cut: all rows before this time are with the sink.
+    pub fn reached(&self) -> Option<i64> {
+        self.reached.filter(|&reached| self.ordered && self.shard().interval.contains(reached))
+    }
+
+    /// What the platform counted, and how many rows it gave, where it gave fewer.
+    pub fn missing(&self) -> Option<(u64, u64)> {
+        let came = self.committed + self.open;
+        self.total.filter(|&total| total > came).map(|total| (total, came))
+    }
+
+    /// Whether no part of the query is committed.
+    pub fn is_uncut(&self) -> bool {
+        self.asked == self.shard().interval
+    }
+}
