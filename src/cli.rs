@@ -38,7 +38,10 @@ enum Command {
 impl Cli {
     /// Does what was asked. Results go to standard output, everything else to standard error.
     pub async fn execute(self) -> ExitCode {
-        let given = Given { path: self.config, set: self.set };
+        let mut given = Given { path: self.config, set: self.set };
+        if let Command::Run(run::Args { refresh: Some(refresh), .. }) = &self.command {
+            given.set.push(format!("job.refresh={refresh}"));
+        }
         let code = match self.command {
             Command::Run(args) => run::execute(&given, &args).await,
             Command::Sandbox => sandbox::execute(&given).await,

@@ -45,6 +45,8 @@ pub struct Config {
     pub output: PathBuf,
     /// An open shard is cut and committed so often.
     pub commit_every: Duration,
+    /// The end of the interval that is fetched again, and its files replaced.
+    pub refresh: Duration,
     /// Whether the newest time is fetched first.
     pub newest_first: bool,
     /// How long an interrupted run may take to commit what it has.

@@ -259,7 +259,7 @@ impl Fetcher {
     async fn set_aside(&self, chain: Chain, fault: Fault, harvest: &mut Harvest) -> Result<(), Halt> {
         let failure = failure(chain.shard(), &fault);
         tracing::error!(dataset = failure.dataset, shard = %failure.interval, %fault, "set aside");
-        harvest.failed += 1;
+        harvest.failed.push(failure.clone());
         self.sink.send(Discard { lease: chain.lease.id() }).await?;
         self.sink.send(Note::Failed(failure)).await??;
         self.settle(chain.lease, End::Failed).await

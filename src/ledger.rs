@@ -22,7 +22,7 @@ const SCHEMA: &str = "
         dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
         rows_received INTEGER NOT NULL, rows_written INTEGER NOT NULL, rows_not_owned INTEGER NOT NULL,
         rows_duplicate INTEGER NOT NULL, rows_quarantined INTEGER NOT NULL,
-        at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
+        stale INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
     ) STRICT;
     CREATE TABLE IF NOT EXISTS file (
         path TEXT PRIMARY KEY, dataset TEXT NOT NULL, from_ms INTEGER NOT NULL,
@@ -239,17 +239,42 @@ impl Ledger {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Records a shard with its files, in one transaction: the commit point (G3).
+    /// The committed intervals whose files were being replaced when their run was killed: they may
+    /// be of two minds, and are to be replaced again.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn stale(&self, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
+        let connection = self.lock();
+        let mut query = connection.prepare("SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND stale")?;
+        let rows = query.query_map([dataset], |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// Notes that the files of a committed shard are about to be replaced.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn mark_stale(&self, dataset: &str, interval: Interval) -> Result<(), LedgerError> {
+        let sql = "UPDATE shard SET stale = 1 WHERE dataset = ?1 AND from_ms = ?2";
+        self.lock().execute(sql, params![dataset, interval.from_ms()])?;
+        Ok(())
+    }
+
+    /// Records a shard with its files, in one transaction: the commit point (G3). One that
+    /// `replaces` a committed shard takes its place. Returns the files that no record names any more.
     ///
     /// # Errors
     /// [`LedgerError::Overlap`] where a part of it is committed already.
-    pub fn commit(&self, record: &ShardRecord) -> Result<(), LedgerError> {
+    pub fn commit(&self, record: &ShardRecord, replaces: bool) -> Result<Vec<String>, LedgerError> {
         let (dataset, from, to) = (&record.dataset, record.interval.from_ms(), record.interval.to_ms());
         let counts = record.counts;
         self.transaction(|transaction| {
+            let mut forgotten = if replaces { forget(transaction, dataset, record.interval)? } else { Vec::new() };
+            forgotten.retain(|path| record.files.iter().all(|file| file.path != *path));
             refuse_overlap(transaction, dataset, record.interval)?;
             transaction.execute(
-                "INSERT INTO shard VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO shard VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9)",
                 params![
                     dataset,
                     from,
@@ -272,20 +297,24 @@ impl Ledger {
                 "DELETE FROM failure WHERE dataset = ?1 AND from_ms >= ?2 AND to_ms <= ?3",
                 params![dataset, from, to],
             )?;
-            Ok(())
+            Ok(forgotten)
         })
     }
 
-    /// Records that a shard was bisected.
+    /// Records that a shard was bisected. If it was to be replaced, it is committed no more: its
+    /// halves will be. Returns the files that no record names any more.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
-    pub fn split(&self, dataset: &str, interval: Interval, reason: &str) -> Result<(), LedgerError> {
-        self.lock().execute(
-            "INSERT OR REPLACE INTO split VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![dataset, interval.from_ms(), interval.to_ms(), reason, clock::now().to_string()],
-        )?;
-        Ok(())
+    pub fn split(&self, dataset: &str, interval: Interval, reason: &str) -> Result<Vec<String>, LedgerError> {
+        self.transaction(|transaction| {
+            let forgotten = forget(transaction, dataset, interval)?;
+            transaction.execute(
+                "INSERT OR REPLACE INTO split VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![dataset, interval.from_ms(), interval.to_ms(), reason, clock::now().to_string()],
+            )?;
+            Ok(forgotten)
+        })
     }
 
     /// Records that a shard was set aside.
@@ -327,6 +356,19 @@ impl Ledger {
     }
 }
 
+/// Takes a committed shard out, if there is just this one, and returns its files.
+fn forget(transaction: &Transaction, dataset: &str, interval: Interval) -> Result<Vec<String>, LedgerError> {
+    let whole = params![dataset, interval.from_ms(), interval.to_ms()];
+    let known = "SELECT 1 FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3";
+    if transaction.query_row(known, whole, |_| Ok(())).optional()?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut files = transaction.prepare("DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path")?;
+    let paths = files.query_map(params![dataset, interval.from_ms()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    transaction.execute("DELETE FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3", whole)?;
+    Ok(paths)
+}
+
 fn refuse_overlap(transaction: &Transaction, dataset: &str, new: Interval) -> Result<(), LedgerError> {
     let old = transaction
         .query_row(
@@ -358,13 +400,26 @@ mod tests {
     #[test]
     fn a_record_that_overlaps_an_earlier_one_is_refused_whole() {
         let ledger = Ledger::in_memory().unwrap();
-        ledger.commit(&record(10, 20)).unwrap();
+        ledger.commit(&record(10, 20), false).unwrap();
         for (from, to) in [(10, 20), (5, 11), (19, 25), (12, 15), (0, 30)] {
-            assert!(matches!(ledger.commit(&record(from, to)), Err(LedgerError::Overlap { .. })), "{from} {to}");
+            assert!(matches!(ledger.commit(&record(from, to), false), Err(LedgerError::Overlap { .. })), "{from} {to}");
         }
-        ledger.commit(&record(20, 30)).unwrap();
+        ledger.commit(&record(20, 30), false).unwrap();
         assert_eq!(ledger.committed("d").unwrap(), [interval(10, 20), interval(20, 30)]);
         assert_eq!(ledger.files().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_replacement_takes_the_place_of_just_its_shard() {
+        let ledger = Ledger::in_memory().unwrap();
+        ledger.commit(&record(10, 20), false).unwrap();
+        ledger.mark_stale("d", interval(10, 20)).unwrap();
+        assert_eq!(ledger.stale("d").unwrap(), [interval(10, 20)]);
+        assert!(matches!(ledger.commit(&record(10, 15), true), Err(LedgerError::Overlap { .. })));
+        let other = FileRecord { path: "other".into(), ..record(10, 20).files[0].clone() };
+        let replacement = ShardRecord { files: vec![other], ..record(10, 20) };
+        assert_eq!(ledger.commit(&replacement, true).unwrap(), ["f10"]);
+        assert_eq!((ledger.stale("d").unwrap(), ledger.files().unwrap().len()), (vec![], 1));
     }
 
     #[test]
@@ -374,7 +429,7 @@ mod tests {
             Failure { dataset: "d".into(), interval: interval(0, 5), reason: "no".into(), correlation: "c".into() };
         ledger.fail(&failure).unwrap();
         assert_eq!(ledger.failures("d").unwrap(), [failure]);
-        ledger.commit(&record(0, 10)).unwrap();
+        ledger.commit(&record(0, 10), false).unwrap();
         assert_eq!(ledger.failures("d").unwrap(), []);
     }
 

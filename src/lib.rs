@@ -35,7 +35,7 @@
 //! up. [`planner`] hands out [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token,
 //! [`sink`] commits. Below them, without actors: [`retry`] decides about a [`fault`], [`budget`] admits,
 //! [`transport`] and [`auth`] talk, [`rows`] decodes what [`catalog`] describes, [`part`] makes files of
-//! it, [`output`] and [`ledger`] keep them, [`interval`] does the arithmetic. [`sandbox`] plays the API.
+//! it, [`output`] and [`ledger`] keep them, [`lock`] keeps others out, [`interval`] does the arithmetic. [`sandbox`] plays the API.
 
 #![warn(clippy::unwrap_used)]
 
@@ -50,6 +50,7 @@ pub mod fault;
 pub mod fetch;
 pub mod interval;
 pub mod ledger;
+pub mod lock;
 pub mod offload;
 pub mod output;
 pub mod part;

@@ -30,6 +30,12 @@ pub enum OutputError {
     /// The object store failed.
     #[error("the output failed: {0}; free its disk or give it back its permissions, then run again")]
     Store(#[from] object_store::Error),
+    /// Another process writes to the output.
+    #[error("another run writes to this output: {holder}; wait for it, or choose another output.path")]
+    Locked {
+        /// Who.
+        holder: String,
+    },
     /// The file system failed.
     #[error("the output failed at {path}: {source}; free its disk or give it back its permissions, then run again")]
     Io {
@@ -115,6 +121,20 @@ impl Output {
         upload.finish().await?;
         self.sync(path).await?;
         Ok(FileRecord { path: path.to_owned(), rows, bytes, sha256: format!("{:x}", hasher.finalize()) })
+    }
+
+    /// Removes files that no record names any more.
+    ///
+    /// # Errors
+    /// [`OutputError`]; those that are left are swept by the next start.
+    pub async fn remove(&self, paths: &[String]) -> Result<(), OutputError> {
+        for path in paths {
+            match self.store.delete(&Path::from(path.as_str())).await {
+                Err(object_store::Error::NotFound { .. }) => {}
+                removed => removed?,
+            }
+        }
+        Ok(())
     }
 
     /// Removes what no record names: files of a run that was killed before its commit, and

@@ -4,6 +4,7 @@
 //! waits but leases are out, they wait, since a lease may yet split or come back.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
@@ -118,13 +119,21 @@ impl Plan {
 
     /// Adds what is `left` to fetch of a dataset, in shards of at most `width`.
     pub fn add(&mut self, left: &Shard, width: Duration) {
-        self.requested.push(left.clone());
-        self.waiting.extend(left.interval.split(width).map(|interval| Shard { interval, ..left.clone() }));
-        let oldest_first = |shard: &Shard| shard.interval;
-        if self.newest_first {
-            self.waiting.make_contiguous().sort_by_key(|shard| std::cmp::Reverse(oldest_first(shard)));
-        } else {
-            self.waiting.make_contiguous().sort_by_key(oldest_first);
+        self.push(left, left.interval.split(width));
+    }
+
+    /// Adds a shard that is to be fetched as it is: its files have its name.
+    pub fn add_whole(&mut self, shard: &Shard) {
+        self.push(shard, std::iter::once(shard.interval));
+    }
+
+    fn push(&mut self, whole: &Shard, parts: impl Iterator<Item = Interval>) {
+        self.requested.push(whole.clone());
+        self.waiting.extend(parts.map(|interval| Shard { interval, ..whole.clone() }));
+        let waiting = self.waiting.make_contiguous();
+        match self.newest_first {
+            true => waiting.sort_by_key(|shard| Reverse(shard.interval)),
+            false => waiting.sort_by_key(|shard| shard.interval),
         }
         self.check();
     }

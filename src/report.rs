@@ -91,7 +91,7 @@ impl Summary {
             rows_quarantined: counts.quarantined,
             shards_committed: harvest.committed,
             shards_split: board.shards_split.get(),
-            shards_failed: harvest.failed,
+            shards_failed: harvest.failed.len() as u64,
             requests: board.requests.get(),
             retries: board.retries.get(),
             rate_limited: board.rate_limited.get(),

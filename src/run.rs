@@ -19,7 +19,9 @@ use crate::{
     config::{Config, Hosts},
     error::Error,
     fetch::{FetchActor, Fetcher, Halt, Harvest, Run, Shared},
+    interval::Interval,
     ledger::{Failure, Ledger},
+    lock::Lock,
     output::Output,
     part::QUARANTINE,
     planner::{Close, Plan, PlannerActor},
@@ -70,6 +72,7 @@ pub enum Scope {
 /// Where the run cannot start. How a run that started has ended is in the report.
 pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> Result<Report, Error> {
     let output = Output::directory(&config.output)?;
+    let _lock = Lock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
     if plan.waiting() == 0 {
@@ -126,6 +129,9 @@ pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Le
                 config.interval.subtract(&settled)
             }
         };
+        for interval in stale(config, scope, ledger, &dataset.name)? {
+            plan.add_whole(&Shard { dataset: Arc::clone(dataset), interval, replaces: true });
+        }
         for interval in left {
             plan.add(
                 &Shard { dataset: Arc::clone(dataset), interval, replaces: false },
@@ -134,6 +140,21 @@ pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Le
         }
     }
     Ok(plan)
+}
+
+/// What is committed and is to be fetched again: the end of the requested interval, where a refresh
+/// is wanted, and what a killed refresh has left.
+fn stale(config: &Config, scope: Scope, ledger: &Ledger, dataset: &str) -> Result<Vec<Interval>, Error> {
+    let refresh = i64::try_from(config.refresh.as_millis()).unwrap_or(i64::MAX);
+    let since = config.interval.to_ms().saturating_sub(refresh).max(config.interval.from_ms());
+    let window = Interval::new(since, config.interval.to_ms()).filter(|_| scope == Scope::Missing);
+    let mut stale = ledger.stale(dataset)?;
+    for interval in ledger.committed(dataset)? {
+        if window.is_some_and(|window| window.overlaps(interval)) && !stale.contains(&interval) {
+            stale.push(interval);
+        }
+    }
+    Ok(stale)
 }
 
 /// What was set aside of the requested interval and is not committed since.
@@ -240,6 +261,8 @@ fn report(
     for dataset in &config.datasets {
         open.extend(gaps(config, ledger, &dataset.name)?);
     }
+    // a shard that could not be replaced is no gap in the ledger
+    open.extend(harvest.failed.iter().filter(|failure| !open.contains(failure)).cloned().collect::<Vec<_>>());
     let ending = match halt {
         _ if !harvest.balances() => Ending::Fatal(format!(
             "{} rows came and {:?} went: rows were lost or doubled; this is a bug, please report it",

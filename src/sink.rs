@@ -154,28 +154,38 @@ impl Handler<Note> for SinkActor {
     type Result = ResponseFuture<Result<(), SinkError>>;
 
     fn handle(&mut self, note: Note, _: &mut Self::Context) -> Self::Result {
-        let ledger = self.ledger.clone();
-        Box::pin(offload(move || match note {
-            Note::Split { shard, reason } => Ok(ledger.split(&shard.dataset.name, shard.interval, &reason)?),
-            Note::Failed(failure) => Ok(ledger.fail(&failure)?),
-            Note::Short { shard, reason } => Ok(ledger.short(&shard.dataset.name, shard.interval, &reason)?),
-        }))
+        let (ledger, output) = (self.ledger.clone(), self.output.clone());
+        Box::pin(async move {
+            let forgotten = offload(move || match note {
+                Note::Split { shard, reason } => ledger.split(&shard.dataset.name, shard.interval, &reason),
+                Note::Failed(failure) => ledger.fail(&failure).map(|()| Vec::new()),
+                Note::Short { shard, reason } => {
+                    ledger.short(&shard.dataset.name, shard.interval, &reason).map(|()| Vec::new())
+                }
+            });
+            Ok(output.remove(&forgotten.await?).await?)
+        })
     }
 }
 
 /// The commit protocol (G3): finish the files, put each to its final name, synced, then record them
 /// all in one transaction. A kill before the transaction leaves files that no record names, which
-/// the next start sweeps; a kill after it leaves nothing undone.
+/// the next start sweeps; a kill after it leaves nothing undone. Files of a committed shard are
+/// replaced under their own names, so that no reader sees both; a mark in the ledger says so
+/// beforehand, and the next start replaces them again.
 async fn commit(part: Part, shard: Shard, output: Output, ledger: Ledger) -> Result<Committed, SinkError> {
-    let interval = shard.interval;
+    let (interval, replaces, dataset) = (shard.interval, shard.replaces, shard.dataset.name.clone());
     let (whole, counts) = offload(move || part.finish(interval)).await?;
+    if replaces {
+        let (ledger, dataset) = (ledger.clone(), dataset.clone());
+        offload(move || ledger.mark_stale(&dataset, interval)).await?;
+    }
     let mut files = Vec::with_capacity(whole.len());
     for file in whole {
         files.push(output.put(&file.path, file.rows, file.content).await?);
     }
-    let record = ShardRecord { dataset: shard.dataset.name.clone(), interval: shard.interval, counts, files };
-    offload(move || ledger.commit(&record).map(|()| record))
-        .await
-        .map(|record| Committed { counts, files: record.files })
-        .map_err(SinkError::from)
+    let record = ShardRecord { dataset, interval, counts, files };
+    let (record, forgotten) = offload(move || ledger.commit(&record, replaces).map(|paths| (record, paths))).await?;
+    output.remove(&forgotten).await?;
+    Ok(Committed { counts, files: record.files })
 }

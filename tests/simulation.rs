@@ -72,6 +72,7 @@ fn the_faults_do_happen() {
     let counts = [
         sum.crashes,
         sum.interrupts,
+        sum.refreshes,
         sum.splits,
         sum.retries,
         sum.throttled,

@@ -19,6 +19,9 @@ pub struct Args {
     /// How the summary is printed to standard output.
     #[arg(long, value_enum, default_value = "table")]
     summary: SummaryForm,
+    /// Fetches the end of the interval again and replaces its files: job.refresh, like 4d.
+    #[arg(long, value_name = "DURATION")]
+    pub refresh: Option<String>,
     /// Takes up the shards that earlier runs set aside, and nothing else.
     #[arg(long)]
     retry_failed: bool,

@@ -18,7 +18,7 @@ use super::{
     Config, Fetch, Hosts,
     layers::{ConfigError, Layers},
     limit, regions,
-    values::{Length, Size, Text},
+    values::{Length, Size, Text, parse_time},
 };
 use crate::{
     auth::Client,
@@ -58,6 +58,7 @@ struct JobSection {
     to: String,
     datasets: Vec<String>,
     order: Order,
+    refresh: Length,
     grace: Length,
 }
 
@@ -178,6 +179,7 @@ impl File {
             format: self.output.format(at)?,
             commit_every: positive(self.output.commit_every, "output.commit_every", at)?,
             newest_first: self.job.order == Order::NewestFirst,
+            refresh: self.job.refresh.0,
             grace: self.job.grace.0,
             output: self.output.path,
             name: self.job.name,
@@ -210,8 +212,9 @@ impl File {
 impl JobSection {
     fn interval(&self, at: &Layers) -> Result<Interval, ConfigError> {
         let time = |text: &str, key| {
-            let wrong = |_| at.wrong(key, format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z"));
-            text.parse::<jiff::Timestamp>().map_err(wrong)
+            let wrong =
+                || at.wrong(key, format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z, or now-30m"));
+            parse_time(text).ok_or_else(wrong)
         };
         Interval::between(time(&self.from, "job.from")?, time(&self.to, "job.to")?)
             .ok_or_else(|| at.wrong("job.to", format!("`{}` must be later than job.from, {}", self.to, self.from)))

@@ -2,9 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use jiff::{Span, SpanRelativeTo};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
+
+use crate::clock;
 
 /// A duration with its unit: `"60s"`, `"1d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,10 +17,22 @@ impl<'de> Deserialize<'de> for Length {
         let text = String::deserialize(deserializer)
             .map_err(|_| D::Error::custom("a duration is a text with its unit, like \"60s\", \"10m\" or \"1d\""))?;
         let wrong = || D::Error::custom(format!("`{text}` is no duration: write it like \"60s\", \"10m\" or \"1d\""));
-        let span: Span = text.parse().map_err(|_| wrong())?;
-        let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-        Duration::try_from(duration).map(Self).map_err(|_| wrong())
+        parse_duration(&text).map(Self).ok_or_else(wrong)
     }
+}
+
+/// A time: RFC 3339, or relative to the start of the program like `now-30m`.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
+    match text.strip_prefix("now") {
+        Some("") => Some(clock::now()),
+        Some(ago) => clock::now().checked_sub(parse_duration(ago.strip_prefix('-')?)?).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let span: Span = text.trim().parse().ok()?;
+    Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }
 
 /// A size in bytes: `"64MiB"`, or a number of bytes.
@@ -95,6 +109,14 @@ mod tests {
         assert_eq!((both.length.0, both.size.0), (Duration::from_secs(86_400), 64 << 20));
         let both = read("\"1h 30m\"", "1000").unwrap();
         assert_eq!((both.length.0, both.size.0), (Duration::from_secs(5_400), 1_000));
+    }
+
+    #[test]
+    fn a_time_may_be_relative_to_now() {
+        let ago = parse_time("now").unwrap().duration_since(parse_time("now-1d").unwrap());
+        assert!((ago.as_secs() - 86_400).abs() < 5, "{ago}");
+        assert_eq!(parse_time("2024-01-01T00:00:00Z").unwrap().as_second(), 1_704_067_200);
+        assert!(["now+1d", "now-", "tomorrow", "now-x"].iter().all(|text| parse_time(text).is_none()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use actix::MailboxError;
 
 use crate::{
     fault::Fault,
-    ledger::Counts,
+    ledger::{Counts, Failure},
     retry::Stop,
     sink::{Committed, SinkError},
 };
@@ -21,7 +21,7 @@ pub struct Harvest {
     /// Shards committed.
     pub committed: u64,
     /// Shards set aside.
-    pub failed: u64,
+    pub failed: Vec<Failure>,
     /// Datasets that the credentials may not read, and what the platform said.
     pub denied: BTreeMap<String, Fault>,
     /// Files written.
@@ -57,7 +57,7 @@ impl std::ops::AddAssign for Harvest {
         self.counts += other.counts;
         self.received += other.received;
         self.committed += other.committed;
-        self.failed += other.failed;
+        self.failed.extend(other.failed);
         self.denied.extend(other.denied);
         self.files += other.files;
         self.bytes_written += other.bytes_written;

@@ -53,6 +53,8 @@ pub struct Scenario {
     pub storm: f64,
     pub commit_every: Duration,
     pub newest_first: bool,
+    /// Whether everything is fetched once more after all rows have changed.
+    pub refresh: bool,
     /// The steps (of requests and of commits) at which the program is stopped, run by run.
     pub stops: Vec<(u64, Stop)>,
     /// The data's time whose requests fail until the weather clears.
@@ -66,6 +68,7 @@ pub struct Scenario {
 pub struct Tally {
     pub crashes: u64,
     pub interrupts: u64,
+    pub refreshes: u64,
     pub splits: u64,
     pub retries: u64,
     pub throttled: u64,
@@ -103,6 +106,7 @@ impl Scenario {
             storm: 0.0,
             commit_every: Duration::from_secs(300),
             newest_first: false,
+            refresh: false,
             stops: Vec::new(),
             poison: None,
             widest: None,
@@ -134,6 +138,7 @@ impl Scenario {
             storm: *dice.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
             commit_every: Duration::from_millis(*dice.choice(&[1, 500, 2_000, 300_000]).unwrap()),
             newest_first: dice.bool(),
+            refresh: dice.u8(..) < 60,
             stops: (0..dice.usize(0..4))
                 .map(|_| (dice.u64(1..60), if dice.bool() { Stop::Kill } else { Stop::Interrupt }))
                 .collect(),
@@ -166,7 +171,8 @@ impl Scenario {
 /// Plays a scenario to its end: runs, crashes, resumes, and once the weather has cleared takes up
 /// what was set aside.
 pub fn play(scenario: &Scenario) -> Played {
-    let config = scenario.config();
+    let mut config = scenario.config();
+    let mut refresh = scenario.refresh;
     let region = Arc::new(Region::new(scenario.sandbox.clone()));
     let weather = Arc::new(Weather::new(scenario, Arc::clone(&region)));
     let memory = Arc::new(InMemory::new());
@@ -187,6 +193,13 @@ pub fn play(scenario: &Scenario) -> Played {
         tally += &summary;
         weather.note(format!("{ending}"));
         match ending {
+            Ending::Complete if refresh => {
+                refresh = false;
+                tally.refreshes += 1;
+                weather.change();
+                scope = Scope::Missing;
+                config.refresh = config.interval.width();
+            }
             Ending::Complete => {
                 last = Some(summary);
                 break;
@@ -194,7 +207,8 @@ pub fn play(scenario: &Scenario) -> Played {
             Ending::Gaps(gaps) => {
                 tally.poisoned += gaps.len() as u64;
                 weather.clear();
-                scope = Scope::Failed;
+                // what could not be replaced is no gap: it is just replaced again
+                scope = if config.refresh.is_zero() { Scope::Failed } else { Scope::Missing };
             }
             Ending::Interrupted => tally.interrupts += 1,
             other => panic!("seed {}: {other}", scenario.seed),
@@ -304,6 +318,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.crashes += other.crashes;
         self.interrupts += other.interrupts;
+        self.refreshes += other.refreshes;
         self.splits += other.splits;
         self.retries += other.retries;
         self.throttled += other.throttled;

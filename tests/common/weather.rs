@@ -42,6 +42,8 @@ struct Inner {
     steps: u64,
     stop: Option<(u64, Stop, CancellationToken)>,
     clear: bool,
+    /// Whether every row is served as it was before it changed.
+    before_change: bool,
     revoked: HashSet<String>,
     /// For an interval, the page at which rows have slid, and how far.
     slides: HashMap<String, (u64, usize)>,
@@ -71,6 +73,7 @@ impl Weather {
             steps: 0,
             stop: None,
             clear: false,
+            before_change: scenario.refresh,
             revoked: HashSet::new(),
             slides: HashMap::new(),
         };
@@ -101,6 +104,11 @@ impl Weather {
         let mut inner = self.inner();
         inner.before = inner.now();
         inner.start = None;
+    }
+
+    /// Rows are what they are in truth from here on.
+    pub fn change(&self) {
+        self.inner().before_change = false;
     }
 
     pub fn note(&self, text: String) {
@@ -230,6 +238,9 @@ impl Weather {
             let mut rows: Vec<_> = Page::read(earlier.body()).conversations.into_iter().skip(size - by).collect();
             rows.extend(page.conversations.into_iter().take(size - by));
             page.conversations = rows;
+        }
+        if self.inner().before_change {
+            page.conversations.iter_mut().for_each(make_older);
         }
         *reply.body_mut() = page.bytes();
     }
