@@ -15,8 +15,16 @@ pub enum Error {
     #[error(transparent)]
     Output(#[from] OutputError),
     /// The sandbox cannot listen.
-    #[error("the sandbox cannot listen on this machine: {0}; choose another sandbox.port")]
-    Sandbox(std::io::Error),
+    #[error("the sandbox cannot listen on port {port}: {source}; choose another sandbox.port, or 0 for a free one")]
+    Sandbox {
+        /// The port; 0 for any.
+        port: u16,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The program does not hear that it is to end.
+    #[error("interrupts are not heard: {0}")]
+    Signals(std::io::Error),
     /// There can be no HTTP client.
     #[error("HTTP cannot be set up: {0}; are the system's certificates in order?")]
     Http(#[from] reqwest::Error),

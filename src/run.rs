@@ -83,7 +83,8 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
     let (api, login, sandbox) = match config.hosts.clone() {
         Hosts::Network { api, login } => (api, login, None),
         Hosts::Sandbox(settings) => {
-            let server = sandbox::Server::start(settings).await.map_err(Error::Sandbox)?;
+            let port = settings.port;
+            let server = sandbox::Server::start(settings).await.map_err(|source| Error::Sandbox { port, source })?;
             (server.url().clone(), server.url().clone(), Some(server))
         }
     };

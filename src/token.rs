@@ -82,7 +82,7 @@ impl Login {
     }
 }
 
-/// The shell around [`Desk`]: the waiting room and the telephone.
+/// The shell around `Desk`: the waiting room and the telephone.
 pub struct TokenActor {
     desk: Desk,
     login: Arc<Login>,

@@ -18,7 +18,7 @@ use super::{
     Config, Fetch, Hosts,
     layers::{ConfigError, Layers},
     limit, regions,
-    values::{Length, Size, Text, parse_time},
+    values::{Address, Length, Size, Text, parse_time},
 };
 use crate::{
     auth::Client,
@@ -74,8 +74,8 @@ enum Order {
 struct SourceSection {
     platform: Platform,
     region: String,
-    api_url: Option<Url>,
-    login_url: Option<Url>,
+    api_url: Option<Address>,
+    login_url: Option<Address>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -161,7 +161,7 @@ impl File {
         check_filter(&self.filter, &datasets, at)?;
         let identity = self.identity();
         let hosts = self.source.hosts(&self.sandbox, at)?;
-        let environment = Environment::read(at)?;
+        let environment = Environment::read()?;
         Ok(Config {
             client: Client {
                 id: environment.text(&self.auth.client_id, "auth.client_id", at)?.expose_secret().to_owned(),
@@ -194,7 +194,7 @@ impl File {
     /// What must not change from run to run on one output.
     fn identity(&self) -> BTreeMap<String, String> {
         let source = match &self.source.api_url {
-            Some(url) => url.to_string(),
+            Some(Address(url)) => url.to_string(),
             None => self.source.region.clone(),
         };
         let mut identity = BTreeMap::from([
@@ -216,8 +216,10 @@ impl JobSection {
                 || at.wrong(key, format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z, or now-30m"));
             parse_time(text).ok_or_else(wrong)
         };
-        Interval::between(time(&self.from, "job.from")?, time(&self.to, "job.to")?)
-            .ok_or_else(|| at.wrong("job.to", format!("`{}` must be later than job.from, {}", self.to, self.from)))
+        Interval::between(time(&self.from, "job.from")?, time(&self.to, "job.to")?).ok_or_else(|| {
+            let said = if at.is_built_in("job.to") { "job.from" } else { "job.to" };
+            at.wrong(said, format!("job.from must lie before job.to: {} does not lie before {}", self.from, self.to))
+        })
     }
 
     fn datasets(&self, platform: Platform, at: &Layers) -> Result<Vec<Arc<Dataset>>, ConfigError> {
@@ -245,14 +247,14 @@ impl JobSection {
 impl SourceSection {
     fn hosts(&self, sandbox: &SandboxSection, at: &Layers) -> Result<Hosts, ConfigError> {
         let domain = regions::genesys_domain(&self.region);
-        let host = |given: &Option<Url>, name: &str| match (given, domain) {
-            (Some(url), _) => checked_url(url.clone(), &format!("source.{name}_url"), at),
+        let host = |given: &Option<Address>, name: &str, other: &str| match (given, domain) {
+            (Some(Address(url)), _) => checked_url(url.clone(), &format!("source.{name}_url"), at),
             (None, Some(domain)) => format!("https://{name}.{domain}")
                 .parse()
                 .map_err(|error: url::ParseError| at.wrong("source.region", error.to_string())),
             (None, None) if self.region == SANDBOX => Err(at.wrong(
-                &format!("source.{name}_url"),
-                "give both source.api_url and source.login_url, or neither to start the sandbox",
+                &format!("source.{other}_url"),
+                format!("give source.{name}_url too, or neither of them to start the sandbox"),
             )),
             (None, None) => Err(at.wrong(
                 "source.region",
@@ -262,7 +264,7 @@ impl SourceSection {
         if self.region == SANDBOX && self.api_url.is_none() && self.login_url.is_none() {
             return Ok(Hosts::Sandbox(sandbox.check(at)?));
         }
-        Ok(Hosts::Network { api: host(&self.api_url, "api")?, login: host(&self.login_url, "login")? })
+        Ok(Hosts::Network { api: host(&self.api_url, "api", "login")?, login: host(&self.login_url, "login", "api")? })
     }
 }
 
@@ -312,7 +314,7 @@ impl SandboxSection {
     /// The simulator's settings.
     pub fn check(&self, at: &Layers) -> Result<sandbox::Settings, ConfigError> {
         let client_secret = match &self.client_secret {
-            Some(text) => Some(Environment::read(at)?.text(text, "sandbox.client_secret", at)?),
+            Some(text) => Some(Environment::read()?.text(text, "sandbox.client_secret", at)?),
             None => None,
         };
         Ok(sandbox::Settings {
@@ -334,14 +336,14 @@ impl SandboxSection {
 struct Environment(HashMap<String, String>);
 
 impl Environment {
-    fn read(at: &Layers) -> Result<Self, ConfigError> {
+    fn read() -> Result<Self, ConfigError> {
         match dotenvy::dotenv_iter() {
             Err(error) if error.not_found() => Ok(Self(HashMap::new())),
             lines => lines
                 .and_then(Iterator::collect)
                 .map(Self)
                 // the error would quote the line, which may hold a secret
-                .map_err(|_| at.wrong("auth", "a line of .env cannot be read: write NAME=value")),
+                .map_err(|_| ConfigError::at(".env", "a line cannot be read: write NAME=value")),
         }
     }
 

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
+use url::Url;
 
 use crate::clock;
 
@@ -42,7 +43,7 @@ pub struct Size(pub u64);
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a size like \"64MiB\", or a number of bytes")]
+        #[serde(untagged, expecting = "it is a size like \"64MiB\", or a number of bytes")]
         enum Typed {
             Bytes(u64),
             Text(String),
@@ -71,9 +72,21 @@ fn parse_size(text: &str) -> Option<u64> {
     text[..unit].parse::<u64>().ok()?.checked_mul(scale)
 }
 
+/// The address of a host.
+#[derive(Debug, Clone)]
+pub struct Address(pub Url);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = |_| D::Error::custom(format!("`{text}` is no address: write it like https://api.mypurecloud.de"));
+        text.parse().map(Self).map_err(wrong)
+    }
+}
+
 /// A text that may lie elsewhere: an environment variable or a file.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a string, { env = \"NAME\" } or { file = \"PATH\" }", deny_unknown_fields)]
+#[serde(untagged, expecting = "it is a string, { env = \"NAME\" } or { file = \"PATH\" }", deny_unknown_fields)]
 pub enum Text {
     /// An environment variable, or a line of `.env`.
     Env {

@@ -230,10 +230,10 @@ impl Region {
         let falls_on = |every: u32| every > 0 && *authenticated % u64::from(every) == 0;
         if requests > 0 && used > requests {
             Err(Fault::too_many_requests(reset))
-        } else if falls_on(throttle_every) {
-            Err(Fault::too_many_requests(1))
         } else if falls_on(fail_every) {
             Err(Fault::internal())
+        } else if falls_on(throttle_every) {
+            Err(Fault::too_many_requests(1))
         } else {
             Ok(id.to_owned())
         }

@@ -1,0 +1,160 @@
+//! The real binary against the real sandbox: what arrives in Parquet is the truth, row for row and
+//! field for field, as readers see it that are not ours.
+
+#![cfg(test)]
+
+mod common {
+    pub mod binary;
+    pub mod reader;
+}
+
+use std::{collections::BTreeSet, process::Stdio, thread::sleep, time::Duration};
+
+use serde_json::{Value, json};
+
+use common::{
+    binary::{Job, Sandbox, has_files, summary},
+    reader::expect_equal,
+};
+
+/// Three days: what the tests fetch.
+const FROM: &str = "2024-01-01T00:00:00Z";
+const TO: &str = "2024-01-04T00:00:00Z";
+
+#[test]
+fn every_row_equals_the_truth_field_by_field() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let summary = job.run(FROM, TO, &[]);
+    let truth = sandbox.truth(FROM, TO);
+    assert_eq!(summary["rows_written"], truth.lines().count());
+    assert_eq!(summary["files"], 3, "one a day");
+    expect_equal(&job.rows(), &truth);
+}
+
+#[test]
+fn short_tokens_throttles_and_failures_change_no_row() {
+    let faults = ["sandbox.token_lifetime=1s", "sandbox.throttle_every=10", "sandbox.fail_every=20"];
+    let sandbox = Sandbox::start(&faults);
+    let job = Job::new(&sandbox);
+    let summary = job.run(FROM, TO, &["fetch.page_size=15"]);
+    expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
+    let stats = sandbox.stats();
+    for status in ["429", "500"] {
+        assert!(stats["api_requests"][status].as_u64() > Some(1), "{stats}");
+    }
+    assert!(stats["token_requests"]["200"].as_u64() > Some(2), "{stats}");
+    assert_eq!(summary["rate_limited"], stats["api_requests"]["429"]);
+}
+
+#[test]
+fn a_filter_brings_the_rows_that_match_and_no_other() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let predicate = "{ dimension = 'mediaType', value = 'voice' }";
+    job.run(FROM, TO, &[&format!("filter.segmentFilters=[{{ type = 'or', predicates = [{predicate}] }}]")]);
+    let all = sandbox.truth(FROM, TO);
+    let voice: Vec<_> = all.lines().filter(|line| has_voice(line)).collect();
+    assert!((1..all.lines().count()).contains(&voice.len()), "some, and not all");
+    expect_equal(&job.rows(), &voice.join("\n"));
+}
+
+/// Whether a conversation has a session on the telephone.
+fn has_voice(line: &str) -> bool {
+    let conversation: Value = serde_json::from_str(line).unwrap();
+    let participants = conversation["participants"].as_array().unwrap().iter();
+    let mut sessions = participants.flat_map(|participant| participant["sessions"].as_array().unwrap());
+    sessions.any(|session| session["mediaType"] == "voice")
+}
+
+#[test]
+fn a_second_run_spends_no_request() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    assert_eq!(job.run(FROM, TO, &[])["shards_committed"], 3);
+    let stats = sandbox.stats();
+    let again = job.run(FROM, TO, &[]);
+    assert_eq!(sandbox.stats(), stats);
+    for number in ["shards_committed", "requests", "token_requests", "files"] {
+        assert_eq!(again[number], 0, "{number}");
+    }
+    expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
+}
+
+#[test]
+fn a_wider_interval_fetches_only_what_is_missing() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let (from, to) = ("2024-01-02T00:00:00Z", "2024-01-03T12:00:00Z");
+    job.run(from, to, &[]);
+    let before = sandbox.stats()["api_requests"]["200"].as_u64();
+    let wider = job.run(FROM, TO, &[]);
+    let missing = [sandbox.truth(FROM, from), sandbox.truth(to, TO)].concat();
+    assert_eq!(wider["shards_committed"], 2);
+    assert_eq!(wider["rows_written"], missing.lines().count());
+    assert_eq!(
+        sandbox.stats()["api_requests"]["200"].as_u64(),
+        before.zip(wider["requests"].as_u64()).map(|(a, b)| a + b)
+    );
+    expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
+}
+
+#[test]
+fn shard_widths_that_cut_days_change_no_row() {
+    let sandbox = Sandbox::start(&[]);
+    for (width, shards) in [("5h", 15), ("36h", 3)] {
+        let job = Job::new(&sandbox);
+        assert_eq!(job.run(FROM, TO, &[&format!("fetch.shard={width}")])["shards_committed"], shards);
+        expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_ends_with_130_and_a_later_one_completes_it() {
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    // slow enough to be interrupted: a shard takes two seconds
+    let slow = ["budget.requests=10", "budget.per=1s", "fetch.actors=1", "fetch.shard=6h"];
+    let child = job.command(FROM, TO, &slow).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..1_500 {
+        if has_files(&job.rows()) {
+            break;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let done = summary(&output)["shards_committed"].as_u64().unwrap();
+    assert!((1..12).contains(&done), "{done} of 12 shards before the interrupt");
+    assert_eq!(job.run(FROM, TO, &["fetch.shard=6h"])["shards_committed"], 12 - done);
+    expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
+}
+
+#[test]
+fn g6_no_window_sees_more_requests_than_the_limit() {
+    let sandbox = Sandbox::start(&["sandbox.requests=50", "sandbox.per=2s"]);
+    let job = Job::new(&sandbox);
+    let summary = job.run(FROM, TO, &["budget.requests=50", "budget.per=2s", "fetch.page_size=5"]);
+    let stats = sandbox.stats();
+    assert!(stats["most_in_window"].as_u64() <= Some(50), "{stats}");
+    assert_eq!(stats["api_requests"], json!({ "200": summary["requests"] }), "none was refused");
+    assert!(summary["requests"].as_u64() > Some(100), "enough for windows to fill: {summary}");
+    assert_eq!(summary["rate_limited"], 0);
+}
+
+#[test]
+fn the_summary_has_the_promised_keys_and_no_other() {
+    let sandbox = Sandbox::start(&[]);
+    let summary = Job::new(&sandbox).run(FROM, "2024-01-02T00:00:00Z", &[]);
+    let keys: BTreeSet<_> = summary.as_object().unwrap().keys().map(String::as_str).collect();
+    let promised = "rows_received rows_written rows_not_owned rows_duplicate rows_quarantined shards_committed \
+        shards_split shards_failed requests retries rate_limited token_requests bytes_received bytes_written files \
+        elapsed_s cpu_s peak_rss_bytes";
+    assert_eq!(keys, promised.split_whitespace().collect());
+}

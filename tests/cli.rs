@@ -1,0 +1,247 @@
+//! The real binary's messages and exit codes: what is wrong, where, and what would be right.
+
+#![cfg(test)]
+
+use std::{fs, net::TcpListener};
+
+use assert_cmd::{Command, cargo::cargo_bin_cmd};
+use tempfile::TempDir;
+
+/// The binary in `folder`, where it finds no configuration but the built-in one.
+fn cxbackfill(folder: &TempDir) -> Command {
+    let mut command = cargo_bin_cmd!("cxbackfill");
+    command.current_dir(folder.path()).env("RUST_LOG", "off");
+    command
+}
+
+/// A run with `arguments` and `job.toml` ends with 2 and `message`, before it has touched anything.
+fn refused(job: &str, arguments: &[&str], message: &str) {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("job.toml"), job).unwrap();
+    let mut command = cxbackfill(&folder);
+    command.args(["run", "--config", "job.toml"]).args(arguments);
+    command.assert().code(2).stdout("").stderr(format!("error: {message}\n"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but job.toml");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_those_that_there_are() {
+    refused(
+        "[job]\nname = 'x'\n\n[fetch]\nactor = 3\n",
+        &[],
+        "job.toml:5: fetch.actor: unknown key `actor`, expected one of \
+         `actors`, `shard`, `smallest_shard`, `page_size`, `timeout`, `max_body`",
+    );
+    refused(
+        "",
+        &["--set", "fetsch.actors=3"],
+        "--set: fetsch: unknown key `fetsch`, expected one of \
+         `job`, `source`, `auth`, `fetch`, `budget`, `retry`, `output`, `filter`, `sandbox`",
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_refused_in_words_of_the_file() {
+    for (job, message) in [
+        (
+            "[fetch]\nactors = 'many'\n",
+            "job.toml:2: fetch.actors: invalid type: string \"many\", expected a whole number, not below 0",
+        ),
+        (
+            "[sandbox]\nport = 99999\n",
+            "job.toml:2: sandbox.port: invalid value: integer `99999`, expected a whole number, 0 to 65535",
+        ),
+        (
+            "[retry]\nattempts = 0\n",
+            "job.toml:2: retry.attempts: invalid value: integer `0`, expected a whole number, 1 to 4294967295",
+        ),
+        (
+            "[fetch]\nshard = 60\n",
+            "job.toml:2: fetch.shard: a duration is a text with its unit, like \"60s\", \"10m\" or \"1d\"",
+        ),
+        (
+            "[fetch]\nmax_body = '5 apples'\n",
+            "job.toml:2: fetch.max_body: `5 apples` is no size: write it like \"64MiB\"",
+        ),
+        (
+            "[auth]\nclient_secret = { evn = 'X' }\n",
+            "job.toml:2: auth.client_secret: it is a string, { env = \"NAME\" } or { file = \"PATH\" }",
+        ),
+        ("job = 3\n", "job.toml:1: job: invalid type: integer `3`, expected a section: [job]"),
+        ("[job]\ndatasets = 3\n", "job.toml:2: job.datasets: invalid type: integer `3`, expected a list"),
+    ] {
+        refused(job, &[], message);
+    }
+}
+
+#[test]
+fn a_text_that_is_no_date_is_refused_with_one_that_is() {
+    refused(
+        "[job]\nfrom = 'yesterday'\n",
+        &[],
+        "job.toml:2: job.from: `yesterday` is no time: write it like 2024-01-01T00:00:00Z, or now-30m",
+    );
+    refused(
+        "",
+        &["--set", "job.to=2024-13-01"],
+        "--set: job.to: `2024-13-01` is no time: write it like 2024-01-01T00:00:00Z, or now-30m",
+    );
+}
+
+#[test]
+fn an_interval_that_does_not_go_forward_is_refused_where_its_author_wrote_it() {
+    refused(
+        "[job]\nfrom = '2024-01-02T00:00:00Z'\nto = '2024-01-02T00:00:00Z'\n",
+        &[],
+        "job.toml:3: job.to: job.from must lie before job.to: \
+         2024-01-02T00:00:00Z does not lie before 2024-01-02T00:00:00Z",
+    );
+    refused(
+        "[job]\nfrom = '2024-02-01T00:00:00Z'\n",
+        &[],
+        "job.toml:2: job.from: job.from must lie before job.to: \
+         2024-02-01T00:00:00Z does not lie before 2024-01-11T00:00:00Z",
+    );
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let message =
+        "error: lost.toml: cannot be read: No such file or directory (os error 2); give its path with --config\n";
+    cxbackfill(&folder).args(["run", "--config", "lost.toml"]).assert().code(2).stdout("").stderr(message);
+}
+
+#[test]
+fn toml_that_is_none_is_refused_at_its_line() {
+    refused("[job]\nname = 'x'\nname = 'y'\n", &[], "job.toml:3: duplicate key");
+}
+
+#[test]
+fn a_secret_that_is_not_where_it_should_be_is_refused() {
+    refused(
+        "[auth]\nclient_id = 'x'\nclient_secret = { env = 'CXBACKFILL_TEST_UNSET' }\n",
+        &[],
+        "job.toml:3: auth.client_secret: the environment has no CXBACKFILL_TEST_UNSET: set it, or write it to .env",
+    );
+    refused(
+        "[auth]\nclient_secret = { file = 'lost.txt' }\n",
+        &[],
+        "job.toml:2: auth.client_secret: lost.txt cannot be read: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn an_unknown_region_is_refused_with_those_that_there_are() {
+    refused(
+        "[source]\nregion = 'mars-north-1'\n",
+        &[],
+        "job.toml:2: source.region: `mars-north-1` is unknown: it is sandbox or one of \
+         us-east-1, us-east-2, us-west-2, ca-central-1, sa-east-1, mx-central-1, ap-south-1, ap-northeast-1, \
+         ap-northeast-2, ap-northeast-3, ap-southeast-1, ap-southeast-2, eu-west-1, eu-west-2, eu-central-1, \
+         eu-central-2, eusc-de-east-1, me-central-1",
+    );
+}
+
+#[test]
+fn an_unknown_dataset_is_refused_with_those_that_there_are() {
+    refused(
+        "[job]\ndatasets = ['conversations', 'weather']\n",
+        &[],
+        "job.toml:2: job.datasets: there is no `weather`: genesys-cloud has conversations",
+    );
+}
+
+#[test]
+fn g10_plain_http_is_refused_but_for_this_machine() {
+    refused(
+        "[source]\napi_url = 'http://api.example.com'\nlogin_url = 'https://login.example.com'\n",
+        &[],
+        "job.toml:2: source.api_url: `http://api.example.com/` would send credentials in the clear: use https",
+    );
+}
+
+#[test]
+fn an_address_that_is_none_or_alone_is_refused() {
+    refused(
+        "[source]\napi_url = 'api.example.com'\n",
+        &[],
+        "job.toml:2: source.api_url: `api.example.com` is no address: write it like https://api.mypurecloud.de",
+    );
+    refused(
+        "[source]\napi_url = 'https://api.example.com'\n",
+        &[],
+        "job.toml:2: source.api_url: give source.login_url too, or neither of them to start the sandbox",
+    );
+}
+
+#[test]
+fn g4_a_filter_that_would_replace_what_paging_rests_on_is_refused() {
+    refused(
+        "[filter]\nsegmentFilters = []\norder = 'desc'\n",
+        &[],
+        "job.toml:3: filter.order: the dataset conversations sets `order` itself: leave it out",
+    );
+}
+
+#[test]
+fn a_malformed_set_is_refused_with_one_that_is_not() {
+    for set in ["fetch.actors", "fetch", ".actors", "fetch."] {
+        let message = format!("--set {set}: write it as section.key=value, like fetch.actors=16");
+        refused("", &["--set", set], &message);
+    }
+    refused("", &["--set", "actors=3"], "--set actors: write it as section.key=value, like fetch.actors=16");
+}
+
+#[test]
+fn an_unknown_command_is_a_usage_error() {
+    let message = "error: unrecognized subcommand 'fetch'\n\n\
+        Usage: cxbackfill [OPTIONS] <COMMAND>\n\n\
+        For more information, try '--help'.\n";
+    cxbackfill(&TempDir::new().unwrap()).arg("fetch").assert().code(2).stdout("").stderr(message);
+}
+
+#[test]
+fn a_wrong_secret_ends_with_3_and_is_not_printed() {
+    let folder = TempDir::new().unwrap();
+    let settings = ["--set", "sandbox.client_secret=right", "--set", "auth.client_secret=s3cret-and-wrong"];
+    let ended = cxbackfill(&folder).arg("run").args(settings).assert().code(3);
+    let output = ended.get_output();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let (port, id) = (between(&said, "127.0.0.1:", "/"), between(&said, "correlation id ", ")"));
+    assert_eq!(
+        said,
+        format!(
+            "error: no token from http://127.0.0.1:{port}/oauth/token: the server answered 400: \
+             invalid_client: authentication failed (correlation id {id}); \
+             check auth.client_id, auth.client_secret and source.region\n"
+        )
+    );
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("s3cret"));
+}
+
+/// What differs from run to run.
+fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
+    text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map_or("", |(found, _)| found)
+}
+
+#[test]
+fn a_port_in_use_ends_with_4() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = TcpListener::bind(taken.local_addr().unwrap()).unwrap_err();
+    let number = taken.local_addr().unwrap().port();
+    let port = format!("sandbox.port={number}");
+    let message = format!(
+        "error: the sandbox cannot listen on port {number}: {error}; choose another sandbox.port, or 0 for a free one\n"
+    );
+    cxbackfill(&TempDir::new().unwrap()).args(["sandbox", "--set", &port]).assert().code(4).stdout("").stderr(message);
+}
+
+#[test]
+fn help_lists_the_exit_codes() {
+    let help = cxbackfill(&TempDir::new().unwrap()).arg("--help").assert().success();
+    let said = String::from_utf8_lossy(&help.get_output().stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let codes = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, 3 credentials or permission, \
+        4 anything else fatal, 130 interrupted and resumable.";
+    assert!(said.ends_with(codes), "{said}");
+}
