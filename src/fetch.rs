@@ -35,7 +35,7 @@ use crate::{
 
 /// Rows that a part may hold before it is committed, if the shard can be cut: bounds what tells
 /// copies of rows apart (G8).
-const MOST_ROWS: u64 = 500_000;
+const MOST_ROWS: u64 = 250_000;
 
 /// Fetches shards until there are no more. The reply comes when the actor's work is over: its life
 /// is one request, so whoever awaits the reply awaits the life (G9).

@@ -1,0 +1,97 @@
+//! Memory does not grow with a shard (G8). One test, since it measures its whole process.
+#![cfg(test)]
+
+use std::{fmt::Write, sync::Arc};
+
+use actix::System;
+use bytes::Bytes;
+use cxbackfill::{
+    catalog::Dataset,
+    config::{Config, Given},
+    fault::Fault,
+    interval::{Interval, iso},
+    ledger::Ledger,
+    output::Output,
+    progress::Board,
+    report::Ending,
+    run::{self, Scope, World},
+    transport::Transport,
+};
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use nix::sys::resource::{UsageWho, getrusage};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+const ROWS: u64 = 5_000_000;
+const PAGE: u64 = 10_000;
+/// The promise.
+const MOST_BYTES: i64 = 300_000_000;
+
+/// An API with one row a millisecond, as many as are asked for.
+struct Endless(Interval);
+
+impl Endless {
+    fn page(&self, number: u64) -> Bytes {
+        let mut body = "{\"conversations\":[".to_owned();
+        let rows = (number - 1) * PAGE..(number * PAGE).min(ROWS);
+        for row in rows.clone() {
+            let start = iso(self.0.from_ms() + i64::try_from(row).unwrap());
+            let comma = if row == rows.start { "" } else { "," };
+            write!(
+                body,
+                r#"{comma}{{"conversationId":"{row:032x}","conversationStart":"{start}","originatingDirection":"inbound"}}"#
+            )
+            .unwrap();
+        }
+        let end = if rows.is_empty() {
+            format!("{{\"totalHits\":{ROWS}}}")
+        } else {
+            format!("{body}],\"totalHits\":{ROWS}}}")
+        };
+        end.into()
+    }
+}
+
+impl Transport for Endless {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+        let body = match serde_json::from_slice::<Value>(request.body()) {
+            Ok(query) => self.page(query["paging"]["pageNumber"].as_u64().unwrap()),
+            Err(_) => Bytes::from_static(br#"{"access_token":"t"}"#),
+        };
+        Box::pin(async { Ok(Response::new(body)) })
+    }
+}
+
+#[test]
+fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["fetch.actors=1", "fetch.page_size=10000", "budget.requests=0", "output.commit_every=1d"];
+    let mut config = Config::load(&Given { path: None, set: set.map(str::to_owned).to_vec() }).unwrap();
+    config.interval = Interval::day_of(1_704_067_200_000);
+    let mut dataset = Dataset::clone(&config.datasets[0]);
+    (dataset.page_size, dataset.depth) = (10_000, u64::MAX);
+    config.datasets = vec![Arc::new(dataset)];
+    let report = System::with_tokio_rt(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap())
+        .block_on(async {
+            let host: url::Url = "http://127.0.0.1/".parse().unwrap();
+            let (output, ledger) = (Output::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
+            let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
+            let world = World {
+                api: host.clone(),
+                login: host,
+                transport: Arc::new(Endless(config.interval)),
+                output,
+                ledger,
+                board: Arc::new(Board::default()),
+                shutdown: CancellationToken::new(),
+                seed: 1,
+            };
+            run::backfill(&config, plan, &world).await.unwrap()
+        });
+    assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
+    assert_eq!(report.summary.rows_written, ROWS);
+    let peak = getrusage(UsageWho::RUSAGE_SELF).unwrap().max_rss() * if cfg!(target_os = "macos") { 1 } else { 1_024 };
+    println!("{ROWS} rows of one shard in {} files: at most {} MB", report.summary.files, peak / 1_000_000);
+    assert!(peak < MOST_BYTES, "{} MB", peak / 1_000_000);
+}
