@@ -1,60 +1,240 @@
 //! The OAuth grants: what is asked, and what is answered. No policy and no state: `token` has them.
+//!
+//! [`Account::request`] makes a request of what the configuration says, [`read_reply`] reads the
+//! answer, whatever the platform calls its fields. [`pkce`] is the part of a grant that a browser
+//! plays, [`discover`] finds the hosts of a platform that tells them.
 
-use std::time::Duration;
+pub mod discover;
+pub mod pkce;
+mod reply;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, Request,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use url::Url;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use url::{Url, form_urlencoded};
 
-use crate::fault::{Fault, LoginFault, Refusal};
+pub use self::reply::{Minted, fault_at, read_reply, refused};
 
-/// OAuth errors that asking again cannot mend (RFC 6749, section 5.2).
-const PERMANENT: [&str; 4] = ["invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type"];
+/// A shorter text is a word that messages may hold by chance, like `me`.
+const SHORTEST: usize = 5;
 
 /// A client that may ask for tokens.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// The client's id, which is no secret.
     pub id: String,
-    /// The client's secret.
+    /// The client's secret; none for a public client, which proves itself by PKCE.
+    pub secret: Option<SecretString>,
+    /// Where the two travel.
+    pub send: Place,
+}
+
+/// Where the client's credentials travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a Basic authorization header.
+    Basic,
+    /// In the form.
+    Body,
+}
+
+/// How a first token is come by.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// The client's own credentials (RFC 6749, section 4.4).
+    ClientCredentials,
+    /// A refresh token that somebody got elsewhere.
+    RefreshToken(SecretString),
+    /// A login in a browser, by `cxbackfill login`: the cache holds what came of it.
+    AuthorizationCode,
+    /// An access key in the place of a user's name and password (CXone).
+    Password(AccessKey),
+    /// An access key as JSON (CXone, regional).
+    AccessKey(AccessKey),
+    /// A token that somebody got elsewhere.
+    Static(SecretString),
+}
+
+/// An access key of a CXone user.
+#[derive(Debug, Clone)]
+pub struct AccessKey {
+    /// Its id.
+    pub id: SecretString,
+    /// Its secret.
     pub secret: SecretString,
 }
 
-/// A token as it was handed out.
+/// Who asks for tokens, and where.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// How.
+    pub grant: Grant,
+    /// As which client.
+    pub client: Client,
+    /// Further fields of the form, the scope among them.
+    pub form: Vec<(String, SecretString)>,
+    /// The token endpoint, where it is not the one that the grant has on the login host.
+    pub token_url: Option<Url>,
+    /// The same for the endpoint that takes refresh tokens.
+    pub refresh_url: Option<Url>,
+}
+
+/// What a token request offers for a token.
 #[derive(Debug)]
-pub struct Minted {
-    /// The token itself: opaque.
-    pub secret: SecretString,
-    /// How long it lives; none if the server did not say.
-    pub lifetime: Option<Duration>,
+pub enum Offer<'a> {
+    /// What the grant has: the client's credentials or an access key.
+    Credentials,
+    /// A refresh token.
+    Refresh(&'a SecretString),
+    /// The code of a login.
+    Code(&'a pkce::Code),
 }
 
-/// The token endpoint of a login host.
-pub fn token_endpoint(login: &Url) -> Url {
-    let mut endpoint = login.clone();
-    endpoint.set_path("/oauth/token");
-    endpoint
+impl Grant {
+    /// The grant's name in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client-credentials",
+            Self::RefreshToken(_) => "refresh-token",
+            Self::AuthorizationCode => "authorization-code",
+            Self::Password(_) => "password",
+            Self::AccessKey(_) => "access-key",
+            Self::Static(_) => "static",
+        }
+    }
+
+    /// Whether a token can be asked for without a refresh token.
+    pub fn stands_alone(&self) -> bool {
+        matches!(self, Self::ClientCredentials | Self::Password(_) | Self::AccessKey(_))
+    }
+
+    /// What to do when the login host refuses what this grant offers.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "check auth.client_id, auth.client_secret and source.region",
+            Self::RefreshToken(_) => "log in again, and give the new refresh token as auth.refresh_token",
+            Self::AuthorizationCode => "log in again: cxbackfill login",
+            Self::Password(_) => {
+                "check auth.access_key_id, auth.access_key_secret, auth.client_id and auth.client_secret"
+            }
+            Self::AccessKey(_) => "check auth.access_key_id, auth.access_key_secret and the area of the login host",
+            Self::Static(_) => "give a new auth.token: this one cannot be renewed",
+        }
+    }
 }
 
-/// Asks for a token by client credentials (RFC 6749, section 4.4), credentials by Basic.
-///
-/// # Errors
-/// Where an id holds what no header can carry.
-pub fn client_credentials(endpoint: &Url, client: &Client) -> Result<Request<Bytes>, http::Error> {
-    let credentials = STANDARD.encode(format!("{}:{}", client.id, client.secret.expose_secret()));
-    Request::builder()
-        .method(Method::POST)
-        .uri(endpoint.as_str())
-        .header(AUTHORIZATION, secret_header(&format!("Basic {credentials}"))?)
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(ACCEPT, "application/json")
-        .body(Bytes::from_static(b"grant_type=client_credentials"))
+impl Account {
+    /// A name that tells accounts of one login host apart, and tells no secret.
+    pub fn name(&self) -> String {
+        let hash = |text: &SecretString| format!("{:x}", Sha256::digest(text.expose_secret())).split_off(48);
+        match &self.grant {
+            Grant::Password(key) => format!("{} {}", self.client.id, hash(&key.id)),
+            Grant::AccessKey(key) => hash(&key.id),
+            Grant::Static(token) => hash(token),
+            _ => self.client.id.clone(),
+        }
+    }
+
+    /// Where this account asks with that in hand. `login` is the login host, or with a path the token
+    /// endpoint itself.
+    pub fn endpoint(&self, login: &Url, offer: &Offer) -> Url {
+        let (given, path) = match (&self.grant, offer) {
+            (Grant::AccessKey(_), Offer::Refresh(_)) => (&self.refresh_url, "/public/authentication/v1/refresh"),
+            (Grant::AccessKey(_), _) => (&self.token_url, "/authentication/v1/token/access-key"),
+            (Grant::Password(_), _) => (&self.token_url, "/auth/token"),
+            _ => (&self.token_url, "/oauth/token"),
+        };
+        let refresh_url = matches!(offer, Offer::Refresh(_)).then_some(&self.refresh_url).and_then(Option::as_ref);
+        let told = || match &self.grant {
+            Grant::AccessKey(_) => below(login, path),
+            _ if login.path() != "/" => login.clone(),
+            _ => below(login, path),
+        };
+        refresh_url.or(given.as_ref()).cloned().unwrap_or_else(told)
+    }
+
+    /// The request that offers `offer` at `endpoint`. Its body may hold secrets: never print it.
+    ///
+    /// # Errors
+    /// Where a credential holds what no header can carry.
+    pub fn request(&self, endpoint: &Url, offer: &Offer) -> Result<Request<Bytes>, http::Error> {
+        let request = Request::builder().method(Method::POST).uri(endpoint.as_str()).header(ACCEPT, "application/json");
+        if let Grant::AccessKey(key) = &self.grant {
+            let body = match offer {
+                Offer::Refresh(token) => json!({ "token": token.expose_secret() }),
+                _ => json!({
+                    "accessKeyId": key.id.expose_secret(),
+                    "accessKeySecret": key.secret.expose_secret(),
+                }),
+            };
+            return request.header(CONTENT_TYPE, "application/json").body(body.to_string().into());
+        }
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        self.offer(&mut form, offer);
+        let request = match (&self.client.secret, self.client.send) {
+            (Some(secret), Place::Basic) => request.header(AUTHORIZATION, basic(&self.client.id, secret)?),
+            (Some(secret), Place::Body) => {
+                form.append_pair("client_id", &self.client.id).append_pair("client_secret", secret.expose_secret());
+                request
+            }
+            (None, _) => {
+                form.append_pair("client_id", &self.client.id);
+                request
+            }
+        };
+        for (name, value) in &self.form {
+            form.append_pair(name, value.expose_secret());
+        }
+        request.body(form.finish().into())
+    }
+
+    /// A text of the server's without the secrets that it may quote from the request.
+    pub fn redact(&self, text: &str, offer: &Offer) -> String {
+        let form = self.form.iter().filter(|(name, _)| name != "scope").map(|(_, value)| value);
+        let mut secrets: Vec<_> = self.client.secret.iter().chain(form).collect();
+        match &self.grant {
+            Grant::Password(key) | Grant::AccessKey(key) => secrets.extend([&key.id, &key.secret]),
+            Grant::RefreshToken(token) | Grant::Static(token) => secrets.push(token),
+            Grant::ClientCredentials | Grant::AuthorizationCode => {}
+        }
+        match offer {
+            Offer::Credentials => {}
+            Offer::Refresh(token) => secrets.push(token),
+            Offer::Code(code) => secrets.extend([&code.code, &code.verifier]),
+        }
+        let secrets = secrets.into_iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+    }
+
+    /// The fields of `offer`.
+    fn offer(&self, form: &mut form_urlencoded::Serializer<'_, String>, offer: &Offer) {
+        match (offer, &self.grant) {
+            (Offer::Refresh(token), _) => {
+                form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose_secret());
+            }
+            (Offer::Code(code), _) => {
+                form.append_pair("grant_type", "authorization_code")
+                    .append_pair("code", code.code.expose_secret())
+                    .append_pair("redirect_uri", code.redirect.as_str())
+                    .append_pair("code_verifier", code.verifier.expose_secret());
+            }
+            (Offer::Credentials, Grant::Password(key)) => {
+                form.append_pair("grant_type", "password")
+                    .append_pair("username", key.id.expose_secret())
+                    .append_pair("password", key.secret.expose_secret());
+            }
+            (Offer::Credentials, _) => {
+                form.append_pair("grant_type", "client_credentials");
+            }
+        }
+    }
 }
 
 /// The header that carries `token`. It prints as `Sensitive`.
@@ -65,104 +245,22 @@ pub fn bearer(token: &SecretString) -> Result<HeaderValue, http::Error> {
     secret_header(&format!("Bearer {}", token.expose_secret()))
 }
 
+fn basic(id: &str, secret: &SecretString) -> Result<HeaderValue, http::Error> {
+    secret_header(&format!("Basic {}", STANDARD.encode(format!("{id}:{}", secret.expose_secret()))))
+}
+
 fn secret_header(text: &str) -> Result<HeaderValue, http::Error> {
     let mut value = HeaderValue::from_str(text)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// Reads the answer of the token endpoint.
-///
-/// # Errors
-/// A [`LoginFault`]: permanent where the credentials are at fault. Genesys Cloud throttles this
-/// endpoint with a 400 whose description starts with `rate limit exceeded`: that is transient.
-pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<Minted, LoginFault> {
-    #[derive(Deserialize)]
-    struct Answer {
-        access_token: SecretString,
-        #[serde(default)]
-        expires_in: Option<Seconds>,
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Seconds {
-        Number(f64),
-        Text(String),
-    }
-    if reply.status() != StatusCode::OK {
-        let refusal = Refusal::read(reply);
-        let permanent =
-            PERMANENT.contains(&refusal.code.as_str()) || (reply.status().is_client_error() && !is_transient(&refusal));
-        return Err(fault(endpoint, refusal.to_string(), permanent));
-    }
-    // the parser's message may quote the body, which holds the token: it is not repeated
-    let answer: Answer = serde_json::from_slice(reply.body())
-        .map_err(|_| fault(endpoint, "the reply is not a token".to_owned(), false))?;
-    let lifetime = match answer.expires_in {
-        Some(Seconds::Number(seconds)) => Some(seconds),
-        Some(Seconds::Text(text)) => text.trim().parse().ok(),
-        None => None,
-    };
-    let lifetime =
-        lifetime.filter(|&seconds| seconds > 0.0).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    Ok(Minted { secret: answer.access_token, lifetime })
-}
-
-/// A fault that befell a token request, in the words of the login.
-pub fn fault_at(endpoint: &Url, cause: &Fault) -> LoginFault {
-    fault(endpoint, cause.to_string(), false)
-}
-
-fn fault(endpoint: &Url, reason: String, permanent: bool) -> LoginFault {
-    LoginFault { endpoint: endpoint.to_string(), reason, permanent, wait: Duration::ZERO }
-}
-
-fn is_transient(refusal: &Refusal) -> bool {
-    refusal.message.starts_with("rate limit exceeded")
-        || matches!(refusal.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+/// The address of `path` on `host`.
+fn below(host: &Url, path: &str) -> Url {
+    let mut url = host.clone();
+    url.set_path(path);
+    url
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(status: u16, body: &str) -> Result<Minted, LoginFault> {
-        let endpoint = "https://login.mypurecloud.ie/oauth/token".parse().unwrap();
-        read_reply(&endpoint, &Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap())
-    }
-
-    #[test]
-    fn a_lifetime_may_be_a_number_a_text_absent_zero_or_absurd() {
-        let lifetime = |field: &str| read(200, &format!(r#"{{"access_token":"t"{field}}}"#)).unwrap().lifetime;
-        assert_eq!(lifetime(r#","expires_in":86399"#), Some(Duration::from_secs(86_399)));
-        assert_eq!(lifetime(r#","expires_in":" 60 ""#), Some(Duration::from_secs(60)));
-        assert_eq!(lifetime(""), None);
-        assert_eq!(lifetime(r#","expires_in":0"#), None);
-        assert_eq!(lifetime(r#","expires_in":-5"#), None);
-        assert_eq!(lifetime(r#","expires_in":1e300"#), None);
-        assert_eq!(lifetime(r#","expires_in":null"#), None);
-    }
-
-    #[test]
-    fn the_token_throttle_is_transient_and_wrong_credentials_are_permanent() {
-        let throttled = r#"{"error":"invalid_request","error_description":"rate limit exceeded; try later"}"#;
-        assert!(!read(400, throttled).unwrap_err().permanent);
-        assert!(read(400, r#"{"error":"invalid_client","description":"client not found"}"#).unwrap_err().permanent);
-        assert!(read(401, r#"{"error":"invalid_client"}"#).unwrap_err().permanent);
-        assert!(!read(503, "").unwrap_err().permanent);
-    }
-
-    #[test]
-    fn g10_a_token_reply_that_cannot_be_read_is_not_quoted() {
-        let fault = read(200, r#"{"access_token":["hush"]}"#).unwrap_err();
-        assert!(!fault.to_string().contains("hush"), "{fault}");
-    }
-
-    #[test]
-    fn g10_a_request_for_a_token_does_not_print_its_secret() {
-        let client = Client { id: "me".into(), secret: "hush".into() };
-        let request = client_credentials(&"http://127.0.0.1/oauth/token".parse().unwrap(), &client).unwrap();
-        let printed = format!("{request:?} {client:?}");
-        assert!(!printed.contains("hush") && !printed.contains(&STANDARD.encode("me:hush")), "{printed}");
-    }
-}
+mod tests;

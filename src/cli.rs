@@ -1,5 +1,7 @@
 //! The command line: arguments in, exit code out. One file a command.
 
+mod check;
+mod login;
 mod run;
 mod sandbox;
 
@@ -10,7 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Given;
 
 /// Backfills contact-centre analytics through rate-limited REST APIs into Parquet, exactly once.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(
     version,
     after_help = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, \
@@ -31,6 +33,10 @@ pub struct Cli {
 enum Command {
     /// Fetches what is missing, and ends when nothing is.
     Run(run::Args),
+    /// Tries everything that a run needs, and fetches nothing.
+    Check,
+    /// Logs a user in with a browser, for the grant `authorization-code`.
+    Login,
     /// Runs the embedded API simulator alone, until it is interrupted.
     Sandbox,
 }
@@ -44,6 +50,8 @@ impl Cli {
         }
         let code = match self.command {
             Command::Run(args) => run::execute(&given, &args).await,
+            Command::Check => check::execute(&given).await,
+            Command::Login => login::execute(&given).await,
             Command::Sandbox => sandbox::execute(&given).await,
         };
         ExitCode::from(code.unwrap_or_else(|error| {

@@ -3,12 +3,17 @@
 //! Two representations: `file` has the keys of the TOML file, as typed; [`Config`] has what the
 //! program needs, checked. Every error names the place and the key, and says what would be right.
 
+mod auth;
+mod environment;
 mod file;
 mod layers;
 mod regions;
+mod sandbox;
+#[cfg(test)]
+mod tests;
 mod values;
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 use url::Url;
@@ -16,8 +21,8 @@ use url::Url;
 pub use self::layers::ConfigError;
 use self::{file::File, layers::Layers};
 use crate::{
-    auth::Client, budget::Limit, catalog::Dataset, interval::Interval, part::FileFormat, retry::Policy, sandbox,
-    token::Renewal,
+    auth::Account, budget::Limit, catalog::Dataset, interval::Interval, part::FileFormat, retry::Policy,
+    sandbox::Settings, token::Renewal,
 };
 
 /// The configuration of a backfill, checked. It does not change while the program runs.
@@ -32,9 +37,7 @@ pub struct Config {
     /// From where.
     pub hosts: Hosts,
     /// As whom.
-    pub client: Client,
-    /// When a token is renewed.
-    pub renewal: Renewal,
+    pub auth: Auth,
     /// How fetching goes.
     pub fetch: Fetch,
     /// The quota; none: no limit.
@@ -57,6 +60,32 @@ pub struct Config {
     pub filter: Map<String, Value>,
     /// What makes the output the output of this job: the same on every run, or rows would mix.
     pub identity: BTreeMap<String, String>,
+}
+
+/// `[auth]`, checked.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// Who asks for tokens, and how.
+    pub account: Account,
+    /// When a token is renewed.
+    pub renewal: Renewal,
+    /// Where tokens outlive the process; none: nowhere.
+    pub cache: Option<PathBuf>,
+    /// How a user logs in.
+    pub browser: Browser,
+}
+
+/// What `cxbackfill login` needs beside the account.
+#[derive(Debug, Clone)]
+pub struct Browser {
+    /// Where the browser comes back to: this machine. Port 0 takes a free one.
+    pub redirect: Url,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The page where the user logs in, where it is not the login host's own.
+    pub authorize: Option<Url>,
+    /// What is asked for; none: what the client is registered for.
+    pub scope: Option<String>,
 }
 
 /// `[fetch]`, checked.
@@ -86,17 +115,32 @@ pub enum Hosts {
         /// Its login.
         login: Url,
     },
+    /// Where the platform tells, when it is asked.
+    Discovered {
+        /// Who tells.
+        issuer: Url,
+        /// Whose API; none: the tenant of the token.
+        tenant: Option<String>,
+    },
     /// In this process: started when needed.
-    Sandbox(sandbox::Settings),
+    Sandbox(Settings),
 }
 
-/// What the command line says about the configuration.
-#[derive(Debug, Clone, Default)]
+/// What the command line says about the configuration. It prints without the values, which may be
+/// secrets.
+#[derive(Clone, Default)]
 pub struct Given {
     /// `--config`; none: `config.toml`, if there is one.
     pub path: Option<PathBuf>,
     /// `--set section.key=value`, in order.
     pub set: Vec<String>,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.set.iter().map(|set| set.split('=').next().unwrap_or_default());
+        f.debug_struct("Given").field("path", &self.path).field("set", &keys.collect::<Vec<_>>()).finish()
+    }
 }
 
 impl Config {
@@ -109,13 +153,20 @@ impl Config {
         let file: File = layers.parse()?;
         file.check(&layers)
     }
+
+    /// What makes the output the output of this job, its datasets' versions included.
+    pub fn whole_identity(&self) -> BTreeMap<String, String> {
+        let version =
+            |dataset: &Arc<Dataset>| (format!("dataset.{}.version", dataset.name), dataset.version.to_string());
+        self.identity.clone().into_iter().chain(self.datasets.iter().map(version)).collect()
+    }
 }
 
 /// Reads what `cxbackfill sandbox` needs: the `[sandbox]` section alone.
 ///
 /// # Errors
 /// As for [`Config::load`].
-pub fn load_sandbox(given: &Given) -> Result<sandbox::Settings, ConfigError> {
+pub fn load_sandbox(given: &Given) -> Result<Settings, ConfigError> {
     let layers = Layers::read(given)?;
     let file: File = layers.parse()?;
     file.sandbox.check(&layers)

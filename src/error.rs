@@ -1,6 +1,8 @@
 //! Why a run could not start, by who must act.
 
-use crate::{config::ConfigError, ledger::LedgerError, output::OutputError};
+use crate::{
+    auth::discover::DiscoverError, config::ConfigError, ledger::LedgerError, login::LoginError, output::OutputError,
+};
 
 /// What ends the program before there is a report.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,12 @@ pub enum Error {
     /// The program does not hear that it is to end.
     #[error("interrupts are not heard: {0}")]
     Signals(std::io::Error),
+    /// The platform does not tell its hosts.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// A user's login came to nothing.
+    #[error("nobody is logged in: {0}")]
+    Login(#[from] LoginError),
     /// There can be no HTTP client.
     #[error("HTTP cannot be set up: {0}; are the system's certificates in order?")]
     Http(#[from] reqwest::Error),
@@ -35,6 +43,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Ledger(LedgerError::Identity { .. }) => 2,
+            Self::Login(error) => error.exit_code(),
+            Self::Discover(error) => error.exit_code(),
             _ => 4,
         }
     }

@@ -58,6 +58,8 @@ pub struct LoginFault {
     pub permanent: bool,
     /// How long to leave the endpoint alone.
     pub wait: Duration,
+    /// What to do about a permanent one; empty where nothing but the usual is to be done.
+    pub advice: &'static str,
 }
 
 /// The error bodies of both platforms and of OAuth, read leniently: any field may be missing.
@@ -110,6 +112,14 @@ impl fmt::Display for Refusal {
 }
 
 impl Fault {
+    /// What to check where the credentials are at fault.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Login(login) if !login.advice.is_empty() => login.advice,
+            _ => "check auth.client_id, auth.client_secret and source.region",
+        }
+    }
+
     /// The platform's id of the failed request, where there is one: its support asks for it.
     pub fn correlation(&self) -> &str {
         match self {

@@ -22,6 +22,7 @@ pub use self::harvest::{Halt, Harvest};
 use self::{chain::Chain, page::Asked};
 use crate::{
     budget::{Budget, Key},
+    catalog,
     fault::Fault,
     ledger::Failure,
     planner::{Next, PlannerActor},
@@ -268,7 +269,10 @@ impl Fetcher {
     /// Gives the dataset up, for every fetcher: the others of the job go on.
     async fn abandon(&self, chain: Chain, fault: Fault, harvest: &mut Harvest) -> Result<(), Halt> {
         self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        harvest.denied.insert(chain.shard().dataset.name.clone(), fault);
+        let dataset = &chain.shard().dataset;
+        let reason = format!("{fault}; {}", catalog::lacking(dataset.permission.as_deref()));
+        tracing::error!(dataset = dataset.name, reason, "denied");
+        harvest.denied.insert(dataset.name.clone(), reason);
         Ok(chain.lease.end(End::Denied).await?)
     }
 

@@ -33,15 +33,18 @@
 //! # Where to read what
 //! Top down: [`cli`] reads arguments, [`config`] the file, [`run`] builds the actors, [`report`] sums
 //! up. [`planner`] hands out [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token,
-//! [`sink`] commits. Below them, without actors: [`retry`] decides about a [`fault`], [`budget`] admits,
-//! [`transport`] and [`auth`] talk, [`rows`] decodes what [`catalog`] describes, [`part`] makes files of
-//! it, [`output`] and [`ledger`] keep them, [`lock`] keeps others out, [`interval`] does the arithmetic. [`sandbox`] plays the API.
+//! [`sink`] commits. Beside a run, [`login`] brings a user's tokens and [`check`] tries what a run needs.
+//! Below them, without actors: [`retry`] decides about a [`fault`], [`budget`] admits, [`transport`] and
+//! [`auth`] talk, [`place`] finds the hosts, [`rows`] decodes what [`catalog`] describes, [`part`] makes
+//! files of it, [`output`] and [`ledger`] keep them, [`lock`] keeps others out, [`interval`] does the
+//! arithmetic. [`sandbox`] plays the API.
 
 #![warn(clippy::unwrap_used)]
 
 pub mod auth;
 pub mod budget;
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -51,9 +54,11 @@ pub mod fetch;
 pub mod interval;
 pub mod ledger;
 pub mod lock;
+pub mod login;
 pub mod offload;
 pub mod output;
 pub mod part;
+pub mod place;
 pub mod planner;
 pub mod progress;
 pub mod report;

@@ -6,7 +6,6 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::{
-    fault::Fault,
     fetch::{Halt, Harvest},
     ledger::Failure,
     progress::Board,
@@ -121,17 +120,14 @@ impl Report {
 impl Ending {
     /// What a halt means for the run, with what to do about it.
     pub fn from_halt(halt: &Halt) -> Self {
-        let Halt::Stopped { stop, .. } = halt else {
+        let Halt::Stopped { stop, fault } = halt else {
             return match halt {
                 Halt::Interrupted => Self::Interrupted,
                 other => Self::Fatal(other.to_string()),
             };
         };
         match stop {
-            Stop::Credentials => {
-                Self::Denied(format!("{halt}; check auth.client_id, auth.client_secret and source.region"))
-            }
-            Stop::Permission => Self::Denied(halt.to_string()),
+            Stop::Credentials => Self::Denied(format!("{halt}; {}", fault.advice())),
             Stop::Quota => Self::Fatal(format!(
                 "{halt}; that is longer than retry.give_up_after: run again later, it goes on from here"
             )),
@@ -140,8 +136,8 @@ impl Ending {
     }
 
     /// What it means that datasets may not be read.
-    pub fn denied(denied: &BTreeMap<String, Fault>) -> Self {
-        let datasets: Vec<_> = denied.iter().map(|(dataset, fault)| format!("{dataset}: {fault}")).collect();
+    pub fn denied(denied: &BTreeMap<String, String>) -> Self {
+        let datasets: Vec<_> = denied.iter().map(|(dataset, reason)| format!("{dataset}: {reason}")).collect();
         Self::Denied(datasets.join("; "))
     }
 

@@ -61,6 +61,8 @@ pub enum Decision {
     Shrink,
     /// Set the shard aside; the run goes on.
     GiveUp,
+    /// The credentials may not read the dataset: give it up, and go on with the others.
+    Deny,
     /// Nothing that the run could do would help: end it.
     Stop(Stop),
 }
@@ -70,8 +72,6 @@ pub enum Decision {
 pub enum Stop {
     /// The credentials are wrong.
     Credentials,
-    /// The credentials lack a permission.
-    Permission,
     /// The quota is closed for longer than `retry.give_up_after`.
     Quota,
     /// The login host does not answer.
@@ -107,7 +107,7 @@ fn decide_refusal(refusal: &Refusal, attempt: Attempt, policy: &Policy, jitter: 
         StatusCode::UNAUTHORIZED if attempt.rejections >= MOST_REJECTIONS => Decision::Stop(Stop::Credentials),
         StatusCode::UNAUTHORIZED if spent => Decision::GiveUp,
         StatusCode::UNAUTHORIZED => Decision::Reauthenticate,
-        StatusCode::FORBIDDEN => Decision::Stop(Stop::Permission),
+        StatusCode::FORBIDDEN => Decision::Deny,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => match refusal.retry_after {
             Some(after) if after > policy.give_up_after => Decision::Stop(Stop::Quota),
             _ if spent => Decision::GiveUp,
@@ -157,7 +157,13 @@ mod tests {
     }
 
     fn login(permanent: bool) -> Fault {
-        Fault::Login(LoginFault { endpoint: String::new(), reason: String::new(), permanent, wait: SECOND * 9 })
+        Fault::Login(LoginFault {
+            endpoint: String::new(),
+            reason: String::new(),
+            permanent,
+            wait: SECOND * 9,
+            advice: "",
+        })
     }
 
     #[test]
@@ -197,7 +203,7 @@ mod tests {
             (refused(401, "bad.credentials", None), 3, 3, true, Decision::Stop(Stop::Credentials)),
             (refused(401, "bad.credentials", None), 4, 0, true, GiveUp),
             (refused(401, "ip.not.authorized", None), 1, 1, true, Decision::Stop(Stop::Credentials)),
-            (refused(403, "missing.permissions", None), 1, 0, true, Decision::Stop(Stop::Permission)),
+            (refused(403, "missing.permissions", None), 1, 0, true, Decision::Deny),
             (login(true), 1, 0, true, Decision::Stop(Stop::Credentials)),
             (login(false), 1, 0, true, Retry { after: SECOND * 9 }),
             (login(false), 4, 0, true, Retry { after: SECOND * 9 }),

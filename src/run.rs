@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    auth,
     budget::{Budget, Key},
-    config::{Config, Hosts},
+    config::Config,
     error::Error,
     fetch::{FetchActor, Fetcher, Halt, Harvest, Run, Shared},
     interval::Interval,
@@ -24,18 +23,18 @@ use crate::{
     lock::Lock,
     output::Output,
     part::QUARANTINE,
+    place::Place,
     planner::{Close, Plan, PlannerActor},
     progress::{self, Board},
     report::{Ending, Report, Summary},
-    sandbox,
     shard::Shard,
     sink::SinkActor,
-    token::{Login, TokenActor},
+    token::{Door, Login, Rest, TokenActor},
     transport::{HttpTransport, Transport},
 };
 
 /// The ledger's name in the output directory. The underscore hides it from readers of the data.
-const LEDGER: &str = "_ledger.sqlite";
+pub const LEDGER: &str = "_ledger.sqlite";
 
 /// What a run acts upon. A simulation brings its own.
 pub struct World {
@@ -79,15 +78,8 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
         tracing::info!("everything is committed already");
         return report(config, &ledger, Harvest::default(), None, &Board::default(), Duration::ZERO);
     }
-    let transport = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
-    let (api, login, sandbox) = match config.hosts.clone() {
-        Hosts::Network { api, login } => (api, login, None),
-        Hosts::Sandbox(settings) => {
-            let port = settings.port;
-            let server = sandbox::Server::start(settings).await.map_err(|source| Error::Sandbox { port, source })?;
-            (server.url().clone(), server.url().clone(), Some(server))
-        }
-    };
+    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+    let Place { api, login, sandbox } = Place::open(config, &transport).await?;
     let board = Arc::new(Board::default());
     let world = World { api, login, transport, output, ledger, board, shutdown, seed: fastrand::u64(..) };
     tracing::info!(job = config.name, host = %world.api, interval = %config.interval, shards = plan.waiting(), "start");
@@ -109,12 +101,8 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
 /// # Errors
 /// Where the output belongs to another job, or cannot be read.
 pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Ledger) -> Result<Plan, Error> {
-    let mut identity = config.identity.clone();
     let mut plan = Plan::new(config.newest_first);
-    for dataset in &config.datasets {
-        identity.insert(format!("dataset.{}.version", dataset.name), dataset.version.to_string());
-    }
-    ledger.identify(&identity)?;
+    ledger.identify(&config.whole_identity())?;
     let folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
     let swept = output.sweep(&[folders, vec![QUARANTINE.to_owned()]].concat(), &ledger.files()?).await?;
     if swept > 0 {
@@ -187,9 +175,9 @@ pub async fn backfill(config: &Config, plan: Plan, world: &World) -> Result<Repo
 /// they go.
 async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<Halt>) {
     let budget = Arc::new(Budget::new(config.limit));
-    let key = |bucket| Key { credential: config.client.id.as_str().into(), bucket };
+    let key = |bucket| Key { credential: config.auth.account.name().into(), bucket };
     let sink = SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
-    let tokens = TokenActor::new(login(config, world, &budget, key("login")), config.renewal).start();
+    let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
     let planner = PlannerActor::new(plan).start();
     let shared = Arc::new(Shared {
         api: world.api.clone(),
@@ -234,18 +222,14 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
             let _ = planner.send(Close).await;
         }
     }
+    // a refresh token that was replaced is stored before the process ends
+    let _ = tokens.send(Rest).await;
     (harvest, first)
 }
 
 fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> Login {
-    Login {
-        endpoint: auth::token_endpoint(&world.login),
-        client: config.client.clone(),
-        transport: Arc::clone(&world.transport),
-        budget: Arc::clone(budget),
-        key,
-        board: Arc::clone(&world.board),
-    }
+    let (transport, board) = (Arc::clone(&world.transport), Arc::clone(&world.board));
+    Login::new(world.login.clone(), &config.auth, Door { transport, budget: Arc::clone(budget), key, board })
 }
 
 /// Sums a run up. A run that does not balance (G5) has failed, whatever else it did.

@@ -98,6 +98,14 @@ impl Dataset {
     }
 }
 
+/// What to do where the platform refuses a dataset for want of `permission`.
+pub fn lacking(permission: Option<&str>) -> String {
+    match permission {
+        Some(permission) => format!("give a role of the client the permission {permission}, in the divisions to fetch"),
+        None => "give the client a role that may read it".to_owned(),
+    }
+}
+
 static GENESYS: LazyLock<Catalog> =
     LazyLock::new(|| read("genesys.toml", include_str!("genesys.toml")).expect("a test reads the built-in catalogue"));
 

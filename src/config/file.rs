@@ -1,33 +1,25 @@
 //! The keys of the file, as typed, and the checks that turn them into a [`Config`].
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    num::NonZeroU32,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use parquet::basic::Compression;
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
     Config, Fetch, Hosts,
+    auth::AuthSection,
     layers::{ConfigError, Layers},
     limit, regions,
-    values::{Address, Length, Size, Text, parse_time},
+    sandbox::SandboxSection,
+    values::{Address, Length, Size, parse_time},
 };
 use crate::{
-    auth::Client,
     catalog::{self, Dataset},
     interval::Interval,
     part::FileFormat,
     retry::Policy,
-    sandbox,
-    token::Renewal,
     transport::is_loopback_host,
 };
 
@@ -76,29 +68,14 @@ struct SourceSection {
     region: String,
     api_url: Option<Address>,
     login_url: Option<Address>,
+    issuer: Option<Address>,
+    tenant: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Platform {
     GenesysCloud,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AuthSection {
-    #[serde(rename = "grant")]
-    _grant: Grant,
-    client_id: Text,
-    client_secret: Text,
-    refresh_ahead: Length,
-    refresh_at: f64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Grant {
-    ClientCredentials,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,21 +115,6 @@ struct OutputSection {
     commit_every: Length,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SandboxSection {
-    port: u16,
-    seed: u64,
-    conversations_per_day: u32,
-    token_lifetime: Length,
-    requests: u32,
-    per: Length,
-    max_tokens: u32,
-    client_secret: Option<Text>,
-    throttle_every: u32,
-    fail_every: u32,
-}
-
 impl File {
     /// Checks every key and builds what the program needs.
     pub fn check(self, at: &Layers) -> Result<Config, ConfigError> {
@@ -161,13 +123,8 @@ impl File {
         check_filter(&self.filter, &datasets, at)?;
         let identity = self.identity();
         let hosts = self.source.hosts(&self.sandbox, at)?;
-        let environment = Environment::read()?;
         Ok(Config {
-            client: Client {
-                id: environment.text(&self.auth.client_id, "auth.client_id", at)?.expose_secret().to_owned(),
-                secret: environment.text(&self.auth.client_secret, "auth.client_secret", at)?,
-            },
-            renewal: self.auth.renewal(at)?,
+            auth: self.auth.check(at)?,
             fetch: self.fetch.check(at)?,
             limit: limit(self.budget.requests, positive(self.budget.per, "budget.per", at)?, self.budget.burst),
             policy: Policy {
@@ -193,15 +150,16 @@ impl File {
 
     /// What must not change from run to run on one output.
     fn identity(&self) -> BTreeMap<String, String> {
-        let source = match &self.source.api_url {
-            Some(Address(url)) => url.to_string(),
-            None => self.source.region.clone(),
+        let source = match (&self.source.api_url, &self.source.issuer) {
+            (Some(Address(url)), _) => url.to_string(),
+            (None, Some(Address(issuer))) => format!("{issuer} {}", self.source.tenant.as_deref().unwrap_or_default()),
+            (None, None) => self.source.region.clone(),
         };
         let mut identity = BTreeMap::from([
             ("source".to_owned(), source),
             ("filter".to_owned(), Value::Object(self.filter.clone()).to_string()),
         ]);
-        if self.source.region == SANDBOX && self.source.api_url.is_none() {
+        if self.source.region == SANDBOX && self.source.api_url.is_none() && self.source.issuer.is_none() {
             identity.insert("sandbox.seed".to_owned(), self.sandbox.seed.to_string());
             identity.insert("sandbox.conversations_per_day".to_owned(), self.sandbox.conversations_per_day.to_string());
         }
@@ -246,6 +204,9 @@ impl JobSection {
 
 impl SourceSection {
     fn hosts(&self, sandbox: &SandboxSection, at: &Layers) -> Result<Hosts, ConfigError> {
+        if let Some(hosts) = self.discovered(at)? {
+            return Ok(hosts);
+        }
         let domain = regions::genesys_domain(&self.region);
         let host = |given: &Option<Address>, name: &str, other: &str| match (given, domain) {
             (Some(Address(url)), _) => checked_url(url.clone(), &format!("source.{name}_url"), at),
@@ -268,12 +229,20 @@ impl SourceSection {
     }
 }
 
-impl AuthSection {
-    fn renewal(&self, at: &Layers) -> Result<Renewal, ConfigError> {
-        if !(self.refresh_at > 0.0 && self.refresh_at <= 1.0) {
-            return Err(at.wrong("auth.refresh_at", "it is a share of the lifetime: more than 0, at most 1"));
+impl SourceSection {
+    /// The hosts that the platform is to tell, if the configuration says so.
+    fn discovered(&self, at: &Layers) -> Result<Option<Hosts>, ConfigError> {
+        let Some(Address(issuer)) = self.issuer.clone() else {
+            return match self.tenant {
+                Some(_) => Err(at.wrong("source.tenant", "it is of use with source.issuer only: leave it out")),
+                None => Ok(None),
+            };
+        };
+        if self.api_url.is_some() || self.login_url.is_some() {
+            return Err(at.wrong("source.issuer", "it tells the hosts: leave source.api_url and source.login_url out"));
         }
-        Ok(Renewal { ahead: self.refresh_ahead.0, at: self.refresh_at })
+        let issuer = checked_url(issuer, "source.issuer", at)?;
+        Ok(Some(Hosts::Discovered { issuer, tenant: self.tenant.clone() }))
     }
 }
 
@@ -310,65 +279,13 @@ impl OutputSection {
     }
 }
 
-impl SandboxSection {
-    /// The simulator's settings.
-    pub fn check(&self, at: &Layers) -> Result<sandbox::Settings, ConfigError> {
-        let client_secret = match &self.client_secret {
-            Some(text) => Some(Environment::read()?.text(text, "sandbox.client_secret", at)?),
-            None => None,
-        };
-        Ok(sandbox::Settings {
-            port: self.port,
-            seed: self.seed,
-            conversations_per_day: self.conversations_per_day,
-            token_lifetime: positive(self.token_lifetime, "sandbox.token_lifetime", at)?,
-            requests: self.requests,
-            per: positive(self.per, "sandbox.per", at)?,
-            max_tokens: self.max_tokens,
-            client_secret,
-            throttle_every: self.throttle_every,
-            fail_every: self.fail_every,
-        })
-    }
-}
-
-/// The environment, and below it the lines of `.env`.
-struct Environment(HashMap<String, String>);
-
-impl Environment {
-    fn read() -> Result<Self, ConfigError> {
-        match dotenvy::dotenv_iter() {
-            Err(error) if error.not_found() => Ok(Self(HashMap::new())),
-            lines => lines
-                .and_then(Iterator::collect)
-                .map(Self)
-                // the error would quote the line, which may hold a secret
-                .map_err(|_| ConfigError::at(".env", "a line cannot be read: write NAME=value")),
-        }
-    }
-
-    fn text(&self, text: &Text, key: &str, at: &Layers) -> Result<SecretString, ConfigError> {
-        let value = match text {
-            Text::Here(value) => value.expose_secret().to_owned(),
-            Text::Env { env } => std::env::var(env)
-                .ok()
-                .or_else(|| self.0.get(env).cloned())
-                .ok_or_else(|| at.wrong(key, format!("the environment has no {env}: set it, or write it to .env")))?,
-            Text::File { file } => std::fs::read_to_string(file)
-                .map_err(|error| at.wrong(key, format!("{} cannot be read: {error}", file.display())))?
-                .trim()
-                .to_owned(),
-        };
-        if value.is_empty() { Err(at.wrong(key, "it is empty: give the client's own")) } else { Ok(value.into()) }
-    }
-}
-
-fn positive(length: Length, key: &str, at: &Layers) -> Result<Duration, ConfigError> {
+/// A duration that is not nothing.
+pub fn positive(length: Length, key: &str, at: &Layers) -> Result<Duration, ConfigError> {
     if length.0.is_zero() { Err(at.wrong(key, "it is longer than nothing")) } else { Ok(length.0) }
 }
 
 /// G10: credentials travel in the clear to this machine alone.
-fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError> {
+pub fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback_host(&url) => Ok(url),

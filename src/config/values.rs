@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
@@ -34,6 +34,19 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
 fn parse_duration(text: &str) -> Option<Duration> {
     let span: Span = text.trim().parse().ok()?;
     Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
+}
+
+/// How far a clock is off: a duration that may be negative, `"-90s"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offset(pub SignedDuration);
+
+impl<'de> Deserialize<'de> for Offset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let span: Option<Span> = text.parse().ok();
+        let offset = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+        offset.map(Self).ok_or_else(|| D::Error::custom(format!("`{text}` is no offset: write it like \"-90s\"")))
+    }
 }
 
 /// A size in bytes: `"64MiB"`, or a number of bytes.

@@ -22,8 +22,8 @@ pub struct Harvest {
     pub committed: u64,
     /// Shards set aside.
     pub failed: Vec<Failure>,
-    /// Datasets that the credentials may not read, and what the platform said.
-    pub denied: BTreeMap<String, Fault>,
+    /// Datasets that the credentials may not read, what the platform said, and what they lack.
+    pub denied: BTreeMap<String, String>,
     /// Files written.
     pub files: u64,
     /// Their size.

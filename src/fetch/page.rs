@@ -15,7 +15,7 @@ use crate::{
     auth,
     fault::{Fault, Refusal},
     offload::offload,
-    retry::{self, Attempt, Decision, Stop},
+    retry::{self, Attempt, Decision},
     rows::Page,
     token::{GetToken, Token},
 };
@@ -70,7 +70,7 @@ impl Fetcher {
                 Decision::Split => return Ok(Asked::Split(fault)),
                 Decision::Shrink => return Ok(Asked::Shrink),
                 Decision::GiveUp => return Ok(Asked::Hopeless(fault)),
-                Decision::Stop(Stop::Permission) => return Ok(Asked::Denied(fault)),
+                Decision::Deny => return Ok(Asked::Denied(fault)),
                 Decision::Stop(stop) => return Err(Halt::Stopped { stop, fault }),
             }
             self.shared.board.retries.add(1);

@@ -45,6 +45,13 @@ impl Fault {
         Self::new(StatusCode::UNAUTHORIZED, "bad.credentials", "Invalid login credentials.")
     }
 
+    pub(super) fn missing_permission(permission: &str) -> Self {
+        let message = format!(
+            "Unable to perform the requested action. You are missing the following permission(s): {permission}"
+        );
+        Self::new(StatusCode::FORBIDDEN, "missing.permissions", message)
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not.found", "The requested resource could not be found.")
     }

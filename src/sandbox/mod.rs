@@ -13,14 +13,16 @@
 //! ```
 //!
 //! Where to read what: `data` makes the conversations and says which an interval holds, `render`
-//! (with `parties`, `agent`, `session`) writes one as JSON, `query` and `filter` are the details query, `oauth` and `limits`
-//! guard it, `error` holds the refusals, [`server`] puts a region on a socket.
+//! (with `parties`, `agent`, `session`) writes one as JSON, `query` and `filter` are the details query,
+//! `oauth`, `tokens` and `limits` guard it, `error` holds the refusals, `cxone` what there is of the
+//! other platform, [`server`] puts a region on a socket.
 //!
 //! Two paths are the sandbox's own and need no token: `GET /sandbox/stats` tells what the region
 //! saw ([`Stats`]), `GET /sandbox/truth?from=&to=` every conversation that starts in between, in the
 //! bytes of the pages, a line each.
 
 mod agent;
+mod cxone;
 mod data;
 mod dice;
 mod error;
@@ -35,6 +37,7 @@ pub mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod whoami;
 
 use std::{
@@ -45,16 +48,17 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use jiff::SignedDuration;
 use secrecy::SecretString;
-use serde_json::json;
 
 use self::{
     data::Records,
     dice::{Pool, id},
     error::Fault,
     limits::Window,
-    oauth::{Clients, Refusal},
+    oauth::Refusal,
     query::Query,
+    tokens::Clients,
 };
 pub use self::{limits::Stats, server::Server};
 use crate::interval::Interval;
@@ -81,6 +85,14 @@ pub struct Settings {
     pub max_tokens: u32,
     /// The secret of every client; none to take any that is not empty.
     pub client_secret: Option<SecretString>,
+    /// Whether client credentials are given a refresh token as well, as some gateways do.
+    pub refresh_tokens: bool,
+    /// So often every access token dies before its time; zero for never.
+    pub revoke_every: Duration,
+    /// How far the clock of a [`Server`] is off, as its Date header tells.
+    pub clock_skew: SignedDuration,
+    /// Permissions that its clients lack.
+    pub deny: Vec<String>,
     /// Every how manieth API request with a valid token is answered 429, to be retried after a
     /// second; 0 for none.
     pub throttle_every: u32,
@@ -99,6 +111,10 @@ impl Default for Settings {
             per: Duration::from_secs(60),
             max_tokens: 10,
             client_secret: None,
+            refresh_tokens: false,
+            revoke_every: Duration::ZERO,
+            clock_skew: SignedDuration::ZERO,
+            deny: Vec::new(),
             throttle_every: 0,
             fail_every: 0,
         }
@@ -146,7 +162,11 @@ impl Region {
     pub fn reply(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
         let context = self.context();
         let mut reply = match request.uri().path() {
-            "/oauth/token" => self.login(now, request),
+            "/oauth/authorize" => self.authorize(now, request),
+            "/oauth/token" | "/auth/token" => self.login(now, request),
+            "/authentication/v1/token/access-key" | "/public/authentication/v1/refresh" => self.login(now, request),
+            path if path.starts_with("/.well-known/") => cxone::well_known(request),
+            path if path.starts_with(cxone::API) => cxone::refuse(self.knows(now, request)),
             "/sandbox/stats" => error::json(StatusCode::OK, &self.stats()),
             "/sandbox/truth" => self.truth_reply(request).unwrap_or_else(|fault| fault.reply(&context)),
             path if path.starts_with("/api/v2/") => self.api(now, request, &context),
@@ -180,20 +200,28 @@ impl Region {
     }
 
     fn login(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
-        let mut state = self.state();
-        let throttled = state.logins.count(now, self.settings.per) > oauth::TOKEN_REQUESTS;
-        let client = if throttled { Err(Refusal::THROTTLED) } else { oauth::authenticate(&self.settings, request) };
-        let reply = match client {
-            Ok(client) => {
-                let token = state.clients.mint(&self.settings, client, now);
-                let seconds = self.settings.token_lifetime.as_secs();
-                let body = json!({"access_token": token, "token_type": "bearer", "expires_in": seconds});
-                error::json(StatusCode::OK, &body)
-            }
+        let State { clients, logins, stats, .. } = &mut *self.state();
+        let throttled = logins.count(now, self.settings.per) > oauth::TOKEN_REQUESTS;
+        let granted =
+            if throttled { Err(Refusal::THROTTLED) } else { oauth::grant(&self.settings, clients, now, request) };
+        let reply = match granted {
+            Ok(grant) => grant.reply(&self.settings, clients, now),
             Err(refusal) => refusal.reply(),
         };
-        *state.stats.token_requests.entry(reply.status().as_u16()).or_default() += 1;
+        *stats.token_requests.entry(reply.status().as_u16()).or_default() += 1;
         reply
+    }
+
+    fn authorize(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
+        let query = request.uri().query().unwrap_or_default();
+        let sent = oauth::authorize(&self.settings, &mut self.state().clients, now, query);
+        sent.unwrap_or_else(|refusal| refusal.reply())
+    }
+
+    /// Whether a request bears a token that is good.
+    fn knows(&self, now: Duration, request: &Request<Bytes>) -> bool {
+        let mut state = self.state();
+        oauth::bearer(request).is_some_and(|token| state.clients.holder(&self.settings, token, now).is_some())
     }
 
     fn api(&self, now: Duration, request: &Request<Bytes>, context: &str) -> Response<Bytes> {
@@ -220,7 +248,7 @@ impl Region {
         }
         let token = oauth::bearer(request).ok_or_else(Fault::unauthenticated)?;
         let State { clients, stats, authenticated, .. } = &mut *self.state();
-        let (id, client) = clients.holder(token, now).ok_or_else(Fault::bad_credentials)?;
+        let (id, client) = clients.holder(&self.settings, token, now).ok_or_else(Fault::bad_credentials)?;
         let used = client.meter.count(now, per, stats);
         let reset = client.meter.window.reset(now, per);
         if requests > 0 {
@@ -246,8 +274,15 @@ impl Region {
             "/api/v2/organizations/me" => (Method::GET, |region, _, _| Ok(whoami::organization(region.settings.seed))),
             "/api/v2/tokens/me" => (Method::GET, |region, client, _| Ok(whoami::token(region.settings.seed, client))),
             "/api/v2/users/me" => (Method::GET, |_, _, _| Err(whoami::not_a_user())),
+            path if path.starts_with(NAMESPACES) => (Method::GET, |region, _, request| {
+                whoami::namespace(&region.settings, &request.uri().path()[NAMESPACES.len()..])
+            }),
             _ => return Err(Fault::not_found()),
         };
+        let lacks = needs(request.uri().path()).filter(|needed| self.settings.deny.iter().any(|lack| lack == needed));
+        if let Some(permission) = lacks {
+            return Err(Fault::missing_permission(permission));
+        }
         if request.method() == method { handler(self, client, request) } else { Err(Fault::method_not_allowed()) }
     }
 
@@ -272,6 +307,7 @@ impl Region {
     }
 }
 
+const NAMESPACES: &str = "/api/v2/organizations/limits/namespaces/";
 const NDJSON: &str = "application/x-ndjson";
 
 /// The interval of `from=…&to=…`.
@@ -283,6 +319,11 @@ fn truth_interval(query: Option<&str>) -> Result<Interval, Fault> {
     format!("{}/{}", side("from"), side("to"))
         .parse()
         .map_err(|error| Fault::bad_request(format!("from and to: {error}")))
+}
+
+/// The permission that a path needs.
+fn needs(path: &str) -> Option<&'static str> {
+    (path == "/api/v2/analytics/conversations/details/query").then_some("analytics:conversationDetail:view")
 }
 
 /// Sets a header whose value is a number or one of our own texts.

@@ -1,74 +1,39 @@
-//! Clients and their tokens.
+//! The login hosts of both platforms: who asks, with what, and what is handed out.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
+use url::{Url, form_urlencoded};
 
-use super::{Settings, dice::Dice, error, limits::Meter};
+use super::{
+    Settings, error,
+    tokens::{Clients, Family},
+};
+use crate::auth::pkce;
 
 /// Requests for a token that are admitted in one window, of all clients together. The platform's
 /// number is not known.
 pub(super) const TOKEN_REQUESTS: u32 = 60;
 const FORM_LIMIT: usize = 16 * 1024;
+/// How long a refresh token is said to live.
+const REFRESH_SECONDS: u64 = 24 * 60 * 60;
 
-/// A client that has been given a token.
-#[derive(Debug, Default)]
-pub(super) struct Client {
-    /// Oldest first.
-    tokens: VecDeque<Token>,
-    pub(super) meter: Meter,
-}
-
+/// What is handed out, and under which names.
 #[derive(Debug)]
-struct Token {
-    text: String,
-    expires: Duration,
-}
-
-/// The clients by their ids.
-#[derive(Debug, Default)]
-pub(super) struct Clients {
-    known: BTreeMap<String, Client>,
-    minted: u64,
-}
-
-impl Clients {
-    /// A new token for a client: past `max_tokens` live ones the oldest is no longer valid.
-    pub(super) fn mint(&mut self, settings: &Settings, client: String, now: Duration) -> String {
-        self.minted += 1;
-        let mut dice = Dice::new([settings.seed, 0x70ce, self.minted, 0]);
-        let bytes: Vec<u8> = (0..8).flat_map(|_| dice.roll().to_be_bytes()).collect();
-        let text = URL_SAFE_NO_PAD.encode(bytes);
-        let tokens = &mut self.known.entry(client).or_default().tokens;
-        tokens.push_back(Token { text: text.clone(), expires: now + settings.token_lifetime });
-        tokens.retain(|token| now < token.expires);
-        while tokens.len() > settings.max_tokens.max(1) as usize {
-            tokens.pop_front();
-        }
-        text
-    }
-
-    /// The client, and its id, whose live token this is.
-    pub(super) fn holder(&mut self, token: &str, now: Duration) -> Option<(&str, &mut Client)> {
-        let valid = |client: &Client| client.tokens.iter().any(|held| held.text == token && now < held.expires);
-        self.known.iter_mut().find(|(_, client)| valid(client)).map(|(id, client)| (id.as_str(), client))
-    }
-}
-
-/// The token of an API request, if it has one.
-pub(super) fn bearer(request: &Request<Bytes>) -> Option<&str> {
-    let (scheme, token) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+pub(super) enum Grant {
+    /// OAuth's names; the refresh token and the id token where the grant gives them.
+    OAuth { client: String, family: Option<Family>, id_token: bool },
+    /// CXone's regional names: OAuth's, with a lifetime that is a text.
+    Regional { client: String, family: Family },
+    /// CXone's names for a regional refresh.
+    RegionalRefresh { client: String, family: Family },
 }
 
 /// A refusal of the login endpoint: its status, error and description.
@@ -78,6 +43,10 @@ pub(super) struct Refusal(StatusCode, &'static str, &'static str);
 impl Refusal {
     pub(super) const THROTTLED: Self =
         Self(StatusCode::BAD_REQUEST, "invalid_request", "rate limit exceeded; retry the request later");
+    const NO_CLIENT: Self = Self(StatusCode::UNAUTHORIZED, "invalid_client", "client authentication is missing");
+    const WRONG_CLIENT: Self = Self(StatusCode::BAD_REQUEST, "invalid_client", "authentication failed");
+    const WRONG_GRANT: Self =
+        Self(StatusCode::BAD_REQUEST, "invalid_grant", "the code or refresh token is invalid, expired or revoked");
 
     pub(super) fn reply(&self) -> Response<Bytes> {
         let Self(status, name, description) = self;
@@ -85,36 +54,92 @@ impl Refusal {
     }
 }
 
-/// The client that a token request proves to be.
+/// The token of an API request, if it has one.
+pub(super) fn bearer(request: &Request<Bytes>) -> Option<&str> {
+    let (scheme, token) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// What a token request is granted.
 ///
 /// # Errors
 ///
-/// The platform's refusal: not a form by POST, another grant than client credentials, or
-/// credentials that are missing or wrong.
-pub(super) fn authenticate(settings: &Settings, request: &Request<Bytes>) -> Result<String, Refusal> {
+/// The platform's refusal: not by POST, no grant that the endpoint knows, credentials that are
+/// missing or wrong, a code or a refresh token that is spent.
+pub(super) fn grant(
+    settings: &Settings,
+    clients: &mut Clients,
+    now: Duration,
+    request: &Request<Bytes>,
+) -> Result<Grant, Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "only POST is supported"));
     }
     if request.body().len() > FORM_LIMIT {
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "request too large"));
     }
-    let field = |name: &str| {
-        let mut fields = url::form_urlencoded::parse(request.body());
-        fields.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
-    };
-    match field("grant_type").as_deref() {
-        Some("client_credentials") => {}
-        Some(_) => return Err(Refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", "unsupported grant type")),
-        None => return Err(Refusal(StatusCode::BAD_REQUEST, "invalid_request", "missing grant_type")),
+    match request.uri().path() {
+        "/authentication/v1/token/access-key" => access_key(settings, clients, request.body()),
+        "/public/authentication/v1/refresh" => regional_refresh(clients, request.body()),
+        _ => by_form(settings, clients, now, request),
     }
+}
+
+fn by_form(
+    settings: &Settings,
+    clients: &mut Clients,
+    now: Duration,
+    request: &Request<Bytes>,
+) -> Result<Grant, Refusal> {
+    let form: BTreeMap<_, _> = form_urlencoded::parse(request.body()).into_owned().collect();
+    let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
+    let (client, public) = client(settings, request, &field)?;
+    let family = |family| Grant::OAuth { client: client.clone(), family: Some(family), id_token: false };
+    match field("grant_type") {
+        Some("client_credentials") if public => Err(Refusal::NO_CLIENT),
+        Some("client_credentials") => {
+            let family = settings.refresh_tokens.then(|| clients.family());
+            Ok(Grant::OAuth { client, family, id_token: false })
+        }
+        Some("password") if field("username").is_none() || field("password").is_none() => Err(Refusal::WRONG_GRANT),
+        Some("password") => Ok(Grant::OAuth { client, family: Some(clients.family()), id_token: true }),
+        Some("refresh_token") => {
+            let spent = field("refresh_token").and_then(|token| clients.spend(token, Some(&client)));
+            spent.map(|(_, of)| family(of)).ok_or(Refusal::WRONG_GRANT)
+        }
+        Some("authorization_code") => {
+            let challenge = field("code_verifier").map(pkce::challenge).unwrap_or_default();
+            let fits = |code: &super::tokens::Code| {
+                code.client == client
+                    && Some(code.redirect.as_str()) == field("redirect_uri")
+                    && code.challenge == challenge
+            };
+            let traded = field("code").and_then(|code| clients.trade(code, now, fits));
+            traded.map(|(_, of)| family(of)).ok_or(Refusal::WRONG_GRANT)
+        }
+        Some(_) => Err(Refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", "unsupported grant type")),
+        None => Err(Refusal(StatusCode::BAD_REQUEST, "invalid_request", "missing grant_type")),
+    }
+}
+
+/// The client that a token request proves to be, and whether it is a public one, which proves
+/// nothing but that it knows a verifier or a refresh token.
+fn client<'a>(
+    settings: &Settings,
+    request: &Request<Bytes>,
+    field: &impl Fn(&str) -> Option<&'a str>,
+) -> Result<(String, bool), Refusal> {
     let (client, secret) = basic(request)
-        .or_else(|| Some((field("client_id")?, field("client_secret")?)))
-        .filter(|(client, secret)| !client.is_empty() && !secret.is_empty())
-        .ok_or(Refusal(StatusCode::UNAUTHORIZED, "invalid_client", "client authentication is missing"))?;
-    if settings.client_secret.as_ref().is_some_and(|right| right.expose_secret() != secret) {
-        return Err(Refusal(StatusCode::BAD_REQUEST, "invalid_client", "authentication failed"));
+        .or_else(|| Some((field("client_id")?.to_owned(), field("client_secret").unwrap_or_default().to_owned())))
+        .filter(|(client, _)| !client.is_empty())
+        .ok_or(Refusal::NO_CLIENT)?;
+    let without = matches!(field("grant_type"), Some("authorization_code" | "refresh_token"));
+    match (secret.is_empty(), &settings.client_secret) {
+        (true, _) if without => Ok((client, true)),
+        (true, _) => Err(Refusal::NO_CLIENT),
+        (false, Some(right)) if right.expose_secret() != secret => Err(Refusal::WRONG_CLIENT),
+        (false, _) => Ok((client, false)),
     }
-    Ok(client)
 }
 
 /// The client id and secret of a Basic authorization header.
@@ -123,4 +148,92 @@ fn basic(request: &Request<Bytes>) -> Option<(String, String)> {
     let text = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(text.trim()).ok())??;
     let (client, secret) = std::str::from_utf8(&text).ok()?.split_once(':')?;
     Some((client.to_owned(), secret.to_owned()))
+}
+
+fn access_key(settings: &Settings, clients: &mut Clients, body: &[u8]) -> Result<Grant, Refusal> {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let field = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).ok_or(Refusal::NO_CLIENT);
+    let (client, secret) = (field("accessKeyId")?.to_owned(), field("accessKeySecret")?);
+    if settings.client_secret.as_ref().is_some_and(|right| right.expose_secret() != secret) {
+        return Err(Refusal::WRONG_CLIENT);
+    }
+    Ok(Grant::Regional { client, family: clients.family() })
+}
+
+fn regional_refresh(clients: &mut Clients, body: &[u8]) -> Result<Grant, Refusal> {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let spent = body["token"].as_str().and_then(|token| clients.spend(token, None));
+    spent.map(|(client, family)| Grant::RegionalRefresh { client, family }).ok_or(Refusal::WRONG_GRANT)
+}
+
+impl Grant {
+    /// Hands it out.
+    pub(super) fn reply(self, settings: &Settings, clients: &mut Clients, now: Duration) -> Response<Bytes> {
+        let seconds = settings.token_lifetime.as_secs();
+        let body = match self {
+            Self::OAuth { client, family, id_token } => {
+                let token = clients.mint(settings, &client, family, now);
+                let mut body = json!({"access_token": token, "token_type": "bearer", "expires_in": seconds});
+                if let Some(family) = family {
+                    body["refresh_token"] = clients.refresh_token(settings, &client, family).into();
+                }
+                if id_token {
+                    body["id_token"] = identity().into();
+                }
+                body
+            }
+            Self::Regional { client, family } => json!({
+                "access_token": clients.mint(settings, &client, Some(family), now),
+                "token_type": "Bearer",
+                "expires_in": seconds.to_string(),
+                "refresh_token": clients.refresh_token(settings, &client, family),
+                "refresh_token_expires_in": REFRESH_SECONDS,
+                "id_token": identity(),
+            }),
+            Self::RegionalRefresh { client, family } => json!({
+                "token": clients.mint(settings, &client, Some(family), now),
+                "tokenExpirationTimeSec": seconds,
+                "refreshToken": clients.refresh_token(settings, &client, family),
+                "refreshTokenExpirationTimeSec": REFRESH_SECONDS,
+            }),
+        };
+        error::json(StatusCode::OK, &body)
+    }
+}
+
+/// The tenant of the sandbox, as CXone tells it.
+pub(super) const TENANT: &str = "11e00000-0000-0000-0000-5a4db0c00000";
+
+/// An id token that names the tenant. Its signature is none.
+fn identity() -> String {
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.none", part(json!({"alg": "none"})), part(json!({"tenantId": TENANT})))
+}
+
+/// The page where a user logs in: the sandbox's user always consents at once.
+pub(super) fn authorize(
+    settings: &Settings,
+    clients: &mut Clients,
+    now: Duration,
+    query: &str,
+) -> Result<Response<Bytes>, Refusal> {
+    let wrong = |what| Refusal(StatusCode::BAD_REQUEST, "invalid_request", what);
+    let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let field = |name: &str, what| query.get(name).filter(|value| !value.is_empty()).cloned().ok_or(wrong(what));
+    if field("response_type", "missing response_type")? != "code" {
+        return Err(wrong("response_type must be code"));
+    }
+    if field("code_challenge_method", "missing code_challenge_method")? != "S256" {
+        return Err(wrong("code_challenge_method must be S256"));
+    }
+    let redirect = field("redirect_uri", "missing redirect_uri")?;
+    let mut to: Url = redirect.parse().map_err(|_| wrong("redirect_uri is no address"))?;
+    let challenge = field("code_challenge", "missing code_challenge")?;
+    let code = clients.code(settings, now, [field("client_id", "missing client_id")?, redirect, challenge]);
+    to.query_pairs_mut().append_pair("code", &code).extend_pairs(query.get("state").map(|state| ("state", state)));
+    let mut reply = error::json(StatusCode::FOUND, &json!({}));
+    if let Ok(location) = HeaderValue::from_str(to.as_str()) {
+        reply.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(reply)
 }

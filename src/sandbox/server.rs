@@ -19,6 +19,7 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use jiff::{SignedDuration, fmt::rfc2822::DateTimePrinter};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -29,6 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 use url::Url;
 
 use super::{NDJSON, Region, Settings, truth_interval};
+use crate::clock;
 
 /// How long replies under way may take once the server is asked to stop.
 const GRACE: Duration = Duration::from_secs(3);
@@ -108,6 +110,9 @@ async fn reply(State(Shared { region, started }): State<Shared>, request: Reques
     };
     let reply = region.reply(started.elapsed(), &http::Request::from_parts(head, body));
     let (mut head, body) = reply.into_parts();
+    if let Some(date) = skewed_date(region.settings.clock_skew) {
+        head.headers.insert(header::DATE, date);
+    }
     let body = if gzip {
         head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         match compress(&body) {
@@ -118,6 +123,12 @@ async fn reply(State(Shared { region, started }): State<Shared>, request: Reques
         body
     };
     Response::from_parts(head, body.into())
+}
+
+/// The Date header of a clock that is off; none of one that is right, since axum sets that.
+fn skewed_date(skew: SignedDuration) -> Option<HeaderValue> {
+    let time = clock::now().checked_add(skew).ok().filter(|_| !skew.is_zero())?;
+    HeaderValue::try_from(DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?).ok()
 }
 
 fn status(status: StatusCode) -> Response {

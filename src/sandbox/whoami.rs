@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
+    Settings,
     dice::{Pool, id},
     error::Fault,
 };
@@ -43,6 +44,20 @@ pub(super) fn not_a_user() -> Fault {
     let message =
         "This request requires a user context. Client credentials cannot be used for requests to this resource.";
     Fault::new(StatusCode::BAD_REQUEST, "not.a.user", message)
+}
+
+/// `GET /api/v2/organizations/limits/namespaces/{namespace}`, as far as a client meets limits here.
+pub(super) fn namespace(settings: &Settings, namespace: &str) -> Result<Bytes, Fault> {
+    let limits = match namespace {
+        "platform.api" => json!([{
+            "key": "client.credentials.token.rate.per.minute",
+            "namespace": namespace,
+            "value": settings.requests,
+        }]),
+        "auth.api" | "analytics" => json!([]),
+        _ => return Err(Fault::not_found()),
+    };
+    Ok(body(&json!({ "entities": limits })))
 }
 
 fn body(value: &Value) -> Bytes {

@@ -22,7 +22,7 @@ fn credentials_may_stand_in_the_form() {
     assert_eq!(ask("grant_type=client_credentials&client_id=a&client_secret=b").status(), 200);
     let missing = ask("grant_type=client_credentials&client_id=a&client_secret=");
     assert_eq!((missing.status().as_u16(), &value(&missing)["error"]), (401, &json!("invalid_client")));
-    let unknown = ask("grant_type=password");
+    let unknown = ask("grant_type=magic&client_id=a&client_secret=b");
     assert_eq!((unknown.status().as_u16(), &value(&unknown)["error"]), (400, &json!("unsupported_grant_type")));
     assert_eq!(get(&region, START, "", "/oauth/token").status(), 405);
 }

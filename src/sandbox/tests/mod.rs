@@ -6,7 +6,7 @@ mod records;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::interval::DAY_MS;

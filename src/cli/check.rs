@@ -1,0 +1,28 @@
+//! `cxbackfill check`.
+
+use std::sync::Arc;
+
+use crate::{
+    check,
+    config::{Config, Given},
+    error::Error,
+    place::Place,
+    transport::{HttpTransport, Transport},
+};
+
+/// Prints a line for each thing that a run needs; the exit code is that of the first that is not there.
+pub async fn execute(given: &Given) -> Result<u8, Error> {
+    let config = Config::load(given)?;
+    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+    let place = Place::open(&config, &transport).await?;
+    let mut code = None;
+    let tell = |finding: check::Finding| {
+        println!("{finding}");
+        code = code.or(finding.code);
+    };
+    check::check(&config, &place, transport, tell).await;
+    if let Some(server) = place.sandbox {
+        server.stop().await;
+    }
+    Ok(code.unwrap_or(0))
+}

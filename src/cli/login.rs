@@ -1,0 +1,56 @@
+//! `cxbackfill login`.
+
+use std::sync::Arc;
+
+use super::interrupted;
+use crate::{
+    auth::Grant,
+    budget::{Budget, Key},
+    config::{Config, Given},
+    error::Error,
+    login, place,
+    progress::Board,
+    report::Ending,
+    token::{Door, Login},
+    transport::{HttpTransport, Transport},
+};
+
+/// Has a user log in with a browser, and stores the tokens.
+pub async fn execute(given: &Given) -> Result<u8, Error> {
+    let config = Config::load(given)?;
+    if !matches!(config.auth.account.grant, Grant::AuthorizationCode) {
+        eprintln!(
+            "error: auth.grant is {}, which needs no login: it is for authorization-code",
+            config.auth.account.grant.name()
+        );
+        return Ok(2);
+    }
+    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+    let Some(host) = place::login_host(&config, &transport).await? else {
+        eprintln!(
+            "error: the embedded sandbox would end with this command: run `cxbackfill sandbox` and give its \
+             address as source.api_url and source.login_url"
+        );
+        return Ok(2);
+    };
+    let door = Door {
+        transport,
+        budget: Arc::new(Budget::new(config.limit)),
+        key: Key { credential: config.auth.account.name().into(), bucket: "login" },
+        board: Arc::new(Board::default()),
+    };
+    let account = Login::new(host, &config.auth, door);
+    let show = |page: &url::Url| println!("open this page and log in:\n{page}");
+    tokio::select! {
+        minted = login::login(&account, &config.auth.browser, show) => {
+            let minted = minted?;
+            let cache = config.auth.cache.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+            println!("logged in: the tokens are in {cache}");
+            if minted.refresh.is_none() {
+                eprintln!("warning: there is no refresh token: log in again when the token ends, or enable them for the client");
+            }
+            Ok(0)
+        }
+        _ = interrupted() => Ok(Ending::Interrupted.exit_code()),
+    }
+}

@@ -1,0 +1,116 @@
+use super::*;
+
+const RENEWAL: Renewal = Renewal { ahead: Duration::from_secs(60), at: 0.8 };
+
+fn cache(folder: &Path, host: &str, client: &str) -> Cache {
+    Cache::new(folder.join("tokens"), &format!("https://{host}").parse().unwrap(), client)
+}
+
+fn entry(token: &str) -> Entry {
+    let lifetime = Some(Duration::from_secs(3_600));
+    let minted = Minted { secret: token.into(), lifetime, refresh: Some("r".into()), id_token: None };
+    Entry::new(&minted, Timestamp::UNIX_EPOCH, None)
+}
+
+fn store(cache: &Cache, token: &str) {
+    cache.lock().unwrap().unwrap().write(&entry(token)).unwrap();
+}
+
+fn stored(cache: &Cache) -> Option<String> {
+    cache.lock().unwrap().unwrap().read().unwrap().map(|entry| entry.token.expose_secret().to_owned())
+}
+
+#[test]
+fn two_organisations_and_two_clients_do_not_mix() {
+    let folder = tempfile::tempdir().unwrap();
+    let caches = [("login.a", "me"), ("login.b", "me"), ("login.a", "you")].map(|(h, c)| cache(folder.path(), h, c));
+    for (number, cache) in caches.iter().enumerate() {
+        assert_eq!(stored(cache), None);
+        store(cache, &number.to_string());
+    }
+    for (number, cache) in caches.iter().enumerate() {
+        assert_eq!(stored(cache), Some(number.to_string()));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_is_its_owners_alone_and_one_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = cache(folder.path(), "login.a", "me");
+    store(&cache, "t");
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+    }
+    for mode in [0o640, 0o604, 0o660] {
+        std::fs::set_permissions(&cache.path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let message = cache.lock().unwrap().unwrap().read().unwrap_err().to_string();
+        assert!(message.contains(&format!("mode {mode:04o}")) && message.contains("chmod 600"), "{message}");
+    }
+}
+
+#[test]
+fn a_torn_or_foreign_file_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = cache(folder.path(), "login.a", "me");
+    store(&cache, "t");
+    let whole = std::fs::read_to_string(&cache.path).unwrap();
+    for text in [&whole[..whole.len() / 2], "", "{}", "{\"cxbackfill_tokens\":2,\"accounts\":{}}"] {
+        let mut file = File::create(&cache.path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        assert_eq!(stored(&cache), None, "{text}");
+        assert_eq!(std::fs::read_to_string(folder.path().join("tokens.aside")).unwrap(), text);
+        store(&cache, "new");
+        assert_eq!(stored(&cache).as_deref(), Some("new"));
+    }
+}
+
+#[test]
+fn a_second_holder_of_the_lock_waits_until_the_first_has_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = cache(folder.path(), "login.a", "me");
+    let first = cache.lock().unwrap().unwrap();
+    assert!(cache.lock().unwrap().is_none());
+    first.write(&entry("t")).unwrap();
+    assert!(cache.lock().unwrap().is_some());
+}
+
+#[test]
+fn a_write_that_is_cut_short_leaves_the_old_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = cache(folder.path(), "login.a", "me");
+    store(&cache, "old");
+    let mut cut = cache.lock().unwrap().unwrap();
+    cut.spare.write_all(b"{\"cxback").unwrap();
+    drop(cut);
+    assert_eq!(stored(&cache).as_deref(), Some("old"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the file and its lock");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("none");
+    let message = cache(&missing, "login.a", "me").lock().err().unwrap().to_string();
+    assert!(message.contains(missing.to_str().unwrap()), "{message}");
+}
+
+#[test]
+fn a_cached_token_is_of_use_until_it_is_due() {
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let entry = entry("t");
+    assert_eq!(entry.lifetime_left(at(1_800), RENEWAL), Some(Some(Duration::from_secs(1_800))));
+    assert_eq!(entry.lifetime_left(at(3_540), RENEWAL), None);
+    assert_eq!(entry.lifetime_left(at(-1), RENEWAL), None, "a clock that was set back");
+}
+
+#[test]
+fn another_configured_refresh_token_begins_anew() {
+    let minted = Minted { secret: "t".into(), lifetime: None, refresh: None, id_token: None };
+    let entry = Entry::new(&minted, Timestamp::UNIX_EPOCH, Some(&"first".into()));
+    assert!(entry.comes_from(Some(&"first".into())));
+    assert!(!entry.comes_from(Some(&"second".into())));
+    assert!(!serde_json::to_string(&entry).unwrap().contains("first"));
+}

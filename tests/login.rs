@@ -1,0 +1,202 @@
+//! A user's login, end to end: the browser's part is played here, the platform's by the sandbox.
+
+mod platform;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use cxbackfill::{
+    budget::{Budget, Key},
+    config::{Config, Given},
+    fault::LoginFault,
+    login::{LoginError, login},
+    sandbox::Settings,
+    token::{Door, Login},
+    transport::{HttpTransport, Transport},
+};
+use http::{Request, Response, header::LOCATION};
+use platform::Platform;
+use url::Url;
+
+fn transport() -> HttpTransport {
+    HttpTransport::new(Duration::from_secs(10), 1 << 20).unwrap()
+}
+
+async fn open(url: &str) -> Response<Bytes> {
+    transport().send(Request::get(url).body(Bytes::new()).unwrap()).await.unwrap()
+}
+
+/// A login in `folder`, by a browser that does `play` with the page.
+async fn log_in<F>(platform: &Platform, set: &[&str], play: impl FnOnce(Url) -> F) -> Result<(), LoginError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let folder = tempfile::tempdir().unwrap();
+    let mut given = vec![
+        format!("source.api_url=http://{}", platform.address),
+        format!("source.login_url=http://{}", platform.address),
+        format!("auth.cache={}", folder.path().join("tokens").display()),
+        "auth.grant=authorization-code".to_owned(),
+        "auth.redirect_url=http://127.0.0.1:0/callback".to_owned(),
+        "auth.login_timeout=10s".to_owned(),
+    ];
+    given.extend(set.iter().map(|&set| set.to_owned()));
+    let config = Config::load(&Given { path: None, set: given }).unwrap();
+    let door = Door {
+        transport: Arc::new(transport()),
+        budget: Arc::new(Budget::new(None)),
+        key: Key { credential: "me".into(), bucket: "login" },
+        board: Arc::default(),
+    };
+    let account = Login::new(format!("http://{}", platform.address).parse().unwrap(), &config.auth, door);
+    let minted = login(&account, &config.auth.browser, |page| drop(tokio::spawn(play(page.clone())))).await;
+    let stored = std::fs::read_to_string(folder.path().join("tokens")).unwrap_or_default();
+    assert_eq!(stored.contains("refresh_token"), minted.is_ok(), "{stored}");
+    minted.map(drop)
+}
+
+/// Where the login host sends the browser.
+async fn sent_back(page: Url) -> Url {
+    let reply = open(page.as_str()).await;
+    assert_eq!(reply.status(), 302, "{reply:?}");
+    reply.headers()[LOCATION].to_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_user_logs_in_with_a_confidential_and_with_a_public_client() {
+    let platform = Platform::start(Settings { client_secret: Some("right".into()), ..Settings::default() }).await;
+    for secret in ["auth.client_secret=right", "auth.client_secret=\"\""] {
+        let browser = |page| async { drop(open(sent_back(page).await.as_str()).await) };
+        log_in(&platform, &[secret], browser).await.unwrap();
+    }
+    let browser = |page| async { drop(open(sent_back(page).await.as_str()).await) };
+    let error = log_in(&platform, &["auth.client_secret=wrong"], browser).await.unwrap_err();
+    assert!(error.to_string().contains("invalid_client"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_with_another_state_is_not_believed() {
+    let platform = Platform::start(Settings::default()).await;
+    let browser = |page| async {
+        let mut back = sent_back(page).await;
+        let query = back.query().unwrap().replace("state=", "state=x");
+        back.set_query(Some(&query));
+        open(back.as_str()).await;
+    };
+    let error = log_in(&platform, &[], browser).await.unwrap_err();
+    assert!(matches!(error, LoginError::State) && error.to_string().contains("forged"), "{error}");
+    assert!(platform.region.stats().token_requests.is_empty(), "the code was not traded in");
+}
+
+#[tokio::test]
+async fn a_code_that_somebody_has_traded_before_is_refused_and_what_it_gave_is_revoked() {
+    let platform = Platform::start(Settings::default()).await;
+    let code = Arc::new(Mutex::new(None));
+    let first = {
+        let code = Arc::clone(&code);
+        move |page| async move {
+            let back = sent_back(page).await;
+            let pairs = back.query_pairs().into_owned().collect::<Vec<_>>();
+            code.lock().unwrap().replace(pairs.into_iter().find(|(name, _)| name == "code").unwrap().1);
+            open(back.as_str()).await;
+        }
+    };
+    log_in(&platform, &[], first).await.unwrap();
+    let code = code.lock().unwrap().take().unwrap();
+    let replay = move |page| async move {
+        let mut back = sent_back(page).await;
+        let state = back.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        back.query_pairs_mut().clear().append_pair("code", &code).append_pair("state", &state);
+        open(back.as_str()).await;
+    };
+    let error = log_in(&platform, &[], replay).await.unwrap_err();
+    assert!(matches!(error, LoginError::Token(LoginFault { permanent: true, .. })), "{error}");
+    assert!(error.to_string().contains("invalid_grant"), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_browser_and_a_user_who_declines_each_give_an_error_that_says_so() {
+    let platform = Platform::start(Settings::default()).await;
+    let error = log_in(&platform, &["auth.login_timeout=200ms"], |_| async {}).await.unwrap_err();
+    assert!(matches!(error, LoginError::Timeout(_)) && error.to_string().contains("did not come back"), "{error}");
+    let declining = |page| async {
+        let mut back = sent_back(page).await;
+        let state = back.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        back.query_pairs_mut().clear().append_pair("error", "access_denied").append_pair("state", &state);
+        open(back.as_str()).await;
+    };
+    let error = log_in(&platform, &[], declining).await.unwrap_err();
+    assert!(error.to_string().contains("access_denied"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_login_runs_go_on_without_a_browser() {
+    let platform = Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let set = [
+        "--set",
+        "auth.grant=authorization-code",
+        "--set",
+        "auth.cache=tokens",
+        "--set",
+        "auth.redirect_url=http://localhost:0/",
+        "--set",
+        "auth.client_secret=\"\"",
+    ];
+    let run = || platform.command(folder.path(), &["run"]).args(set).output().unwrap();
+    let before = run();
+    let message = String::from_utf8_lossy(&before.stderr).into_owned();
+    assert_eq!(before.status.code(), Some(3), "{message}");
+    assert!(message.contains("log in again: cxbackfill login"), "{message}");
+
+    let mut login = platform.command(folder.path(), &["login"]).args(set).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(login.stdout.take().unwrap()).lines();
+    let page = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("http")).unwrap();
+    open(sent_back(page.parse().unwrap()).await.as_str()).await;
+    assert!(lines.next().unwrap().unwrap().contains("logged in"));
+    assert!(login.wait().unwrap().success());
+
+    let after = run();
+    assert_eq!(after.status.code(), Some(0), "{}", String::from_utf8_lossy(&after.stderr));
+    assert_eq!(platform.region.stats().token_requests[&200], 1, "the run takes the token that the login left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_receiving_and_storing_a_refresh_token_ends_in_a_word_and_not_in_a_loop() {
+    let platform = Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let token = format!("auth.refresh_token={}", platform.refresh_token());
+    let set = ["--set", "auth.grant=refresh-token", "--set", "auth.cache=tokens", "--set", &token];
+    let run = || platform.command(folder.path(), &["run"]).args(set).stderr(Stdio::piped()).spawn().unwrap();
+
+    // the token is spent and replaced when the process is killed
+    let victim: Arc<Mutex<Option<Child>>> = Arc::default();
+    let held = Arc::clone(&victim);
+    *platform.tap.lock().unwrap() = Some(Box::new(move |_| {
+        while held.lock().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        held.lock().unwrap().as_mut().unwrap().kill().unwrap();
+        false
+    }));
+    *victim.lock().unwrap() = Some(run());
+    let killed = loop {
+        if let Some(status) = victim.lock().unwrap().as_mut().unwrap().try_wait().unwrap() {
+            break status;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(killed.code(), None, "killed, not ended");
+    *platform.tap.lock().unwrap() = None;
+
+    let before: u64 = platform.region.stats().token_requests.values().sum();
+    let after = run().wait_with_output().unwrap();
+    assert_eq!(after.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&after.stderr).contains("log in again"), "{after:?}");
+    assert_eq!(platform.region.stats().token_requests.values().sum::<u64>() - before, 1, "it asks once");
+}
