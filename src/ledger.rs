@@ -3,6 +3,8 @@
 //! Its transaction is the commit point (G3): a file that no record names is not part of the output.
 //! Calls block; the sink offloads them.
 
+mod record;
+
 use std::{
     collections::{BTreeMap, HashSet},
     path::Path,
@@ -11,6 +13,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+pub use self::record::{Counts, Failure, FileRecord, LedgerError, ShardRecord};
 use crate::{clock, interval::Interval};
 
 /// What the database holds. Times are milliseconds since 1970, UTC; `at` is RFC 3339.
@@ -42,107 +45,6 @@ const SCHEMA: &str = "
         reason TEXT NOT NULL, correlation TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
     ) STRICT;
 ";
-
-/// What became of the rows of a shard (G5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Rows that the platform sent.
-    pub received: u64,
-    /// Rows in the files.
-    pub written: u64,
-    /// Rows that another shard owns (G4).
-    pub not_owned: u64,
-    /// Copies of a row that a newer copy replaced.
-    pub duplicate: u64,
-    /// Rows that cannot be decoded, kept as raw JSON.
-    pub quarantined: u64,
-}
-
-impl Counts {
-    /// G5: every row received has exactly one fate.
-    pub fn balance(&self) -> bool {
-        self.received == self.written + self.not_owned + self.duplicate + self.quarantined
-    }
-}
-
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.received += other.received;
-        self.written += other.written;
-        self.not_owned += other.not_owned;
-        self.duplicate += other.duplicate;
-        self.quarantined += other.quarantined;
-    }
-}
-
-/// A file of the output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileRecord {
-    /// Its path below the output.
-    pub path: String,
-    /// Rows in it.
-    pub rows: u64,
-    /// Its size.
-    pub bytes: u64,
-    /// Its checksum, as `sha256sum` prints it.
-    pub sha256: String,
-}
-
-/// A committed shard.
-#[derive(Debug, Clone)]
-pub struct ShardRecord {
-    /// The dataset's name.
-    pub dataset: String,
-    /// What is committed.
-    pub interval: Interval,
-    /// What became of its rows.
-    pub counts: Counts,
-    /// Where they are.
-    pub files: Vec<FileRecord>,
-}
-
-/// A shard that was set aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The dataset's name.
-    pub dataset: String,
-    /// What is missing.
-    pub interval: Interval,
-    /// Why.
-    pub reason: String,
-    /// The platform's id of the last failed request; empty if there is none.
-    pub correlation: String,
-}
-
-/// Why the ledger did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// SQLite failed: disk full, locked, not a database.
-    #[error("the ledger failed: {0}; free its disk or end the program that locks it, then run again")]
-    Sqlite(#[from] rusqlite::Error),
-    /// A record would overlap an earlier one: its rows would be doubled.
-    #[error("the ledger refuses {dataset} {new}, since {old} is committed already: this is a bug, please report it")]
-    Overlap {
-        /// The dataset.
-        dataset: String,
-        /// The record that was refused.
-        new: Interval,
-        /// The record that is there.
-        old: Interval,
-    },
-    /// The output belongs to another job.
-    #[error(
-        "this output was written with {key} = {old}, and now it is {new}: rows of both would mix; choose another output.path"
-    )]
-    Identity {
-        /// What differs.
-        key: String,
-        /// Its value in the ledger.
-        old: String,
-        /// Its value now.
-        new: String,
-    },
-}
 
 /// A handle to the ledger; its copies share one connection.
 #[derive(Clone)]
@@ -203,10 +105,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn committed(&self, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
-        let connection = self.lock();
-        let mut query = connection.prepare("SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 ORDER BY from_ms")?;
-        let rows = query.query_map([dataset], |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        intervals(&self.lock(), "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 ORDER BY from_ms", dataset)
     }
 
     /// The shards of a dataset that were set aside and are not committed since, in order.
@@ -245,10 +144,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn stale(&self, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
-        let connection = self.lock();
-        let mut query = connection.prepare("SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND stale")?;
-        let rows = query.query_map([dataset], |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        intervals(&self.lock(), "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND stale", dataset)
     }
 
     /// Notes that the files of a committed shard are about to be replaced.
@@ -293,10 +189,7 @@ impl Ledger {
                     params![file.path, dataset, from, file.rows.cast_signed(), file.bytes.cast_signed(), file.sha256],
                 )?;
             }
-            transaction.execute(
-                "DELETE FROM failure WHERE dataset = ?1 AND from_ms >= ?2 AND to_ms <= ?3",
-                params![dataset, from, to],
-            )?;
+            settle_failures(transaction, dataset)?;
             Ok(forgotten)
         })
     }
@@ -356,6 +249,26 @@ impl Ledger {
     }
 }
 
+/// The intervals that a query of a dataset gives.
+fn intervals(connection: &Connection, sql: &str, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
+    let mut query = connection.prepare(sql)?;
+    let rows = query.query_map([dataset], |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Takes out the failures of which every part is committed by now.
+fn settle_failures(transaction: &Transaction, dataset: &str) -> Result<(), LedgerError> {
+    let failed = intervals(transaction, "SELECT from_ms, to_ms FROM failure WHERE dataset = ?1", dataset)?;
+    for interval in failed {
+        let committed = "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1";
+        if interval.subtract(&intervals(transaction, committed, dataset)?).is_empty() {
+            let whole = params![dataset, interval.from_ms(), interval.to_ms()];
+            transaction.execute("DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3", whole)?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes a committed shard out, if there is just this one, and returns its files.
 fn forget(transaction: &Transaction, dataset: &str, interval: Interval) -> Result<Vec<String>, LedgerError> {
     let whole = params![dataset, interval.from_ms(), interval.to_ms()];
@@ -385,61 +298,4 @@ fn refuse_overlap(transaction: &Transaction, dataset: &str, new: Interval) -> Re
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn interval(from: i64, to: i64) -> Interval {
-        Interval::new(from, to).unwrap()
-    }
-
-    fn record(from: i64, to: i64) -> ShardRecord {
-        let file = FileRecord { path: format!("f{from}"), rows: 1, bytes: 2, sha256: "00".into() };
-        ShardRecord { dataset: "d".into(), interval: interval(from, to), counts: Counts::default(), files: vec![file] }
-    }
-
-    #[test]
-    fn a_record_that_overlaps_an_earlier_one_is_refused_whole() {
-        let ledger = Ledger::in_memory().unwrap();
-        ledger.commit(&record(10, 20), false).unwrap();
-        for (from, to) in [(10, 20), (5, 11), (19, 25), (12, 15), (0, 30)] {
-            assert!(matches!(ledger.commit(&record(from, to), false), Err(LedgerError::Overlap { .. })), "{from} {to}");
-        }
-        ledger.commit(&record(20, 30), false).unwrap();
-        assert_eq!(ledger.committed("d").unwrap(), [interval(10, 20), interval(20, 30)]);
-        assert_eq!(ledger.files().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_replacement_takes_the_place_of_just_its_shard() {
-        let ledger = Ledger::in_memory().unwrap();
-        ledger.commit(&record(10, 20), false).unwrap();
-        ledger.mark_stale("d", interval(10, 20)).unwrap();
-        assert_eq!(ledger.stale("d").unwrap(), [interval(10, 20)]);
-        assert!(matches!(ledger.commit(&record(10, 15), true), Err(LedgerError::Overlap { .. })));
-        let other = FileRecord { path: "other".into(), ..record(10, 20).files[0].clone() };
-        let replacement = ShardRecord { files: vec![other], ..record(10, 20) };
-        assert_eq!(ledger.commit(&replacement, true).unwrap(), ["f10"]);
-        assert_eq!((ledger.stale("d").unwrap(), ledger.files().unwrap().len()), (vec![], 1));
-    }
-
-    #[test]
-    fn a_failure_is_gone_once_its_shard_is_committed() {
-        let ledger = Ledger::in_memory().unwrap();
-        let failure =
-            Failure { dataset: "d".into(), interval: interval(0, 5), reason: "no".into(), correlation: "c".into() };
-        ledger.fail(&failure).unwrap();
-        assert_eq!(ledger.failures("d").unwrap(), [failure]);
-        ledger.commit(&record(0, 10), false).unwrap();
-        assert_eq!(ledger.failures("d").unwrap(), []);
-    }
-
-    #[test]
-    fn another_job_on_the_same_output_is_refused_with_the_difference() {
-        let ledger = Ledger::in_memory().unwrap();
-        let identity = |region: &str| BTreeMap::from([("source.region".to_owned(), region.to_owned())]);
-        ledger.identify(&identity("eu-west-1")).unwrap();
-        ledger.identify(&identity("eu-west-1")).unwrap();
-        let error = ledger.identify(&identity("us-east-1")).unwrap_err().to_string();
-        assert!(error.contains("source.region = eu-west-1, and now it is us-east-1"), "{error}");
-    }
-}
+mod tests;

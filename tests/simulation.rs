@@ -21,6 +21,9 @@ fn number(name: &str) -> Option<u64> {
 /// Plays a scenario twice and holds it against itself and the truth.
 fn check(scenario: &Scenario) -> Result<(), String> {
     let Played { trace, rows, truth, strays, .. } = play(scenario);
+    if number("SEED").is_some() {
+        println!("{scenario:#?}\n{}", trace.join("\n"));
+    }
     if let Some((first, second)) = trace.iter().zip(&play(scenario).trace).find(|(first, second)| first != second) {
         return Err(format!("the trace differs when played again: {first}, then {second}"));
     }

@@ -1,0 +1,68 @@
+use super::*;
+
+fn interval(from: i64, to: i64) -> Interval {
+    Interval::new(from, to).unwrap()
+}
+
+fn record(from: i64, to: i64) -> ShardRecord {
+    let file = FileRecord { path: format!("f{from}"), rows: 1, bytes: 2, sha256: "00".into() };
+    ShardRecord { dataset: "d".into(), interval: interval(from, to), counts: Counts::default(), files: vec![file] }
+}
+
+#[test]
+fn a_record_that_overlaps_an_earlier_one_is_refused_whole() {
+    let ledger = Ledger::in_memory().unwrap();
+    ledger.commit(&record(10, 20), false).unwrap();
+    for (from, to) in [(10, 20), (5, 11), (19, 25), (12, 15), (0, 30)] {
+        assert!(matches!(ledger.commit(&record(from, to), false), Err(LedgerError::Overlap { .. })), "{from} {to}");
+    }
+    ledger.commit(&record(20, 30), false).unwrap();
+    assert_eq!(ledger.committed("d").unwrap(), [interval(10, 20), interval(20, 30)]);
+    assert_eq!(ledger.files().unwrap().len(), 2);
+}
+
+#[test]
+fn a_replacement_takes_the_place_of_just_its_shard() {
+    let ledger = Ledger::in_memory().unwrap();
+    ledger.commit(&record(10, 20), false).unwrap();
+    ledger.mark_stale("d", interval(10, 20)).unwrap();
+    assert_eq!(ledger.stale("d").unwrap(), [interval(10, 20)]);
+    assert!(matches!(ledger.commit(&record(10, 15), true), Err(LedgerError::Overlap { .. })));
+    let other = FileRecord { path: "other".into(), ..record(10, 20).files[0].clone() };
+    let replacement = ShardRecord { files: vec![other], ..record(10, 20) };
+    assert_eq!(ledger.commit(&replacement, true).unwrap(), ["f10"]);
+    assert_eq!((ledger.stale("d").unwrap(), ledger.files().unwrap().len()), (vec![], 1));
+}
+
+#[test]
+fn a_failure_is_gone_once_its_shard_is_committed() {
+    let ledger = Ledger::in_memory().unwrap();
+    let failure =
+        Failure { dataset: "d".into(), interval: interval(0, 5), reason: "no".into(), correlation: "c".into() };
+    ledger.fail(&failure).unwrap();
+    assert_eq!(ledger.failures("d").unwrap(), [failure]);
+    ledger.commit(&record(0, 10), false).unwrap();
+    assert_eq!(ledger.failures("d").unwrap(), []);
+}
+
+#[test]
+fn another_job_on_the_same_output_is_refused_with_the_difference() {
+    let ledger = Ledger::in_memory().unwrap();
+    let identity = |region: &str| BTreeMap::from([("source.region".to_owned(), region.to_owned())]);
+    ledger.identify(&identity("eu-west-1")).unwrap();
+    ledger.identify(&identity("eu-west-1")).unwrap();
+    let error = ledger.identify(&identity("us-east-1")).unwrap_err().to_string();
+    assert!(error.contains("source.region = eu-west-1, and now it is us-east-1"), "{error}");
+}
+
+#[test]
+fn a_failure_is_gone_once_its_parts_are_committed() {
+    let ledger = Ledger::in_memory().unwrap();
+    let failure =
+        Failure { dataset: "d".into(), interval: interval(0, 10), reason: "no".into(), correlation: "c".into() };
+    ledger.fail(&failure).unwrap();
+    ledger.commit(&record(5, 10), false).unwrap();
+    assert_eq!(ledger.failures("d").unwrap().len(), 1);
+    ledger.commit(&record(0, 5), false).unwrap();
+    assert_eq!(ledger.failures("d").unwrap(), []);
+}
