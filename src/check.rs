@@ -20,11 +20,11 @@ use crate::{
     config::Config,
     fault::{Fault, LoginFault, Refusal, header},
     interval::Interval,
+    ledger::LEDGER,
     ledger::Ledger,
     output::Output,
     place::Place,
     progress::Board,
-    run::LEDGER,
     token::{Door, Login},
     transport::Transport,
 };

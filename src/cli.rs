@@ -4,6 +4,8 @@ mod check;
 mod login;
 mod run;
 mod sandbox;
+mod status;
+mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -37,6 +39,10 @@ enum Command {
     Check,
     /// Logs a user in with a browser, for the grant `authorization-code`.
     Login,
+    /// Says what is committed, failed and missing, by dataset and UTC day, from the ledger alone.
+    Status(status::Args),
+    /// Reads every file again and holds it against the ledger; exit code 1 if anything differs.
+    Verify,
     /// Runs the embedded API simulator alone, until it is interrupted.
     Sandbox,
 }
@@ -52,6 +58,8 @@ impl Cli {
             Command::Run(args) => run::execute(&given, &args).await,
             Command::Check => check::execute(&given).await,
             Command::Login => login::execute(&given).await,
+            Command::Status(args) => status::execute(&given, &args),
+            Command::Verify => verify::execute(&given).await,
             Command::Sandbox => sandbox::execute(&given).await,
         };
         ExitCode::from(code.unwrap_or_else(|error| {

@@ -21,8 +21,14 @@ use url::Url;
 pub use self::layers::ConfigError;
 use self::{file::File, layers::Layers};
 use crate::{
-    auth::Account, budget::Limit, catalog::Dataset, interval::Interval, part::FileFormat, retry::Policy,
-    sandbox::Settings, token::Renewal,
+    auth::Account,
+    budget::Limit,
+    catalog::{Catalog, Dataset},
+    interval::Interval,
+    part::FileFormat,
+    retry::Policy,
+    sandbox::Settings,
+    token::Renewal,
 };
 
 /// The configuration of a backfill, checked. It does not change while the program runs.
@@ -105,6 +111,19 @@ pub struct Fetch {
     pub max_body: u64,
 }
 
+/// What concerns an output that is there already: commands that only read it need no credentials.
+#[derive(Debug)]
+pub struct Job {
+    /// What was to be fetched.
+    pub interval: Interval,
+    /// Of which datasets.
+    pub datasets: Vec<Arc<Dataset>>,
+    /// All datasets of the platform.
+    pub catalog: &'static Catalog,
+    /// The directory of the output.
+    pub output: PathBuf,
+}
+
 /// Where the API and its login are.
 #[derive(Debug, Clone)]
 pub enum Hosts {
@@ -160,6 +179,16 @@ impl Config {
             |dataset: &Arc<Dataset>| (format!("dataset.{}.version", dataset.name), dataset.version.to_string());
         self.identity.clone().into_iter().chain(self.datasets.iter().map(version)).collect()
     }
+}
+
+/// Reads what `status` and `verify` need.
+///
+/// # Errors
+/// As for [`Config::load`].
+pub fn load_job(given: &Given) -> Result<Job, ConfigError> {
+    let layers = Layers::read(given)?;
+    let file: File = layers.parse()?;
+    file.job(&layers)
 }
 
 /// Reads what `cxbackfill sandbox` needs: the `[sandbox]` section alone.

@@ -1,7 +1,8 @@
 //! Why a run could not start, by who must act.
 
 use crate::{
-    auth::discover::DiscoverError, config::ConfigError, ledger::LedgerError, login::LoginError, output::OutputError,
+    auth::discover::DiscoverError, config::ConfigError, history::HistoryError, ledger::LedgerError, login::LoginError,
+    output::OutputError,
 };
 
 /// What ends the program before there is a report.
@@ -13,6 +14,9 @@ pub enum Error {
     /// The ledger cannot be used, or belongs to another job.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The output cannot be used.
     #[error(transparent)]
     Output(#[from] OutputError),

@@ -16,6 +16,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 pub use self::record::{Counts, Failure, FileRecord, LedgerError, ShardRecord};
 use crate::{clock, interval::Interval};
 
+/// Its name in the output directory. The underscore hides it from readers of the data.
+pub const LEDGER: &str = "_ledger.sqlite";
+
 /// What the database holds. Times are milliseconds since 1970, UTC; `at` is RFC 3339.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS identity (

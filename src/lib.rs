@@ -33,7 +33,8 @@
 //! # Where to read what
 //! Top down: [`cli`] reads arguments, [`config`] the file, [`run`] builds the actors, [`report`] sums
 //! up. [`planner`] hands out [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token,
-//! [`sink`] commits. Beside a run, [`login`] brings a user's tokens and [`check`] tries what a run needs.
+//! [`sink`] commits. Beside a run, [`login`] brings a user's tokens, [`check`] tries what a run needs,
+//! [`history`] reads the ledger, [`status`] sums it up, and [`verify`] holds the files against it.
 //! Below them, without actors: [`retry`] decides about a [`fault`], [`budget`] admits, [`transport`] and
 //! [`auth`] talk, [`place`] finds the hosts, [`rows`] decodes what [`catalog`] describes, [`part`] makes
 //! files of it, [`output`] and [`ledger`] keep them, [`lock`] keeps others out, [`interval`] does the
@@ -51,6 +52,7 @@ pub mod config;
 pub mod error;
 pub mod fault;
 pub mod fetch;
+pub mod history;
 pub mod interval;
 pub mod ledger;
 pub mod lock;
@@ -68,6 +70,8 @@ pub mod run;
 pub mod sandbox;
 pub mod shard;
 pub mod sink;
+pub mod status;
 pub mod telemetry;
 pub mod token;
 pub mod transport;
+pub mod verify;

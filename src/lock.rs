@@ -9,7 +9,7 @@ use std::{
 use crate::{clock, output::OutputError};
 
 /// The lock's file in the output directory. It stays; the lock on it ends with the process.
-const NAME: &str = "_lock";
+const NAME: &str = "_ledger.lock";
 
 /// The right to write to an output, until it is dropped.
 #[derive(Debug)]

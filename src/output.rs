@@ -137,18 +137,28 @@ impl Output {
         Ok(())
     }
 
+    /// The whole files in `folders` whose names are such as this program gives.
+    ///
+    /// # Errors
+    /// [`OutputError`] where a folder cannot be listed. One that is not there holds nothing.
+    pub async fn list(&self, folders: &[String]) -> Result<Vec<Path>, OutputError> {
+        let mut files = Vec::new();
+        for folder in folders {
+            let listed = self.store.list(Some(&Path::from(folder.as_str())));
+            let found: Vec<_> = listed.map_ok(|object| object.location).try_collect().await?;
+            files.extend(found.into_iter().filter(|path| is_ours(path.as_ref())));
+        }
+        Ok(files)
+    }
+
     /// Removes what no record names: files of a run that was killed before its commit, and
     /// half-written ones. Returns how many there were.
     ///
     /// # Errors
     /// [`OutputError`] where a file cannot be listed or removed.
     pub async fn sweep(&self, folders: &[String], recorded: &HashSet<String>) -> Result<usize, OutputError> {
-        let mut strays = Vec::new();
-        for folder in folders {
-            let listed = self.store.list(Some(&Path::from(folder.as_str())));
-            let found: Vec<_> = listed.map_ok(|object| object.location).try_collect().await?;
-            strays.extend(found.into_iter().filter(|path| is_ours(path.as_ref()) && !recorded.contains(path.as_ref())));
-        }
+        let mut strays = self.list(folders).await?;
+        strays.retain(|path| !recorded.contains(path.as_ref()));
         for stray in &strays {
             self.store.delete(stray).await?;
         }

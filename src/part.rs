@@ -205,7 +205,7 @@ impl Part {
         let mut files = Vec::new();
         for (day, file) in days {
             let rows = file.rows - file.replaced.len() as u64;
-            let content = file.finish(|| format.writer(&shard, output.spool()))?;
+            let content = file.finish(shard.interval, || format.writer(&shard, output.spool()))?;
             if rows > 0 {
                 files.push(WholeFile {
                     path: format!("{name}/date={}/{slug}.parquet", &iso(day)[..10]),
@@ -229,9 +229,14 @@ impl DayFile {
     /// The whole file, written once more where rows of it were replaced.
     fn finish(
         self,
+        interval: Interval,
         fresh: impl FnOnce() -> Result<ArrowWriter<SpooledTempFile>, PartError>,
     ) -> Result<SpooledTempFile, PartError> {
-        let content = self.writer.into_inner()?;
+        let mut written = self.writer;
+        // not known before: an open shard may be cut
+        let interval = KeyValue::new("cxbackfill.interval".to_owned(), interval.to_string());
+        written.append_key_value_metadata(interval.clone());
+        let content = written.into_inner()?;
         if self.replaced.is_empty() {
             return Ok(content);
         }
@@ -246,6 +251,7 @@ impl DayFile {
             let kept: BooleanArray = rows.map(|row| Some(replaced.binary_search(&row).is_err())).collect();
             writer.write(&filter_record_batch(&batch, &kept)?)?;
         }
+        writer.append_key_value_metadata(interval);
         Ok(writer.into_inner()?)
     }
 }
@@ -261,7 +267,6 @@ impl FileFormat {
             .set_created_by(concat!("cxbackfill ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_key_value_metadata(Some(vec![
                 entry("dataset", shard.dataset.name.clone()),
-                entry("interval", shard.interval.to_string()),
                 entry("schema_version", shard.dataset.version.to_string()),
                 entry("version", env!("CARGO_PKG_VERSION").to_owned()),
             ]))

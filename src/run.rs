@@ -19,7 +19,7 @@ use crate::{
     error::Error,
     fetch::{FetchActor, Fetcher, Halt, Harvest, Run, Shared},
     interval::Interval,
-    ledger::{Failure, Ledger},
+    ledger::{Failure, LEDGER, Ledger},
     lock::Lock,
     output::Output,
     part::QUARANTINE,
@@ -32,9 +32,6 @@ use crate::{
     token::{Door, Login, Rest, TokenActor},
     transport::{HttpTransport, Transport},
 };
-
-/// The ledger's name in the output directory. The underscore hides it from readers of the data.
-pub const LEDGER: &str = "_ledger.sqlite";
 
 /// What a run acts upon. A simulation brings its own.
 pub struct World {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    Config, Fetch, Hosts,
+    Config, Fetch, Hosts, Job,
     auth::AuthSection,
     layers::{ConfigError, Layers},
     limit, regions,
@@ -16,7 +16,7 @@ use super::{
     values::{Address, Length, Size, parse_time},
 };
 use crate::{
-    catalog::{self, Dataset},
+    catalog::{self, Catalog, Dataset},
     interval::Interval,
     part::FileFormat,
     retry::Policy,
@@ -148,6 +148,16 @@ impl File {
         })
     }
 
+    /// What of it concerns an output that is there already.
+    pub fn job(self, at: &Layers) -> Result<Job, ConfigError> {
+        Ok(Job {
+            interval: self.job.interval(at)?,
+            datasets: self.job.datasets(self.source.platform, at)?,
+            catalog: self.source.platform.catalog(at)?,
+            output: self.output.path,
+        })
+    }
+
     /// What must not change from run to run on one output.
     fn identity(&self) -> BTreeMap<String, String> {
         let source = match (&self.source.api_url, &self.source.issuer) {
@@ -167,6 +177,18 @@ impl File {
     }
 }
 
+impl Platform {
+    fn name(self) -> &'static str {
+        match self {
+            Self::GenesysCloud => "genesys-cloud",
+        }
+    }
+
+    fn catalog(self, at: &Layers) -> Result<&'static Catalog, ConfigError> {
+        catalog::builtin(self.name()).ok_or_else(|| at.wrong("source.platform", "it has no datasets"))
+    }
+}
+
 impl JobSection {
     fn interval(&self, at: &Layers) -> Result<Interval, ConfigError> {
         let time = |text: &str, key| {
@@ -181,19 +203,16 @@ impl JobSection {
     }
 
     fn datasets(&self, platform: Platform, at: &Layers) -> Result<Vec<Arc<Dataset>>, ConfigError> {
-        let platform = match platform {
-            Platform::GenesysCloud => "genesys-cloud",
-        };
         if self.datasets.is_empty() {
             return Err(at.wrong("job.datasets", "name at least one dataset"));
         }
-        let catalog = catalog::builtin(platform).ok_or_else(|| at.wrong("source.platform", "it has no datasets"))?;
+        let catalog = platform.catalog(at)?;
         let mut datasets: Vec<Arc<Dataset>> = Vec::new();
         for name in &self.datasets {
             let known = || catalog.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let dataset = catalog
-                .get(name)
-                .ok_or_else(|| at.wrong("job.datasets", format!("there is no `{name}`: {platform} has {}", known())))?;
+            let dataset = catalog.get(name).ok_or_else(|| {
+                at.wrong("job.datasets", format!("there is no `{name}`: {} has {}", platform.name(), known()))
+            })?;
             if !datasets.iter().any(|other| other.name == dataset.name) {
                 datasets.push(Arc::clone(dataset));
             }

@@ -221,7 +221,7 @@ struct Decoded<'p> {
 }
 
 /// The text of an id; both types that the catalogue admits have one.
-fn id_text(ids: &ArrayRef, row: usize) -> Cow<'_, str> {
+pub(crate) fn id_text(ids: &ArrayRef, row: usize) -> Cow<'_, str> {
     match ids.as_string_opt::<i32>() {
         Some(texts) => texts.value(row).into(),
         None => ids.as_primitive::<Int64Type>().value(row).to_string().into(),

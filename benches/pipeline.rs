@@ -1,0 +1,161 @@
+//! From bytes to files: each stage by itself, and the whole pipeline in this process.
+//!
+//! Throughput counts the JSON that the platform sends, so the figures can be compared: the stage
+//! with the smallest is what a run on an unlimited quota waits for.
+
+use std::{hint::black_box, sync::Arc};
+
+use actix::System;
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use cxbackfill::{
+    catalog::{self, Dataset},
+    config::{Config, Given},
+    fault::Fault,
+    interval::Interval,
+    ledger::Ledger,
+    output::Output,
+    part::{FileFormat, Part},
+    progress::Board,
+    report::Ending,
+    rows::{Decoder, Page},
+    run::{self, Scope, World},
+    sandbox::{Region, Settings},
+    shard::Shard,
+    transport::Transport,
+};
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use object_store::memory::InMemory;
+use parquet::basic::{Compression, ZstdLevel};
+use tokio::{runtime::Builder, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Rows of a page, as the platform limits it.
+const PAGE: usize = 100;
+/// Conversations of the day whose pages are measured.
+const A_DAY: u32 = 2_000;
+
+fn dataset() -> Arc<Dataset> {
+    Arc::clone(&catalog::builtin("genesys-cloud").expect("a platform")["conversations"])
+}
+
+fn day() -> Interval {
+    "2024-03-18T00:00:00Z/2024-03-19T00:00:00Z".parse().expect("an interval")
+}
+
+/// A day's pages, as the platform sends them.
+fn pages() -> Vec<Bytes> {
+    let region = Region::new(Settings { conversations_per_day: A_DAY, ..Settings::default() });
+    let truth = region.truth(day()).fold(Vec::new(), |all, piece| [all, piece.to_vec()].concat());
+    let rows: Vec<_> = truth.split(|&byte| byte == b'\n').filter(|row| !row.is_empty()).collect();
+    let page = |rows: &[&[u8]]| {
+        [br#"{"conversations":["#, rows.join(&b',').as_slice(), br#"],"totalHits":2000}"#].concat().into()
+    };
+    rows.chunks(PAGE).map(page).collect()
+}
+
+fn decoded(pages: &[Bytes]) -> Vec<Page> {
+    let decoder = Decoder::new(&dataset());
+    pages.iter().map(|page| decoder.decode(page, day()).expect("a page")).collect()
+}
+
+/// One page, on one core.
+fn decode(c: &mut Criterion) {
+    let (pages, decoder) = (pages(), Decoder::new(&dataset()));
+    let mut group = c.benchmark_group("pipeline");
+    group.throughput(Throughput::Bytes(size(&pages) / pages.len() as u64));
+    let mut turn = pages.iter().cycle();
+    group.bench_function("page to record batch", |bencher| {
+        bencher.iter(|| decoder.decode(black_box(turn.next().expect("a page")), day()).expect("a page"));
+    });
+    group.finish();
+}
+
+/// A day's batches into a file that has no name yet, on one core.
+fn write(c: &mut Criterion) {
+    let bytes = pages();
+    let decoded = decoded(&bytes);
+    let output = Output::over(Arc::new(InMemory::new()));
+    let format = Arc::new(FileFormat { compression: zstd(), row_group_rows: 20_000 });
+    let shard = Shard { dataset: dataset(), interval: day(), replaces: false };
+    let mut group = c.benchmark_group("pipeline");
+    group.throughput(Throughput::Bytes(size(&bytes)));
+    group.bench_function("record batches to Parquet", |bencher| {
+        bencher.iter_batched(
+            || Part::new(shard.clone(), output.clone(), Arc::clone(&format)),
+            |mut part| {
+                decoded.iter().for_each(|page| part.write(page).expect("it fits"));
+                part.finish(day()).expect("it fits")
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+/// Everything from the plan to the ledger, on as many cores as there are, but for sockets and
+/// disks: the API is a function call, the store and the ledger are in memory.
+fn backfill(c: &mut Criterion) {
+    let set = ["job.to=2024-01-09T00:00:00Z", "budget.requests=0"].map(str::to_owned).into();
+    let config = Config::load(&Given { path: None, set }).expect("a configuration");
+    let runtime = || Builder::new_multi_thread().enable_all().build().expect("threads");
+    let system = System::with_tokio_rt(runtime);
+    let local = Arc::new(Local::new());
+    let bytes = system.block_on(once(&config, &local));
+    let mut group = c.benchmark_group("pipeline");
+    group.throughput(Throughput::Bytes(bytes)).sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.bench_function("whole, in this process", |bencher| {
+        bencher.iter(|| assert_eq!(system.block_on(once(&config, &local)), bytes));
+    });
+    group.finish();
+}
+
+/// One run of a backfill into an output of its own; the bytes that it received.
+async fn once(config: &Config, local: &Arc<Local>) -> u64 {
+    let host: url::Url = "http://127.0.0.1/".parse().expect("an address");
+    let world = World {
+        api: host.clone(),
+        login: host,
+        transport: Arc::clone(local) as Arc<_>,
+        output: Output::over(Arc::new(InMemory::new())),
+        ledger: Ledger::in_memory().expect("a ledger"),
+        board: Arc::new(Board::default()),
+        shutdown: CancellationToken::new(),
+        seed: 1,
+    };
+    let plan = run::prepare(config, Scope::Missing, &world.output, &world.ledger).await.expect("a plan");
+    let report = run::backfill(config, plan, &world).await.expect("a report");
+    assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
+    report.summary.bytes_received
+}
+
+/// The API in this process: it costs what its pages cost to make, and nothing else.
+struct Local {
+    region: Region,
+    started: Instant,
+}
+
+impl Local {
+    fn new() -> Self {
+        let settings = Settings { requests: 0, conversations_per_day: A_DAY, ..Settings::default() };
+        Self { region: Region::new(settings), started: Instant::now() }
+    }
+}
+
+impl Transport for Local {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+        Box::pin(async move { Ok(self.region.reply(self.started.elapsed(), &request)) })
+    }
+}
+
+fn zstd() -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(1).expect("a level"))
+}
+
+fn size(pages: &[Bytes]) -> u64 {
+    pages.iter().map(|page| page.len() as u64).sum()
+}
+
+criterion_group!(benches, decode, write, backfill);
+criterion_main!(benches);
