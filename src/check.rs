@@ -145,7 +145,10 @@ impl Check<'_> {
                 let me: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
                 let organization = me["organization"]["name"].as_str().or(me["name"].as_str()).unwrap_or("unnamed");
                 let client = me["OAuthClient"]["id"].as_str().unwrap_or(&self.config.auth.account.client.id);
-                let who = format!("client {client} of the organisation {organization}, by {grant}");
+                let scopes: Vec<_> =
+                    me["authorizedScope"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let scopes = if scopes.is_empty() { "no scopes of its own".to_owned() } else { scopes.join(" ") };
+                let who = format!("client {client} of the organisation {organization}, by {grant}, with {scopes}");
                 (Finding::good("credentials", who), offset(&reply))
             }
             Err(fault) => (self.refused("credentials", &fault), None),

@@ -42,7 +42,7 @@ enum Command {
     /// Says what is committed, failed and missing, by dataset and UTC day, from the ledger alone.
     Status(status::Args),
     /// Reads every file again and holds it against the ledger; exit code 1 if anything differs.
-    Verify,
+    Verify(verify::Args),
     /// Runs the embedded API simulator alone, until it is interrupted.
     Sandbox,
 }
@@ -59,7 +59,7 @@ impl Cli {
             Command::Check => check::execute(&given).await,
             Command::Login => login::execute(&given).await,
             Command::Status(args) => status::execute(&given, &args),
-            Command::Verify => verify::execute(&given).await,
+            Command::Verify(args) => verify::execute(&given, &args).await,
             Command::Sandbox => sandbox::execute(&given).await,
         };
         ExitCode::from(code.unwrap_or_else(|error| {

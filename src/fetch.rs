@@ -5,6 +5,7 @@
 mod chain;
 mod harvest;
 mod page;
+mod query;
 
 use std::{
     cell::RefCell,
@@ -75,20 +76,26 @@ pub struct Shared {
 /// The shell: [`Fetcher`] does the work.
 pub struct FetchActor(Rc<Fetcher>);
 
+/// Asks the platform: see `page`.
+pub struct Client {
+    /// What it shares.
+    pub shared: Arc<Shared>,
+    /// Gives it tokens.
+    pub tokens: Addr<TokenActor>,
+    /// Spreads its pauses. Never held over an await.
+    pub jitter: RefCell<fastrand::Rng>,
+}
+
 /// One fetcher and whom it talks to.
 pub struct Fetcher {
     /// Which one of the run's it is.
     pub number: usize,
-    /// What it shares.
-    pub shared: Arc<Shared>,
+    /// Gives it pages.
+    pub client: Client,
     /// Gives it shards.
     pub planner: Addr<PlannerActor>,
-    /// Gives it tokens.
-    pub tokens: Addr<TokenActor>,
     /// Takes its pages.
     pub sink: Addr<SinkActor>,
-    /// Spreads its pauses. Never held over an await.
-    pub jitter: RefCell<fastrand::Rng>,
 }
 
 impl FetchActor {
@@ -131,15 +138,15 @@ impl Fetcher {
     async fn run(self: Rc<Self>) -> (Harvest, Option<Halt>) {
         let mut harvest = Harvest::default();
         let halt = self.shards(&mut harvest).await.err();
-        self.shared.board.fetchers.remove(&self.number);
+        self.client.shared.board.fetchers.remove(&self.number);
         (harvest, halt)
     }
 
     async fn shards(&self, harvest: &mut Harvest) -> Result<(), Halt> {
         while let Some(lease) = self.planner.send(Next).await? {
-            self.shared.board.fetchers.insert(self.number, lease.shard().interval.to_string());
+            self.client.shared.board.fetchers.insert(self.number, lease.shard().interval.to_string());
             self.shard(lease, harvest).await?;
-            self.shared.board.fetchers.remove(&self.number);
+            self.client.shared.board.fetchers.remove(&self.number);
         }
         Ok(())
     }
@@ -147,7 +154,7 @@ impl Fetcher {
     /// The story of one shard. Whatever goes wrong, the lease is dropped on the way out, and so
     /// what is left of the shard returns to the planner.
     async fn shard(&self, lease: Lease, harvest: &mut Harvest) -> Result<(), Halt> {
-        let mut chain = Chain::new(lease, self.shared.page_size);
+        let mut chain = Chain::new(lease, self.client.shared.page_size);
         let mut counted_again = false;
         loop {
             match self.pages(&mut chain, harvest).await {
@@ -174,10 +181,10 @@ impl Fetcher {
     /// the platform's total is the end.
     async fn pages(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Pages, Halt> {
         loop {
-            if chain.is_at_its_depth() {
+            if chain.query.is_at_its_depth() {
                 return Ok(Pages::Deep);
             }
-            let page = match self.page(chain).await? {
+            let page = match self.client.page(&chain.query, self.splittable(chain.shard())).await? {
                 Asked::Page(page) => page,
                 Asked::Split(fault) => return Ok(Pages::TooBig(fault.to_string())),
                 Asked::Shrink => return Ok(Pages::TooLarge),
@@ -193,7 +200,7 @@ impl Fetcher {
                 self.cut(chain, at, harvest).await?;
             }
             chain.advance(&page);
-            self.shared.board.rows.add(page.received);
+            self.client.shared.board.rows.add(page.received);
             if ends {
                 return Ok(Pages::Whole);
             }
@@ -204,7 +211,7 @@ impl Fetcher {
 
     fn is_due(&self, chain: &Chain) -> bool {
         let (age, rows) = chain.open();
-        (age >= self.shared.commit_every || rows >= MOST_ROWS) && !chain.shard().replaces
+        (age >= self.client.shared.commit_every || rows >= MOST_ROWS) && !chain.shard().replaces
     }
 
     /// Commits a whole shard.
@@ -229,7 +236,7 @@ impl Fetcher {
         harvest.add(chain.received, &committed);
         chain.lease.cut(at).await?;
         chain.cut();
-        self.shared.board.settle(done);
+        self.client.shared.board.settle(done);
         Ok(())
     }
 
@@ -244,14 +251,14 @@ impl Fetcher {
     /// Starts the rest of a shard over.
     async fn again(&self, chain: Chain, page_size: impl Fn(u32) -> u32) -> Result<Chain, Halt> {
         self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        let page_size = page_size(chain.page_size);
+        let page_size = page_size(chain.query.page_size);
         Ok(chain.again(page_size))
     }
 
     async fn split(&self, chain: Chain, reason: String) -> Result<(), Halt> {
         let shard = chain.shard().clone();
         tracing::info!(shard = %shard.interval, reason, "split");
-        self.shared.board.shards_split.add(1);
+        self.client.shared.board.shards_split.add(1);
         self.sink.send(Discard { lease: chain.lease.id() }).await?;
         self.sink.send(Note::Split { shard, reason }).await??;
         Ok(chain.lease.end(End::Split).await?)
@@ -280,12 +287,12 @@ impl Fetcher {
     async fn settle(&self, lease: Lease, end: End) -> Result<(), Halt> {
         let interval = lease.shard().interval;
         lease.end(end).await?;
-        self.shared.board.settle(interval);
+        self.client.shared.board.settle(interval);
         Ok(())
     }
 
     fn splittable(&self, shard: &Shard) -> bool {
-        shard.interval.width() >= self.shared.smallest_shard * 2
+        shard.interval.width() >= self.client.shared.smallest_shard * 2
     }
 }
 

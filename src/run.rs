@@ -17,7 +17,7 @@ use crate::{
     budget::{Budget, Key},
     config::Config,
     error::Error,
-    fetch::{FetchActor, Fetcher, Halt, Harvest, Run, Shared},
+    fetch::{Client, FetchActor, Fetcher, Halt, Harvest, Run, Shared},
     interval::Interval,
     ledger::{Failure, LEDGER, Ledger},
     lock::Lock,
@@ -27,10 +27,12 @@ use crate::{
     planner::{Close, Plan, PlannerActor},
     progress::{self, Board},
     report::{Ending, Report, Summary},
+    sandbox,
     shard::Shard,
     sink::SinkActor,
     token::{Door, Login, Rest, TokenActor},
     transport::{HttpTransport, Transport},
+    verify::Day,
 };
 
 /// What a run acts upon. A simulation brings its own.
@@ -51,6 +53,21 @@ pub struct World {
     pub shutdown: CancellationToken,
     /// Spreads the pauses of retries.
     pub seed: u64,
+}
+
+impl World {
+    /// The world as it is. The sandbox, where the hosts are its, lives as long as the second value.
+    async fn open(
+        config: &Config,
+        output: Output,
+        ledger: Ledger,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, Option<sandbox::Server>), Error> {
+        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+        let Place { api, login, sandbox } = Place::open(config, &transport).await?;
+        let board = Arc::new(Board::default());
+        Ok((Self { api, login, transport, output, ledger, board, shutdown, seed: fastrand::u64(..) }, sandbox))
+    }
 }
 
 /// Which part of what is missing a run takes up.
@@ -75,10 +92,7 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
         tracing::info!("everything is committed already");
         return report(config, &ledger, Harvest::default(), None, &Board::default(), Duration::ZERO);
     }
-    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
-    let Place { api, login, sandbox } = Place::open(config, &transport).await?;
-    let board = Arc::new(Board::default());
-    let world = World { api, login, transport, output, ledger, board, shutdown, seed: fastrand::u64(..) };
+    let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
     tracing::info!(job = config.name, host = %world.api, interval = %config.interval, shards = plan.waiting(), "start");
     let whole = plan.width();
     let ended = tokio::select! {
@@ -171,35 +185,13 @@ pub async fn backfill(config: &Config, plan: Plan, world: &World) -> Result<Repo
 /// others live as long as somebody holds their address, and answer what they were asked before
 /// they go.
 async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<Halt>) {
-    let budget = Arc::new(Budget::new(config.limit));
-    let key = |bucket| Key { credential: config.auth.account.name().into(), bucket };
     let sink = SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
-    let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
     let planner = PlannerActor::new(plan).start();
-    let shared = Arc::new(Shared {
-        api: world.api.clone(),
-        page_size: config.fetch.page_size,
-        filter: config.filter.clone(),
-        policy: config.policy.clone(),
-        commit_every: config.commit_every,
-        smallest_shard: config.fetch.smallest_shard,
-        key: key("api"),
-        budget,
-        transport: Arc::clone(&world.transport),
-        accepted: AtomicU64::new(0),
-        board: Arc::clone(&world.board),
-        shutdown: world.shutdown.child_token(),
-    });
+    let (shared, tokens) = connect(config, world);
     let mut lives: FuturesUnordered<_> = (0..config.fetch.actors)
         .map(|number| {
-            let fetcher = Fetcher {
-                number,
-                shared: Arc::clone(&shared),
-                planner: planner.clone(),
-                tokens: tokens.clone(),
-                sink: sink.clone(),
-                jitter: RefCell::new(fastrand::Rng::with_seed(world.seed.wrapping_add(number as u64))),
-            };
+            let client = client(&shared, &tokens, world.seed.wrapping_add(number as u64));
+            let fetcher = Fetcher { number, client, planner: planner.clone(), sink: sink.clone() };
             FetchActor::new(Rc::new(fetcher)).start().send(Run)
         })
         .collect();
@@ -222,6 +214,59 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
     // a refresh token that was replaced is stored before the process ends
     let _ = tokens.send(Rest).await;
     (harvest, first)
+}
+
+/// Holds every day against the platform's own count of it. Returns what differs, or could not be
+/// asked for, a line each.
+///
+/// # Errors
+/// Where the platform cannot be reached at all.
+pub async fn compare(config: &Config, days: &[Day], shutdown: CancellationToken) -> Result<Vec<String>, Error> {
+    let ledger = Ledger::open(&config.output.join(LEDGER))?;
+    let (world, sandbox) = World::open(config, Output::directory(&config.output)?, ledger, shutdown).await?;
+    let (shared, tokens) = connect(config, &world);
+    let client = client(&shared, &tokens, world.seed);
+    let mut differences = Vec::new();
+    for day in days {
+        let what = match client.total(&day.dataset, day.interval).await {
+            Ok(total) if total == day.rows => continue,
+            Ok(total) => format!("the platform counts {total} rows, and the files hold {}", day.rows),
+            Err(reason) => format!("it cannot be compared: {reason}"),
+        };
+        differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
+    }
+    let _ = tokens.send(Rest).await;
+    if let Some(server) = sandbox {
+        server.stop().await;
+    }
+    Ok(differences)
+}
+
+/// What everyone who asks the platform shares, and who keeps the token.
+fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
+    let budget = Arc::new(Budget::new(config.limit));
+    let key = |bucket| Key { credential: config.auth.account.name().into(), bucket };
+    let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
+    let shared = Shared {
+        api: world.api.clone(),
+        page_size: config.fetch.page_size,
+        filter: config.filter.clone(),
+        policy: config.policy.clone(),
+        commit_every: config.commit_every,
+        smallest_shard: config.fetch.smallest_shard,
+        key: key("api"),
+        budget,
+        transport: Arc::clone(&world.transport),
+        accepted: AtomicU64::new(0),
+        board: Arc::clone(&world.board),
+        shutdown: world.shutdown.child_token(),
+    };
+    (Arc::new(shared), tokens)
+}
+
+fn client(shared: &Arc<Shared>, tokens: &Addr<TokenActor>, seed: u64) -> Client {
+    let jitter = RefCell::new(fastrand::Rng::with_seed(seed));
+    Client { shared: Arc::clone(shared), tokens: tokens.clone(), jitter }
 }
 
 fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> Login {

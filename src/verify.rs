@@ -9,6 +9,7 @@
 //! No lock is taken. While a run is going on, a file that it is about to commit may be called
 //! unknown.
 
+mod days;
 mod file;
 mod ids;
 mod ledger;
@@ -28,6 +29,7 @@ use futures_util::TryStreamExt;
 use indicatif::{HumanBytes, HumanCount};
 use object_store::{GetResultPayload, ObjectStoreExt};
 
+pub use self::days::{Day, days};
 use crate::{
     catalog::{Catalog, Dataset},
     error::Error,

@@ -158,3 +158,36 @@ fn the_summary_has_the_promised_keys_and_no_other() {
         elapsed_s cpu_s peak_rss_bytes";
     assert_eq!(keys, promised.split_whitespace().collect());
 }
+
+#[test]
+fn g3_killed_thirty_times_and_resumed_every_row_equals_the_truth() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let mut dice = fastrand::Rng::with_seed(11);
+    let slow = ["fetch.shard=2h", "fetch.page_size=10", "budget.requests=150", "budget.per=1s"];
+    for _ in 0..30 {
+        let mut command = job.command(FROM, TO, &slow);
+        let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sleep(Duration::from_millis(dice.u64(20..120)));
+        run.kill().unwrap();
+        run.wait().unwrap();
+    }
+    job.run(FROM, TO, &[]);
+    expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
+}
+
+#[test]
+fn verify_remote_names_the_days_that_the_platform_counts_otherwise() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, TO, &[]);
+    let same = job.verify(&sandbox, FROM, TO);
+    let said = String::from_utf8_lossy(&same.stdout).into_owned();
+    assert!(same.status.success() && said.ends_with("3 days: 3 as the platform counts them\n"), "{said}");
+
+    let other = Sandbox::start(&["sandbox.conversations_per_day=201"]);
+    let differs = job.verify(&other, FROM, TO);
+    let said = String::from_utf8_lossy(&differs.stdout).into_owned();
+    assert_eq!(differs.status.code(), Some(1), "{said}");
+    assert!(said.contains("the platform counts 201 rows, and the files hold 200"), "{said}");
+}

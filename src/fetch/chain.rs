@@ -1,15 +1,11 @@
 //! A shard being fetched: the query that was asked, and how far its rows have come.
 
-use std::sync::Arc;
-
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::query::Query;
 use crate::{
-    fault::Fault,
-    interval::Interval,
     ledger::Counts,
-    rows::{Decoder, Page},
+    rows::Page,
     shard::{Lease, Shard},
 };
 
@@ -18,16 +14,10 @@ use crate::{
 pub struct Chain {
     /// The lease: what is still to be committed.
     pub lease: Lease,
-    /// Decodes its pages.
-    pub decoder: Arc<Decoder>,
-    /// Rows asked for in a page.
-    pub page_size: u32,
-    /// The next page, from 1.
-    pub number: u32,
+    /// The query, and the page that comes next.
+    pub query: Query,
     /// Rows received since the last commit.
     pub received: u64,
-    /// The interval of the query.
-    asked: Interval,
     /// When the part that is not committed was begun.
     begun: Instant,
     /// The newest time among the rows that the sink has.
@@ -46,11 +36,8 @@ impl Chain {
     pub fn new(lease: Lease, page_size: u32) -> Self {
         let shard = lease.shard();
         Self {
-            decoder: Arc::new(Decoder::new(&shard.dataset)),
-            page_size: page_size.min(shard.dataset.page_size),
-            number: 1,
+            query: Query::new(&shard.dataset, shard.interval, page_size),
             received: 0,
-            asked: shard.interval,
             begun: Instant::now(),
             reached: None,
             ordered: true,
@@ -71,29 +58,6 @@ impl Chain {
         self.lease.shard()
     }
 
-    /// The body of the request for the next page.
-    pub fn body(&self, filter: &Map<String, Value>) -> Value {
-        self.shard().dataset.body(self.asked, self.number, self.page_size, filter)
-    }
-
-    /// Whether the next page lies beyond what the platform's paging reaches.
-    pub fn is_at_its_depth(&self) -> bool {
-        u64::from(self.number) * u64::from(self.page_size) > self.shard().dataset.depth
-    }
-
-    /// Refuses a page without rows that says there are some: a reply cut to its envelope.
-    pub fn plausible(&self, page: Page) -> Result<Page, Fault> {
-        match page.total {
-            Some(total) if page.received == 0 && self.number == 1 && total > 0 => {
-                Err(Fault::Malformed(format!("the first page of {total} rows has none")))
-            }
-            None if page.received == 0 && self.shard().dataset.total.is_some() => {
-                Err(Fault::Malformed("there are neither rows nor their number".to_owned()))
-            }
-            _ => Ok(page),
-        }
-    }
-
     /// Where the shard can be cut before `page` is written: every row that the sink has is older
     /// than every row of the page.
     pub fn boundary(&self, page: &Page) -> Option<i64> {
@@ -109,7 +73,7 @@ impl Chain {
     /// Takes note of a page that is about to be written.
     pub fn advance(&mut self, page: &Page) {
         self.received += page.received;
-        self.number += 1;
+        self.query.number += 1;
         self.total = page.total.or(self.total);
         self.ordered &= page.keys.is_sorted_by_key(|key| key.time_ms);
         self.reached = self.reached.max(page.keys.iter().map(|key| key.time_ms).max());
@@ -122,6 +86,7 @@ impl Chain {
 
     /// Takes note of a commit of the part before the cut.
     pub fn cut(&mut self) {
+        self.query.owner = self.shard().interval;
         self.begun = Instant::now();
         self.received = 0;
         self.committed += std::mem::take(&mut self.open);
@@ -140,6 +105,6 @@ impl Chain {
 
     /// Whether no part of the query is committed.
     pub fn is_uncut(&self) -> bool {
-        self.asked == self.shard().interval
+        self.query.asked == self.query.owner
     }
 }

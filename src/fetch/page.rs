@@ -10,10 +10,12 @@ use http::{
 };
 use tokio::time::{Duration, sleep};
 
-use super::{Fetcher, Halt, chain::Chain};
+use super::{Client, Halt, query::Query};
 use crate::{
     auth,
+    catalog::Dataset,
     fault::{Fault, Refusal},
+    interval::Interval,
     offload::offload,
     retry::{self, Attempt, Decision},
     rows::Page,
@@ -34,22 +36,18 @@ pub enum Asked {
     Denied(Fault),
 }
 
-impl Fetcher {
-    /// The next page of a shard, however many attempts it takes.
-    pub(super) async fn page(&self, chain: &Chain) -> Result<Asked, Halt> {
-        let mut attempt = Attempt {
-            number: 1,
-            tokenless: 0,
-            rejections: 0,
-            splittable: self.splittable(chain.shard()),
-            shrinkable: chain.page_size > 1,
-        };
+impl Client {
+    /// The next page of a query, however many attempts it takes. A fault may ask to split it only if
+    /// it is `splittable`.
+    pub(super) async fn page(&self, query: &Query, splittable: bool) -> Result<Asked, Halt> {
+        let mut attempt =
+            Attempt { number: 1, tokenless: 0, rejections: 0, splittable, shrinkable: query.page_size > 1 };
         let mut rejected = None;
         loop {
             let fault = tokio::select! {
                 biased;
                 () = self.shared.shutdown.cancelled() => return Err(Halt::Interrupted),
-                tried = self.attempt(chain, &mut rejected) => match tried? {
+                tried = self.attempt(query, &mut rejected) => match tried? {
                     Ok(page) => return Ok(Asked::Page(page)),
                     Err(fault) => fault,
                 }
@@ -59,7 +57,7 @@ impl Fetcher {
             attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&fault, attempt, &self.shared.policy, jitter);
-            tracing::debug!(shard = %chain.shard().interval, %fault, ?attempt, ?decision, "no page");
+            tracing::debug!(interval = %query.asked, %fault, ?attempt, ?decision, "no page");
             match decision {
                 Decision::Retry { after } => self.pause(after).await?,
                 Decision::Throttled { after } => {
@@ -80,14 +78,14 @@ impl Fetcher {
 
     /// One attempt: a permit, a token, a request, a reply, its rows. The permit comes first, since
     /// waiting for it can outlast a token.
-    async fn attempt(&self, chain: &Chain, rejected: &mut Option<u64>) -> Result<Result<Page, Fault>, Halt> {
+    async fn attempt(&self, query: &Query, rejected: &mut Option<u64>) -> Result<Result<Page, Fault>, Halt> {
         self.shared.budget.admit(&self.shared.key).await;
         let token = match self.tokens.send(GetToken { rejected: rejected.take() }).await? {
             Ok(token) => token,
             Err(fault) => return Ok(Err(Fault::Login(fault))),
         };
         self.shared.board.requests.add(1);
-        let reply = match self.request(chain, &token) {
+        let reply = match self.request(query, &token) {
             Ok(request) => self.shared.transport.send(request).await,
             Err(error) => Err(Fault::Malformed(error)),
         };
@@ -101,13 +99,26 @@ impl Fetcher {
         };
         self.shared.accepted.fetch_max(token.generation, Ordering::Relaxed);
         self.shared.board.bytes_received.add(body.len() as u64);
-        let (decoder, interval) = (Arc::clone(&chain.decoder), chain.shard().interval);
+        let (decoder, interval) = (Arc::clone(&query.decoder), query.owner);
         let decoded = offload(move || decoder.decode(&body, interval)).await;
-        Ok(decoded.map_err(|error| Fault::Malformed(error.to_string())).and_then(|page| chain.plausible(page)))
+        Ok(decoded.map_err(|error| Fault::Malformed(error.to_string())).and_then(|page| query.plausible(page)))
     }
 
-    fn request(&self, chain: &Chain, token: &Token) -> Result<Request<Bytes>, String> {
-        let dataset = &chain.shard().dataset;
+    /// How many rows the platform counts in an interval.
+    ///
+    /// # Errors
+    /// Why it does not say, as a text.
+    pub async fn total(&self, dataset: &Arc<Dataset>, interval: Interval) -> Result<u64, String> {
+        match self.page(&Query::new(dataset, interval, 1), false).await {
+            Ok(Asked::Page(page)) => page.total.ok_or_else(|| "the platform does not say".to_owned()),
+            Ok(Asked::Split(fault) | Asked::Hopeless(fault) | Asked::Denied(fault)) => Err(fault.to_string()),
+            Ok(Asked::Shrink) => Err("the page is too large".to_owned()),
+            Err(halt) => Err(halt.to_string()),
+        }
+    }
+
+    fn request(&self, query: &Query, token: &Token) -> Result<Request<Bytes>, String> {
+        let dataset = &query.dataset;
         let url = self.shared.api.join(&dataset.path).map_err(|error| error.to_string())?;
         Request::builder()
             .method(dataset.method.clone())
@@ -115,7 +126,7 @@ impl Fetcher {
             .header(AUTHORIZATION, auth::bearer(&token.secret).map_err(|error| error.to_string())?)
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
-            .body(chain.body(&self.shared.filter).to_string().into())
+            .body(query.body(&self.shared.filter).to_string().into())
             .map_err(|error| error.to_string())
     }
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn interval(from: i64, to: i64) -> Interval {
@@ -65,4 +67,24 @@ fn a_failure_is_gone_once_its_parts_are_committed() {
     assert_eq!(ledger.failures("d").unwrap().len(), 1);
     ledger.commit(&record(0, 5), false).unwrap();
     assert_eq!(ledger.failures("d").unwrap(), []);
+}
+
+proptest! {
+    #[test]
+    fn g1_whatever_is_replayed_the_committed_intervals_are_disjoint(
+        tries in prop::collection::vec((0i64..60, 1i64..20, any::<bool>()), 0..30),
+    ) {
+        let (ledger, mut known) = (Ledger::in_memory().unwrap(), Vec::<Interval>::new());
+        for (from, width, replaces) in tries {
+            let new = interval(from, from + width);
+            let taken = ledger.commit(&record(from, from + width), replaces).is_ok();
+            let same = replaces && known.contains(&new);
+            prop_assert_eq!(taken, same || known.iter().all(|old| !old.overlaps(new)));
+            if taken && !same {
+                known.push(new);
+            }
+            known.sort();
+            prop_assert_eq!(&ledger.committed("d").unwrap(), &known);
+        }
+    }
 }

@@ -100,6 +100,18 @@ impl<'a> Job<'a> {
         command
     }
 
+    /// `cxbackfill verify --remote` of its output, against any sandbox.
+    pub fn verify(&self, sandbox: &Sandbox, from: &str, to: &str) -> Output {
+        let url = format!("http://{}", sandbox.address);
+        let mut command = command(&["verify", "--remote"], &QUICK);
+        for (key, value) in
+            [("source.api_url", url.as_str()), ("source.login_url", &url), ("job.from", from), ("job.to", to)]
+        {
+            command.args(["--set", &format!("{key}={value}")]);
+        }
+        command.current_dir(self.folder.path()).output().unwrap()
+    }
+
     /// Runs it to its end, which must be 0, and gives its summary.
     pub fn run(&self, from: &str, to: &str, settings: &[&str]) -> Value {
         let output = self.command(from, to, settings).output().unwrap();
