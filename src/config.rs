@@ -21,14 +21,14 @@ use url::Url;
 pub use self::layers::ConfigError;
 use self::{file::File, layers::Layers};
 use crate::{
-    auth::Account,
     budget::Limit,
     catalog::{Catalog, Dataset},
     interval::Interval,
+    login::Browser,
     part::FileFormat,
     retry::Policy,
     sandbox::Settings,
-    token::Renewal,
+    token::Auth,
 };
 
 /// The configuration of a backfill, checked. It does not change while the program runs.
@@ -44,6 +44,8 @@ pub struct Config {
     pub hosts: Hosts,
     /// As whom.
     pub auth: Auth,
+    /// How a user logs in.
+    pub browser: Browser,
     /// How fetching goes.
     pub fetch: Fetch,
     /// The quota; none: no limit.
@@ -66,32 +68,6 @@ pub struct Config {
     pub filter: Map<String, Value>,
     /// What makes the output the output of this job: the same on every run, or rows would mix.
     pub identity: BTreeMap<String, String>,
-}
-
-/// `[auth]`, checked.
-#[derive(Debug, Clone)]
-pub struct Auth {
-    /// Who asks for tokens, and how.
-    pub account: Account,
-    /// When a token is renewed.
-    pub renewal: Renewal,
-    /// Where tokens outlive the process; none: nowhere.
-    pub cache: Option<PathBuf>,
-    /// How a user logs in.
-    pub browser: Browser,
-}
-
-/// What `cxbackfill login` needs beside the account.
-#[derive(Debug, Clone)]
-pub struct Browser {
-    /// Where the browser comes back to: this machine. Port 0 takes a free one.
-    pub redirect: Url,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// The page where the user logs in, where it is not the login host's own.
-    pub authorize: Option<Url>,
-    /// What is asked for; none: what the client is registered for.
-    pub scope: Option<String>,
 }
 
 /// `[fetch]`, checked.

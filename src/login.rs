@@ -16,13 +16,25 @@ use crate::{
         Minted,
         pkce::{Code, Ticket},
     },
-    config::Browser,
     fault::LoginFault,
     token::Login,
 };
 
 /// What the browser shows at the end.
 const FAREWELL: &str = "cxbackfill has what it needs, or says in its terminal why not. You can close this window.";
+
+/// What `cxbackfill login` needs beside the account.
+#[derive(Debug, Clone)]
+pub struct Browser {
+    /// Where the browser comes back to: this machine. Port 0 takes a free one.
+    pub redirect: Url,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// The page where the user logs in, where it is not the login host's own.
+    pub authorize: Option<Url>,
+    /// What is asked for; none: what the client is registered for.
+    pub scope: Option<String>,
+}
 
 /// Why a login came to nothing.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use self::desk::Desk;
 pub use self::{
     desk::Renewal,
-    login::{Door, Login},
+    login::{Auth, Door, Login},
 };
 use crate::fault::LoginFault;
 

@@ -54,7 +54,7 @@ where
         board: Arc::default(),
     };
     let account = Login::new(format!("http://{}", platform.address).parse().unwrap(), &config.auth, door);
-    let minted = login(&account, &config.auth.browser, |page| drop(tokio::spawn(play(page.clone())))).await;
+    let minted = login(&account, &config.browser, |page| drop(tokio::spawn(play(page.clone())))).await;
     let stored = std::fs::read_to_string(folder.path().join("tokens")).unwrap_or_default();
     assert_eq!(stored.contains("refresh_token"), minted.is_ok(), "{stored}");
     minted.map(drop)

@@ -42,7 +42,7 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
     let account = Login::new(host, &config.auth, door);
     let show = |page: &url::Url| println!("open this page and log in:\n{page}");
     tokio::select! {
-        minted = login::login(&account, &config.auth.browser, show) => {
+        minted = login::login(&account, &config.browser, show) => {
             let minted = minted?;
             let cache = config.auth.cache.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
             println!("logged in: the tokens are in {cache}");

@@ -7,15 +7,14 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    Auth, Browser,
     environment::Environment,
-    file::{checked_url, positive},
     layers::{ConfigError, Layers},
-    values::{Length, Text},
+    values::{Length, Text, checked_url, positive},
 };
 use crate::{
     auth::{AccessKey, Account, Client, Grant, Place},
-    token::Renewal,
+    login::Browser,
+    token::{Auth, Renewal},
     transport::is_loopback_host,
 };
 
@@ -85,14 +84,14 @@ struct Check<'a> {
 
 impl AuthSection {
     /// Checks every key.
-    pub fn check(self, at: &Layers) -> Result<Auth, ConfigError> {
+    pub fn check(self, at: &Layers) -> Result<(Auth, Browser), ConfigError> {
         let check = Check { section: &self, environment: Environment::read()?, at };
         check.unused()?;
         let account = check.account()?;
         check.cache()?;
         let browser = check.browser()?;
         let renewal = check.renewal()?;
-        Ok(Auth { account, renewal, browser, cache: self.cache })
+        Ok((Auth { account, renewal, cache: self.cache }, browser))
     }
 }
 

@@ -1,11 +1,10 @@
 //! The keys of the file, as typed, and the checks that turn them into a [`Config`].
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use parquet::basic::Compression;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use url::Url;
 
 use super::{
     Config, Fetch, Hosts, Job,
@@ -13,14 +12,13 @@ use super::{
     layers::{ConfigError, Layers},
     limit, regions,
     sandbox::SandboxSection,
-    values::{Address, Length, Size, parse_time},
+    values::{Address, Length, Size, checked_url, parse_time, positive},
 };
 use crate::{
     catalog::{self, Catalog, Dataset},
     interval::Interval,
     part::FileFormat,
     retry::Policy,
-    transport::is_loopback_host,
 };
 
 /// The region that is a simulator.
@@ -123,8 +121,10 @@ impl File {
         check_filter(&self.filter, &datasets, at)?;
         let identity = self.identity();
         let hosts = self.source.hosts(&self.sandbox, at)?;
+        let (auth, browser) = self.auth.check(at)?;
         Ok(Config {
-            auth: self.auth.check(at)?,
+            auth,
+            browser,
             fetch: self.fetch.check(at)?,
             limit: limit(self.budget.requests, positive(self.budget.per, "budget.per", at)?, self.budget.burst),
             policy: Policy {
@@ -295,21 +295,6 @@ impl OutputSection {
             return Err(at.wrong("output.row_group_rows", "it is at least 1"));
         }
         Ok(FileFormat { compression, row_group_rows: self.row_group_rows })
-    }
-}
-
-/// A duration that is not nothing.
-pub fn positive(length: Length, key: &str, at: &Layers) -> Result<Duration, ConfigError> {
-    if length.0.is_zero() { Err(at.wrong(key, "it is longer than nothing")) } else { Ok(length.0) }
-}
-
-/// G10: credentials travel in the clear to this machine alone.
-pub fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError> {
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback_host(&url) => Ok(url),
-        "http" => Err(at.wrong(key, format!("`{url}` would send credentials in the clear: use https"))),
-        scheme => Err(at.wrong(key, format!("`{scheme}` is no web address: use https"))),
     }
 }
 

@@ -4,9 +4,8 @@ use serde::Deserialize;
 
 use super::{
     environment::Environment,
-    file::positive,
     layers::{ConfigError, Layers},
-    values::{Length, Offset, Text},
+    values::{Length, Offset, Text, positive},
 };
 use crate::sandbox;
 

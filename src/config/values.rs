@@ -7,7 +7,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
 
-use crate::clock;
+use super::layers::{ConfigError, Layers};
+use crate::{clock, transport::is_loopback_host};
 
 /// A duration with its unit: `"60s"`, `"1d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +114,21 @@ pub enum Text {
     },
     /// The text itself.
     Here(SecretString),
+}
+
+/// A duration that is not nothing.
+pub fn positive(length: Length, key: &str, at: &Layers) -> Result<Duration, ConfigError> {
+    if length.0.is_zero() { Err(at.wrong(key, "it is longer than nothing")) } else { Ok(length.0) }
+}
+
+/// G10: credentials travel in the clear to this machine alone.
+pub fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError> {
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback_host(&url) => Ok(url),
+        "http" => Err(at.wrong(key, format!("`{url}` would send credentials in the clear: use https"))),
+        scheme => Err(at.wrong(key, format!("`{scheme}` is no web address: use https"))),
+    }
 }
 
 #[cfg(test)]

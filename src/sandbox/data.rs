@@ -8,16 +8,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{
-    dice::{Dice, Uuid},
-    render::Scribe,
-};
+use super::dice::{Dice, Uuid};
 use crate::interval::{DAY_MS, Interval};
 
 /// How many days' facts are kept: two months' queries, taken in turns, compute each day once.
 const DAYS_KEPT: usize = 64;
-/// Conversations a piece of the truth: a megabyte or so, whatever a day holds.
-const TRUTH_PIECE: usize = 200;
 /// Queues of the organisation.
 pub(super) const QUEUES: u8 = 24;
 /// The last day that has conversations, 9990-01-01: their ends must still have four-digit years.
@@ -164,7 +159,7 @@ fn duration(dice: &mut Dice, medium: Medium, abandoned: bool) -> i64 {
 /// All conversations of an organisation.
 #[derive(Debug)]
 pub(super) struct Records {
-    seed: u64,
+    pub(super) seed: u64,
     a_day: u32,
     /// The facts of the days used last, the latest at the back: a page costs its rows, not the
     /// making of its day.
@@ -200,33 +195,6 @@ impl Records {
         let facts = Arc::clone(&found.1);
         known.push_back(found);
         Some(facts)
-    }
-
-    /// Every conversation that starts inside `interval`, a line each, in pieces of a bounded size.
-    pub(super) fn truth(self: Arc<Self>, interval: Interval) -> impl Iterator<Item = bytes::Bytes> + Send + use<> {
-        let mut days = days_of(interval);
-        let mut rest: Option<(Arc<[Facts]>, usize)> = None;
-        std::iter::from_fn(move || {
-            loop {
-                let (facts, at) = match rest.take() {
-                    Some(rest) => rest,
-                    None => (self.day(days.next()?), 0),
-                };
-                let piece: Vec<_> = facts.iter().skip(at).take(TRUTH_PIECE).collect();
-                if piece.is_empty() {
-                    continue;
-                }
-                let mut scribe = Scribe::new(self.seed, piece.len());
-                for facts in piece.iter().filter(|facts| interval.contains(facts.start)) {
-                    scribe.conversation(facts);
-                    scribe.json.newline();
-                }
-                rest = Some((Arc::clone(&facts), at + piece.len()));
-                if scribe.json.len() > 0 {
-                    return Some(scribe.json.into_bytes());
-                }
-            }
-        })
     }
 }
 

@@ -38,6 +38,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod truth;
 mod whoami;
 
 use std::{

@@ -4,6 +4,7 @@
 //! tries twice: a fault goes to whoever asked, and `retry` decides about it.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,7 +20,6 @@ use crate::{
     auth::{self, Account, Grant, Minted, Offer, pkce},
     budget::{Budget, Key},
     clock,
-    config::Auth,
     fault::LoginFault,
     offload::offload,
     progress::Board,
@@ -28,6 +28,17 @@ use crate::{
 
 /// How long another process that holds the cache's lock is left to finish.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Who asks for tokens, and what is done with them: `[auth]`, checked.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    /// Who asks for tokens, and how.
+    pub account: Account,
+    /// When a token is renewed.
+    pub renewal: Renewal,
+    /// Where tokens outlive the process; none: nowhere.
+    pub cache: Option<PathBuf>,
+}
 
 /// Who asks for tokens, and with what.
 pub struct Login {

@@ -1,0 +1,41 @@
+//! The whole truth: the oracle of every test.
+
+use std::sync::Arc;
+
+use super::{
+    data::{Facts, Records, days_of},
+    render::Scribe,
+};
+use crate::interval::Interval;
+
+/// Conversations a piece of the truth: a megabyte or so, whatever a day holds.
+const TRUTH_PIECE: usize = 200;
+
+impl Records {
+    /// Every conversation that starts inside `interval`, a line each, in pieces of a bounded size.
+    pub(super) fn truth(self: Arc<Self>, interval: Interval) -> impl Iterator<Item = bytes::Bytes> + Send + use<> {
+        let mut days = days_of(interval);
+        let mut rest: Option<(Arc<[Facts]>, usize)> = None;
+        std::iter::from_fn(move || {
+            loop {
+                let (facts, at) = match rest.take() {
+                    Some(rest) => rest,
+                    None => (self.day(days.next()?), 0),
+                };
+                let piece: Vec<_> = facts.iter().skip(at).take(TRUTH_PIECE).collect();
+                if piece.is_empty() {
+                    continue;
+                }
+                let mut scribe = Scribe::new(self.seed, piece.len());
+                for facts in piece.iter().filter(|facts| interval.contains(facts.start)) {
+                    scribe.conversation(facts);
+                    scribe.json.newline();
+                }
+                rest = Some((Arc::clone(&facts), at + piece.len()));
+                if scribe.json.len() > 0 {
+                    return Some(scribe.json.into_bytes());
+                }
+            }
+        })
+    }
+}
