@@ -12,7 +12,7 @@
 //!                                └► data  which conversations ─► render ─► json   the page
 //! ```
 //!
-//! Where to read what: `data` makes the conversations and says which an interval holds, `render`
+//! Where to read what: in `genesys`, `data` makes the conversations and says which an interval holds, `render`
 //! (with `parties`, `agent`, `session`) writes one as JSON, `query` and `filter` are the details query,
 //! `oauth`, `tokens` and `limits` guard it, `error` holds the refusals, `cxone` what there is of the
 //! other platform, [`server`] puts a region on a socket.
@@ -21,25 +21,17 @@
 //! saw ([`Stats`]), `GET /sandbox/truth?from=&to=` every conversation that starts in between, in the
 //! bytes of the pages, a line each.
 
-mod agent;
 mod cxone;
-mod data;
 mod dice;
 mod error;
-mod filter;
+mod genesys;
 mod json;
 mod limits;
 mod oauth;
-mod parties;
-mod query;
-mod render;
 pub mod server;
-mod session;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod truth;
-mod whoami;
 
 use std::{
     fmt::Display,
@@ -48,17 +40,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode};
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use self::{
-    data::Records,
     dice::{Pool, id},
     error::Fault,
+    genesys::Records,
     limits::Window,
     oauth::Refusal,
-    query::Query,
     tokens::Clients,
 };
 pub use self::{limits::Stats, server::Server};
@@ -227,7 +218,7 @@ impl Region {
 
     fn api(&self, now: Duration, request: &Request<Bytes>, context: &str) -> Response<Bytes> {
         let mut limit = None;
-        let answer = self.admit(now, request, &mut limit).and_then(|client| self.answer(&client, request));
+        let answer = self.admit(now, request, &mut limit).and_then(|client| genesys::answer(self, &client, request));
         let mut reply = match answer {
             Ok(body) => error::reply(StatusCode::OK, body),
             Err(fault) => fault.reply(context),
@@ -268,34 +259,6 @@ impl Region {
         }
     }
 
-    fn answer(&self, client: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
-        type Handler = fn(&Region, &str, &Request<Bytes>) -> Result<Bytes, Fault>;
-        let (method, handler): (Method, Handler) = match request.uri().path() {
-            "/api/v2/analytics/conversations/details/query" => (Method::POST, Self::conversation_details),
-            "/api/v2/organizations/me" => (Method::GET, |region, _, _| Ok(whoami::organization(region.settings.seed))),
-            "/api/v2/tokens/me" => (Method::GET, |region, client, _| Ok(whoami::token(region.settings.seed, client))),
-            "/api/v2/users/me" => (Method::GET, |_, _, _| Err(whoami::not_a_user())),
-            path if path.starts_with(NAMESPACES) => (Method::GET, |region, _, request| {
-                whoami::namespace(&region.settings, &request.uri().path()[NAMESPACES.len()..])
-            }),
-            _ => return Err(Fault::not_found()),
-        };
-        let lacks = needs(request.uri().path()).filter(|needed| self.settings.deny.iter().any(|lack| lack == needed));
-        if let Some(permission) = lacks {
-            return Err(Fault::missing_permission(permission));
-        }
-        if request.method() == method { handler(self, client, request) } else { Err(Fault::method_not_allowed()) }
-    }
-
-    fn conversation_details(&self, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
-        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !media_type.is_some_and(|value| value.starts_with("application/json")) {
-            let message = "The content type is not supported: send application/json";
-            return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported.media.type", message));
-        }
-        Ok(Query::read(request.body(), self.settings.seed)?.page(&self.records, self.settings.seed))
-    }
-
     /// The whole truth in one body.
     fn truth_reply(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         let lines = self.truth(truth_interval(request.uri().query())?).fold(Vec::new(), |mut all, piece| {
@@ -308,7 +271,6 @@ impl Region {
     }
 }
 
-const NAMESPACES: &str = "/api/v2/organizations/limits/namespaces/";
 const NDJSON: &str = "application/x-ndjson";
 
 /// The interval of `from=…&to=…`.
@@ -320,11 +282,6 @@ fn truth_interval(query: Option<&str>) -> Result<Interval, Fault> {
     format!("{}/{}", side("from"), side("to"))
         .parse()
         .map_err(|error| Fault::bad_request(format!("from and to: {error}")))
-}
-
-/// The permission that a path needs.
-fn needs(path: &str) -> Option<&'static str> {
-    (path == "/api/v2/analytics/conversations/details/query").then_some("analytics:conversationDetail:view")
 }
 
 /// Sets a header whose value is a number or one of our own texts.

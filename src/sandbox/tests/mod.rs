@@ -8,6 +8,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use serde_json::{Value, json};
 
+use http::{Method, header};
+
 use super::*;
 use crate::interval::DAY_MS;
 

@@ -13,7 +13,10 @@ const TRUTH_PIECE: usize = 200;
 
 impl Records {
     /// Every conversation that starts inside `interval`, a line each, in pieces of a bounded size.
-    pub(super) fn truth(self: Arc<Self>, interval: Interval) -> impl Iterator<Item = bytes::Bytes> + Send + use<> {
+    pub(in crate::sandbox) fn truth(
+        self: Arc<Self>,
+        interval: Interval,
+    ) -> impl Iterator<Item = bytes::Bytes> + Send + use<> {
         let mut days = days_of(interval);
         let mut rest: Option<(Arc<[Facts]>, usize)> = None;
         std::iter::from_fn(move || {

@@ -158,7 +158,7 @@ fn duration(dice: &mut Dice, medium: Medium, abandoned: bool) -> i64 {
 
 /// All conversations of an organisation.
 #[derive(Debug)]
-pub(super) struct Records {
+pub(in crate::sandbox) struct Records {
     pub(super) seed: u64,
     a_day: u32,
     /// The facts of the days used last, the latest at the back: a page costs its rows, not the
@@ -167,7 +167,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(seed: u64, a_day: u32) -> Self {
+    pub(in crate::sandbox) fn new(seed: u64, a_day: u32) -> Self {
         Self { seed, a_day, known: Mutex::default() }
     }
 
