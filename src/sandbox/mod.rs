@@ -18,8 +18,8 @@
 //! other platform, [`server`] puts a region on a socket.
 //!
 //! Two paths are the sandbox's own and need no token: `GET /sandbox/stats` tells what the region
-//! saw ([`Stats`]), `GET /sandbox/truth?from=&to=` every conversation that starts in between, in the
-//! bytes of the pages, a line each.
+//! saw ([`Stats`]), `GET /sandbox/truth?platform=&dataset=&from=&to=` every row of a dataset that starts
+//! in between, in the bytes of the pages, a line each; Genesys Cloud's conversations, if it names none.
 
 mod cxone;
 mod dice;
@@ -179,6 +179,16 @@ impl Region {
         Arc::clone(&self.records).truth(interval)
     }
 
+    /// Every row of a dataset that `interval` owns, like [`truth`](Self::truth); none if the sandbox
+    /// does not play it.
+    pub fn truth_of(&self, platform: &str, dataset: &str, interval: Interval) -> Option<Truth> {
+        match platform {
+            "genesys-cloud" => genesys::truth(self, dataset, interval),
+            "nice-cxone" => cxone::truth(self, dataset, interval),
+            _ => None,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change is whole before the lock is let go, even if a thread panics in between.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -261,7 +271,7 @@ impl Region {
 
     /// The whole truth in one body.
     fn truth_reply(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Fault> {
-        let lines = self.truth(truth_interval(request.uri().query())?).fold(Vec::new(), |mut all, piece| {
+        let lines = asked_truth(self, request.uri().query())?.fold(Vec::new(), |mut all, piece| {
             all.extend_from_slice(&piece);
             all
         });
@@ -273,15 +283,23 @@ impl Region {
 
 const NDJSON: &str = "application/x-ndjson";
 
-/// The interval of `from=…&to=…`.
-fn truth_interval(query: Option<&str>) -> Result<Interval, Fault> {
-    let side = |name: &str| {
+/// NDJSON, in pieces of a bounded size.
+pub type Truth = Box<dyn Iterator<Item = Bytes> + Send>;
+
+/// The truth that `platform=…&dataset=…&from=…&to=…` asks for: the first two may be left out.
+fn asked_truth(region: &Region, query: Option<&str>) -> Result<Truth, Fault> {
+    let value = |name: &str| {
         let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned())).unwrap_or_default()
+        pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
     };
-    format!("{}/{}", side("from"), side("to"))
+    let side = |name: &str| value(name).unwrap_or_default();
+    let interval: Interval = format!("{}/{}", side("from"), side("to"))
         .parse()
-        .map_err(|error| Fault::bad_request(format!("from and to: {error}")))
+        .map_err(|error| Fault::bad_request(format!("from and to: {error}")))?;
+    let platform = value("platform").unwrap_or("genesys-cloud".to_owned());
+    let dataset = value("dataset").unwrap_or("conversations".to_owned());
+    let unknown = || Fault::bad_request(format!("the sandbox does not play {dataset} of {platform}"));
+    region.truth_of(&platform, &dataset, interval).ok_or_else(unknown)
 }
 
 /// Sets a header whose value is a number or one of our own texts.

@@ -29,7 +29,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use url::Url;
 
-use super::{NDJSON, Region, Settings, truth_interval};
+use super::{NDJSON, Region, Settings, asked_truth};
 use crate::clock;
 
 /// How long replies under way may take once the server is asked to stop.
@@ -95,9 +95,9 @@ impl Server {
 /// The one handler: everything that the region knows is behind its `reply`.
 async fn reply(State(Shared { region, started }): State<Shared>, request: Request) -> Response {
     if request.uri().path() == "/sandbox/truth"
-        && let Ok(interval) = truth_interval(request.uri().query())
+        && let Ok(truth) = asked_truth(&region, request.uri().query())
     {
-        let pieces = region.truth(interval).map(Ok::<_, Infallible>);
+        let pieces = truth.map(Ok::<_, Infallible>);
         return Response::builder()
             .header(header::CONTENT_TYPE, NDJSON)
             .body(Body::from_stream(stream::iter(pieces)))

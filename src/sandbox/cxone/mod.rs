@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{error, oauth::TENANT};
+use super::{Region, Truth, error, oauth::TENANT};
+use crate::interval::Interval;
 
 /// The paths of its API.
 pub(super) const API: &str = "/incontactapi/";
@@ -39,6 +40,11 @@ pub(super) fn refuse(known: bool) -> Response<Bytes> {
     }
 }
 
+/// The rows of a dataset, see [`Region::truth_of`].
+pub(super) fn truth(_: &Region, _: &str, _: Interval) -> Option<Truth> {
+    None
+}
+
 fn refusal(status: StatusCode, error: &str, description: &str) -> Response<Bytes> {
     let body: Value = json!({"error": error, "errorDescription": description});
     error::json(status, &body)
@@ -56,10 +62,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
-        fault::Refusal,
-        sandbox::{Region, Settings},
-    };
+    use crate::{fault::Refusal, sandbox::Settings};
 
     #[test]
     fn a_token_that_is_no_good_is_refused_in_the_words_of_cxone() {

@@ -16,10 +16,11 @@ use http::{Method, Request, StatusCode, header};
 pub(super) use self::data::Records;
 use self::query::Query;
 use super::{
-    Region, Settings, dice,
+    Region, Settings, Truth, dice,
     error::{self, Fault},
     json,
 };
+use crate::interval::Interval;
 
 const NAMESPACES: &str = "/api/v2/organizations/limits/namespaces/";
 
@@ -41,6 +42,14 @@ pub(super) fn answer(region: &Region, client: &str, request: &Request<Bytes>) ->
         return Err(Fault::missing_permission(permission));
     }
     if request.method() == method { handler(region, client, request) } else { Err(Fault::method_not_allowed()) }
+}
+
+/// The rows of a dataset, see [`Region::truth_of`].
+pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Option<Truth> {
+    match dataset {
+        "conversations" => Some(Box::new(region.truth(interval))),
+        _ => None,
+    }
 }
 
 fn conversation_details(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
