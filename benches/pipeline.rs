@@ -18,7 +18,7 @@ use cxbackfill::{
     part::{FileFormat, Part},
     progress::Board,
     report::Ending,
-    rows::{Decoder, Page},
+    rows::{Decoder, Finder, Page},
     run::{self, Scope, World},
     sandbox::{Region, Settings},
     shard::Shard,
@@ -37,7 +37,7 @@ const PAGE: usize = 100;
 const A_DAY: u32 = 2_000;
 
 fn dataset() -> Arc<Dataset> {
-    Arc::clone(&catalog::builtin("genesys-cloud").expect("a platform")["conversations"])
+    Arc::clone(&catalog::builtin("genesys-cloud").expect("a platform").datasets["conversations"])
 }
 
 fn day() -> Interval {
@@ -56,18 +56,23 @@ fn pages() -> Vec<Bytes> {
 }
 
 fn decoded(pages: &[Bytes]) -> Vec<Page> {
-    let decoder = Decoder::new(&dataset());
-    pages.iter().map(|page| decoder.decode(page, day()).expect("a page")).collect()
+    let (finder, decoder) = (Finder::new(dataset().way(), Vec::new()), Decoder::new(&dataset()));
+    pages.iter().map(|page| page_of(&finder, &decoder, page)).collect()
+}
+
+fn page_of(finder: &Finder, decoder: &Decoder, page: &Bytes) -> Page {
+    let reply = finder.find(page.clone()).expect("a reply");
+    decoder.decode(&reply, day()).expect("a page")
 }
 
 /// One page, on one core.
 fn decode(c: &mut Criterion) {
-    let (pages, decoder) = (pages(), Decoder::new(&dataset()));
+    let (pages, finder, decoder) = (pages(), Finder::new(dataset().way(), Vec::new()), Decoder::new(&dataset()));
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(&pages) / pages.len() as u64));
     let mut turn = pages.iter().cycle();
     group.bench_function("page to record batch", |bencher| {
-        bencher.iter(|| decoder.decode(black_box(turn.next().expect("a page")), day()).expect("a page"));
+        bencher.iter(|| page_of(&finder, &decoder, black_box(turn.next().expect("a page"))));
     });
     group.finish();
 }

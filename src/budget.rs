@@ -20,7 +20,7 @@ pub struct Key {
     /// The client whose quota is used.
     pub credential: Arc<str>,
     /// The limit of the platform that a request counts against.
-    pub bucket: &'static str,
+    pub bucket: Arc<str>,
 }
 
 /// A published limit: so many requests in any window of this length.
@@ -123,8 +123,8 @@ mod tests {
 
     use super::*;
 
-    fn key(bucket: &'static str) -> Key {
-        Key { credential: "client".into(), bucket }
+    fn key(bucket: &str) -> Key {
+        Key { credential: "client".into(), bucket: bucket.into() }
     }
 
     fn limit(requests: u32, per: Duration, burst: Option<u32>) -> Option<Limit> {

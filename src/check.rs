@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     auth,
     budget::{Budget, Key},
-    catalog::{self, Dataset},
+    catalog::{self, Call, Dataset, Slots},
     clock,
     config::Config,
     fault::{Fault, LoginFault, Refusal, header},
@@ -95,8 +95,8 @@ pub async fn check(config: &Config, place: &Place, transport: Arc<dyn Transport>
 }
 
 impl Check<'_> {
-    fn key(&self, bucket: &'static str) -> Key {
-        Key { credential: self.config.auth.account.name().into(), bucket }
+    fn key(&self, bucket: &str) -> Key {
+        Key { credential: self.config.auth.account.name().into(), bucket: bucket.into() }
     }
 
     async fn token(&self) -> Result<SecretString, LoginFault> {
@@ -159,9 +159,14 @@ impl Check<'_> {
     async fn permission(&self, dataset: &Dataset, token: &SecretString) -> Finding {
         let start = self.config.interval.from_ms();
         let interval = Interval::new(start, start + 60_000).unwrap_or(self.config.interval);
-        let body = dataset.body(interval, 1, 1, &self.config.filter).to_string();
         let needs = dataset.permission.as_deref().unwrap_or("no permission known");
-        match self.ask(dataset.method.clone(), &dataset.path, token, body.into()).await {
+        // a job is nothing to try for nothing
+        let Some(query) = &dataset.query else {
+            return Finding::good("permission", format!("{}: {needs}, not tried", dataset.name));
+        };
+        let Call { method, target, body, .. } = query.request.fill(&Slots::bare(interval, ""), &self.config.filter);
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        match self.ask(method, &target, token, body).await {
             Ok(_) => Finding::good("permission", format!("{}: {needs}", dataset.name)),
             Err(Fault::Refused(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
                 let lacking = catalog::lacking(dataset.permission.as_deref());

@@ -23,6 +23,7 @@ use self::{file::File, layers::Layers};
 use crate::{
     budget::Limit,
     catalog::{Catalog, Dataset},
+    fetch::Strategy,
     interval::Interval,
     login::Browser,
     part::FileFormat,
@@ -40,6 +41,8 @@ pub struct Config {
     pub interval: Interval,
     /// Of which datasets.
     pub datasets: Vec<Arc<Dataset>>,
+    /// All datasets of the platform.
+    pub catalog: Arc<Catalog>,
     /// From where.
     pub hosts: Hosts,
     /// As whom.
@@ -81,6 +84,14 @@ pub struct Fetch {
     pub smallest_shard: Duration,
     /// Rows of a page.
     pub page_size: u32,
+    /// Requests of a shard under way at once.
+    pub ahead: usize,
+    /// Which way to take where there are two.
+    pub strategy: Strategy,
+    /// Jobs that may be there at once.
+    pub jobs: usize,
+    /// How long to wait for data that jobs cannot read yet.
+    pub lake_wait: Duration,
     /// Bounds a request.
     pub timeout: Duration,
     /// Bounds a reply, in bytes.
@@ -95,7 +106,7 @@ pub struct Job {
     /// Of which datasets.
     pub datasets: Vec<Arc<Dataset>>,
     /// All datasets of the platform.
-    pub catalog: &'static Catalog,
+    pub catalog: Arc<Catalog>,
     /// The directory of the output.
     pub output: PathBuf,
 }

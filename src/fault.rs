@@ -23,6 +23,15 @@ pub enum Fault {
     /// A reply of success whose body is not what it should be.
     #[error("the reply cannot be read: {0}")]
     Malformed(String),
+    /// Pages that follow on each other without an end, or to another host.
+    #[error("the pages lead nowhere: {0}")]
+    Chain(String),
+    /// What was submitted came to nothing, time and again.
+    #[error("the job came to nothing: {0}")]
+    Task(String),
+    /// The platform has no data for it yet.
+    #[error("{0}")]
+    NotYet(String),
     /// The server answered, and not with success.
     #[error("{0}")]
     Refused(Refusal),

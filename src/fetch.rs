@@ -1,14 +1,20 @@
 //! FetchActor, and the story of one shard.
 //!
-//! `chain` keeps how far a shard has come, `page` gets one page of it, however many attempts it takes.
+//! `strategy` chooses the way, `task` submits what is to be submitted, `query` knows which request comes
+//! next, `ask` sends it, however many attempts it takes, `flight` keeps several under way, and `chain`
+//! how far the shard has come.
 
+mod ask;
 mod chain;
+mod flight;
 mod harvest;
-mod page;
 mod query;
+mod strategy;
+mod task;
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     rc::Rc,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -16,19 +22,31 @@ use std::{
 
 use actix::prelude::*;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-pub use self::harvest::{Halt, Harvest};
-use self::{chain::Chain, page::Asked};
+use self::{
+    ask::{Asked, Leeway},
+    chain::Chain,
+    flight::Flight,
+    query::Query,
+};
+pub use self::{
+    harvest::{Halt, Harvest},
+    query::Origin,
+    strategy::{Densities, Lakes, Strategy, cost},
+};
 use crate::{
-    budget::{Budget, Key},
-    catalog,
+    budget::Budget,
+    catalog::{self, Dataset, Way},
     fault::Fault,
+    interval::Interval,
     ledger::Failure,
+    offload::offload,
     planner::{Next, PlannerActor},
     progress::Board,
     retry::Policy,
+    rows::Reply,
     shard::{End, Lease, Shard},
     sink::{Commit, Discard, Note, SinkActor, Write},
     token::TokenActor,
@@ -48,19 +66,35 @@ pub struct Run;
 /// What fetchers have in common.
 pub struct Shared {
     /// Where the API is.
-    pub api: Url,
-    /// Rows asked for in a page, at most what the dataset allows.
+    pub origin: Arc<Origin>,
+    /// The most rows that are asked for in a page; a dataset may allow fewer.
     pub page_size: u32,
-    /// What narrows the rows, sent as it is.
-    pub filter: Map<String, Value>,
+    /// Requests of one shard under way at once, where its pages have numbers.
+    pub ahead: usize,
+    /// The datasets whose ids others are asked once for each of.
+    pub parents: BTreeMap<String, Arc<Dataset>>,
+    /// What narrows the rows of each dataset, sent as it is.
+    pub filters: BTreeMap<String, Arc<Map<String, Value>>>,
+    /// Which way to take where there are two.
+    pub strategy: Strategy,
+    /// How long to wait for data that jobs cannot read yet.
+    pub lake_wait: Duration,
+    /// The jobs that may be there at once.
+    pub jobs: Arc<Semaphore>,
+    /// How many rows to expect.
+    pub densities: Densities,
+    /// Up to when jobs can read.
+    pub lakes: Lakes,
     /// How often, and how long.
     pub policy: Policy,
     /// An open shard is cut and committed so often.
     pub commit_every: Duration,
     /// A shard is not bisected below this.
     pub smallest_shard: Duration,
-    /// The key that API requests pay.
-    pub key: Key,
+    /// Who pays for requests, and out of which limit.
+    pub credential: Arc<str>,
+    /// See `credential`.
+    pub bucket: Arc<str>,
     /// The quota.
     pub budget: Arc<Budget>,
     /// The door to the network.
@@ -76,7 +110,7 @@ pub struct Shared {
 /// The shell: [`Fetcher`] does the work.
 pub struct FetchActor(Rc<Fetcher>);
 
-/// Asks the platform: see `page`.
+/// Asks the platform: see `ask`.
 pub struct Client {
     /// What it shares.
     pub shared: Arc<Shared>,
@@ -90,7 +124,7 @@ pub struct Client {
 pub struct Fetcher {
     /// Which one of the run's it is.
     pub number: usize,
-    /// Gives it pages.
+    /// Gives it replies.
     pub client: Client,
     /// Gives it shards.
     pub planner: Addr<PlannerActor>,
@@ -127,10 +161,27 @@ enum Pages {
     TooBig(String),
     /// The pages are too large.
     TooLarge,
+    /// The job that they were of is no longer there.
+    Gone(Fault),
     /// The shard keeps failing.
     Hopeless(Fault),
+    /// The platform cannot give it yet.
+    NotYet(Fault),
     /// The credentials may not read the dataset.
     Denied(Fault),
+}
+
+impl<T> From<Asked<T>> for Pages {
+    /// What becomes of a shard for which there is no reply.
+    fn from(asked: Asked<T>) -> Self {
+        match asked {
+            Asked::Reply(_) => Self::Whole,
+            Asked::Split(fault) => Self::TooBig(fault.to_string()),
+            Asked::Shrink => Self::TooLarge,
+            Asked::Hopeless(fault) => Self::Hopeless(fault),
+            Asked::Denied(fault) => Self::Denied(fault),
+        }
+    }
 }
 
 impl Fetcher {
@@ -154,58 +205,127 @@ impl Fetcher {
     /// The story of one shard. Whatever goes wrong, the lease is dropped on the way out, and so
     /// what is left of the shard returns to the planner.
     async fn shard(&self, lease: Lease, harvest: &mut Harvest) -> Result<(), Halt> {
-        let mut chain = Chain::new(lease, self.client.shared.page_size);
-        let mut counted_again = false;
+        let way = match self.way(lease.shard()).await? {
+            Ok(way) => way,
+            Err(pages) => {
+                let (dataset, interval) = (&lease.shard().dataset, lease.shard().interval);
+                let query = self.client.query(dataset, dataset.way(), interval);
+                return self.end(Chain::new(lease, query), pages, harvest).await;
+            }
+        };
+        let query = self.client.query(&lease.shard().dataset, &way, lease.shard().interval);
+        let mut chain = Chain::new(lease, query);
+        let gathered = self.gather(&mut chain, harvest).await;
+        self.forget(&mut chain).await?;
+        match gathered {
+            Ok(pages) => self.end(chain, pages, harvest).await,
+            Err(Halt::Interrupted) => {
+                self.keep(&mut chain, harvest).await?;
+                Err(Halt::Interrupted)
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    /// Gathers the pages of a shard, and begins again where that helps.
+    async fn gather(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Pages, Halt> {
+        let (mut counted_again, mut gone) = (false, 0);
         loop {
-            match self.pages(&mut chain, harvest).await {
-                Ok(Pages::Whole) if !counted_again && chain.is_uncut() && chain.missing().is_some() => {
+            let pages = match self.submit(chain).await? {
+                Some(pages) => pages,
+                None => self.pages(chain, harvest).await?,
+            };
+            let page_size = chain.query.page_size;
+            match pages {
+                Pages::Whole if !counted_again && chain.is_uncut() && chain.missing().is_some() => {
                     counted_again = true;
-                    chain = self.again(chain, |size| size).await?;
+                    self.again(chain, page_size).await?;
                 }
-                Ok(Pages::TooLarge) => chain = self.again(chain, |size| size / 2).await?,
-                Ok(Pages::Whole) => return self.commit(chain, harvest).await,
-                Ok(Pages::Deep) => return self.keep(&mut chain, harvest).await,
-                Ok(Pages::TooBig(reason)) => return self.split(chain, reason).await,
-                Ok(Pages::Hopeless(fault)) => return self.set_aside(chain, fault, harvest).await,
-                Ok(Pages::Denied(fault)) => return self.abandon(chain, fault, harvest).await,
-                Err(Halt::Interrupted) => {
-                    self.keep(&mut chain, harvest).await?;
-                    return Err(Halt::Interrupted);
+                Pages::Gone(_) if gone < self.client.shared.policy.attempts => {
+                    gone += 1;
+                    self.again(chain, page_size).await?;
                 }
-                Err(halt) => return Err(halt),
+                Pages::TooLarge if page_size > 1 => self.again(chain, page_size / 2).await?,
+                pages => return Ok(pages),
             }
         }
     }
 
-    /// Moves the pages of a shard to the sink, until one without rows: neither a short page nor
-    /// the platform's total is the end.
-    async fn pages(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Pages, Halt> {
-        loop {
-            if chain.query.is_at_its_depth() {
-                return Ok(Pages::Deep);
+    /// Does what the end of its pages means for a shard.
+    async fn end(&self, mut chain: Chain, pages: Pages, harvest: &mut Harvest) -> Result<(), Halt> {
+        match pages {
+            Pages::Whole => self.commit(chain, harvest).await,
+            Pages::Deep => self.keep(&mut chain, harvest).await,
+            Pages::TooBig(reason) => self.split(chain, reason).await,
+            Pages::TooLarge => {
+                let fault = Fault::Malformed("a page of one row is too large".to_owned());
+                self.set_aside(chain, fault, harvest).await
             }
-            let page = match self.client.page(&chain.query, self.splittable(chain.shard())).await? {
-                Asked::Page(page) => page,
-                Asked::Split(fault) => return Ok(Pages::TooBig(fault.to_string())),
-                Asked::Shrink => return Ok(Pages::TooLarge),
-                Asked::Hopeless(fault) => return Ok(Pages::Hopeless(fault)),
-                Asked::Denied(fault) => return Ok(Pages::Denied(fault)),
+            Pages::Gone(fault) | Pages::Hopeless(fault) => self.set_aside(chain, fault, harvest).await,
+            Pages::NotYet(fault) => self.leave(chain, &fault, harvest).await,
+            Pages::Denied(fault) => self.abandon(chain, fault, harvest).await,
+        }
+    }
+
+    /// Moves the pages of a shard to the sink, until the last: neither a short page nor the
+    /// platform's total is the end. While a page is decoded and written, the next are under way.
+    async fn pages(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Pages, Halt> {
+        if chain.query.lacks_parents() {
+            match self.client.parents(&chain.query).await? {
+                Ok(parents) => chain.query.for_each(parents),
+                Err(fault) => return Ok(Pages::Hopeless(fault)),
+            }
+        }
+        let mut flight = Flight::new();
+        loop {
+            self.send_ahead(chain, &mut flight);
+            let reply = match flight.next().await {
+                None if chain.query.is_whole() => return Ok(Pages::Whole),
+                None => return Ok(Pages::Deep),
+                Some(asked) => match asked? {
+                    Asked::Reply(reply) => reply,
+                    Asked::Hopeless(fault) if !chain.query.task.is_empty() && task::is_gone(&fault) => {
+                        return Ok(Pages::Gone(fault));
+                    }
+                    other => return Ok(other.into()),
+                },
             };
-            let depth = chain.shard().dataset.depth;
-            if let Some(total) = page.total.filter(|&total| total > depth && self.splittable(chain.shard())) {
+            let depth = chain.query.way.depth;
+            if let Some(total) = reply.total.filter(|&total| total > depth && self.splittable(chain.shard())) {
                 return Ok(Pages::TooBig(format!("{total} rows, and paging ends at {depth}")));
             }
-            let ends = page.received == 0;
+            match chain.query.advance(&reply) {
+                Ok(true) => flight = Flight::new(),
+                Ok(false) => {}
+                Err(fault) => return Ok(Pages::Hopeless(fault)),
+            }
+            chain.count(&reply);
+            self.send_ahead(chain, &mut flight);
+            let (decoder, owner) = (Arc::clone(&chain.query.decoder), chain.query.owner);
+            let page = match flight.alongside(offload(move || decoder.decode(&reply, owner))).await {
+                Ok(page) => page,
+                Err(error) => return Ok(Pages::Hopeless(Fault::Malformed(error.to_string()))),
+            };
             if let Some(at) = chain.boundary(&page).filter(|_| self.is_due(chain)) {
-                self.cut(chain, at, harvest).await?;
+                flight.alongside(self.cut(chain, at, harvest)).await?;
             }
             chain.advance(&page);
             self.client.shared.board.rows.add(page.received);
-            if ends {
-                return Ok(Pages::Whole);
+            if page.received > 0 {
+                let write = Write { lease: chain.lease.id(), shard: chain.shard().clone(), page };
+                chain.wrote(flight.alongside(self.sink.send(write)).await??);
             }
-            let write = Write { lease: chain.lease.id(), shard: chain.shard().clone(), page };
-            chain.wrote(self.sink.send(write).await??);
+        }
+    }
+
+    /// Sends the requests whose turn it is.
+    fn send_ahead<'a>(&'a self, chain: &mut Chain, flight: &mut Flight<'a, Result<Asked<Reply>, Halt>>) {
+        let splittable = self.splittable(chain.shard());
+        let leeway = Leeway { splittable, shrinkable: chain.query.page_size > 1, last_word: false };
+        while flight.len() < self.client.shared.ahead
+            && let Some(call) = chain.query.next()
+        {
+            flight.push(self.client.ask(call, leeway, chain.query.read()));
         }
     }
 
@@ -220,6 +340,7 @@ impl Fetcher {
         let missing = chain.missing();
         let committed = self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
         harvest.add(chain.received, &committed);
+        self.learn(&shard, committed.counts.written);
         if let Some((total, came)) = missing {
             let reason = format!("the platform counts {total} rows and gave {came}, twice");
             tracing::warn!(dataset = shard.dataset.name, shard = %shard.interval, reason, "rows may be missing");
@@ -232,8 +353,9 @@ impl Fetcher {
     async fn cut(&self, chain: &mut Chain, at: i64, harvest: &mut Harvest) -> Result<(), Halt> {
         let Some((done, _)) = chain.shard().interval.cut(at) else { return Ok(()) };
         let shard = Shard { interval: done, ..chain.shard().clone() };
-        let committed = self.sink.send(Commit { lease: chain.lease.id(), shard }).await??;
+        let committed = self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
         harvest.add(chain.received, &committed);
+        self.learn(&shard, committed.counts.written);
         chain.lease.cut(at).await?;
         chain.cut();
         self.client.shared.board.settle(done);
@@ -249,10 +371,11 @@ impl Fetcher {
     }
 
     /// Starts the rest of a shard over.
-    async fn again(&self, chain: Chain, page_size: impl Fn(u32) -> u32) -> Result<Chain, Halt> {
+    async fn again(&self, chain: &mut Chain, page_size: u32) -> Result<(), Halt> {
+        self.forget(chain).await?;
         self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        let page_size = page_size(chain.query.page_size);
-        Ok(chain.again(page_size))
+        chain.restart(page_size);
+        Ok(())
     }
 
     async fn split(&self, chain: Chain, reason: String) -> Result<(), Halt> {
@@ -270,6 +393,14 @@ impl Fetcher {
         harvest.failed.push(failure.clone());
         self.sink.send(Discard { lease: chain.lease.id() }).await?;
         self.sink.send(Note::Failed(failure)).await??;
+        self.settle(chain.lease, End::Failed).await
+    }
+
+    /// Leaves out of this run what the platform cannot give yet.
+    async fn leave(&self, chain: Chain, fault: &Fault, harvest: &mut Harvest) -> Result<(), Halt> {
+        let failure = failure(chain.shard(), fault);
+        tracing::warn!(dataset = failure.dataset, shard = %failure.interval, %fault, "left out");
+        harvest.failed.push(failure);
         self.settle(chain.lease, End::Failed).await
     }
 
@@ -291,8 +422,56 @@ impl Fetcher {
         Ok(())
     }
 
+    /// Takes note of how many rows there are in a time.
+    fn learn(&self, shard: &Shard, rows: u64) {
+        self.client.shared.densities.add(&shard.dataset.name, rows, shard.interval.width());
+    }
+
     fn splittable(&self, shard: &Shard) -> bool {
-        shard.interval.width() >= self.client.shared.smallest_shard * 2
+        shard.dataset.divisible && shard.interval.width() >= self.client.shared.smallest_shard * 2
+    }
+}
+
+impl Client {
+    /// A query of an interval, as the configuration would have it.
+    pub fn query(&self, dataset: &Arc<Dataset>, way: &Arc<Way>, interval: Interval) -> Query {
+        let filter = self.shared.filters.get(&dataset.name).cloned().unwrap_or_default();
+        Query::new(dataset, way, interval, self.shared.page_size, &self.shared.origin, &filter)
+    }
+
+    /// How many rows the platform counts in an interval; or why it does not say.
+    pub async fn total(&self, dataset: &Arc<Dataset>, interval: Interval) -> Result<Result<u64, Fault>, Halt> {
+        let mut query = self.query(dataset, dataset.way(), interval).again(interval, 1);
+        let Some(call) = query.next() else { return Ok(Ok(0)) };
+        let asked = self.ask(call, Leeway::default(), query.read()).await?;
+        let unsaid = || Fault::Malformed("the platform does not say".to_owned());
+        Ok(asked.reply().and_then(|reply| match reply.is_nothing {
+            true => Ok(0),
+            false => reply.total.ok_or_else(unsaid),
+        }))
+    }
+
+    /// The ids of the dataset that a query is to be asked once for each of.
+    async fn parents(&self, query: &Query) -> Result<Result<Vec<String>, Fault>, Halt> {
+        let Some(dataset) = query.way.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset)) else {
+            return Ok(Ok(Vec::new()));
+        };
+        let mut query = self.query(dataset, dataset.way(), query.asked);
+        let mut parents = Vec::new();
+        while let Some(call) = query.next() {
+            let reply = match self.ask(call, Leeway::default(), query.read()).await?.reply() {
+                Ok(reply) => reply,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let found = query.advance(&reply).and_then(|_| {
+                query.decoder.ids(&reply, query.owner).map_err(|error| Fault::Malformed(error.to_string()))
+            });
+            match found {
+                Ok(ids) => parents.extend(ids),
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        Ok(Ok(parents))
     }
 }
 

@@ -9,11 +9,12 @@ use std::{
     collections::{BTreeMap, HashSet},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use self::record::{Counts, Failure, FileRecord, LedgerError, ShardRecord};
+pub use self::record::{Counts, Failure, FileRecord, LedgerError, Orphan, ShardRecord};
 use crate::{clock, interval::Interval};
 
 /// Its name in the output directory. The underscore hides it from readers of the data.
@@ -46,6 +47,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS failure (
         dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
         reason TEXT NOT NULL, correlation TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS job (
+        path TEXT PRIMARY KEY, dataset TEXT NOT NULL, at TEXT NOT NULL
     ) STRICT;
 ";
 
@@ -236,6 +240,47 @@ impl Ledger {
             params![dataset, interval.from_ms(), interval.to_ms(), reason, clock::now().to_string()],
         )?;
         Ok(())
+    }
+
+    /// Records that the platform keeps a job for us, by the path that deletes it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn submitted(&self, job: &Orphan) -> Result<(), LedgerError> {
+        let values = params![job.path, job.dataset, clock::now().to_string()];
+        self.lock().execute("INSERT OR REPLACE INTO job VALUES (?1, ?2, ?3)", values)?;
+        Ok(())
+    }
+
+    /// Records that a job is deleted.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn deleted(&self, job: &Orphan) -> Result<(), LedgerError> {
+        self.lock().execute("DELETE FROM job WHERE path = ?1", [&job.path])?;
+        Ok(())
+    }
+
+    /// The jobs that are not deleted: while no run goes on, those that a killed one has left.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn orphans(&self) -> Result<Vec<Orphan>, LedgerError> {
+        let connection = self.lock();
+        let mut query = connection.prepare("SELECT path, dataset FROM job ORDER BY at, path")?;
+        let rows = query.query_map([], |row| Ok(Orphan { path: row.get(0)?, dataset: row.get(1)? }))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The rows of a dataset's committed shards, and the time that they are of.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn density(&self, dataset: &str) -> Result<(u64, Duration), LedgerError> {
+        let sql =
+            "SELECT COALESCE(SUM(rows_written), 0), COALESCE(SUM(to_ms - from_ms), 0) FROM shard WHERE dataset = ?1";
+        let (rows, ms): (i64, i64) = self.lock().query_row(sql, [dataset], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((rows.cast_unsigned(), Duration::from_millis(ms.cast_unsigned())))
     }
 
     fn transaction<T>(&self, work: impl FnOnce(&Transaction) -> Result<T, LedgerError>) -> Result<T, LedgerError> {

@@ -53,8 +53,21 @@ pub struct Part {
 /// A copy of a row that was written.
 struct RowCopy {
     digest: u64,
+    version: i64,
     day: i64,
     row: u64,
+}
+
+/// Which row of a page is the newest copy of each id: of equally new ones, the last.
+fn newest_of(keys: &[RowKey]) -> HashMap<u128, usize> {
+    let mut newest = HashMap::with_capacity(keys.len());
+    for (index, key) in keys.iter().enumerate() {
+        let at = newest.entry(key.id).or_insert(index);
+        if key.version >= keys[*at].version {
+            *at = index;
+        }
+    }
+    newest
 }
 
 /// One file being written.
@@ -125,12 +138,13 @@ impl Part {
         let day = Interval::day_of(first.time_ms).from_ms();
         let mut row = self.days.get(&day).map_or(0, |file| file.rows);
         let mut kept = Vec::with_capacity(keys.len());
+        let newest = newest_of(keys);
         for (index, key) in keys.iter().enumerate() {
-            // a page may hold an id twice: only its last copy there is written
-            let again = keys[index + 1..].iter().any(|later| later.id == key.id);
-            let known = self.newest.get(&key.id).is_some_and(|copy| copy.digest == key.digest);
-            let keep = !again && !known;
-            if keep && let Some(old) = self.newest.insert(key.id, RowCopy { digest: key.digest, day, row }) {
+            // a page may hold an id twice: only its newest copy there is written
+            let older = |copy: &RowCopy| copy.digest == key.digest || copy.version > key.version;
+            let keep = newest[&key.id] == index && !self.newest.get(&key.id).is_some_and(older);
+            let copy = RowCopy { digest: key.digest, version: key.version, day, row };
+            if keep && let Some(old) = self.newest.insert(key.id, copy) {
                 self.days.get_mut(&old.day).into_iter().for_each(|file| file.replaced.push(old.row));
                 self.last.1.retain(|&at| at != (old.day, old.row));
                 self.counts.duplicate += 1;

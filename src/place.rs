@@ -70,7 +70,7 @@ async fn find(
             let door = Door {
                 transport: Arc::clone(transport),
                 budget: Arc::new(Budget::new(config.limit)),
-                key: Key { credential: config.auth.account.name().into(), bucket: "login" },
+                key: Key { credential: config.auth.account.name().into(), bucket: "login".into() },
                 board: Arc::default(),
             };
             discover::tenant(&Login::new(login.clone(), &config.auth, door).renew().await?)?

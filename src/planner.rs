@@ -238,7 +238,7 @@ mod tests {
     use crate::catalog;
 
     fn shard(from: i64, to: i64) -> Shard {
-        let dataset = &catalog::builtin("genesys-cloud").unwrap()["conversations"];
+        let dataset = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];
         Shard { dataset: Arc::clone(dataset), interval: Interval::new(from, to).unwrap(), replaces: false }
     }
 

@@ -85,7 +85,7 @@ pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> 
         Fault::Refused(refusal) => decide_refusal(refusal, attempt, policy, jitter),
         Fault::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
         Fault::TooLarge(_) if attempt.shrinkable => Decision::Shrink,
-        Fault::TooLarge(_) => Decision::GiveUp,
+        Fault::TooLarge(_) | Fault::Chain(_) | Fault::Task(_) | Fault::NotYet(_) => Decision::GiveUp,
         Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) if attempt.number >= policy.attempts => {
             Decision::GiveUp
         }

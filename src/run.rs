@@ -9,15 +9,16 @@ use std::{
 
 use actix::prelude::*;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
     budget::{Budget, Key},
+    catalog::Way,
     config::Config,
     error::Error,
-    fetch::{Client, FetchActor, Fetcher, Halt, Harvest, Run, Shared},
+    fetch::{Client, Densities, FetchActor, Fetcher, Halt, Harvest, Lakes, Origin, Run, Shared},
     interval::Interval,
     ledger::{Failure, LEDGER, Ledger},
     lock::Lock,
@@ -29,7 +30,7 @@ use crate::{
     report::{Ending, Report, Summary},
     sandbox,
     shard::Shard,
-    sink::SinkActor,
+    sink::{Note, SinkActor, SinkError},
     token::{Door, Login, Rest, TokenActor},
     transport::{HttpTransport, Transport},
     verify::Day,
@@ -120,7 +121,7 @@ pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Le
         tracing::info!(files = swept, "swept what a killed run left");
     }
     for dataset in &config.datasets {
-        let widest = if config.filter.is_empty() { dataset.widest } else { dataset.widest_filtered };
+        let widest = dataset.ways().map(|way| way.widest[usize::from(!config.filter.is_empty())]).min();
         let failed: Vec<_> = gaps(config, ledger, &dataset.name)?.into_iter().map(|gap| gap.interval).collect();
         let left = match scope {
             Scope::Failed => failed,
@@ -135,7 +136,7 @@ pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Le
         for interval in left {
             plan.add(
                 &Shard { dataset: Arc::clone(dataset), interval, replaces: false },
-                config.fetch.shard.min(widest),
+                config.fetch.shard.min(widest.unwrap_or(Duration::MAX)),
             );
         }
     }
@@ -188,6 +189,9 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
     let sink = SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
     let planner = PlannerActor::new(plan).start();
     let (shared, tokens) = connect(config, world);
+    if let Err(halt) = tidy(&client(&shared, &tokens, world.seed), &sink, &world.ledger).await {
+        return (Harvest::default(), Some(halt));
+    }
     let mut lives: FuturesUnordered<_> = (0..config.fetch.actors)
         .map(|number| {
             let client = client(&shared, &tokens, world.seed.wrapping_add(number as u64));
@@ -216,6 +220,17 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
     (harvest, first)
 }
 
+/// Deletes the jobs that a killed run has left with the platform.
+async fn tidy(client: &Client, sink: &Addr<SinkActor>, ledger: &Ledger) -> Result<(), Halt> {
+    for job in ledger.orphans().map_err(SinkError::from)? {
+        if client.delete(&job).await {
+            tracing::info!(job.dataset, job.path, "deleted a job that a killed run has left");
+            sink.send(Note::Deleted(job)).await??;
+        }
+    }
+    Ok(())
+}
+
 /// Holds every day against the platform's own count of it. Returns what differs, or could not be
 /// asked for, a line each.
 ///
@@ -229,9 +244,10 @@ pub async fn compare(config: &Config, days: &[Day], shutdown: CancellationToken)
     let mut differences = Vec::new();
     for day in days {
         let what = match client.total(&day.dataset, day.interval).await {
-            Ok(total) if total == day.rows => continue,
-            Ok(total) => format!("the platform counts {total} rows, and the files hold {}", day.rows),
-            Err(reason) => format!("it cannot be compared: {reason}"),
+            Ok(Ok(total)) if total == day.rows => continue,
+            Ok(Ok(total)) => format!("the platform counts {total} rows, and the files hold {}", day.rows),
+            Ok(Err(fault)) => format!("it cannot be compared: {fault}"),
+            Err(halt) => format!("it cannot be compared: {halt}"),
         };
         differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
     }
@@ -245,16 +261,34 @@ pub async fn compare(config: &Config, days: &[Day], shutdown: CancellationToken)
 /// What everyone who asks the platform shares, and who keeps the token.
 fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
     let budget = Arc::new(Budget::new(config.limit));
-    let key = |bucket| Key { credential: config.auth.account.name().into(), bucket };
+    let credential: Arc<str> = config.auth.account.name().into();
+    let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
     let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
+    let filter = Arc::new(config.filter.clone());
+    let parent = |way: &Arc<Way>| way.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset));
+    let parents = config.datasets.iter().flat_map(|dataset| dataset.ways()).filter_map(parent);
+    let densities = Densities::default();
+    for dataset in &config.datasets {
+        // a guess is as good without it
+        let (rows, time) = world.ledger.density(&dataset.name).unwrap_or_default();
+        densities.add(&dataset.name, rows, time);
+    }
     let shared = Shared {
-        api: world.api.clone(),
+        origin: Arc::new(Origin { api: world.api.clone(), api_version: String::new() }),
         page_size: config.fetch.page_size,
-        filter: config.filter.clone(),
+        ahead: config.fetch.ahead,
+        parents: parents.map(|parent| (parent.name.clone(), Arc::clone(parent))).collect(),
+        filters: config.datasets.iter().map(|dataset| (dataset.name.clone(), Arc::clone(&filter))).collect(),
+        strategy: config.fetch.strategy,
+        lake_wait: config.fetch.lake_wait,
+        jobs: Arc::new(Semaphore::new(config.fetch.jobs)),
+        densities,
+        lakes: Lakes::default(),
         policy: config.policy.clone(),
         commit_every: config.commit_every,
         smallest_shard: config.fetch.smallest_shard,
-        key: key("api"),
+        bucket: "api".into(),
+        credential: Arc::clone(&credential),
         budget,
         transport: Arc::clone(&world.transport),
         accepted: AtomicU64::new(0),

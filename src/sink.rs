@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use actix::prelude::*;
 
 use crate::{
-    ledger::{Counts, Failure, FileRecord, Ledger, LedgerError, ShardRecord},
+    ledger::{Counts, Failure, FileRecord, Ledger, LedgerError, Orphan, ShardRecord},
     offload::offload,
     output::{Output, OutputError},
     part::{FileFormat, Part, PartError},
@@ -47,7 +47,7 @@ pub struct Discard {
     pub lease: LeaseId,
 }
 
-/// Records in the ledger what became of a shard beside its commit.
+/// Records in the ledger what became of a shard beside its commit, and of the jobs for it.
 #[derive(Message)]
 #[rtype(result = "Result<(), SinkError>")]
 pub enum Note {
@@ -67,6 +67,10 @@ pub enum Note {
         /// The two numbers.
         reason: String,
     },
+    /// The platform keeps a job for us.
+    Submitted(Orphan),
+    /// It does so no more.
+    Deleted(Orphan),
 }
 
 /// What a commit added to the output.
@@ -162,6 +166,8 @@ impl Handler<Note> for SinkActor {
                 Note::Short { shard, reason } => {
                     ledger.short(&shard.dataset.name, shard.interval, &reason).map(|()| Vec::new())
                 }
+                Note::Submitted(job) => ledger.submitted(&job).map(|()| Vec::new()),
+                Note::Deleted(job) => ledger.deleted(&job).map(|()| Vec::new()),
             });
             Ok(output.remove(&forgotten.await?).await?)
         })

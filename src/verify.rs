@@ -96,7 +96,7 @@ pub async fn verify(
     let mut check = Check { output, tell, verified: Verified::default() };
     for (name, records) in &history.datasets {
         ledger::differences(records, &mut |difference| check.differs(difference));
-        match catalog.get(name) {
+        match catalog.datasets.get(name) {
             Some(dataset) => check.dataset(dataset, records, &history).await,
             None => check.tell(name, "the platform has no such dataset: its files are not read"),
         }
@@ -153,7 +153,7 @@ impl Check<'_> {
     /// Files that are there and that no record names. The ledger is read again after they are
     /// listed: what a run has committed meanwhile is known by then.
     async fn strays(&mut self, path: &Path, catalog: &Catalog, history: &History) -> Result<(), Error> {
-        let names: BTreeSet<_> = catalog.keys().chain(history.datasets.keys()).cloned().collect();
+        let names: BTreeSet<_> = catalog.datasets.keys().chain(history.datasets.keys()).cloned().collect();
         let folders: Vec<_> = names.into_iter().chain([QUARANTINE.to_owned()]).collect();
         let mut there = self.output.list(&folders).await?;
         let now = History::read(path)?;

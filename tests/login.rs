@@ -50,7 +50,7 @@ where
     let door = Door {
         transport: Arc::new(transport()),
         budget: Arc::new(Budget::new(None)),
-        key: Key { credential: "me".into(), bucket: "login" },
+        key: Key { credential: "me".into(), bucket: "login".into() },
         board: Arc::default(),
     };
     let account = Login::new(format!("http://{}", platform.address).parse().unwrap(), &config.auth, door);

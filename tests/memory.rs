@@ -6,7 +6,7 @@ use std::{fmt::Write, sync::Arc};
 use actix::System;
 use bytes::Bytes;
 use cxbackfill::{
-    catalog::Dataset,
+    catalog::{Dataset, Way},
     config::{Config, Given},
     fault::Fault,
     interval::{Interval, iso},
@@ -70,7 +70,9 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     let mut config = Config::load(&Given { path: None, set: set.map(str::to_owned).to_vec() }).unwrap();
     config.interval = Interval::day_of(1_704_067_200_000);
     let mut dataset = Dataset::clone(&config.datasets[0]);
-    (dataset.page_size, dataset.depth) = (10_000, u64::MAX);
+    let mut way = Way::clone(dataset.way());
+    (way.page_size, way.depth) = (10_000, u64::MAX);
+    (dataset.query, dataset.job) = (Some(Arc::new(way)), None);
     config.datasets = vec![Arc::new(dataset)];
     let report = System::with_tokio_rt(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap())
         .block_on(async {

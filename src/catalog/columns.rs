@@ -1,6 +1,6 @@
 //! Column types: from the words of a catalogue to an Arrow schema.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use toml::Spanned;
@@ -13,6 +13,55 @@ pub(super) type Types = BTreeMap<String, BTreeMap<String, Spanned<String>>>;
 /// A point in time: milliseconds, as in the APIs, and in UTC, which Parquet records as such.
 pub(super) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+}
+
+/// How replies write the values of a column where JSON's own forms do not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An ISO 8601 interval, of which the start counts.
+    Interval,
+    /// An ISO 8601 duration, which becomes seconds.
+    Duration,
+}
+
+impl Form {
+    /// The form that the catalogue writes like a type.
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "interval" => Some(Self::Interval),
+            "duration" => Some(Self::Duration),
+            _ => None,
+        }
+    }
+}
+
+/// The columns of the type that is a row, and the forms of those that have one.
+pub(super) fn row(types: &Types, name: &str) -> Result<(Fields, BTreeMap<String, Form>), Flaw> {
+    let forms = types.get(name).into_iter().flatten();
+    let forms = forms.filter_map(|(column, text)| Some((column.clone(), Form::read(text.as_ref())?)));
+    Ok((columns(types, name, &[])?, forms.collect()))
+}
+
+/// The fields without the one at the end of `path`, which leads through structs and lists.
+pub(super) fn without(fields: &Fields, path: &[&str]) -> Fields {
+    let Some((first, rest)) = path.split_first() else { return fields.clone() };
+    let keep = |field: &Arc<Field>| match rest {
+        _ if field.name() != first => Some(Arc::clone(field)),
+        [] => None,
+        rest => Some(Arc::new(Field::clone(field).with_data_type(inside(field.data_type(), rest)))),
+    };
+    fields.iter().filter_map(keep).collect()
+}
+
+fn inside(data_type: &DataType, path: &[&str]) -> DataType {
+    match data_type {
+        DataType::Struct(fields) => DataType::Struct(without(fields, path)),
+        DataType::List(element) => {
+            let data_type = inside(element.data_type(), path);
+            DataType::List(Arc::new(Field::clone(element).with_data_type(data_type)))
+        }
+        other => other.clone(),
+    }
 }
 
 /// The columns of the type `name`, in the order of the file, all of them nullable: null keys are
@@ -50,6 +99,9 @@ fn data_type<'t>(types: &'t Types, text: &'t str, key: &str, outer: &[&str]) -> 
         "double" => DataType::Float64,
         "boolean" => DataType::Boolean,
         "map" => map(),
+        // what is read by its form stands on top of a row
+        "interval" if outer.len() == 1 => timestamp(),
+        "duration" if outer.len() == 1 => DataType::Float64,
         name if types.contains_key(name) => DataType::Struct(columns(types, name, outer)?),
         name => return Err(Flaw::new(key, format!("`{name}` is neither a column type nor a type of this file"))),
     })

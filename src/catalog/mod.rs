@@ -1,24 +1,42 @@
 //! The catalogue: what can be fetched, as data.
 //!
-//! A dataset is an endpoint, its limits, the body of its requests and the columns of its rows. The
-//! built-in ones are TOML files beside this one; a user's own file is read by the same code.
-//! Everything is checked here, when the file is read: after that nothing about a dataset can fail.
+//! A dataset is the columns of its rows and the ways to ask for them. The built-in ones are TOML
+//! files beside this one; a user's own file is read by the same code. Everything is checked here,
+//! when the file is read: after that nothing about a dataset can fail.
 
 mod columns;
 mod template;
+mod way;
 
-use std::{collections::BTreeMap, sync::Arc, sync::LazyLock, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, sync::LazyLock, time::Duration};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use http::Method;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use self::template::{Request, Template};
-use crate::interval::Interval;
+pub use self::{
+    columns::Form,
+    template::Slots,
+    way::{Call, Each, Format, Paging, Place, RequestTemplate, RowsAt, Task, Way},
+};
+use self::{columns::timestamp, way::WayEntry};
 
-/// Datasets by name.
-pub type Catalog = BTreeMap<String, Arc<Dataset>>;
+/// What a file describes.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// Datasets by name.
+    pub datasets: BTreeMap<String, Arc<Dataset>>,
+    /// Limits of their own, by the bucket that requests name: so many in any window of this length.
+    pub buckets: BTreeMap<Arc<str>, (NonZeroU32, Duration)>,
+}
+
+impl Catalog {
+    /// The same without the columns that only one way brings.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        let plain = |(name, dataset): (&String, &Arc<Dataset>)| (name.clone(), Arc::new(dataset.plain()));
+        Self { datasets: self.datasets.iter().map(plain).collect(), buckets: self.buckets.clone() }
+    }
+}
 
 /// Why a catalogue cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,49 +70,57 @@ pub struct Dataset {
     pub name: String,
     /// The version of its columns, from 1. Files of different versions have different schemas.
     pub version: u32,
-    /// The method of its request.
-    pub method: Method,
-    /// The path of its request, below the API's host, beginning with a slash.
-    pub path: String,
     /// The permission that a credential needs, to name it when the platform refuses.
     pub permission: Option<String>,
-    /// Where the rows are in a page: keys with dots between them; empty if the page is the array.
-    pub rows: String,
-    /// Where the page gives the platform's count of rows, written like `rows`. It moves while the
-    /// interval is live: a hint, never a reason to stop.
-    pub total: Option<String>,
-    /// The column that identifies a row: a string or an int64, never null.
-    pub id: String,
+    /// The columns that together identify a row. One alone is a string or an int64, and never null.
+    pub id: Vec<String>,
     /// The column that decides which shard owns a row (G4): a timestamp, never null.
     pub time: String,
-    /// The longest interval of a request without a filter.
-    pub widest: Duration,
-    /// The longest interval of a request with a filter.
-    pub widest_filtered: Duration,
-    /// Rows of a page: what is asked for by default, and the most that the platform gives.
-    pub page_size: u32,
-    /// Rows of one interval that paging reaches; an interval with more must be split.
-    /// [`u64::MAX`] if no limit is known.
-    pub depth: u64,
-    /// The columns. All may be null but `id` and `time`.
+    /// Whether the replies do not have that column: it gets the start of the shard.
+    pub stamp: bool,
+    /// Whether the rows are what there is now, whatever the interval.
+    pub snapshot: bool,
+    /// The column by which the newer of two copies of a row is known; none: the one received last.
+    pub newest: Option<String>,
+    /// So long after their time rows are complete.
+    pub lag: Duration,
+    /// Whether a shard of it can be bisected.
+    pub divisible: bool,
+    /// The columns. All may be null but `time` and an `id` of one column.
     pub schema: SchemaRef,
-    body: Vec<(String, Template)>,
+    /// Columns of the schema, on top of a row, whose values replies write in a form of their own.
+    pub forms: BTreeMap<String, Form>,
+    /// Other names of columns in replies.
+    pub aliases: Vec<(String, String)>,
+    /// The way that answers at once, page by page.
+    pub query: Option<Arc<Way>>,
+    /// The way that is submitted and awaited.
+    pub job: Option<Arc<Way>>,
 }
 
 impl Dataset {
-    /// The body of the request for one page, `page` counting from 1.
-    ///
-    /// `filter` holds the user's own keys for the top of the body. A key of the template's, which
-    /// the configuration refuses (see [`reserved`](Self::reserved)), does not replace it.
-    pub fn body(&self, interval: Interval, page: u32, page_size: u32, filter: &Map<String, Value>) -> Value {
-        let mut body = filter.clone();
-        body.extend(template::fill_table(&self.body, &Request { interval, page, page_size }));
-        Value::Object(body)
+    /// The way to ask where nothing speaks for another.
+    pub fn way(&self) -> &Arc<Way> {
+        let way = self.query.as_ref().or(self.job.as_ref());
+        way.expect("the catalogue refuses a dataset without a way")
     }
 
-    /// The keys at the top of the body that a filter must not hold.
-    pub fn reserved(&self) -> impl Iterator<Item = &str> {
-        self.body.iter().map(|(key, _)| key.as_str())
+    /// All ways.
+    pub fn ways(&self) -> impl Iterator<Item = &Arc<Way>> {
+        self.query.iter().chain(&self.job)
+    }
+
+    /// The same without the columns that only one way brings.
+    pub fn plain(&self) -> Self {
+        let extras: Vec<_> = self.ways().flat_map(|way| &way.extras).map(|extra| extra.split('.').collect()).collect();
+        let fields =
+            extras.iter().fold(self.schema.fields().clone(), |fields, extra: &Vec<_>| columns::without(&fields, extra));
+        Self { schema: Arc::new(Schema::new(fields)), ..self.clone() }
+    }
+
+    /// Whether it has columns that only one way brings.
+    pub fn has_extras(&self) -> bool {
+        self.ways().any(|way| !way.extras.is_empty())
     }
 }
 
@@ -108,6 +134,9 @@ pub fn lacking(permission: Option<&str>) -> String {
 
 static GENESYS: LazyLock<Catalog> =
     LazyLock::new(|| read("genesys.toml", include_str!("genesys.toml")).expect("a test reads the built-in catalogue"));
+
+/// The platforms that the program knows.
+pub const PLATFORMS: [&str; 1] = ["genesys-cloud"];
 
 /// The datasets that come with the program for a platform, or none if it knows no such platform.
 pub fn builtin(platform: &str) -> Option<&'static Catalog> {
@@ -130,9 +159,18 @@ pub fn read(file: &str, text: &str) -> Result<Catalog, CatalogError> {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
+    bucket: BTreeMap<String, BucketEntry>,
+    #[serde(default)]
     dataset: BTreeMap<String, Entry>,
     #[serde(default, rename = "type")]
     types: columns::Types,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketEntry {
+    requests: NonZeroU32,
+    per: String,
 }
 
 /// A dataset as the file writes it.
@@ -140,20 +178,28 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Entry {
     version: u32,
-    method: String,
-    path: String,
     permission: Option<String>,
-    rows: String,
-    total: Option<String>,
-    id: String,
+    id: OneOrMore,
     time: String,
-    widest: String,
-    widest_filtered: Option<String>,
-    page_size: u32,
-    depth: Option<u64>,
+    #[serde(default)]
+    stamp: bool,
+    #[serde(default)]
+    snapshot: bool,
+    newest: Option<String>,
+    lag: Option<String>,
+    divisible: Option<bool>,
     columns: String,
     #[serde(default)]
-    body: toml::Table,
+    aliases: BTreeMap<String, String>,
+    query: Option<WayEntry>,
+    job: Option<WayEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
 }
 
 fn parse(text: &str) -> Result<Catalog, Flaw> {
@@ -161,7 +207,7 @@ fn parse(text: &str) -> Result<Catalog, Flaw> {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         Flaw::new(&format!("line {}", before.matches('\n').count() + 1), error.message())
     })?;
-    let File { dataset, types } = serde_path_to_error::deserialize(toml).map_err(|error| {
+    let File { bucket, dataset, types } = serde_path_to_error::deserialize(toml).map_err(|error| {
         let key = error.path().to_string();
         // below the key of a `Spanned` value, `toml` has one of its own
         Flaw::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
@@ -170,7 +216,21 @@ fn parse(text: &str) -> Result<Catalog, Flaw> {
     for name in types.keys() {
         columns::columns(&types, name, &[])?;
     }
-    dataset.into_iter().map(|(name, entry)| Ok((name.clone(), Arc::new(entry.check(name, &types)?)))).collect()
+    let datasets = dataset
+        .into_iter()
+        .map(|(name, entry)| Ok((name.clone(), Arc::new(entry.check(name, &types)?))))
+        .collect::<Result<BTreeMap<_, _>, Flaw>>()?;
+    for (dataset, each) in datasets.values().flat_map(|dataset| dataset.ways().map(move |way| (dataset, &way.each))) {
+        if let Some(each) = each.as_ref().filter(|each| !datasets.contains_key(&each.dataset)) {
+            let reason = format!("there is no dataset `{}` in this file", each.dataset);
+            return Err(Flaw::new(&format!("dataset.{}.query.each", dataset.name), reason));
+        }
+    }
+    let limit = |(name, BucketEntry { requests, per }): (String, BucketEntry)| {
+        let per = days(&per).ok_or_else(|| Flaw::new(&format!("bucket.{name}.per"), NO_DURATION))?;
+        Ok((Arc::from(name), (requests, per)))
+    };
+    Ok(Catalog { datasets, buckets: bucket.into_iter().map(limit).collect::<Result<_, Flaw>>()? })
 }
 
 impl Entry {
@@ -178,47 +238,58 @@ impl Entry {
         let key = |field: &str| format!("dataset.{name}.{field}");
         let ensure = |good: bool, field: &str, reason: &str| good.then_some(()).ok_or(Flaw::new(&key(field), reason));
         ensure(self.version > 0, "version", "versions count from 1")?;
-        ensure(self.page_size > 0, "page_size", "a page needs a row")?;
-        ensure(self.depth != Some(0), "depth", "paging that reaches no row is no paging")?;
-        // a host in the path would be sent the token (G10)
-        let below = self.path.starts_with('/') && !self.path.starts_with("//");
-        ensure(below, "path", "a path begins with one slash and names no host")?;
-        let method = match self.method.as_str() {
-            "GET" => Method::GET,
-            "POST" => Method::POST,
-            _ => return Err(Flaw::new(&key("method"), "a method is GET or POST")),
-        };
-        let widest = days(&self.widest).ok_or_else(|| Flaw::new(&key("widest"), NO_DURATION))?;
-        let widest_filtered = match &self.widest_filtered {
-            Some(text) => days(text).ok_or_else(|| Flaw::new(&key("widest_filtered"), NO_DURATION))?,
-            None => widest,
-        };
         ensure(types.contains_key(&self.columns), "columns", "there is no such type in this file")?;
-        let fields = columns::columns(types, &self.columns, &[])?;
-        let is =
-            |column: &str, fit: &dyn Fn(&DataType) -> bool| fields.find(column).is_some_and(|f| fit(f.1.data_type()));
-        let id = is(&self.id, &|t| matches!(t, DataType::Utf8 | DataType::Int64));
-        ensure(id, "id", "names no column that is a string or an int64")?;
-        ensure(is(&self.time, &|t| *t == columns::timestamp()), "time", "names no column that is a timestamp")?;
+        ensure(self.query.is_some() || self.job.is_some(), "query", "say how it is asked for")?;
+        let way = |way: Option<WayEntry>, field: &str| way.map(|way| way.check(&key(field)).map(Arc::new)).transpose();
+        let (query, job) = (way(self.query, "query")?, way(self.job, "job")?);
+        let submits = |way: &Option<Arc<Way>>| way.as_ref().map(|way| way.task.is_some());
+        ensure(submits(&query) != Some(true), "query.submit", "what is submitted is a job")?;
+        ensure(submits(&job) != Some(false), "job.submit", "say how the job is submitted")?;
+        let (fields, forms) = columns::row(types, &self.columns)?;
+        let is = |column: &String, fit: &dyn Fn(&DataType) -> bool| {
+            fields.find(column).is_some_and(|field| fit(field.1.data_type()))
+        };
+        let id = match self.id {
+            OneOrMore::One(id) => vec![id],
+            OneOrMore::More(id) => id,
+        };
+        match id.as_slice() {
+            [] => return Err(Flaw::new(&key("id"), "say which columns identify a row")),
+            [one] => ensure(
+                is(one, &|t| matches!(t, DataType::Utf8 | DataType::Int64)),
+                "id",
+                "names no column that is a string or an int64",
+            )?,
+            more => ensure(more.iter().all(|one| is(one, &|_| true)), "id", "names a column that is not there")?,
+        }
+        ensure(is(&self.time, &|t| *t == timestamp()), "time", "names no column that is a timestamp")?;
+        let newest = self.newest.as_ref().is_none_or(|newest| is(newest, &|t| *t == timestamp()));
+        ensure(newest, "newest", "names no column that is a timestamp")?;
+        ensure(
+            self.aliases.values().all(|column| is(column, &|_| true)),
+            "aliases",
+            "name a column that is not there",
+        )?;
         let never_null = |field: &Arc<Field>| {
-            let nullable = *field.name() != self.id && *field.name() != self.time;
+            let nullable = id != [field.name().clone()] && *field.name() != self.time;
             Field::clone(field).with_nullable(nullable)
         };
+        let lag = self.lag.as_ref().map(|lag| days(lag).ok_or_else(|| Flaw::new(&key("lag"), NO_DURATION)));
         Ok(Dataset {
             version: self.version,
-            method,
             permission: self.permission,
-            total: self.total,
-            widest,
-            widest_filtered,
-            page_size: self.page_size,
-            depth: self.depth.unwrap_or(u64::MAX),
             schema: Arc::new(Schema::new(fields.iter().map(never_null).collect::<Vec<_>>())),
-            body: Template::read_table(&key("body"), self.body)?,
-            path: self.path,
-            rows: self.rows,
-            id: self.id,
+            forms,
+            stamp: self.stamp || self.snapshot,
+            divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),
+            snapshot: self.snapshot,
+            newest: self.newest,
+            lag: lag.transpose()?.unwrap_or_default(),
+            aliases: self.aliases.into_iter().collect(),
             time: self.time,
+            id,
+            query,
+            job,
             name,
         })
     }

@@ -1,15 +1,38 @@
-//! Request bodies as data: a template from the catalogue, filled in for one page.
+//! Requests as data: a template from the catalogue, filled in for one request.
 
+use jiff::{Timestamp, fmt::strtime};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use super::Flaw;
 use crate::interval::{Interval, iso};
 
 /// What a template is filled with.
-pub(super) struct Request {
+#[derive(Debug, Clone, Copy)]
+pub struct Slots<'a> {
+    /// The time that is asked for.
     pub interval: Interval,
+    /// Which page, from 1.
     pub page: u32,
+    /// Rows of a page.
     pub page_size: u32,
+    /// Rows before this page.
+    pub offset: u64,
+    /// What the page before gave for this one; none for the first.
+    pub cursor: Option<&'a str>,
+    /// The platform's id of the submitted task; empty where there is none.
+    pub task: &'a str,
+    /// The id of the parent whose rows are asked for; empty where there is none.
+    pub each: &'a str,
+    /// The version of the API, like `v34.0`; empty where the platform has none.
+    pub api_version: &'a str,
+}
+
+impl<'a> Slots<'a> {
+    /// For a request that is none of a page.
+    pub fn bare(interval: Interval, api_version: &'a str) -> Self {
+        Self { interval, page: 1, page_size: 1, offset: 0, cursor: None, task: "", each: "", api_version }
+    }
 }
 
 /// A value with holes. It has been checked when the catalogue was read, so filling cannot fail.
@@ -28,32 +51,114 @@ pub(super) enum Piece {
 }
 
 /// A placeholder, by what it stands for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Slot {
     Interval,
-    From,
-    To,
+    Time(Edge, Form),
     Page,
     PageSize,
+    Offset,
+    Cursor,
+    Task,
+    Each,
+    ApiVersion,
+}
+
+/// A time of the interval: its start, its end, or the last millisecond before that.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Edge {
+    From,
+    To,
+    Last,
+}
+
+/// How a time is written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Form {
+    /// RFC 3339 with milliseconds.
+    Iso,
+    /// Milliseconds since 1970, a number.
+    Milliseconds,
+    /// As strftime does, in UTC.
+    Strftime(String),
 }
 
 /// How the catalogue writes each placeholder, between braces.
-const SLOTS: [(&str, Slot); 5] = [
+const SLOTS: [(&str, Slot); 11] = [
     ("interval", Slot::Interval),
-    ("from", Slot::From),
-    ("to", Slot::To),
+    ("from", Slot::Time(Edge::From, Form::Iso)),
+    ("to", Slot::Time(Edge::To, Form::Iso)),
+    ("last", Slot::Time(Edge::Last, Form::Iso)),
     ("page", Slot::Page),
     ("page_size", Slot::PageSize),
+    ("offset", Slot::Offset),
+    ("cursor", Slot::Cursor),
+    ("task", Slot::Task),
+    ("each", Slot::Each),
+    ("api_version", Slot::ApiVersion),
 ];
 
 impl Slot {
-    fn value(self, request: &Request) -> Value {
+    /// The placeholder of a name, with a form where it is a time: `from:%Y-%m-%d`.
+    fn read(name: &str) -> Result<Self, String> {
+        let (name, form) = name.split_once(':').map_or((name, None), |(name, form)| (name, Some(form)));
+        let slot = SLOTS.iter().find(|(known, _)| *known == name).map(|(_, slot)| slot.clone()).ok_or_else(|| {
+            let known = SLOTS.map(|(known, _)| format!("{{{known}}}")).join(", ");
+            format!("`{{{name}}}` is not a placeholder; there are {known}")
+        })?;
+        match (slot, form) {
+            (slot, None) => Ok(slot),
+            (Self::Time(edge, _), Some("ms")) => Ok(Self::Time(edge, Form::Milliseconds)),
+            (Self::Time(edge, _), Some(form)) => match strtime::format(form, Timestamp::UNIX_EPOCH) {
+                Ok(_) => Ok(Self::Time(edge, Form::Strftime(form.to_owned()))),
+                Err(error) => Err(format!("`{form}` is no form of a time: {error}; write ms, or like %Y-%m-%d")),
+            },
+            (_, Some(_)) => Err(format!("`{{{name}}}` is no time: it takes no form")),
+        }
+    }
+
+    /// How the catalogue writes it, without the form of a time.
+    pub fn name(&self) -> &'static str {
+        let same = |known: &Self| match (known, self) {
+            (Self::Time(edge, _), Self::Time(other, _)) => edge == other,
+            _ => std::mem::discriminant(known) == std::mem::discriminant(self),
+        };
+        SLOTS.iter().find(|(_, known)| same(known)).map_or("", |(name, _)| name)
+    }
+
+    /// Its value; none for a cursor where there is none yet.
+    fn value(&self, slots: &Slots) -> Option<Value> {
+        Some(match self {
+            Self::Interval => slots.interval.to_string().into(),
+            Self::Time(edge, form) => form.write(edge.of(slots.interval)),
+            Self::Page => slots.page.into(),
+            Self::PageSize => slots.page_size.into(),
+            Self::Offset => slots.offset.into(),
+            Self::Cursor => slots.cursor?.into(),
+            Self::Task => slots.task.into(),
+            Self::Each => slots.each.into(),
+            Self::ApiVersion => slots.api_version.into(),
+        })
+    }
+}
+
+impl Edge {
+    fn of(self, interval: Interval) -> i64 {
         match self {
-            Self::Interval => request.interval.to_string().into(),
-            Self::From => iso(request.interval.from_ms()).into(),
-            Self::To => iso(request.interval.to_ms()).into(),
-            Self::Page => request.page.into(),
-            Self::PageSize => request.page_size.into(),
+            Self::From => interval.from_ms(),
+            Self::To => interval.to_ms(),
+            Self::Last => interval.to_ms() - 1,
+        }
+    }
+}
+
+impl Form {
+    fn write(&self, ms: i64) -> Value {
+        let time = Timestamp::from_millisecond(ms).unwrap_or_default();
+        match self {
+            Self::Iso => iso(ms).into(),
+            Self::Milliseconds => ms.into(),
+            Self::Strftime(form) => strtime::format(form, time).unwrap_or_default().into(),
         }
     }
 }
@@ -90,53 +195,77 @@ impl Template {
             .collect()
     }
 
-    /// The value for one request. A text that is wholly one placeholder becomes the placeholder's
-    /// own type, so that a page number stays a number.
-    pub fn fill(&self, request: &Request) -> Value {
-        match self {
+    /// The value for one request; none where it is wholly a cursor and there is none yet. A text that
+    /// is wholly one placeholder becomes the placeholder's own type, so that a page number stays a number.
+    pub fn fill(&self, slots: &Slots) -> Option<Value> {
+        Some(match self {
             Self::Fixed(value) => value.clone(),
             Self::Text(pieces) => match pieces.as_slice() {
-                [Piece::Slot(slot)] => slot.value(request),
-                pieces => pieces.iter().map(|piece| piece.text(request)).collect::<String>().into(),
+                [Piece::Slot(slot)] => slot.value(slots)?,
+                pieces => fill_text(pieces, slots).into(),
             },
-            Self::List(items) => items.iter().map(|item| item.fill(request)).collect(),
-            Self::Table(entries) => Value::Object(fill_table(entries, request)),
+            Self::List(items) => items.iter().filter_map(|item| item.fill(slots)).collect(),
+            Self::Table(entries) => Value::Object(fill_table(entries, slots)),
+        })
+    }
+
+    /// Whether a placeholder stands anywhere in it.
+    pub fn uses(&self, wanted: &Slot) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Text(pieces) => pieces.iter().any(|piece| matches!(piece, Piece::Slot(slot) if slot == wanted)),
+            Self::List(items) => items.iter().any(|item| item.uses(wanted)),
+            Self::Table(entries) => entries.iter().any(|(_, template)| template.uses(wanted)),
         }
     }
 }
 
-/// Fills every value of a table.
-pub(super) fn fill_table(entries: &[(String, Template)], request: &Request) -> Map<String, Value> {
-    entries.iter().map(|(name, template)| (name.clone(), template.fill(request))).collect()
+/// Fills every value of a table that has one.
+pub(super) fn fill_table(entries: &[(String, Template)], slots: &Slots) -> Map<String, Value> {
+    entries.iter().filter_map(|(name, template)| Some((name.clone(), template.fill(slots)?))).collect()
 }
 
+/// Fills the holes of a text.
+fn fill_text(pieces: &[Piece], slots: &Slots) -> String {
+    pieces.iter().map(|piece| piece.text(slots)).collect()
+}
+
+/// Fills a path: what stands in for a placeholder is one segment of it, whatever it holds.
+pub(super) fn fill_path(pieces: &[Piece], slots: &Slots) -> String {
+    let segment = |piece: &Piece| match piece {
+        Piece::Literal(text) => text.clone(),
+        Piece::Slot(_) => utf8_percent_encode(&piece.text(slots), SEGMENT).to_string(),
+    };
+    pieces.iter().map(segment).collect()
+}
+
+/// What a segment of a path must not hold as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 impl Piece {
-    fn text(&self, request: &Request) -> String {
+    fn text(&self, slots: &Slots) -> String {
         match self {
             Self::Literal(text) => text.clone(),
-            Self::Slot(slot) => match slot.value(request) {
-                Value::String(text) => text,
-                other => other.to_string(),
+            Self::Slot(slot) => match slot.value(slots) {
+                Some(Value::String(text)) => text,
+                Some(other) => other.to_string(),
+                None => String::new(),
             },
         }
     }
 }
 
 /// Cuts a text at its placeholders.
-fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
         let (name, after) =
             after.split_once('}').ok_or_else(|| format!("`{text}` opens a brace and does not close it"))?;
-        let slot = SLOTS.iter().find(|(known, _)| *known == name).map(|&(_, slot)| slot).ok_or_else(|| {
-            let known = SLOTS.map(|(known, _)| format!("{{{known}}}")).join(", ");
-            format!("`{{{name}}}` is not a placeholder; there are {known}")
-        })?;
         if !before.is_empty() {
             pieces.push(Piece::Literal(before.to_owned()));
         }
-        pieces.push(Piece::Slot(slot));
+        pieces.push(Piece::Slot(Slot::read(name)?));
         rest = after;
     }
     if !rest.is_empty() || pieces.is_empty() {
@@ -155,7 +284,17 @@ mod tests {
         let interval = "2024-01-01T00:00:00Z/2024-01-02T00:00:00Z".parse().unwrap();
         let table = toml.parse().unwrap();
         let filled = Template::read("body", toml::Value::Table(table))?;
-        Ok(filled.fill(&Request { interval, page: 3, page_size: 100 }))
+        let slots = Slots {
+            interval,
+            page: 3,
+            page_size: 100,
+            offset: 200,
+            cursor: None,
+            task: "t/1",
+            each: "",
+            api_version: "v34.0",
+        };
+        Ok(filled.fill(&slots).unwrap())
     }
 
     #[test]
@@ -179,5 +318,19 @@ mod tests {
         assert!(flaw.reason.starts_with("`{pages}` is not a placeholder; there are {interval}, "), "{}", flaw.reason);
         assert_eq!(fill("a = \"{page\"").unwrap_err().reason, "`{page` opens a brace and does not close it");
         assert_eq!(fill("a = nan").unwrap_err().reason, "json has no such number");
+    }
+
+    #[test]
+    fn a_time_is_written_in_the_form_that_is_asked_for() {
+        let filled = fill(r#"a = ["{from:%Y-%m-%d}", "{to:%s}", "{to:ms}", "{last}", "day {last:%d}"]"#).unwrap();
+        let expected = json!(["2024-01-01", "1704153600", 1_704_153_600_000_i64, "2024-01-01T23:59:59.999Z", "day 01"]);
+        assert_eq!(filled["a"], expected);
+        assert!(fill("a = \"{page:%d}\"").unwrap_err().reason.contains("no time"));
+        assert!(fill("a = \"{from:%!}\"").unwrap_err().reason.starts_with("`%!` is no form of a time"));
+    }
+
+    #[test]
+    fn what_is_wholly_a_cursor_is_left_out_of_the_first_request() {
+        assert_eq!(fill("a = \"{cursor}\"\nb = \"{offset}\"").unwrap(), json!({ "b": 200 }));
     }
 }

@@ -1,5 +1,7 @@
 use serde_json::json;
 
+use http::Method;
+
 use super::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -8,15 +10,18 @@ const DAY: Duration = Duration::from_secs(86_400);
 const SOUND: &str = r#"
 [dataset.calls]
 version = 1
-method = "GET"
-path = "/calls"
-rows = "data.calls"
 id = "no"
 time = "at"
+columns = "call"
+
+[dataset.calls.query]
+method = "GET"
+path = "/calls"
+query = { page = "{page}" }
+rows = "/data/calls"
+paging = "page-number"
 widest = "12h"
 page_size = 500
-columns = "call"
-body = { page = "{page}" }
 
 [type.call]
 no = "int64"
@@ -36,19 +41,20 @@ fn flaw(from: &str, to: &str) -> String {
 }
 
 fn conversations() -> &'static Dataset {
-    &builtin("genesys-cloud").unwrap()["conversations"]
+    &builtin("genesys-cloud").unwrap().datasets["conversations"]
 }
 
 #[test]
 fn the_built_in_catalogue_reads() {
     let dataset = conversations();
     assert_eq!((dataset.name.as_str(), dataset.version), ("conversations", 1));
+    let way = dataset.way();
     assert_eq!(
-        (&dataset.method, dataset.path.as_str()),
+        (&way.request.method, way.request.path().as_str()),
         (&Method::POST, "/api/v2/analytics/conversations/details/query")
     );
-    assert_eq!((dataset.widest, dataset.widest_filtered), (7 * DAY, 31 * DAY));
-    assert_eq!((dataset.page_size, dataset.depth), (100, 100_000));
+    assert_eq!(way.widest, [7 * DAY, 31 * DAY]);
+    assert_eq!((way.page_size, way.depth), (100, 100_000));
     assert!(builtin("teapot").is_none());
 }
 
@@ -64,19 +70,20 @@ fn the_columns_keep_the_order_of_the_file_and_only_id_and_time_are_never_null() 
 
 #[test]
 fn nested_types_become_lists_of_structs() {
-    let dataset = &read("own.toml", SOUND).unwrap()["calls"];
+    let dataset = &read("own.toml", SOUND).unwrap().datasets["calls"];
     let leg = DataType::Struct(vec![Field::new("score", DataType::Float64, true)].into());
     let list = |inner| DataType::List(Field::new("element", inner, true).into());
     assert_eq!(*dataset.schema.field(3).data_type(), list(leg));
     assert_eq!(*dataset.schema.field(2).data_type(), list(list(DataType::Utf8)));
-    assert_eq!((dataset.depth, dataset.widest_filtered), (u64::MAX, DAY / 2));
+    assert_eq!((dataset.way().depth, dataset.way().widest), (u64::MAX, [DAY / 2; 2]));
 }
 
 #[test]
 fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
     let interval = "2024-01-01T00:00:00Z/2024-01-08T00:00:00Z".parse().unwrap();
     let filter = json!({ "segmentFilters": [{ "type": "and", "value": "{page}" }], "order": "desc" });
-    let body = conversations().body(interval, 7, 50, filter.as_object().unwrap());
+    let slots = Slots { page: 7, page_size: 50, ..Slots::bare(interval, "") };
+    let call = conversations().way().request.fill(&slots, filter.as_object().unwrap());
     let expected = json!({
         "interval": "2024-01-01T00:00:00.000Z/2024-01-08T00:00:00.000Z",
         "order": "asc",
@@ -84,8 +91,11 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
         "paging": { "pageSize": 50, "pageNumber": 7 },
         "segmentFilters": [{ "type": "and", "value": "{page}" }],
     });
-    assert_eq!(body, expected);
-    assert_eq!(conversations().reserved().collect::<Vec<_>>(), ["interval", "order", "orderBy", "paging"]);
+    assert_eq!(call.body, Some(expected));
+    assert_eq!(
+        conversations().way().request.reserved().collect::<Vec<_>>(),
+        ["interval", "order", "orderBy", "paging"]
+    );
 }
 
 #[test]
@@ -93,17 +103,17 @@ fn an_error_names_the_file_and_the_key() {
     for (from, to, expected) in [
         ("version = 1", "version = 0", "dataset.calls.version: versions count from 1"),
         ("version = 1", "version = -1", "dataset.calls.version: invalid value: integer `-1`, expected u32"),
-        ("\"GET\"", "\"get\"", "dataset.calls.method: a method is GET or POST"),
-        ("\"/calls\"", "\"https://x/\"", "dataset.calls.path: a path begins with one slash and names no host"),
-        ("\"/calls\"", "\"//x/\"", "dataset.calls.path: a path begins with one slash and names no host"),
+        ("\"GET\"", "\"get\"", "dataset.calls.query.method: a method is GET, POST or DELETE"),
+        ("\"/calls\"", "\"https://x/\"", "dataset.calls.query.path: a path begins with one slash and names no host"),
+        ("\"/calls\"", "\"//x/\"", "dataset.calls.query.path: a path begins with one slash and names no host"),
         ("id = \"no\"", "id = \"nr\"", "dataset.calls.id: names no column that is a string or an int64"),
         ("id = \"no\"", "id = \"legs\"", "dataset.calls.id: names no column that is a string or an int64"),
         ("id = \"no\"", "", "dataset.calls: missing field `id`"),
         ("time = \"at\"", "time = \"no\"", "dataset.calls.time: names no column that is a timestamp"),
-        ("\"12h\"", "\"0h\"", "dataset.calls.widest: a duration above zero is written like 7d or 12h"),
-        ("\"12h\"", "\"-1d\"", "dataset.calls.widest: a duration above zero is written like 7d or 12h"),
-        ("\"12h\"", "\"1 month\"", "dataset.calls.widest: a duration above zero is written like 7d or 12h"),
-        ("500", "0", "dataset.calls.page_size: a page needs a row"),
+        ("\"12h\"", "\"0h\"", "dataset.calls.query.widest: a duration above zero is written like 7d or 12h"),
+        ("\"12h\"", "\"-1d\"", "dataset.calls.query.widest: a duration above zero is written like 7d or 12h"),
+        ("\"12h\"", "\"1 month\"", "dataset.calls.query.widest: a duration above zero is written like 7d or 12h"),
+        ("500", "0", "dataset.calls.query.page_size: a page needs a row"),
         ("\"call\"", "\"cal\"", "dataset.calls.columns: there is no such type in this file"),
         ("\"list<leg>\"", "\"list<log>\"", "type.call.legs: `log` is neither a column type nor a type of this file"),
         (
@@ -114,15 +124,15 @@ fn an_error_names_the_file_and_the_key() {
         ("\"double\"", "\"list<call>\"", "type.call: contains itself: call → leg → call"),
         ("score = \"double\"", "", "type.leg: a type needs a column"),
         ("score = \"double\"", "score = 1", "type.leg.score: invalid type: integer `1`, expected a string"),
-        ("notes = \"map\"", "notes = \"map\"\nno = \"map\"", "line 20: duplicate key"),
+        ("notes = \"map\"", "notes = \"map\"\nno = \"map\"", "line 23: duplicate key"),
     ] {
         assert_eq!(flaw(from, to), format!("own.toml: {expected}"));
     }
     let unknown = flaw("page_size", "pagesize");
     assert!(
-        unknown.starts_with("own.toml: dataset.calls.pagesize: unknown field `pagesize`, expected one of"),
+        unknown.starts_with("own.toml: dataset.calls.query.pagesize: unknown field `pagesize`, expected one of"),
         "{unknown}"
     );
     let slot = flaw("{page}", "{pag}");
-    assert!(slot.starts_with("own.toml: dataset.calls.body.page: `{pag}` is not a placeholder"), "{slot}");
+    assert!(slot.starts_with("own.toml: dataset.calls.query.query.page: `{pag}` is not a placeholder"), "{slot}");
 }

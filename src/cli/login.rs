@@ -36,7 +36,7 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
     let door = Door {
         transport,
         budget: Arc::new(Budget::new(config.limit)),
-        key: Key { credential: config.auth.account.name().into(), bucket: "login" },
+        key: Key { credential: config.auth.account.name().into(), bucket: "login".into() },
         board: Arc::new(Board::default()),
     };
     let account = Login::new(host, &config.auth, door);

@@ -30,7 +30,7 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
     // before the directory is opened, which would make it
     let history = History::read(&ledger)?;
     let output = Output::directory(&job.output)?;
-    let verified = verify(&output, &ledger, job.catalog, &mut |difference| println!("{difference}")).await?;
+    let verified = verify(&output, &ledger, &job.catalog, &mut |difference| println!("{difference}")).await?;
     println!("{verified}");
     let differs = verified.differences > 0 || (args.remote && remote(given, &history).await? > 0);
     Ok(if differs { DIFFERS } else { 0 })

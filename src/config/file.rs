@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     catalog::{self, Catalog, Dataset},
+    fetch::Strategy,
     interval::Interval,
     part::FileFormat,
     retry::Policy,
@@ -83,8 +84,21 @@ struct FetchSection {
     shard: Length,
     smallest_shard: Length,
     page_size: NonZeroU32,
+    ahead: usize,
+    strategy: StrategyKey,
+    attributes: bool,
+    jobs: usize,
+    lake_wait: Length,
     timeout: Length,
     max_body: Size,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StrategyKey {
+    Query,
+    Job,
+    Auto,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,7 +131,8 @@ impl File {
     /// Checks every key and builds what the program needs.
     pub fn check(self, at: &Layers) -> Result<Config, ConfigError> {
         let interval = self.job.interval(at)?;
-        let datasets = self.job.datasets(self.source.platform, at)?;
+        let catalog = self.catalog(at)?;
+        let datasets = self.job.datasets(self.source.platform, &catalog, at)?;
         check_filter(&self.filter, &datasets, at)?;
         let identity = self.identity();
         let hosts = self.source.hosts(&self.sandbox, at)?;
@@ -141,6 +156,7 @@ impl File {
             output: self.output.path,
             name: self.job.name,
             filter: self.filter,
+            catalog,
             interval,
             datasets,
             hosts,
@@ -150,12 +166,19 @@ impl File {
 
     /// What of it concerns an output that is there already.
     pub fn job(self, at: &Layers) -> Result<Job, ConfigError> {
+        let catalog = self.catalog(at)?;
         Ok(Job {
             interval: self.job.interval(at)?,
-            datasets: self.job.datasets(self.source.platform, at)?,
-            catalog: self.source.platform.catalog(at)?,
+            datasets: self.job.datasets(self.source.platform, &catalog, at)?,
+            catalog,
             output: self.output.path,
         })
+    }
+
+    /// The datasets of the platform, with the columns that are wanted.
+    fn catalog(&self, at: &Layers) -> Result<Arc<Catalog>, ConfigError> {
+        let catalog = self.source.platform.catalog(at)?;
+        Ok(Arc::new(if self.fetch.attributes { catalog.clone() } else { catalog.plain() }))
     }
 
     /// What must not change from run to run on one output.
@@ -169,6 +192,9 @@ impl File {
             ("source".to_owned(), source),
             ("filter".to_owned(), Value::Object(self.filter.clone()).to_string()),
         ]);
+        if self.fetch.attributes {
+            identity.insert("attributes".to_owned(), "true".to_owned());
+        }
         if self.source.region == SANDBOX && self.source.api_url.is_none() && self.source.issuer.is_none() {
             identity.insert("sandbox.seed".to_owned(), self.sandbox.seed.to_string());
             identity.insert("sandbox.conversations_per_day".to_owned(), self.sandbox.conversations_per_day.to_string());
@@ -202,15 +228,14 @@ impl JobSection {
         })
     }
 
-    fn datasets(&self, platform: Platform, at: &Layers) -> Result<Vec<Arc<Dataset>>, ConfigError> {
+    fn datasets(&self, platform: Platform, catalog: &Catalog, at: &Layers) -> Result<Vec<Arc<Dataset>>, ConfigError> {
         if self.datasets.is_empty() {
             return Err(at.wrong("job.datasets", "name at least one dataset"));
         }
-        let catalog = platform.catalog(at)?;
         let mut datasets: Vec<Arc<Dataset>> = Vec::new();
         for name in &self.datasets {
-            let known = || catalog.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let dataset = catalog.get(name).ok_or_else(|| {
+            let known = || catalog.datasets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let dataset = catalog.datasets.get(name).ok_or_else(|| {
                 at.wrong("job.datasets", format!("there is no `{name}`: {} has {}", platform.name(), known()))
             })?;
             if !datasets.iter().any(|other| other.name == dataset.name) {
@@ -270,11 +295,25 @@ impl FetchSection {
         if !(1..=1_000).contains(&self.actors) {
             return Err(at.wrong("fetch.actors", "it is between 1 and 1000"));
         }
+        if !(1..=100).contains(&self.ahead) {
+            return Err(at.wrong("fetch.ahead", "it is between 1 and 100"));
+        }
+        if !(1..=1_000).contains(&self.jobs) {
+            return Err(at.wrong("fetch.jobs", "it is between 1 and 1000"));
+        }
         Ok(Fetch {
             actors: self.actors,
             shard: positive(self.shard, "fetch.shard", at)?,
             smallest_shard: positive(self.smallest_shard, "fetch.smallest_shard", at)?,
             page_size: self.page_size.get(),
+            ahead: self.ahead,
+            strategy: match self.strategy {
+                StrategyKey::Query => Strategy::Query,
+                StrategyKey::Job => Strategy::Job,
+                StrategyKey::Auto => Strategy::Auto,
+            },
+            jobs: self.jobs,
+            lake_wait: self.lake_wait.0,
             timeout: positive(self.timeout, "fetch.timeout", at)?,
             max_body: self.max_body.0,
         })
@@ -301,7 +340,7 @@ impl OutputSection {
 /// A filter may add to a request and not replace what paging and ownership rest on.
 fn check_filter(filter: &Map<String, Value>, datasets: &[Arc<Dataset>], at: &Layers) -> Result<(), ConfigError> {
     for dataset in datasets {
-        if let Some(key) = dataset.reserved().find(|key| filter.contains_key(*key)) {
+        if let Some(key) = dataset.ways().flat_map(|way| way.request.reserved()).find(|key| filter.contains_key(*key)) {
             let message = format!("the dataset {} sets `{key}` itself: leave it out", dataset.name);
             return Err(at.wrong(&format!("filter.{key}"), message));
         }

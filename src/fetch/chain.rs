@@ -2,10 +2,12 @@
 
 use tokio::time::Instant;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::query::Query;
 use crate::{
     ledger::Counts,
-    rows::Page,
+    rows::{Page, Reply},
     shard::{Lease, Shard},
 };
 
@@ -29,14 +31,15 @@ pub struct Chain {
     open: u64,
     /// What the platform counts.
     total: Option<u64>,
+    /// The right to have a job there, while there is one.
+    pub slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Chain {
-    /// The first page of a leased shard comes next.
-    pub fn new(lease: Lease, page_size: u32) -> Self {
-        let shard = lease.shard();
+    /// The first page of a leased shard comes next, by `query`.
+    pub fn new(lease: Lease, query: Query) -> Self {
         Self {
-            query: Query::new(&shard.dataset, shard.interval, page_size),
+            query,
             received: 0,
             begun: Instant::now(),
             reached: None,
@@ -44,13 +47,16 @@ impl Chain {
             committed: 0,
             open: 0,
             total: None,
+            slot: None,
             lease,
         }
     }
 
-    /// The same from the start, for what is left of the lease.
-    pub fn again(self, page_size: u32) -> Self {
-        Self::new(self.lease, page_size)
+    /// Begins again, for what is left of the lease, with at most `page_size` rows a page.
+    pub fn restart(&mut self, page_size: u32) {
+        self.query = self.query.again(self.shard().interval, page_size);
+        (self.received, self.begun, self.reached, self.ordered) = (0, Instant::now(), None, true);
+        (self.committed, self.open, self.total) = (0, 0, None);
     }
 
     /// What is still to be committed.
@@ -70,11 +76,16 @@ impl Chain {
         (self.begun.elapsed(), self.open)
     }
 
+    /// Takes note of how many rows the platform counts, where its items are rows.
+    pub fn count(&mut self, reply: &Reply) {
+        let way = &self.query.way;
+        let counts = way.explode.is_empty() && way.each.is_none();
+        self.total = reply.total.filter(|_| counts).or(self.total);
+    }
+
     /// Takes note of a page that is about to be written.
     pub fn advance(&mut self, page: &Page) {
         self.received += page.received;
-        self.query.number += 1;
-        self.total = page.total.or(self.total);
         self.ordered &= page.keys.is_sorted_by_key(|key| key.time_ms);
         self.reached = self.reached.max(page.keys.iter().map(|key| key.time_ms).max());
     }

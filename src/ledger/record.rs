@@ -73,6 +73,15 @@ pub struct Failure {
     pub correlation: String,
 }
 
+/// Something that the platform keeps for us and that is to be deleted: a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// The dataset that it was for.
+    pub dataset: String,
+    /// The path that deletes it.
+    pub path: String,
+}
+
 /// Why the ledger did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {

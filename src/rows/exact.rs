@@ -8,14 +8,20 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, Int64Array, ListArray, StructArray},
+    array::{
+        ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StructArray, TimestampMillisecondArray,
+    },
     datatypes::{DataType, Field, FieldRef, TimestampMillisecondType},
 };
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+
+use crate::catalog::Form;
 
 /// The type as which a column is read from JSON.
 pub(super) fn wire(data_type: &DataType) -> DataType {
     match data_type {
-        DataType::Int64 => DataType::Utf8,
+        // a number may come as a text, and so may a truth
+        DataType::Int64 | DataType::Boolean => DataType::Utf8,
         DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, None),
         DataType::List(element) => DataType::List(wire_field(element)),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(wire_field).collect()),
@@ -34,6 +40,10 @@ pub(super) fn exact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String>
         DataType::Int64 => {
             let numbers = array.as_string::<i32>().iter().map(|text| text.map(whole).transpose());
             Arc::new(numbers.collect::<Result<Int64Array, _>>()?)
+        }
+        DataType::Boolean => {
+            let truths = array.as_string::<i32>().iter().map(|text| text.map(truth).transpose());
+            Arc::new(truths.collect::<Result<BooleanArray, _>>()?)
         }
         DataType::Timestamp(_, zone) => {
             let times = array.as_primitive::<TimestampMillisecondType>().clone();
@@ -56,7 +66,51 @@ pub(super) fn exact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String>
 
 /// [`exact`] for a named column; the error reads like those of `arrow-json`.
 pub(super) fn exact_field(field: &Field, column: &ArrayRef) -> Result<ArrayRef, String> {
-    exact(column, field.data_type()).map_err(|reason| format!("whilst decoding field '{}': {reason}", field.name()))
+    exact(column, field.data_type()).map_err(|reason| named(field, &reason))
+}
+
+/// The column of texts in a form of their own.
+pub(super) fn formed(field: &Field, column: &ArrayRef, form: Form) -> Result<ArrayRef, String> {
+    let texts = column.as_string::<i32>().iter();
+    let column: Result<ArrayRef, String> = match form {
+        Form::Interval => texts
+            .map(|text| text.map(start).transpose())
+            .collect::<Result<TimestampMillisecondArray, _>>()
+            .map(|times| Arc::new(times.with_timezone("UTC")) as ArrayRef),
+        Form::Duration => texts
+            .map(|text| text.map(seconds).transpose())
+            .collect::<Result<Float64Array, _>>()
+            .map(|seconds| Arc::new(seconds) as ArrayRef),
+    };
+    column.map_err(|reason| named(field, &reason))
+}
+
+fn named(field: &Field, reason: &str) -> String {
+    format!("whilst decoding field '{}': {reason}", field.name())
+}
+
+/// The start of an ISO 8601 interval, in milliseconds.
+fn start(text: &str) -> Result<i64, String> {
+    let start = text.split('/').next().unwrap_or_default();
+    let time: Result<Timestamp, _> = start.parse();
+    time.map(Timestamp::as_millisecond).map_err(|_| format!("\"{text}\" is no interval"))
+}
+
+/// An ISO 8601 duration in seconds; a day has 24 hours.
+fn seconds(text: &str) -> Result<f64, String> {
+    let span: Result<Span, _> = text.parse();
+    let total = span.and_then(|span| span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())));
+    total.map_err(|_| format!("\"{text}\" is no duration"))
+}
+
+/// A truth, as JSON writes it or as a text.
+fn truth(text: &str) -> Result<bool, String> {
+    let is = |word: &str| text.trim().eq_ignore_ascii_case(word);
+    match () {
+        () if is("true") => Ok(true),
+        () if is("false") => Ok(false),
+        () => Err(format!("\"{text}\" is neither true nor false")),
+    }
 }
 
 /// A whole number: digits of up to 64 bits, or a form like `1.0` or `1e3` where a double is exact.

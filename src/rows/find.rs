@@ -1,38 +1,240 @@
-//! Finds the rows of a page without decoding them: one pass over the bytes, nothing is copied.
+//! Finds the rows of a reply without decoding them: one pass over the bytes, and nothing is copied
+//! where a row stands as it is.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
 
+use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::{error::Category, value::RawValue};
 
 use super::PageError;
+use crate::catalog::{Format, Place, RowsAt, Way};
 
-/// What a page holds, still as text.
-#[derive(Debug, Default)]
-pub(super) struct Found<'de> {
-    pub rows: Vec<&'de RawValue>,
-    pub total: Option<&'de RawValue>,
+/// Where replies of one way hold what.
+#[derive(Debug, Clone)]
+pub struct Finder {
+    rows: RowsAt,
+    explode: Vec<String>,
+    total: Option<Place>,
+    next: Option<Place>,
+    format: Format,
+    /// Columns that the reply does not have, and the text that each row gets there.
+    fixed: Vec<(String, String)>,
 }
 
-/// Finds the rows and the total; each place is the keys that lead to it.
-pub(super) fn find<'de>(body: &'de [u8], rows: &[String], total: Option<&[String]>) -> Result<Found<'de>, PageError> {
-    let mut found = Found::default();
+/// A reply, taken apart but not decoded.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    /// The text that the rows are in.
+    text: Bytes,
+    rows: Vec<Range<usize>>,
+    /// Items in the list: the rows, or what they were taken out of.
+    pub items: u64,
+    /// The platform's own count of the items of all pages, where it gives one that can be read. A
+    /// hint: it moves while the interval is live.
+    pub total: Option<u64>,
+    /// The cursor or link of the next page.
+    pub next: Option<String>,
+    /// Whether it said that there is nothing, by status 204.
+    pub is_nothing: bool,
+}
+
+impl Reply {
+    /// A reply of status 204.
+    pub fn nothing() -> Self {
+        Self { is_nothing: true, ..Self::default() }
+    }
+
+    /// The rows' JSON.
+    pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
+        // JSON that was read is UTF-8
+        self.rows.iter().map(|row| str::from_utf8(&self.text[row.clone()]).unwrap_or_default())
+    }
+}
+
+impl Finder {
+    /// Finds in the replies of `way`; each row gets the `fixed` columns.
+    pub fn new(way: &Way, fixed: Vec<(String, String)>) -> Self {
+        Self {
+            rows: way.rows.clone(),
+            explode: way.explode.clone(),
+            total: way.total.clone(),
+            next: way.next.clone(),
+            format: way.format,
+            fixed,
+        }
+    }
+
+    /// Takes a reply apart. An absent or null list has no rows: that is how Genesys answers past
+    /// the end.
+    ///
+    /// # Errors
+    /// Only if the reply as a whole cannot be read; a row may still be none.
+    pub fn find(&self, body: Bytes) -> Result<Reply, PageError> {
+        if self.format == Format::Csv {
+            return self.records(&body);
+        }
+        let mut found = Found::default();
+        match &self.rows {
+            RowsAt::Place(rows) => walk(&body, [Some(rows), self.total.as_ref(), self.next.as_ref()], &mut found)?,
+            RowsAt::OnlyList => {
+                walk(&body, [None, self.total.as_ref(), self.next.as_ref()], &mut found)?;
+                found.rows = only_list(&body)?;
+            }
+        }
+        let Found { rows, total, next } = found;
+        let text = |raw: &RawValue| match serde_json::from_str(raw.get()) {
+            Ok(serde_json::Value::String(text)) if text.is_empty() => None,
+            Ok(serde_json::Value::String(text)) => Some(text),
+            Ok(serde_json::Value::Null) | Err(_) => None,
+            Ok(other) => Some(other.to_string()),
+        };
+        let mut reply = Reply {
+            items: rows.len() as u64,
+            total: total.and_then(text).and_then(|total| total.parse().ok()),
+            next: next.and_then(text),
+            ..Reply::default()
+        };
+        if self.explode.is_empty() && self.fixed.is_empty() {
+            let start = body.as_ptr() as usize;
+            let range = |row: &&RawValue| {
+                let from = row.get().as_ptr() as usize - start;
+                from..from + row.get().len()
+            };
+            reply.rows = rows.iter().map(range).collect();
+            reply.text = body;
+        } else {
+            let mut written = Written::default();
+            rows.iter().try_for_each(|row| self.rewrite(row, &mut written)).map_err(PageError::Shape)?;
+            (reply.text, reply.rows) = (written.text.into(), written.rows);
+        }
+        Ok(reply)
+    }
+
+    /// Writes the rows of an item anew, with their fixed columns. What is no object stays what it
+    /// is: the decoder refuses it with its reason.
+    fn rewrite(&self, item: &RawValue, written: &mut Written) -> Result<(), serde_json::Error> {
+        let fixed = self
+            .fixed
+            .iter()
+            .map(|(column, text)| (column.as_str(), serde_json::Value::from(text.as_str()).to_string()));
+        let fixed: Vec<_> = fixed.collect();
+        if self.explode.is_empty() || !item.get().starts_with('{') {
+            written.row(&fixed, &[], item.get());
+            return Ok(());
+        }
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(item.get())?;
+        let listed = |key: &str| self.explode.iter().any(|list| list == key);
+        let around: Vec<_> =
+            fields.iter().filter(|(key, _)| !listed(key)).map(|(key, raw)| (key.as_ref(), raw.get())).collect();
+        for list in self.explode.iter().filter_map(|list| fields.get(list.as_str())) {
+            let elements: Option<Vec<&RawValue>> = serde_json::from_str(list.get())?;
+            elements.into_iter().flatten().for_each(|element| written.row(&fixed, &around, element.get()));
+        }
+        Ok(())
+    }
+
+    /// The records of a CSV file as JSON objects of texts; an empty field is no field.
+    fn records(&self, body: &[u8]) -> Result<Reply, PageError> {
+        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
+        let header = reader.headers().map_err(PageError::NotCsv)?.clone();
+        let mut written = Written::default();
+        for record in reader.records() {
+            let record = record.map_err(PageError::NotCsv)?;
+            let fields = header.iter().zip(&record).filter(|(_, field)| !field.is_empty());
+            let fields = fields.chain(self.fixed.iter().map(|(column, text)| (column.as_str(), text.as_str())));
+            let object: serde_json::Map<_, _> = fields.map(|(name, field)| (name.to_owned(), field.into())).collect();
+            written.row(&[], &[], &serde_json::Value::Object(object).to_string());
+        }
+        let (items, is_nothing) = (written.rows.len() as u64, body.is_empty());
+        Ok(Reply { text: written.text.into(), rows: written.rows, items, is_nothing, ..Reply::default() })
+    }
+}
+
+/// Rows that were written anew, and where they are in the text.
+#[derive(Default)]
+struct Written {
+    text: Vec<u8>,
+    rows: Vec<Range<usize>>,
+}
+
+impl Written {
+    /// Writes a row with more fields in front of its own.
+    fn row(&mut self, fixed: &[(&str, String)], around: &[(&str, &str)], row: &str) {
+        let from = self.text.len();
+        match row.strip_prefix('{').filter(|_| !fixed.is_empty() || !around.is_empty()) {
+            Some(own) => {
+                let fixed = fixed.iter().map(|(key, value)| (*key, value.as_str()));
+                for (at, (key, value)) in fixed.chain(around.iter().copied()).enumerate() {
+                    let opens = if at == 0 { "{" } else { "," };
+                    let key = serde_json::Value::from(key);
+                    self.text.extend_from_slice(format!("{opens}{key}:{value}").as_bytes());
+                }
+                let is_empty = own.trim_start().starts_with('}');
+                self.text.extend_from_slice(if is_empty { b"" } else { b"," });
+                self.text.extend_from_slice(own.as_bytes());
+            }
+            None => self.text.extend_from_slice(row.as_bytes()),
+        }
+        self.rows.push(from..self.text.len());
+    }
+}
+
+/// What one walk finds, still as text.
+#[derive(Debug, Default)]
+struct Found<'de> {
+    rows: Vec<&'de RawValue>,
+    total: Option<&'de RawValue>,
+    next: Option<&'de RawValue>,
+}
+
+/// The keys that still lead to the rows, to the total and to what is next; none: not this way.
+type Ways<'w> = [Option<&'w [String]>; 3];
+
+fn walk<'de>(body: &'de [u8], places: [Option<&Place>; 3], found: &mut Found<'de>) -> Result<(), PageError> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let walk = Walk { rows: Some(rows), total, found: &mut found };
-    walk.deserialize(&mut json).and_then(|()| json.end()).map_err(|error| match error.classify() {
+    let walk = Walk { ways: places.map(|place| place.map(Vec::as_slice)), found };
+    walk.deserialize(&mut json).and_then(|()| json.end()).map_err(classify)
+}
+
+fn classify(error: serde_json::Error) -> PageError {
+    match error.classify() {
         Category::Data => PageError::Shape(error),
         Category::Syntax | Category::Eof | Category::Io => PageError::NotJson(error),
-    })?;
-    Ok(found)
+    }
 }
 
-/// A value on the way: which keys still lead from it to the rows and to the total, if any do.
+/// The only list of a body: the body itself, or on top of it, or one step below.
+fn only_list(body: &[u8]) -> Result<Vec<&RawValue>, PageError> {
+    let whole: &RawValue = serde_json::from_slice(body).map_err(classify)?;
+    let mut level = vec![(Cow::Borrowed(""), whole)];
+    for _ in 0..3 {
+        let lists: Vec<_> = level.iter().filter(|(_, raw)| raw.get().starts_with('[')).collect();
+        match lists.as_slice() {
+            [] => {}
+            [(_, list)] => return serde_json::from_str(list.get()).map_err(classify),
+            more => {
+                let names = more.iter().map(|(name, _)| name.as_ref()).collect::<Vec<_>>().join(", ");
+                return Err(PageError::Shape(serde_json::Error::custom(format!("there are several lists: {names}"))));
+            }
+        }
+        let mut below = Vec::new();
+        for (_, raw) in level.iter().filter(|(_, raw)| raw.get().starts_with('{')) {
+            let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).map_err(classify)?;
+            below.extend(fields);
+        }
+        level = below;
+    }
+    Ok(Vec::new())
+}
+
+/// A value on the way.
 struct Walk<'w, 'de> {
-    rows: Option<&'w [String]>,
-    total: Option<&'w [String]>,
+    ways: Ways<'w>,
     found: &'w mut Found<'de>,
 }
 
@@ -40,16 +242,20 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
-        match (self.rows, self.total) {
-            (None, None) => IgnoredAny::deserialize(value).map(drop),
-            (Some([]), _) => {
+        match self.ways {
+            [None, None, None] => IgnoredAny::deserialize(value).map(drop),
+            [Some([]), _, _] => {
                 // a key that comes twice must not cost the rows that came first
                 let rows: Option<Vec<&'de RawValue>> = Deserialize::deserialize(value)?;
                 self.found.rows.extend(rows.unwrap_or_default());
                 Ok(())
             }
-            (_, Some([])) => {
+            [_, Some([]), _] => {
                 self.found.total = Some(Deserialize::deserialize(value)?);
+                Ok(())
+            }
+            [_, _, Some([])] => {
+                self.found.next = Some(Deserialize::deserialize(value)?);
                 Ok(())
             }
             _ => value.deserialize_any(self),
@@ -73,8 +279,8 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
             place?.split_first().filter(|(first, _)| *first == key).map(|(_, rest)| rest)
         }
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            let found = &mut *self.found;
-            map.next_value_seed(Walk { rows: step(self.rows, &key), total: step(self.total, &key), found })?;
+            let ways = self.ways.map(|way| step(way, &key));
+            map.next_value_seed(Walk { ways, found: &mut *self.found })?;
         }
         Ok(())
     }

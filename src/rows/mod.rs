@@ -1,39 +1,50 @@
 //! Page bytes to Arrow: which rows a page holds, which of them the shard owns, which are no rows.
 //!
-//! Pure functions of the bytes, without I/O, for any thread. A page is decoded as a whole, at the
-//! speed of `arrow-json`; if a row spoils it, halving finds the row, and it costs itself alone.
+//! Pure functions of the bytes, without I/O, for any thread, in two steps: [`Finder`] takes a reply
+//! apart, so that the next one can be asked for, and [`Decoder`] makes columns of its rows. They are
+//! decoded together, at the speed of `arrow-json`; if a row spoils that, halving finds the row, and
+//! it costs itself alone.
 
 mod exact;
 mod find;
+mod ids;
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
+    array::{Array, AsArray, BooleanArray, PrimitiveArray, RecordBatch},
     buffer::BooleanBuffer,
-    compute::{concat_batches, filter_record_batch},
-    datatypes::{Int64Type, Schema, SchemaRef, TimestampMillisecondType},
+    compute::{concat_batches, filter_record_batch, is_not_null, kernels::zip::zip},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimestampMillisecondType},
     error::ArrowError,
     json::ReaderBuilder,
 };
-use serde_json::value::RawValue;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use self::find::{Found, find};
-use crate::{catalog::Dataset, interval::Interval};
+pub use self::{
+    find::{Finder, Reply},
+    ids::Ids,
+};
+use crate::{
+    catalog::{Dataset, Form},
+    interval::Interval,
+};
 
-/// Decodes the pages of one dataset. Cheap to clone, and used from many threads at once.
+/// Decodes the rows of one dataset. Cheap to clone, and used from many threads at once.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     /// What the batches have.
     schema: SchemaRef,
-    /// What `arrow-json` is given: see [`exact`].
+    /// What `arrow-json` is given: see [`exact`]. The aliases stand behind the columns.
     wire: SchemaRef,
-    rows: Arc<[String]>,
-    total: Option<Arc<[String]>>,
-    /// The places of the id and time columns in both schemas.
-    id: usize,
+    /// The column that each alias is another name of.
+    aliases: Vec<usize>,
+    /// How the values of some columns are written.
+    forms: Vec<Option<Form>>,
+    /// The places of the id, time and newest columns in both schemas.
+    id: Vec<usize>,
     time: usize,
+    newest: Option<usize>,
 }
 
 /// The rows of one page by their fates (G5): `received` is the sum of the batch's rows, `not_owned`
@@ -51,17 +62,17 @@ pub struct Page {
     /// Rows that cannot be decoded, in the order received. They count as bad whoever owns them,
     /// since the time of such a row is not known; so two shards may report the same one.
     pub bad: Vec<BadRow>,
-    /// The platform's own count of the interval's rows, where it gives one that can be read. A
-    /// hint: it moves while the interval is live.
-    pub total: Option<u64>,
 }
 
 /// What tells rows and copies of rows apart, without keeping them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowKey {
-    /// XXH3-128 of the id's text (of an int64, its decimal digits). By the birthday bound, a
-    /// billion rows collide with a probability of about 10⁻²¹.
+    /// XXH3-128 of the id's text: see [`Ids`]. By the birthday bound, a billion rows collide with a
+    /// probability of about 10⁻²¹.
     pub id: u128,
+    /// The time of the row's `newest` column, in milliseconds since 1970: of two copies that with the
+    /// earlier one is the older. [`i64::MIN`] where there is none: the later to come is the newer.
+    pub version: i64,
     /// The row's time, in milliseconds since 1970: the partition it belongs to.
     pub time_ms: i64,
     /// XXH3-64 of the row's JSON as it was sent: whether two copies of an id differ.
@@ -91,6 +102,9 @@ pub enum PageError {
     /// Not JSON: cut off, or a proxy's HTML. The source knows the line and column.
     #[error("the page is not json: {0}")]
     NotJson(#[source] serde_json::Error),
+    /// Not CSV.
+    #[error("the result is not csv: {0}")]
+    NotCsv(#[source] csv::Error),
     /// JSON in which something else stands where the rows should be.
     #[error("the rows of the page are not where the catalogue says: {0}")]
     Shape(#[source] serde_json::Error),
@@ -100,66 +114,77 @@ pub enum PageError {
 }
 
 impl Decoder {
-    /// A decoder for the pages of `dataset`.
+    /// A decoder for the rows of `dataset`.
     pub fn new(dataset: &Dataset) -> Self {
         let schema = dataset.schema.clone();
-        let place = |text: &str| text.split('.').filter(|key| !key.is_empty()).map(str::to_owned).collect();
-        // the catalogue has checked that both columns are there
-        let column = |name: &str| schema.index_of(name).unwrap_or_default();
+        // the catalogue has checked that these columns are there
+        let column = |name: &String| schema.index_of(name).unwrap_or_default();
+        let form = |field: &FieldRef| dataset.forms.get(field.name()).copied();
+        let wire_field = |field: &FieldRef| match form(field) {
+            Some(_) => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
+            None => exact::wire_field(field),
+        };
+        let alias = |(alias, name): &(String, String)| {
+            Arc::new(Field::clone(&wire_field(&schema.fields()[column(name)])).with_name(alias))
+        };
+        let wire = schema.fields().iter().map(wire_field).chain(dataset.aliases.iter().map(alias));
         Self {
-            wire: Arc::new(Schema::new(schema.fields().iter().map(exact::wire_field).collect::<Vec<_>>())),
-            rows: place(&dataset.rows),
-            total: dataset.total.as_deref().map(place),
-            id: column(&dataset.id),
+            wire: Arc::new(Schema::new(wire.collect::<Vec<_>>())),
+            aliases: dataset.aliases.iter().map(|(_, name)| column(name)).collect(),
+            forms: schema.fields().iter().map(form).collect(),
+            id: dataset.id.iter().map(column).collect(),
             time: column(&dataset.time),
+            newest: dataset.newest.as_ref().map(column),
             schema,
         }
     }
 
-    /// Decodes a page for the shard that owns the rows in `owner`.
-    ///
-    /// A page whose rows' key is absent or null has no rows: that is how Genesys answers past the
-    /// end. Fields that the dataset does not know are ignored.
+    /// Decodes the rows of a reply for the shard that owns those in `owner`. What is wrong with a row
+    /// is told in the [`Page`]. Fields that the dataset does not know are ignored.
     ///
     /// # Errors
-    /// Only if the page as a whole cannot be read; what is wrong with a row is told in the [`Page`].
-    pub fn decode(&self, body: &[u8], owner: Interval) -> Result<Page, PageError> {
-        let Found { rows, total } = find(body, &self.rows, self.total.as_deref())?;
+    /// [`PageError::Columns`] alone.
+    pub fn decode(&self, reply: &Reply, owner: Interval) -> Result<Page, PageError> {
+        let rows: Vec<&str> = reply.rows().collect();
         let mut decoded = Decoded::default();
         self.decode_rows(&rows, &mut decoded);
         let batch = match decoded.batches.as_slice() {
             [batch] => batch.clone(),
             batches => concat_batches(&self.schema, batches).map_err(PageError::Columns)?,
         };
-
-        let times = batch.column(self.time).as_primitive::<TimestampMillisecondType>().values().clone();
-        let owned: BooleanBuffer = times.iter().map(|&ms| owner.contains(ms)).collect();
-        let ids = batch.column(self.id);
+        let at = times(&batch, self.time);
+        let owned: BooleanBuffer = at.values().iter().map(|&ms| owner.contains(ms)).collect();
+        let ids = Ids::new(&batch, &self.id).map_err(PageError::Columns)?;
+        let newest = self.newest.map(|newest| times(&batch, newest));
         let key = |row: usize| RowKey {
-            id: xxh3_128(id_text(ids, row).as_bytes()),
-            time_ms: times[row],
-            digest: xxh3_64(decoded.good[row].get().as_bytes()),
+            id: xxh3_128(ids.text(row).as_bytes()),
+            version: newest.filter(|newest| newest.is_valid(row)).map_or(i64::MIN, |newest| newest.value(row)),
+            time_ms: at.value(row),
+            digest: xxh3_64(decoded.good[row].as_bytes()),
         };
         let keys: Vec<_> = owned.set_indices().map(key).collect();
         let not_owned = batch.num_rows() - keys.len();
         let batch = match not_owned {
-            0 => batch,
+            0 => batch.clone(),
             _ => filter_record_batch(&batch, &BooleanArray::new(owned, None)).map_err(PageError::Columns)?,
         };
         debug_assert_eq!(rows.len(), batch.num_rows() + not_owned + decoded.bad.len(), "G5");
-        Ok(Page {
-            batch,
-            keys,
-            received: rows.len() as u64,
-            not_owned: not_owned as u64,
-            bad: decoded.bad,
-            total: total.and_then(|raw| raw.get().trim_matches('"').parse().ok()),
-        })
+        Ok(Page { batch, keys, received: rows.len() as u64, not_owned: not_owned as u64, bad: decoded.bad })
+    }
+
+    /// The ids of the rows of a reply, as far as they can be decoded.
+    ///
+    /// # Errors
+    /// As for [`decode`](Self::decode).
+    pub fn ids(&self, reply: &Reply, owner: Interval) -> Result<Vec<String>, PageError> {
+        let batch = self.decode(reply, owner)?.batch;
+        let ids = Ids::new(&batch, &self.id).map_err(PageError::Columns)?;
+        Ok((0..batch.num_rows()).map(|row| ids.text(row).into_owned()).collect())
     }
 
     /// Decodes rows together, and by halves if they cannot be: a bad row is found in as many steps
     /// as the logarithm of the page.
-    fn decode_rows<'p>(&self, rows: &[&'p RawValue], decoded: &mut Decoded<'p>) {
+    fn decode_rows<'p>(&self, rows: &[&'p str], decoded: &mut Decoded<'p>) {
         if rows.is_empty() {
             return;
         }
@@ -170,7 +195,7 @@ impl Decoder {
             }
             ([row], Err(reason)) => {
                 let reason = reason.chars().take(REASON_CHARS).collect();
-                decoded.bad.push(BadRow { reason, raw: row.get().to_owned() });
+                decoded.bad.push(BadRow { reason, raw: (*row).to_owned() });
             }
             (_, Err(_)) => {
                 let (left, right) = rows.split_at(rows.len() / 2);
@@ -181,34 +206,49 @@ impl Decoder {
     }
 
     /// All of the rows as one batch, or what is wrong with one of them.
-    fn batch(&self, rows: &[&RawValue]) -> Result<RecordBatch, String> {
-        rows.iter().try_for_each(|row| check(row.get()))?;
+    fn batch(&self, rows: &[&str]) -> Result<RecordBatch, String> {
+        rows.iter().try_for_each(|row| check(row))?;
         let wire = self.read(rows).map_err(|error| match error {
             ArrowError::JsonError(reason) => reason,
             other => other.to_string(),
         })?;
-        for column in [self.id, self.time] {
-            if wire.column(column).null_count() > 0 {
-                return Err(format!("a row without `{}`", self.schema.field(column).name()));
-            }
+        let mut columns = wire.columns().to_vec();
+        let other_names = columns.split_off(self.schema.fields().len());
+        for (&column, other) in self.aliases.iter().zip(&other_names) {
+            let has = is_not_null(&columns[column]).and_then(|has| zip(&has, &columns[column], other));
+            columns[column] = has.map_err(|error| error.to_string())?;
         }
-        let fields = self.schema.fields().iter().zip(wire.columns());
-        let columns = fields.map(|(field, column)| exact::exact_field(field, column)).collect::<Result<Vec<_>, _>>()?;
-        let ids = &columns[self.id];
-        if (0..ids.len()).any(|row| id_text(ids, row).is_empty()) {
-            return Err(format!("a row with an empty `{}`", self.schema.field(self.id).name()));
+        let never_null = |column: &usize| *column == self.time || self.id.len() == 1 && self.id[0] == *column;
+        if let Some(column) = (0..columns.len()).filter(never_null).find(|&column| columns[column].null_count() > 0) {
+            return Err(format!("a row without `{}`", self.schema.field(column).name()));
         }
-        RecordBatch::try_new(self.schema.clone(), columns).map_err(|error| error.to_string())
+        let fields = self.schema.fields().iter().zip(&columns).zip(&self.forms);
+        let columns = fields.map(|((field, column), form)| match form {
+            Some(form) => exact::formed(field, column, *form),
+            None => exact::exact_field(field, column),
+        });
+        let batch = RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_, _>>()?);
+        let batch = batch.map_err(|error| error.to_string())?;
+        let without = |ids: Ids| (0..batch.num_rows()).any(|row| ids.is_empty(row));
+        if Ids::new(&batch, &self.id).map(without).map_err(|error| error.to_string())? {
+            let names = self.id.iter().map(|&id| self.schema.field(id).name().as_str()).collect::<Vec<_>>().join(", ");
+            return Err(format!("a row with an empty `{names}`"));
+        }
+        Ok(batch)
     }
 
-    fn read(&self, rows: &[&RawValue]) -> Result<RecordBatch, ArrowError> {
+    fn read(&self, rows: &[&str]) -> Result<RecordBatch, ArrowError> {
         let reader = ReaderBuilder::new(self.wire.clone()).with_batch_size(rows.len()).with_coerce_primitive(true);
         let mut reader = reader.build_decoder()?;
         for row in rows {
-            reader.decode(row.get().as_bytes())?;
+            reader.decode(row.as_bytes())?;
         }
         Ok(reader.flush()?.unwrap_or_else(|| RecordBatch::new_empty(self.wire.clone())))
     }
+}
+
+fn times(batch: &RecordBatch, column: usize) -> &PrimitiveArray<TimestampMillisecondType> {
+    batch.column(column).as_primitive()
 }
 
 /// What has become of the rows so far.
@@ -216,16 +256,8 @@ impl Decoder {
 struct Decoded<'p> {
     batches: Vec<RecordBatch>,
     /// The text of each row of the batches, in their order.
-    good: Vec<&'p RawValue>,
+    good: Vec<&'p str>,
     bad: Vec<BadRow>,
-}
-
-/// The text of an id; both types that the catalogue admits have one.
-pub(crate) fn id_text(ids: &ArrayRef, row: usize) -> Cow<'_, str> {
-    match ids.as_string_opt::<i32>() {
-        Some(texts) => texts.value(row).into(),
-        None => ids.as_primitive::<Int64Type>().value(row).to_string().into(),
-    }
 }
 
 /// Whether a row may be given to `arrow-json`.

@@ -18,8 +18,8 @@ fn job() -> Job {
     let catalog = catalog::builtin("genesys-cloud").unwrap();
     Job {
         interval: hours(0, 240),
-        datasets: vec![Arc::clone(&catalog["conversations"])],
-        catalog,
+        datasets: vec![Arc::clone(&catalog.datasets["conversations"])],
+        catalog: Arc::new(catalog.clone()),
         output: "out".into(),
     }
 }

@@ -89,7 +89,7 @@ fn config(set: &[&str]) -> Config {
 }
 
 fn login(wire: &Arc<Wire>, config: &Config) -> Login {
-    let key = Key { credential: "me".into(), bucket: "login" };
+    let key = Key { credential: "me".into(), bucket: "login".into() };
     let (budget, board) = (Arc::new(Budget::new(None)), Arc::new(Board::default()));
     Login::new(HOST.parse().unwrap(), &config.auth, Door { transport: wire.clone(), budget, key, board })
 }

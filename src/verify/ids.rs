@@ -15,7 +15,7 @@ use parquet::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Difference, open, unreadable};
-use crate::{catalog::Dataset, ledger::FileRecord, offload::offload, output::Output, rows::id_text};
+use crate::{catalog::Dataset, ledger::FileRecord, offload::offload, output::Output, rows::Ids};
 
 /// Ids that are compared in one pass: 20 bytes of each, so 100 MB.
 pub(super) const HELD: u64 = 5_000_000;
@@ -49,12 +49,12 @@ async fn pass_over(
 ) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (number, file) in (0..).zip(files) {
-        let column = dataset.id.clone();
+        let columns = dataset.id.clone();
         let read = match open(output, &file.path).await {
             Ok(content) => {
                 let mut more = seen;
                 let (all, read) = offload(move || {
-                    let read = each(content, &column, |id| {
+                    let read = each(content, &columns, |id| {
                         let hash = xxh3_128(id.as_bytes());
                         if wanted(hash) {
                             more.push((hash.to_be_bytes(), number));
@@ -93,11 +93,11 @@ fn pairs(mut seen: Vec<Seen>) -> BTreeMap<(u32, u32), ([u8; 16], u64)> {
 }
 
 /// The text of the id with this hash.
-async fn name(output: &Output, column: &str, file: &FileRecord, hash: [u8; 16]) -> String {
-    let (mut name, column) = (None, column.to_owned());
+async fn name(output: &Output, columns: &[String], file: &FileRecord, hash: [u8; 16]) -> String {
+    let (mut name, columns) = (None, columns.to_vec());
     let Ok(content) = open(output, &file.path).await else { return "an id".to_owned() };
     let name = offload(move || {
-        let read = each(content, &column, |id| {
+        let read = each(content, &columns, |id| {
             if xxh3_128(id.as_bytes()).to_be_bytes() == hash {
                 name.get_or_insert_with(|| id.to_owned());
             }
@@ -108,15 +108,19 @@ async fn name(output: &Output, column: &str, file: &FileRecord, hash: [u8; 16]) 
 }
 
 /// Calls `with` for the id of each row.
-fn each(content: File, column: &str, mut with: impl FnMut(&str)) -> Result<(), ParquetError> {
+fn each(content: File, columns: &[String], mut with: impl FnMut(&str)) -> Result<(), ParquetError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(content)?;
-    let mask = ProjectionMask::columns(reader.parquet_schema(), [column]);
+    let mask = ProjectionMask::columns(reader.parquet_schema(), columns.iter().map(String::as_str));
     for batch in reader.with_projection(mask).build()? {
         let batch = batch?;
-        let ids =
-            batch.column_by_name(column).filter(|ids| matches!(ids.data_type(), DataType::Utf8 | DataType::Int64));
-        let ids = ids.ok_or_else(|| ParquetError::General(format!("there is no column `{column}` of ids")))?;
-        (0..batch.num_rows()).for_each(|row| with(&id_text(ids, row)));
+        let place = |column: &String| batch.schema_ref().index_of(column);
+        let places = columns.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let fit = |&place: &usize| matches!(batch.column(place).data_type(), DataType::Utf8 | DataType::Int64);
+        if places.len() == 1 && !places.iter().all(fit) {
+            return Err(ParquetError::General(format!("the column `{}` holds no ids", columns[0])));
+        }
+        let ids = Ids::new(&batch, &places)?;
+        (0..batch.num_rows()).for_each(|row| with(&ids.text(row)));
     }
     Ok(())
 }

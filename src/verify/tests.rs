@@ -35,7 +35,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let output = Output::directory(folder.path()).unwrap();
         let ledger = Ledger::open(&folder.path().join(LEDGER)).unwrap();
-        let dataset = Arc::clone(&catalog::builtin("genesys-cloud").unwrap()["conversations"]);
+        let dataset = Arc::clone(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]);
         Self { folder, output, ledger, dataset }
     }
 
@@ -46,7 +46,7 @@ impl World {
     /// A file of rows, each an id and a time, for `interval`.
     fn file(&self, interval: Interval, rows: &[(&str, i64)]) -> SpooledTempFile {
         let columns = self.dataset.schema.fields().iter().map(|field| -> ArrayRef {
-            if *field.name() == self.dataset.id {
+            if *field.name() == self.dataset.id[0] {
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|(id, _)| id)))
             } else if *field.name() == self.dataset.time {
                 let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(|(_, time)| *time));

@@ -16,7 +16,7 @@ use cxbackfill::{
     output::Output,
     progress::Board,
     report::{Ending, Summary},
-    rows::Decoder,
+    rows::{Decoder, Finder},
     run::{self, Scope, World},
     sandbox::{Region, Settings},
 };
@@ -294,7 +294,9 @@ fn truth(config: &Config, region: &Region) -> Rows {
     let lines: Vec<Bytes> = region.truth(config.interval).collect();
     let text = String::from_utf8(lines.concat()).unwrap();
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
-    let page = Decoder::new(&config.datasets[0]).decode(page.as_bytes(), config.interval).unwrap();
+    let dataset = &config.datasets[0];
+    let reply = Finder::new(dataset.way(), Vec::new()).find(page.into()).unwrap();
+    let page = Decoder::new(dataset).decode(&reply, config.interval).unwrap();
     assert_eq!((page.bad.len(), page.not_owned), (0, 0));
     by_id(&page.batch).collect()
 }

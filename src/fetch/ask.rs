@@ -1,0 +1,186 @@
+//! One request: the one place that loops over attempts. What a fault means is decided in `retry`.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use http::{
+    Request, Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+};
+use tokio::time::{Duration, sleep};
+
+use super::{Client, Halt};
+use crate::{
+    auth,
+    budget::Key,
+    catalog::Call,
+    fault::{Fault, Refusal},
+    offload::offload,
+    retry::{self, Attempt, Decision},
+    token::{GetToken, Token},
+};
+
+/// What was asked for, or why it is not there and what is to become of the shard.
+pub enum Asked<T> {
+    /// What was asked for.
+    Reply(T),
+    /// The shard is too big: bisect it.
+    Split(Fault),
+    /// The page is too large: ask for smaller ones.
+    Shrink,
+    /// The shard keeps failing: set it aside.
+    Hopeless(Fault),
+    /// The credentials may not read the dataset.
+    Denied(Fault),
+}
+
+/// What may be done about a fault of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Leeway {
+    /// Its shard can be bisected.
+    pub splittable: bool,
+    /// Its pages can be smaller.
+    pub shrinkable: bool,
+    /// It is sent even if the run is to end.
+    pub last_word: bool,
+}
+
+impl<T> Asked<T> {
+    /// The reply, or why there is none.
+    pub fn reply(self) -> Result<T, Fault> {
+        match self {
+            Self::Reply(reply) => Ok(reply),
+            Self::Split(fault) | Self::Hopeless(fault) | Self::Denied(fault) => Err(fault),
+            Self::Shrink => Err(Fault::Malformed("the page is too large".to_owned())),
+        }
+    }
+}
+
+impl Client {
+    /// Asks until there is a reply that `read` can read, however many attempts it takes.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        call: Call,
+        leeway: Leeway,
+        read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
+    ) -> Result<Asked<T>, Halt> {
+        let Leeway { splittable, shrinkable, last_word } = leeway;
+        let mut attempt = Attempt { number: 1, tokenless: 0, rejections: 0, splittable, shrinkable };
+        let mut rejected = None;
+        loop {
+            let fault = tokio::select! {
+                biased;
+                () = self.shared.shutdown.cancelled(), if !last_word => return Err(Halt::Interrupted),
+                tried = self.attempt(&call, &mut rejected, read.clone()) => match tried? {
+                    Ok(reply) => return Ok(Asked::Reply(reply)),
+                    Err(fault) => fault,
+                }
+            };
+            attempt.tokenless = if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
+            let fresh = rejected.is_some_and(|generation| generation > self.shared.accepted.load(Ordering::Relaxed));
+            attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
+            let jitter = self.jitter.borrow_mut().f64();
+            let decision = retry::decide(&fault, attempt, &self.shared.policy, jitter);
+            tracing::debug!(call.target, %fault, ?attempt, ?decision, "no reply");
+            match decision {
+                // nobody waits for the last word
+                _ if last_word && self.shared.shutdown.is_cancelled() => return Ok(Asked::Hopeless(fault)),
+                Decision::Retry { after } => self.pause(after).await?,
+                Decision::Throttled { after } => {
+                    self.shared.board.rate_limited.add(1);
+                    self.shared.budget.close(&self.key(call.bucket.as_ref()), after);
+                }
+                Decision::Reauthenticate => {}
+                Decision::Split => return Ok(Asked::Split(fault)),
+                Decision::Shrink => return Ok(Asked::Shrink),
+                Decision::GiveUp => return Ok(Asked::Hopeless(fault)),
+                Decision::Deny => return Ok(Asked::Denied(fault)),
+                Decision::Stop(stop) => return Err(Halt::Stopped { stop, fault }),
+            }
+            self.shared.board.retries.add(1);
+            attempt.number += u32::from(attempt.tokenless == 0);
+        }
+    }
+
+    /// One attempt: a permit, a token, a request, a reply that is read. The permit comes first, since
+    /// waiting for it can outlast a token.
+    async fn attempt<T: Send + 'static>(
+        &self,
+        call: &Call,
+        rejected: &mut Option<u64>,
+        read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<Result<T, Fault>, Halt> {
+        // a limit of its own is kept beside that of all requests
+        if call.bucket.is_some() {
+            self.shared.budget.admit(&self.key(call.bucket.as_ref())).await;
+        }
+        self.shared.budget.admit(&self.key(None)).await;
+        let token = match call.anonymous {
+            true => None,
+            false => match self.tokens.send(GetToken { rejected: rejected.take() }).await? {
+                Ok(token) => Some(token),
+                Err(fault) => return Ok(Err(Fault::Login(fault))),
+            },
+        };
+        self.shared.board.requests.add(1);
+        let reply = match self.request(call, token.as_ref()) {
+            Ok(request) => self.shared.transport.send(request).await,
+            Err(error) => Err(Fault::Malformed(error)),
+        };
+        let (status, body) = match reply.and_then(success) {
+            Err(fault) => {
+                *rejected = token.filter(|_| is_rejection(&fault)).map(|token| token.generation);
+                return Ok(Err(fault));
+            }
+            Ok(reply) => reply,
+        };
+        if let Some(token) = token {
+            self.shared.accepted.fetch_max(token.generation, Ordering::Relaxed);
+        }
+        self.shared.board.bytes_received.add(body.len() as u64);
+        Ok(offload(move || read(status, body)).await)
+    }
+
+    /// What a request pays that names `bucket`, or none.
+    fn key(&self, bucket: Option<&Arc<str>>) -> Key {
+        let shared = &self.shared;
+        Key { credential: Arc::clone(&shared.credential), bucket: Arc::clone(bucket.unwrap_or(&shared.bucket)) }
+    }
+
+    fn request(&self, call: &Call, token: Option<&Token>) -> Result<Request<Bytes>, String> {
+        let url = self.shared.origin.api.join(&call.target).map_err(|error| error.to_string())?;
+        let mut request =
+            Request::builder().method(call.method.clone()).uri(url.as_str()).header(ACCEPT, "application/json");
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, auth::bearer(&token.secret).map_err(|error| error.to_string())?);
+        }
+        let body = match &call.body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        request.body(body).map_err(|error| error.to_string())
+    }
+
+    /// Waits, unless the run is to end.
+    pub(super) async fn pause(&self, after: Duration) -> Result<(), Halt> {
+        tokio::select! {
+            () = self.shared.shutdown.cancelled() => Err(Halt::Interrupted),
+            () = sleep(after) => Ok(()),
+        }
+    }
+}
+
+/// The status and body of a success.
+fn success(reply: Response<Bytes>) -> Result<(StatusCode, Bytes), Fault> {
+    match reply.status() {
+        status if status.is_success() => Ok((status, reply.into_body())),
+        _ => Err(Fault::Refused(Refusal::read(&reply))),
+    }
+}
+
+fn is_rejection(fault: &Fault) -> bool {
+    matches!(fault, Fault::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED)
+}

@@ -1,0 +1,48 @@
+//! Requests under way whose replies are taken in the order in which they were sent.
+
+use std::{collections::VecDeque, future::Future, pin::pin};
+
+use futures_util::{StreamExt, future::LocalBoxFuture, stream::FuturesOrdered};
+
+/// What is under way, and what has come and is not taken yet.
+pub struct Flight<'a, T> {
+    pending: FuturesOrdered<LocalBoxFuture<'a, T>>,
+    arrived: VecDeque<T>,
+}
+
+impl<'a, T> Flight<'a, T> {
+    /// Nothing is under way.
+    pub fn new() -> Self {
+        Self { pending: FuturesOrdered::new(), arrived: VecDeque::new() }
+    }
+
+    /// How many are under way or wait to be taken.
+    pub fn len(&self) -> usize {
+        self.pending.len() + self.arrived.len()
+    }
+
+    /// Sends another.
+    pub fn push(&mut self, request: impl Future<Output = T> + 'a) {
+        self.pending.push_back(Box::pin(request));
+    }
+
+    /// The next reply; none: nothing is under way.
+    pub async fn next(&mut self) -> Option<T> {
+        match self.arrived.pop_front() {
+            Some(reply) => Some(reply),
+            None => self.pending.next().await,
+        }
+    }
+
+    /// Does `work` while requests are under way: a future that nobody polls gets nowhere.
+    pub async fn alongside<R>(&mut self, work: impl Future<Output = R>) -> R {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                Some(reply) = self.pending.next(), if !self.pending.is_empty() => self.arrived.push_back(reply),
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Which way a shard is fetched, where there are two: the one that costs fewer requests.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Client, Fetcher, Halt, Pages};
+use crate::{
+    catalog::{Dataset, Way},
+    fault::Fault,
+    interval::{Interval, iso},
+    shard::Shard,
+};
+
+/// Looks at a job before it is done, as a rule.
+const POLLS: u64 = 2;
+/// How often a lake is looked at that has not come far enough.
+const LAKE_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// `fetch.strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Always by query.
+    Query,
+    /// Always by job, once the data are in the lake.
+    Job,
+    /// By job where that costs fewer requests and the data are in the lake.
+    Auto,
+}
+
+/// What is known of how many rows there are: those of the shards that are committed.
+#[derive(Debug, Default)]
+pub struct Densities(Mutex<BTreeMap<String, (u64, Duration)>>);
+
+/// Up to when data are in the lake that jobs read, by dataset, in milliseconds.
+#[derive(Debug, Default)]
+pub struct Lakes(Mutex<BTreeMap<String, i64>>);
+
+impl Densities {
+    /// Takes note of rows.
+    pub fn add(&self, dataset: &str, rows: u64, time: Duration) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.entry(dataset.to_owned()).or_default();
+        *entry = (entry.0 + rows, entry.1 + time);
+    }
+
+    /// The rows to expect; none: nothing is known.
+    pub fn expect(&self, dataset: &str, interval: Interval) -> Option<u64> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (rows, time) = known.get(dataset).filter(|(_, time)| !time.is_zero())?;
+        Some((*rows as f64 * interval.width().as_secs_f64() / time.as_secs_f64()) as u64)
+    }
+}
+
+/// The requests that `rows` cost one way or another, faults aside.
+pub fn cost(way: &Way, rows: u64, page_size: u32) -> u64 {
+    let pages = rows.div_ceil(page_size.min(way.page_size).into());
+    match &way.task {
+        // a cursor says which page is the last
+        Some(task) => 1 + POLLS + pages.max(1) + u64::from(task.delete.is_some()),
+        None => pages + 1,
+    }
+}
+
+/// The way with fewer requests; of equals, the one that answers at once.
+fn cheaper<'a>(query: &'a Arc<Way>, job: &'a Arc<Way>, rows: u64, page_size: u32) -> &'a Arc<Way> {
+    if cost(job, rows, page_size) < cost(query, rows, page_size) { job } else { query }
+}
+
+impl Fetcher {
+    /// The way to fetch a shard.
+    pub(super) async fn way(&self, shard: &Shard) -> Result<Result<Arc<Way>, Pages>, Halt> {
+        let (dataset, shared) = (&shard.dataset, &self.client.shared);
+        let (Some(query), Some(job)) = (&dataset.query, &dataset.job) else {
+            return Ok(Ok(Arc::clone(dataset.way())));
+        };
+        // columns that only a job brings are worth a wait
+        let must = shared.strategy == Strategy::Job || dataset.has_extras();
+        if must {
+            return Ok(self.lake(dataset, job, shard.interval).await?.map(|()| Arc::clone(job)).map_err(Pages::NotYet));
+        }
+        let end = shard.interval.to_ms();
+        if shared.strategy == Strategy::Query || self.client.filled(dataset, job, shard.interval).await? < end {
+            return Ok(Ok(Arc::clone(query)));
+        }
+        let rows = match shared.densities.expect(&dataset.name, shard.interval) {
+            Some(rows) => rows,
+            // what cannot be counted is asked for without much ado
+            None => match self.client.total(dataset, shard.interval).await? {
+                Ok(rows) => rows,
+                Err(_) => return Ok(Ok(Arc::clone(query))),
+            },
+        };
+        Ok(Ok(Arc::clone(cheaper(query, job, rows, shared.page_size))))
+    }
+
+    /// Waits until the lake holds an interval.
+    async fn lake(&self, dataset: &Dataset, job: &Way, interval: Interval) -> Result<Result<(), Fault>, Halt> {
+        let begun = Instant::now();
+        loop {
+            let filled = self.client.filled(dataset, job, interval).await?;
+            if filled >= interval.to_ms() {
+                return Ok(Ok(()));
+            }
+            let reason = format!("the platform has data for jobs up to {} only", iso(filled));
+            if begun.elapsed() + LAKE_PAUSE > self.client.shared.lake_wait {
+                return Ok(Err(Fault::NotYet(format!("{reason}; run again later"))));
+            }
+            tracing::info!(dataset = dataset.name, shard = %interval, reason, "waits for the lake");
+            self.client.pause(LAKE_PAUSE).await?;
+        }
+    }
+}
+
+impl Client {
+    /// Up to when the lake is filled: asked again where that was before the end of `needed`.
+    async fn filled(&self, dataset: &Dataset, job: &Way, needed: Interval) -> Result<i64, Halt> {
+        let known = |lakes: &Lakes| lakes.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dataset.name).copied();
+        if let Some(filled) = known(&self.shared.lakes).filter(|&filled| filled >= needed.to_ms()) {
+            return Ok(filled);
+        }
+        let filled = self.available(job, needed).await?.unwrap_or_else(|fault| {
+            tracing::warn!(dataset = dataset.name, %fault, "the platform does not say what jobs can read");
+            i64::MIN
+        });
+        self.shared.lakes.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.name.clone(), filled);
+        Ok(filled)
+    }
+}
