@@ -1,14 +1,15 @@
-//! FetchActor, and the story of one shard.
+//! FetchActor: shards become rows with the sink.
 //!
-//! `strategy` chooses the way, `task` submits what is to be submitted, `query` knows which request comes
+//! `story` tells what becomes of one: `strategy` chooses the way, `task` submits what is to be submitted, `query` knows which request comes
 //! next, `ask` sends it, however many attempts it takes, `flight` keeps several under way, and `chain`
-//! how far the shard has come.
+//! knows how far the shard has come.
 
 mod ask;
 mod chain;
 mod flight;
 mod harvest;
 mod query;
+mod story;
 mod strategy;
 mod task;
 
@@ -25,12 +26,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    ask::{Asked, Leeway},
-    chain::Chain,
-    flight::Flight,
-    query::Query,
-};
+use self::{ask::Leeway, query::Query};
 pub use self::{
     harvest::{Halt, Harvest},
     query::Origin,
@@ -38,24 +34,16 @@ pub use self::{
 };
 use crate::{
     budget::Budget,
-    catalog::{self, Dataset, Way},
+    catalog::{Dataset, Way},
     fault::Fault,
     interval::Interval,
-    ledger::Failure,
-    offload::offload,
     planner::{Next, PlannerActor},
     progress::Board,
     retry::Policy,
-    rows::Reply,
-    shard::{End, Lease, Shard},
-    sink::{Commit, Discard, Note, SinkActor, Write},
+    sink::SinkActor,
     token::TokenActor,
     transport::Transport,
 };
-
-/// Rows that a part may hold before it is committed, if the shard can be cut: bounds what tells
-/// copies of rows apart (G8).
-const MOST_ROWS: u64 = 250_000;
 
 /// Fetches shards until there are no more. The reply comes when the actor's work is over: its life
 /// is one request, so whoever awaits the reply awaits the life (G9).
@@ -151,39 +139,6 @@ impl Handler<Run> for FetchActor {
     }
 }
 
-/// How the pages of a shard ended.
-enum Pages {
-    /// The sink has all of them.
-    Whole,
-    /// The platform does not page any deeper.
-    Deep,
-    /// The shard is too big.
-    TooBig(String),
-    /// The pages are too large.
-    TooLarge,
-    /// The job that they were of is no longer there.
-    Gone(Fault),
-    /// The shard keeps failing.
-    Hopeless(Fault),
-    /// The platform cannot give it yet.
-    NotYet(Fault),
-    /// The credentials may not read the dataset.
-    Denied(Fault),
-}
-
-impl<T> From<Asked<T>> for Pages {
-    /// What becomes of a shard for which there is no reply.
-    fn from(asked: Asked<T>) -> Self {
-        match asked {
-            Asked::Reply(_) => Self::Whole,
-            Asked::Split(fault) => Self::TooBig(fault.to_string()),
-            Asked::Shrink => Self::TooLarge,
-            Asked::Hopeless(fault) => Self::Hopeless(fault),
-            Asked::Denied(fault) => Self::Denied(fault),
-        }
-    }
-}
-
 impl Fetcher {
     /// Fetches shards until there are no more. What was committed before a halt still counts.
     async fn run(self: Rc<Self>) -> (Harvest, Option<Halt>) {
@@ -200,235 +155,6 @@ impl Fetcher {
             self.client.shared.board.fetchers.remove(&self.number);
         }
         Ok(())
-    }
-
-    /// The story of one shard. Whatever goes wrong, the lease is dropped on the way out, and so
-    /// what is left of the shard returns to the planner.
-    async fn shard(&self, lease: Lease, harvest: &mut Harvest) -> Result<(), Halt> {
-        let way = match self.way(lease.shard()).await? {
-            Ok(way) => way,
-            Err(pages) => {
-                let (dataset, interval) = (&lease.shard().dataset, lease.shard().interval);
-                let query = self.client.query(dataset, dataset.way(), interval);
-                return self.end(Chain::new(lease, query), pages, harvest).await;
-            }
-        };
-        let query = self.client.query(&lease.shard().dataset, &way, lease.shard().interval);
-        let mut chain = Chain::new(lease, query);
-        let gathered = self.gather(&mut chain, harvest).await;
-        self.forget(&mut chain).await?;
-        match gathered {
-            Ok(pages) => self.end(chain, pages, harvest).await,
-            Err(Halt::Interrupted) => {
-                self.keep(&mut chain, harvest).await?;
-                Err(Halt::Interrupted)
-            }
-            Err(halt) => Err(halt),
-        }
-    }
-
-    /// Gathers the pages of a shard, and begins again where that helps.
-    async fn gather(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Pages, Halt> {
-        let (mut counted_again, mut gone) = (false, 0);
-        loop {
-            let pages = match self.submit(chain).await? {
-                Some(pages) => pages,
-                None => self.pages(chain, harvest).await?,
-            };
-            let page_size = chain.query.page_size;
-            match pages {
-                Pages::Whole if !counted_again && chain.is_uncut() && chain.missing().is_some() => {
-                    counted_again = true;
-                    self.again(chain, page_size).await?;
-                }
-                Pages::Gone(_) if gone < self.client.shared.policy.attempts => {
-                    gone += 1;
-                    self.again(chain, page_size).await?;
-                }
-                Pages::TooLarge if page_size > 1 => self.again(chain, page_size / 2).await?,
-                pages => return Ok(pages),
-            }
-        }
-    }
-
-    /// Does what the end of its pages means for a shard.
-    async fn end(&self, mut chain: Chain, pages: Pages, harvest: &mut Harvest) -> Result<(), Halt> {
-        match pages {
-            Pages::Whole => self.commit(chain, harvest).await,
-            Pages::Deep => self.keep(&mut chain, harvest).await,
-            Pages::TooBig(reason) => self.split(chain, reason).await,
-            Pages::TooLarge => {
-                let fault = Fault::Malformed("a page of one row is too large".to_owned());
-                self.set_aside(chain, fault, harvest).await
-            }
-            Pages::Gone(fault) | Pages::Hopeless(fault) => self.set_aside(chain, fault, harvest).await,
-            Pages::NotYet(fault) => self.leave(chain, &fault, harvest).await,
-            Pages::Denied(fault) => self.abandon(chain, fault, harvest).await,
-        }
-    }
-
-    /// Moves the pages of a shard to the sink, until the last: neither a short page nor the
-    /// platform's total is the end. While a page is decoded and written, the next are under way.
-    async fn pages(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Pages, Halt> {
-        if chain.query.lacks_parents() {
-            match self.client.parents(&chain.query).await? {
-                Ok(parents) => chain.query.for_each(parents),
-                Err(fault) => return Ok(Pages::Hopeless(fault)),
-            }
-        }
-        let mut flight = Flight::new();
-        loop {
-            self.send_ahead(chain, &mut flight);
-            let reply = match flight.next().await {
-                None if chain.query.is_whole() => return Ok(Pages::Whole),
-                None => return Ok(Pages::Deep),
-                Some(asked) => match asked? {
-                    Asked::Reply(reply) => reply,
-                    Asked::Hopeless(fault) if !chain.query.task.is_empty() && task::is_gone(&fault) => {
-                        return Ok(Pages::Gone(fault));
-                    }
-                    other => return Ok(other.into()),
-                },
-            };
-            let depth = chain.query.way.depth;
-            if let Some(total) = reply.total.filter(|&total| total > depth && self.splittable(chain.shard())) {
-                return Ok(Pages::TooBig(format!("{total} rows, and paging ends at {depth}")));
-            }
-            match chain.query.advance(&reply) {
-                Ok(true) => flight = Flight::new(),
-                Ok(false) => {}
-                Err(fault) => return Ok(Pages::Hopeless(fault)),
-            }
-            chain.count(&reply);
-            self.send_ahead(chain, &mut flight);
-            let (decoder, owner) = (Arc::clone(&chain.query.decoder), chain.query.owner);
-            let page = match flight.alongside(offload(move || decoder.decode(&reply, owner))).await {
-                Ok(page) => page,
-                Err(error) => return Ok(Pages::Hopeless(Fault::Malformed(error.to_string()))),
-            };
-            if let Some(at) = chain.boundary(&page).filter(|_| self.is_due(chain)) {
-                flight.alongside(self.cut(chain, at, harvest)).await?;
-            }
-            chain.advance(&page);
-            self.client.shared.board.rows.add(page.received);
-            if page.received > 0 {
-                let write = Write { lease: chain.lease.id(), shard: chain.shard().clone(), page };
-                chain.wrote(flight.alongside(self.sink.send(write)).await??);
-            }
-        }
-    }
-
-    /// Sends the requests whose turn it is.
-    fn send_ahead<'a>(&'a self, chain: &mut Chain, flight: &mut Flight<'a, Result<Asked<Reply>, Halt>>) {
-        let splittable = self.splittable(chain.shard());
-        let leeway = Leeway { splittable, shrinkable: chain.query.page_size > 1, last_word: false };
-        while flight.len() < self.client.shared.ahead
-            && let Some(call) = chain.query.next()
-        {
-            flight.push(self.client.ask(call, leeway, chain.query.read()));
-        }
-    }
-
-    fn is_due(&self, chain: &Chain) -> bool {
-        let (age, rows) = chain.open();
-        (age >= self.client.shared.commit_every || rows >= MOST_ROWS) && !chain.shard().replaces
-    }
-
-    /// Commits a whole shard.
-    async fn commit(&self, chain: Chain, harvest: &mut Harvest) -> Result<(), Halt> {
-        let shard = chain.shard().clone();
-        let missing = chain.missing();
-        let committed = self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
-        harvest.add(chain.received, &committed);
-        self.learn(&shard, committed.counts.written);
-        if let Some((total, came)) = missing {
-            let reason = format!("the platform counts {total} rows and gave {came}, twice");
-            tracing::warn!(dataset = shard.dataset.name, shard = %shard.interval, reason, "rows may be missing");
-            self.sink.send(Note::Short { shard, reason }).await??;
-        }
-        self.settle(chain.lease, End::Done).await
-    }
-
-    /// Commits what an open shard has before `at`; the lease keeps the rest.
-    async fn cut(&self, chain: &mut Chain, at: i64, harvest: &mut Harvest) -> Result<(), Halt> {
-        let Some((done, _)) = chain.shard().interval.cut(at) else { return Ok(()) };
-        let shard = Shard { interval: done, ..chain.shard().clone() };
-        let committed = self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
-        harvest.add(chain.received, &committed);
-        self.learn(&shard, committed.counts.written);
-        chain.lease.cut(at).await?;
-        chain.cut();
-        self.client.shared.board.settle(done);
-        Ok(())
-    }
-
-    /// Commits what an unfinished shard has, as far as it is complete. The rest returns.
-    async fn keep(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<(), Halt> {
-        match chain.reached().filter(|_| !chain.shard().replaces) {
-            Some(at) => self.cut(chain, at, harvest).await,
-            None => Ok(self.sink.send(Discard { lease: chain.lease.id() }).await?),
-        }
-    }
-
-    /// Starts the rest of a shard over.
-    async fn again(&self, chain: &mut Chain, page_size: u32) -> Result<(), Halt> {
-        self.forget(chain).await?;
-        self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        chain.restart(page_size);
-        Ok(())
-    }
-
-    async fn split(&self, chain: Chain, reason: String) -> Result<(), Halt> {
-        let shard = chain.shard().clone();
-        tracing::info!(shard = %shard.interval, reason, "split");
-        self.client.shared.board.shards_split.add(1);
-        self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        self.sink.send(Note::Split { shard, reason }).await??;
-        Ok(chain.lease.end(End::Split).await?)
-    }
-
-    async fn set_aside(&self, chain: Chain, fault: Fault, harvest: &mut Harvest) -> Result<(), Halt> {
-        let failure = failure(chain.shard(), &fault);
-        tracing::error!(dataset = failure.dataset, shard = %failure.interval, %fault, "set aside");
-        harvest.failed.push(failure.clone());
-        self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        self.sink.send(Note::Failed(failure)).await??;
-        self.settle(chain.lease, End::Failed).await
-    }
-
-    /// Leaves out of this run what the platform cannot give yet.
-    async fn leave(&self, chain: Chain, fault: &Fault, harvest: &mut Harvest) -> Result<(), Halt> {
-        let failure = failure(chain.shard(), fault);
-        tracing::warn!(dataset = failure.dataset, shard = %failure.interval, %fault, "left out");
-        harvest.failed.push(failure);
-        self.settle(chain.lease, End::Failed).await
-    }
-
-    /// Gives the dataset up, for every fetcher: the others of the job go on.
-    async fn abandon(&self, chain: Chain, fault: Fault, harvest: &mut Harvest) -> Result<(), Halt> {
-        self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        let dataset = &chain.shard().dataset;
-        let reason = format!("{fault}; {}", catalog::lacking(dataset.permission.as_deref()));
-        tracing::error!(dataset = dataset.name, reason, "denied");
-        harvest.denied.insert(dataset.name.clone(), reason);
-        Ok(chain.lease.end(End::Denied).await?)
-    }
-
-    /// Ends a lease whose time is dealt with.
-    async fn settle(&self, lease: Lease, end: End) -> Result<(), Halt> {
-        let interval = lease.shard().interval;
-        lease.end(end).await?;
-        self.client.shared.board.settle(interval);
-        Ok(())
-    }
-
-    /// Takes note of how many rows there are in a time.
-    fn learn(&self, shard: &Shard, rows: u64) {
-        self.client.shared.densities.add(&shard.dataset.name, rows, shard.interval.width());
-    }
-
-    fn splittable(&self, shard: &Shard) -> bool {
-        shard.dataset.divisible && shard.interval.width() >= self.client.shared.smallest_shard * 2
     }
 }
 
@@ -472,14 +198,5 @@ impl Client {
             }
         }
         Ok(Ok(parents))
-    }
-}
-
-fn failure(shard: &Shard, fault: &Fault) -> Failure {
-    Failure {
-        dataset: shard.dataset.name.clone(),
-        interval: shard.interval,
-        reason: fault.to_string(),
-        correlation: fault.correlation().to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Client, Fetcher, Halt, Pages};
+use super::{Client, Fetcher, Halt, story::Pages};
 use crate::{
     catalog::{Dataset, Way},
     fault::Fault,

@@ -7,9 +7,10 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{
-    Client, Fetcher, Halt, Pages,
+    Client, Fetcher, Halt,
     ask::{Asked, Leeway},
     chain::Chain,
+    story::Pages,
 };
 use crate::{
     catalog::{Call, Place, Slots, Task, Way},
