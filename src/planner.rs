@@ -1,21 +1,24 @@
 //! PlannerActor: which shard next (G1, G2).
 //!
 //! A plan is what was requested and is not committed, cut into shards. Fetchers pull; when nothing
-//! waits but leases are out, they wait, since a lease may yet split or come back.
+//! waits but leases are out, they wait, since a lease may yet split or come back, and its holder is
+//! told that somebody would take a part of it.
+
+mod plan;
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::{
-    interval::Interval,
-    shard::{CutAt, End, Ended, Lease, LeaseId, Shard},
-};
+pub use self::plan::Plan;
+use crate::shard::{Ended, Lease, LeaseId, Narrowed, Shard};
 
 /// Asks for a shard; none: there will be no more.
 #[derive(Message)]
@@ -32,12 +35,14 @@ pub struct PlannerActor {
     plan: Plan,
     /// Fetchers that asked while every shard was out. The other half is the reply to [`Next`].
     seats: VecDeque<oneshot::Sender<Option<Lease>>>,
+    /// Whether somebody waits and nothing does. The other half is in every lease.
+    hungry: Arc<AtomicBool>,
 }
 
 impl PlannerActor {
     /// Hands out the shards of `plan`.
     pub fn new(plan: Plan) -> Self {
-        Self { plan, seats: VecDeque::new() }
+        Self { plan, seats: VecDeque::new(), hungry: Arc::default() }
     }
 
     /// Serves who waits, as far as there is an answer. A lease for a fetcher that has gone
@@ -45,14 +50,19 @@ impl PlannerActor {
     fn serve(&mut self, planner: &Addr<Self>) {
         while let Some(seat) = self.seats.pop_front() {
             match self.plan.lease() {
-                Some((id, shard)) => {
-                    let lease = Lease::new(id, shard, planner.clone().recipient(), planner.clone().recipient());
-                    drop(seat.send(Some(lease)));
-                }
+                Some((id, shard)) => drop(seat.send(Some(self.grant(id, shard, planner)))),
                 None if self.plan.is_over() => drop(seat.send(None)),
-                None => return self.seats.push_front(seat),
+                None => {
+                    self.seats.push_front(seat);
+                    break;
+                }
             }
         }
+        self.hungry.store(!self.seats.is_empty(), Ordering::Relaxed);
+    }
+
+    fn grant(&self, id: LeaseId, shard: Shard, planner: &Addr<Self>) -> Lease {
+        Lease::new(id, shard, planner.clone().recipient(), planner.clone().recipient(), Arc::clone(&self.hungry))
     }
 }
 
@@ -80,11 +90,12 @@ impl Handler<Ended> for PlannerActor {
     }
 }
 
-impl Handler<CutAt> for PlannerActor {
+impl Handler<Narrowed> for PlannerActor {
     type Result = ();
 
-    fn handle(&mut self, cut: CutAt, _: &mut Self::Context) {
-        self.plan.cut(cut.lease, cut.at);
+    fn handle(&mut self, Narrowed { lease, at, keeps }: Narrowed, ctx: &mut Self::Context) {
+        self.plan.narrow(lease, at, keeps);
+        self.serve(&ctx.address());
     }
 }
 
@@ -97,172 +108,16 @@ impl Handler<Close> for PlannerActor {
     }
 }
 
-/// Every shard of a run, and where it stands.
-#[derive(Default)]
-pub struct Plan {
-    waiting: VecDeque<Shard>,
-    leased: BTreeMap<LeaseId, Shard>,
-    ended: Vec<Shard>,
-    requested: Vec<Shard>,
-    leases: LeaseId,
-    closed: bool,
-    newest_first: bool,
-    /// Datasets that the credentials may not read.
-    denied: Vec<String>,
-}
-
-impl Plan {
-    /// A plan without shards, that hands out the newest time or the oldest first.
-    pub fn new(newest_first: bool) -> Self {
-        Self { newest_first, ..Self::default() }
-    }
-
-    /// Adds what is `left` to fetch of a dataset, in shards of at most `width`.
-    pub fn add(&mut self, left: &Shard, width: Duration) {
-        self.push(left, left.interval.split(width));
-    }
-
-    /// Adds a shard that is to be fetched as it is: its files have its name.
-    pub fn add_whole(&mut self, shard: &Shard) {
-        self.push(shard, std::iter::once(shard.interval));
-    }
-
-    fn push(&mut self, whole: &Shard, parts: impl Iterator<Item = Interval>) {
-        self.requested.push(whole.clone());
-        self.waiting.extend(parts.map(|interval| Shard { interval, ..whole.clone() }));
-        let waiting = self.waiting.make_contiguous();
-        match self.newest_first {
-            true => waiting.sort_by_key(|shard| Reverse(shard.interval)),
-            false => waiting.sort_by_key(|shard| shard.interval),
-        }
-        self.check();
-    }
-
-    /// How many shards wait.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// The whole time that is to be fetched, over all datasets.
-    pub fn width(&self) -> Duration {
-        self.requested.iter().map(|shard| shard.interval.width()).sum()
-    }
-
-    fn lease(&mut self) -> Option<(LeaseId, Shard)> {
-        if self.closed {
-            return None;
-        }
-        let shard = self.waiting.pop_front()?;
-        self.leases += 1;
-        self.leased.insert(self.leases, shard.clone());
-        self.check();
-        Some((self.leases, shard))
-    }
-
-    fn end(&mut self, lease: LeaseId, end: End) {
-        let Some(shard) = self.leased.remove(&lease) else {
-            debug_assert!(false, "G2: lease {lease} ended twice");
-            return;
-        };
-        match (end, shard.interval.bisect()) {
-            (End::Done | End::Failed, _) => self.ended.push(shard),
-            (End::Denied, _) => {
-                self.denied.push(shard.dataset.name.clone());
-                self.ended.push(shard);
-            }
-            (End::Split, Some((left, right))) => {
-                // what was replaced is replaced by its halves, which are new
-                let halves = [left, right].map(|interval| Shard { interval, replaces: false, ..shard.clone() });
-                let [first, second] = if self.newest_first { [1, 0] } else { [0, 1] };
-                self.waiting.push_front(halves[second].clone());
-                self.waiting.push_front(halves[first].clone());
-            }
-            (End::Split | End::Returned, _) => self.waiting.push_front(shard),
-        }
-        self.forsake();
-        self.check();
-    }
-
-    /// Gives up what waits of denied datasets.
-    fn forsake(&mut self) {
-        let Self { waiting, denied, ended, .. } = self;
-        waiting.retain(|shard| {
-            let forsaken = denied.contains(&shard.dataset.name);
-            ended.extend(forsaken.then(|| shard.clone()));
-            !forsaken
-        });
-    }
-
-    fn cut(&mut self, lease: LeaseId, at: i64) {
-        if let Some(shard) = self.leased.get_mut(&lease)
-            && let Some((done, rest)) = shard.interval.cut(at)
-        {
-            shard.interval = rest;
-            self.ended.push(Shard { interval: done, ..shard.clone() });
-        }
-        self.check();
-    }
-
-    fn close(&mut self) {
-        self.closed = true;
-    }
-
-    fn is_over(&self) -> bool {
-        self.closed || (self.waiting.is_empty() && self.leased.is_empty())
-    }
-
-    /// G1, in debug builds: waiting, leased and ended shards are disjoint and cover the request.
-    fn check(&self) {
-        debug_assert!(self.is_cover(), "G1: the shards do not cover the request");
-    }
-
-    fn is_cover(&self) -> bool {
-        self.requested.iter().all(|whole| {
-            let shards = self.waiting.iter().chain(self.leased.values()).chain(&self.ended);
-            let parts: Vec<Interval> = shards
-                .filter(|shard| shard.dataset.name == whole.dataset.name && shard.interval.overlaps(whole.interval))
-                .map(|shard| shard.interval)
-                .collect();
-            whole.interval.is_covered_by(&parts)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
+    use std::time::Duration;
 
     use super::*;
-    use crate::catalog;
+    use crate::{catalog, interval::Interval, shard::End};
 
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];
         Shard { dataset: Arc::clone(dataset), interval: Interval::new(from, to).unwrap(), replaces: false }
-    }
-
-    fn ends() -> impl Strategy<Value = Vec<(usize, End)>> {
-        let end = prop_oneof![4 => Just(End::Done), 4 => Just(End::Split), 2 => Just(End::Failed), 4 => Just(End::Returned), 1 => Just(End::Denied)];
-        prop::collection::vec((0usize..4, end), 0..60)
-    }
-
-    proptest! {
-        #[test]
-        fn g1_whatever_happens_the_shards_cover_the_request(ends in ends()) {
-            let mut plan = Plan::default();
-            plan.add(&shard(0, 700), Duration::from_millis(100));
-            plan.add(&shard(900, 1_000), Duration::from_millis(100));
-            let mut out = Vec::new();
-            for (holder, end) in ends {
-                out.extend(plan.lease().map(|(id, _)| id));
-                if !out.is_empty() {
-                    plan.cut(out[holder % out.len()], 17 * holder as i64);
-                    plan.end(out.swap_remove(holder % out.len()), end);
-                }
-                prop_assert!(plan.is_cover());
-            }
-        }
     }
 
     #[actix::test]
@@ -295,5 +150,23 @@ mod tests {
         let planner = PlannerActor::new(plan).start();
         planner.send(Close).await.unwrap();
         assert!(planner.send(Next).await.unwrap().is_none());
+    }
+
+    #[actix::test]
+    async fn who_has_nothing_to_do_gets_a_part_of_a_leased_shard() {
+        let mut plan = Plan::default();
+        plan.add(&shard(0, 100), Duration::from_millis(100));
+        let planner = PlannerActor::new(plan).start();
+        let mut whole = planner.send(Next).await.unwrap().unwrap();
+        assert!(!whole.is_wanted());
+        let second = tokio::spawn(planner.send(Next));
+        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(whole.is_wanted());
+        whole.share(70).await.unwrap();
+        let part = second.await.unwrap().unwrap().unwrap();
+        assert_eq!(part.shard().interval, Interval::new(70, 100).unwrap());
+        assert_eq!(whole.shard().interval, Interval::new(0, 70).unwrap());
+        assert!(!whole.is_wanted());
     }
 }

@@ -1,6 +1,9 @@
 //! A shard is a piece of the backfill; a lease is the right to fetch it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use actix::prelude::*;
 
@@ -42,14 +45,25 @@ pub struct Ended {
     pub end: End,
 }
 
-/// Tells the planner that a leased shard is committed up to a time: the lease goes on with the rest.
+/// Tells the planner that a lease covers less of its shard.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct CutAt {
+pub struct Narrowed {
     /// Which lease.
     pub lease: LeaseId,
-    /// The first millisecond of the rest.
+    /// Where it was cut: the first millisecond of the second part.
     pub at: i64,
+    /// Which part it still covers, and what became of the other.
+    pub keeps: Keeps,
+}
+
+/// Which part of a shard its lease keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// The second: the first is committed.
+    Rest,
+    /// The first: the second is for somebody who has nothing to do.
+    Start,
 }
 
 /// Counts the leases of a run.
@@ -62,13 +76,21 @@ pub struct Lease {
     shard: Shard,
     /// The planner, until the lease has ended.
     planner: Option<Recipient<Ended>>,
-    cuts: Recipient<CutAt>,
+    narrows: Recipient<Narrowed>,
+    /// Whether somebody has nothing to do. The other half is the planner's.
+    hungry: Arc<AtomicBool>,
 }
 
 impl Lease {
     /// A lease that reports its end to `planner`.
-    pub fn new(id: LeaseId, shard: Shard, planner: Recipient<Ended>, cuts: Recipient<CutAt>) -> Self {
-        Self { id, shard, planner: Some(planner), cuts }
+    pub fn new(
+        id: LeaseId,
+        shard: Shard,
+        planner: Recipient<Ended>,
+        narrows: Recipient<Narrowed>,
+        hungry: Arc<AtomicBool>,
+    ) -> Self {
+        Self { id, shard, planner: Some(planner), narrows, hungry }
     }
 
     /// Which lease it is.
@@ -88,7 +110,24 @@ impl Lease {
     pub async fn cut(&mut self, at: i64) -> Result<(), MailboxError> {
         if let Some((_, rest)) = self.shard.interval.cut(at) {
             self.shard.interval = rest;
-            self.cuts.send(CutAt { lease: self.id, at }).await?;
+            self.narrows.send(Narrowed { lease: self.id, at, keeps: Keeps::Rest }).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody has nothing to do and would take a part of it.
+    pub fn is_wanted(&self) -> bool {
+        self.hungry.load(Ordering::Relaxed)
+    }
+
+    /// Gives what lies from `at` on to somebody who has nothing to do.
+    ///
+    /// # Errors
+    /// Where the planner has gone.
+    pub async fn share(&mut self, at: i64) -> Result<(), MailboxError> {
+        if let Some((start, _)) = self.shard.interval.cut(at) {
+            self.shard.interval = start;
+            self.narrows.send(Narrowed { lease: self.id, at, keeps: Keeps::Start }).await?;
         }
         Ok(())
     }

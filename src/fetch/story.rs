@@ -164,11 +164,18 @@ impl Fetcher {
             if let Some(at) = chain.boundary(&page).filter(|_| self.is_due(chain)) {
                 flight.alongside(self.cut(chain, at, harvest)).await?;
             }
+            let is_past = chain.is_past(&page);
             chain.advance(&page);
             self.client.shared.board.rows.add(page.received);
             if page.received > 0 {
                 let write = Write { lease: chain.lease.id(), shard: chain.shard().clone(), page };
                 chain.wrote(flight.alongside(self.sink.send(write)).await??);
+            }
+            if is_past {
+                return Ok(Pages::Whole);
+            }
+            if let Some(at) = self.spare(chain) {
+                chain.share(at).await?;
             }
         }
     }
@@ -182,6 +189,13 @@ impl Fetcher {
         {
             flight.push(self.client.ask(call, leeway, chain.query.read()));
         }
+    }
+
+    /// Where a shard is to be shared with somebody who has nothing to do: if it is worth the while.
+    fn spare(&self, chain: &Chain) -> Option<i64> {
+        let ahead = u32::try_from(self.client.shared.ahead).unwrap_or(u32::MAX);
+        let worth = chain.lease.is_wanted() && chain.query.left() > ahead.saturating_mul(2);
+        chain.spare().filter(|_| worth && self.splittable(chain.shard()))
     }
 
     fn is_due(&self, chain: &Chain) -> bool {
