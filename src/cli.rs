@@ -2,6 +2,7 @@
 
 mod check;
 mod login;
+mod plan;
 mod run;
 mod sandbox;
 mod status;
@@ -35,6 +36,8 @@ pub struct Cli {
 enum Command {
     /// Fetches what is missing, and ends when nothing is.
     Run(run::Args),
+    /// Says what a run would cost: shards, rows, requests, minutes; and what is committed already.
+    Plan(plan::Args),
     /// Tries everything that a run needs, and fetches nothing.
     Check,
     /// Logs a user in with a browser, for the grant `authorization-code`.
@@ -56,6 +59,7 @@ impl Cli {
         }
         let code = match self.command {
             Command::Run(args) => run::execute(&given, &args).await,
+            Command::Plan(args) => plan::execute(&given, &args).await,
             Command::Check => check::execute(&given).await,
             Command::Login => login::execute(&given).await,
             Command::Status(args) => status::execute(&given, &args),

@@ -28,6 +28,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The platform does not count.
+    #[error("the platform cannot be asked how many rows there are: {0}")]
+    Probe(String),
     /// The program does not hear that it is to end.
     #[error("interrupts are not heard: {0}")]
     Signals(std::io::Error),

@@ -14,7 +14,7 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use self::record::{Counts, Failure, FileRecord, LedgerError, Orphan, ShardRecord};
+pub use self::record::{Counts, Failure, FileRecord, LedgerError, Orphan, Probe, ShardRecord};
 use crate::{clock, interval::Interval};
 
 /// Its name in the output directory. The underscore hides it from readers of the data.
@@ -47,6 +47,10 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS failure (
         dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
         reason TEXT NOT NULL, correlation TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS probe (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        rows INTEGER NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
     ) STRICT;
     CREATE TABLE IF NOT EXISTS job (
         path TEXT PRIMARY KEY, dataset TEXT NOT NULL, at TEXT NOT NULL
@@ -272,15 +276,46 @@ impl Ledger {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The rows of a dataset's committed shards, and the time that they are of.
+    /// The rows of a dataset's committed shards, the size of their files in bytes, and the time that
+    /// they are of.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
-    pub fn density(&self, dataset: &str) -> Result<(u64, Duration), LedgerError> {
-        let sql =
-            "SELECT COALESCE(SUM(rows_written), 0), COALESCE(SUM(to_ms - from_ms), 0) FROM shard WHERE dataset = ?1";
-        let (rows, ms): (i64, i64) = self.lock().query_row(sql, [dataset], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok((rows.cast_unsigned(), Duration::from_millis(ms.cast_unsigned())))
+    pub fn committed_size(&self, dataset: &str) -> Result<(u64, u64, Duration), LedgerError> {
+        let sql = "SELECT (SELECT COALESCE(SUM(rows_written), 0) FROM shard WHERE dataset = ?1),
+                          (SELECT COALESCE(SUM(bytes), 0) FROM file WHERE dataset = ?1),
+                          (SELECT COALESCE(SUM(to_ms - from_ms), 0) FROM shard WHERE dataset = ?1)";
+        let number = |row: &rusqlite::Row, at| row.get(at).map(i64::cast_unsigned);
+        let sizes = |row: &rusqlite::Row| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?));
+        let (rows, bytes, ms) = self.lock().query_row(sql, [dataset], sizes)?;
+        Ok((rows, bytes, Duration::from_millis(ms)))
+    }
+
+    /// Records what the platform counted.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn probed(&self, dataset: &str, probe: Probe) -> Result<(), LedgerError> {
+        let Probe { interval, rows } = probe;
+        let values =
+            params![dataset, interval.from_ms(), interval.to_ms(), rows.cast_signed(), clock::now().to_string()];
+        self.lock().execute("INSERT OR REPLACE INTO probe VALUES (?1, ?2, ?3, ?4, ?5)", values)?;
+        Ok(())
+    }
+
+    /// What the platform counted of a dataset, in order.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn probes(&self, dataset: &str) -> Result<Vec<Probe>, LedgerError> {
+        let connection = self.lock();
+        let mut query =
+            connection.prepare("SELECT from_ms, to_ms, rows FROM probe WHERE dataset = ?1 ORDER BY from_ms")?;
+        let rows = query.query_map([dataset], |row| {
+            let rows: i64 = row.get(2)?;
+            Ok(Interval::new(row.get(0)?, row.get(1)?).map(|interval| Probe { interval, rows: rows.cast_unsigned() }))
+        })?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     fn transaction<T>(&self, work: impl FnOnce(&Transaction) -> Result<T, LedgerError>) -> Result<T, LedgerError> {

@@ -50,6 +50,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod estimate;
 pub mod fault;
 pub mod fetch;
 pub mod history;

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     rc::Rc,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -15,12 +16,13 @@ use url::Url;
 
 use crate::{
     budget::{Budget, Key},
-    catalog::Way,
+    catalog::{Dataset, Way},
     config::Config,
     error::Error,
+    estimate::{self, Estimate, Known},
     fetch::{Client, Densities, FetchActor, Fetcher, Halt, Harvest, Lakes, Origin, Run, Shared},
     interval::Interval,
-    ledger::{Failure, LEDGER, Ledger},
+    ledger::{Failure, LEDGER, Ledger, Probe},
     lock::Lock,
     output::Output,
     part::QUARANTINE,
@@ -35,6 +37,9 @@ use crate::{
     transport::{HttpTransport, Transport},
     verify::Day,
 };
+
+/// What is asked for at once where the platform counts rows.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a run acts upon. A simulation brings its own.
 pub struct World {
@@ -113,13 +118,18 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
 /// # Errors
 /// Where the output belongs to another job, or cannot be read.
 pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Ledger) -> Result<Plan, Error> {
-    let mut plan = Plan::new(config.newest_first);
     ledger.identify(&config.whole_identity())?;
     let folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
     let swept = output.sweep(&[folders, vec![QUARANTINE.to_owned()]].concat(), &ledger.files()?).await?;
     if swept > 0 {
         tracing::info!(files = swept, "swept what a killed run left");
     }
+    plan(config, scope, ledger)
+}
+
+/// The shards of what is left to do.
+fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
+    let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
         let widest = dataset.ways().map(|way| way.widest[usize::from(!config.filter.is_empty())]).min();
         let failed: Vec<_> = gaps(config, ledger, &dataset.name)?.into_iter().map(|gap| gap.interval).collect();
@@ -258,6 +268,62 @@ pub async fn compare(config: &Config, days: &[Day], shutdown: CancellationToken)
     Ok(differences)
 }
 
+/// Asks the platform how many rows there are, a request for every day that is left and that it has not
+/// been asked for, and keeps the answers in the ledger. Datasets that it does not count stay unknown.
+///
+/// # Errors
+/// Where the output or the platform cannot be reached at all.
+pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let output = Output::directory(&config.output)?;
+    let _lock = Lock::take(&config.output)?;
+    let ledger = Ledger::open(&config.output.join(LEDGER))?;
+    ledger.identify(&config.whole_identity())?;
+    let plan = plan(config, Scope::Missing, &ledger)?;
+    let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
+    let (shared, tokens) = connect(config, &world);
+    let client = client(&shared, &tokens, world.seed);
+    for dataset in
+        config.datasets.iter().filter(|dataset| dataset.query.as_ref().is_some_and(|way| way.total.is_some()))
+    {
+        let known: Vec<_> = world.ledger.probes(&dataset.name)?.iter().map(|probe| probe.interval).collect();
+        let left = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
+        let days = left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
+        for interval in days {
+            match client.total(dataset, interval).await {
+                Ok(Ok(rows)) => world.ledger.probed(&dataset.name, Probe { interval, rows })?,
+                Ok(Err(fault)) => tracing::warn!(dataset = dataset.name, %interval, %fault, "not counted"),
+                Err(halt) => return Err(Error::Probe(halt.to_string())),
+            }
+        }
+    }
+    let _ = tokens.send(Rest).await;
+    if let Some(server) = sandbox {
+        server.stop().await;
+    }
+    Ok(())
+}
+
+/// What a run would cost, by dataset, as far as the ledger knows. Asks nobody.
+///
+/// # Errors
+/// Where there is a ledger that cannot be read, or one of another job.
+pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
+    let path = config.output.join(LEDGER);
+    let ledger = if path.exists() { Ledger::open(&path)? } else { Ledger::in_memory()? };
+    ledger.identify(&config.whole_identity())?;
+    expect(config, &plan(config, Scope::Missing, &ledger)?, &ledger)
+}
+
+/// What the shards of `plan` will cost, by dataset.
+fn expect(config: &Config, plan: &Plan, ledger: &Ledger) -> Result<BTreeMap<String, Estimate>, Error> {
+    let estimate = |dataset: &Arc<Dataset>| {
+        let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
+        let known = Known::read(ledger, &dataset.name)?;
+        Ok((dataset.name.clone(), estimate::estimate(shards, &known, &config.fetch, config.limit)))
+    };
+    config.datasets.iter().map(estimate).collect()
+}
+
 /// What everyone who asks the platform shares, and who keeps the token.
 fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
     let budget = Arc::new(Budget::new(config.limit));
@@ -270,8 +336,9 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
     let densities = Densities::default();
     for dataset in &config.datasets {
         // a guess is as good without it
-        let (rows, time) = world.ledger.density(&dataset.name).unwrap_or_default();
-        densities.add(&dataset.name, rows, time);
+        let known = Known::read(&world.ledger, &dataset.name).unwrap_or_default();
+        densities.add(&dataset.name, known.committed.0, known.committed.2);
+        known.probes.iter().for_each(|probe| densities.add(&dataset.name, probe.rows, probe.interval.width()));
     }
     let shared = Shared {
         origin: Arc::new(Origin { api: world.api.clone(), api_version: String::new() }),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Client, Fetcher, Halt, story::Pages};
 use crate::{
-    catalog::{Dataset, Way},
+    catalog::{Dataset, Paging, Way},
     fault::Fault,
     interval::{Interval, iso},
     shard::Shard,
@@ -56,19 +56,25 @@ impl Densities {
     }
 }
 
-/// The requests that `rows` cost one way or another, faults aside.
-pub fn cost(way: &Way, rows: u64, page_size: u32) -> u64 {
-    let pages = rows.div_ceil(page_size.min(way.page_size).into());
-    match &way.task {
-        // a cursor says which page is the last
-        Some(task) => 1 + POLLS + pages.max(1) + u64::from(task.delete.is_some()),
-        None => pages + 1,
-    }
+/// The requests that a shard of `rows` costs one way or another, faults aside; none where nobody knows
+/// how many rows or parents there are.
+pub fn cost(way: &Way, rows: Option<u64>, page_size: u32) -> Option<u64> {
+    let pages = rows.map(|rows| rows.div_ceil(page_size.min(way.page_size).into()));
+    let pages = match way.paging {
+        _ if way.each.is_some() => None,
+        Paging::None => Some(1),
+        // these say which page is the last
+        Paging::Cursor | Paging::NextLink => pages.map(|pages| pages.max(1)),
+        Paging::PageNumber | Paging::Offset => pages.map(|pages| pages + u64::from(way.next.is_none())),
+    }?;
+    let around = way.task.as_ref().map_or(0, |task| 1 + POLLS + u64::from(task.delete.is_some()));
+    Some(around + pages.max(1))
 }
 
 /// The way with fewer requests; of equals, the one that answers at once.
 fn cheaper<'a>(query: &'a Arc<Way>, job: &'a Arc<Way>, rows: u64, page_size: u32) -> &'a Arc<Way> {
-    if cost(job, rows, page_size) < cost(query, rows, page_size) { job } else { query }
+    let cost = |way| cost(way, Some(rows), page_size).unwrap_or(u64::MAX);
+    if cost(job) < cost(query) { job } else { query }
 }
 
 impl Fetcher {

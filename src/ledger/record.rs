@@ -73,6 +73,15 @@ pub struct Failure {
     pub correlation: String,
 }
 
+/// What the platform counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// The time.
+    pub interval: Interval,
+    /// The rows of it.
+    pub rows: u64,
+}
+
 /// Something that the platform keeps for us and that is to be deleted: a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orphan {

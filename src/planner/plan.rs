@@ -52,6 +52,11 @@ impl Plan {
         self.check();
     }
 
+    /// The shards that wait.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.waiting.iter()
+    }
+
     /// How many shards wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
