@@ -5,6 +5,7 @@ mod login;
 mod plan;
 mod run;
 mod sandbox;
+mod sources;
 mod status;
 mod verify;
 
@@ -19,7 +20,8 @@ use crate::config::Given;
 #[command(
     version,
     after_help = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, \
-    3 credentials or permission, 4 anything else fatal, 130 interrupted and resumable."
+    3 credentials or permission, 4 anything else fatal, 130 interrupted and resumable. \
+    Of several sources the first of 4, 2, 3, 130 and 1 that one has ended with."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -30,6 +32,9 @@ pub struct Cli {
     /// Overrides a key of the configuration; the value is read as TOML, else as a string.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Means one source of a list alone.
+    #[arg(long, global = true, value_name = "NAME")]
+    source: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,7 +58,7 @@ enum Command {
 impl Cli {
     /// Does what was asked. Results go to standard output, everything else to standard error.
     pub async fn execute(self) -> ExitCode {
-        let mut given = Given { path: self.config, set: self.set };
+        let mut given = Given { path: self.config, set: self.set, source: self.source };
         if let Command::Run(run::Args { refresh: Some(refresh), .. }) = &self.command {
             given.set.push(format!("job.refresh={refresh}"));
         }
@@ -66,10 +71,7 @@ impl Cli {
             Command::Verify(args) => verify::execute(&given, &args).await,
             Command::Sandbox => sandbox::execute(&given).await,
         };
-        ExitCode::from(code.unwrap_or_else(|error| {
-            eprintln!("error: {error}");
-            error.exit_code()
-        }))
+        ExitCode::from(sources::code(None, code))
     }
 }
 

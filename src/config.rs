@@ -7,20 +7,30 @@ mod auth;
 mod environment;
 mod file;
 mod layers;
+mod list;
 mod regions;
 mod sandbox;
+mod source;
 #[cfg(test)]
 mod tests;
 mod values;
 
-use std::{collections::BTreeMap, fmt, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use serde_json::{Map, Value};
 use url::Url;
 
-pub use self::layers::ConfigError;
 use self::{file::File, layers::Layers};
+pub use self::{layers::ConfigError, source::Platform};
 use crate::{
+    auth::Offer,
     budget::Limit,
     catalog::{Catalog, Dataset},
     fetch::Strategy,
@@ -32,17 +42,27 @@ use crate::{
     token::Auth,
 };
 
-/// The configuration of a backfill, checked. It does not change while the program runs.
+/// What narrows the rows of each dataset, in the platform's words.
+pub type Filters = BTreeMap<String, Map<String, Value>>;
+
+/// The configuration of a backfill from one source, checked. It does not change while the program
+/// runs.
 #[derive(Debug)]
 pub struct Config {
     /// Names the run.
     pub name: String,
+    /// Names the source; none: it is the only one, and has no name.
+    pub source: Option<String>,
+    /// Whose API it is.
+    pub platform: Platform,
+    /// The version of the API, fit for a path, where the platform has several.
+    pub api_version: Option<String>,
     /// What to fetch.
     pub interval: Interval,
     /// Of which datasets.
     pub datasets: Vec<Arc<Dataset>>,
     /// All datasets of the platform.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Catalog,
     /// From where.
     pub hosts: Hosts,
     /// As whom.
@@ -67,8 +87,8 @@ pub struct Config {
     pub grace: Duration,
     /// How files are written.
     pub format: FileFormat,
-    /// What narrows the rows, sent as it is.
-    pub filter: Map<String, Value>,
+    /// What narrows the rows, sent as it is: see [`filter`](Self::filter).
+    pub filters: Filters,
     /// What makes the output the output of this job: the same on every run, or rows would mix.
     pub identity: BTreeMap<String, String>,
 }
@@ -82,8 +102,6 @@ pub struct Fetch {
     pub shard: Duration,
     /// A shard is not bisected below this.
     pub smallest_shard: Duration,
-    /// Rows of a page.
-    pub page_size: u32,
     /// Requests of a shard under way at once.
     pub ahead: usize,
     /// Which way to take where there are two.
@@ -92,6 +110,8 @@ pub struct Fetch {
     pub jobs: usize,
     /// How long to wait for data that jobs cannot read yet.
     pub lake_wait: Duration,
+    /// Rows of a page, at most what the dataset allows.
+    pub page_size: u32,
     /// Bounds a request.
     pub timeout: Duration,
     /// Bounds a reply, in bytes.
@@ -101,12 +121,14 @@ pub struct Fetch {
 /// What concerns an output that is there already: commands that only read it need no credentials.
 #[derive(Debug)]
 pub struct Job {
+    /// Names the source; none: it is the only one, and has no name.
+    pub source: Option<String>,
     /// What was to be fetched.
     pub interval: Interval,
     /// Of which datasets.
     pub datasets: Vec<Arc<Dataset>>,
-    /// All datasets of the platform.
-    pub catalog: Arc<Catalog>,
+    /// All datasets of the platform, and the user's own.
+    pub catalog: Catalog,
     /// The directory of the output.
     pub output: PathBuf,
 }
@@ -140,24 +162,44 @@ pub struct Given {
     pub path: Option<PathBuf>,
     /// `--set section.key=value`, in order.
     pub set: Vec<String>,
+    /// `--source`: the only one that is meant; none: all of them.
+    pub source: Option<String>,
 }
 
 impl fmt::Debug for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = self.set.iter().map(|set| set.split('=').next().unwrap_or_default());
-        f.debug_struct("Given").field("path", &self.path).field("set", &keys.collect::<Vec<_>>()).finish()
+        let mut given = f.debug_struct("Given");
+        given.field("path", &self.path).field("set", &keys.collect::<Vec<_>>()).field("source", &self.source).finish()
     }
 }
 
 impl Config {
-    /// Reads the configuration: the built-in values, over them the file, over them `--set`.
+    /// Reads the configuration of each source: the built-in values, over them the file, over them
+    /// `--set`.
     ///
     /// # Errors
     /// [`ConfigError`]: what is wrong, where, and what would be right.
-    pub fn load(given: &Given) -> Result<Self, ConfigError> {
-        let layers = Layers::read(given)?;
-        let file: File = layers.parse()?;
-        file.check(&layers)
+    pub fn load(given: &Given) -> Result<Vec<Self>, ConfigError> {
+        let sources = chosen(given)?;
+        let configs = each(&sources, File::check)?;
+        for (number, config) in configs.iter().enumerate() {
+            let shares = |other: &&Self| other.quota().is_some_and(|quota| config.quota() == Some(quota));
+            if let Some(other) = configs[..number].iter().find(shares) {
+                let message = format!(
+                    "it has the credential of the source {}, and so its quota: name the datasets of both in one source",
+                    other.source.as_deref().unwrap_or_default()
+                );
+                return Err(sources[number].wrong("auth.client_id", message));
+            }
+        }
+        Ok(configs)
+    }
+
+    /// What narrows the rows of a dataset.
+    pub fn filter(&self, dataset: &str) -> &Map<String, Value> {
+        static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+        self.filters.get(dataset).unwrap_or(&NONE)
     }
 
     /// What makes the output the output of this job, its datasets' versions included.
@@ -166,26 +208,62 @@ impl Config {
             |dataset: &Arc<Dataset>| (format!("dataset.{}.version", dataset.name), dataset.version.to_string());
         self.identity.clone().into_iter().chain(self.datasets.iter().map(version)).collect()
     }
+
+    /// What the platform counts requests by: the login host and the credential. A sandbox counts for
+    /// itself.
+    fn quota(&self) -> Option<(String, String)> {
+        let (Hosts::Network { login: host, .. } | Hosts::Discovered { issuer: host, .. }) = &self.hosts else {
+            return None;
+        };
+        let account = &self.auth.account;
+        Some((account.endpoint(host, &Offer::Credentials).origin().ascii_serialization(), account.name()))
+    }
 }
 
-/// Reads what `status` and `verify` need.
+/// Reads what `status` and `verify` need of each source.
 ///
 /// # Errors
 /// As for [`Config::load`].
-pub fn load_job(given: &Given) -> Result<Job, ConfigError> {
-    let layers = Layers::read(given)?;
-    let file: File = layers.parse()?;
-    file.job(&layers)
+pub fn load_jobs(given: &Given) -> Result<Vec<Job>, ConfigError> {
+    each(&chosen(given)?, File::job)
 }
 
-/// Reads what `cxbackfill sandbox` needs: the `[sandbox]` section alone.
+/// Reads what `cxbackfill sandbox` needs: the `[sandbox]` section of one source alone.
 ///
 /// # Errors
-/// As for [`Config::load`].
+/// As for [`Config::load`], or where there are several sources.
 pub fn load_sandbox(given: &Given) -> Result<Settings, ConfigError> {
-    let layers = Layers::read(given)?;
-    let file: File = layers.parse()?;
-    file.sandbox.check(&layers)
+    only(each(&chosen(given)?, |file, layers| file.sandbox.check(layers))?)
+}
+
+/// The one source that a command is for.
+///
+/// # Errors
+/// Where there are several.
+pub fn only<T>(sources: Vec<T>) -> Result<T, ConfigError> {
+    let [one] = <[T; 1]>::try_from(sources)
+        .map_err(|_| ConfigError::at("--source", "there are several sources: name the one that is meant"))?;
+    Ok(one)
+}
+
+fn each<T>(sources: &[Layers], read: impl Fn(File, &Layers) -> Result<T, ConfigError>) -> Result<Vec<T>, ConfigError> {
+    sources.iter().map(|layers| read(layers.parse()?, layers)).collect()
+}
+
+/// The layers of each source that is meant.
+fn chosen(given: &Given) -> Result<Vec<Layers>, ConfigError> {
+    let mut sources = Layers::read(given)?;
+    let Some(name) = &given.source else { return Ok(sources) };
+    let names: Vec<_> = sources.iter().filter_map(Layers::name).map(str::to_owned).collect();
+    sources.retain(|layers| layers.name() == Some(name));
+    if sources.is_empty() {
+        let message = match names.is_empty() {
+            true => "the only source has no name: leave this out".to_owned(),
+            false => list::unknown(name, &names),
+        };
+        return Err(ConfigError::at("--source", message));
+    }
+    Ok(sources)
 }
 
 fn limit(requests: u32, per: Duration, burst: Option<NonZeroU32>) -> Option<Limit> {

@@ -64,27 +64,28 @@ impl Board {
     }
 }
 
-/// Draws the bar of a run until it is dropped. `whole` is the time to fetch, in time of the data.
-/// Where standard error is no terminal there is no bar.
-pub async fn draw(board: &Board, whole: Duration) {
+/// Draws the bar of a run until it is dropped, beside those of other sources. `whole` is the time to
+/// fetch, in time of the data. Where standard error is no terminal there is no bar.
+pub async fn draw(board: &Board, whole: Duration, source: Option<&str>) {
     let bar = tracing::info_span!("backfill");
     let style = ProgressStyle::with_template("{wide_bar} {percent:>3}%  {msg}  {elapsed}, {eta} left");
     bar.pb_set_style(&style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.pb_set_length(u64::try_from(whole.as_millis()).unwrap_or(u64::MAX));
     bar.pb_start();
+    let name = source.map_or(String::new(), |name| format!("{name}: "));
     let start = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
-        show(&bar, board, start.elapsed());
+        show(&bar, &name, board, start.elapsed());
     }
 }
 
-fn show(bar: &Span, board: &Board, elapsed: Duration) {
+fn show(bar: &Span, name: &str, board: &Board, elapsed: Duration) {
     let requests = board.requests.get();
     bar.pb_set_position(board.settled_ms.get());
     bar.pb_set_message(&format!(
-        "{} rows, {}, {} requests ({:.1}/s), {} fetching",
+        "{name}{} rows, {}, {} requests ({:.1}/s), {} fetching",
         HumanCount(board.rows.get()),
         HumanBytes(board.bytes_received.get()),
         HumanCount(requests),

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A run in numbers: `--summary json` prints this object.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Clone, Copy, Serialize)]
 pub struct Summary {
     /// Rows that the platform sent for committed shards.
     pub rows_received: u64,
@@ -104,10 +104,47 @@ impl Summary {
         }
     }
 
+    /// The numbers of several runs of one process side by side.
+    pub fn total(runs: impl Iterator<Item = Self>) -> Self {
+        runs.fold(Self::default(), |a, b| Self {
+            rows_received: a.rows_received + b.rows_received,
+            rows_written: a.rows_written + b.rows_written,
+            rows_not_owned: a.rows_not_owned + b.rows_not_owned,
+            rows_duplicate: a.rows_duplicate + b.rows_duplicate,
+            rows_quarantined: a.rows_quarantined + b.rows_quarantined,
+            shards_committed: a.shards_committed + b.shards_committed,
+            shards_split: a.shards_split + b.shards_split,
+            shards_failed: a.shards_failed + b.shards_failed,
+            requests: a.requests + b.requests,
+            retries: a.retries + b.retries,
+            rate_limited: a.rate_limited + b.rate_limited,
+            token_requests: a.token_requests + b.token_requests,
+            bytes_received: a.bytes_received + b.bytes_received,
+            bytes_written: a.bytes_written + b.bytes_written,
+            files: a.files + b.files,
+            // they ran at the same time, in the same process
+            elapsed_s: a.elapsed_s.max(b.elapsed_s),
+            cpu_s: a.cpu_s.max(b.cpu_s),
+            peak_rss_bytes: a.peak_rss_bytes.max(b.peak_rss_bytes),
+        })
+    }
+
     /// The numbers as one JSON object.
     pub fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// The numbers of several sources as one JSON object: each under its name in `sources`, beside them
+/// the total.
+pub fn json<'a>(sources: impl Iterator<Item = (&'a str, Summary)>, total: &Summary) -> String {
+    #[derive(Serialize)]
+    struct All<'a> {
+        sources: BTreeMap<&'a str, Summary>,
+        #[serde(flatten)]
+        total: &'a Summary,
+    }
+    serde_json::to_string(&All { sources: sources.collect(), total }).unwrap_or_default()
 }
 
 impl Report {

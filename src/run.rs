@@ -99,12 +99,12 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
         return report(config, &ledger, Harvest::default(), None, &Board::default(), Duration::ZERO);
     }
     let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
-    tracing::info!(job = config.name, host = %world.api, interval = %config.interval, shards = plan.waiting(), "start");
+    tracing::info!(job = config.name, source = config.source, host = %world.api, interval = %config.interval, shards = plan.waiting(), "start");
     let whole = plan.width();
     let ended = tokio::select! {
         biased;
         ended = backfill(config, plan, &world) => ended,
-        () = progress::draw(&world.board, whole) => unreachable!("a bar is drawn until it is dropped"),
+        () = progress::draw(&world.board, whole, config.source.as_deref()) => unreachable!("a bar is drawn until it is dropped"),
     };
     if let Some(server) = sandbox {
         server.stop().await;
@@ -131,7 +131,7 @@ pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Le
 fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
-        let widest = dataset.ways().map(|way| way.widest[usize::from(!config.filter.is_empty())]).min();
+        let widest = dataset.ways().map(|way| way.widest[usize::from(!config.filter(&dataset.name).is_empty())]).min();
         let failed: Vec<_> = gaps(config, ledger, &dataset.name)?.into_iter().map(|gap| gap.interval).collect();
         let left = match scope {
             Scope::Failed => failed,
@@ -330,7 +330,6 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
     let credential: Arc<str> = config.auth.account.name().into();
     let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
     let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
-    let filter = Arc::new(config.filter.clone());
     let parent = |way: &Arc<Way>| way.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset));
     let parents = config.datasets.iter().flat_map(|dataset| dataset.ways()).filter_map(parent);
     let densities = Densities::default();
@@ -341,11 +340,14 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
         known.probes.iter().for_each(|probe| densities.add(&dataset.name, probe.rows, probe.interval.width()));
     }
     let shared = Shared {
-        origin: Arc::new(Origin { api: world.api.clone(), api_version: String::new() }),
+        origin: Arc::new(Origin {
+            api: world.api.clone(),
+            api_version: config.api_version.clone().unwrap_or_default(),
+        }),
         page_size: config.fetch.page_size,
         ahead: config.fetch.ahead,
         parents: parents.map(|parent| (parent.name.clone(), Arc::clone(parent))).collect(),
-        filters: config.datasets.iter().map(|dataset| (dataset.name.clone(), Arc::clone(&filter))).collect(),
+        filters: config.filters.iter().map(|(name, filter)| (name.clone(), Arc::new(filter.clone()))).collect(),
         strategy: config.fetch.strategy,
         lake_wait: config.fetch.lake_wait,
         jobs: Arc::new(Semaphore::new(config.fetch.jobs)),

@@ -117,6 +117,14 @@ impl Status {
     }
 }
 
+/// How several sources stand, as one JSON object: each that has a ledger by its name, and whether
+/// all `wanted` of them are complete.
+pub fn json(sources: Vec<(&str, Status)>, wanted: usize) -> String {
+    let complete = sources.len() == wanted && sources.iter().all(|(_, status)| status.complete);
+    let sources: BTreeMap<_, _> = sources.into_iter().collect();
+    serde_json::json!({ "complete": complete, "sources": sources }).to_string()
+}
+
 impl DatasetStatus {
     fn new(name: &str, asked: Option<Interval>, records: &Records) -> Self {
         let committed = merged(records.shards.iter().map(|shard| shard.interval).collect());

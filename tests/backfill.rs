@@ -52,11 +52,28 @@ fn a_filter_brings_the_rows_that_match_and_no_other() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     let predicate = "{ dimension = 'mediaType', value = 'voice' }";
-    job.run(FROM, TO, &[&format!("filter.segmentFilters=[{{ type = 'or', predicates = [{predicate}] }}]")]);
+    job.run(
+        FROM,
+        TO,
+        &[&format!("filter.conversations.segmentFilters=[{{ type = 'or', predicates = [{predicate}] }}]")],
+    );
     let all = sandbox.truth(FROM, TO);
     let voice: Vec<_> = all.lines().filter(|line| has_voice(line)).collect();
     assert!((1..all.lines().count()).contains(&voice.len()), "some, and not all");
     expect_equal(&job.rows(), &voice.join("\n"));
+}
+
+#[test]
+fn a_platform_and_a_dataset_of_the_users_own_are_fetched_as_the_built_in_ones_are() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tickets.toml");
+    let ours = include_str!("../src/catalog/genesys.toml");
+    std::fs::write(&file, ours.replace("[dataset.conversations", "[dataset.tickets")).unwrap();
+    let catalog = format!("source.catalog={}", file.display());
+    job.run(FROM, TO, &["source.platform=custom", "job.datasets=[\"tickets\"]", &catalog]);
+    expect_equal(&job.rows().with_file_name("tickets"), &sandbox.truth(FROM, TO));
 }
 
 /// Whether a conversation has a session on the telephone.

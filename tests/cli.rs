@@ -133,14 +133,16 @@ fn a_secret_that_is_not_where_it_should_be_is_refused() {
 
 #[test]
 fn an_unknown_region_is_refused_with_those_that_there_are() {
-    refused(
-        "[source]\nregion = 'mars-north-1'\n",
-        &[],
-        "job.toml:2: source.region: `mars-north-1` is unknown: it is sandbox or one of \
+    refused("[source]\nregion = 'x'\n", &[], &unknown_region("job.toml:2: source.region"));
+}
+
+fn unknown_region(place: &str) -> String {
+    format!(
+        "{place}: `x` is unknown: it is sandbox or one of \
          us-east-1, us-east-2, us-west-2, ca-central-1, sa-east-1, mx-central-1, ap-south-1, ap-northeast-1, \
          ap-northeast-2, ap-northeast-3, ap-southeast-1, ap-southeast-2, eu-west-1, eu-west-2, eu-central-1, \
-         eu-central-2, eusc-de-east-1, me-central-1",
-    );
+         eu-central-2, eusc-de-east-1, me-central-1"
+    )
 }
 
 #[test]
@@ -178,10 +180,103 @@ fn an_address_that_is_none_or_alone_is_refused() {
 #[test]
 fn g4_a_filter_that_would_replace_what_paging_rests_on_is_refused() {
     refused(
-        "[filter]\nsegmentFilters = []\norder = 'desc'\n",
+        "[filter.conversations]\nsegmentFilters = []\norder = 'desc'\n",
         &[],
-        "job.toml:3: filter.order: the dataset conversations sets `order` itself: leave it out",
+        "job.toml:3: filter.conversations.order: the dataset conversations sets `order` itself: leave it out",
     );
+}
+
+#[test]
+fn a_filter_of_what_is_not_fetched_is_refused() {
+    refused(
+        "[filter.calls]\nmediaTypeId = 4\n",
+        &[],
+        "job.toml:1: filter.calls: the job does not fetch `calls`: it fetches conversations",
+    );
+}
+
+/// Two sources, of which the second has a section of its own.
+const TWO: &str =
+    "[job]\nname = 'x'\n[[source]]\nname = 'emea'\n[[source]]\nname = 'apac'\n[source.auth]\nsend = 'body'\n";
+
+#[test]
+fn a_key_of_one_source_is_refused_by_its_name_and_line() {
+    for (more, arguments, message) in [
+        ("client_id = ''\n", &[][..], "job.toml:9: source.apac.auth.client_id: it is empty: give the client's own"),
+        (
+            "secret = 'x'\n",
+            &[],
+            "job.toml:9: source.apac.auth.secret: unknown key `secret`, expected one of `grant`, `client_id`, \
+             `client_secret`, `send`, `scope`, `form`, `token_url`, `refresh_url`, `refresh_token`, `access_key_id`, \
+             `access_key_secret`, `token`, `cache`, `authorize_url`, `redirect_url`, `login_timeout`, `refresh_ahead`, \
+             `refresh_at`",
+        ),
+        ("grant = 'static'\n", &[], "job.toml: source.apac.auth.token: the grant that auth.grant names needs it"),
+        ("", &["--set", "source.apac.budget.per=0s"], "--set: source.apac.budget.per: it is longer than nothing"),
+        ("", &["--set", "source.apac.datasets=[]"], "--set: source.apac.datasets: name at least one dataset"),
+        ("", &["--set", "source.apac.region=x"], &unknown_region("--set: source.apac.region")),
+        ("", &["--set", "fetch.actors=0"], "--set: fetch.actors: it is between 1 and 1000"),
+    ] {
+        refused(&format!("{TWO}{more}"), arguments, message);
+    }
+}
+
+#[test]
+fn a_source_that_there_is_not_is_refused_with_those_that_there_are() {
+    refused(TWO, &["--source", "emae"], "--source: there is no source `emae`: there are emea, apac");
+    refused("", &["--source", "emea"], "--source: the only source has no name: leave this out");
+    let set = "source.emae.auth.send=body";
+    let message = "--set source.emae.auth.send: there is no source `emae`: there are emea, apac";
+    refused(TWO, &["--set", set], message);
+}
+
+#[test]
+fn a_source_of_a_list_has_a_name_that_a_directory_can_have() {
+    let long = "x".repeat(65);
+    for (name, message) in [
+        ("", "source.name: each source of a list needs one, like \"emea\"".to_owned()),
+        ("name = 'EMEA'", "source.name: there are two `EMEA`: each has a directory of its own".to_owned()),
+        ("name = '../x'", unfit("../x")),
+        ("name = '_quarantine'", unfit("_quarantine")),
+        (&format!("name = '{long}'"), unfit(&long)),
+    ] {
+        refused(&format!("[[source]]\nname = 'emea'\n[[source]]\n{name}\n"), &[], &format!("job.toml:3: {message}"));
+    }
+}
+
+#[test]
+fn a_list_without_a_source_or_with_another_name_is_refused() {
+    refused("source = []\n", &[], "job.toml:1: source: the list is empty: give at least one [[source]]");
+    refused("source = [3]\n", &[], "job.toml:1: source: each is a section: [[source]]");
+    let message = "--set: source.name: a source of a list is named in the file alone: leave it out";
+    refused(TWO, &["--set", "source.name=emea"], message);
+}
+
+fn unfit(name: &str) -> String {
+    format!("source.name: `{name}` is no name of a source: it has letters, digits, - and _, 64 at most")
+}
+
+#[test]
+fn g6_two_sources_do_not_share_a_quota() {
+    let region = "region = 'eu-central-1'\n";
+    let list = format!("[[source]]\nname = 'a'\n{region}[[source]]\nname = 'b'\n{region}");
+    let message = "it has the credential of the source a, and so its quota: name the datasets of both in one source";
+    refused(&list, &["--set", "auth.client_id=x"], &format!("--set: auth.client_id: {message}"));
+    refused(
+        &format!("{list}[source.auth]\nclient_id = 'x'\n"),
+        &["--set", "source.a.auth.client_id=x"],
+        &format!("job.toml:8: source.b.auth.client_id: {message}"),
+    );
+}
+
+#[test]
+fn what_is_for_one_source_alone_asks_for_its_name() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("config.toml"), TWO).unwrap();
+    for command in ["login", "sandbox"] {
+        let message = "error: --source: there are several sources: name the one that is meant\n";
+        cxbackfill(&folder).arg(command).assert().code(2).stdout("").stderr(message);
+    }
 }
 
 #[test]
@@ -242,6 +337,7 @@ fn help_lists_the_exit_codes() {
     let help = cxbackfill(&TempDir::new().unwrap()).arg("--help").assert().success();
     let said = String::from_utf8_lossy(&help.get_output().stdout).split_whitespace().collect::<Vec<_>>().join(" ");
     let codes = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, 3 credentials or permission, \
-        4 anything else fatal, 130 interrupted and resumable.";
+        4 anything else fatal, 130 interrupted and resumable. \
+        Of several sources the first of 4, 2, 3, 130 and 1 that one has ended with.";
     assert!(said.ends_with(codes), "{said}");
 }

@@ -46,7 +46,7 @@ where
         "auth.login_timeout=10s".to_owned(),
     ];
     given.extend(set.iter().map(|&set| set.to_owned()));
-    let config = Config::load(&Given { path: None, set: given }).unwrap();
+    let config = Config::load(&Given { set: given, ..Given::default() }).unwrap().remove(0);
     let door = Door {
         transport: Arc::new(transport()),
         budget: Arc::new(Budget::new(None)),

@@ -67,7 +67,8 @@ impl Transport for Endless {
 fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     let folder = tempfile::tempdir().unwrap();
     let set = ["fetch.actors=1", "fetch.page_size=10000", "budget.requests=0", "output.commit_every=1d"];
-    let mut config = Config::load(&Given { path: None, set: set.map(str::to_owned).to_vec() }).unwrap();
+    let given = Given { set: set.map(str::to_owned).to_vec(), ..Given::default() };
+    let mut config = Config::load(&given).unwrap().remove(0);
     config.interval = Interval::day_of(1_704_067_200_000);
     let mut dataset = Dataset::clone(&config.datasets[0]);
     let mut way = Way::clone(dataset.way());

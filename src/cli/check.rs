@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::sources;
 use crate::{
     check,
     config::{Config, Given},
@@ -12,15 +13,24 @@ use crate::{
 
 /// Prints a line for each thing that a run needs; the exit code is that of the first that is not there.
 pub async fn execute(given: &Given) -> Result<u8, Error> {
-    let config = Config::load(given)?;
+    let mut codes = Vec::new();
+    for config in Config::load(given)? {
+        let source = config.source.as_deref();
+        sources::head(source);
+        codes.push(sources::code(source, one(&config).await));
+    }
+    Ok(sources::worst(&codes))
+}
+
+async fn one(config: &Config) -> Result<u8, Error> {
     let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
-    let place = Place::open(&config, &transport).await?;
+    let place = Place::open(config, &transport).await?;
     let mut code = None;
     let tell = |finding: check::Finding| {
         println!("{finding}");
         code = code.or(finding.code);
     };
-    check::check(&config, &place, transport, tell).await;
+    check::check(config, &place, transport, tell).await;
     if let Some(server) = place.sandbox {
         server.stop().await;
     }

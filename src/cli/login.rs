@@ -6,7 +6,7 @@ use super::interrupted;
 use crate::{
     auth::Grant,
     budget::{Budget, Key},
-    config::{Config, Given},
+    config::{self, Config, Given},
     error::Error,
     login, place,
     progress::Board,
@@ -17,7 +17,7 @@ use crate::{
 
 /// Has a user log in with a browser, and stores the tokens.
 pub async fn execute(given: &Given) -> Result<u8, Error> {
-    let config = Config::load(given)?;
+    let config = config::only(Config::load(given)?)?;
     if !matches!(config.auth.account.grant, Grant::AuthorizationCode) {
         eprintln!(
             "error: auth.grant is {}, which needs no login: it is for authorization-code",

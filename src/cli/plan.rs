@@ -1,11 +1,14 @@
 //! `cxbackfill plan`.
 
+use std::collections::BTreeMap;
+
 use tokio_util::sync::CancellationToken;
 
+use super::sources;
 use crate::{
     config::{Config, Given},
     error::Error,
-    estimate::Table,
+    estimate::{Estimate, Table},
     run,
 };
 
@@ -20,19 +23,35 @@ pub struct Args {
     json: bool,
 }
 
-/// Says what a run would cost.
+/// Says what a run of each source would cost.
 pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let config = Config::load(given)?;
-    if args.probe {
-        run::probe(&config, CancellationToken::new()).await?;
+    let configs = Config::load(given)?;
+    let (mut known, mut codes) = (BTreeMap::new(), Vec::new());
+    for config in &configs {
+        let source = config.source.as_deref();
+        let estimates = estimate(config, args.probe).await;
+        codes.push(sources::code(source, estimates.map(|estimates| known.insert(source, estimates)).map(|_| 0)));
     }
-    let estimates = run::estimate(&config)?;
-    match args.json {
-        true => println!("{}", serde_json::to_string(&estimates).unwrap_or_default()),
-        false => print!("{}", Table(&estimates)),
+    if args.json {
+        let json = match (configs.len(), known.values().next()) {
+            (1, only) => serde_json::to_string(&only),
+            _ => serde_json::to_string(&serde_json::json!({ "sources": known })),
+        };
+        println!("{}", json.unwrap_or_default());
     }
-    if estimates.values().any(|estimate| estimate.requests.is_none()) {
+    for (source, estimates) in known.iter().filter(|_| !args.json) {
+        sources::head(*source);
+        print!("{}", Table(estimates));
+    }
+    if known.values().flat_map(BTreeMap::values).any(|estimate| estimate.requests.is_none()) {
         eprintln!("nobody knows yet how many rows there are: `cxbackfill plan --probe` asks, a request a day");
     }
-    Ok(0)
+    Ok(sources::worst(&codes))
+}
+
+async fn estimate(config: &Config, probe: bool) -> Result<BTreeMap<String, Estimate>, Error> {
+    if probe {
+        run::probe(config, CancellationToken::new()).await?;
+    }
+    run::estimate(config)
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::interrupted;
+use super::{interrupted, sources};
 use crate::{
     config::{Config, Given},
     error::Error,
-    report::{Ending, Report},
+    report::{self, Ending, Report, Summary},
     run::{self, Scope},
 };
 
@@ -35,28 +36,65 @@ enum SummaryForm {
     Json,
 }
 
-/// Runs the backfill and prints how it ended.
+/// What became of a source: its name, and how its run ended.
+type Ended<'a> = (Option<&'a str>, Result<Report, Error>);
+
+/// Runs the backfills of all sources side by side, and prints how they ended. An interrupt ends all.
 pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let config = Config::load(given)?;
+    let configs = Config::load(given)?;
     let shutdown = CancellationToken::new();
-    let signals = tokio::spawn(interrupt(shutdown.clone(), config.grace));
+    let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
+    let signals = tokio::spawn(interrupt(shutdown.clone(), grace));
     let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
-    let report = run::run(&config, scope, shutdown).await;
+    let runs = join_all(configs.iter().map(|config| run::run(config, scope, shutdown.clone()))).await;
     signals.abort();
-    let report = report?;
-    print(&report, args.summary);
-    Ok(report.ending.exit_code())
+    let ended: Vec<Ended> = configs.iter().map(|config| config.source.as_deref()).zip(runs).collect();
+    print(&ended, args.summary);
+    let codes: Vec<_> =
+        ended.into_iter().map(|(source, ended)| sources::code(source, ended.map(tell(source)))).collect();
+    Ok(sources::worst(&codes))
 }
 
-fn print(report: &Report, form: SummaryForm) {
+/// Prints the summaries of the sources that were run.
+fn print(ended: &[Ended], form: SummaryForm) {
+    let several = ended.len() > 1;
+    // what could not start has done nothing
+    let summary = |ended: &Result<Report, Error>| ended.as_ref().map_or(Summary::default(), |report| report.summary);
+    let total = Summary::total(ended.iter().map(|(_, ended)| summary(ended)));
     match form {
-        SummaryForm::Json => println!("{}", report.summary.json()),
-        SummaryForm::Table if report.is_idle() => println!("everything is committed already: nothing was fetched"),
-        SummaryForm::Table => print!("{}", report.summary),
+        SummaryForm::Json if several => {
+            let named = ended.iter().map(|(source, ended)| (source.unwrap_or_default(), summary(ended)));
+            println!("{}", report::json(named, &total));
+        }
+        SummaryForm::Json => ended
+            .iter()
+            .filter_map(|(_, ended)| ended.as_ref().ok())
+            .for_each(|report| println!("{}", report.summary.json())),
+        SummaryForm::Table => {
+            for (source, ended) in ended {
+                let Ok(report) = ended else { continue };
+                sources::head(*source);
+                match report.is_idle() {
+                    true => println!("everything is committed already: nothing was fetched"),
+                    false => print!("{}", report.summary),
+                }
+            }
+            if several {
+                print!("all sources\n{total}");
+            }
+        }
     }
-    match &report.ending {
-        Ending::Complete => {}
-        ending => eprintln!("{}: {ending}", if ending.exit_code() > 2 { "error" } else { "warning" }),
+}
+
+/// Says on standard error why a source is not complete; its exit code.
+fn tell(source: Option<&str>) -> impl FnOnce(Report) -> u8 {
+    let prefix = sources::prefix(source);
+    move |Report { ending, .. }| {
+        match &ending {
+            Ending::Complete => {}
+            ending => eprintln!("{}: {prefix}{ending}", if ending.exit_code() > 2 { "error" } else { "warning" }),
+        }
+        ending.exit_code()
     }
 }
 

@@ -1,11 +1,12 @@
 //! `cxbackfill status`.
 
+use super::sources;
 use crate::{
-    config::{self, Given},
+    config::{self, Given, Job},
     error::Error,
     history::History,
     ledger::LEDGER,
-    status::Status,
+    status::{self, Status},
 };
 
 /// Arguments of `status`.
@@ -16,14 +17,31 @@ pub struct Args {
     json: bool,
 }
 
-/// Says what the ledger knows.
+/// Says what the ledger of each source knows.
 pub fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let job = config::load_job(given)?;
-    let status = Status::new(&job, &History::read(&job.output.join(LEDGER))?);
-    if args.json {
-        println!("{}", status.json())
-    } else {
-        print!("{status}")
+    let jobs = config::load_jobs(given)?;
+    if let ([job], true) = (jobs.as_slice(), args.json) {
+        println!("{}", read(job)?.json());
+        return Ok(0);
     }
-    Ok(0)
+    let (mut known, mut codes) = (Vec::new(), Vec::new());
+    for job in &jobs {
+        let source = job.source.as_deref();
+        let status = read(job).map(|status| match args.json {
+            true => known.push((source.unwrap_or_default(), status)),
+            false => {
+                sources::head(source);
+                print!("{status}");
+            }
+        });
+        codes.push(sources::code(source, status.map(|()| 0)));
+    }
+    if args.json {
+        println!("{}", status::json(known, jobs.len()));
+    }
+    Ok(sources::worst(&codes))
+}
+
+fn read(job: &Job) -> Result<Status, Error> {
+    Ok(Status::new(job, &History::read(&job.output.join(LEDGER))?))
 }

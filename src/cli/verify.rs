@@ -2,8 +2,9 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::sources;
 use crate::{
-    config::{self, Config, Given},
+    config::{self, Config, Given, Job},
     error::Error,
     history::History,
     ledger::LEDGER,
@@ -23,28 +24,43 @@ pub struct Args {
     remote: bool,
 }
 
-/// Says what differs, a line each, and then what was looked at.
+/// Says of each source what differs, a line each, and then what was looked at.
 pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let job = config::load_job(given)?;
+    let jobs = config::load_jobs(given)?;
+    let configs = if args.remote { Config::load(given)? } else { Vec::new() };
+    let mut codes = Vec::new();
+    for (number, job) in jobs.iter().enumerate() {
+        let source = job.source.as_deref();
+        sources::head(source);
+        codes.push(sources::code(source, one(job, configs.get(number)).await));
+    }
+    Ok(sources::worst(&codes))
+}
+
+/// One source, with `remote` against the platform, too.
+async fn one(job: &Job, remote: Option<&Config>) -> Result<u8, Error> {
     let ledger = job.output.join(LEDGER);
     // before the directory is opened, which would make it
     let history = History::read(&ledger)?;
     let output = Output::directory(&job.output)?;
     let verified = verify(&output, &ledger, &job.catalog, &mut |difference| println!("{difference}")).await?;
     println!("{verified}");
-    let differs = verified.differences > 0 || (args.remote && remote(given, &history).await? > 0);
+    let differs = match remote {
+        _ if verified.differences > 0 => true,
+        Some(config) => compare(config, &history).await? > 0,
+        None => false,
+    };
     Ok(if differs { DIFFERS } else { 0 })
 }
 
 /// Says what the platform counts otherwise, and how many days that are.
-async fn remote(given: &Given, history: &History) -> Result<usize, Error> {
-    let config = Config::load(given)?;
+async fn compare(config: &Config, history: &History) -> Result<usize, Error> {
     let mut held = Vec::new();
     for dataset in &config.datasets {
         let records = history.datasets.get(&dataset.name);
         held.extend(records.into_iter().flat_map(|records| days(dataset, records, config.interval)));
     }
-    let differences = run::compare(&config, &held, CancellationToken::new()).await?;
+    let differences = run::compare(config, &held, CancellationToken::new()).await?;
     differences.iter().for_each(|difference| println!("{difference}"));
     println!("{} days: {} as the platform counts them", held.len(), held.len() - differences.len());
     Ok(differences.len())

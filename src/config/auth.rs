@@ -117,7 +117,7 @@ impl Check<'_> {
 
     fn grant(&self) -> Result<Grant, ConfigError> {
         let section = self.section;
-        let key = || {
+        let key = || -> Result<AccessKey, ConfigError> {
             Ok(AccessKey {
                 id: self.needed(section.access_key_id.as_ref(), "auth.access_key_id")?,
                 secret: self.needed(section.access_key_secret.as_ref(), "auth.access_key_secret")?,

@@ -1,29 +1,27 @@
 //! The keys of the file, as typed, and the checks that turn them into a [`Config`].
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, sync::Arc};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
 use parquet::basic::Compression;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    Config, Fetch, Hosts, Job,
+    Config, Fetch, Filters, Job,
     auth::AuthSection,
     layers::{ConfigError, Layers},
-    limit, regions,
+    limit,
     sandbox::SandboxSection,
-    values::{Address, Length, Size, checked_url, parse_time, positive},
+    source::{Platform, SourceSection},
+    values::{Length, Size, parse_time, positive},
 };
 use crate::{
-    catalog::{self, Catalog, Dataset},
+    catalog::{Catalog, Dataset},
     fetch::Strategy,
     interval::Interval,
     part::FileFormat,
     retry::Policy,
 };
-
-/// The region that is a simulator.
-const SANDBOX: &str = "sandbox";
 
 /// The file. `config.toml` documents every key.
 #[derive(Debug, Deserialize)]
@@ -37,7 +35,7 @@ pub struct File {
     retry: RetrySection,
     output: OutputSection,
     #[serde(default)]
-    filter: Map<String, Value>,
+    filter: Filters,
     pub sandbox: SandboxSection,
 }
 
@@ -62,33 +60,16 @@ enum Order {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SourceSection {
-    platform: Platform,
-    region: String,
-    api_url: Option<Address>,
-    login_url: Option<Address>,
-    issuer: Option<Address>,
-    tenant: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Platform {
-    GenesysCloud,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct FetchSection {
     actors: usize,
     shard: Length,
     smallest_shard: Length,
-    page_size: NonZeroU32,
     ahead: usize,
     strategy: StrategyKey,
     attributes: bool,
     jobs: usize,
     lake_wait: Length,
+    page_size: Option<NonZeroU32>,
     timeout: Length,
     max_body: Size,
 }
@@ -133,10 +114,18 @@ impl File {
         let interval = self.job.interval(at)?;
         let catalog = self.catalog(at)?;
         let datasets = self.job.datasets(self.source.platform, &catalog, at)?;
-        check_filter(&self.filter, &datasets, at)?;
-        let identity = self.identity();
-        let hosts = self.source.hosts(&self.sandbox, at)?;
+        check_filters(&self.filter, &datasets, at)?;
+        let api_version = self.source.api_version(at)?;
+        let mut identity = self.source.identity(&self.sandbox, api_version.as_deref());
+        for Dataset { name, .. } in datasets.iter().map(Arc::as_ref) {
+            let filter = self.filter.get(name).cloned().unwrap_or_default();
+            identity.insert(format!("filter.{name}"), Value::Object(filter).to_string());
+        }
+        if self.fetch.attributes {
+            identity.insert("attributes".to_owned(), "true".to_owned());
+        }
         let (auth, browser) = self.auth.check(at)?;
+        let hosts = self.source.hosts(&self.sandbox, &auth.account, at)?;
         Ok(Config {
             auth,
             browser,
@@ -153,10 +142,13 @@ impl File {
             newest_first: self.job.order == Order::NewestFirst,
             refresh: self.job.refresh.0,
             grace: self.job.grace.0,
-            output: self.output.path,
+            output: self.output.directory(at),
             name: self.job.name,
-            filter: self.filter,
+            source: self.source.name(at)?,
             catalog,
+            platform: self.source.platform,
+            filters: self.filter,
+            api_version,
             interval,
             datasets,
             hosts,
@@ -164,54 +156,22 @@ impl File {
         })
     }
 
+    /// The datasets of the source, with the columns that are wanted.
+    fn catalog(&self, at: &Layers) -> Result<Catalog, ConfigError> {
+        let catalog = self.source.catalog(at)?;
+        Ok(if self.fetch.attributes { catalog } else { catalog.plain() })
+    }
+
     /// What of it concerns an output that is there already.
     pub fn job(self, at: &Layers) -> Result<Job, ConfigError> {
         let catalog = self.catalog(at)?;
         Ok(Job {
+            source: self.source.name(at)?,
             interval: self.job.interval(at)?,
             datasets: self.job.datasets(self.source.platform, &catalog, at)?,
+            output: self.output.directory(at),
             catalog,
-            output: self.output.path,
         })
-    }
-
-    /// The datasets of the platform, with the columns that are wanted.
-    fn catalog(&self, at: &Layers) -> Result<Arc<Catalog>, ConfigError> {
-        let catalog = self.source.platform.catalog(at)?;
-        Ok(Arc::new(if self.fetch.attributes { catalog.clone() } else { catalog.plain() }))
-    }
-
-    /// What must not change from run to run on one output.
-    fn identity(&self) -> BTreeMap<String, String> {
-        let source = match (&self.source.api_url, &self.source.issuer) {
-            (Some(Address(url)), _) => url.to_string(),
-            (None, Some(Address(issuer))) => format!("{issuer} {}", self.source.tenant.as_deref().unwrap_or_default()),
-            (None, None) => self.source.region.clone(),
-        };
-        let mut identity = BTreeMap::from([
-            ("source".to_owned(), source),
-            ("filter".to_owned(), Value::Object(self.filter.clone()).to_string()),
-        ]);
-        if self.fetch.attributes {
-            identity.insert("attributes".to_owned(), "true".to_owned());
-        }
-        if self.source.region == SANDBOX && self.source.api_url.is_none() && self.source.issuer.is_none() {
-            identity.insert("sandbox.seed".to_owned(), self.sandbox.seed.to_string());
-            identity.insert("sandbox.conversations_per_day".to_owned(), self.sandbox.conversations_per_day.to_string());
-        }
-        identity
-    }
-}
-
-impl Platform {
-    fn name(self) -> &'static str {
-        match self {
-            Self::GenesysCloud => "genesys-cloud",
-        }
-    }
-
-    fn catalog(self, at: &Layers) -> Result<&'static Catalog, ConfigError> {
-        catalog::builtin(self.name()).ok_or_else(|| at.wrong("source.platform", "it has no datasets"))
     }
 }
 
@@ -246,50 +206,6 @@ impl JobSection {
     }
 }
 
-impl SourceSection {
-    fn hosts(&self, sandbox: &SandboxSection, at: &Layers) -> Result<Hosts, ConfigError> {
-        if let Some(hosts) = self.discovered(at)? {
-            return Ok(hosts);
-        }
-        let domain = regions::genesys_domain(&self.region);
-        let host = |given: &Option<Address>, name: &str, other: &str| match (given, domain) {
-            (Some(Address(url)), _) => checked_url(url.clone(), &format!("source.{name}_url"), at),
-            (None, Some(domain)) => format!("https://{name}.{domain}")
-                .parse()
-                .map_err(|error: url::ParseError| at.wrong("source.region", error.to_string())),
-            (None, None) if self.region == SANDBOX => Err(at.wrong(
-                &format!("source.{other}_url"),
-                format!("give source.{name}_url too, or neither of them to start the sandbox"),
-            )),
-            (None, None) => Err(at.wrong(
-                "source.region",
-                format!("`{}` is unknown: it is sandbox or one of {}", self.region, regions::genesys_names()),
-            )),
-        };
-        if self.region == SANDBOX && self.api_url.is_none() && self.login_url.is_none() {
-            return Ok(Hosts::Sandbox(sandbox.check(at)?));
-        }
-        Ok(Hosts::Network { api: host(&self.api_url, "api", "login")?, login: host(&self.login_url, "login", "api")? })
-    }
-}
-
-impl SourceSection {
-    /// The hosts that the platform is to tell, if the configuration says so.
-    fn discovered(&self, at: &Layers) -> Result<Option<Hosts>, ConfigError> {
-        let Some(Address(issuer)) = self.issuer.clone() else {
-            return match self.tenant {
-                Some(_) => Err(at.wrong("source.tenant", "it is of use with source.issuer only: leave it out")),
-                None => Ok(None),
-            };
-        };
-        if self.api_url.is_some() || self.login_url.is_some() {
-            return Err(at.wrong("source.issuer", "it tells the hosts: leave source.api_url and source.login_url out"));
-        }
-        let issuer = checked_url(issuer, "source.issuer", at)?;
-        Ok(Some(Hosts::Discovered { issuer, tenant: self.tenant.clone() }))
-    }
-}
-
 impl FetchSection {
     fn check(&self, at: &Layers) -> Result<Fetch, ConfigError> {
         if !(1..=1_000).contains(&self.actors) {
@@ -305,7 +221,7 @@ impl FetchSection {
             actors: self.actors,
             shard: positive(self.shard, "fetch.shard", at)?,
             smallest_shard: positive(self.smallest_shard, "fetch.smallest_shard", at)?,
-            page_size: self.page_size.get(),
+            page_size: self.page_size.map_or(u32::MAX, NonZeroU32::get),
             ahead: self.ahead,
             strategy: match self.strategy {
                 StrategyKey::Query => Strategy::Query,
@@ -321,6 +237,11 @@ impl FetchSection {
 }
 
 impl OutputSection {
+    /// The directory of the output: each source of a list has one of its own.
+    fn directory(&self, at: &Layers) -> PathBuf {
+        at.listed().map_or(self.path.clone(), |name| self.path.join(name))
+    }
+
     fn format(&self, at: &Layers) -> Result<FileFormat, ConfigError> {
         let compression: Compression = self.compression.parse().map_err(|_| {
             let message =
@@ -337,12 +258,24 @@ impl OutputSection {
     }
 }
 
-/// A filter may add to a request and not replace what paging and ownership rest on.
-fn check_filter(filter: &Map<String, Value>, datasets: &[Arc<Dataset>], at: &Layers) -> Result<(), ConfigError> {
-    for dataset in datasets {
+/// A filter is that of a dataset of the job; it may add to a request and not replace what paging and
+/// ownership rest on.
+fn check_filters(filters: &Filters, datasets: &[Arc<Dataset>], at: &Layers) -> Result<(), ConfigError> {
+    for (name, filter) in filters {
+        let Some(dataset) = datasets.iter().find(|dataset| dataset.name == *name) else {
+            let known = datasets.iter().map(|dataset| dataset.name.as_str()).collect::<Vec<_>>().join(", ");
+            let message = match at.listed() {
+                None => format!("the job does not fetch `{name}`: it fetches {known}"),
+                Some(source) => format!(
+                    "the source {source} does not fetch `{name}`: it fetches {known}; \
+                     a filter of one source is written as [source.filter.{name}]"
+                ),
+            };
+            return Err(at.wrong(&format!("filter.{name}"), message));
+        };
         if let Some(key) = dataset.ways().flat_map(|way| way.request.reserved()).find(|key| filter.contains_key(*key)) {
-            let message = format!("the dataset {} sets `{key}` itself: leave it out", dataset.name);
-            return Err(at.wrong(&format!("filter.{key}"), message));
+            let message = format!("the dataset {name} sets `{key}` itself: leave it out");
+            return Err(at.wrong(&format!("filter.{name}.{key}"), message));
         }
     }
     Ok(())

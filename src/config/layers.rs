@@ -1,11 +1,22 @@
 //! The layers of the configuration, and where each key was said.
+//!
+//! The built-in values, over them the file, over that what a source of a list says for itself, over
+//! that `--set`, and over all `--set source.NAME.key=value`. Each source has layers of its own.
 
-use std::{collections::HashMap, io, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::de::DeserializeOwned;
-use toml::{Table, Value, de::DeTable};
+use toml::{
+    Spanned, Table, Value,
+    de::{DeTable, DeValue},
+};
 
-use super::Given;
+use super::{Given, list};
+use crate::catalog::CatalogError;
 
 /// The file that documents every key is also the lowest layer.
 const DEFAULTS: &str = include_str!("../../config.toml");
@@ -34,54 +45,137 @@ impl ConfigError {
     }
 }
 
-/// All layers as one. A key is `section.key`: an upper layer replaces its value whole, so that a
-/// secret from a file is never mixed with one from the environment.
+impl From<CatalogError> for ConfigError {
+    fn from(CatalogError { file, key, reason }: CatalogError) -> Self {
+        Self { place: file, key: format!("{key}: "), message: reason }
+    }
+}
+
+/// All layers of one source as one. A key is `section.key`: an upper layer replaces its value whole,
+/// so that a secret from a file is never mixed with one from the environment.
+#[derive(Clone)]
 pub struct Layers {
     table: Table,
-    /// `section.key` → where it was said last.
-    places: HashMap<String, String>,
+    /// Where each key was said last, those inside values included.
+    said: HashMap<String, Said>,
     /// Where a key would be said that nobody said.
-    main: String,
+    main: PathBuf,
+    /// The name of the source, if it is one of a list.
+    listed: Option<String>,
+}
+
+/// Where a key was said, and as what: a source of a list says `auth.cache` as `source.emea.auth.cache`.
+#[derive(Clone)]
+struct Said {
+    place: String,
+    key: String,
+}
+
+/// One file, or one source of its list.
+#[derive(Default)]
+pub struct Layer {
+    /// What it says.
+    pub table: Table,
+    /// Where it says each key, by its path.
+    pub places: BTreeMap<String, String>,
+}
+
+/// One `--set section.key=value`.
+pub struct Set {
+    /// The path, two keys at least.
+    pub keys: Vec<String>,
+    /// The value.
+    pub value: Value,
 }
 
 impl Layers {
-    /// Reads the layers.
-    pub fn read(given: &Given) -> Result<Self, ConfigError> {
+    /// Reads the layers of each source.
+    pub fn read(given: &Given) -> Result<Vec<Self>, ConfigError> {
         let path = given.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-        let mut layers = Self { table: Table::new(), places: HashMap::new(), main: path.display().to_string() };
-        layers.lay(DEFAULTS, BUILT_IN)?;
-        match std::fs::read_to_string(path) {
-            Ok(text) => layers.lay(&text, &path.display().to_string())?,
-            Err(error) if given.path.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+        let mut layers = Self { table: Table::new(), said: HashMap::new(), main: path.to_owned(), listed: None };
+        layers.lay(Layer::read(DEFAULTS, BUILT_IN)?);
+        let name = path.display().to_string();
+        let mut file = match std::fs::read_to_string(path) {
+            Ok(text) => Layer::read(&text, &name)?,
+            Err(error) if given.path.is_none() && error.kind() == io::ErrorKind::NotFound => Layer::default(),
             Err(error) => {
-                let message = format!("cannot be read: {error}; give its path with --config");
-                return Err(ConfigError::at(layers.main, message));
+                return Err(ConfigError::at(name, format!("cannot be read: {error}; give its path with --config")));
             }
-        }
-        given.set.iter().try_for_each(|set| layers.set(set))?;
-        Ok(layers)
+        };
+        let sources = list::take(&mut file)?;
+        layers.lay(file);
+        let mut sets = given.set.iter().map(|set| Set::read(set)).collect::<Result<Vec<_>, _>>()?;
+        let Some(sources) = sources else {
+            sets.iter().for_each(|Set { keys, value }| layers.set(keys, keys, value));
+            return Ok(vec![layers]);
+        };
+        sets.sort_by_key(list::is_addressed);
+        let names: Vec<_> = sources.iter().map(|(name, _)| name.clone()).collect();
+        let own = |(name, own): (String, Layer)| {
+            let mut layers = layers.clone();
+            layers.own(&name, own);
+            for set in &sets {
+                if let Some(keys) = list::addressed(set, &name, &names)? {
+                    layers.set(&keys, &set.keys, &set.value);
+                }
+            }
+            Ok(layers)
+        };
+        sources.into_iter().map(own).collect()
     }
 
-    /// Lays the keys of a file over what is there.
-    fn lay(&mut self, text: &str, name: &str) -> Result<(), ConfigError> {
-        let line = |at: usize| text[..at.min(text.len())].lines().count().max(1);
-        let broken = |error: &toml::de::Error| {
-            let at = error.span().map_or(0, |span| span.start);
-            ConfigError::at(format!("{name}:{}", line(at + 1)), error.message())
-        };
-        let table: Table = toml::from_str(text).map_err(|error| broken(&error))?;
-        let spans = DeTable::parse(text).map_err(|error| broken(&error))?;
-        for (section, keys) in spans.get_ref() {
-            let place = |at: usize| format!("{name}:{}", line(at + 1));
-            self.places.insert(section.get_ref().to_string(), place(section.span().start));
-            for (key, _) in keys.get_ref().as_table().into_iter().flatten() {
-                self.places.insert(format!("{}.{}", section.get_ref(), key.get_ref()), place(key.span().start));
-            }
+    /// The name of the source, if it is one of a list.
+    pub fn listed(&self) -> Option<&str> {
+        self.listed.as_deref()
+    }
+
+    /// The name of the source, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.table.get("source")?.get("name")?.as_str()
+    }
+
+    /// A path that is relative to the configuration file.
+    pub fn beside(&self, path: &Path) -> PathBuf {
+        self.main.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Lays a file over what is there.
+    fn lay(&mut self, layer: Layer) {
+        for (path, place) in layer.places {
+            self.say(path.clone(), Said { place, key: path });
         }
-        for (section, value) in table {
+        for (section, value) in layer.table {
             self.merge(section, value);
         }
-        Ok(())
+    }
+
+    /// Lays what a source of a list says for itself over what is there.
+    fn own(&mut self, name: &str, own: Layer) {
+        self.listed = Some(name.to_owned());
+        for (path, place) in own.places {
+            self.say(list::place_of(&path), Said { place, key: format!("source.{name}.{path}") });
+        }
+        for (key, value) in own.table {
+            let path = list::place_of(&key);
+            let keys: Vec<_> = path.split('.').map(str::to_owned).collect();
+            self.put(&keys, value);
+        }
+    }
+
+    /// Lays one argument, that was said as `typed`, over what is there.
+    fn set(&mut self, keys: &[String], typed: &[String], value: &Value) {
+        let key = keys.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(".");
+        let typed = typed[..typed.len() - keys.len().saturating_sub(2)].join(".");
+        self.say(key, Said { place: ARGUMENT.to_owned(), key: typed });
+        let section = Said { place: ARGUMENT.to_owned(), key: keys[0].clone() };
+        self.said.entry(keys[0].clone()).or_insert(section);
+        self.put(keys, value.clone());
+    }
+
+    fn put(&mut self, keys: &[String], value: Value) {
+        let nest = |value, key: &String| Value::Table(Table::from_iter([(key.clone(), value)]));
+        let value = keys.iter().skip(1).rev().fold(value, nest);
+        self.merge(keys[0].clone(), value);
     }
 
     fn merge(&mut self, section: String, value: Value) {
@@ -91,29 +185,13 @@ impl Layers {
         }
     }
 
-    /// Lays one `--set section.key=value` over what is there.
-    fn set(&mut self, set: &str) -> Result<(), ConfigError> {
-        let malformed = || {
-            let path = set.split('=').next().unwrap_or(set);
-            ConfigError::at(format!("{ARGUMENT} {path}"), "write it as section.key=value, like fetch.actors=16")
-        };
-        let (path, text) = set.split_once('=').ok_or_else(malformed)?;
-        let mut keys: Vec<_> = path.split('.').map(str::trim).collect();
-        if keys.len() < 2 || keys.iter().any(|key| key.is_empty()) {
-            return Err(malformed());
+    /// Notes where a key was said. A value is replaced whole, and so what was said inside it.
+    fn say(&mut self, path: String, said: Said) {
+        if path.matches('.').count() == 1 {
+            let inside = format!("{path}.");
+            self.said.retain(|other, _| !other.starts_with(&inside));
         }
-        let parsed =
-            toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
-        let mut value = parsed.unwrap_or_else(|| Value::String(text.to_owned()));
-        while keys.len() > 1 {
-            let key = keys.pop().unwrap_or_default();
-            value = Value::Table(Table::from_iter([(key.to_owned(), value)]));
-        }
-        let key = path.split('.').take(2).map(str::trim).collect::<Vec<_>>().join(".");
-        self.places.insert(key, ARGUMENT.to_owned());
-        self.places.entry(keys[0].to_owned()).or_insert_with(|| ARGUMENT.to_owned());
-        self.merge(keys[0].to_owned(), value);
-        Ok(())
+        self.said.insert(path, said);
     }
 
     /// The layers as a type.
@@ -135,14 +213,75 @@ impl Layers {
 
     /// Whether nobody said `key`, so that its value is the built-in one.
     pub fn is_built_in(&self, key: &str) -> bool {
-        self.places.get(key).is_some_and(|place| place.starts_with(BUILT_IN))
+        self.said.get(key).is_some_and(|said| said.place.starts_with(BUILT_IN))
     }
 
     /// An error about `key`, at the place where it was said.
     pub fn wrong(&self, key: &str, message: impl Into<String>) -> ConfigError {
-        let section_key = key.split('.').take(2).collect::<Vec<_>>().join(".");
-        let place = self.places.get(&section_key).or_else(|| self.places.get(key)).unwrap_or(&self.main).clone();
-        ConfigError { place, key: format!("{key}: "), message: message.into() }
+        let mut known = key;
+        // a section alone says nothing about its keys
+        while known == key || known.contains('.') {
+            if let Some(said) = self.said.get(known) {
+                let key = format!("{}{}: ", said.key, &key[known.len()..]);
+                return ConfigError { place: said.place.clone(), key, message: message.into() };
+            }
+            known = known.rfind(['.', '[']).map_or("", |end| &known[..end]);
+        }
+        let key = self.listed.as_deref().map_or(key.to_owned(), |name| list::key_of(name, key));
+        ConfigError { place: self.main.display().to_string(), key: format!("{key}: "), message: message.into() }
+    }
+}
+
+impl Layer {
+    /// Reads the text of the file `name`.
+    fn read(text: &str, name: &str) -> Result<Self, ConfigError> {
+        let before = |at: usize| &text.as_bytes()[..at.min(text.len().saturating_sub(1))];
+        let place = |at| format!("{name}:{}", before(at).iter().filter(|byte| **byte == b'\n').count() + 1);
+        let broken =
+            |error: toml::de::Error| ConfigError::at(place(error.span().map_or(0, |span| span.start)), error.message());
+        let mut layer = Self { table: toml::from_str(text).map_err(broken)?, places: BTreeMap::new() };
+        layer.note("", DeTable::parse(text).map_err(broken)?.get_ref(), &place);
+        Ok(layer)
+    }
+
+    fn note(&mut self, above: &str, table: &DeTable<'_>, place: &dyn Fn(usize) -> String) {
+        for (key, value) in table {
+            let path = format!("{above}{}", key.get_ref());
+            self.places.insert(path.clone(), place(key.span().start));
+            self.note_inside(&path, value, place);
+        }
+    }
+
+    fn note_inside(&mut self, path: &str, value: &Spanned<DeValue<'_>>, place: &dyn Fn(usize) -> String) {
+        match value.get_ref() {
+            DeValue::Table(table) => self.note(&format!("{path}."), table, place),
+            DeValue::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    self.places.insert(path.clone(), place(item.span().start));
+                    self.note_inside(&path, item, place);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Set {
+    /// Reads `section.key=value`. The value is TOML, else a text.
+    fn read(set: &str) -> Result<Self, ConfigError> {
+        let malformed = || {
+            let path = set.split('=').next().unwrap_or(set);
+            ConfigError::at(format!("{ARGUMENT} {path}"), "write it as section.key=value, like fetch.actors=16")
+        };
+        let (path, text) = set.split_once('=').ok_or_else(malformed)?;
+        let keys: Vec<_> = path.split('.').map(|key| key.trim().to_owned()).collect();
+        if keys.len() < 2 || keys.iter().any(String::is_empty) {
+            return Err(malformed());
+        }
+        let parsed =
+            toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+        Ok(Self { keys, value: parsed.unwrap_or_else(|| Value::String(text.to_owned())) })
     }
 }
 

@@ -1,7 +1,8 @@
-//! The regions of Genesys Cloud and their domains, from the platform's own list
-//! (<https://developer.genesys.cloud/platform/api/>).
+//! Where each platform has its hosts.
 
-/// Region → domain. The hosts are `api.{domain}` and `login.{domain}`.
+use crate::auth::Grant;
+
+/// Region → domain, from the platform's own list (<https://developer.genesys.cloud/platform/api/>).
 const GENESYS: [(&str, &str); 18] = [
     ("us-east-1", "mypurecloud.com"),
     ("us-east-2", "use2.us-gov-pure.cloud"),
@@ -23,12 +24,24 @@ const GENESYS: [(&str, &str); 18] = [
     ("me-central-1", "mec1.pure.cloud"),
 ];
 
-/// The domain of a region given by its name or by its domain.
-pub fn genesys_domain(region: &str) -> Option<&'static str> {
-    GENESYS.iter().find(|(name, domain)| *name == region || *domain == region).map(|(_, domain)| *domain)
+/// The API and the login of a Genesys Cloud region given by its name or by its domain.
+pub fn genesys(region: &str) -> Option<[String; 2]> {
+    let (_, domain) = GENESYS.iter().find(|(name, domain)| *name == region || *domain == region)?;
+    Some(["api", "login"].map(|host| format!("https://{host}.{domain}")))
 }
 
-/// Every region's name, for messages.
+/// The API and the login of a CXone area like `na1`, which no list names in full; none if it is not
+/// fit for a host's name. An access key alone is taken by the area's own login host.
+pub fn cxone(area: &str, grant: &Grant) -> Option<[String; 2]> {
+    let is_fit = !area.is_empty() && area.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let login = match grant {
+        Grant::AccessKey(_) => format!("https://{area}.nice-incontact.com"),
+        _ => "https://cxone.niceincontact.com".to_owned(),
+    };
+    is_fit.then(|| [format!("https://api-{area}.niceincontact.com"), login])
+}
+
+/// The name of every Genesys Cloud region, for messages.
 pub fn genesys_names() -> String {
     GENESYS.map(|(name, _)| name).join(", ")
 }

@@ -17,9 +17,10 @@ fn hours(from: i64, to: i64) -> Interval {
 fn job() -> Job {
     let catalog = catalog::builtin("genesys-cloud").unwrap();
     Job {
+        source: None,
         interval: hours(0, 240),
         datasets: vec![Arc::clone(&catalog.datasets["conversations"])],
-        catalog: Arc::new(catalog.clone()),
+        catalog: catalog.clone(),
         output: "out".into(),
     }
 }

@@ -85,7 +85,8 @@ fn virtually<T>(test: impl Future<Output = T>) -> T {
 }
 
 fn config(set: &[&str]) -> Config {
-    Config::load(&Given { path: None, set: set.iter().map(|&set| set.to_owned()).collect() }).unwrap()
+    let set = set.iter().map(|&set| set.to_owned()).collect();
+    Config::load(&Given { set, ..Given::default() }).unwrap().remove(0)
 }
 
 fn login(wire: &Arc<Wire>, config: &Config) -> Login {

@@ -164,7 +164,7 @@ impl Scenario {
             // most of a small file's time would go into setting the codec up
             "output.compression=uncompressed".to_owned(),
         ];
-        Config::load(&Given { path: None, set: set.to_vec() }).unwrap()
+        Config::load(&Given { set: set.to_vec(), ..Given::default() }).unwrap().remove(0)
     }
 }
 

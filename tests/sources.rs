@@ -1,0 +1,197 @@
+//! Several sources in one configuration: the real binary runs them side by side, each from a sandbox
+//! of its own in the same process.
+
+#![cfg(test)]
+
+mod common {
+    #![allow(dead_code)] // other tests take more of it
+
+    pub mod binary;
+    pub mod reader;
+}
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use cxbackfill::sandbox::{Region, Settings};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use common::{
+    binary::{has_files, summary},
+    reader::expect_equal,
+};
+
+/// Two organisations in a day of each: the second has a seed, a credential and a pace of its own.
+const TWO: &str = "
+[job]
+name = 'two'
+from = '2024-01-01T00:00:00Z'
+to = '2024-01-03T00:00:00Z'
+[budget]
+requests = 0
+[output]
+row_group_rows = 40
+[sandbox]
+conversations_per_day = 100
+requests = 0
+[[source]]
+name = 'emea'
+[[source]]
+name = 'apac'
+[source.fetch]
+page_size = 15
+[source.sandbox]
+seed = 2
+client_secret = 'right'
+[source.auth]
+client_secret = 'right'
+";
+
+/// A folder with that configuration.
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("config.toml"), TWO).unwrap();
+    folder
+}
+
+fn command(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
+    command.current_dir(folder.path()).args(arguments).env("RUST_LOG", "off");
+    command
+}
+
+/// What a command of that configuration says, which ends with `code`.
+fn ended(folder: &TempDir, arguments: &[&str], code: i32) -> Output {
+    let output = command(folder, arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    output
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Every conversation of the organisation of that seed.
+fn truth(seed: u64) -> String {
+    let settings = Settings { seed, conversations_per_day: 100, ..Settings::default() };
+    let interval = "2024-01-01T00:00:00Z/2024-01-03T00:00:00Z".parse().unwrap();
+    let pieces = Region::new(settings).truth(interval);
+    pieces.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect()
+}
+
+fn rows(folder: &TempDir, source: &str) -> std::path::PathBuf {
+    folder.path().join("out").join(source).join("conversations")
+}
+
+#[test]
+fn the_rows_of_each_source_equal_its_truth_field_by_field() {
+    let folder = folder();
+    let summary = summary(&ended(&folder, &["run", "--summary", "json"], 0));
+    for (source, seed) in [("emea", 1), ("apac", 2)] {
+        expect_equal(&rows(&folder, source), &truth(seed));
+        assert_eq!(summary["sources"][source]["rows_written"], 200, "{summary}");
+    }
+    assert_ne!(truth(1), truth(2));
+    assert_eq!(summary["rows_written"], 400, "{summary}");
+    assert!(summary["sources"]["apac"]["requests"].as_u64() > summary["sources"]["emea"]["requests"].as_u64());
+
+    let text = said(&ended(&folder, &["status"], 0));
+    let heads: Vec<_> = text.lines().filter(|line| line.starts_with('[') || line.ends_with(": complete")).collect();
+    let complete = "2024-01-01T00:00:00.000Z to 2024-01-03T00:00:00.000Z: complete";
+    assert_eq!(heads, ["[emea]", complete, "[apac]", complete], "{text}");
+    let status: Value = serde_json::from_slice(&ended(&folder, &["status", "--json"], 0).stdout).unwrap();
+    assert_eq!(status["complete"], true);
+    assert_eq!(status["sources"]["apac"]["datasets"][0]["total"]["rows"], 200);
+
+    let text = said(&ended(&folder, &["verify", "--remote"], 0));
+    let heads: Vec<_> = text.lines().filter(|line| line.starts_with('[') || line.starts_with("2 days")).collect();
+    let counted = "2 days: 2 as the platform counts them";
+    assert_eq!(heads, ["[emea]", counted, "[apac]", counted], "{text}");
+}
+
+#[test]
+fn a_source_that_fails_stops_no_other_and_the_exit_code_says_so() {
+    let folder = folder();
+    let wrong = ["--set", "source.apac.auth.client_secret=wrong"];
+    let output = ended(&folder, &[&["run", "--summary", "json"], &wrong[..]].concat(), 3);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.starts_with("error: apac: no token from ") && message.contains("invalid_client"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    let summary = summary(&output);
+    assert_eq!((&summary["sources"]["apac"]["rows_written"], &summary["rows_written"]), (&0.into(), &200.into()));
+    expect_equal(&rows(&folder, "emea"), &truth(1));
+
+    let status: Value = serde_json::from_slice(&ended(&folder, &["status", "--json"], 0).stdout).unwrap();
+    let complete = ["emea", "apac"].map(|source| status["sources"][source]["complete"].clone());
+    assert_eq!((complete, &status["complete"]), ([true.into(), false.into()], &false.into()));
+
+    // the rest, and that alone
+    let single = summary_of_one(&folder);
+    assert_eq!((&single["rows_written"], &single["sources"]), (&200.into(), &Value::Null));
+    expect_equal(&rows(&folder, "apac"), &truth(2));
+}
+
+fn summary_of_one(folder: &TempDir) -> Value {
+    summary(&ended(folder, &["run", "--source", "apac", "--summary", "json"], 0))
+}
+
+#[test]
+fn a_source_that_cannot_start_stops_no_other() {
+    let folder = folder();
+    ended(&folder, &["run", "--source", "apac"], 0);
+    let output = ended(&folder, &["run", "--set", "source.apac.sandbox.seed=3"], 2);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.starts_with("error: apac: ") && message.contains("sandbox.seed"), "{message}");
+    assert!(said(&output).starts_with("[emea]\nrows written"), "{}", said(&output));
+    expect_equal(&rows(&folder, "emea"), &truth(1));
+}
+
+#[test]
+fn check_tries_each_source() {
+    let folder = folder();
+    let text = said(&ended(&folder, &["check", "--set", "source.emea.sandbox.client_secret=other"], 3));
+    let (emea, apac) = text.strip_prefix("[emea]\n").unwrap().split_once("[apac]\n").unwrap();
+    assert!(emea.contains("FAIL") && !apac.contains("FAIL"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_all_sources() {
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+    let folder = folder();
+    let mut slow = command(&folder, &["run", "--set", "budget.requests=5", "--set", "budget.per=1s"]);
+    slow.args(["--set", "fetch.shard=6h", "--set", "fetch.page_size=10", "--set", "fetch.actors=1"]);
+    let child = slow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = |source: &str| has_files(&rows(&folder, source));
+    for _ in 0..1_500 {
+        if started("emea") && started("apac") {
+            break;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    for source in ["emea", "apac"] {
+        assert!(message.contains(&format!("error: {source}: interrupted; run again")), "{message}");
+    }
+    assert_is_complete_after_another_run(folder.path());
+}
+
+fn assert_is_complete_after_another_run(folder: &Path) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
+    assert!(command.current_dir(folder).arg("run").output().unwrap().status.success());
+    for (source, seed) in [("emea", 1), ("apac", 2)] {
+        expect_equal(&folder.join("out").join(source).join("conversations"), &truth(seed));
+    }
+}
