@@ -14,8 +14,9 @@
 //!
 //! Where to read what: in `genesys`, `data` makes the conversations and says which an interval holds, `render`
 //! (with `parties`, `agent`, `session`) writes one as JSON, `query` and `filter` are the details query,
-//! `oauth`, `tokens` and `limits` guard it, `error` holds the refusals, `cxone` what there is of the
-//! other platform, [`server`] puts a region on a socket.
+//! `jobs`, `kinds` and `replies` are the asynchronous queries, `presence`, `audits` and `usage` what else
+//! they tell of; `oauth`, `tokens` and `limits` guard it, `latency` says how long it takes, `error` holds
+//! the refusals, `cxone` what there is of the other platform, [`server`] puts a region on a socket.
 //!
 //! Two paths are the sandbox's own and need no token: `GET /sandbox/stats` tells what the region
 //! saw ([`Stats`]), `GET /sandbox/truth?platform=&dataset=&from=&to=` every row of a dataset that starts
@@ -26,6 +27,7 @@ mod dice;
 mod error;
 mod genesys;
 mod json;
+mod latency;
 mod limits;
 mod oauth;
 pub mod server;
@@ -47,12 +49,17 @@ use secrecy::SecretString;
 use self::{
     dice::{Pool, id},
     error::Fault,
-    genesys::Records,
+    genesys::{Queue, Records},
     limits::Window,
     oauth::Refusal,
     tokens::Clients,
 };
-pub use self::{limits::Stats, server::Server};
+pub use self::{
+    genesys::Jobs,
+    latency::{Latency, Load},
+    limits::{Stats, Usage},
+    server::Server,
+};
 use crate::interval::Interval;
 
 /// The longest body of a request in bytes: beyond, 413.
@@ -73,6 +80,13 @@ pub struct Settings {
     pub requests: u32,
     /// The length of a window.
     pub per: Duration,
+    /// From so long after the start `requests` is another number, until the next change. In order
+    /// of time.
+    pub limit_changes: Vec<(Duration, u32)>,
+    /// Requests a window that somebody else sends with the same token, evenly spread: they count.
+    pub eaten: u32,
+    /// How long replies take.
+    pub latency: Latency,
     /// Live tokens of one client, at least 1: one more and the oldest is no longer valid.
     pub max_tokens: u32,
     /// The secret of every client; none to take any that is not empty.
@@ -90,6 +104,8 @@ pub struct Settings {
     pub throttle_every: u32,
     /// Every how manieth API request with a valid token is answered 500; 0 for none.
     pub fail_every: u32,
+    /// What asynchronous queries of Genesys Cloud are like.
+    pub jobs: Jobs,
 }
 
 impl Default for Settings {
@@ -101,6 +117,9 @@ impl Default for Settings {
             token_lifetime: Duration::from_secs(24 * 60 * 60),
             requests: 300,
             per: Duration::from_secs(60),
+            limit_changes: Vec::new(),
+            eaten: 0,
+            latency: Latency::default(),
             max_tokens: 10,
             client_secret: None,
             refresh_tokens: false,
@@ -109,6 +128,7 @@ impl Default for Settings {
             deny: Vec::new(),
             throttle_every: 0,
             fail_every: 0,
+            jobs: Jobs::default(),
         }
     }
 }
@@ -131,14 +151,20 @@ struct State {
     requests: u64,
     /// API requests with a valid token so far.
     authenticated: u64,
+    /// Latencies so far.
+    timed: u64,
+    queue: Queue,
 }
 
 /// A client's window, for the headers of a reply.
 #[derive(Clone, Copy)]
 struct Limit {
     used: u32,
+    /// 0 for no limit, and no headers.
     allowed: u32,
     reset: u64,
+    /// Which of [`Stats::windows`] it is.
+    told: usize,
 }
 
 impl Region {
@@ -168,6 +194,14 @@ impl Region {
         reply
     }
 
+    /// How long the reply to a request takes that arrives `now`, where nothing else is asked: see
+    /// [`Load`] for the rest. Each call stands for a request of its own.
+    pub fn latency(&self, now: Duration) -> Duration {
+        let mut state = self.state();
+        state.timed += 1;
+        self.settings.latency.alone(self.settings.seed, state.timed, now)
+    }
+
     /// What the region has answered so far.
     pub fn stats(&self) -> Stats {
         self.state().stats.clone()
@@ -176,11 +210,12 @@ impl Region {
     /// Every conversation that starts inside `interval`, by start, as NDJSON in pieces of about a
     /// megabyte: each line has the bytes that pages carry.
     pub fn truth(&self, interval: Interval) -> impl Iterator<Item = Bytes> + Send + use<> {
-        Arc::clone(&self.records).truth(interval)
+        Arc::clone(&self.records).truth(interval, false)
     }
 
     /// Every row of a dataset that `interval` owns, like [`truth`](Self::truth); none if the sandbox
-    /// does not play it.
+    /// does not play it. Genesys Cloud has `conversations`, `conversations+attributes` (as jobs tell
+    /// them), `user-details` (a line a record, with its user), `audits` and `usage`.
     pub fn truth_of(&self, platform: &str, dataset: &str, interval: Interval) -> Option<Truth> {
         match platform {
             "genesys-cloud" => genesys::truth(self, dataset, interval),
@@ -228,34 +263,42 @@ impl Region {
 
     fn api(&self, now: Duration, request: &Request<Bytes>, context: &str) -> Response<Bytes> {
         let mut limit = None;
-        let answer = self.admit(now, request, &mut limit).and_then(|client| genesys::answer(self, &client, request));
+        let answer =
+            self.admit(now, request, &mut limit).and_then(|client| genesys::answer(self, now, &client, request));
         let mut reply = match answer {
-            Ok(body) => error::reply(StatusCode::OK, body),
+            Ok((status, body)) => error::reply(status, body),
             Err(fault) => fault.reply(context),
         };
-        if let Some(Limit { used, allowed, reset }) = limit {
-            set(&mut reply, "inin-ratelimit-count", used);
-            set(&mut reply, "inin-ratelimit-allowed", allowed);
-            set(&mut reply, "inin-ratelimit-reset", reset);
+        let stats = &mut self.state().stats;
+        if let Some(Limit { used, allowed, reset, told }) = limit {
+            if allowed > 0 {
+                set(&mut reply, "inin-ratelimit-count", used);
+                set(&mut reply, "inin-ratelimit-allowed", allowed);
+                set(&mut reply, "inin-ratelimit-reset", reset);
+            }
+            if let Some(usage) = stats.windows.get_mut(told) {
+                usage.allowed = allowed;
+                usage.refused += u32::from(reply.status() == StatusCode::TOO_MANY_REQUESTS);
+            }
         }
-        *self.state().stats.api_requests.entry(reply.status().as_u16()).or_default() += 1;
+        *stats.api_requests.entry(reply.status().as_u16()).or_default() += 1;
         reply
     }
 
     /// The client of an API request, if it may ask; `limit` learns of its window even if not.
     fn admit(&self, now: Duration, request: &Request<Bytes>, limit: &mut Option<Limit>) -> Result<String, Fault> {
-        let Settings { requests, per, throttle_every, fail_every, .. } = self.settings;
+        let Settings { per, eaten, throttle_every, fail_every, .. } = self.settings;
+        let requests = latency::in_force(&self.settings.limit_changes, now).unwrap_or(self.settings.requests);
         if request.body().len() > REQUEST_LIMIT {
             return Err(Fault::too_large(REQUEST_LIMIT));
         }
         let token = oauth::bearer(request).ok_or_else(Fault::unauthenticated)?;
         let State { clients, stats, authenticated, .. } = &mut *self.state();
         let (id, client) = clients.holder(&self.settings, token, now).ok_or_else(Fault::bad_credentials)?;
-        let used = client.meter.count(now, per, stats);
+        let sent = client.meter.count(now, per, stats);
+        let used = sent.saturating_add(client.meter.window.eaten(now, per, eaten));
         let reset = client.meter.window.reset(now, per);
-        if requests > 0 {
-            *limit = Some(Limit { used, allowed: requests, reset });
-        }
+        *limit = Some(Limit { used, allowed: requests, reset, told: client.meter.told });
         *authenticated += 1;
         let falls_on = |every: u32| every > 0 && *authenticated % u64::from(every) == 0;
         if requests > 0 && used > requests {

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
     net::Ipv4Addr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,12 +24,12 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use url::Url;
 
-use super::{NDJSON, Region, Settings, asked_truth};
+use super::{Load, NDJSON, Region, Settings, asked_truth};
 use crate::clock;
 
 /// How long replies under way may take once the server is asked to stop.
@@ -55,6 +55,26 @@ pub struct Server {
 struct Shared {
     region: Arc<Region>,
     started: Instant,
+    load: Arc<Mutex<Load>>,
+}
+
+/// A request under way, until it is answered or its client has gone.
+struct Seat(Arc<Mutex<Load>>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).leave();
+    }
+}
+
+impl Shared {
+    /// Counts a request in, and says how long its reply takes.
+    fn seat(&self, now: Duration) -> (Seat, Duration) {
+        let alone = self.region.latency(now);
+        let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
+        let takes = load.enter(&self.region.settings.latency, alone, now);
+        (Seat(Arc::clone(&self.load)), takes)
+    }
 }
 
 impl Server {
@@ -66,7 +86,8 @@ impl Server {
     pub async fn start(settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
         let url = Url::parse(&format!("http://{}", listener.local_addr()?)).map_err(io::Error::other)?;
-        let shared = Shared { region: Arc::new(Region::new(settings)), started: Instant::now() };
+        let region = Arc::new(Region::new(settings));
+        let shared = Shared { region, started: Instant::now(), load: Arc::default() };
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let app = Router::new().fallback(reply).with_state(shared);
         let serving = axum::serve(Listener { inner: listener, cut: cut.clone() }, app)
@@ -93,9 +114,10 @@ impl Server {
 }
 
 /// The one handler: everything that the region knows is behind its `reply`.
-async fn reply(State(Shared { region, started }): State<Shared>, request: Request) -> Response {
+async fn reply(State(shared): State<Shared>, request: Request) -> Response {
+    let Shared { region, started, .. } = &shared;
     if request.uri().path() == "/sandbox/truth"
-        && let Ok(truth) = asked_truth(&region, request.uri().query())
+        && let Ok(truth) = asked_truth(region, request.uri().query())
     {
         let pieces = truth.map(Ok::<_, Infallible>);
         return Response::builder()
@@ -108,7 +130,13 @@ async fn reply(State(Shared { region, started }): State<Shared>, request: Reques
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
         return status(StatusCode::PAYLOAD_TOO_LARGE);
     };
-    let reply = region.reply(started.elapsed(), &http::Request::from_parts(head, body));
+    let now = started.elapsed();
+    // What the sandbox says of itself is not the platform's, nor as slow.
+    let takes = (!head.uri.path().starts_with("/sandbox/")).then(|| shared.seat(now));
+    let reply = region.reply(now, &http::Request::from_parts(head, body));
+    if let Some((_seat, takes)) = takes.filter(|(_, takes)| !takes.is_zero()) {
+        sleep(takes).await;
+    }
     let (mut head, body) = reply.into_parts();
     if let Some(date) = skewed_date(region.settings.clock_skew) {
         head.headers.insert(header::DATE, date);
@@ -227,6 +255,7 @@ mod tests {
     use std::{io::Read as _, net::TcpStream as Blocking};
 
     use super::*;
+    use crate::sandbox::Latency;
 
     async fn get(server: &Server, path: &str, gzip: bool) -> reqwest::Response {
         // Only the first call installs it: nothing here is encrypted, but a client wants a provider.
@@ -278,6 +307,27 @@ mod tests {
         let reply = client.post(url).body(vec![b' '; 600_000]).send().await.unwrap();
         assert_eq!(reply.status(), 413);
         assert!(reply.text().await.unwrap().contains("request.entity.too.large"));
+        server.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn requests_beyond_the_capacity_wait_for_one_another() {
+        let base = Duration::from_millis(150);
+        let latency = Latency { base, capacity: 1, ..Latency::default() };
+        let server = Server::start(Settings { latency, ..Settings::default() }).await.unwrap();
+        let took = async || {
+            let asked = Instant::now();
+            get(&server, "/api/v2/tokens/me", false).await;
+            asked.elapsed()
+        };
+        let (one, two, three) = tokio::join!(took(), took(), took());
+        let most = one.max(two).max(three);
+        assert!(most >= 3 * base, "{most:?}");
+        let alone = took().await;
+        assert!((base..3 * base).contains(&alone), "{alone:?}: they have left");
+        let asked = Instant::now();
+        get(&server, "/sandbox/stats", false).await;
+        assert!(asked.elapsed() < base, "the sandbox's own are not slowed");
         server.stop().await;
     }
 

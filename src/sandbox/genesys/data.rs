@@ -16,7 +16,7 @@ const DAYS_KEPT: usize = 64;
 /// Queues of the organisation.
 pub(super) const QUEUES: u8 = 24;
 /// The last day that has conversations, 9990-01-01: their ends must still have four-digit years.
-const LAST_DAY: i64 = 2_929_245;
+pub(super) const LAST_DAY: i64 = 2_929_245;
 /// How busy each hour of a UTC day is: few at night, two humps by day.
 const HOURS: [f64; 24] = [
     6.0, 4.0, 3.0, 3.0, 4.0, 8.0, 20.0, 45.0, 80.0, 110.0, 120.0, 115.0, 90.0, 95.0, 110.0, 115.0, 105.0, 85.0, 60.0,
@@ -102,6 +102,11 @@ impl Facts {
 
     pub(super) fn id(&self, seed: u64) -> Uuid {
         dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 2).uuid()
+    }
+
+    /// The chance that gives its participants attributes: apart, since only some replies have them.
+    pub(super) fn attribute_dice(&self, seed: u64) -> Dice {
+        dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 4)
     }
 
     pub(super) fn queues(&self) -> &[u8] {

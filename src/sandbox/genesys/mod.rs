@@ -1,20 +1,30 @@
 //! What the sandbox plays of Genesys Cloud: who asks for what, under which permission.
 
 mod agent;
+mod attributes;
+mod audits;
 mod data;
 mod filter;
+mod jobs;
+mod kinds;
 mod parties;
+mod presence;
 mod query;
 mod render;
+mod replies;
 mod session;
 mod truth;
+mod usage;
 mod whoami;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 
-pub(super) use self::data::Records;
+pub use self::jobs::Jobs;
 use self::query::Query;
+pub(super) use self::{data::Records, jobs::Queue};
 use super::{
     Region, Settings, Truth, dice,
     error::{self, Fault},
@@ -25,10 +35,29 @@ use crate::interval::Interval;
 const NAMESPACES: &str = "/api/v2/organizations/limits/namespaces/";
 
 /// Answers a request of `client`, which has a token that is good and quota left.
-pub(super) fn answer(region: &Region, client: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+pub(super) fn answer(
+    region: &Region,
+    now: Duration,
+    client: &str,
+    request: &Request<Bytes>,
+) -> Result<(StatusCode, Bytes), Fault> {
+    let path = request.uri().path();
+    let lacks = needs(path).filter(|needed| region.settings.deny.iter().any(|lack| lack == needed));
+    if let Some(permission) = lacks {
+        return Err(Fault::missing_permission(permission));
+    }
+    match kinds::kind(path) {
+        Some(kind) => jobs::answer(kind, region, now, request),
+        None => at_once(region, client, request).map(|body| (StatusCode::OK, body)),
+    }
+}
+
+/// Answers what needs no waiting.
+fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
     type Handler = fn(&Region, &str, &Request<Bytes>) -> Result<Bytes, Fault>;
     let (method, handler): (Method, Handler) = match request.uri().path() {
         "/api/v2/analytics/conversations/details/query" => (Method::POST, conversation_details),
+        "/api/v2/analytics/users/details/query" => (Method::POST, user_details),
         "/api/v2/organizations/me" => (Method::GET, |region, _, _| Ok(whoami::organization(region.settings.seed))),
         "/api/v2/tokens/me" => (Method::GET, |region, client, _| Ok(whoami::token(region.settings.seed, client))),
         "/api/v2/users/me" => (Method::GET, |_, _, _| Err(whoami::not_a_user())),
@@ -37,10 +66,6 @@ pub(super) fn answer(region: &Region, client: &str, request: &Request<Bytes>) ->
         }),
         _ => return Err(Fault::not_found()),
     };
-    let lacks = needs(request.uri().path()).filter(|needed| region.settings.deny.iter().any(|lack| lack == needed));
-    if let Some(permission) = lacks {
-        return Err(Fault::missing_permission(permission));
-    }
     if request.method() == method { handler(region, client, request) } else { Err(Fault::method_not_allowed()) }
 }
 
@@ -48,20 +73,38 @@ pub(super) fn answer(region: &Region, client: &str, request: &Request<Bytes>) ->
 pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Option<Truth> {
     match dataset {
         "conversations" => Some(Box::new(region.truth(interval))),
+        "conversations+attributes" => Some(Box::new(Arc::clone(&region.records).truth(interval, true))),
+        "user-details" => Some(Box::new(truth::daily(region.settings.seed, interval, presence::lines))),
+        "audits" => Some(Box::new(truth::daily(region.settings.seed, interval, audits::lines))),
+        "usage" => Some(Box::new(truth::daily(region.settings.seed, interval, usage::lines))),
         _ => None,
     }
 }
 
 fn conversation_details(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+    let (query, rows) = Query::read(json_body(request)?, region.settings.seed)?;
+    Ok(query.page(&region.records, &rows))
+}
+
+fn user_details(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+    presence::page(json_body(request)?, region.settings.seed)
+}
+
+/// The body of a request that says that it is JSON.
+fn json_body(request: &Request<Bytes>) -> Result<&[u8], Fault> {
     let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !media_type.is_some_and(|value| value.starts_with("application/json")) {
         let message = "The content type is not supported: send application/json";
         return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported.media.type", message));
     }
-    Ok(Query::read(request.body(), region.settings.seed)?.page(&region.records, region.settings.seed))
+    Ok(request.body())
 }
 
 /// The permission that a path needs.
 fn needs(path: &str) -> Option<&'static str> {
-    (path == "/api/v2/analytics/conversations/details/query").then_some("analytics:conversationDetail:view")
+    match path {
+        "/api/v2/analytics/conversations/details/query" => Some("analytics:conversationDetail:view"),
+        "/api/v2/analytics/users/details/query" => Some(presence::PERMISSION),
+        path => kinds::kind(path).map(|kind| kind.permission),
+    }
 }

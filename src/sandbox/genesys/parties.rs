@@ -1,6 +1,7 @@
 //! Who takes part in a conversation: the customer, the menu, the queues, the agents.
 
 use super::{
+    attributes::Attributes,
     data::Medium,
     dice::Pool,
     render::{Leg, Scribe, Story},
@@ -10,16 +11,25 @@ const MINUTE: i64 = 60_000;
 
 impl Scribe {
     pub(super) fn participants(&mut self, story: &Story, legs: &[Leg]) {
-        self.object(|s| s.customer(story, legs));
+        let mut attributes = Attributes::of(&story.facts, self.seed);
+        let mut party = |s: &mut Self, write: &dyn Fn(&mut Self)| {
+            s.object(|s| {
+                write(s);
+                if s.tells_attributes {
+                    attributes.write(s);
+                }
+            });
+        };
+        party(self, &|s| s.customer(story, legs));
         if let Some(until) = story.menu_until() {
-            self.object(|s| s.menu(story, until));
+            party(self, &|s| s.menu(story, until));
         }
         for leg in legs {
             if !story.facts.outbound {
-                self.object(|s| s.queue(story, leg));
+                party(self, &|s| s.queue(story, leg));
             }
             if !story.facts.abandoned {
-                self.object(|s| s.agent(story, leg));
+                party(self, &|s| s.agent(story, leg));
             }
         }
     }

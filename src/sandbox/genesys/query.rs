@@ -1,10 +1,14 @@
-//! The conversation details query: what it may ask, and the page that answers it.
+//! The conversation details query: what it may ask, and the page that answers it. A job asks the
+//! same and more.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::{
     data::{Facts, Records, days_of},
@@ -17,6 +21,11 @@ use crate::interval::{Interval, ParseError};
 const DAY: Duration = Duration::from_secs(86_400);
 /// The longest interval, in days, without a filter and with one.
 const MOST_DAYS: [u32; 2] = [7, 31];
+/// The longest interval of a job: inferred, since the platform does not tell.
+pub(super) const MOST_JOB_DAYS: u32 = 31;
+/// How long before an interval a conversation may have begun that lives in it: none is longer, and
+/// a live one is found for so long.
+const LONGEST_DAYS: i64 = 60;
 const DEFAULT_PAGE_SIZE: i64 = 25;
 const MOST_ROWS: i64 = 100;
 /// How far into its results a query can page.
@@ -36,11 +45,14 @@ struct Body {
     order: Option<String>,
     order_by: Option<String>,
     paging: Option<Paging>,
+    limit: Option<usize>,
+    start_of_day_interval_matching: Option<bool>,
 }
 
+/// Which page of a synchronous query.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Paging {
+pub(super) struct Paging {
     page_size: Option<i64>,
     page_number: Option<i64>,
 }
@@ -51,39 +63,58 @@ pub(super) struct Query {
     interval: Interval,
     filters: Vec<Filter>,
     descending: bool,
-    /// The results of the page: from, and up to.
-    rows: std::ops::Range<usize>,
+    /// How many days before those of the interval it finds what still lives in the interval.
+    back: i64,
+    /// What starts at this time or later it does not know yet.
+    until: i64,
 }
 
 impl Query {
-    /// Reads the body of a request.
+    /// Reads the body of a details query, and the rows of its page.
     ///
     /// # Errors
     ///
     /// 400 in the platform's words for what it refuses, and in ours for what is not played here.
-    pub(super) fn read(body: &[u8], seed: u64) -> Result<Self, Fault> {
-        let body: Body = serde_json::from_slice(body).map_err(|_| {
-            Fault::bad_request("The request could not be understood by the server due to malformed syntax.")
-        })?;
+    pub(super) fn read(body: &[u8], seed: u64) -> Result<(Self, Range<usize>), Fault> {
+        let body: Body = read_json(body)?;
+        let query = Self::new(&body, MOST_DAYS, seed)?;
+        Ok((query, body.paging.unwrap_or_default().rows()?))
+    }
+
+    /// Reads the body of a job, and the most rows that it gives. What starts `until` or later is
+    /// not available to it.
+    ///
+    /// # Errors
+    ///
+    /// See [`read`](Self::read).
+    pub(super) fn read_job(body: &[u8], seed: u64, until: i64) -> Result<(Self, usize), Fault> {
+        let body: Body = read_json(body)?;
+        let query = Self::new(&body, [MOST_JOB_DAYS; 2], seed)?;
+        let back = if body.start_of_day_interval_matching == Some(true) { 0 } else { LONGEST_DAYS };
+        Ok((Self { back, until, ..query }, body.limit.unwrap_or(usize::MAX)))
+    }
+
+    fn new(body: &Body, most_days: [u32; 2], seed: u64) -> Result<Self, Fault> {
         body.refuse_what_is_not_played()?;
         let mut filters = compile(body.conversation_filters.as_deref(), Place::Conversation, seed)?;
         filters.extend(compile(body.segment_filters.as_deref(), Place::Segment, seed)?);
         Ok(Self {
-            interval: interval(body.interval.as_deref(), !filters.is_empty())?,
+            interval: interval(body.interval.as_deref(), most_days[usize::from(!filters.is_empty())])?,
             filters,
             descending: match body.order.as_deref() {
                 None | Some("asc" | "unordered") => false,
                 Some("desc") => true,
                 Some(order) => return Err(invalid_value(format!("unknown order: {order}"))),
             },
-            rows: body.paging.unwrap_or_default().rows()?,
+            back: 0,
+            until: i64::MAX,
         })
     }
 
-    /// The page, in JSON: past the last result it has no `conversations` at all.
-    pub(super) fn page(&self, records: &Records, seed: u64) -> Bytes {
-        let (rows, total) = self.results(records);
-        let mut scribe = Scribe::new(seed, rows.len());
+    /// The page with these rows, in JSON: past the last result it has no `conversations` at all.
+    pub(super) fn page(&self, records: &Records, rows: &Range<usize>) -> Bytes {
+        let (rows, total) = self.results(records, rows);
+        let mut scribe = Scribe::new(records.seed, rows.len());
         scribe.object(|s| {
             if !rows.is_empty() {
                 s.list("conversations", |s| rows.iter().for_each(|facts| s.conversation(facts)));
@@ -93,10 +124,11 @@ impl Query {
         scribe.json.into_bytes()
     }
 
-    /// The conversations of the page, and how many there are on all pages.
-    fn results(&self, records: &Records) -> (Vec<Facts>, usize) {
+    /// The conversations whose place in the results is among `wanted`, and how many there are.
+    pub(super) fn results(&self, records: &Records, wanted: &Range<usize>) -> (Vec<Facts>, usize) {
         let (mut rows, mut total) = (Vec::new(), 0);
-        let mut days: Vec<_> = days_of(self.interval).collect();
+        let touched = days_of(self.interval);
+        let mut days: Vec<_> = (touched.start() - self.back..=*touched.end()).collect();
         if self.descending {
             days.reverse();
         }
@@ -105,7 +137,7 @@ impl Query {
             for at in 0..day.len() {
                 let facts = &day[if self.descending { day.len() - 1 - at } else { at }];
                 if self.admits(facts) {
-                    if self.rows.contains(&total) {
+                    if wanted.contains(&total) {
                         rows.push(*facts);
                     }
                     total += 1;
@@ -116,7 +148,9 @@ impl Query {
     }
 
     fn admits(&self, facts: &Facts) -> bool {
-        facts.overlaps(self.interval) && self.filters.iter().all(|filter| filter.admits(facts))
+        facts.start < self.until
+            && facts.overlaps(self.interval)
+            && self.filters.iter().all(|filter| filter.admits(facts))
     }
 }
 
@@ -142,7 +176,8 @@ impl Body {
 }
 
 impl Paging {
-    fn rows(&self) -> Result<std::ops::Range<usize>, Fault> {
+    /// The places of its rows in the results.
+    pub(super) fn rows(&self) -> Result<Range<usize>, Fault> {
         let size = self.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
         let number = self.page_number.unwrap_or(1);
         if !(1..=MOST_ROWS).contains(&size) {
@@ -160,8 +195,15 @@ impl Paging {
     }
 }
 
-fn interval(text: Option<&str>, filtered: bool) -> Result<Interval, Fault> {
-    let days = MOST_DAYS[usize::from(filtered)];
+/// Reads the body of a request.
+pub(super) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    let malformed =
+        |_| Fault::bad_request("The request could not be understood by the server due to malformed syntax.");
+    serde_json::from_slice(body).map_err(malformed)
+}
+
+/// Reads an interval of at most so many days.
+pub(super) fn interval(text: Option<&str>, days: u32) -> Result<Interval, Fault> {
     let too_long = || {
         Fault::bad_request(format!(
             "You must specify a search interval as part of your query that does not exceed {days} days."
@@ -176,6 +218,7 @@ fn interval(text: Option<&str>, filtered: bool) -> Result<Interval, Fault> {
     if interval.width() > DAY * days { Err(too_long()) } else { Ok(interval) }
 }
 
-fn invalid_value(message: String) -> Fault {
+/// A value that the platform does not take.
+pub(super) fn invalid_value(message: String) -> Fault {
     Fault::new(StatusCode::BAD_REQUEST, "invalid.value", message)
 }

@@ -1,7 +1,7 @@
 //! A conversation's record, written straight into the page.
 //!
 //! Key names and types are those of `AnalyticsConversationWithoutAttributes` in the platform's
-//! schema. What a conversation does not have has no key.
+//! schema, with `attributes` those of `AnalyticsConversation`. What a conversation does not have has no key.
 
 use super::{
     data::{Facts, Medium},
@@ -29,7 +29,7 @@ pub(super) const NAMES: [&str; 16] = [
     "Oluwaseun Adébáyò",
 ];
 const DIVISIONS: u64 = 4;
-const AGENTS: u64 = 60;
+pub(super) const AGENTS: u64 = 60;
 const MINUTE: i64 = 60_000;
 /// A record's size for reserving room: most are smaller.
 const ROOM: usize = 8 * 1024;
@@ -40,6 +40,8 @@ pub(super) struct Scribe {
     pub(super) seed: u64,
     /// The chance of the record being written.
     pub(super) dice: Dice,
+    /// Whether conversations are told as jobs tell them: with the attributes of participants.
+    pub(super) tells_attributes: bool,
 }
 
 /// What the parts of one record have to agree on.
@@ -77,7 +79,7 @@ pub(super) struct Leg {
 impl Scribe {
     /// A scribe with room for `records`.
     pub(super) fn new(seed: u64, records: usize) -> Self {
-        Self { json: Json::with_capacity(records * ROOM), seed, dice: Dice::new([0; 4]) }
+        Self { json: Json::with_capacity(records * ROOM), seed, dice: Dice::new([0; 4]), tells_attributes: false }
     }
 
     pub(super) fn id(&self, pool: Pool, n: u64) -> Uuid {

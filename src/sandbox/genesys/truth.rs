@@ -6,16 +6,18 @@ use super::{
     data::{Facts, Records, days_of},
     render::Scribe,
 };
-use crate::interval::Interval;
+use crate::interval::{DAY_MS, Interval};
 
 /// Conversations a piece of the truth: a megabyte or so, whatever a day holds.
 const TRUTH_PIECE: usize = 200;
 
 impl Records {
-    /// Every conversation that starts inside `interval`, a line each, in pieces of a bounded size.
+    /// Every conversation that starts inside `interval`, a line each, in pieces of a bounded size;
+    /// with its participants' attributes, as jobs tell it, or as the query does.
     pub(in crate::sandbox) fn truth(
         self: Arc<Self>,
         interval: Interval,
+        attributes: bool,
     ) -> impl Iterator<Item = bytes::Bytes> + Send + use<> {
         let mut days = days_of(interval);
         let mut rest: Option<(Arc<[Facts]>, usize)> = None;
@@ -30,6 +32,7 @@ impl Records {
                     continue;
                 }
                 let mut scribe = Scribe::new(self.seed, piece.len());
+                scribe.tells_attributes = attributes;
                 for facts in piece.iter().filter(|facts| interval.contains(facts.start)) {
                     scribe.conversation(facts);
                     scribe.json.newline();
@@ -41,4 +44,18 @@ impl Records {
             }
         })
     }
+}
+
+/// Every row of a dataset that has a fixed way to write what starts on one day: a line each, a day a
+/// piece.
+pub(super) fn daily(
+    seed: u64,
+    interval: Interval,
+    write: fn(&mut Scribe, Interval),
+) -> impl Iterator<Item = bytes::Bytes> + Send + use<> {
+    days_of(interval).filter_map(move |day| {
+        let mut scribe = Scribe::new(seed, 0);
+        write(&mut scribe, Interval::day_of(day * DAY_MS).intersect(interval)?);
+        Some(scribe.json.into_bytes()).filter(|piece| !piece.is_empty())
+    })
 }

@@ -119,6 +119,7 @@ fn faults_fall_on_every_nth_request_with_a_valid_token() {
             "api_requests": {"200": 2, "401": 6, "429": 2, "500": 2},
             "most_in_window": 6,
             "most_in_sliding_window": 6,
+            "windows": [{"sent": 6, "refused": 2, "allowed": 0}],
         })
     );
 }

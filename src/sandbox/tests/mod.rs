@@ -2,6 +2,9 @@
 
 mod access;
 mod details;
+mod histories;
+mod jobs;
+mod limits;
 mod records;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

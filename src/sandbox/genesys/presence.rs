@@ -1,0 +1,202 @@
+//! User details: which presence and which routing status every agent had, and when.
+//!
+//! Every working day has a few changes, the last to OFFLINE (OFF_QUEUE), which lasts until the next
+//! working day; one record in a hundred is never closed. A query answers with the records that
+//! overlap its interval, whole.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::{
+    data::{LAST_DAY, days_of},
+    dice::{Dice, Pool},
+    error::Fault,
+    query::{MOST_JOB_DAYS, Paging, interval, invalid_value, read_json},
+    render::{AGENTS, Scribe},
+};
+use crate::interval::{DAY_MS, Interval};
+
+pub(super) const PERMISSION: &str = "analytics:userDetail:view";
+/// Every tenth agent has never logged in.
+const NEVER: u64 = 10;
+/// From the last record of a Friday to the first of a Monday.
+const FREE_DAYS: i64 = 3;
+const PRESENCES: [&str; 8] = ["AVAILABLE", "ON_QUEUE", "BUSY", "AWAY", "MEAL", "MEETING", "BREAK", "TRAINING"];
+const STATUSES: [&str; 4] = ["IDLE", "INTERACTING", "NOT_RESPONDING", "COMMUNICATING"];
+
+/// The two histories of an agent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum History {
+    Presence,
+    Routing,
+}
+
+/// A change: when, to what, and whether its end is never told.
+#[derive(Clone, Copy)]
+struct Change {
+    at: i64,
+    to: &'static str,
+    open: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    interval: Option<String>,
+    user_filters: Option<Vec<IgnoredAny>>,
+    presence_filters: Option<Vec<IgnoredAny>>,
+    routing_status_filters: Option<Vec<IgnoredAny>>,
+    presence_aggregations: Option<Vec<IgnoredAny>>,
+    routing_status_aggregations: Option<Vec<IgnoredAny>>,
+    order: Option<String>,
+    paging: Option<Paging>,
+    limit: Option<usize>,
+}
+
+/// What is asked of the agents: their records in an interval, as far as they are available.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Query {
+    interval: Interval,
+    until: i64,
+}
+
+impl Query {
+    fn new(body: &Body, until: i64) -> Result<Self, Fault> {
+        let lists = [
+            ("userFilters", &body.user_filters),
+            ("presenceFilters", &body.presence_filters),
+            ("routingStatusFilters", &body.routing_status_filters),
+            ("presenceAggregations", &body.presence_aggregations),
+            ("routingStatusAggregations", &body.routing_status_aggregations),
+        ];
+        if let Some((name, _)) = lists.iter().find(|(_, list)| list.as_ref().is_some_and(|list| !list.is_empty())) {
+            return Err(Fault::bad_request(format!("{name} are not played by the sandbox")));
+        }
+        match body.order.as_deref() {
+            None | Some("asc" | "unordered") => {}
+            Some(order) => return Err(invalid_value(format!("order {order} is not played by the sandbox"))),
+        }
+        Ok(Self { interval: interval(body.interval.as_deref(), MOST_JOB_DAYS)?, until })
+    }
+
+    /// Reads the body of a job, and the most agents that it gives.
+    pub(super) fn read_job(body: &[u8], until: i64) -> Result<(Self, usize), Fault> {
+        let body: Body = read_json(body)?;
+        Ok((Self::new(&body, until)?, body.limit.unwrap_or(usize::MAX)))
+    }
+
+    /// The agents that have records in the interval.
+    pub(super) fn users(&self, seed: u64) -> Vec<u64> {
+        let present = |user: &u64| {
+            [History::Presence, History::Routing].iter().any(|&history| !self.records(seed, *user, history).is_empty())
+        };
+        (0..AGENTS).filter(|user| user % NEVER != NEVER - 1).filter(present).collect()
+    }
+
+    /// The records of an agent that overlap the interval, and when the next of each begins.
+    fn records(&self, seed: u64, user: u64, history: History) -> Vec<(Change, i64)> {
+        let days = days_of(self.interval);
+        let known = changes(seed, user, history, days.start() - FREE_DAYS..days.end() + FREE_DAYS + 1);
+        let ends = known.iter().skip(1).map(|next| next.at).chain([i64::MAX]);
+        let to = self.interval.to_ms().min(self.until);
+        let overlaps = |(change, end): &(Change, i64)| change.at < to && *end > self.interval.from_ms();
+        known.iter().copied().zip(ends).filter(overlaps).collect()
+    }
+}
+
+/// The changes of an agent on some days.
+fn changes(seed: u64, user: u64, history: History, days: Range<i64>) -> Vec<Change> {
+    let working = |day: &i64| (0..=LAST_DAY).contains(day) && (day + 3).rem_euclid(7) < 5;
+    days.filter(working).flat_map(|day| changes_of_day(seed, user, history, day)).collect()
+}
+
+fn changes_of_day(seed: u64, user: u64, history: History, day: i64) -> Vec<Change> {
+    let mut dice = Dice::new([seed, 0x9e5e ^ history as u64, user, day.cast_unsigned()]);
+    // The first agent begins with the day: the edge that errors by one get wrong.
+    let mut at = day * DAY_MS + if user == 0 { 0 } else { dice.between(5 * 3_600_000, 9 * 3_600_000) };
+    let (while_at_work, after): (&[&str], _) = match history {
+        History::Presence => (&PRESENCES, "OFFLINE"),
+        History::Routing => (&STATUSES, "OFF_QUEUE"),
+    };
+    let count = dice.between(3, 12);
+    let mut changes = Vec::new();
+    for n in 0..=count {
+        let to = if n == count { after } else { dice.pick(while_at_work) };
+        changes.push(Change { at, to, open: dice.permille(10) });
+        at += dice.between(1_000, 3_000_000);
+    }
+    changes
+}
+
+impl Scribe {
+    /// Writes an agent and its records, as an element of `userDetails`.
+    pub(super) fn user(&mut self, query: &Query, user: u64) {
+        self.object(|s| {
+            s.json.uuid("userId", s.id(Pool::Agent, user));
+            for (key, history) in [("primaryPresence", History::Presence), ("routingStatus", History::Routing)] {
+                let records = query.records(s.seed, user, history);
+                if !records.is_empty() {
+                    s.list(key, |s| {
+                        records.iter().for_each(|(change, end)| s.object(|s| s.change(history, change, *end)));
+                    });
+                }
+            }
+        });
+    }
+
+    fn change(&mut self, history: History, change: &Change, end: i64) {
+        self.json.time("startTime", change.at);
+        // What no other follows lasts still.
+        if !change.open && end != i64::MAX {
+            self.json.time("endTime", end);
+        }
+        match history {
+            History::Presence => {
+                self.json.text("systemPresence", change.to);
+                let number = PRESENCES.iter().position(|name| *name == change.to).map_or(0, |at| at as u64 + 1);
+                self.json.uuid("organizationPresenceId", Dice::new([self.seed, 0x9e60, number, 0]).uuid());
+            }
+            History::Routing => self.json.text("routingStatus", change.to),
+        }
+    }
+}
+
+/// A page of the details query. Every other one is short, without being the last.
+pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, Fault> {
+    let body: Body = read_json(body)?;
+    let query = Query::new(&body, i64::MAX)?;
+    let rows = body.paging.unwrap_or_default().rows()?;
+    let (size, before) = (rows.len(), rows.start / rows.len());
+    let missing = size / 3;
+    let from = rows.start - before.div_ceil(2) * missing;
+    let count = if before.is_multiple_of(2) { size - missing } else { size };
+    let users = query.users(seed);
+    let page = users.get(from..).unwrap_or_default();
+    let mut scribe = Scribe::new(seed, count);
+    scribe.object(|s| {
+        if !page.is_empty() {
+            s.list("userDetails", |s| page.iter().take(count).for_each(|&user| s.user(&query, user)));
+        }
+        s.json.number("totalHits", users.len() as i64);
+    });
+    Ok(scribe.json.into_bytes())
+}
+
+/// Every record that starts in a part of one day, a line each with its agent.
+pub(super) fn lines(scribe: &mut Scribe, part: Interval) {
+    let query = Query { interval: part, until: i64::MAX };
+    for user in query.users(scribe.seed) {
+        for history in [History::Presence, History::Routing] {
+            let records = query.records(scribe.seed, user, history);
+            for (change, end) in records.iter().filter(|(change, _)| part.contains(change.at)) {
+                scribe.object(|s| {
+                    s.json.uuid("userId", s.id(Pool::Agent, user));
+                    s.change(history, change, *end);
+                });
+                scribe.json.newline();
+            }
+        }
+    }
+}
