@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn load(set: &[&str]) -> Result<sandbox::Settings, String> {
-        let given = Given { path: None, set: set.iter().map(|&set| set.to_owned()).collect() };
+        let given = Given { set: set.iter().map(|&set| set.to_owned()).collect(), ..Given::default() };
         load_sandbox(&given).map_err(|error| error.to_string())
     }
 

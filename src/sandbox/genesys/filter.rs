@@ -3,7 +3,7 @@
 //! A predicate is asked of the whole conversation, where the platform asks segment filters of each
 //! segment: for the dimensions played here the two differ only for two predicates joined by `and`.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     data::{Dimension, Facts, Medium, QUEUES},
@@ -21,7 +21,7 @@ enum Join {
 }
 
 /// A filter, or a clause of one, as the request has it.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Wish {
     #[serde(rename = "type")]
     join: Option<Join>,
@@ -29,14 +29,14 @@ pub(super) struct Wish {
     predicates: Option<Vec<Predicate>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct Predicate {
     #[serde(rename = "type")]
     kind: Option<String>,
     dimension: Option<String>,
     operator: Option<String>,
     value: Option<String>,
-    range: Option<serde::de::IgnoredAny>,
+    range: Option<IgnoredAny>,
 }
 
 /// The two places that a filter can stand in: each knows its own dimensions.
@@ -66,6 +66,44 @@ impl Wish {
     /// Whether it asks nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.clauses.iter().flatten().all(Self::is_empty) && self.predicates.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// Whether it can be asked of what has the `known` dimensions.
+    ///
+    /// # Errors
+    ///
+    /// 400 that names what is not played.
+    pub(super) fn check(&self, known: &[&str]) -> Result<(), Fault> {
+        self.clauses.iter().flatten().try_for_each(|clause| clause.check(known))?;
+        for Predicate { kind, dimension, operator, range, .. } in self.predicates.iter().flatten() {
+            let name = dimension.as_deref().unwrap_or_default();
+            let usual = matches!(operator.as_deref(), None | Some("matches" | "exists" | "notExists"));
+            if !known.contains(&name) {
+                return Err(Fault::bad_request(format!("unknown dimension: {name}")));
+            }
+            if !usual || range.is_some() || kind.as_deref().is_some_and(|kind| kind != "dimension") {
+                return Err(Fault::bad_request(format!("this predicate on {name} is not played by the sandbox")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something is what is wished, whose value in a dimension `of` tells.
+    pub(super) fn holds<'a>(&self, of: &dyn Fn(&str) -> Option<&'a str>) -> bool {
+        let predicates = self.predicates.iter().flatten().map(|Predicate { dimension, operator, value, .. }| {
+            let has = of(dimension.as_deref().unwrap_or_default());
+            match operator.as_deref() {
+                Some("exists") => has.is_some(),
+                Some("notExists") => has.is_none(),
+                _ => has == value.as_deref(),
+            }
+        });
+        let clauses = self.clauses.iter().flatten().filter(|clause| !clause.is_empty());
+        let mut answers = predicates.chain(clauses.map(|clause| clause.holds(of)));
+        match self.join.unwrap_or_default() {
+            Join::And => answers.all(|yes| yes),
+            Join::Or => self.is_empty() || answers.any(|yes| yes),
+        }
     }
 }
 

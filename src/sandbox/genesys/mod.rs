@@ -1,9 +1,11 @@
 //! What the sandbox plays of Genesys Cloud: who asks for what, under which permission.
 
 mod agent;
+mod aggregates;
 mod attributes;
 mod audits;
 mod data;
+mod entities;
 mod filter;
 mod jobs;
 mod kinds;
@@ -64,6 +66,10 @@ fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<By
         path if path.starts_with(NAMESPACES) => (Method::GET, |region, _, request| {
             whoami::namespace(&region.settings, &request.uri().path()[NAMESPACES.len()..])
         }),
+        path if entities::at(path).is_some() => {
+            (Method::GET, |region, _, request| entities::page(region.settings.seed, request))
+        }
+        path if aggregates::at(path).is_some() => (Method::POST, aggregates),
         _ => return Err(Fault::not_found()),
     };
     if request.method() == method { handler(region, client, request) } else { Err(Fault::method_not_allowed()) }
@@ -77,7 +83,10 @@ pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Optio
         "user-details" => Some(Box::new(truth::daily(region.settings.seed, interval, presence::lines))),
         "audits" => Some(Box::new(truth::daily(region.settings.seed, interval, audits::lines))),
         "usage" => Some(Box::new(truth::daily(region.settings.seed, interval, usage::lines))),
-        _ => None,
+        _ => match entities::truth(region.settings.seed, dataset) {
+            Some(lines) => Some(Box::new(lines)),
+            None => Some(Box::new(aggregates::truth(Arc::clone(&region.records), dataset, interval)?)),
+        },
     }
 }
 
@@ -88,6 +97,11 @@ fn conversation_details(region: &Region, _: &str, request: &Request<Bytes>) -> R
 
 fn user_details(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
     presence::page(json_body(request)?, region.settings.seed)
+}
+
+fn aggregates(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+    let (subject, _) = aggregates::at(request.uri().path()).ok_or_else(Fault::not_found)?;
+    Ok(aggregates::Query::read(subject, json_body(request)?)?.reply(&region.records))
 }
 
 /// The body of a request that says that it is JSON.
@@ -105,6 +119,8 @@ fn needs(path: &str) -> Option<&'static str> {
     match path {
         "/api/v2/analytics/conversations/details/query" => Some("analytics:conversationDetail:view"),
         "/api/v2/analytics/users/details/query" => Some(presence::PERMISSION),
-        path => kinds::kind(path).map(|kind| kind.permission),
+        path => (kinds::kind(path).map(|kind| kind.permission))
+            .or_else(|| entities::permission(path))
+            .or_else(|| Some(aggregates::at(path)?.1)),
     }
 }

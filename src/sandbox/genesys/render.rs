@@ -28,7 +28,7 @@ pub(super) const NAMES: [&str; 16] = [
     "Emily Clarke",
     "Oluwaseun Adébáyò",
 ];
-const DIVISIONS: u64 = 4;
+pub(super) const DIVISIONS: u64 = 4;
 pub(super) const AGENTS: u64 = 60;
 const MINUTE: i64 = 60_000;
 /// A record's size for reserving room: most are smaller.

@@ -1,7 +1,9 @@
 //! The platform's rules, a sentence each, and the client that tries them.
 
 mod access;
+mod aggregates;
 mod details;
+mod entities;
 mod histories;
 mod jobs;
 mod limits;
@@ -91,7 +93,12 @@ fn all(region: &Region, interval: Interval, size: usize, more: &Value) -> Vec<Va
 }
 
 fn truth(region: &Region, interval: Interval) -> Vec<Value> {
-    let lines: Vec<u8> = region.truth(interval).flatten().collect();
+    rows(region.truth(interval))
+}
+
+/// The lines of a truth.
+fn rows(pieces: impl Iterator<Item = Bytes>) -> Vec<Value> {
+    let lines: Vec<u8> = pieces.flatten().collect();
     lines.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect()
 }
 
