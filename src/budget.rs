@@ -1,18 +1,39 @@
 //! The quota: who may ask now (G6).
 //!
-//! One GCRA limiter a key, on tokio's clock, and one gate a key that a throttle closes for
-//! everybody. Every attempt pays, retries and token calls too. No policy lives here: how long a
-//! gate closes is decided in `retry`.
+//! One GCRA limiter, keyed and on tokio's clock, paces requests; what the server says of its window
+//! corrects it and stops short of a full one; a throttle closes one gate a key for everybody; and
+//! where no limit is published, requests in flight are limited instead. Every attempt pays, retries
+//! and token calls too. How long a gate closes is decided in `retry`.
+//!
+//! Others with the same token are raced, not guessed at: what they leave is used while it is there.
+//! `budget.share` is how a user leaves them a part.
+
+mod limit;
+pub mod pace;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use dashmap::DashMap;
-use governor::{Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::DashMapStateStore};
-use tokio::time::{Instant, sleep_until};
+use http::{HeaderMap, StatusCode};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+pub use self::{limit::Limit, window::Word};
+use self::{
+    limit::{Limiter, Record, TokioClock},
+    pace::{Outcome, Pace},
+    window::{GRAIN, SHORTEST, Window},
+};
 
 /// What a limit counts: a credential and the platform's limit bucket, like `api` or `login`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,168 +44,199 @@ pub struct Key {
     pub bucket: Arc<str>,
 }
 
-/// A published limit: so many requests in any window of this length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// Requests a window.
-    pub requests: NonZeroU32,
-    /// The window.
-    pub per: Duration,
-    /// Requests that may go at once; none: a hundredth of `requests`, at least one.
-    pub burst: Option<NonZeroU32>,
+/// What is known of the quota before the first reply.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// The limit of a bucket that has none of its own; none: no limit is published.
+    pub limit: Option<Limit>,
+    /// Buckets with a limit of their own.
+    pub own: BTreeMap<Arc<str>, Limit>,
+    /// Hundredths of every limit, learned ones too, that are used.
+    pub share: u8,
+    /// Requests of a key in flight at most, where no limit is published.
+    pub in_flight: u32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { limit: None, own: BTreeMap::new(), share: 100, in_flight: u32::MAX }
+    }
 }
 
 /// Admits requests, in the order in which they ask.
 pub struct Budget {
-    limiter: Option<RateLimiter<Key, DashMapStateStore<Key>, TokioClock, NoOpMiddleware<Duration>>>,
+    terms: Terms,
     lanes: DashMap<Key, Arc<Lane>>,
+    record: Record,
     clock: TokioClock,
 }
 
 /// The queue of one key.
-#[derive(Default)]
 struct Lane {
-    /// Held by the one that waits for the limiter. tokio's mutex is fair: first come, first served,
-    /// and a thousand waiters cost one timer.
+    /// Held by the one that waits. tokio's mutex is fair: first come, first served, and a thousand
+    /// waiters cost one timer.
     turn: tokio::sync::Mutex<()>,
-    /// When the gate opens again. Never held over an await.
-    opens: Mutex<Option<Instant>>,
+    /// Wakes the one that waits when a reply has changed what it waits for.
+    changed: Notify,
+    /// Never held over an await.
+    state: Mutex<State>,
 }
 
-/// governor's time: since the budget was made, on the clock that a simulation pauses.
-#[derive(Clone, Copy)]
-struct TokioClock(Instant);
-
-impl Clock for TokioClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
+/// Where one key stands.
+struct State {
+    /// When the gate opens again.
+    opens: Option<Instant>,
+    in_flight: u32,
+    /// The limit, whole, and what keeps our share of it.
+    limiter: Option<(Limit, Limiter)>,
+    window: Option<Window>,
+    /// Binds where there is no limit.
+    pace: Pace,
 }
 
-impl Limit {
-    /// The rate and burst of GCRA that admit at most `requests` in any window, fixed or sliding.
-    ///
-    /// GCRA admits `burst` at once and then one an interval, so `burst + per / interval` a window:
-    /// the interval is stretched until that sum is `requests`.
-    fn quota(self) -> Option<Quota> {
-        let requests = self.requests.get();
-        let burst = self.burst.map_or(requests / 100, NonZeroU32::get).clamp(1, requests);
-        let refills = (requests - burst).max(1);
-        Some(Quota::with_period(self.per.div_f64(f64::from(refills)))?.allow_burst(NonZeroU32::new(burst)?))
-    }
+/// Leave to send one request. Hold it until the reply is there.
+#[must_use = "a request is in flight as long as its permit lives"]
+pub struct Permit {
+    lane: Arc<Lane>,
+    share: u8,
+    record: Record,
+    clock: TokioClock,
+    sent: Instant,
 }
+
+/// Who waits, and for what: an instant, or none where only a reply can help.
+struct Refused(Option<Instant>);
 
 impl Budget {
-    /// A budget of `limit` for every key; none: no limit, only the gates.
-    pub fn new(limit: Option<Limit>) -> Self {
-        let clock = TokioClock(Instant::now());
-        let limiter =
-            limit.and_then(Limit::quota).map(|quota| RateLimiter::new(quota, DashMapStateStore::default(), clock));
-        Self { limiter, lanes: DashMap::new(), clock }
+    /// A budget of these terms.
+    pub fn new(terms: Terms) -> Self {
+        Self { terms, lanes: DashMap::new(), record: Record::default(), clock: TokioClock(Instant::now()) }
     }
 
     /// Waits until `key` may send one request. Fair, and safe to drop while it waits.
-    pub async fn admit(&self, key: &Key) {
+    pub async fn admit(&self, key: &Key) -> Permit {
         let lane = self.lane(key);
-        let _turn = lane.turn.lock().await;
-        while let Some(until) = self.blocked_until(key, &lane) {
-            sleep_until(until).await;
+        let turn = lane.turn.lock().await;
+        while let Err(Refused(until)) = lane.admit(key, self.clock) {
+            match until {
+                Some(until) => tokio::select! { () = lane.changed.notified() => {}, () = sleep_until(until) => {} },
+                None => lane.changed.notified().await,
+            }
         }
+        drop(turn);
+        let (share, record, clock, sent) = (self.terms.share, Arc::clone(&self.record), self.clock, Instant::now());
+        Permit { lane, share, record, clock, sent }
     }
 
     /// Closes the gate of `key` for everybody until `after` from now. Closing it again while it is
     /// closed only ever prolongs: a hundred throttled requests in flight cost one pause.
     pub fn close(&self, key: &Key, after: Duration) {
         let lane = self.lane(key);
-        let mut opens = lane.opens.lock().unwrap_or_else(PoisonError::into_inner);
-        *opens = (*opens).max(Some(Instant::now() + after));
-    }
-
-    /// The instant to wait for; none: admitted, and paid.
-    fn blocked_until(&self, key: &Key, lane: &Lane) -> Option<Instant> {
-        let opens = *lane.opens.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(opens) = opens.filter(|&opens| opens > Instant::now()) {
-            return Some(opens);
-        }
-        let refused = self.limiter.as_ref()?.check_key(key).err()?;
-        Some(self.clock.0 + refused.earliest_possible())
+        let mut state = lane.state();
+        state.opens = state.opens.max(Some(Instant::now() + after));
     }
 
     fn lane(&self, key: &Key) -> Arc<Lane> {
-        Arc::clone(&self.lanes.entry(key.clone()).or_default())
+        if let Some(lane) = self.lanes.get(key) {
+            return Arc::clone(&lane);
+        }
+        Arc::clone(&self.lanes.entry(key.clone()).or_insert_with(|| {
+            let limit = self.terms.own.get(&key.bucket).copied().or(self.terms.limit);
+            let limiter = limit.map(|limit| (limit, limit.share(self.terms.share).limiter(&self.record, self.clock)));
+            let pace = Pace::new(self.terms.in_flight);
+            let state = Mutex::new(State { opens: None, in_flight: 0, limiter, window: None, pace });
+            Arc::new(Lane { turn: tokio::sync::Mutex::default(), changed: Notify::new(), state })
+        }))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn key(bucket: &str) -> Key {
-        Key { credential: "client".into(), bucket: bucket.into() }
+impl Lane {
+    fn admit(&self, key: &Key, clock: TokioClock) -> Result<(), Refused> {
+        self.state().admit(key, clock)
     }
 
-    fn limit(requests: u32, per: Duration, burst: Option<u32>) -> Option<Limit> {
-        Some(Limit { requests: NonZeroU32::new(requests).unwrap(), per, burst: burst.and_then(NonZeroU32::new) })
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// The instants at which `count` requests are admitted.
-    fn admitted(limit: Option<Limit>, count: usize) -> Vec<Duration> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let (budget, start) = (Budget::new(limit), Instant::now());
-            let mut times = Vec::new();
-            for _ in 0..count {
-                budget.admit(&key("api")).await;
-                times.push(start.elapsed());
+impl State {
+    /// Lets one request go, or says what stands in its way.
+    fn admit(&mut self, key: &Key, clock: TokioClock) -> Result<(), Refused> {
+        let now = Instant::now();
+        if let Some(opens) = self.opens.filter(|&opens| opens > now) {
+            return Err(Refused(Some(opens)));
+        }
+        if let Some(until) = self.window.and_then(|window| window.full_until(self.in_flight, now)) {
+            return Err(Refused(Some(until)));
+        }
+        match &self.limiter {
+            Some((_, limiter)) => {
+                limiter.check_key(key).map_err(|refused| Refused(Some(clock.instant(&refused))))?;
             }
-            times
-        })
+            None if !self.pace.admits(self.in_flight) => return Err(Refused(None)),
+            None => {}
+        }
+        self.in_flight += 1;
+        Ok(())
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn g6_no_window_sees_more_than_the_limit(requests in 1u32..400, per_ms in 500u64..90_000, burst in prop::option::of(1u32..500)) {
-            let per = Duration::from_millis(per_ms);
-            let times = admitted(limit(requests, per, burst), 3 * requests as usize + 5);
-            for (index, &first) in times.iter().enumerate() {
-                let within = times[index..].iter().take_while(|&&time| time < first + per).count();
-                prop_assert!(within <= requests as usize, "{} in a window of {}", within, requests);
+    /// Takes in what the server says of its window, and whether it is news.
+    fn hear(&mut self, word: Word, per: Duration, sent: Instant, now: Instant) -> bool {
+        match &mut self.window {
+            _ if per < SHORTEST => true,
+            Some(window) => window.learn(word, per, sent, now),
+            None => {
+                self.window = Some(Window::new(word, per, sent, now));
+                true
             }
         }
     }
 
-    #[test]
-    fn a_window_is_used_to_98_percent() {
-        let times = admitted(limit(300, Duration::from_secs(60), None), 3_000);
-        let windows = times.last().unwrap().as_secs_f64() / 60.0;
-        assert!(3_000.0 / windows >= 0.98 * 300.0, "{windows} windows for 3,000 requests");
+    /// The limit that the server's word makes of the present one; none: it stays.
+    ///
+    /// A window cannot be shorter than its rest, which is rounded up to a second.
+    fn corrected(&self, word: Word) -> Option<Limit> {
+        let requests = NonZeroU32::new(word.allowed)?;
+        let Some((limit, _)) = self.limiter else {
+            return Some(Limit { requests, per: word.reset.max(GRAIN), burst: None });
+        };
+        let longer = word.reset >= limit.per + GRAIN;
+        let per = if longer { word.reset } else { limit.per };
+        Some(Limit { requests, per, ..limit }).filter(|new| *new != limit)
+    }
+}
+
+impl Permit {
+    /// Marks that the request leaves only now: something else had to be waited for.
+    pub fn leaves(&mut self) {
+        self.sent = Instant::now();
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_closed_gate_holds_everyone_and_closing_it_twice_costs_one_pause() {
-        let (budget, start) = (Budget::new(None), Instant::now());
-        for _ in 0..100 {
-            budget.close(&key("api"), Duration::from_secs(7));
+    /// Takes in what the reply says of the quota. A permit that is dropped without a reply says
+    /// nothing, good or bad.
+    pub fn answered(self, status: StatusCode, headers: &HeaderMap) {
+        let now = Instant::now();
+        let throttled = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let outcome = if throttled { Outcome::Throttled } else { Outcome::Answered };
+        let mut state = self.lane.state();
+        state.pace.ended(self.sent, now, outcome);
+        let Some(word) = Word::read(headers) else { return };
+        let limit = state.corrected(word);
+        let per = limit.or(state.limiter.as_ref().map(|limiter| limiter.0)).map_or(word.reset, |limit| limit.per);
+        if !state.hear(word, per, self.sent, now) {
+            return;
         }
-        budget.close(&key("api"), Duration::from_secs(2));
-        let all = (0..50).map(|_| async {
-            budget.admit(&key("api")).await;
-            start.elapsed()
-        });
-        let opened = futures_util::future::join_all(all).await;
-        assert!(opened.iter().all(|&at| at == Duration::from_secs(7)), "{opened:?}");
+        if let Some(limit) = limit {
+            tracing::info!(requests = limit.requests, per = ?limit.per, "the server's limit");
+            state.limiter = Some((limit, limit.share(self.share).limiter(&self.record, self.clock)));
+        }
     }
+}
 
-    #[tokio::test(start_paused = true)]
-    async fn keys_do_not_share_a_gate() {
-        let (budget, start) = (Budget::new(None), Instant::now());
-        budget.close(&key("api"), Duration::from_secs(7));
-        budget.admit(&key("login")).await;
-        assert_eq!(start.elapsed(), Duration::ZERO);
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.lane.state().in_flight -= 1;
+        self.lane.changed.notify_one();
     }
 }

@@ -72,7 +72,7 @@ struct Check<'a> {
 
 /// Tries what a run of `config` needs, and hands every finding to `tell` as it comes.
 pub async fn check(config: &Config, place: &Place, transport: Arc<dyn Transport>, mut tell: impl FnMut(Finding)) {
-    let check = Check { config, place, transport, budget: Arc::new(Budget::new(config.limit)) };
+    let check = Check { config, place, transport, budget: Arc::new(Budget::new(config.terms.clone())) };
     let datasets: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
     tell(Finding::good("configuration", format!("{}: {} of {}", config.name, datasets.join(", "), config.interval)));
     tell(Finding::good("hosts", format!("api {}, login {}", place.api, place.login)));
@@ -127,8 +127,9 @@ impl Check<'_> {
             .header(ACCEPT, "application/json")
             .body(body)
             .map_err(|error| malformed(error.to_string()))?;
-        self.budget.admit(&self.key("api")).await;
+        let permit = self.budget.admit(&self.key("api")).await;
         let reply = self.transport.send(request).await?;
+        permit.answered(reply.status(), reply.headers());
         if reply.status().is_success() { Ok(reply) } else { Err(Fault::Refused(Refusal::read(&reply))) }
     }
 
@@ -211,7 +212,7 @@ impl Check<'_> {
                 Err(fault) => tracing::debug!(namespace, %fault, "no limits"),
             }
         }
-        let budget = match self.config.limit {
+        let budget = match self.config.terms.limit {
             Some(limit) => format!("the budget is {} a {:?}", limit.requests, limit.per),
             None => "there is no budget".to_owned(),
         };

@@ -18,7 +18,6 @@ mod values;
 use std::{
     collections::BTreeMap,
     fmt,
-    num::NonZeroU32,
     path::PathBuf,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -31,7 +30,7 @@ use self::{file::File, layers::Layers};
 pub use self::{layers::ConfigError, source::Platform};
 use crate::{
     auth::Offer,
-    budget::Limit,
+    budget::Terms,
     catalog::{Catalog, Dataset},
     fetch::Strategy,
     interval::Interval,
@@ -71,8 +70,8 @@ pub struct Config {
     pub browser: Browser,
     /// How fetching goes.
     pub fetch: Fetch,
-    /// The quota; none: no limit.
-    pub limit: Option<Limit>,
+    /// The quota.
+    pub terms: Terms,
     /// How often to try, and how long to wait.
     pub policy: Policy,
     /// The directory of the output.
@@ -264,8 +263,4 @@ fn chosen(given: &Given) -> Result<Vec<Layers>, ConfigError> {
         return Err(ConfigError::at("--source", message));
     }
     Ok(sources)
-}
-
-fn limit(requests: u32, per: Duration, burst: Option<NonZeroU32>) -> Option<Limit> {
-    NonZeroU32::new(requests).map(|requests| Limit { requests, per, burst })
 }

@@ -69,7 +69,7 @@ async fn find(
         None => {
             let door = Door {
                 transport: Arc::clone(transport),
-                budget: Arc::new(Budget::new(config.limit)),
+                budget: Arc::new(Budget::new(config.terms.clone())),
                 key: Key { credential: config.auth.account.name().into(), bucket: "login".into() },
                 board: Arc::default(),
             };

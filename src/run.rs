@@ -319,14 +319,14 @@ fn expect(config: &Config, plan: &Plan, ledger: &Ledger) -> Result<BTreeMap<Stri
     let estimate = |dataset: &Arc<Dataset>| {
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
         let known = Known::read(ledger, &dataset.name)?;
-        Ok((dataset.name.clone(), estimate::estimate(shards, &known, &config.fetch, config.limit)))
+        Ok((dataset.name.clone(), estimate::estimate(shards, &known, &config.fetch, config.terms.limit)))
     };
     config.datasets.iter().map(estimate).collect()
 }
 
 /// What everyone who asks the platform shares, and who keeps the token.
 fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
-    let budget = Arc::new(Budget::new(config.limit));
+    let budget = Arc::new(Budget::new(config.terms.clone()));
     let credential: Arc<str> = config.auth.account.name().into();
     let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
     let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();

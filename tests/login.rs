@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use cxbackfill::{
-    budget::{Budget, Key},
+    budget::{Budget, Key, Terms},
     config::{Config, Given},
     fault::LoginFault,
     login::{LoginError, login},
@@ -49,7 +49,7 @@ where
     let config = Config::load(&Given { set: given, ..Given::default() }).unwrap().remove(0);
     let door = Door {
         transport: Arc::new(transport()),
-        budget: Arc::new(Budget::new(None)),
+        budget: Arc::new(Budget::new(Terms::default())),
         key: Key { credential: "me".into(), bucket: "login".into() },
         board: Arc::default(),
     };

@@ -19,14 +19,15 @@ pub use self::{
     way::{Call, Each, Format, Paging, Place, RequestTemplate, RowsAt, Task, Way},
 };
 use self::{columns::timestamp, way::WayEntry};
+use crate::budget::Limit;
 
 /// What a file describes.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// Datasets by name.
     pub datasets: BTreeMap<String, Arc<Dataset>>,
-    /// Limits of their own, by the bucket that requests name: so many in any window of this length.
-    pub buckets: BTreeMap<Arc<str>, (NonZeroU32, Duration)>,
+    /// Limits of their own, by the bucket that requests name.
+    pub buckets: BTreeMap<Arc<str>, Limit>,
 }
 
 impl Catalog {
@@ -228,7 +229,7 @@ fn parse(text: &str) -> Result<Catalog, Flaw> {
     }
     let limit = |(name, BucketEntry { requests, per }): (String, BucketEntry)| {
         let per = days(&per).ok_or_else(|| Flaw::new(&format!("bucket.{name}.per"), NO_DURATION))?;
-        Ok((Arc::from(name), (requests, per)))
+        Ok((Arc::from(name), Limit { requests, per, burst: None }))
     };
     Ok(Catalog { datasets, buckets: bucket.into_iter().map(limit).collect::<Result<_, Flaw>>()? })
 }

@@ -35,7 +35,7 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
     };
     let door = Door {
         transport,
-        budget: Arc::new(Budget::new(config.limit)),
+        budget: Arc::new(Budget::new(config.terms.clone())),
         key: Key { credential: config.auth.account.name().into(), bucket: "login".into() },
         board: Arc::new(Board::default()),
     };

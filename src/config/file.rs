@@ -10,12 +10,12 @@ use super::{
     Config, Fetch, Filters, Job,
     auth::AuthSection,
     layers::{ConfigError, Layers},
-    limit,
     sandbox::SandboxSection,
     source::{Platform, SourceSection},
-    values::{Length, Size, parse_time, positive},
+    values::{Length, Percent, Size, parse_time, positive},
 };
 use crate::{
+    budget::{Limit, Terms},
     catalog::{Catalog, Dataset},
     fetch::Strategy,
     interval::Interval,
@@ -88,6 +88,7 @@ struct BudgetSection {
     requests: u32,
     per: Length,
     burst: Option<NonZeroU32>,
+    share: Percent,
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,7 +131,7 @@ impl File {
             auth,
             browser,
             fetch: self.fetch.check(at)?,
-            limit: limit(self.budget.requests, positive(self.budget.per, "budget.per", at)?, self.budget.burst),
+            terms: self.budget.check(self.fetch.actors * self.fetch.ahead, &catalog, at)?,
             policy: Policy {
                 attempts: self.retry.attempts.get(),
                 first: self.retry.first.0,
@@ -232,6 +233,20 @@ impl FetchSection {
             lake_wait: self.lake_wait.0,
             timeout: positive(self.timeout, "fetch.timeout", at)?,
             max_body: self.max_body.0,
+        })
+    }
+}
+
+impl BudgetSection {
+    /// The terms of the budget, for so many requests in flight at most.
+    fn check(&self, in_flight: usize, catalog: &Catalog, at: &Layers) -> Result<Terms, ConfigError> {
+        let per = positive(self.per, "budget.per", at)?;
+        let limit = NonZeroU32::new(self.requests).map(|requests| Limit { requests, per, burst: self.burst });
+        Ok(Terms {
+            limit,
+            share: self.share.0,
+            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+            own: catalog.buckets.iter().map(|(name, limit)| (Arc::clone(name), *limit)).collect(),
         })
     }
 }

@@ -47,6 +47,15 @@ fn scope_and_fields_of_the_form_are_sent() {
 }
 
 #[test]
+fn a_share_is_a_percentage_that_is_not_nothing() {
+    assert_eq!(load(&["budget.share=\"60%\""]).unwrap().terms.share, 60);
+    for share in ["0%", "101%", "-5%", "60", "1.5%", "half"] {
+        let message = load(&[&format!("budget.share=\"{share}\"")]).unwrap_err();
+        assert!(message.contains("budget.share") && message.contains("is no share"), "{share}: {message}");
+    }
+}
+
+#[test]
 fn g10_a_token_is_not_sent_in_the_clear() {
     for key in ["auth.token_url", "auth.refresh_url"] {
         let message = load(&[&format!("{key}=http://login.example.com/oauth/token")]).unwrap_err();
@@ -172,7 +181,7 @@ fn what_a_source_says_for_itself_lies_between_the_file_and_the_command_line() {
         "[budget]\nrequests = 1\n[[source]]\nname = 'a'\n[[source]]\nname = 'b'\n[source.budget]\nrequests = 2\n";
     let requests = |set: &[&str]| {
         let configs = load_file(list, set).unwrap();
-        [&configs[0], &configs[1]].map(|config| config.limit.unwrap().requests.get())
+        [&configs[0], &configs[1]].map(|config| config.terms.limit.unwrap().requests.get())
     };
     assert_eq!(requests(&[]), [1, 2]);
     assert_eq!(requests(&["budget.requests=3"]), [3, 3]);

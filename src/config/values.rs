@@ -71,6 +71,20 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+/// A share that is not nothing: `"60%"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)
+            .map_err(|_| D::Error::custom("a share is a text from \"1%\" to \"100%\""))?;
+        let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+        let wrong = || D::Error::custom(format!("`{text}` is no share: write \"1%\" to \"100%\", in whole numbers"));
+        number.filter(|percent| (1..=100).contains(percent)).map(Self).ok_or_else(wrong)
+    }
+}
+
 fn parse_size(text: &str) -> Option<u64> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let scale = match text[unit..].trim() {

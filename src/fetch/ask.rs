@@ -111,10 +111,11 @@ impl Client {
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Result<T, Fault>, Halt> {
         // a limit of its own is kept beside that of all requests
-        if call.bucket.is_some() {
-            self.shared.budget.admit(&self.key(call.bucket.as_ref())).await;
-        }
-        self.shared.budget.admit(&self.key(None)).await;
+        let _own = match &call.bucket {
+            Some(bucket) => Some(self.shared.budget.admit(&self.key(Some(bucket))).await),
+            None => None,
+        };
+        let mut permit = self.shared.budget.admit(&self.key(None)).await;
         let token = match call.anonymous {
             true => None,
             false => match self.tokens.send(GetToken { rejected: rejected.take() }).await? {
@@ -123,10 +124,14 @@ impl Client {
             },
         };
         self.shared.board.requests.add(1);
+        permit.leaves();
         let reply = match self.request(call, token.as_ref()) {
             Ok(request) => self.shared.transport.send(request).await,
             Err(error) => Err(Fault::Malformed(error)),
         };
+        if let Ok(reply) = &reply {
+            permit.answered(reply.status(), reply.headers());
+        }
         let (status, body) = match reply.and_then(success) {
             Err(fault) => {
                 *rejected = token.filter(|_| is_rejection(&fault)).map(|token| token.generation);

@@ -200,7 +200,7 @@ impl Login {
     /// One request.
     pub async fn request(&self, offer: &Offer<'_>) -> Result<Minted, LoginFault> {
         let endpoint = self.account.endpoint(&self.host, offer);
-        self.door.budget.admit(&self.door.key).await;
+        let permit = self.door.budget.admit(&self.door.key).await;
         self.door.board.token_requests.add(1);
         let request = self
             .account
@@ -208,6 +208,7 @@ impl Login {
             .map_err(|error| auth::refused(&endpoint, error.to_string(), self.advice()))?;
         let sent = self.door.transport.send(request).await;
         let reply = sent.map_err(|fault| auth::fault_at(&endpoint, &fault))?;
+        permit.answered(reply.status(), reply.headers());
         auth::read_reply(&endpoint, &reply).map_err(|fault| LoginFault {
             reason: self.account.redact(&fault.reason, offer),
             advice: self.advice(),

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::{
-    budget::{Budget, Key},
+    budget::{Budget, Key, Terms},
     config::{Config, Given},
     fault::Fault,
     ledger::Ledger,
@@ -91,7 +91,7 @@ fn config(set: &[&str]) -> Config {
 
 fn login(wire: &Arc<Wire>, config: &Config) -> Login {
     let key = Key { credential: "me".into(), bucket: "login".into() };
-    let (budget, board) = (Arc::new(Budget::new(None)), Arc::new(Board::default()));
+    let (budget, board) = (Arc::new(Budget::new(Terms::default())), Arc::new(Board::default()));
     Login::new(HOST.parse().unwrap(), &config.auth, Door { transport: wire.clone(), budget, key, board })
 }
 
@@ -105,7 +105,8 @@ async fn ask(tokens: &Addr<TokenActor>, rejected: Option<Generation>) -> Result<
 
 /// What a run with 64 fetchers comes to.
 async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> Report {
-    let config = config(&[&["fetch.actors=64", "budget.requests=0"], set].concat());
+    // a limit that nobody meets: without one, requests in flight would begin with one
+    let config = config(&[&["fetch.actors=64", "budget.requests=1000000"], set].concat());
     let (output, ledger) =
         (Output::over(Arc::new(object_store::memory::InMemory::new())), Ledger::in_memory().unwrap());
     let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
