@@ -136,13 +136,17 @@ pub fn lacking(permission: Option<&str>) -> String {
 static GENESYS: LazyLock<Catalog> =
     LazyLock::new(|| read("genesys.toml", include_str!("genesys.toml")).expect("a test reads the built-in catalogue"));
 
+static CXONE: LazyLock<Catalog> =
+    LazyLock::new(|| read("cxone.toml", include_str!("cxone.toml")).expect("a test reads the built-in catalogue"));
+
 /// The platforms that the program knows.
-pub const PLATFORMS: [&str; 1] = ["genesys-cloud"];
+pub const PLATFORMS: [&str; 2] = ["genesys-cloud", "nice-cxone"];
 
 /// The datasets that come with the program for a platform, or none if it knows no such platform.
 pub fn builtin(platform: &str) -> Option<&'static Catalog> {
     match platform {
         "genesys-cloud" => Some(&GENESYS),
+        "nice-cxone" => Some(&CXONE),
         _ => None,
     }
 }

@@ -136,3 +136,12 @@ fn an_error_names_the_file_and_the_key() {
     let slot = flaw("{page}", "{pag}");
     assert!(slot.starts_with("own.toml: dataset.calls.query.query.page: `{pag}` is not a placeholder"), "{slot}");
 }
+
+#[test]
+fn every_built_in_catalogue_reads_and_its_datasets_have_a_way() {
+    for platform in PLATFORMS {
+        let catalog = builtin(platform).unwrap();
+        assert!(catalog.datasets.len() > 10, "{platform}");
+        assert!(catalog.datasets.values().all(|dataset| dataset.ways().count() > 0));
+    }
+}

@@ -58,7 +58,7 @@ pub enum RowsAt {
 }
 
 /// How pages follow on each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Paging {
     /// Pages have numbers, from 1. One without rows is the last.
@@ -71,6 +71,7 @@ pub enum Paging {
     /// A page gives the address of the next. One that gives none is the last.
     NextLink,
     /// One reply is all.
+    #[default]
     None,
 }
 

@@ -76,6 +76,10 @@ impl Fault {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal.server.error", message)
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The reply; `context` is the id by which the platform's support finds the request.
     pub(super) fn reply(&self, context: &str) -> Response<Bytes> {
         let envelope = Envelope {

@@ -18,7 +18,7 @@ const WINDOWS_KEPT: usize = 10_000;
 pub struct Stats {
     /// Requests for a token, by the status of the reply.
     pub token_requests: BTreeMap<u16, u64>,
-    /// Requests under `/api/v2/`, by the status of the reply.
+    /// Requests of data (under `/api/v2/`, and NICE CXone's), by the status of the reply.
     pub api_requests: BTreeMap<u16, u64>,
     /// The most API requests with a valid token, refused ones included, that one client sent in one
     /// of its fixed windows.

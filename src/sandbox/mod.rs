@@ -97,7 +97,8 @@ pub struct Settings {
     pub revoke_every: Duration,
     /// How far the clock of a [`Server`] is off, as its Date header tells.
     pub clock_skew: SignedDuration,
-    /// Permissions that its clients lack.
+    /// Permissions that its clients lack; of NICE CXone the paths, as `cxone:contacts/completed` and
+    /// `cxone:data-extraction`.
     pub deny: Vec<String>,
     /// Every how manieth API request with a valid token is answered 429, to be retried after a
     /// second; 0 for none.
@@ -154,6 +155,8 @@ struct State {
     /// Latencies so far.
     timed: u64,
     queue: Queue,
+    /// The data extractions of NICE CXone.
+    extractions: cxone::Jobs,
 }
 
 /// A client's window, for the headers of a reply.
@@ -184,7 +187,8 @@ impl Region {
             "/oauth/token" | "/auth/token" => self.login(now, request),
             "/authentication/v1/token/access-key" | "/public/authentication/v1/refresh" => self.login(now, request),
             path if path.starts_with("/.well-known/") => cxone::well_known(request),
-            path if path.starts_with(cxone::API) => cxone::refuse(self.knows(now, request)),
+            path if path.starts_with(cxone::API) || path.starts_with(cxone::JOBS) => self.cxone(now, request),
+            path if path.starts_with(cxone::FILES) => cxone::file(self, now, request),
             "/sandbox/stats" => error::json(StatusCode::OK, &self.stats()),
             "/sandbox/truth" => self.truth_reply(request).unwrap_or_else(|fault| fault.reply(&context)),
             path if path.starts_with("/api/v2/") => self.api(now, request, &context),
@@ -255,12 +259,6 @@ impl Region {
         sent.unwrap_or_else(|refusal| refusal.reply())
     }
 
-    /// Whether a request bears a token that is good.
-    fn knows(&self, now: Duration, request: &Request<Bytes>) -> bool {
-        let mut state = self.state();
-        oauth::bearer(request).is_some_and(|token| state.clients.holder(&self.settings, token, now).is_some())
-    }
-
     fn api(&self, now: Duration, request: &Request<Bytes>, context: &str) -> Response<Bytes> {
         let mut limit = None;
         let answer =
@@ -269,20 +267,33 @@ impl Region {
             Ok((status, body)) => error::reply(status, body),
             Err(fault) => fault.reply(context),
         };
-        let stats = &mut self.state().stats;
         if let Some(Limit { used, allowed, reset, told }) = limit {
             if allowed > 0 {
                 set(&mut reply, "inin-ratelimit-count", used);
                 set(&mut reply, "inin-ratelimit-allowed", allowed);
                 set(&mut reply, "inin-ratelimit-reset", reset);
             }
-            if let Some(usage) = stats.windows.get_mut(told) {
+            if let Some(usage) = self.state().stats.windows.get_mut(told) {
                 usage.allowed = allowed;
                 usage.refused += u32::from(reply.status() == StatusCode::TOO_MANY_REQUESTS);
             }
         }
-        *stats.api_requests.entry(reply.status().as_u16()).or_default() += 1;
+        self.count(&reply);
         reply
+    }
+
+    /// The same on the other platform, which says nothing of windows.
+    fn cxone(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
+        let reply = match self.admit(now, request, &mut None) {
+            Ok(_) => cxone::answer(self, now, request),
+            Err(fault) => cxone::refuse(fault.status()),
+        };
+        self.count(&reply);
+        reply
+    }
+
+    fn count(&self, reply: &Response<Bytes>) {
+        *self.state().stats.api_requests.entry(reply.status().as_u16()).or_default() += 1;
     }
 
     /// The client of an API request, if it may ask; `limit` learns of its window even if not.

@@ -32,6 +32,7 @@ pub(in crate::catalog) struct WayEntry {
     #[serde(default)]
     explode: Vec<String>,
     total: Option<String>,
+    #[serde(default)]
     paging: Paging,
     next: Option<String>,
     page_size: Option<u32>,

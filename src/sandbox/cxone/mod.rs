@@ -1,14 +1,32 @@
-//! What the sandbox plays of NICE CXone: discovery, and a door that refuses in its words.
+//! What the sandbox plays of NICE CXone: discovery, the reports and lists, the data extraction.
+//!
+//! `contact` and `things` make what there is, `summary` adds it up, `rows` finds what an interval
+//! holds, `query` answers with a page of it, `extraction` with a file.
+
+mod contact;
+mod extraction;
+mod query;
+mod rows;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod things;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+pub(super) use self::extraction::{FILES, JOBS, Jobs};
+use self::rows::Seed;
 use super::{Region, Truth, error, oauth::TENANT};
 use crate::interval::Interval;
 
 /// The paths of its API.
 pub(super) const API: &str = "/incontactapi/";
+/// The tenant's number in every reply.
+const BUSINESS_UNIT: i64 = 4_593_210;
 
 /// What `/.well-known/…` tells: where tokens are, and for a tenant where its API is.
 pub(super) fn well_known(request: &Request<Bytes>) -> Response<Bytes> {
@@ -32,17 +50,73 @@ pub(super) fn well_known(request: &Request<Bytes>) -> Response<Bytes> {
     }
 }
 
-/// A request without a token that is good: 401; with one: the sandbox has no such data.
-pub(super) fn refuse(known: bool) -> Response<Bytes> {
-    match known {
-        false => refusal(StatusCode::UNAUTHORIZED, "invalid_token", "The access token is invalid or has expired"),
-        true => refusal(StatusCode::NOT_FOUND, "not_found", "the sandbox does not play this path"),
+/// Answers a request that came at `now` with a token that is good, and with quota left.
+pub(super) fn answer(region: &Region, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
+    let path = request.uri().path();
+    if region.settings.deny.iter().any(|lack| lack.strip_prefix("cxone:").is_some_and(|lack| lack == name(path))) {
+        return refuse(StatusCode::FORBIDDEN);
+    }
+    let here = here(request);
+    match service(path) {
+        Some((version, report)) => query::answer(world(region), version, report, &here, request),
+        None if path.starts_with(JOBS) => region.state().extractions.answer(region.settings.seed, now, &here, request),
+        None => refusal(StatusCode::NOT_FOUND, "not_found", "the sandbox does not play this path"),
     }
 }
 
-/// The rows of a dataset, see [`Region::truth_of`].
-pub(super) fn truth(_: &Region, _: &str, _: Interval) -> Option<Truth> {
-    None
+/// A file of the data extraction: its address is all that it takes, as long as that is good.
+pub(super) fn file(region: &Region, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
+    let asked = region.state().extractions.file(now, request.uri().path());
+    match asked {
+        Some(interval) => extraction::csv(world(region), interval),
+        None => refusal(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired"),
+    }
+}
+
+/// A refusal of whoever guards the door, in the words of this platform: 500 and 503 are one here,
+/// and nobody is told how long to wait.
+pub(super) fn refuse(status: StatusCode) -> Response<Bytes> {
+    match status {
+        StatusCode::UNAUTHORIZED => refusal(status, "invalid_token", "The access token is invalid or has expired"),
+        StatusCode::FORBIDDEN => refusal(status, "forbidden", "The role or the team of the user does not allow it"),
+        StatusCode::TOO_MANY_REQUESTS => refusal(status, "too_many_requests", "Too many requests: try again later"),
+        StatusCode::PAYLOAD_TOO_LARGE => refusal(status, "too_large", "The request is too large"),
+        _ => refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is unavailable: try again later"),
+    }
+}
+
+/// The rows of a dataset, see [`Region::truth_of`]. Entity lists ignore the interval; a summary is
+/// one of the whole of it.
+pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Option<Truth> {
+    let path = match dataset {
+        "contacts" | "contacts-extract" => "contacts/completed",
+        "contact-state-history" => "contacts/state-history",
+        "contact-custom-data" => "contacts/custom-data",
+        "agent-interaction-history" => "agents/interaction-history",
+        "agent-state-history" => "agents/state-history",
+        "skill-summary" => "skills/summary",
+        "sla-summary" => "skills/sla-summary",
+        "agent-performance" => "agents/performance",
+        "team-performance" => "teams/performance-total",
+        "agents" | "teams" | "skills" | "campaigns" | "dispositions" => dataset,
+        _ => return None,
+    };
+    rows::of(world(region), path, interval).map(rows::lines)
+}
+
+fn world(region: &Region) -> Seed {
+    Seed { seed: region.settings.seed, a_day: region.settings.conversations_per_day }
+}
+
+/// The version and the rest of `/incontactapi/services/v{version}.0/{rest}`.
+fn service(path: &str) -> Option<(u32, &str)> {
+    let (version, rest) = path.strip_prefix(API)?.strip_prefix("services/v")?.split_once('/')?;
+    Some((version.strip_suffix(".0")?.parse().ok()?, rest))
+}
+
+/// A path as [`Settings::deny`](super::Settings::deny) names it: `contacts/completed`, and `data-extraction` for its jobs.
+fn name(path: &str) -> &str {
+    service(path).map_or("data-extraction", |(_, rest)| rest)
 }
 
 fn refusal(status: StatusCode, error: &str, description: &str) -> Response<Bytes> {
@@ -55,29 +129,4 @@ fn here(request: &Request<Bytes>) -> String {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or(request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or("127.0.0.1");
     format!("{}://{host}", request.uri().scheme_str().unwrap_or("http"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{fault::Refusal, sandbox::Settings};
-
-    #[test]
-    fn a_token_that_is_no_good_is_refused_in_the_words_of_cxone() {
-        let region = Region::new(Settings::default());
-        let ask = |token: &str| {
-            let path = "/incontactapi/services/v34.0/contacts/completed";
-            let request = Request::get(path).header("Authorization", format!("Bearer {token}")).body(Bytes::new());
-            Refusal::read(&region.reply(Duration::ZERO, &request.unwrap()))
-        };
-        let refusal = ask("none");
-        assert_eq!((refusal.status.as_u16(), refusal.code.as_str()), (401, "invalid_token"));
-        assert!(refusal.message.contains("expired"));
-        let form = "grant_type=password&username=u&password=p&client_id=c&client_secret=s";
-        let request = Request::post("/auth/token").body(Bytes::from(form)).unwrap();
-        let reply: Value = serde_json::from_slice(region.reply(Duration::ZERO, &request).body()).unwrap();
-        assert_eq!(ask(reply["access_token"].as_str().unwrap()).status.as_u16(), 404);
-    }
 }

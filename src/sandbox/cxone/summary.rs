@@ -1,0 +1,131 @@
+//! Totals of an interval: by skill, by agent, by team.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{contact::Contact, things};
+
+/// What a group of contacts comes to.
+#[derive(Default)]
+struct Sum {
+    offered: i64,
+    handled: i64,
+    outbound: i64,
+    in_time: i64,
+    /// Seconds.
+    talked: i64,
+    outbound_talked: i64,
+    queued: i64,
+}
+
+impl Sum {
+    fn add(mut self, contact: &Contact) -> Self {
+        let talked = contact.talked.unwrap_or(0);
+        self.offered += 1;
+        self.handled += i64::from(contact.talked.is_some());
+        self.in_time += i64::from(contact.talked.is_some() && contact.queued <= things::THRESHOLD);
+        self.talked += talked;
+        self.queued += contact.queued;
+        if contact.outbound {
+            self.outbound += i64::from(contact.talked.is_some());
+            self.outbound_talked += talked;
+        }
+        self
+    }
+}
+
+/// The rows of a summary of `contacts`; none if `path` is not one.
+pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Option<Vec<Value>> {
+    type Group = (fn(&Contact) -> i64, fn(i64, &Sum) -> Value);
+    let (key, row): Group = match path {
+        "skills/summary" => (|contact| contact.skill, skill),
+        "skills/sla-summary" => (|contact| contact.skill, service_level),
+        "agents/performance" => (|contact| contact.agent, agent),
+        "teams/performance-total" => (|contact| things::team_of(contact.agent), team),
+        _ => return None,
+    };
+    let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
+    for contact in contacts {
+        let sum = sums.entry(key(&contact)).or_default();
+        *sum = std::mem::take(sum).add(&contact);
+    }
+    Some(sums.iter().map(|(&id, sum)| row(id, sum)).collect())
+}
+
+fn skill(id: i64, sum: &Sum) -> Value {
+    let mut row = things::skill(id);
+    let totals = json!({
+        "abandonCount": sum.offered - sum.handled,
+        "contactsOffered": sum.offered,
+        "contactsHandled": sum.handled,
+        "contactsWithinSLA": sum.in_time,
+        "contactsOutOfSLA": sum.offered - sum.in_time,
+        "serviceLevel": share(sum.in_time, sum.offered),
+        "averageTalkTime": mean(sum.talked, sum.handled),
+        "averageInqueueTime": mean(sum.queued, sum.offered),
+        "totalContactTime": duration(sum.talked + sum.queued),
+    });
+    if let (Value::Object(row), Value::Object(totals)) = (&mut row, totals) {
+        row.retain(|name, _| !matches!(name.as_str(), "isActive" | "lastUpdateTime"));
+        row.extend(totals);
+    }
+    row
+}
+
+fn service_level(id: i64, sum: &Sum) -> Value {
+    json!({
+        "BusinessUnitId": super::BUSINESS_UNIT,
+        "SkillId": id,
+        "SkillName": things::skill(id)["skillName"],
+        "ContactsWithinSLA": sum.in_time,
+        "ContactsOutOfSLA": sum.offered - sum.in_time,
+        "TotalContacts": sum.offered,
+        "ServiceLevel": share(sum.in_time, sum.offered),
+    })
+}
+
+fn agent(id: i64, sum: &Sum) -> Value {
+    let mut row = team(things::team_of(id), sum);
+    row["agentId"] = json!(id);
+    row
+}
+
+fn team(id: i64, sum: &Sum) -> Value {
+    let inbound = sum.handled - sum.outbound;
+    let inbound_talked = sum.talked - sum.outbound_talked;
+    json!({
+        "teamId": id,
+        "agentOffered": sum.offered,
+        "inboundHandled": inbound,
+        "inboundTalkTime": duration(inbound_talked),
+        "inboundAvgTalkTime": mean(inbound_talked, inbound),
+        "outboundHandled": sum.outbound,
+        "outboundTalkTime": duration(sum.outbound_talked),
+        "outboundAvgTalkTime": mean(sum.outbound_talked, sum.outbound),
+        "totalHandled": sum.handled,
+        "totalTalkTime": duration(sum.talked),
+        "totalAvgTalkTime": mean(sum.talked, sum.handled),
+        "refused": 0,
+        "percentRefused": 0.0,
+    })
+}
+
+/// A percentage.
+fn share(part: i64, whole: i64) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
+}
+
+fn mean(total: i64, of: i64) -> String {
+    duration(total / of.max(1))
+}
+
+/// Seconds as ISO 8601 has them: `PT1H2M3S`.
+pub(super) fn duration(seconds: i64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("PT{seconds}S"),
+        (0, _) => format!("PT{minutes}M{seconds}S"),
+        _ => format!("PT{hours}H{minutes}M{seconds}S"),
+    }
+}
