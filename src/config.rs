@@ -58,6 +58,9 @@ pub struct Config {
     pub api_version: Option<String>,
     /// What to fetch.
     pub interval: Interval,
+    /// When the program began, in milliseconds since 1970: what has a lag ends so long before it, and
+    /// snapshots are of its day.
+    pub now: i64,
     /// Of which datasets.
     pub datasets: Vec<Arc<Dataset>>,
     /// All datasets of the platform.
@@ -124,6 +127,8 @@ pub struct Job {
     pub source: Option<String>,
     /// What was to be fetched.
     pub interval: Interval,
+    /// When the program began, in milliseconds since 1970.
+    pub now: i64,
     /// Of which datasets.
     pub datasets: Vec<Arc<Dataset>>,
     /// All datasets of the platform, and the user's own.

@@ -43,6 +43,7 @@
 #![warn(clippy::unwrap_used)]
 
 pub mod auth;
+pub mod backlog;
 pub mod budget;
 pub mod catalog;
 pub mod check;

@@ -6,6 +6,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::{
+    estimate::Estimate,
     fetch::{Halt, Harvest},
     ledger::Failure,
     progress::Board,
@@ -31,8 +32,12 @@ pub struct Summary {
     pub shards_split: u64,
     /// Shards set aside.
     pub shards_failed: u64,
+    /// Rows that `plan` would have said: null where nobody knew.
+    pub rows_expected: Option<u64>,
     /// API requests sent.
     pub requests: u64,
+    /// Requests that `plan` would have said: null where nobody knew.
+    pub requests_expected: Option<u64>,
     /// Those of them that repeated a failed one.
     pub retries: u64,
     /// Replies that said to slow down.
@@ -91,7 +96,9 @@ impl Summary {
             shards_committed: harvest.committed,
             shards_split: board.shards_split.get(),
             shards_failed: harvest.failed.len() as u64,
+            rows_expected: None,
             requests: board.requests.get(),
+            requests_expected: None,
             retries: board.retries.get(),
             rate_limited: board.rate_limited.get(),
             token_requests: board.token_requests.get(),
@@ -104,9 +111,16 @@ impl Summary {
         }
     }
 
+    /// Takes note of what was expected, for those who want to hold it against the outcome.
+    pub fn compare<'a>(&mut self, expected: impl Iterator<Item = &'a Estimate> + Clone) {
+        self.rows_expected = expected.clone().map(|estimate| estimate.rows).sum();
+        self.requests_expected = expected.map(|estimate| estimate.requests).sum();
+    }
+
     /// The numbers of several runs of one process side by side.
     pub fn total(runs: impl Iterator<Item = Self>) -> Self {
-        runs.fold(Self::default(), |a, b| Self {
+        let none = Self { rows_expected: Some(0), requests_expected: Some(0), ..Self::default() };
+        runs.fold(none, |a, b| Self {
             rows_received: a.rows_received + b.rows_received,
             rows_written: a.rows_written + b.rows_written,
             rows_not_owned: a.rows_not_owned + b.rows_not_owned,
@@ -115,7 +129,9 @@ impl Summary {
             shards_committed: a.shards_committed + b.shards_committed,
             shards_split: a.shards_split + b.shards_split,
             shards_failed: a.shards_failed + b.shards_failed,
+            rows_expected: a.rows_expected.zip(b.rows_expected).map(|(a, b)| a + b),
             requests: a.requests + b.requests,
+            requests_expected: a.requests_expected.zip(b.requests_expected).map(|(a, b)| a + b),
             retries: a.retries + b.retries,
             rate_limited: a.rate_limited + b.rate_limited,
             token_requests: a.token_requests + b.token_requests,
@@ -242,7 +258,14 @@ impl fmt::Display for Summary {
                 format!("{:.1} s of processor, {} of memory", self.cpu_s, HumanBytes(self.peak_rss_bytes)),
             ),
         ];
-        rows.iter().try_for_each(|(name, number, detail)| writeln!(f, "{name:<14}{number:>10}  {detail}"))
+        rows.iter().try_for_each(|(name, number, detail)| writeln!(f, "{name:<14}{number:>10}  {detail}"))?;
+        match (self.requests_expected, self.rows_expected) {
+            (Some(requests), Some(rows)) => {
+                let detail = format!("requests were expected, for {} rows", HumanCount(rows));
+                writeln!(f, "{:<14}{:>10}  {detail}", "plan", count(requests))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

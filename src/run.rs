@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
     rc::Rc,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -14,15 +13,16 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub use crate::backlog::Scope;
 use crate::{
+    backlog,
     budget::{Budget, Key},
-    catalog::{Dataset, Way},
+    catalog::Way,
     config::Config,
     error::Error,
-    estimate::{self, Estimate, Known},
+    estimate::Known,
     fetch::{Client, Densities, FetchActor, Fetcher, Halt, Harvest, Lakes, Origin, Run, Shared},
-    interval::Interval,
-    ledger::{Failure, LEDGER, Ledger, Probe},
+    ledger::{LEDGER, Ledger, Probe},
     lock::Lock,
     output::Output,
     part::QUARANTINE,
@@ -31,7 +31,6 @@ use crate::{
     progress::{self, Board},
     report::{Ending, Report, Summary},
     sandbox,
-    shard::Shard,
     sink::{Note, SinkActor, SinkError},
     token::{Door, Login, Rest, TokenActor},
     transport::{HttpTransport, Transport},
@@ -76,15 +75,6 @@ impl World {
     }
 }
 
-/// Which part of what is missing a run takes up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// What no run has tried to the end.
-    Missing,
-    /// What earlier runs set aside, and nothing else.
-    Failed,
-}
-
 /// Runs the backfill of `config` as the world is: hosts, directory, ledger.
 ///
 /// # Errors
@@ -94,6 +84,7 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
     let _lock = Lock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
+    let expected = backlog::expect(config, &plan, &ledger)?;
     if plan.waiting() == 0 {
         tracing::info!("everything is committed already");
         return report(config, &ledger, Harvest::default(), None, &Board::default(), Duration::ZERO);
@@ -109,7 +100,9 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
     if let Some(server) = sandbox {
         server.stop().await;
     }
-    ended
+    let mut report = ended?;
+    report.summary.compare(expected.values());
+    Ok(report)
 }
 
 /// What is left to do: requested − committed − set aside (G1). Files that no record names are swept
@@ -124,62 +117,7 @@ pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Le
     if swept > 0 {
         tracing::info!(files = swept, "swept what a killed run left");
     }
-    plan(config, scope, ledger)
-}
-
-/// The shards of what is left to do.
-fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
-    let mut plan = Plan::new(config.newest_first);
-    for dataset in &config.datasets {
-        let widest = dataset.ways().map(|way| way.widest[usize::from(!config.filter(&dataset.name).is_empty())]).min();
-        let failed: Vec<_> = gaps(config, ledger, &dataset.name)?.into_iter().map(|gap| gap.interval).collect();
-        let left = match scope {
-            Scope::Failed => failed,
-            Scope::Missing => {
-                let settled = [ledger.committed(&dataset.name)?, failed].concat();
-                config.interval.subtract(&settled)
-            }
-        };
-        for interval in stale(config, scope, ledger, &dataset.name)? {
-            plan.add_whole(&Shard { dataset: Arc::clone(dataset), interval, replaces: true });
-        }
-        for interval in left {
-            plan.add(
-                &Shard { dataset: Arc::clone(dataset), interval, replaces: false },
-                config.fetch.shard.min(widest.unwrap_or(Duration::MAX)),
-            );
-        }
-    }
-    Ok(plan)
-}
-
-/// What is committed and is to be fetched again: the end of the requested interval, where a refresh
-/// is wanted, and what a killed refresh has left.
-fn stale(config: &Config, scope: Scope, ledger: &Ledger, dataset: &str) -> Result<Vec<Interval>, Error> {
-    let refresh = i64::try_from(config.refresh.as_millis()).unwrap_or(i64::MAX);
-    let since = config.interval.to_ms().saturating_sub(refresh).max(config.interval.from_ms());
-    let window = Interval::new(since, config.interval.to_ms()).filter(|_| scope == Scope::Missing);
-    let mut stale = ledger.stale(dataset)?;
-    for interval in ledger.committed(dataset)? {
-        if window.is_some_and(|window| window.overlaps(interval)) && !stale.contains(&interval) {
-            stale.push(interval);
-        }
-    }
-    Ok(stale)
-}
-
-/// What was set aside of the requested interval and is not committed since.
-fn gaps(config: &Config, ledger: &Ledger, dataset: &str) -> Result<Vec<Failure>, Error> {
-    let committed = ledger.committed(dataset)?;
-    let requested = |failure: &Failure| failure.interval.intersect(config.interval);
-    let failures = ledger.failures(dataset)?.into_iter();
-    Ok(failures
-        .filter_map(|failure| Some((requested(&failure)?, failure)))
-        .flat_map(|(interval, failure)| {
-            let left = interval.subtract(&committed).into_iter();
-            left.map(move |interval| Failure { interval, ..failure.clone() })
-        })
-        .collect())
+    backlog::plan(config, scope, ledger)
 }
 
 /// Fetches `plan` in `world`, to the end or to the first fault that concerns the whole run.
@@ -278,13 +216,11 @@ pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), E
     let _lock = Lock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     ledger.identify(&config.whole_identity())?;
-    let plan = plan(config, Scope::Missing, &ledger)?;
+    let plan = backlog::plan(config, Scope::Missing, &ledger)?;
     let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
     let (shared, tokens) = connect(config, &world);
     let client = client(&shared, &tokens, world.seed);
-    for dataset in
-        config.datasets.iter().filter(|dataset| dataset.query.as_ref().is_some_and(|way| way.total.is_some()))
-    {
+    for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
         let known: Vec<_> = world.ledger.probes(&dataset.name)?.iter().map(|probe| probe.interval).collect();
         let left = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
         let days = left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
@@ -301,27 +237,6 @@ pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), E
         server.stop().await;
     }
     Ok(())
-}
-
-/// What a run would cost, by dataset, as far as the ledger knows. Asks nobody.
-///
-/// # Errors
-/// Where there is a ledger that cannot be read, or one of another job.
-pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
-    let path = config.output.join(LEDGER);
-    let ledger = if path.exists() { Ledger::open(&path)? } else { Ledger::in_memory()? };
-    ledger.identify(&config.whole_identity())?;
-    expect(config, &plan(config, Scope::Missing, &ledger)?, &ledger)
-}
-
-/// What the shards of `plan` will cost, by dataset.
-fn expect(config: &Config, plan: &Plan, ledger: &Ledger) -> Result<BTreeMap<String, Estimate>, Error> {
-    let estimate = |dataset: &Arc<Dataset>| {
-        let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
-        let known = Known::read(ledger, &dataset.name)?;
-        Ok((dataset.name.clone(), estimate::estimate(shards, &known, &config.fetch, config.terms.limit)))
-    };
-    config.datasets.iter().map(estimate).collect()
 }
 
 /// What everyone who asks the platform shares, and who keeps the token.
@@ -343,6 +258,7 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
         origin: Arc::new(Origin {
             api: world.api.clone(),
             api_version: config.api_version.clone().unwrap_or_default(),
+            now: config.now,
         }),
         page_size: config.fetch.page_size,
         ahead: config.fetch.ahead,
@@ -389,7 +305,7 @@ fn report(
     let summary = Summary::new(&harvest, board, elapsed);
     let mut open = Vec::new();
     for dataset in &config.datasets {
-        open.extend(gaps(config, ledger, &dataset.name)?);
+        open.extend(backlog::gaps(config, ledger, dataset)?);
     }
     // a shard that could not be replaced is no gap in the ledger
     open.extend(harvest.failed.iter().filter(|failure| !open.contains(failure)).cloned().collect::<Vec<_>>());

@@ -98,13 +98,15 @@ pub struct Gap {
 impl Status {
     /// What the ledger says about a job.
     pub fn new(job: &Job, history: &History) -> Self {
-        let asked: BTreeSet<_> = job.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+        let asked: BTreeMap<_, _> = (job.datasets.iter())
+            .map(|dataset| (dataset.name.as_str(), dataset.requested(job.interval, job.now)))
+            .collect();
         let known = history.datasets.keys().map(String::as_str);
         let none = Records::default();
-        let datasets: Vec<_> = (asked.iter().copied().chain(known).collect::<BTreeSet<_>>().into_iter())
+        let datasets: Vec<_> = (asked.keys().copied().chain(known).collect::<BTreeSet<_>>().into_iter())
             .map(|name| {
                 let records = history.datasets.get(name).unwrap_or(&none);
-                DatasetStatus::new(name, asked.contains(name).then_some(job.interval), records)
+                DatasetStatus::new(name, asked.get(name).copied().flatten(), records)
             })
             .collect();
         let (from, to) = (iso(job.interval.from_ms()), iso(job.interval.to_ms()));

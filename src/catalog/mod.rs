@@ -19,7 +19,7 @@ pub use self::{
     way::{Call, Each, Format, Paging, Place, RequestTemplate, RowsAt, Task, Way},
 };
 use self::{columns::timestamp, way::WayEntry};
-use crate::budget::Limit;
+use crate::{budget::Limit, interval::Interval};
 
 /// What a file describes.
 #[derive(Debug, Clone, Default)]
@@ -117,6 +117,29 @@ impl Dataset {
         let fields =
             extras.iter().fold(self.schema.fields().clone(), |fields, extra: &Vec<_>| columns::without(&fields, extra));
         Self { schema: Arc::new(Schema::new(fields)), ..self.clone() }
+    }
+
+    /// The part of a requested time that the platform can give whole; of a snapshot, the UTC day of `now`
+    /// (milliseconds since 1970), which has one.
+    pub fn requested(&self, interval: Interval, now: i64) -> Option<Interval> {
+        if self.snapshot {
+            return Some(Interval::day_of(now));
+        }
+        let lag = i64::try_from(self.lag.as_millis()).unwrap_or(i64::MAX);
+        let end = if lag == 0 { interval.to_ms() } else { interval.to_ms().min(now.saturating_sub(lag)) };
+        Interval::new(interval.from_ms(), end)
+    }
+
+    /// The columns that identify a row among all files: a stamped one is there once a shard.
+    pub fn key(&self) -> Vec<String> {
+        let stamp = self.stamp && !self.id.contains(&self.time);
+        stamp.then(|| self.time.clone()).into_iter().chain(self.id.iter().cloned()).collect()
+    }
+
+    /// Whether the platform counts the rows of an interval.
+    pub fn is_counted(&self) -> bool {
+        let counts = |way: &Arc<Way>| way.total.is_some() && way.explode.is_empty() && way.each.is_none();
+        !self.snapshot && self.query.as_ref().is_some_and(counts)
     }
 
     /// Whether it has columns that only one way brings.

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sources;
 use crate::{
+    backlog,
     config::{Config, Given},
     error::Error,
     estimate::{Estimate, Table},
@@ -53,5 +54,5 @@ async fn estimate(config: &Config, probe: bool) -> Result<BTreeMap<String, Estim
     if probe {
         run::probe(config, CancellationToken::new()).await?;
     }
-    run::estimate(config)
+    backlog::estimate(config)
 }

@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{interrupted, sources};
 use crate::{
+    backlog::Scope,
     config::{Config, Given},
     error::Error,
     report::{self, Ending, Report, Summary},
-    run::{self, Scope},
+    run,
 };
 
 /// Arguments of `run`.

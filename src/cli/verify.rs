@@ -56,7 +56,7 @@ async fn one(job: &Job, remote: Option<&Config>) -> Result<u8, Error> {
 /// Says what the platform counts otherwise, and how many days that are.
 async fn compare(config: &Config, history: &History) -> Result<usize, Error> {
     let mut held = Vec::new();
-    for dataset in &config.datasets {
+    for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
         let records = history.datasets.get(&dataset.name);
         held.extend(records.into_iter().flat_map(|records| days(dataset, records, config.interval)));
     }

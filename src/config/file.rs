@@ -17,6 +17,7 @@ use super::{
 use crate::{
     budget::{Limit, Terms},
     catalog::{Catalog, Dataset},
+    clock,
     fetch::Strategy,
     interval::Interval,
     part::FileFormat,
@@ -151,6 +152,7 @@ impl File {
             filters: self.filter,
             api_version,
             interval,
+            now: clock::now().as_millisecond(),
             datasets,
             hosts,
             identity,
@@ -169,6 +171,7 @@ impl File {
         Ok(Job {
             source: self.source.name(at)?,
             interval: self.job.interval(at)?,
+            now: clock::now().as_millisecond(),
             datasets: self.job.datasets(self.source.platform, &catalog, at)?,
             output: self.output.directory(at),
             catalog,

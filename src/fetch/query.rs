@@ -30,6 +30,8 @@ pub struct Origin {
     pub api: Url,
     /// The version of the API; empty where the platform has none.
     pub api_version: String,
+    /// When the run began, in milliseconds since 1970: the time of its snapshots.
+    pub now: i64,
 }
 
 /// What is asked for, and how far the pages have come.
@@ -94,7 +96,7 @@ impl Query {
             task: String::new(),
             download: None,
             decoder: Arc::new(Decoder::new(dataset)),
-            finder: Arc::new(Finder::new(way, fixed(dataset, interval, None))),
+            finder: Arc::new(Finder::new(way, fixed(dataset, stamp(dataset, interval, origin), None))),
             dataset: Arc::clone(dataset),
             way: Arc::clone(way),
             origin: Arc::clone(origin),
@@ -212,7 +214,8 @@ impl Query {
     fn begin_parent(&mut self) {
         let parent = self.parents.as_ref().and_then(VecDeque::front);
         let Some(parent) = parent else { return };
-        self.finder = Arc::new(Finder::new(&self.way, fixed(&self.dataset, self.asked, Some((&self.way, parent)))));
+        let stamp = stamp(&self.dataset, self.asked, &self.origin);
+        self.finder = Arc::new(Finder::new(&self.way, fixed(&self.dataset, stamp, Some((&self.way, parent)))));
         self.chain = Position { known: 1, ..Position::default() };
     }
 
@@ -245,9 +248,14 @@ impl Position {
     }
 }
 
+/// The time of rows that have none of their own.
+fn stamp(dataset: &Dataset, interval: Interval, origin: &Origin) -> i64 {
+    if dataset.snapshot { origin.now } else { interval.from_ms() }
+}
+
 /// The columns that the replies do not have.
-fn fixed(dataset: &Dataset, interval: Interval, each: Option<(&Way, &String)>) -> Vec<(String, String)> {
-    let stamp = dataset.stamp.then(|| (dataset.time.clone(), iso(interval.from_ms())));
+fn fixed(dataset: &Dataset, stamp: i64, each: Option<(&Way, &String)>) -> Vec<(String, String)> {
+    let stamp = dataset.stamp.then(|| (dataset.time.clone(), iso(stamp)));
     let parent = each.and_then(|(way, id)| Some((way.each.as_ref()?.column.clone(), id.clone())));
     stamp.into_iter().chain(parent).collect()
 }

@@ -19,6 +19,7 @@ fn job() -> Job {
     Job {
         source: None,
         interval: hours(0, 240),
+        now: 0,
         datasets: vec![Arc::clone(&catalog.datasets["conversations"])],
         catalog: catalog.clone(),
         output: "out".into(),

@@ -49,7 +49,7 @@ async fn pass_over(
 ) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (number, file) in (0..).zip(files) {
-        let columns = dataset.id.clone();
+        let columns = dataset.key();
         let read = match open(output, &file.path).await {
             Ok(content) => {
                 let mut more = seen;
@@ -73,7 +73,7 @@ async fn pass_over(
     let pairs = offload(move || pairs(seen)).await;
     for ((left, right), (hash, more)) in pairs {
         let (left, right) = (&files[left as usize], &files[right as usize]);
-        let id = name(output, &dataset.id, left, hash).await;
+        let id = name(output, &dataset.key(), left, hash).await;
         let others = if more > 1 { format!(" and {} other ids are", more - 1) } else { " is".to_owned() };
         let place = if left.path == right.path { "there".to_owned() } else { format!("in {}", right.path) };
         let what = format!("{id}{others} {place} once more");
