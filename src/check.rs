@@ -173,7 +173,7 @@ impl Check<'_> {
         let Some(query) = &dataset.query else {
             return Finding::good("permission", format!("{}: {needs}, not tried", dataset.name));
         };
-        let Call { method, target, body, .. } = query.request.fill(
+        let Call { method, target, body, .. } = query.request.narrowed(
             &Slots::bare(interval, self.config.api_version.as_deref().unwrap_or_default()),
             self.config.filter(&dataset.name),
         );

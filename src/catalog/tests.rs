@@ -83,7 +83,7 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
     let interval = "2024-01-01T00:00:00Z/2024-01-08T00:00:00Z".parse().unwrap();
     let filter = json!({ "segmentFilters": [{ "type": "and", "value": "{page}" }], "order": "desc" });
     let slots = Slots { page: 7, page_size: 50, ..Slots::bare(interval, "") };
-    let call = conversations().way().request.fill(&slots, filter.as_object().unwrap());
+    let call = conversations().way().request.narrowed(&slots, filter.as_object().unwrap());
     let expected = json!({
         "interval": "2024-01-01T00:00:00.000Z/2024-01-08T00:00:00.000Z",
         "order": "asc",
@@ -92,10 +92,7 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
         "segmentFilters": [{ "type": "and", "value": "{page}" }],
     });
     assert_eq!(call.body, Some(expected));
-    assert_eq!(
-        conversations().way().request.reserved().collect::<Vec<_>>(),
-        ["interval", "order", "orderBy", "paging"]
-    );
+    assert_eq!(conversations().way().reserved().collect::<Vec<_>>(), ["interval", "order", "orderBy", "paging"]);
 }
 
 #[test]

@@ -48,6 +48,13 @@ pub struct Way {
     pub extras: Vec<String>,
 }
 
+impl Way {
+    /// The keys that a filter must not hold: what narrows a job goes with its submission.
+    pub fn reserved(&self) -> impl Iterator<Item = &str> {
+        self.task.as_ref().map_or(&self.request, |task| &task.submit).reserved()
+    }
+}
+
 /// Where the rows of a reply are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowsAt {
@@ -154,11 +161,14 @@ pub struct Call {
 
 impl RequestTemplate {
     /// The request for what is in `slots`.
-    ///
-    /// `filter` holds the user's own keys for the top of the body, or of the URL's query where there
+    pub fn fill(&self, slots: &Slots) -> Call {
+        self.narrowed(slots, &Map::new())
+    }
+
+    /// The same, narrowed by `filter`, which holds the user's own keys for the top of the body, or of the URL's query where there
     /// is no body. A key of the template's, which the configuration refuses (see
-    /// [`reserved`](Self::reserved)), does not replace it.
-    pub fn fill(&self, slots: &Slots, filter: &Map<String, Value>) -> Call {
+    /// [`Way::reserved`]), does not replace it.
+    pub fn narrowed(&self, slots: &Slots, filter: &Map<String, Value>) -> Call {
         let mut own = self.defaults.clone();
         own.extend(filter.clone());
         let mut query = fill_table(&self.query, slots);
@@ -182,8 +192,8 @@ impl RequestTemplate {
         Call { method: self.method.clone(), target, body, bucket: self.bucket.clone(), anonymous: false }
     }
 
-    /// The keys that a filter must not hold.
-    pub fn reserved(&self) -> impl Iterator<Item = &str> {
+    /// The keys that it sets itself.
+    fn reserved(&self) -> impl Iterator<Item = &str> {
         let set = if self.method == Method::POST { &self.body } else { &self.query };
         set.iter().map(|(key, _)| key.as_str())
     }

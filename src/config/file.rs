@@ -291,7 +291,7 @@ fn check_filters(filters: &Filters, datasets: &[Arc<Dataset>], at: &Layers) -> R
             };
             return Err(at.wrong(&format!("filter.{name}"), message));
         };
-        if let Some(key) = dataset.ways().flat_map(|way| way.request.reserved()).find(|key| filter.contains_key(*key)) {
+        if let Some(key) = dataset.ways().flat_map(|way| way.reserved()).find(|key| filter.contains_key(*key)) {
             let message = format!("the dataset {name} sets `{key}` itself: leave it out");
             return Err(at.wrong(&format!("filter.{name}.{key}"), message));
         }

@@ -139,7 +139,9 @@ impl Query {
     }
 
     fn fill(&self, page: u32) -> Call {
-        self.way.request.fill(&self.slots(page), &self.filter)
+        let (request, slots) = (&self.way.request, self.slots(page));
+        // what narrows a job was said when it was submitted
+        if self.way.task.is_none() { request.narrowed(&slots, &self.filter) } else { request.fill(&slots) }
     }
 
     /// What the templates of the way are filled with.

@@ -46,7 +46,7 @@ impl Fetcher {
                 () = self.client.shared.shutdown.cancelled() => return Err(Halt::Interrupted),
                 slot = slot.acquire_owned() => slot.map_err(|_| Halt::Interrupted)?,
             });
-            let call = task.submit.fill(&chain.query.slots(1), chain.query.filter());
+            let call = task.submit.narrowed(&chain.query.slots(1), chain.query.filter());
             let leeway = Leeway { splittable: self.splittable(chain.shard()), ..Leeway::default() };
             let id = match self.client.value(call, leeway, task.id.clone()).await? {
                 Asked::Reply(id) => id,
@@ -77,7 +77,7 @@ impl Fetcher {
             self.client.pause(pause).await?;
             waited += pause;
             pause = (pause * 2).min(LONGEST_POLL);
-            let call = task.poll.fill(&chain.query.slots(1), chain.query.filter());
+            let call = task.poll.fill(&chain.query.slots(1));
             let reply: Value = match self.client.json(call, Leeway::default()).await? {
                 Asked::Reply(reply) => reply,
                 Asked::Hopeless(fault) if is_gone(&fault) => return Ok(Ok(State::Lost(fault))),
@@ -118,7 +118,7 @@ impl Fetcher {
 
 /// What the ledger is to know of a job that can be deleted.
 fn orphan(chain: &Chain, task: &Task) -> Option<Orphan> {
-    let delete = task.delete.as_ref()?.fill(&chain.query.slots(1), &serde_json::Map::new());
+    let delete = task.delete.as_ref()?.fill(&chain.query.slots(1));
     Some(Orphan { dataset: chain.shard().dataset.name.clone(), path: delete.target })
 }
 
@@ -160,7 +160,7 @@ impl Client {
             return Ok(Ok(i64::MAX));
         };
         let slots = Slots::bare(interval, &self.shared.origin.api_version);
-        let call = request.fill(&slots, &serde_json::Map::new());
+        let call = request.fill(&slots);
         let asked = self.value(call, Leeway::default(), until.clone()).await?;
         Ok(asked.reply().and_then(|until| match until.parse::<jiff::Timestamp>() {
             Ok(until) => Ok(until.as_millisecond()),
