@@ -9,7 +9,7 @@
 //!  Next     │
 //! Planner◄──┤ FetchActor × N ──permit──► Budget (governor + one gate) ──► Transport ──► API
 //!   │ Lease │     │    ▲                                          page bytes
-//!   └──────►│     │    └─ Decision: retry · reauthenticate · split · give up · stop
+//!   └──────►│     │    └─ Decision: retry · throttle · reauthenticate · split · give up · stop
 //!  ▲ Ended  │     │ decode: bytes → RecordBatch, rows the shard owns
 //!  └────────┘     ▼ Write / Commit (awaited: the only backpressure)
 //!              SinkActor ──► Parquet file in the object store ──► ledger transaction
@@ -32,7 +32,7 @@
 //!
 //! # Where to read what
 //! Top down: [`cli`] reads arguments, [`config`] the file, [`run`] builds the actors, [`report`] sums
-//! up. [`planner`] hands out [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token,
+//! up, [`backlog`] says what is left to do and [`estimate`] what that costs. [`planner`] hands out [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token,
 //! [`sink`] commits. Beside a run, [`login`] brings a user's tokens, [`check`] tries what a run needs,
 //! [`history`] reads the ledger, [`status`] sums it up, and [`verify`] holds the files against it.
 //! Below them, without actors: [`retry`] decides about a [`fault`], [`budget`] admits, [`transport`] and

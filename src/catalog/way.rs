@@ -165,9 +165,9 @@ impl RequestTemplate {
         self.narrowed(slots, &Map::new())
     }
 
-    /// The same, narrowed by `filter`, which holds the user's own keys for the top of the body, or of the URL's query where there
-    /// is no body. A key of the template's, which the configuration refuses (see
-    /// [`Way::reserved`]), does not replace it.
+    /// The same, narrowed by `filter`, which holds the user's own keys for the top of the body, or of the
+    /// URL's query where there is no body. A key of the template's, which the configuration refuses
+    /// (see [`Way::reserved`]), does not replace it.
     pub fn narrowed(&self, slots: &Slots, filter: &Map<String, Value>) -> Call {
         let mut own = self.defaults.clone();
         own.extend(filter.clone());

@@ -46,3 +46,25 @@ impl<'a, T> Flight<'a, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Duration, Instant, sleep};
+
+    use super::*;
+
+    async fn after(seconds: u64) -> u64 {
+        sleep(Duration::from_secs(seconds)).await;
+        seconds
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replies_are_taken_in_the_order_of_their_requests_and_come_while_other_work_is_done() {
+        let (mut flight, start) = (Flight::new(), Instant::now());
+        [3, 1, 2].into_iter().for_each(|seconds| flight.push(after(seconds)));
+        assert_eq!(flight.alongside(after(5)).await, 5);
+        assert_eq!(flight.len(), 3);
+        assert_eq!([flight.next().await, flight.next().await, flight.next().await], [Some(3), Some(1), Some(2)]);
+        assert_eq!((flight.next().await, start.elapsed()), (None, Duration::from_secs(5)));
+    }
+}

@@ -137,3 +137,33 @@ impl Client {
         Ok(filled)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    fn conversations() -> &'static Arc<Dataset> {
+        &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]
+    }
+
+    #[test]
+    fn a_job_pays_from_some_hundred_rows_on() {
+        let (query, job) = (conversations().query.as_ref().unwrap(), conversations().job.as_ref().unwrap());
+        let by_job = |rows, page_size| Arc::ptr_eq(cheaper(query, job, rows, page_size), job);
+        assert_eq!([0, 400, 401, 20_000].map(|rows| by_job(rows, u32::MAX)), [false, false, true, true]);
+        // where pages are no larger by job it never does
+        assert!(!by_job(20_000, 100));
+        assert_eq!((cost(query, Some(20_000), u32::MAX), cost(job, Some(20_000), u32::MAX)), (Some(201), Some(24)));
+        assert_eq!((cost(query, None, u32::MAX), cost(query, Some(0), u32::MAX)), (None, Some(1)));
+    }
+
+    #[test]
+    fn what_is_expected_follows_from_what_came() {
+        let (densities, day) = (Densities::default(), Interval::day_of(0));
+        assert_eq!(densities.expect("calls", day), None);
+        densities.add("calls", 30, day.width());
+        densities.add("calls", 10, day.width());
+        assert_eq!(densities.expect("calls", day), Some(20));
+    }
+}
