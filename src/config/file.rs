@@ -218,6 +218,9 @@ impl FetchSection {
         if !(1..=100).contains(&self.ahead) {
             return Err(at.wrong("fetch.ahead", "it is between 1 and 100"));
         }
+        if self.attributes && matches!(self.strategy, StrategyKey::Query) {
+            return Err(at.wrong("fetch.attributes", "only jobs bring them: fetch.strategy is `job` or `auto` then"));
+        }
         if !(1..=1_000).contains(&self.jobs) {
             return Err(at.wrong("fetch.jobs", "it is between 1 and 1000"));
         }

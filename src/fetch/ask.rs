@@ -8,6 +8,7 @@ use http::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use tokio::time::{Duration, sleep};
+use url::Url;
 
 use super::{Client, Halt};
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     offload::offload,
     retry::{self, Attempt, Decision},
     token::{GetToken, Token},
+    transport::is_loopback_host,
 };
 
 /// What was asked for, or why it is not there and what is to become of the shard.
@@ -127,7 +129,7 @@ impl Client {
         permit.leaves();
         let reply = match self.request(call, token.as_ref()) {
             Ok(request) => self.shared.transport.send(request).await,
-            Err(error) => Err(Fault::Malformed(error)),
+            Err(fault) => Err(fault),
         };
         if let Ok(reply) = &reply {
             permit.answered(reply.status(), reply.headers());
@@ -152,8 +154,19 @@ impl Client {
         Key { credential: Arc::clone(&shared.credential), bucket: Arc::clone(bucket.unwrap_or(&shared.bucket)) }
     }
 
-    fn request(&self, call: &Call, token: Option<&Token>) -> Result<Request<Bytes>, String> {
-        let url = self.shared.origin.api.join(&call.target).map_err(|error| error.to_string())?;
+    /// The request of a call. A token goes to the API's host alone (G10), and nothing goes in the
+    /// clear.
+    fn request(&self, call: &Call, token: Option<&Token>) -> Result<Request<Bytes>, Fault> {
+        let api = &self.shared.origin.api;
+        let url = api.join(&call.target).map_err(|error| Fault::Chain(format!("`{}`: {error}", call.target)))?;
+        let is_safe = url.scheme() == "https" || is_loopback_host(&url);
+        if url.origin() != api.origin() && (token.is_some() || !is_safe) {
+            return Err(Fault::Chain(format!("{} is not to be asked", url.origin().ascii_serialization())));
+        }
+        self.written(call, &url, token).map_err(Fault::Malformed)
+    }
+
+    fn written(&self, call: &Call, url: &Url, token: Option<&Token>) -> Result<Request<Bytes>, String> {
         let mut request =
             Request::builder().method(call.method.clone()).uri(url.as_str()).header(ACCEPT, "application/json");
         if let Some(token) = token {

@@ -97,8 +97,7 @@ impl Chain {
 
     /// Whether a page lies wholly in what was given away.
     pub fn is_past(&self, page: &Page) -> bool {
-        let strangers = page.received > 0 && page.not_owned == page.received;
-        self.is_shared && self.ordered && self.reached.is_some() && strangers
+        self.is_shared && self.ordered && page.received > 0 && page.beyond == page.received
     }
 
     /// Takes note of how many rows the platform counts, where its items are rows.
@@ -128,9 +127,11 @@ impl Chain {
         self.committed += std::mem::take(&mut self.open);
     }
 
-    /// Where an unfinished shard can be cut: all rows before this time are with the sink.
+    /// Where an unfinished shard can be cut: all rows before this time, and there is some time before
+    /// it, are with the sink.
     pub fn reached(&self) -> Option<i64> {
-        self.reached.filter(|&reached| self.ordered && self.shard().interval.contains(reached))
+        let cuts = |reached: &i64| self.shard().interval.cut(*reached).is_some();
+        self.reached.filter(|reached| self.ordered && !self.shard().replaces && cuts(reached))
     }
 
     /// What the platform counted, and how many rows it gave, where it gave fewer.

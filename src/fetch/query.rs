@@ -205,11 +205,19 @@ impl Query {
         let counted = counted.map_or(0, |total| total.div_ceil(self.page_size.into()) + 1);
         chain.known = chain.known.max(chain.received + 1).max(u32::try_from(counted).unwrap_or(u32::MAX));
         let ends = self.chain.ended;
-        if ends && let Some(parents) = &mut self.parents {
-            parents.pop_front();
-            self.begin_parent();
+        if ends {
+            self.skip_parent();
         }
         Ok(ends)
+    }
+
+    /// Goes on with the next parent. Says whether there are parents at all.
+    pub fn skip_parent(&mut self) -> bool {
+        let Some(parents) = &mut self.parents else { return false };
+        parents.pop_front();
+        self.chain.ended = true;
+        self.begin_parent();
+        true
     }
 
     /// Begins the chain of the parent in front, if there is one.

@@ -70,14 +70,17 @@ impl Fetcher {
         };
         let query = self.client.query(&lease.shard().dataset, &way, lease.shard().interval);
         let mut chain = Chain::new(lease, query);
-        let gathered = self.gather(&mut chain, harvest).await;
-        self.forget(&mut chain).await?;
-        match gathered {
-            Ok(pages) => self.end(chain, pages, harvest).await,
+        match self.gather(&mut chain, harvest).await {
+            Ok(pages) => {
+                self.forget(&mut chain).await?;
+                self.end(chain, pages, harvest).await
+            }
             Err(Halt::Interrupted) => {
                 self.keep(&mut chain, harvest).await?;
+                self.forget(&mut chain).await?;
                 Err(Halt::Interrupted)
             }
+            // the next run deletes its job
             Err(halt) => Err(halt),
         }
     }
@@ -110,7 +113,17 @@ impl Fetcher {
     async fn end(&self, mut chain: Chain, pages: Pages, harvest: &mut Harvest) -> Result<(), Halt> {
         match pages {
             Pages::Whole => self.commit(chain, harvest).await,
-            Pages::Deep => self.keep(&mut chain, harvest).await,
+            Pages::Deep if chain.reached().is_some() => self.keep(&mut chain, harvest).await,
+            // what cannot be kept would be fetched again for ever
+            Pages::Deep if self.splittable(chain.shard()) => {
+                let depth = chain.query.way.depth;
+                self.split(chain, format!("paging ends at {depth} rows")).await
+            }
+            Pages::Deep => {
+                let depth = chain.query.way.depth;
+                let fault = Fault::Chain(format!("paging ends at {depth} rows; make fetch.smallest_shard smaller"));
+                self.set_aside(chain, fault, harvest).await
+            }
             Pages::TooBig(reason) => self.split(chain, reason).await,
             Pages::TooLarge => {
                 let fault = Fault::Malformed("a page of one row is too large".to_owned());
@@ -141,6 +154,11 @@ impl Fetcher {
                     Asked::Reply(reply) => reply,
                     Asked::Hopeless(fault) if !chain.query.task.is_empty() && task::is_gone(&fault) => {
                         return Ok(Pages::Gone(fault));
+                    }
+                    // deleted since it was listed
+                    Asked::Hopeless(fault) if task::is_gone(&fault) && chain.query.skip_parent() => {
+                        flight = Flight::new();
+                        continue;
                     }
                     other => return Ok(other.into()),
                 },
@@ -233,7 +251,7 @@ impl Fetcher {
 
     /// Commits what an unfinished shard has, as far as it is complete. The rest returns.
     async fn keep(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<(), Halt> {
-        match chain.reached().filter(|_| !chain.shard().replaces) {
+        match chain.reached() {
             Some(at) => self.cut(chain, at, harvest).await,
             None => Ok(self.sink.send(Discard { lease: chain.lease.id() }).await?),
         }

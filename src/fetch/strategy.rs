@@ -87,10 +87,19 @@ impl Fetcher {
         // columns that only a job brings are worth a wait
         let must = shared.strategy == Strategy::Job || dataset.has_extras();
         if must {
-            return Ok(self.lake(dataset, job, shard.interval).await?.map(|()| Arc::clone(job)).map_err(Pages::NotYet));
+            return Ok(self.lake(dataset, job, shard.interval).await?.map(|()| Arc::clone(job)));
         }
-        let end = shard.interval.to_ms();
-        if shared.strategy == Strategy::Query || self.client.filled(dataset, job, shard.interval).await? < end {
+        let in_the_lake = match shared.strategy {
+            Strategy::Query => false,
+            _ => match self.client.filled(dataset, job, shard.interval).await? {
+                Ok(filled) => filled >= shard.interval.to_ms(),
+                Err(fault) => {
+                    tracing::warn!(dataset = dataset.name, %fault, "the platform does not say what jobs can read");
+                    false
+                }
+            },
+        };
+        if !in_the_lake {
             return Ok(Ok(Arc::clone(query)));
         }
         let rows = match shared.densities.expect(&dataset.name, shard.interval) {
@@ -105,16 +114,19 @@ impl Fetcher {
     }
 
     /// Waits until the lake holds an interval.
-    async fn lake(&self, dataset: &Dataset, job: &Way, interval: Interval) -> Result<Result<(), Fault>, Halt> {
+    async fn lake(&self, dataset: &Dataset, job: &Way, interval: Interval) -> Result<Result<(), Pages>, Halt> {
         let begun = Instant::now();
         loop {
-            let filled = self.client.filled(dataset, job, interval).await?;
+            let filled = match self.client.filled(dataset, job, interval).await? {
+                Ok(filled) => filled,
+                Err(fault) => return Ok(Err(Pages::Hopeless(fault))),
+            };
             if filled >= interval.to_ms() {
                 return Ok(Ok(()));
             }
             let reason = format!("the platform has data for jobs up to {} only", iso(filled));
             if begun.elapsed() + LAKE_PAUSE > self.client.shared.lake_wait {
-                return Ok(Err(Fault::NotYet(format!("{reason}; run again later"))));
+                return Ok(Err(Pages::NotYet(Fault::NotYet(format!("{reason}; run again later")))));
             }
             tracing::info!(dataset = dataset.name, shard = %interval, reason, "waits for the lake");
             self.client.pause(LAKE_PAUSE).await?;
@@ -124,16 +136,15 @@ impl Fetcher {
 
 impl Client {
     /// Up to when the lake is filled: asked again where that was before the end of `needed`.
-    async fn filled(&self, dataset: &Dataset, job: &Way, needed: Interval) -> Result<i64, Halt> {
+    async fn filled(&self, dataset: &Dataset, job: &Way, needed: Interval) -> Result<Result<i64, Fault>, Halt> {
         let known = |lakes: &Lakes| lakes.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dataset.name).copied();
         if let Some(filled) = known(&self.shared.lakes).filter(|&filled| filled >= needed.to_ms()) {
-            return Ok(filled);
+            return Ok(Ok(filled));
         }
-        let filled = self.available(job, needed).await?.unwrap_or_else(|fault| {
-            tracing::warn!(dataset = dataset.name, %fault, "the platform does not say what jobs can read");
-            i64::MIN
-        });
-        self.shared.lakes.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.name.clone(), filled);
+        let filled = self.available(job, needed).await?;
+        if let Ok(filled) = filled {
+            self.shared.lakes.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.name.clone(), filled);
+        }
         Ok(filled)
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{
     Client, Fetcher, Halt,
@@ -23,6 +24,8 @@ use crate::{
 /// The pause before the first look at a job, and the longest: it doubles in between.
 const FIRST_POLL: Duration = Duration::from_secs(1);
 const LONGEST_POLL: Duration = Duration::from_secs(30);
+/// How long the deletion of a job may hold up a run that is to end.
+const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long a job may take: the platform gives up long before.
 const LONGEST_TASK: Duration = Duration::from_secs(6 * 60 * 60);
 
@@ -109,9 +112,15 @@ impl Fetcher {
         let orphan = way.task.as_ref().filter(|_| !chain.query.task.is_empty()).and_then(|task| orphan(chain, task));
         chain.query.task.clear();
         chain.slot = None;
-        match orphan {
-            Some(orphan) if self.client.delete(&orphan).await => Ok(self.sink.send(Note::Deleted(orphan)).await??),
-            _ => Ok(()),
+        let Some(orphan) = orphan else { return Ok(()) };
+        let deleted = match self.client.shared.shutdown.is_cancelled() {
+            // who has told the run to end does not wait for long, and the next run deletes it as well
+            true => timeout(LAST_WORD, self.client.delete(&orphan)).await.unwrap_or(false),
+            false => self.client.delete(&orphan).await,
+        };
+        match deleted {
+            true => Ok(self.sink.send(Note::Deleted(orphan)).await??),
+            false => Ok(()),
         }
     }
 }
