@@ -6,6 +6,7 @@
 mod auth;
 mod environment;
 mod file;
+mod layer;
 mod layers;
 mod list;
 mod regions;

@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use super::layers::{ConfigError, Layer, Set};
+use super::layer::{ConfigError, Layer, Set};
 
 /// The sections that a source of a list may have for itself.
 const SECTIONS: [&str; 6] = ["auth", "budget", "fetch", "retry", "filter", "sandbox"];

@@ -154,7 +154,7 @@ impl Contact {
             "agentId": (state > 0 && self.talked.is_some()).then_some(self.agent),
             "skillId": self.skill,
             "skillName": things::skill(self.skill)["skillName"],
-            "duration": super::summary::duration((end - start) / 1_000),
+            "duration": duration((end - start) / 1_000),
         })
     }
 
@@ -167,5 +167,15 @@ impl Contact {
     pub(super) fn custom(&self, field: usize) -> Value {
         let name = ["orderNumber", "language"][field];
         json!({"contactId": self.id_value(), "name": name, "value": (self.chance % 1_000 + field as u64).to_string()})
+    }
+}
+
+/// Seconds as ISO 8601 has them: `PT1H2M3S`.
+pub(super) fn duration(seconds: i64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("PT{seconds}S"),
+        (0, _) => format!("PT{minutes}M{seconds}S"),
+        _ => format!("PT{hours}H{minutes}M{seconds}S"),
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    contact::{Contact, STATES},
+    contact::{Contact, STATES, duration},
     summary, things,
 };
 use crate::{
@@ -117,7 +117,7 @@ fn agent_state(agent: i64, index: i64, start: i64) -> Value {
         "agentStateId": state,
         "agentStateName": name,
         "agentSessionId": start.div_euclid(DAY_MS) * 1_000 + agent,
-        "duration": summary::duration(DAY_MS / AGENT_STATES / 1_000),
+        "duration": duration(DAY_MS / AGENT_STATES / 1_000),
         "teamId": things::team_of(agent),
     })
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{contact::Contact, things};
+use super::{
+    contact::{Contact, duration},
+    things,
+};
 
 /// What a group of contacts comes to.
 #[derive(Default)]
@@ -118,14 +121,4 @@ fn share(part: i64, whole: i64) -> f64 {
 
 fn mean(total: i64, of: i64) -> String {
     duration(total / of.max(1))
-}
-
-/// Seconds as ISO 8601 has them: `PT1H2M3S`.
-pub(super) fn duration(seconds: i64) -> String {
-    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("PT{seconds}S"),
-        (0, _) => format!("PT{minutes}M{seconds}S"),
-        _ => format!("PT{hours}H{minutes}M{seconds}S"),
-    }
 }
