@@ -111,7 +111,7 @@ pub fn expect(config: &Config, plan: &Plan, ledger: &Ledger) -> Result<BTreeMap<
     let estimate = |dataset: &Arc<Dataset>| {
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
         let known = Known::read(ledger, &dataset.name)?;
-        Ok((dataset.name.clone(), estimate::estimate(shards, &known, &config.fetch, config.terms.limit)))
+        Ok((dataset.name.clone(), estimate::estimate(shards, &known, &config.fetch, &config.terms)))
     };
     config.datasets.iter().map(estimate).collect()
 }

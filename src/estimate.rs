@@ -6,7 +6,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::{
-    budget::Limit,
+    budget::{Limit, Terms},
     catalog::Way,
     config::Fetch,
     fetch::{Strategy, cost},
@@ -81,12 +81,7 @@ impl Known {
 }
 
 /// What the shards of one dataset will cost.
-pub fn estimate<'a>(
-    shards: impl Iterator<Item = &'a Shard>,
-    known: &Known,
-    fetch: &Fetch,
-    limit: Option<Limit>,
-) -> Estimate {
+pub fn estimate<'a>(shards: impl Iterator<Item = &'a Shard>, known: &Known, fetch: &Fetch, terms: &Terms) -> Estimate {
     let mut sum = Estimate {
         rows: Some(0),
         requests_by_query: Some(0),
@@ -117,7 +112,8 @@ pub fn estimate<'a>(
         plus(&mut sum.requests, chosen);
     }
     sum.bytes = sum.rows.zip(known.row_bytes()).map(|(rows, bytes)| (rows as f64 * bytes) as u64);
-    let pace = limit.map(|limit| limit.per.as_secs_f64() / f64::from(limit.requests.get()));
+    let ours = |limit: Limit| f64::from(limit.requests.get()) * f64::from(terms.share) / 100.0;
+    let pace = terms.limit.map(|limit| limit.per.as_secs_f64() / ours(limit));
     sum.seconds = sum.requests.zip(pace).map(|(requests, pace)| requests as f64 * pace);
     sum
 }
