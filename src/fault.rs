@@ -88,15 +88,17 @@ impl Refusal {
     /// Reads a reply that is not a success.
     pub fn read(reply: &Response<Bytes>) -> Self {
         let envelope: Envelope = serde_json::from_slice(reply.body()).unwrap_or_default();
-        let text = |candidates: [&str; 4]| candidates.into_iter().find(|text| !text.is_empty()).map(one_line);
+        let text = |candidates: &[&str]| candidates.iter().find(|text| !text.is_empty()).map(|text| one_line(text));
         Self {
             status: reply.status(),
-            code: text([&envelope.code, &envelope.error, "", ""]).unwrap_or_default(),
-            message: text([
+            code: text(&[&envelope.code, &envelope.error]).unwrap_or_default(),
+            message: text(&[
                 &envelope.message,
                 &envelope.error_description,
                 &envelope.description,
                 &envelope.error_description_nice,
+                // CXone says there why a request is a bad one, and its body is empty
+                header(reply.headers(), "icStatusDescription").unwrap_or_default(),
             ])
             .unwrap_or_default(),
             retry_after: header(reply.headers(), RETRY_AFTER.as_str())
@@ -168,6 +170,16 @@ mod tests {
         assert_eq!((oauth.code.as_str(), oauth.message.as_str()), ("invalid_client", "client not found"));
         let cxone = refusal(403, r#"{"error":"forbidden","errorDescription":"role"}"#);
         assert_eq!(cxone.to_string(), "the server answered 403: forbidden: role (correlation id c-1)");
+    }
+
+    #[test]
+    fn a_reason_that_stands_in_a_header_is_told_where_the_body_has_none() {
+        let refusal = |body: &'static str| {
+            let reply = Response::builder().status(400).header("icStatusDescription", "startDate is too old");
+            Refusal::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap()).to_string()
+        };
+        assert_eq!(refusal(""), "the server answered 400: startDate is too old");
+        assert_eq!(refusal(r#"{"message":"from the body"}"#), "the server answered 400: from the body");
     }
 
     #[test]

@@ -248,11 +248,15 @@ fn parse(text: &str) -> Result<Catalog, Flaw> {
         .into_iter()
         .map(|(name, entry)| Ok((name.clone(), Arc::new(entry.check(name, &types)?))))
         .collect::<Result<BTreeMap<_, _>, Flaw>>()?;
-    for (dataset, each) in datasets.values().flat_map(|dataset| dataset.ways().map(move |way| (dataset, &way.each))) {
-        if let Some(each) = each.as_ref().filter(|each| !datasets.contains_key(&each.dataset)) {
-            let reason = format!("there is no dataset `{}` in this file", each.dataset);
-            return Err(Flaw::new(&format!("dataset.{}.query.each", dataset.name), reason));
-        }
+    for (dataset, way) in datasets.values().flat_map(|dataset| dataset.ways().map(move |way| (dataset, way))) {
+        let Some(each) = &way.each else { continue };
+        let reason = match datasets.get(&each.dataset).map(|parent| &parent.query) {
+            Some(Some(query)) if query.each.is_none() => continue,
+            Some(_) => format!("the ids of `{}` are not had by a query of its own", each.dataset),
+            None => format!("there is no dataset `{}` in this file", each.dataset),
+        };
+        let name = if way.task.is_some() { "job" } else { "query" };
+        return Err(Flaw::new(&format!("dataset.{}.{name}.each", dataset.name), reason));
     }
     let limit = |(name, BucketEntry { requests, per }): (String, BucketEntry)| {
         let per = days(&per).ok_or_else(|| Flaw::new(&format!("bucket.{name}.per"), NO_DURATION))?;
@@ -298,6 +302,7 @@ impl Entry {
             "aliases",
             "name a column that is not there",
         )?;
+        ensure(!self.aliases.keys().any(|alias| is(alias, &|_| true)), "aliases", "an alias is the name of a column")?;
         let never_null = |field: &Arc<Field>| {
             let nullable = id != [field.name().clone()] && *field.name() != self.time;
             Field::clone(field).with_nullable(nullable)

@@ -111,8 +111,10 @@ impl Query {
         Self::new(&self.dataset, &self.way, interval, page_size, &self.origin, &self.filter)
     }
 
-    /// The same once for every one of `parents`.
-    pub fn for_each(&mut self, parents: Vec<String>) {
+    /// The same once for every one of `parents`, whose pages may have told one twice.
+    pub fn for_each(&mut self, mut parents: Vec<String>) {
+        let mut seen = HashSet::new();
+        parents.retain(|parent| seen.insert(xxh3_64(parent.as_bytes())));
         self.chain.ended = parents.is_empty();
         self.parents = Some(parents.into());
         self.begin_parent();
@@ -130,7 +132,8 @@ impl Query {
         }
         self.chain.sent += 1;
         if let Some(link) = self.chain.next.as_ref().filter(|_| self.way.paging == Paging::NextLink) {
-            return Some(Call { method: Method::GET, target: link.clone(), ..Call::default() });
+            let bucket = self.way.request.bucket.clone();
+            return Some(Call { method: Method::GET, target: link.clone(), bucket, ..Call::default() });
         }
         if let Some(address) = &self.download {
             return Some(Call { target: address.clone(), anonymous: true, ..Call::default() });
@@ -194,15 +197,20 @@ impl Query {
             chain.ended = true;
         } else if chain.received >= MOST_PAGES {
             return Err(Fault::Chain(format!("there are more than {MOST_PAGES} pages; make fetch.shard smaller")));
-        } else if let (Paging::Cursor | Paging::NextLink, Some(next)) = (self.way.paging, &reply.next) {
-            chain.follow(next)?;
-            if self.way.paging == Paging::NextLink {
-                same_host(&self.origin.api, next)?;
+        } else {
+            match (self.way.paging, &reply.next) {
+                (Paging::Cursor, Some(cursor)) => chain.follow(cursor.clone())?,
+                (Paging::NextLink, Some(link)) => {
+                    let link = self.link(link)?;
+                    self.chain.follow(link)?;
+                }
+                _ => {}
             }
         }
         // pages that have numbers can be asked for before the one in front of them is there
         let counted = reply.total.filter(|_| self.way.paging == Paging::PageNumber && self.way.next.is_none());
-        let counted = counted.map_or(0, |total| total.div_ceil(self.page_size.into()) + 1);
+        let counted = counted.map_or(0, |total| total.div_ceil(self.page_size.into()).saturating_add(1));
+        let chain = &mut self.chain;
         chain.known = chain.known.max(chain.received + 1).max(u32::try_from(counted).unwrap_or(u32::MAX));
         let ends = self.chain.ended;
         if ends {
@@ -218,6 +226,22 @@ impl Query {
         self.chain.ended = true;
         self.begin_parent();
         true
+    }
+
+    /// The address that a page gives for the next: whole, or relative to its own, `?page=2` as well as
+    /// `/rows?page=2`. Another host is refused: it would be sent the token (G10).
+    fn link(&self, link: &str) -> Result<String, Fault> {
+        let api = &self.origin.api;
+        let here = self.chain.next.clone().unwrap_or_else(|| self.fill(1).target);
+        let told = api.join(&here).and_then(|here| here.join(link));
+        let told = told.map_err(|error| Fault::Chain(format!("`{}` is no link: {error}", shorten(link))))?;
+        match told.origin() == api.origin() {
+            true => Ok(told.into()),
+            false => Err(Fault::Chain(format!(
+                "the next page is said to be at {}, which the configuration does not name",
+                shorten(&told.origin().ascii_serialization())
+            ))),
+        }
     }
 
     /// Begins the chain of the parent in front, if there is one.
@@ -239,21 +263,29 @@ impl Query {
         self.chain.ended
     }
 
-    /// Pages that the platform's paging reaches.
+    /// Pages that the platform's paging reaches: at least the first, and where pages are short, those
+    /// that begin within its depth.
     fn reachable(&self) -> u32 {
-        u32::try_from(self.way.depth / u64::from(self.page_size)).unwrap_or(u32::MAX)
+        let chain = &self.chain;
+        match self.way.paging {
+            Paging::Offset if chain.offset < self.way.depth => chain.known,
+            Paging::Offset => chain.received,
+            _ => u32::try_from(self.way.depth / u64::from(self.page_size)).unwrap_or(u32::MAX).max(1),
+        }
     }
 }
 
 impl Position {
-    fn follow(&mut self, next: &str) -> Result<(), Fault> {
+    /// Takes note of the cursor or link of the next page.
+    fn follow(&mut self, next: String) -> Result<(), Fault> {
         if !self.seen.insert(xxh3_64(next.as_bytes())) {
-            return Err(Fault::Chain(format!("the next page is `{}` for the second time", shorten(next))));
+            return Err(Fault::Chain(format!("the next page is `{}` for the second time", shorten(&next))));
         }
         if self.empty >= MOST_EMPTY {
-            return Err(Fault::Chain(format!("{MOST_EMPTY} pages in a row have no rows, and each names another")));
+            let reason = format!("{MOST_EMPTY} pages in a row have no rows, and the next is `{}`", shorten(&next));
+            return Err(Fault::Chain(reason));
         }
-        self.next = Some(next.to_owned());
+        self.next = Some(next);
         Ok(())
     }
 }
@@ -283,19 +315,10 @@ fn plausible(reply: Reply, first: bool, counts: bool) -> Result<Reply, Fault> {
     }
 }
 
-/// Refuses a link to another host: it would be sent the token (G10).
-fn same_host(api: &Url, link: &str) -> Result<(), Fault> {
-    let told = api.join(link).map_err(|error| Fault::Chain(format!("`{}` is no link: {error}", shorten(link))))?;
-    match told.origin() == api.origin() {
-        true => Ok(()),
-        false => Err(Fault::Chain(format!(
-            "the next page is said to be at {}, which the configuration does not name",
-            told.host_str().unwrap_or_default()
-        ))),
-    }
-}
-
 /// As much of a foreign text as fits a log.
 fn shorten(text: &str) -> String {
     text.chars().take(80).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,12 +86,6 @@ impl Finder {
             }
         }
         let Found { rows, total, next } = found;
-        let text = |raw: &RawValue| match serde_json::from_str(raw.get()) {
-            Ok(serde_json::Value::String(text)) if text.is_empty() => None,
-            Ok(serde_json::Value::String(text)) => Some(text),
-            Ok(serde_json::Value::Null) | Err(_) => None,
-            Ok(other) => Some(other.to_string()),
-        };
         let mut reply = Reply {
             items: rows.len() as u64,
             total: total.and_then(text).and_then(|total| total.parse().ok()),
@@ -117,22 +111,18 @@ impl Finder {
     /// Writes the rows of an item anew, with their fixed columns. What is no object stays what it
     /// is: the decoder refuses it with its reason.
     fn rewrite(&self, item: &RawValue, written: &mut Written) -> Result<(), serde_json::Error> {
-        let fixed = self
-            .fixed
-            .iter()
-            .map(|(column, text)| (column.as_str(), serde_json::Value::from(text.as_str()).to_string()));
-        let fixed: Vec<_> = fixed.collect();
+        let fixed = self.fixed.iter().map(|(column, text)| (column, serde_json::Value::from(text.as_str())));
+        let fixed = members(fixed);
         if self.explode.is_empty() || !item.get().starts_with('{') {
-            written.row(&fixed, &[], item.get());
+            written.row("", item.get(), &fixed);
             return Ok(());
         }
         let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(item.get())?;
         let listed = |key: &str| self.explode.iter().any(|list| list == key);
-        let around: Vec<_> =
-            fields.iter().filter(|(key, _)| !listed(key)).map(|(key, raw)| (key.as_ref(), raw.get())).collect();
+        let around = members(fields.iter().filter(|(key, _)| !listed(key)));
         for list in self.explode.iter().filter_map(|list| fields.get(list.as_str())) {
             let elements: Option<Vec<&RawValue>> = serde_json::from_str(list.get())?;
-            elements.into_iter().flatten().for_each(|element| written.row(&fixed, &around, element.get()));
+            elements.into_iter().flatten().for_each(|element| written.row(&around, element.get(), &fixed));
         }
         Ok(())
     }
@@ -148,7 +138,7 @@ impl Finder {
             let fields = header.iter().zip(&record).filter(|(_, field)| !field.is_empty());
             let fields = fields.chain(self.fixed.iter().map(|(column, text)| (column.as_str(), text.as_str())));
             let object: serde_json::Map<_, _> = fields.map(|(name, field)| (name.to_owned(), field.into())).collect();
-            written.row(&[], &[], &serde_json::Value::Object(object).to_string());
+            written.row("", &serde_json::Value::Object(object).to_string(), "");
         }
         let (items, is_nothing) = (written.rows.len() as u64, body.is_empty());
         Ok(Reply { text: written.text.into(), rows: written.rows, items, is_nothing, ..Reply::default() })
@@ -163,25 +153,30 @@ struct Written {
 }
 
 impl Written {
-    /// Writes a row with more fields in front of its own.
-    fn row(&mut self, fixed: &[(&str, String)], around: &[(&str, &str)], row: &str) {
+    /// Writes a row: the fields around it, its own, which win, and the fixed ones, which win over both.
+    /// The decoder takes the last of those that have one name.
+    fn row(&mut self, around: &str, row: &str, fixed: &str) {
         let from = self.text.len();
-        match row.strip_prefix('{').filter(|_| !fixed.is_empty() || !around.is_empty()) {
+        match row.strip_prefix('{').and_then(|row| row.strip_suffix('}')) {
             Some(own) => {
-                let fixed = fixed.iter().map(|(key, value)| (*key, value.as_str()));
-                for (at, (key, value)) in fixed.chain(around.iter().copied()).enumerate() {
-                    let opens = if at == 0 { "{" } else { "," };
-                    let key = serde_json::Value::from(key);
-                    self.text.extend_from_slice(format!("{opens}{key}:{value}").as_bytes());
+                let fields = [around, own.trim(), fixed].into_iter().filter(|fields| !fields.is_empty());
+                self.text.push(b'{');
+                for (at, fields) in fields.enumerate() {
+                    self.text.extend_from_slice(if at == 0 { b"" } else { b"," });
+                    self.text.extend_from_slice(fields.as_bytes());
                 }
-                let is_empty = own.trim_start().starts_with('}');
-                self.text.extend_from_slice(if is_empty { b"" } else { b"," });
-                self.text.extend_from_slice(own.as_bytes());
+                self.text.push(b'}');
             }
             None => self.text.extend_from_slice(row.as_bytes()),
         }
         self.rows.push(from..self.text.len());
     }
+}
+
+/// The members of a JSON object, without its braces.
+fn members(fields: impl Iterator<Item = (impl AsRef<str>, impl fmt::Display)>) -> String {
+    let members = fields.map(|(key, value)| format!("{}:{value}", serde_json::Value::from(key.as_ref())));
+    members.collect::<Vec<_>>().join(",")
 }
 
 /// What one walk finds, still as text.
@@ -205,6 +200,16 @@ fn classify(error: serde_json::Error) -> PageError {
     match error.classify() {
         Category::Data => PageError::Shape(error),
         Category::Syntax | Category::Eof | Category::Io => PageError::NotJson(error),
+    }
+}
+
+/// What stands for a number, a cursor or a link: a text, a number, or `true` where a reply just says that
+/// there is more. Null, false and what is empty stand for none.
+fn text(raw: &RawValue) -> Option<String> {
+    match serde_json::from_str(raw.get()).ok()? {
+        serde_json::Value::String(text) => Some(text).filter(|text| !text.is_empty()),
+        more @ (serde_json::Value::Number(_) | serde_json::Value::Bool(true)) => Some(more.to_string()),
+        _ => None,
     }
 }
 
@@ -258,6 +263,13 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
                 self.found.next = Some(Deserialize::deserialize(value)?);
                 Ok(())
             }
+            // where rows do not lead, what is no object is not there: some write an empty one as `[]`
+            [None, ..] => {
+                let raw: &'de RawValue = Deserialize::deserialize(value)?;
+                let mut json = serde_json::Deserializer::from_str(raw.get());
+                let walked = if raw.get().starts_with('{') { json.deserialize_map(self) } else { Ok(()) };
+                walked.map_err(D::Error::custom)
+            }
             _ => value.deserialize_any(self),
         }
     }
@@ -285,3 +297,6 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use serde::{Deserialize, Deserializer, de::Error};
+use url::Url;
 
 use super::{Each, Format, Paging, Place, RequestTemplate, RowsAt, Task, Way};
 use crate::catalog::{
@@ -206,8 +207,10 @@ impl RequestEntry {
     /// Checks the request that stands at `key`; `method` is what it has where none is given.
     fn check(self, key: &str, method: &str) -> Result<RequestTemplate, Flaw> {
         let at = |field: &str| format!("{key}.{field}");
-        // a host in the path would be sent the token (G10)
-        if !self.path.starts_with('/') || self.path.starts_with("//") {
+        // a host in the path would be sent the token (G10), and addresses are read leniently: `/\\host`
+        let told = Url::parse("https://api.invalid").and_then(|api| api.join(&self.path));
+        let names_no_host = told.is_ok_and(|told| told.host_str() == Some("api.invalid"));
+        if !self.path.starts_with('/') || !names_no_host {
             return Err(Flaw::new(&at("path"), "a path begins with one slash and names no host"));
         }
         let method = match self.method.as_deref().unwrap_or(method) {

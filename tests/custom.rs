@@ -1,0 +1,242 @@
+//! Catalogues of a user's own, in the forms that tutorials teach: the real binary fetches them, by
+//! configuration alone, from a stub that answers in that form.
+
+#![cfg(test)]
+
+mod common {
+    #![allow(dead_code)] // other tests take more of it
+
+    pub mod binary;
+    pub mod reader;
+    pub mod stub;
+}
+
+use std::{
+    ops::Range,
+    path::Path,
+    process::{Command, Output},
+};
+
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::TimestampMillisecondType,
+};
+use cxbackfill::interval::iso;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
+
+use common::{
+    binary::summary,
+    reader::expect_equal,
+    stub::{Asked, Stub, Told, serve},
+};
+
+/// 2024-01-01 and an hour, in milliseconds.
+const START: i64 = 1_704_067_200_000;
+const HOUR: i64 = 3_600_000;
+/// Rows of a page.
+const PAGE: usize = 4;
+
+/// What the platform has: an interaction every five hours for four days, of which three are asked for.
+fn interactions() -> Vec<Value> {
+    let interaction = |no: i64| {
+        let channel = if no % 3 == 0 { Value::Null } else { "voice".into() };
+        json!({ "interactionId": format!("i{no:02}"), "startTime": iso(START + no * 5 * HOUR), "channel": channel })
+    };
+    (0..20).map(interaction).collect()
+}
+
+/// Those that start in `[from, to)`.
+fn between(from: &str, to: &str) -> Vec<Value> {
+    let [from, to] = [from, to].map(|time| time.parse::<jiff::Timestamp>().unwrap());
+    let starts = |row: &Value| (from..to).contains(&row["startTime"].as_str().unwrap().parse().unwrap());
+    interactions().into_iter().filter(starts).collect()
+}
+
+/// The rows of page `at`, from 0, and whether there is another.
+fn page(rows: &[Value], at: usize) -> (&[Value], bool) {
+    let Range { start, end } = (at * PAGE).min(rows.len())..((at + 1) * PAGE).min(rows.len());
+    (&rows[start..end], end < rows.len())
+}
+
+fn ok(reply: &Value) -> Told {
+    (200, reply.to_string())
+}
+
+/// Runs a catalogue of `tests/tutorials` against a stub, with what `auth` says of its login, and demands
+/// that the files hold the interactions of three days.
+async fn expect_three_days(catalog: &str, auth: &str, token_path: &'static str, answer: fn(&Asked) -> Told) {
+    let (stub, folder) = (Stub::new(token_path, answer), tempfile::tempdir().unwrap());
+    let host = serve(&stub).await;
+    let config = format!(
+        "[job]\nfrom = '2024-01-01T00:00:00Z'\nto = '2024-01-04T00:00:00Z'\ndatasets = ['interactions']\n\
+         [source]\nplatform = 'custom'\ncatalog = '{}/tests/tutorials/{catalog}'\napi_url = '{host}'\n\
+         [budget]\nrequests = 0\n[retry]\nfirst = '10ms'\n{}",
+        env!("CARGO_MANIFEST_DIR"),
+        auth.replace("HOST", &host)
+    );
+    std::fs::write(folder.path().join("config.toml"), config).unwrap();
+    let run = run(folder.path(), &["--summary", "json"]).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(0), "{said}\n{:#?}", stub.seen());
+    let expected = between("2024-01-01T00:00:00Z", "2024-01-04T00:00:00Z");
+    assert_eq!(rows(&folder.path().join("out/interactions")), expected, "{:#?}", stub.seen());
+    let counts = ["rows_received", "rows_written"].map(|key| summary(&run)[key].clone());
+    assert_eq!(counts, [json!(15), json!(15)], "each once");
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
+    command.current_dir(folder).arg("run").args(arguments);
+    command
+}
+
+/// The interactions in the files below a folder, by id.
+fn rows(folder: &Path) -> Vec<Value> {
+    let days = std::fs::read_dir(folder).unwrap().map(|day| day.unwrap().path());
+    let mut rows = Vec::new();
+    for file in days.flat_map(|day| std::fs::read_dir(day).unwrap().map(|file| file.unwrap().path())) {
+        let file = std::fs::File::open(file).unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            let [id, time, channel] =
+                ["interactionId", "startTime", "channel"].map(|name| batch.column_by_name(name).unwrap());
+            let time = time.as_primitive::<TimestampMillisecondType>();
+            let (id, channel) = (id.as_string::<i32>(), channel.as_string::<i32>());
+            rows.extend((0..batch.num_rows()).map(|row| {
+                let channel = channel.is_valid(row).then(|| channel.value(row));
+                json!({ "interactionId": id.value(row), "startTime": iso(time.value(row)), "channel": channel })
+            }));
+        }
+    }
+    rows.sort_by_key(|row| row["interactionId"].to_string());
+    rows
+}
+
+/// A token endpoint on the host of the API, at the usual path.
+const TOKEN: &str = "[auth]\ntoken_url = 'HOST/oauth/token'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn next_page_uri_of_a_post_is_followed_by_get() {
+    let answer = |asked: &Asked| {
+        let said = |key: &str| asked.body[key].as_str().map(str::to_owned).or(asked.param(key)).unwrap();
+        let (from, to) = (said("startTime"), said("endTime"));
+        let at = match asked.method.as_str() {
+            "POST" => 0,
+            _ => asked.number("page"),
+        };
+        let rows = between(&from, &to);
+        let (rows, more) = page(&rows, at);
+        let next = format!("/v1/interactions/search?startTime={from}&endTime={to}&page={}", at + 1);
+        ok(&json!({ "interactions": rows, "nextPageUri": more.then_some(next) }))
+    };
+    expect_three_days("next-page-uri.toml", TOKEN, "/oauth/token", answer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn page_token_goes_back_in_the_body() {
+    let answer = |asked: &Asked| {
+        let (from, to) = asked.body["interval"].as_str().unwrap().split_once('/').unwrap();
+        let rows = between(from, to);
+        let at = asked.body["pageToken"].as_str().map_or(0, |token| token.strip_prefix("t-").unwrap().parse().unwrap());
+        assert_eq!(asked.body["pageSize"], PAGE);
+        let (rows, more) = page(&rows, at);
+        let mut reply = json!({ "entities": rows });
+        if more {
+            reply["nextPageToken"] = format!("t-{}", at + 1).into();
+        }
+        ok(&reply)
+    };
+    expect_three_days("page-token.toml", TOKEN, "/oauth/token", answer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_with_numbers_and_a_next_page() {
+    let answer = |asked: &Asked| {
+        let time = |key: &str| iso(i64::try_from(asked.number(key)).unwrap() * 1_000);
+        let rows = between(&time("start"), &time("end"));
+        let at = asked.number("page_number");
+        let (rows, more) = page(&rows, at - 1);
+        ok(&json!({ "data": { "interactions": rows, "nextPage": more.then_some(at + 1) } }))
+    };
+    expect_three_days("next-page.toml", TOKEN, "/oauth/token", answer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_with_the_whole_address_of_the_next() {
+    let answer = |asked: &Asked| {
+        let rows = between(&asked.param("after").unwrap(), &asked.param("before").unwrap());
+        let at = asked.param("page").map_or(1, |page| page.parse().unwrap());
+        let (shown, more) = page(&rows, at - 1);
+        let mut next = asked.url.clone();
+        let kept: Vec<_> = asked.url.query_pairs().into_owned().filter(|(key, _)| key != "page").collect();
+        next.query_pairs_mut().clear().extend_pairs(kept).append_pair("page", &(at + 1).to_string());
+        ok(&json!({ "count": rows.len(), "next": more.then_some(next), "previous": null, "results": shown }))
+    };
+    expect_three_days("results-next.toml", TOKEN, "/oauth/token", answer).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_range_of_whole_days_by_a_token_of_the_api_itself() {
+    let answer = |asked: &Asked| {
+        let range = &asked.body["dateRange"];
+        let [from, to] = ["from", "to"].map(|key| range[key].as_str().unwrap());
+        // the last day is included
+        let rows = between(&format!("{from}T00:00:00Z"), &format!("{to}T23:59:59.999999999Z"));
+        ok(&json!({ "report": { "name": "interactions", "lines": rows } }))
+    };
+    let auth = "[auth]\nsend = 'body'\nform = { audience = 'reports' }\ntoken_url = 'HOST/v1/session/token'";
+    expect_three_days("date-range.toml", auth, "/v1/session/token", answer).await;
+}
+
+/// What the helpdesk has: a case every 20 minutes for eight days.
+fn cases() -> Vec<Value> {
+    let case = |no: i64| {
+        let opened = START + no * HOUR / 3;
+        let message = |at: i64| json!({ "sentAt": iso(opened + at * 60_000), "author": "ana", "words": at * no });
+        let mut case = json!({
+            "caseId": 9_007_199_254_740_993_i64 + no, "openedAt": iso(opened), "priority": "normal",
+            "escalated": no % 7 == 0, "tags": ["phone", "ünï"], "requester": { "name": format!("n{no}") },
+            "messages": (0..no % 4).map(message).collect::<Vec<_>>(),
+        });
+        if no % 2 == 0 {
+            (case["closedAt"], case["score"]) = (iso(opened + HOUR).into(), 4.5.into());
+        }
+        case
+    };
+    (0..8 * 72).map(case).collect()
+}
+
+fn helpdesk(asked: &Asked) -> Told {
+    let [from, to] = ["opened_from", "opened_to"].map(|key| asked.param(key).unwrap());
+    let opened = |case: &Value| (from.as_str()..to.as_str()).contains(&case["openedAt"].as_str().unwrap());
+    let cases: Vec<_> = cases().into_iter().filter(opened).collect();
+    let (offset, limit) = (asked.number("offset"), asked.number("limit"));
+    // it gives fewer than it was asked for
+    let page: Vec<_> = cases.iter().skip(offset).take(limit.min(30)).collect();
+    ok(&json!({ "data": { "count": cases.len(), "cases": page } }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_nobody_has_seen_works_by_toml_alone() {
+    let (stub, folder) = (Stub::new("/v1/token", helpdesk), tempfile::tempdir().unwrap());
+    let host = serve(&stub).await;
+    let ended = |command: &str| -> Output {
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tutorials/helpdesk.config.toml");
+        let mut command_line = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
+        command_line.current_dir(folder.path()).env("HELPDESK_SECRET", "s3cret").args([command, "--config", config]);
+        for set in [format!("source.api_url={host}"), format!("auth.token_url={host}/v1/token")] {
+            command_line.args(["--set", &set]);
+        }
+        command_line.args(["--set", "output.row_group_rows=40"]).output().unwrap()
+    };
+    assert_eq!(ended("check").status.code(), Some(0), "{:?}", ended("check"));
+    let run = ended("run");
+    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    let truth: Vec<_> = cases().iter().take(7 * 72).map(Value::to_string).collect();
+    expect_equal(&folder.path().join("out/cases"), &truth.join("\n"));
+    assert!(String::from_utf8_lossy(&run.stdout).contains("504  of 504 received"), "{run:?}");
+    let asked = stub.seen().len();
+    assert!(ended("run").status.success());
+    assert_eq!(stub.seen().len(), asked, "a second run asks for nothing");
+}

@@ -1,0 +1,131 @@
+//! Every form of paging against everything that pages do: all rows come exactly once, or the run ends
+//! with an error that names the cursor, the link or the host (G8, G10).
+
+#![cfg(test)]
+
+mod common {
+    pub mod paged;
+    pub mod stub;
+}
+
+use common::paged::{Cut, End, Form, ROWS, Trouble, play};
+
+/// The forms in which pages have numbers, and one without rows is the last.
+const NUMBERED: [Form; 5] = [Form::PageInBody, Form::PageInQuery, Form::OffsetInQuery, Form::OffsetInBody, Form::Each];
+/// The forms in which a page names the next.
+const NAMED: [Form; 9] = [
+    Form::CursorInBody,
+    Form::CursorInQuery,
+    Form::PageToken,
+    Form::WholeLink,
+    Form::RootedLink,
+    Form::QueryLink,
+    Form::LinkFromPost,
+    Form::Job,
+    Form::EachByCursor,
+];
+
+/// Plays a form, and demands all rows, each once.
+fn expect_all(form: Form, cut: Cut, end: End) {
+    let played = play(form, cut, end, Trouble::None);
+    assert_eq!(played.gaps, Vec::<String>::new(), "{form:?} {cut:?} {end:?}");
+    assert_eq!(played.rows, form.rows(cut), "{form:?} {cut:?} {end:?}: {:#?}", played.seen);
+}
+
+#[test]
+fn pages_with_numbers_end_with_a_page_without_rows_and_nothing_else_ends_them() {
+    for form in NUMBERED {
+        for cut in [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::Sliding, Cut::Nothing] {
+            for end in [End::EmptyPage, End::NoList, End::NullList, End::NoContent] {
+                expect_all(form, cut, end);
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_with_numbers_end_where_the_next_is_said_to_be_none() {
+    for form in [Form::PageWithNext, Form::OffsetWithNext] {
+        for cut in [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::Sliding, Cut::Nothing] {
+            for end in [End::NoKey, End::Null, End::EmptyText, End::False, End::NoContent, End::EmptyPage] {
+                expect_all(form, cut, end);
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_that_name_the_next_end_with_one_that_names_none_and_an_empty_one_goes_on() {
+    for form in NAMED {
+        for cut in [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::EmptyMiddle, Cut::Sliding, Cut::Nothing] {
+            for end in [End::NoKey, End::Null, End::EmptyText, End::EmptyPage, End::NoList, End::NoContent] {
+                expect_all(form, cut, end);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_reply_is_all_where_there_is_no_paging() {
+    for end in [End::NoKey, End::EmptyPage] {
+        expect_all(Form::None, Cut::Whole, end);
+        expect_all(Form::None, Cut::Nothing, end);
+    }
+    let played = play(Form::None, Cut::Whole, End::NoKey, Trouble::None);
+    assert_eq!((played.rows.len(), played.seen.len()), (ROWS, 1));
+}
+
+/// The one gap that a form in trouble leaves.
+fn gap(form: Form, trouble: Trouble) -> String {
+    let played = play(form, Cut::Short, End::NoKey, trouble);
+    assert!(played.rows.is_empty(), "{form:?} {trouble:?}: what is not whole is not committed");
+    assert!(played.seen.len() < 1_000, "{form:?} {trouble:?}");
+    assert_eq!(played.gaps.len(), 1, "{form:?} {trouble:?}: {:?}", played.gaps);
+    played.gaps[0].clone()
+}
+
+#[test]
+fn g8_a_cursor_or_link_that_repeats_is_named() {
+    for form in NAMED {
+        let gap = gap(form, Trouble::Repeats);
+        assert!(gap.contains(&format!("{}` for the second time", form.next(1))), "{form:?}: {gap}");
+    }
+}
+
+#[test]
+fn g8_pages_that_circle_are_named() {
+    for form in NAMED {
+        let gap = gap(form, Trouble::Circles);
+        assert!(gap.contains(&format!("{}` for the second time", form.next(1))), "{form:?}: {gap}");
+    }
+}
+
+#[test]
+fn g8_a_row_of_empty_pages_without_end_is_bounded() {
+    for form in NAMED {
+        let gap = gap(form, Trouble::Empties);
+        assert!(gap.contains("100 pages in a row have no rows, and the next is `"), "{form:?}: {gap}");
+    }
+}
+
+#[test]
+fn g10_a_link_to_another_host_is_not_followed() {
+    for form in [Form::WholeLink, Form::RootedLink, Form::QueryLink, Form::LinkFromPost] {
+        for (link, host) in [
+            ("https://evil.example/rows?cursor=c1", "https://evil.example,"),
+            ("//evil.example/rows", "http://evil.example,"),
+            ("/\\evil.example/rows", "http://evil.example,"),
+            ("https://api.example/rows", "https://api.example,"),
+            ("http://api.example:8080/rows", "http://api.example:8080,"),
+            ("http://api.example@evil.example/", "http://evil.example,"),
+            ("file:///etc/passwd", "null,"),
+        ] {
+            let played = play(form, Cut::Short, End::NoKey, Trouble::Link(link));
+            assert_eq!(played.gaps.len(), 1, "{form:?} {link}");
+            assert!(played.gaps[0].contains(&format!("is said to be at {host}")), "{link}: {:?}", played.gaps);
+            assert_eq!(played.seen.len(), 1, "{form:?} {link}: {:?}", played.seen);
+        }
+    }
+    let gap = gap(Form::WholeLink, Trouble::Link("http://[broken"));
+    assert!(gap.contains("`http://[broken` is no link"), "{gap}");
+}
