@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. One file a command.
 
 mod check;
+mod datasets;
 mod login;
 mod plan;
 mod run;
@@ -51,6 +52,8 @@ enum Command {
     Status(status::Args),
     /// Reads every file again and holds it against the ledger; exit code 1 if anything differs.
     Verify(verify::Args),
+    /// Says what can be fetched: all datasets, or all about one.
+    Datasets(datasets::Args),
     /// Runs the embedded API simulator alone, until it is interrupted.
     Sandbox,
 }
@@ -69,6 +72,7 @@ impl Cli {
             Command::Login => login::execute(&given).await,
             Command::Status(args) => status::execute(&given, &args),
             Command::Verify(args) => verify::execute(&given, &args).await,
+            Command::Datasets(args) => datasets::execute(&given, &args).await,
             Command::Sandbox => sandbox::execute(&given).await,
         };
         ExitCode::from(sources::code(None, code))

@@ -138,6 +138,17 @@ pub struct Job {
     pub output: PathBuf,
 }
 
+/// What there is to fetch from a source.
+#[derive(Debug)]
+pub struct Choice {
+    /// Names the source; none: it is the only one, and has no name.
+    pub source: Option<String>,
+    /// Whose API it is.
+    pub platform: Platform,
+    /// All datasets of the platform, and the user's own.
+    pub catalog: Catalog,
+}
+
 /// Where the API and its login are.
 #[derive(Debug, Clone)]
 pub enum Hosts {
@@ -188,6 +199,12 @@ impl Config {
     pub fn load(given: &Given) -> Result<Vec<Self>, ConfigError> {
         let sources = chosen(given)?;
         let configs = each(&sources, File::check)?;
+        for (config, layers) in configs.iter().zip(&sources) {
+            if let Some(Dataset { name, .. }) = config.datasets.iter().map(Arc::as_ref).find(|one| !one.is_described) {
+                let message = format!("`{name}` has no columns yet: `cxbackfill datasets --infer {name}` tells them");
+                return Err(layers.wrong("job.datasets", message));
+            }
+        }
         for (number, config) in configs.iter().enumerate() {
             let shares = |other: &&Self| other.quota().is_some_and(|quota| config.quota() == Some(quota));
             if let Some(other) = configs[..number].iter().find(shares) {
@@ -199,6 +216,15 @@ impl Config {
             }
         }
         Ok(configs)
+    }
+
+    /// The same where datasets may lack their columns: nothing can be fetched from it but a page to
+    /// infer them from.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_bare(given: &Given) -> Result<Vec<Self>, ConfigError> {
+        each(&chosen(given)?, File::check)
     }
 
     /// What narrows the rows of a dataset.
@@ -231,6 +257,14 @@ impl Config {
 /// As for [`Config::load`].
 pub fn load_jobs(given: &Given) -> Result<Vec<Job>, ConfigError> {
     each(&chosen(given)?, File::job)
+}
+
+/// Reads what there is to fetch from each source.
+///
+/// # Errors
+/// As for [`Config::load`].
+pub fn load_choices(given: &Given) -> Result<Vec<Choice>, ConfigError> {
+    each(&chosen(given)?, File::choice)
 }
 
 /// Reads what `cxbackfill sandbox` needs: the `[sandbox]` section of one source alone.

@@ -31,6 +31,9 @@ pub enum Error {
     /// The platform does not count.
     #[error("the platform cannot be asked how many rows there are: {0}")]
     Probe(String),
+    /// There is no page to infer columns from.
+    #[error("no columns can be inferred from the first page: {0}")]
+    Page(String),
     /// The program does not hear that it is to end.
     #[error("interrupts are not heard: {0}")]
     Signals(std::io::Error),

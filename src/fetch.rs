@@ -40,6 +40,7 @@ use crate::{
     planner::{Next, PlannerActor},
     progress::Board,
     retry::Policy,
+    rows::Reply,
     sink::SinkActor,
     token::TokenActor,
     transport::Transport,
@@ -175,6 +176,27 @@ impl Client {
             true => Ok(0),
             false => reply.total.ok_or_else(unsaid),
         }))
+    }
+
+    /// The first page of an interval; where it is asked for once for each of another dataset's ids,
+    /// that of the first of them.
+    pub async fn first_page(
+        &self,
+        dataset: &Arc<Dataset>,
+        way: &Arc<Way>,
+        interval: Interval,
+    ) -> Result<Result<Reply, Fault>, Halt> {
+        let mut query = self.query(dataset, way, interval);
+        if query.lacks_parents() {
+            match self.parents(&query).await? {
+                Ok(parents) => query.for_each(parents.into_iter().take(1).collect()),
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        match query.next() {
+            Some(call) => Ok(self.ask(call, Leeway::default(), query.read()).await?.reply()),
+            None => Ok(Ok(Reply::nothing())),
+        }
     }
 
     /// The ids of the dataset that a query is to be asked once for each of.

@@ -34,7 +34,7 @@
 //! Top down: [`cli`] reads arguments, [`config`] the file, [`run`] builds the actors, [`report`] sums
 //! up, [`backlog`] says what is left to do and [`estimate`] what that costs. [`planner`] hands out [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token,
 //! [`sink`] commits. Beside a run, [`login`] brings a user's tokens, [`check`] tries what a run needs,
-//! [`history`] reads the ledger, [`status`] sums it up, and [`verify`] holds the files against it.
+//! [`describe`] says what there is to fetch, [`infer`] what columns it has, [`history`] reads the ledger, [`status`] sums it up, and [`verify`] holds the files against it.
 //! Below them, without actors: [`retry`] decides about a [`fault`], [`budget`] admits, [`transport`] and
 //! [`auth`] talk, [`place`] finds the hosts, [`rows`] decodes what [`catalog`] describes, [`part`] makes
 //! files of it, [`output`] and [`ledger`] keep them, [`lock`] keeps others out, [`interval`] does the
@@ -50,11 +50,13 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod describe;
 pub mod error;
 pub mod estimate;
 pub mod fault;
 pub mod fetch;
 pub mod history;
+pub mod infer;
 pub mod interval;
 pub mod ledger;
 pub mod lock;

@@ -9,6 +9,7 @@ use std::{
 
 use actix::prelude::*;
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use object_store::memory::InMemory;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -30,6 +31,7 @@ use crate::{
     planner::{Close, Plan, PlannerActor},
     progress::{self, Board},
     report::{Ending, Report, Summary},
+    rows::Reply,
     sandbox,
     sink::{Note, SinkActor, SinkError},
     token::{Door, Login, Rest, TokenActor},
@@ -237,6 +239,28 @@ pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), E
         server.stop().await;
     }
     Ok(())
+}
+
+/// The first page of a dataset, whose columns need not be known, of the first shard of `config`.
+///
+/// # Errors
+/// Where there is none.
+pub async fn first_page(mut config: Config, dataset: &str, shutdown: CancellationToken) -> Result<Reply, Error> {
+    let none = |reason: &str| Error::Page(reason.to_owned());
+    let dataset = config.catalog.datasets.get(dataset).cloned().ok_or_else(|| none("there is no such dataset"))?;
+    let way = dataset.query.clone().ok_or_else(|| none("only a job brings it: describe its columns by hand"))?;
+    let width = config.fetch.shard.min(way.widest[0]);
+    let interval = config.interval.split(width).next().unwrap_or(config.interval);
+    config.datasets = vec![Arc::clone(&dataset)];
+    let nowhere = Output::over(Arc::new(InMemory::new()));
+    let (world, sandbox) = World::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
+    let (shared, tokens) = connect(&config, &world);
+    let page = client(&shared, &tokens, world.seed).first_page(&dataset, &way, interval).await;
+    let _ = tokens.send(Rest).await;
+    if let Some(server) = sandbox {
+        server.stop().await;
+    }
+    page.map_err(|halt| Error::Page(halt.to_string()))?.map_err(|fault| Error::Page(fault.to_string()))
 }
 
 /// What everyone who asks the platform shares, and who keeps the token.

@@ -1,12 +1,15 @@
-"""Compares a dataset in Parquet with the sandbox's truth, through readers that are not ours.
+"""Compares datasets in Parquet with the sandbox's truth, through readers that are not ours.
 
-    reader.py FOLDER TRUTH VERSION ROW_GROUP_ROWS
+    reader.py CASES VERSION ROW_GROUP_ROWS
 
-FOLDER holds `date=YYYY-MM-DD/*.parquet`, TRUTH is NDJSON; the files should be of the program's VERSION and have
-at most ROW_GROUP_ROWS rows a row group. Prints `N rows equal`, or the first differences, each with its path.
+CASES is a JSON list: of each dataset the `folder`, which holds `date=YYYY-MM-DD/*.parquet`, the `truth`, which is
+NDJSON, its `id` columns, its `time` column, and of a snapshot that was `taken` in an interval, the two ends: then the
+truth has no time. Files should be of the program's VERSION and have at most ROW_GROUP_ROWS rows a row group. Prints
+`DATASET: N rows equal`, a line each, or the first differences, each with its path.
 """
 
 import json
+import re
 import sys
 from collections import Counter
 from datetime import datetime
@@ -19,10 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 UTC_MS = pa.timestamp("ms", tz="UTC")
-
-# the id and the time of the rows in a folder of that name
-KEYS = {"cases": ("caseId", "openedAt")}
-CONVERSATION = ("conversationId", "conversationStart")
+DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
+TRUTHS = {"true": True, "false": False}
 
 
 def present(value):
@@ -32,14 +33,27 @@ def present(value):
     return [present(inner) for inner in value] if isinstance(value, list) else value
 
 
-def timed(value, kind):
-    """JSON with times where `kind` has them. What `kind` has no place for stays, and is missed later."""
+def typed(value, kind):
+    """JSON with times where `kind` has them, and what its texts mean where it has none. What `kind` has no place for
+    stays, and is missed later."""
     if kind == UTC_MS:
-        return datetime.fromisoformat(value)
+        return datetime.fromisoformat(value.split("/")[0])
     if pa.types.is_struct(kind):
         types = {field.name: field.type for field in kind}
-        return {key: timed(inner, types.get(key, pa.null())) for key, inner in value.items()}
-    return [timed(inner, kind.value_type) for inner in value] if pa.types.is_list(kind) else value
+        return {key: typed(inner, types.get(key, pa.null())) for key, inner in value.items()}
+    if pa.types.is_list(kind):
+        return [typed(inner, kind.value_type) for inner in value]
+    if isinstance(value, str) and pa.types.is_int64(kind):
+        return int(value)
+    if isinstance(value, str) and pa.types.is_float64(kind):
+        return seconds(value) if value.startswith("P") else float(value)
+    return TRUTHS[value.lower()] if isinstance(value, str) and pa.types.is_boolean(kind) else value
+
+
+def seconds(duration):
+    """An ISO 8601 duration in seconds."""
+    parts = (float(part or 0) for part in DURATION.fullmatch(duration).groups())
+    return sum(part * unit for part, unit in zip(parts, (86_400, 3_600, 60, 1)))
 
 
 def differences(path, stored, told):
@@ -54,7 +68,7 @@ def differences(path, stored, told):
         yield f"{path}: stored {stored!r}, told {told!r}"
 
 
-def file_faults(path, file, rows, time, dataset, version, group_rows):
+def file_faults(path, file, rows, dataset, time, version, group_rows):
     """What is wrong with a file beside its rows: metadata, codec, row groups, and where it lies."""
     entries = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
     begin, end = map(datetime.fromisoformat, entries.pop("cxbackfill.interval").split("/"))
@@ -67,53 +81,72 @@ def file_faults(path, file, rows, time, dataset, version, group_rows):
         if group.num_rows > group_rows:
             yield f"{path}: {group.num_rows} rows in a row group, not {group_rows} at most"
     for row in rows:
-        start = row[time]
-        if not begin <= start < end or path.parent.name != f"date={start:%Y-%m-%d}":
-            yield f"{path}: holds a row of {start}"
+        if not begin <= row[time] < end or path.parent.name != f"date={row[time]:%Y-%m-%d}":
+            yield f"{path}: holds a row of {row[time]}"
 
 
-def row_faults(stored, truth, schema, id):
-    """Where the rows are not the truth: each of them once, and each of its fields equal."""
-    kind = pa.struct(list(schema))
-    told = {row[id]: timed(present(row), kind) for row in truth}
-    copies = Counter(row[id] for row in stored)
-    for key in sorted(copies.keys() | told.keys()):
-        if (copies[key], key in told) != (1, True):
-            yield f"{key}: stored {copies[key]} times, and {'told' if key in told else 'not told'}"
+def row_faults(stored, told, columns):
+    """Where the rows are not the truth: each id once, and each of its fields equal."""
+
+    def key(row):
+        return ", ".join(str(row.get(column)) for column in columns)
+
+    copies, known = Counter(map(key, stored)), {key(row): row for row in told}
+    times = Counter(map(key, told))
+    for name in sorted(copies.keys() | times.keys()):
+        if (copies[name], times[name]) != (1, 1):
+            yield f"{name}: stored {copies[name]} times, told {times[name]} times"
     for row in stored:
-        yield from differences(row[id], row, told.get(row[id], row))
+        yield from differences(key(row), row, known.get(key(row), row))
 
 
-def engine_faults(folder, truth, time):
+def engine_faults(folder, told, time):
     """What DuckDB and Polars make of the files: rows, days, and a field inside a list of structs."""
     glob = f"{folder}/**/*.parquet"
     files = duckdb.read_parquet(glob, hive_partitioning=True)
     days = dict(duckdb.sql("SELECT date::VARCHAR, count(*) FROM files GROUP BY ALL").fetchall())
-    yield from differences("duckdb: rows a day", days, Counter(row[time][:10] for row in truth))
+    yield from differences("duckdb: rows a day", days, Counter(f"{row[time]:%Y-%m-%d}" for row in told))
     if "participants" in files.columns:
         purposes = "SELECT p.purpose, count(*) FROM (SELECT unnest(participants) AS p FROM files) GROUP BY ALL"
-        told = Counter(participant["purpose"] for row in truth for participant in row["participants"])
-        yield from differences("duckdb: purposes", dict(duckdb.sql(purposes).fetchall()), told)
+        found = Counter(participant["purpose"] for row in told for participant in row["participants"])
+        yield from differences("duckdb: purposes", dict(duckdb.sql(purposes).fetchall()), found)
     rows = polars.scan_parquet(glob, hive_partitioning=True).select(polars.len()).collect().item()
-    yield from differences("polars: rows", rows, len(truth))
+    yield from differences("polars: rows", rows, len(told))
 
 
-def main(folder, truth, version, group_rows):
-    truth = [json.loads(line) for line in Path(truth).read_text(encoding="utf-8").split("\n") if line]
-    files = {path: pq.ParquetFile(path) for path in sorted(Path(folder).rglob("*.parquet"))}
+def snapshot_faults(stored, told, time, taken):
+    """Where rows are not of one instant within the run; the truth gets that instant."""
+    instants = {row[time] for row in stored}
+    begin, end = map(datetime.fromisoformat, taken)
+    if len(instants) != 1 or not all(begin <= instant <= end for instant in instants):
+        yield f"taken at {sorted(map(str, instants))}, not once between {begin} and {end}"
+    for row in told:
+        row[time] = next(iter(instants), None)
+
+
+def compare(case, version, group_rows):
+    """How many rows of a dataset are equal, or the first differences."""
+    folder, time = Path(case["folder"]), case["time"]
+    files = {path: pq.ParquetFile(path) for path in sorted(folder.rglob("*.parquet"))}
     rows = {path: present(file.read().to_pylist(maps_as_pydicts="strict")) for path, file in files.items()}
-    schema = pa.unify_schemas([file.schema_arrow for file in files.values()])
-    id, time = KEYS.get(Path(folder).name, CONVERSATION)
-    expected = (time, Path(folder).name, version, int(group_rows))
+    kind = pa.struct(list(pa.unify_schemas([file.schema_arrow for file in files.values()])))
+    lines = Path(case["truth"]).read_text(encoding="utf-8").split("\n")
+    told = [typed(present(json.loads(line)), kind) for line in lines if line]
+    stored = list(chain.from_iterable(rows.values()))
     faults = chain(
-        row_faults(list(chain.from_iterable(rows.values())), truth, schema, id),
-        *(file_faults(path, file, rows[path], *expected) for path, file in files.items()),
-        engine_faults(folder, truth, time),
+        snapshot_faults(stored, told, time, case["taken"]) if case["taken"] else (),
+        row_faults(stored, told, case["id"]),
+        *(file_faults(path, file, rows[path], folder.name, time, version, group_rows) for path, file in files.items()),
+        engine_faults(folder, told, time),
     )
-    first = list(islice(faults, 10))
-    print(*first or [f"{len(truth)} rows equal"], sep="\n")
-    return bool(first)
+    return list(islice(faults, 10)) or [f"{len(told)} rows equal"]
+
+
+def main(cases, version, group_rows):
+    for case in json.loads(Path(cases).read_text(encoding="utf-8")):
+        for line in compare(case, version, int(group_rows)):
+            print(f"{Path(case['folder']).name}: {line}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -42,6 +42,18 @@ pub(super) fn row(types: &Types, name: &str) -> Result<(Fields, BTreeMap<String,
     Ok((columns(types, name, &[])?, forms.collect()))
 }
 
+/// The columns that the keys of a dataset name, where nobody has described the others: times, and
+/// texts for the rest.
+pub(super) fn bare<'n>(
+    id: &'n [String],
+    times: impl Iterator<Item = &'n String>,
+    others: impl Iterator<Item = &'n String>,
+) -> (Fields, BTreeMap<String, Form>) {
+    let texts = id.iter().chain(others).map(|name| (name, DataType::Utf8));
+    let fields: BTreeMap<_, _> = texts.chain(times.map(|name| (name, timestamp()))).collect();
+    (fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect(), BTreeMap::new())
+}
+
 /// The fields without the one at the end of `path`, which leads through structs and lists.
 pub(super) fn without(fields: &Fields, path: &[&str]) -> Fields {
     let Some((first, rest)) = path.split_first() else { return fields.clone() };

@@ -87,6 +87,8 @@ pub struct Dataset {
     pub lag: Duration,
     /// Whether a shard of it can be bisected.
     pub divisible: bool,
+    /// Whether its columns are known; else the schema has but those that the keys above name.
+    pub is_described: bool,
     /// The columns. All may be null but `time` and an `id` of one column.
     pub schema: SchemaRef,
     /// Columns of the schema, on top of a row, whose values replies write in a form of their own.
@@ -216,7 +218,7 @@ struct Entry {
     newest: Option<String>,
     lag: Option<String>,
     divisible: Option<bool>,
-    columns: String,
+    columns: Option<String>,
     #[serde(default)]
     aliases: BTreeMap<String, String>,
     query: Option<WayEntry>,
@@ -270,20 +272,24 @@ impl Entry {
         let key = |field: &str| format!("dataset.{name}.{field}");
         let ensure = |good: bool, field: &str, reason: &str| good.then_some(()).ok_or(Flaw::new(&key(field), reason));
         ensure(self.version > 0, "version", "versions count from 1")?;
-        ensure(types.contains_key(&self.columns), "columns", "there is no such type in this file")?;
+        let known = self.columns.as_ref().is_none_or(|columns| types.contains_key(columns));
+        ensure(known, "columns", "there is no such type in this file")?;
         ensure(self.query.is_some() || self.job.is_some(), "query", "say how it is asked for")?;
         let way = |way: Option<WayEntry>, field: &str| way.map(|way| way.check(&key(field)).map(Arc::new)).transpose();
         let (query, job) = (way(self.query, "query")?, way(self.job, "job")?);
         let submits = |way: &Option<Arc<Way>>| way.as_ref().map(|way| way.task.is_some());
         ensure(submits(&query) != Some(true), "query.submit", "what is submitted is a job")?;
         ensure(submits(&job) != Some(false), "job.submit", "say how the job is submitted")?;
-        let (fields, forms) = columns::row(types, &self.columns)?;
-        let is = |column: &String, fit: &dyn Fn(&DataType) -> bool| {
-            fields.find(column).is_some_and(|field| fit(field.1.data_type()))
-        };
         let id = match self.id {
             OneOrMore::One(id) => vec![id],
             OneOrMore::More(id) => id,
+        };
+        let (fields, forms) = match &self.columns {
+            Some(columns) => columns::row(types, columns)?,
+            None => columns::bare(&id, [&self.time].into_iter().chain(&self.newest), self.aliases.values()),
+        };
+        let is = |column: &String, fit: &dyn Fn(&DataType) -> bool| {
+            fields.find(column).is_some_and(|field| fit(field.1.data_type()))
         };
         match id.as_slice() {
             [] => return Err(Flaw::new(&key("id"), "say which columns identify a row")),
@@ -313,6 +319,7 @@ impl Entry {
             permission: self.permission,
             schema: Arc::new(Schema::new(fields.iter().map(never_null).collect::<Vec<_>>())),
             forms,
+            is_described: self.columns.is_some(),
             stamp: self.stamp || self.snapshot,
             divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),
             snapshot: self.snapshot,

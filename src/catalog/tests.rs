@@ -135,6 +135,16 @@ fn an_error_names_the_file_and_the_key() {
 }
 
 #[test]
+fn a_dataset_may_lack_its_columns_until_somebody_has_found_them_out() {
+    let bare = SOUND.replacen("columns = \"call\"", "aliases = { begun = \"at\", of = \"owner\" }", 1);
+    let dataset = &read("own.toml", &bare).unwrap().datasets["calls"];
+    let columns: Vec<_> =
+        dataset.schema.fields().iter().map(|field| (field.name().as_str(), field.data_type())).collect();
+    let (text, time) = (&DataType::Utf8, &timestamp());
+    assert_eq!((dataset.is_described, columns), (false, vec![("at", time), ("no", text), ("owner", text)]));
+}
+
+#[test]
 fn every_built_in_catalogue_reads_and_its_datasets_have_a_way() {
     for platform in PLATFORMS {
         let catalog = builtin(platform).unwrap();

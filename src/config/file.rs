@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Config, Fetch, Filters, Job,
+    Choice, Config, Fetch, Filters, Job,
     auth::AuthSection,
     layers::{ConfigError, Layers},
     sandbox::SandboxSection,
@@ -163,6 +163,12 @@ impl File {
     fn catalog(&self, at: &Layers) -> Result<Catalog, ConfigError> {
         let catalog = self.source.catalog(at)?;
         Ok(if self.fetch.attributes { catalog } else { catalog.plain() })
+    }
+
+    /// What there is to fetch.
+    pub fn choice(self, at: &Layers) -> Result<Choice, ConfigError> {
+        let Self { source, .. } = self;
+        Ok(Choice { catalog: source.catalog(at)?, source: source.name(at)?, platform: source.platform })
     }
 
     /// What of it concerns an output that is there already.

@@ -49,7 +49,7 @@ impl Reply {
     }
 
     /// The rows' JSON.
-    pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
         // JSON that was read is UTF-8
         self.rows.iter().map(|row| str::from_utf8(&self.text[row.clone()]).unwrap_or_default())
     }

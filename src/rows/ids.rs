@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
-    datatypes::{DataType, Int64Type},
+    array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch},
+    datatypes::{DataType, Int64Type, TimestampMillisecondType},
     error::ArrowError,
     util::display::{ArrayFormatter, FormatOptions},
 };
@@ -17,7 +17,15 @@ pub enum Ids<'a> {
     /// Of one column of strings or int64s, never null.
     One(&'a ArrayRef),
     /// Of several columns of any type.
-    Several(Vec<ArrayFormatter<'a>>),
+    Several(Vec<Column<'a>>),
+}
+
+/// One of several columns of an id.
+pub enum Column<'a> {
+    /// Times as milliseconds: arrow writes none in `UTC` without a whole time zone database.
+    Time(&'a PrimitiveArray<TimestampMillisecondType>),
+    /// Anything else as arrow writes it; a null is nothing.
+    Other(ArrayFormatter<'a>),
 }
 
 impl<'a> Ids<'a> {
@@ -29,9 +37,8 @@ impl<'a> Ids<'a> {
         match columns {
             [one] => Ok(Self::One(batch.column(*one))),
             more => {
-                let formatter =
-                    |&column: &usize| ArrayFormatter::try_new(batch.column(column).as_ref(), &FormatOptions::new());
-                Ok(Self::Several(more.iter().map(formatter).collect::<Result<_, _>>()?))
+                let columns = more.iter().map(|&column| Column::new(batch.column(column)));
+                Ok(Self::Several(columns.collect::<Result<_, _>>()?))
             }
         }
     }
@@ -44,7 +51,7 @@ impl<'a> Ids<'a> {
             }
             Self::One(ids) => ids.as_string::<i32>().value(row).into(),
             Self::Several(columns) => {
-                let texts = columns.iter().map(|column| column.value(row).to_string());
+                let texts = columns.iter().map(|column| column.text(row));
                 texts.collect::<Vec<_>>().join(&SEPARATOR.to_string()).into()
             }
         }
@@ -53,5 +60,22 @@ impl<'a> Ids<'a> {
     /// Whether a row has no id.
     pub fn is_empty(&self, row: usize) -> bool {
         self.text(row).chars().all(|one| one == SEPARATOR)
+    }
+}
+
+impl<'a> Column<'a> {
+    fn new(values: &'a ArrayRef) -> Result<Self, ArrowError> {
+        match values.as_primitive_opt() {
+            Some(times) => Ok(Self::Time(times)),
+            None => Ok(Self::Other(ArrayFormatter::try_new(values.as_ref(), &FormatOptions::new())?)),
+        }
+    }
+
+    fn text(&self, row: usize) -> String {
+        match self {
+            Self::Time(times) if times.is_null(row) => String::new(),
+            Self::Time(times) => times.value(row).to_string(),
+            Self::Other(values) => values.value(row).to_string(),
+        }
     }
 }

@@ -21,6 +21,13 @@ time = "at"
 columns = "call"
 query = { path = "/calls", rows = "", paging = "none" }
 
+[dataset.several]
+version = 1
+id = ["name", "at", "legs"]
+time = "at"
+columns = "call"
+query = { path = "/calls", rows = "", paging = "none" }
+
 [type.call]
 no = "int64"
 at = "timestamp"
@@ -187,6 +194,18 @@ fn a_row_without_id_or_time_is_bad() {
     assert_eq!(reason(r#"{"no": 1}"#), "a row without `at`");
     let unparsable = reason(r#"{"no": 1, "at": "yesterday"}"#);
     assert!(unparsable.starts_with("whilst decoding field 'at': failed to parse \"yesterday\""), "{unparsable}");
+}
+
+#[test]
+fn an_id_of_several_columns_tells_by_each_of_them_times_and_lists_included() {
+    let rows = r#"[{"at": "1970-01-01T00:00:00Z"}, {"at": "1970-01-01T00:00:00.001Z"},
+        {"at": "1970-01-01T00:00:00Z", "name": "x"}, {"at": "1970-01-01T00:00:00Z", "legs": [{"seconds": 1}]},
+        {"at": "1970-01-01T00:00:00.000Z", "done": true}]"#;
+    let owner = Interval::new(0, 1_000).unwrap();
+    let page = decode_by(&dataset("several"), rows.as_bytes(), owner).unwrap();
+    let ids: Vec<_> = page.keys.iter().map(|key| key.id).collect();
+    let different: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!((page.bad.len(), different.len(), ids[0] == ids[4]), (0, 4, true));
 }
 
 #[test]

@@ -37,7 +37,13 @@ impl Sandbox {
 
     /// Every conversation that started in the interval, as NDJSON.
     pub fn truth(&self, from: &str, to: &str) -> String {
-        self.get(&format!("/sandbox/truth?from={from}&to={to}"))
+        self.truth_of("genesys-cloud", "conversations", from, to)
+    }
+
+    /// Every row of a dataset that the interval owns, as NDJSON.
+    pub fn truth_of(&self, platform: &str, dataset: &str, from: &str, to: &str) -> String {
+        let dataset = dataset.replace('+', "%2B");
+        self.get(&format!("/sandbox/truth?platform={platform}&dataset={dataset}&from={from}&to={to}"))
     }
 
     /// What it has seen.
@@ -79,13 +85,23 @@ impl<'a> Job<'a> {
 
     /// Where its rows are.
     pub fn rows(&self) -> PathBuf {
-        self.folder.path().join("out/conversations")
+        self.folder("conversations")
+    }
+
+    /// Where the rows of a dataset are.
+    pub fn folder(&self, dataset: &str) -> PathBuf {
+        self.folder.path().join("out").join(dataset)
     }
 
     /// `cxbackfill run` over `[from, to)` with more settings. It runs in the temporary folder, where
     /// no configuration but the built-in one is found.
     pub fn command(&self, from: &str, to: &str, settings: &[&str]) -> Command {
-        let mut command = command(&["run", "--summary", "json"], &QUICK);
+        self.command_of(&["run", "--summary", "json"], from, to, settings)
+    }
+
+    /// Another command of the same job.
+    pub fn command_of(&self, arguments: &[&str], from: &str, to: &str, settings: &[&str]) -> Command {
+        let mut command = command(arguments, &QUICK);
         let url = format!("http://{}", self.sandbox.address);
         for (key, value) in [
             ("source.api_url", url.as_str()),

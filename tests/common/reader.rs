@@ -8,21 +8,52 @@ use std::{
     sync::OnceLock,
 };
 
+use serde_json::{Value, json};
+
 use super::binary::ROW_GROUP_ROWS;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader.py");
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt");
 
-/// Demands that the files below `rows` hold `truth` and nothing else, field by field. Without a
-/// Python that can read them it says so on standard error, and a CI run fails.
+/// A dataset in files, and what they should hold.
+pub struct Case {
+    /// The folder of its files, named like it.
+    pub folder: PathBuf,
+    /// Every row, as NDJSON.
+    pub truth: String,
+    /// The columns that identify a row.
+    pub id: Vec<String>,
+    /// The column of its time.
+    pub time: String,
+    /// Between which instants a snapshot was taken: then the truth has no time.
+    pub taken: Option<[String; 2]>,
+}
+
+/// Demands that the files below `rows` hold those conversations and nothing else, field by field.
 pub fn expect_equal(rows: &Path, truth: &str) {
+    let (id, time) = (vec!["conversationId".to_owned()], "conversationStart".to_owned());
+    expect_all_equal(&[Case { folder: rows.to_owned(), truth: truth.to_owned(), id, time, taken: None }]);
+}
+
+/// Demands that the files of every case hold its truth and nothing else, field by field. Without a
+/// Python that can read them it says so on standard error, and a CI run fails.
+pub fn expect_all_equal(cases: &[Case]) {
     let Some(python) = python() else { return };
-    let told = tempfile::NamedTempFile::new().unwrap();
-    fs::write(told.path(), truth).unwrap();
-    let arguments = [SCRIPT.as_ref(), rows.as_os_str(), told.path().as_os_str()];
-    let read = Command::new(python).args(arguments).args([env!("CARGO_PKG_VERSION"), ROW_GROUP_ROWS]).output().unwrap();
+    let told = tempfile::tempdir().unwrap();
+    let (mut asked, mut expected) = (Vec::new(), String::new());
+    for (number, Case { folder, truth, id, time, taken }) in cases.iter().enumerate() {
+        let file = told.path().join(number.to_string());
+        fs::write(&file, truth).unwrap();
+        asked.push(json!({ "folder": folder, "truth": file, "id": id, "time": time, "taken": taken }));
+        let name = folder.file_name().unwrap().display();
+        expected += &format!("{name}: {} rows equal\n", truth.lines().count());
+    }
+    let file = told.path().join("cases");
+    fs::write(&file, Value::from(asked).to_string()).unwrap();
+    let arguments = [env!("CARGO_PKG_VERSION"), ROW_GROUP_ROWS];
+    let read = Command::new(python).arg(SCRIPT).arg(file).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&read.stdout);
-    assert_eq!(said, format!("{} rows equal\n", truth.lines().count()), "{}", String::from_utf8_lossy(&read.stderr));
+    assert_eq!(said, expected, "{}", String::from_utf8_lossy(&read.stderr));
 }
 
 /// An interpreter with the packages of `requirements.txt`: `CXBACKFILL_PYTHON`, or one of our own.

@@ -13,7 +13,7 @@ fn query(way: &str) -> Query {
          [type.row]\nid = 'string'\nat = 'timestamp'\n"
     );
     let dataset = Arc::clone(&catalog::read("test", &catalog).unwrap().datasets["rows"]);
-    let origin = Origin { api: "https://api.example/".parse().unwrap(), api_version: String::new() };
+    let origin = Origin { api: "https://api.example/".parse().unwrap(), api_version: String::new(), now: 0 };
     Query::new(&dataset, dataset.way(), Interval::day_of(0), u32::MAX, &Arc::new(origin), &Arc::default())
 }
 

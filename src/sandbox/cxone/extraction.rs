@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     query, refusal,
-    rows::{self, Row, Seed},
+    rows::{self, Row, Rows, Seed},
 };
 use crate::{
     interval::Interval,
@@ -135,10 +135,19 @@ impl Job {
     }
 }
 
+/// The contacts of an interval, with the columns that a file has.
+pub(super) fn contacts(world: Seed, interval: Interval) -> Option<Rows> {
+    let narrow = |row: Row| {
+        let row = row.write();
+        Row::Made(COLUMNS.into_iter().map(|name| (name, row[name].clone())).collect())
+    };
+    Some(Box::new(rows::of(world, "contacts/completed", interval)?.map(narrow)))
+}
+
 /// The file: a byte order mark, a line of names, a line a contact.
 pub(super) fn csv(world: Seed, interval: Interval) -> Response<Bytes> {
     let mut out = format!("\u{feff}{}\r\n", COLUMNS.join(","));
-    for row in rows::of(world, "contacts/completed", interval).into_iter().flatten().map(Row::write) {
+    for row in contacts(world, interval).into_iter().flatten().map(Row::write) {
         let fields = COLUMNS.map(|name| match &row[name] {
             Value::Null => String::new(),
             Value::String(text) => format!("\"{}\"", text.replace('"', "\"\"")),

@@ -89,7 +89,8 @@ pub(super) fn refuse(status: StatusCode) -> Response<Bytes> {
 /// one of the whole of it.
 pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Option<Truth> {
     let path = match dataset {
-        "contacts" | "contacts-extract" => "contacts/completed",
+        "contacts-extract" => return extraction::contacts(world(region), interval).map(rows::lines),
+        "contacts" => "contacts/completed",
         "contact-state-history" => "contacts/state-history",
         "contact-custom-data" => "contacts/custom-data",
         "agent-interaction-history" => "agents/interaction-history",

@@ -1,0 +1,101 @@
+//! `cxbackfill datasets`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::sources;
+use crate::{
+    catalog::Dataset,
+    config::{self, Choice, Config, ConfigError, Given},
+    describe::{self, Sheet, Table},
+    error::Error,
+    infer::infer,
+    run,
+};
+
+/// Arguments of `datasets`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Says all about one dataset, its columns included.
+    name: Option<String>,
+    /// Asks the platform for a first page, and prints the types of its rows for the catalogue.
+    #[arg(long, requires = "name")]
+    infer: bool,
+    /// Prints JSON for programs.
+    #[arg(long, conflicts_with = "infer")]
+    json: bool,
+}
+
+/// A source, and the one dataset of it that is meant; none: all.
+type Meant<'c> = (&'c Choice, Option<&'c Arc<Dataset>>);
+
+/// Says what can be fetched from each source.
+pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
+    let choices = config::load_choices(given)?;
+    let meant = match &args.name {
+        Some(name) => find(name, &choices)?,
+        None => choices.iter().map(|choice| (choice, None)).collect(),
+    };
+    match &args.name {
+        Some(name) if args.infer => print_columns(given, name).await?,
+        _ if args.json => print_json(&meant, choices.len()),
+        _ => meant.into_iter().for_each(print),
+    }
+    Ok(0)
+}
+
+/// The dataset of a name in each source that has it.
+fn find<'c>(name: &str, choices: &'c [Choice]) -> Result<Vec<Meant<'c>>, ConfigError> {
+    let has = |choice: &'c Choice| Some((choice, Some(choice.catalog.datasets.get(name)?)));
+    let found: Vec<_> = choices.iter().filter_map(has).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let known = choices.iter().map(|Choice { platform, catalog, .. }| {
+        let names = catalog.datasets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!("{} has {names}", platform.name())
+    });
+    let known = known.collect::<Vec<_>>().join("; ");
+    Err(ConfigError::at("datasets", format!("there is no `{name}`: {known}")))
+}
+
+fn print((choice, dataset): Meant) {
+    sources::head(choice.source.as_deref());
+    match dataset {
+        Some(dataset) => print!("{}", Sheet(dataset)),
+        None => print!("{}", Table(&choice.catalog)),
+    }
+}
+
+/// Prints one value for a single source, an object of those that have any for several.
+fn print_json(meant: &[Meant], sources: usize) {
+    let value = |(choice, dataset): &Meant| match dataset {
+        Some(dataset) => describe::json(dataset),
+        None => choice.catalog.datasets.values().map(|dataset| describe::json(dataset)).collect(),
+    };
+    let json = match meant {
+        [only] if sources == 1 => value(only),
+        several => {
+            let named = several.iter().map(|meant| (meant.0.source.as_deref().unwrap_or_default(), value(meant)));
+            json!({ "sources": named.collect::<BTreeMap<_, _>>() })
+        }
+    };
+    println!("{json}");
+}
+
+/// Prints what columns the first rows of a dataset have.
+async fn print_columns(given: &Given, name: &str) -> Result<(), Error> {
+    let config = config::only(Config::load_bare(given)?)?;
+    let page = run::first_page(config, name, CancellationToken::new()).await?;
+    let types = infer(name, page.rows()).map_err(|error| Error::Page(error.to_string()))?;
+    match page.rows().len() {
+        0 => Err(Error::Page("it has no rows: set job.from to a time that has some".to_owned())),
+        rows => {
+            println!("# As the first {rows} rows have it: read it over, and write `columns = \"{name}\"` into");
+            println!("# [dataset.{name}].\n\n{types}");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What a dataset is: as a line of a table, as a sheet of its own, as JSON.
+
+use std::{fmt, time::Duration};
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use indicatif::HumanCount;
+use serde_json::{Value, json};
+
+use crate::catalog::{Catalog, Dataset, Form, Paging, Way};
+
+/// The datasets of a catalogue, a line each.
+pub struct Table<'a>(pub &'a Catalog);
+
+/// All that is known of a dataset, its columns included.
+pub struct Sheet<'a>(pub &'a Dataset);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["dataset", "rows", "ways and rows of a page", "widest", "permission"].map(str::to_owned);
+        let lines: Vec<_> = std::iter::once(head).chain(self.0.datasets.values().map(|one| line(one))).collect();
+        let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or_default();
+        let widths: Vec<_> = (0..4).map(width).collect();
+        for line in &lines {
+            let cells = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}  "));
+            writeln!(f, "{}", (cells.collect::<String>() + &line[4]).trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+fn line(dataset: &Dataset) -> [String; 5] {
+    let joined = |tell: fn((&str, &Way)) -> String| named(dataset).map(tell).collect::<Vec<_>>();
+    let mut widest = joined(|(_, way)| length(way.widest[0]));
+    widest.dedup();
+    [
+        dataset.name.clone(),
+        rows(dataset),
+        joined(|(name, way)| format!("{name} {}", pages(way))).join(", "),
+        widest.join(", "),
+        dataset.permission.clone().unwrap_or_default(),
+    ]
+}
+
+impl fmt::Display for Sheet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dataset = self.0;
+        let mut facts = vec![
+            ("version", dataset.version.to_string()),
+            ("rows", rows(dataset)),
+            ("id", dataset.id.join(", ")),
+            ("time", dataset.time.clone()),
+        ];
+        facts.extend(dataset.newest.clone().map(|newest| ("newest", newest)));
+        facts.extend((!dataset.lag.is_zero()).then(|| ("lag", length(dataset.lag))));
+        facts.extend(dataset.permission.clone().map(|permission| ("permission", permission)));
+        facts.extend(named(dataset).map(|(name, way)| (name, way_in_words(way))));
+        writeln!(f, "{}", dataset.name)?;
+        facts.iter().try_for_each(|(name, fact)| writeln!(f, "  {name:<10}  {fact}"))?;
+        if !dataset.is_described {
+            return writeln!(f, "  {:<10}  unknown: `cxbackfill datasets --infer {}`", "columns", dataset.name);
+        }
+        writeln!(f, "  columns")?;
+        let mut columns = Vec::new();
+        dataset.schema.fields().iter().for_each(|field| list(field, 2, form(dataset, field), &mut columns));
+        let width = columns.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        columns.iter().try_for_each(|(name, kind)| writeln!(f, "{name:<width$}  {kind}"))
+    }
+}
+
+/// A column and those inside it, indented.
+fn list(field: &Field, depth: usize, form: Option<Form>, columns: &mut Vec<(String, String)>) {
+    let from = match form {
+        Some(Form::Duration) => ", the seconds of a duration",
+        Some(Form::Interval) => ", the start of an interval",
+        None => "",
+    };
+    columns.push((format!("{}{}", "  ".repeat(depth), field.name()), word(field.data_type()) + from));
+    inside(field.data_type()).iter().for_each(|field| list(field, depth + 1, None, columns));
+}
+
+/// A dataset for programs; durations in seconds, null where there is no limit.
+pub fn json(dataset: &Dataset) -> Value {
+    let seconds = |duration: Duration| (duration != Duration::MAX).then_some(duration.as_secs());
+    let way = |way: &Way| {
+        json!({
+            "method": way.request.method.as_str(),
+            "path": way.request.path(),
+            "paging": paging(way.paging),
+            "page_size": (way.paging != Paging::None).then_some(way.page_size),
+            "depth": (way.depth != u64::MAX).then_some(way.depth),
+            "widest_s": seconds(way.widest[0]),
+            "widest_filtered_s": seconds(way.widest[1]),
+            "each": way.each.as_ref().map(|each| &each.dataset),
+            "extras": way.extras,
+        })
+    };
+    let kind = match dataset {
+        Dataset { snapshot: true, .. } => "snapshot",
+        Dataset { stamp: true, .. } => "shard",
+        _ => "time",
+    };
+    json!({
+        "name": dataset.name,
+        "version": dataset.version,
+        "permission": dataset.permission,
+        "rows": kind,
+        "id": dataset.id,
+        "time": dataset.time,
+        "newest": dataset.newest,
+        "lag_s": dataset.lag.as_secs(),
+        "query": dataset.query.as_deref().map(way),
+        "job": dataset.job.as_deref().map(way),
+        "columns": dataset.is_described.then(|| columns(dataset.schema.fields())),
+    })
+}
+
+fn columns(fields: &[FieldRef]) -> Value {
+    let column = |field: &FieldRef| {
+        let kind = field.data_type();
+        let mut column = json!({ "name": field.name(), "type": word(kind) });
+        if !inside(kind).is_empty() {
+            column["columns"] = columns(inside(kind));
+        }
+        column
+    };
+    fields.iter().map(column).collect()
+}
+
+/// The ways by name.
+fn named(dataset: &Dataset) -> impl Iterator<Item = (&'static str, &Way)> {
+    let named = [("query", &dataset.query), ("job", &dataset.job)].into_iter();
+    named.filter_map(|(name, way)| Some((name, way.as_deref()?)))
+}
+
+/// What decides which rows an interval has.
+fn rows(dataset: &Dataset) -> String {
+    match dataset {
+        Dataset { is_described: false, .. } => "columns unknown".to_owned(),
+        Dataset { snapshot: true, .. } => "snapshot".to_owned(),
+        Dataset { stamp: true, .. } => "by shard".to_owned(),
+        Dataset { time, .. } => format!("by {time}"),
+    }
+}
+
+fn pages(way: &Way) -> String {
+    let each = way.each.as_ref().map_or(String::new(), |each| format!(" for each of {}", each.dataset));
+    match way.paging {
+        Paging::None => format!("one page{each}"),
+        paged => format!("{} {}{each}", paging(paged), way.page_size),
+    }
+}
+
+fn way_in_words(way: &Way) -> String {
+    let submit = way.task.as_ref().map(|task| format!("{} {}, then ", task.submit.method, task.submit.path()));
+    let fetch = match way.task.as_ref().and_then(|task| task.download.as_ref()) {
+        Some(_) => "a download".to_owned(),
+        None => format!("{} {}", way.request.method, way.request.path()),
+    };
+    let [widest, filtered] = way.widest;
+    let limits = [
+        Some(pages(way)),
+        (way.depth != u64::MAX).then(|| format!("{} rows at most", HumanCount(way.depth))),
+        (widest != Duration::MAX).then(|| format!("{} at once", length(widest))),
+        (filtered != widest).then(|| format!("{} with a filter", length(filtered))),
+        (!way.extras.is_empty()).then(|| format!("alone has {}", way.extras.join(", "))),
+    ];
+    let limits: Vec<_> = limits.into_iter().flatten().collect();
+    format!("{}{fetch}: {}", submit.unwrap_or_default(), limits.join(", "))
+}
+
+fn paging(paging: Paging) -> &'static str {
+    match paging {
+        Paging::PageNumber => "page-number",
+        Paging::Offset => "offset",
+        Paging::Cursor => "cursor",
+        Paging::NextLink => "next-link",
+        Paging::None => "none",
+    }
+}
+
+fn form(dataset: &Dataset, field: &Field) -> Option<Form> {
+    dataset.forms.get(field.name()).copied()
+}
+
+/// A column type in the words of a catalogue; what is nested is a struct.
+fn word(kind: &DataType) -> String {
+    match kind {
+        DataType::List(element) => format!("list<{}>", word(element.data_type())),
+        DataType::Struct(_) => "struct".to_owned(),
+        DataType::Map(..) => "map".to_owned(),
+        DataType::Timestamp(..) => "timestamp".to_owned(),
+        DataType::Int64 => "int64".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Boolean => "boolean".to_owned(),
+        _ => "string".to_owned(),
+    }
+}
+
+/// The columns inside a column.
+fn inside(kind: &DataType) -> &[FieldRef] {
+    match kind {
+        DataType::List(element) => inside(element.data_type()),
+        DataType::Struct(fields) => fields,
+        _ => &[],
+    }
+}
+
+/// A duration in its largest whole unit; `-` where there is no limit.
+fn length(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if duration == Duration::MAX {
+        return "-".to_owned();
+    }
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let (unit, name) = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit)).unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    #[test]
+    fn a_length_is_told_in_its_largest_whole_unit() {
+        let told = [604_800, 43_200, 1_800, 90, 0].map(|seconds| length(Duration::from_secs(seconds)));
+        assert_eq!(told, ["7d", "12h", "30m", "90s", "0d"]);
+        assert_eq!(length(Duration::MAX), "-");
+    }
+
+    #[test]
+    fn every_built_in_dataset_has_a_sheet_with_its_columns_and_no_fact_is_empty() {
+        for dataset in
+            catalog::PLATFORMS.iter().flat_map(|platform| catalog::builtin(platform).unwrap().datasets.values())
+        {
+            let sheet = Sheet(dataset).to_string();
+            assert!(sheet.lines().skip(1).all(|line| line == "  columns" || line.trim().contains("  ")), "{sheet}");
+            for field in dataset.schema.fields() {
+                assert!(sheet.contains(&format!("\n    {} ", field.name())), "{}: {sheet}", field.name());
+            }
+            assert_eq!(json(dataset)["columns"].as_array().map(Vec::len), Some(dataset.schema.fields().len()));
+        }
+    }
+}
