@@ -6,9 +6,9 @@ use crate::{
     catalog::Dataset,
     config::Config,
     error::Error,
-    estimate::{self, Estimate, Known},
+    estimate::{self, Estimate},
     interval::Interval,
-    ledger::{Failure, LEDGER, Ledger},
+    ledger::{Failure, Known, LEDGER, Ledger},
     planner::Plan,
     shard::Shard,
 };

@@ -90,6 +90,8 @@ struct State {
     /// The limit, whole, and what keeps our share of it.
     limiter: Option<(Limit, Limiter)>,
     window: Option<Window>,
+    /// Hundredths of both that are ours.
+    share: u8,
     /// Binds where there is no limit.
     pace: Pace,
 }
@@ -98,7 +100,6 @@ struct State {
 #[must_use = "a request is in flight as long as its permit lives"]
 pub struct Permit {
     lane: Arc<Lane>,
-    share: u8,
     record: Record,
     clock: TokioClock,
     sent: Instant,
@@ -124,8 +125,7 @@ impl Budget {
             }
         }
         drop(turn);
-        let (share, record, clock, sent) = (self.terms.share, Arc::clone(&self.record), self.clock, Instant::now());
-        Permit { lane, share, record, clock, sent }
+        Permit { lane, record: Arc::clone(&self.record), clock: self.clock, sent: Instant::now() }
     }
 
     /// Closes the gate of `key` for everybody until `after` from now. Closing it again while it is
@@ -142,9 +142,10 @@ impl Budget {
         }
         Arc::clone(&self.lanes.entry(key.clone()).or_insert_with(|| {
             let limit = self.terms.own.get(&key.bucket).copied().or(self.terms.limit);
-            let limiter = limit.map(|limit| (limit, limit.share(self.terms.share).limiter(&self.record, self.clock)));
+            let share = self.terms.share;
+            let limiter = limit.map(|limit| (limit, limit.share(share).limiter(&self.record, self.clock)));
             let pace = Pace::new(self.terms.in_flight);
-            let state = Mutex::new(State { opens: None, in_flight: 0, limiter, window: None, pace });
+            let state = Mutex::new(State { opens: None, in_flight: 0, limiter, window: None, share, pace });
             Arc::new(Lane { turn: tokio::sync::Mutex::default(), changed: Notify::new(), state })
         }))
     }
@@ -167,7 +168,7 @@ impl State {
         if let Some(opens) = self.opens.filter(|&opens| opens > now) {
             return Err(Refused(Some(opens)));
         }
-        if let Some(until) = self.window.and_then(|window| window.full_until(self.in_flight, now)) {
+        if let Some(until) = self.window.and_then(|window| window.full_until(self.in_flight, self.share, now)) {
             return Err(Refused(Some(until)));
         }
         match &self.limiter {
@@ -229,7 +230,7 @@ impl Permit {
         }
         if let Some(limit) = limit {
             tracing::info!(requests = limit.requests, per = ?limit.per, "the server's limit");
-            state.limiter = Some((limit, limit.share(self.share).limiter(&self.record, self.clock)));
+            state.limiter = Some((limit, limit.share(state.share).limiter(&self.record, self.clock)));
         }
     }
 }

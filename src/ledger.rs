@@ -3,6 +3,7 @@
 //! Its transaction is the commit point (G3): a file that no record names is not part of the output.
 //! Calls block; the sink offloads them.
 
+mod known;
 mod notes;
 mod record;
 
@@ -14,7 +15,10 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use self::record::{Counts, Failure, FileRecord, LedgerError, Orphan, Probe, ShardRecord};
+pub use self::{
+    known::Known,
+    record::{Counts, Failure, FileRecord, LedgerError, Orphan, Probe, ShardRecord},
+};
 use crate::{clock, interval::Interval};
 
 /// Its name in the output directory. The underscore hides it from readers of the data.

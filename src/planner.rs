@@ -2,7 +2,7 @@
 //!
 //! A plan is what was requested and is not committed, cut into shards. Fetchers pull; when nothing
 //! waits but leases are out, they wait, since a lease may yet split or come back, and its holder is
-//! told that somebody would take a part of it.
+//! told how many they are: it may have as many more requests in flight.
 
 mod plan;
 
@@ -10,7 +10,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -35,14 +35,14 @@ pub struct PlannerActor {
     plan: Plan,
     /// Fetchers that asked while every shard was out. The other half is the reply to [`Next`].
     seats: VecDeque<oneshot::Sender<Option<Lease>>>,
-    /// Whether somebody waits and nothing does. The other half is in every lease.
-    hungry: Arc<AtomicBool>,
+    /// How many wait, for each lease that is out. The other half is in every lease.
+    idle: Arc<AtomicUsize>,
 }
 
 impl PlannerActor {
     /// Hands out the shards of `plan`.
     pub fn new(plan: Plan) -> Self {
-        Self { plan, seats: VecDeque::new(), hungry: Arc::default() }
+        Self { plan, seats: VecDeque::new(), idle: Arc::default() }
     }
 
     /// Serves who waits, as far as there is an answer. A lease for a fetcher that has gone
@@ -58,11 +58,11 @@ impl PlannerActor {
                 }
             }
         }
-        self.hungry.store(!self.seats.is_empty(), Ordering::Relaxed);
+        self.idle.store(self.seats.len() / self.plan.leased().max(1), Ordering::Relaxed);
     }
 
     fn grant(&self, id: LeaseId, shard: Shard, planner: &Addr<Self>) -> Lease {
-        Lease::new(id, shard, planner.clone().recipient(), planner.clone().recipient(), Arc::clone(&self.hungry))
+        Lease::new(id, shard, planner.clone().recipient(), planner.clone().recipient(), Arc::clone(&self.idle))
     }
 }
 
@@ -93,9 +93,8 @@ impl Handler<Ended> for PlannerActor {
 impl Handler<Narrowed> for PlannerActor {
     type Result = ();
 
-    fn handle(&mut self, Narrowed { lease, at, keeps }: Narrowed, ctx: &mut Self::Context) {
-        self.plan.narrow(lease, at, keeps);
-        self.serve(&ctx.address());
+    fn handle(&mut self, Narrowed { lease, at }: Narrowed, _: &mut Self::Context) {
+        self.plan.narrow(lease, at);
     }
 }
 
@@ -153,20 +152,21 @@ mod tests {
     }
 
     #[actix::test]
-    async fn who_has_nothing_to_do_gets_a_part_of_a_leased_shard() {
+    async fn who_holds_the_last_leases_is_told_of_those_with_nothing_to_do() {
         let mut plan = Plan::default();
-        plan.add(&shard(0, 100), Duration::from_millis(100));
+        plan.add(&shard(0, 200), Duration::from_millis(100));
         let planner = PlannerActor::new(plan).start();
-        let mut whole = planner.send(Next).await.unwrap().unwrap();
-        assert!(!whole.is_wanted());
-        let second = tokio::spawn(planner.send(Next));
-        tokio::task::yield_now().await;
+        let first = planner.send(Next).await.unwrap().unwrap();
+        let second = planner.send(Next).await.unwrap().unwrap();
+        assert_eq!(first.idle(), 0);
+        let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(planner.send(Next))).collect();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        assert!(whole.is_wanted());
-        whole.share(70).await.unwrap();
-        let part = second.await.unwrap().unwrap().unwrap();
-        assert_eq!(part.shard().interval, Interval::new(70, 100).unwrap());
-        assert_eq!(whole.shard().interval, Interval::new(0, 70).unwrap());
-        assert!(!whole.is_wanted());
+        assert_eq!((first.idle(), second.idle()), (1, 1), "three for two");
+        second.end(End::Done).await.unwrap();
+        assert_eq!(first.idle(), 3);
+        first.end(End::Done).await.unwrap();
+        for over in waiting {
+            assert!(over.await.unwrap().unwrap().is_none());
+        }
     }
 }

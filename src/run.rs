@@ -21,9 +21,8 @@ use crate::{
     catalog::Way,
     config::Config,
     error::Error,
-    estimate::Known,
     fetch::{Client, Densities, FetchActor, Fetcher, Halt, Harvest, Lakes, Origin, Run, Shared},
-    ledger::{LEDGER, Ledger, Probe},
+    ledger::{Known, LEDGER, Ledger, Probe},
     lock::Lock,
     output::Output,
     part::QUARANTINE,
@@ -274,9 +273,7 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
     let densities = Densities::default();
     for dataset in &config.datasets {
         // a guess is as good without it
-        let known = Known::read(&world.ledger, &dataset.name).unwrap_or_default();
-        densities.add(&dataset.name, known.committed.0, known.committed.2);
-        known.probes.iter().for_each(|probe| densities.add(&dataset.name, probe.rows, probe.interval.width()));
+        densities.know(&dataset.name, Known::read(&world.ledger, &dataset.name).unwrap_or_default());
     }
     let shared = Shared {
         origin: Arc::new(Origin {

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicUsize, Ordering},
 };
 
 use actix::prelude::*;
@@ -51,19 +51,8 @@ pub struct Ended {
 pub struct Narrowed {
     /// Which lease.
     pub lease: LeaseId,
-    /// Where it was cut: the first millisecond of the second part.
+    /// Where it was cut: the first millisecond that it still covers. What lies before is committed.
     pub at: i64,
-    /// Which part it still covers, and what became of the other.
-    pub keeps: Keeps,
-}
-
-/// Which part of a shard its lease keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeps {
-    /// The second: the first is committed.
-    Rest,
-    /// The first: the second is for somebody who has nothing to do.
-    Start,
 }
 
 /// Counts the leases of a run.
@@ -77,8 +66,8 @@ pub struct Lease {
     /// The planner, until the lease has ended.
     planner: Option<Recipient<Ended>>,
     narrows: Recipient<Narrowed>,
-    /// Whether somebody has nothing to do. The other half is the planner's.
-    hungry: Arc<AtomicBool>,
+    /// How many have nothing to do, for each lease. The other half is the planner's.
+    idle: Arc<AtomicUsize>,
 }
 
 impl Lease {
@@ -88,9 +77,9 @@ impl Lease {
         shard: Shard,
         planner: Recipient<Ended>,
         narrows: Recipient<Narrowed>,
-        hungry: Arc<AtomicBool>,
+        idle: Arc<AtomicUsize>,
     ) -> Self {
-        Self { id, shard, planner: Some(planner), narrows, hungry }
+        Self { id, shard, planner: Some(planner), narrows, idle }
     }
 
     /// Which lease it is.
@@ -110,26 +99,15 @@ impl Lease {
     pub async fn cut(&mut self, at: i64) -> Result<(), MailboxError> {
         if let Some((_, rest)) = self.shard.interval.cut(at) {
             self.shard.interval = rest;
-            self.narrows.send(Narrowed { lease: self.id, at, keeps: Keeps::Rest }).await?;
+            self.narrows.send(Narrowed { lease: self.id, at }).await?;
         }
         Ok(())
     }
 
-    /// Whether somebody has nothing to do and would take a part of it.
-    pub fn is_wanted(&self) -> bool {
-        self.hungry.load(Ordering::Relaxed)
-    }
-
-    /// Gives what lies from `at` on to somebody who has nothing to do.
-    ///
-    /// # Errors
-    /// Where the planner has gone.
-    pub async fn share(&mut self, at: i64) -> Result<(), MailboxError> {
-        if let Some((start, _)) = self.shard.interval.cut(at) {
-            self.shard.interval = start;
-            self.narrows.send(Narrowed { lease: self.id, at, keeps: Keeps::Start }).await?;
-        }
-        Ok(())
+    /// How many holders there would be beside this one, if those with nothing to do were spread over
+    /// all leases: what they would have in flight, this one may.
+    pub fn idle(&self) -> usize {
+        self.idle.load(Ordering::Relaxed)
     }
 
     /// Ends the lease and waits until the planner knows.

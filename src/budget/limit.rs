@@ -75,12 +75,16 @@ impl Clock for TokioClock {
     }
 }
 
+/// So many hundredths of a number of requests, at least one.
+pub(super) fn part(requests: u32, percent: u8) -> NonZeroU32 {
+    let part = u64::from(requests) * u64::from(percent) / 100;
+    u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+}
+
 impl Limit {
-    /// So many hundredths of it, at least one request.
+    /// So many hundredths of it.
     pub fn share(self, percent: u8) -> Self {
-        let part = u64::from(self.requests.get()) * u64::from(percent) / 100;
-        let requests = u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-        Self { requests, ..self }
+        Self { requests: part(self.requests.get(), percent), ..self }
     }
 
     /// The limiter of this limit, over what was sent before.

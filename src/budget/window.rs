@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::Instant;
 
+use super::limit::part;
 use crate::fault::header;
 
 /// `reset` is rounded up to this.
@@ -91,19 +92,21 @@ impl Window {
         self.allowed == word.allowed
     }
 
-    /// The instant to wait for with `in_flight` requests unanswered; none: one more may go.
+    /// The instant to wait for with `in_flight` requests unanswered, if `share` hundredths of the window
+    /// are ours; none: one more may go.
     ///
     /// Each of them may take a place that is not counted yet. While one travels, others with the
     /// token send at their rate in this window, give or take three standard deviations. The last
     /// places are tried for one at a time: there is at most one refusal.
-    pub(super) fn full_until(&self, in_flight: u32, now: Instant) -> Option<Instant> {
+    pub(super) fn full_until(&self, in_flight: u32, share: u8, now: Instant) -> Option<Instant> {
         let left = self.allowed.saturating_sub(self.count);
         let others = self.count.saturating_sub(self.ours).saturating_sub(in_flight);
         let elapsed = self.per.saturating_sub(self.latest.saturating_duration_since(now)).max(self.trip);
         let expected = f64::from(others) * self.trip.as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         let fits = f64::from(in_flight) + 1.0 + expected + 3.0 * expected.sqrt() <= f64::from(left);
         let fits = fits || (in_flight == 0 && left > 0);
-        (!self.is_over(now) && !fits).then_some(self.latest)
+        let is_ours = self.ours + in_flight < part(self.allowed, share).get();
+        (!self.is_over(now) && !(fits && is_ours)).then_some(self.latest)
     }
 
     fn is_over(&self, now: Instant) -> bool {

@@ -118,7 +118,9 @@ impl Dataset {
         let extras: Vec<_> = self.ways().flat_map(|way| &way.extras).map(|extra| extra.split('.').collect()).collect();
         let fields =
             extras.iter().fold(self.schema.fields().clone(), |fields, extra: &Vec<_>| columns::without(&fields, extra));
-        Self { schema: Arc::new(Schema::new(fields)), ..self.clone() }
+        let plain = |way: &Arc<Way>| Arc::new(Way { extras: Vec::new(), ..Way::clone(way) });
+        let (query, job) = (self.query.as_ref().map(plain), self.job.as_ref().map(plain));
+        Self { schema: Arc::new(Schema::new(fields)), query, job, ..self.clone() }
     }
 
     /// The part of a requested time that the platform can give whole; of a snapshot, the UTC day of `now`

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Halt, query::Query};
+use super::query::Query;
 use crate::{
     ledger::Counts,
     rows::{Page, Reply},
@@ -31,8 +31,6 @@ pub struct Chain {
     open: u64,
     /// What the platform counts.
     total: Option<u64>,
-    /// Whether the end of what is asked for was given to somebody else.
-    is_shared: bool,
     /// The right to have a job there, while there is one.
     pub slot: Option<OwnedSemaphorePermit>,
 }
@@ -49,7 +47,6 @@ impl Chain {
             committed: 0,
             open: 0,
             total: None,
-            is_shared: false,
             slot: None,
             lease,
         }
@@ -59,7 +56,7 @@ impl Chain {
     pub fn restart(&mut self, page_size: u32) {
         self.query = self.query.again(self.shard().interval, page_size);
         (self.received, self.begun, self.reached, self.ordered) = (0, Instant::now(), None, true);
-        (self.committed, self.open, self.total, self.is_shared) = (0, 0, None, false);
+        (self.committed, self.open, self.total) = (0, 0, None);
     }
 
     /// What is still to be committed.
@@ -77,27 +74,6 @@ impl Chain {
     /// How long the open part has been open, and its rows.
     pub fn open(&self) -> (tokio::time::Duration, u64) {
         (self.begun.elapsed(), self.open)
-    }
-
-    /// Where the rest of the shard can be given away: after all rows that the sink has, half the time
-    /// that is left. Where rows do not come by time, nowhere.
-    pub fn spare(&self) -> Option<i64> {
-        let reached = self.reached.filter(|_| self.ordered && !self.shard().replaces)?;
-        let (_, left) = self.shard().interval.cut(reached + 1)?;
-        Some(left.bisect()?.1.from_ms())
-    }
-
-    /// Gives what lies from `at` on to somebody else. Paging goes on until it gets there.
-    pub async fn share(&mut self, at: i64) -> Result<(), Halt> {
-        self.lease.share(at).await?;
-        self.query.owner = self.shard().interval;
-        self.is_shared = true;
-        Ok(())
-    }
-
-    /// Whether a page lies wholly in what was given away.
-    pub fn is_past(&self, page: &Page) -> bool {
-        self.is_shared && self.ordered && page.received > 0 && page.beyond == page.received
     }
 
     /// Takes note of how many rows the platform counts, where its items are rows.
@@ -137,7 +113,7 @@ impl Chain {
     /// What the platform counted, and how many rows it gave, where it gave fewer.
     pub fn missing(&self) -> Option<(u64, u64)> {
         let came = self.committed + self.open;
-        self.total.filter(|&total| total > came && !self.is_shared).map(|total| (total, came))
+        self.total.filter(|&total| total > came).map(|total| (total, came))
     }
 
     /// Whether no part of the query is committed.

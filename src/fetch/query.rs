@@ -253,11 +253,6 @@ impl Query {
         self.chain = Position { known: 1, ..Position::default() };
     }
 
-    /// Pages that are known to be still to come, where pages have numbers.
-    pub fn left(&self) -> u32 {
-        self.chain.known.saturating_sub(self.chain.received)
-    }
-
     /// Whether the last page was received.
     pub fn is_whole(&self) -> bool {
         self.chain.ended

@@ -182,38 +182,26 @@ impl Fetcher {
             if let Some(at) = chain.boundary(&page).filter(|_| self.is_due(chain)) {
                 flight.alongside(self.cut(chain, at, harvest)).await?;
             }
-            let is_past = chain.is_past(&page);
             chain.advance(&page);
             self.client.shared.board.rows.add(page.received);
             if page.received > 0 {
                 let write = Write { lease: chain.lease.id(), shard: chain.shard().clone(), page };
                 chain.wrote(flight.alongside(self.sink.send(write)).await??);
             }
-            if is_past {
-                return Ok(Pages::Whole);
-            }
-            if let Some(at) = self.spare(chain) {
-                chain.share(at).await?;
-            }
         }
     }
 
-    /// Sends the requests whose turn it is.
+    /// Sends the requests whose turn it is, those of fetchers with nothing to do among them: pages cost
+    /// no more for it, where a part of the shard would be a query of its own, with rows of both.
     fn send_ahead<'a>(&'a self, chain: &mut Chain, flight: &mut Flight<'a, Result<Asked<Reply>, Halt>>) {
         let splittable = self.splittable(chain.shard());
         let leeway = Leeway { splittable, shrinkable: chain.query.page_size > 1, last_word: false };
-        while flight.len() < self.client.shared.ahead
+        let most = self.client.shared.ahead.saturating_mul(1 + chain.lease.idle());
+        while flight.len() < most
             && let Some(call) = chain.query.next()
         {
             flight.push(self.client.ask(call, leeway, chain.query.read()));
         }
-    }
-
-    /// Where a shard is to be shared with somebody who has nothing to do: if it is worth the while.
-    fn spare(&self, chain: &Chain) -> Option<i64> {
-        let ahead = u32::try_from(self.client.shared.ahead).unwrap_or(u32::MAX);
-        let worth = chain.lease.is_wanted() && chain.query.left() > ahead.saturating_mul(2);
-        chain.spare().filter(|_| worth && self.splittable(chain.shard()))
     }
 
     fn is_due(&self, chain: &Chain) -> bool {

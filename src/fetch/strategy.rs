@@ -13,10 +13,11 @@ use crate::{
     catalog::{Dataset, Paging, Way},
     fault::Fault,
     interval::{Interval, iso},
+    ledger::Known,
     shard::Shard,
 };
 
-/// Looks at a job before it is done, as a rule.
+/// Looks at a job until it is done, as a rule: it has three seconds (see `task::FIRST_POLL`).
 const POLLS: u64 = 2;
 /// How often a lake is looked at that has not come far enough.
 const LAKE_PAUSE: Duration = Duration::from_secs(10 * 60);
@@ -32,27 +33,32 @@ pub enum Strategy {
     Auto,
 }
 
-/// What is known of how many rows there are: those of the shards that are committed.
+/// What is known of how many rows there are, by dataset: what `plan` knows, and what this run commits.
 #[derive(Debug, Default)]
-pub struct Densities(Mutex<BTreeMap<String, (u64, Duration)>>);
+pub struct Densities(Mutex<BTreeMap<String, Known>>);
 
 /// Up to when data are in the lake that jobs read, by dataset, in milliseconds.
 #[derive(Debug, Default)]
 pub struct Lakes(Mutex<BTreeMap<String, i64>>);
 
 impl Densities {
-    /// Takes note of rows.
+    /// Begins with what earlier runs know.
+    pub fn know(&self, dataset: &str, known: Known) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.to_owned(), known);
+    }
+
+    /// Takes note of committed rows.
     pub fn add(&self, dataset: &str, rows: u64, time: Duration) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.entry(dataset.to_owned()).or_default();
-        *entry = (entry.0 + rows, entry.1 + time);
+        let committed = &mut known.entry(dataset.to_owned()).or_default().committed;
+        committed.0 += rows;
+        committed.2 += time;
     }
 
     /// The rows to expect; none: nothing is known.
     pub fn expect(&self, dataset: &str, interval: Interval) -> Option<u64> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (rows, time) = known.get(dataset).filter(|(_, time)| !time.is_zero())?;
-        Some((*rows as f64 * interval.width().as_secs_f64() / time.as_secs_f64()) as u64)
+        known.get(dataset)?.rows(interval)
     }
 }
 

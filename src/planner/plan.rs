@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     interval::Interval,
-    shard::{End, Keeps, LeaseId, Shard},
+    shard::{End, LeaseId, Shard},
 };
 
 /// Every shard of a run, and where it stands.
@@ -62,6 +62,11 @@ impl Plan {
         self.waiting.len()
     }
 
+    /// How many shards are leased.
+    pub(super) fn leased(&self) -> usize {
+        self.leased.len()
+    }
+
     /// The whole time that is to be fetched, over all datasets.
     pub fn width(&self) -> Duration {
         self.requested.iter().map(|shard| shard.interval.width()).sum()
@@ -112,21 +117,13 @@ impl Plan {
         });
     }
 
-    /// Cuts a leased shard in two, of which the lease keeps one.
-    pub(super) fn narrow(&mut self, lease: LeaseId, at: i64, keeps: Keeps) {
+    /// Takes from a lease what lies before `at`: it is committed.
+    pub(super) fn narrow(&mut self, lease: LeaseId, at: i64) {
         if let Some(shard) = self.leased.get_mut(&lease)
             && let Some((start, rest)) = shard.interval.cut(at)
         {
-            match keeps {
-                Keeps::Rest => {
-                    shard.interval = rest;
-                    self.ended.push(Shard { interval: start, ..shard.clone() });
-                }
-                Keeps::Start => {
-                    shard.interval = start;
-                    self.waiting.push_front(Shard { interval: rest, ..shard.clone() });
-                }
-            }
+            shard.interval = rest;
+            self.ended.push(Shard { interval: start, ..shard.clone() });
         }
         self.check();
     }
@@ -185,8 +182,7 @@ mod tests {
             for (holder, end) in ends {
                 out.extend(plan.lease().map(|(id, _)| id));
                 if !out.is_empty() {
-                    let keeps = if holder % 2 == 0 { Keeps::Rest } else { Keeps::Start };
-                    plan.narrow(out[holder % out.len()], 17 * holder as i64, keeps);
+                    plan.narrow(out[holder % out.len()], 17 * holder as i64);
                     plan.end(out.swap_remove(holder % out.len()), end);
                 }
                 prop_assert!(plan.is_cover());

@@ -59,8 +59,6 @@ pub struct Page {
     pub received: u64,
     /// Rows that were decoded and whose time lies outside the owner's interval (G4): dropped.
     pub not_owned: u64,
-    /// Those of them whose time lies after the end of that interval.
-    pub beyond: u64,
     /// Rows that cannot be decoded, in the order received. They count as bad whoever owns them,
     /// since the time of such a row is not known; so two shards may report the same one.
     pub bad: Vec<BadRow>,
@@ -166,13 +164,12 @@ impl Decoder {
         };
         let keys: Vec<_> = owned.set_indices().map(key).collect();
         let not_owned = batch.num_rows() - keys.len();
-        let beyond = at.values().iter().filter(|&&ms| ms >= owner.to_ms()).count() as u64;
         let batch = match not_owned {
             0 => batch.clone(),
             _ => filter_record_batch(&batch, &BooleanArray::new(owned, None)).map_err(PageError::Columns)?,
         };
         debug_assert_eq!(rows.len(), batch.num_rows() + not_owned + decoded.bad.len(), "G5");
-        Ok(Page { batch, keys, received: rows.len() as u64, not_owned: not_owned as u64, beyond, bad: decoded.bad })
+        Ok(Page { batch, keys, received: rows.len() as u64, not_owned: not_owned as u64, bad: decoded.bad })
     }
 
     /// The ids of the rows of a reply, as far as they can be decoded.

@@ -44,7 +44,7 @@ fn pages_that_are_counted_are_asked_for_ahead_and_one_more() {
     assert_eq!(targets(&mut query), ["/v1/rows?page=1"]);
     assert_eq!(query.advance(&counted(10, "", Some(21))), Ok(false));
     let ahead = ["/v1/rows?page=2", "/v1/rows?page=3", "/v1/rows?page=4"];
-    assert_eq!((targets(&mut query), query.left()), (ahead.map(str::to_owned).to_vec(), 3));
+    assert_eq!(targets(&mut query), ahead.map(str::to_owned).to_vec());
     for (items, ends) in [(10, false), (1, false), (0, true)] {
         assert_eq!(query.advance(&reply(items, "")), Ok(ends));
     }
