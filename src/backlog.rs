@@ -30,13 +30,9 @@ pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Erro
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
         let widest = dataset.ways().map(|way| way.widest[usize::from(!config.filter(&dataset.name).is_empty())]).min();
-        let failed: Vec<_> = gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect();
         let left = match scope {
-            Scope::Failed => failed,
-            Scope::Missing => {
-                let settled = [ledger.committed(&dataset.name)?, failed].concat();
-                requested(config, dataset).map_or(Vec::new(), |requested| requested.subtract(&settled))
-            }
+            Scope::Failed => gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect(),
+            Scope::Missing => untried(config, ledger, dataset)?,
         };
         for interval in stale(config, scope, ledger, dataset)? {
             plan.add_whole(&Shard { dataset: Arc::clone(dataset), interval, replaces: true });
@@ -45,7 +41,7 @@ pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Erro
             let shard = Shard { dataset: Arc::clone(dataset), interval, replaces: false };
             match dataset.snapshot {
                 true => plan.add_whole(&shard),
-                false => plan.add(&shard, config.fetch.shard.min(widest.unwrap_or(Duration::MAX))),
+                false => plan.add(&shard, dataset.shard(config.fetch.shard.min(widest.unwrap_or(Duration::MAX)))),
             }
         }
     }
@@ -92,6 +88,16 @@ pub fn gaps(config: &Config, ledger: &Ledger, dataset: &Dataset) -> Result<Vec<F
         .collect())
 }
 
+/// What of the requested interval is neither committed nor set aside.
+///
+/// # Errors
+/// Where the ledger cannot be read.
+pub fn untried(config: &Config, ledger: &Ledger, dataset: &Dataset) -> Result<Vec<Interval>, Error> {
+    let failed: Vec<_> = gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect();
+    let settled = [ledger.committed(&dataset.name)?, failed].concat();
+    Ok(requested(config, dataset).map_or(Vec::new(), |requested| requested.subtract(&settled)))
+}
+
 /// What a run would cost, by dataset, as far as the ledger knows. Asks nobody.
 ///
 /// # Errors
@@ -99,7 +105,7 @@ pub fn gaps(config: &Config, ledger: &Ledger, dataset: &Dataset) -> Result<Vec<F
 pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
     let path = config.output.join(LEDGER);
     let ledger = if path.exists() { Ledger::open(&path)? } else { Ledger::in_memory()? };
-    ledger.identify(&config.whole_identity())?;
+    ledger.belongs(&config.whole_identity())?;
     expect(config, &plan(config, Scope::Missing, &ledger)?, &ledger)
 }
 

@@ -1,6 +1,6 @@
 //! Whether a run would start: everything that it needs, tried once, and nothing fetched.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -166,11 +166,12 @@ impl Check<'_> {
 
     /// Asks for the first row of a dataset.
     async fn permission(&self, dataset: &Dataset, token: &SecretString) -> Finding {
-        let start = self.config.interval.from_ms();
-        let interval = Interval::new(start, start + 60_000).unwrap_or(self.config.interval);
+        let whole = dataset.requested(self.config.interval, self.config.now).unwrap_or(self.config.interval);
+        let width = i64::try_from(dataset.shard(Duration::from_secs(60)).as_millis()).unwrap_or(i64::MAX);
+        let interval = Interval::new(whole.from_ms(), whole.from_ms() + width).unwrap_or(whole);
         let needs = dataset.permission.as_deref().unwrap_or("no permission known");
-        // a job is nothing to try for nothing
-        let Some(query) = &dataset.query else {
+        // a job is nothing to try for nothing, and whose children to ask for is not known
+        let Some(query) = dataset.query.as_ref().filter(|query| query.each.is_none()) else {
             return Finding::good("permission", format!("{}: {needs}, not tried", dataset.name));
         };
         let Call { method, target, body, .. } = query.request.narrowed(
@@ -238,7 +239,7 @@ impl Check<'_> {
         if !ledger.exists() {
             return Ok(());
         }
-        let identify = Ledger::open(ledger).and_then(|ledger| ledger.identify(&self.config.whole_identity()));
+        let identify = Ledger::open(ledger).and_then(|ledger| ledger.belongs(&self.config.whole_identity()));
         identify.map_err(crate::error::Error::from).map_err(|error| (error.exit_code(), error.to_string()))
     }
 }

@@ -28,12 +28,15 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The platform does not count.
-    #[error("the platform cannot be asked how many rows there are: {0}")]
-    Probe(String),
+    /// Credentials or permissions do not do.
+    #[error("{0}")]
+    Credentials(String),
     /// There is no page to infer columns from.
     #[error("no columns can be inferred from the first page: {0}")]
     Page(String),
+    /// The platform could not be asked to the end.
+    #[error("{0}")]
+    Stopped(String),
     /// The program does not hear that it is to end.
     #[error("interrupts are not heard: {0}")]
     Signals(std::io::Error),
@@ -53,6 +56,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Ledger(LedgerError::Identity { .. }) => 2,
+            Self::Credentials(_) => 3,
             Self::Login(error) => error.exit_code(),
             Self::Discover(error) => error.exit_code(),
             _ => 4,

@@ -109,6 +109,13 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether it says to slow down: NICE CXone says so by 503, too.
+    pub fn is_throttle(&self) -> bool {
+        matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server answered {}", self.status.as_u16())?;

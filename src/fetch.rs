@@ -26,7 +26,11 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::{ask::Leeway, query::Query};
+use self::{
+    ask::{Asked, Leeway},
+    query::Query,
+    story::Pages,
+};
 pub use self::{
     harvest::{Halt, Harvest},
     query::Origin,
@@ -190,7 +194,7 @@ impl Client {
         if query.lacks_parents() {
             match self.parents(&query).await? {
                 Ok(parents) => query.for_each(parents.into_iter().take(1).collect()),
-                Err(fault) => return Ok(Err(fault)),
+                Err(pages) => return Ok(Err(pages.into_fault())),
             }
         }
         match query.next() {
@@ -199,26 +203,28 @@ impl Client {
         }
     }
 
-    /// The ids of the dataset that a query is to be asked once for each of.
-    async fn parents(&self, query: &Query) -> Result<Result<Vec<String>, Fault>, Halt> {
+    /// The ids of the dataset that a query is to be asked once for each of; or what becomes of the shard
+    /// without them.
+    async fn parents(&self, query: &Query) -> Result<Result<Vec<String>, Pages>, Halt> {
         let Some(dataset) = query.way.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset)) else {
             return Ok(Ok(Vec::new()));
         };
         let mut query = self.query(dataset, dataset.way(), query.asked);
         let mut parents = Vec::new();
         while let Some(call) = query.next() {
-            let reply = match self.ask(call, Leeway::default(), query.read()).await?.reply() {
-                Ok(reply) => reply,
-                Err(fault) => return Ok(Err(fault)),
+            let reply = match self.ask(call, Leeway::default(), query.read()).await? {
+                Asked::Reply(reply) => reply,
+                other => return Ok(Err(other.into())),
             };
-            let found = query.advance(&reply).and_then(|_| {
-                query.decoder.ids(&reply, query.owner).map_err(|error| Fault::Malformed(error.to_string()))
-            });
+            let found = query.advance(&reply).and_then(|_| query.ids(&reply));
             match found {
                 Ok(ids) => parents.extend(ids),
-                Err(fault) => return Ok(Err(fault)),
+                Err(fault) => return Ok(Err(Pages::Hopeless(fault))),
             }
         }
-        Ok(Ok(parents))
+        match query.is_whole() {
+            true => Ok(Ok(parents)),
+            false => Ok(Err(Pages::Hopeless(Fault::Chain(format!("paging of {} ends early", dataset.name))))),
+        }
     }
 }

@@ -96,23 +96,29 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Identity`] with the first difference.
     pub fn identify(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
+        self.belongs(identity)?;
         self.transaction(|transaction| {
             for (key, new) in identity {
-                let old: Option<String> = transaction
-                    .query_row("SELECT value FROM identity WHERE key = ?1", [key], |row| row.get(0))
-                    .optional()?;
-                match old {
-                    Some(old) if old != *new => {
-                        return Err(LedgerError::Identity { key: key.clone(), old, new: new.clone() });
-                    }
-                    Some(_) => {}
-                    None => {
-                        transaction.execute("INSERT INTO identity VALUES (?1, ?2)", [key, new])?;
-                    }
-                }
+                transaction.execute("INSERT OR IGNORE INTO identity VALUES (?1, ?2)", [key, new])?;
             }
             Ok(())
         })
+    }
+
+    /// The same for a job that writes nothing.
+    ///
+    /// # Errors
+    /// As for [`identify`](Self::identify).
+    pub fn belongs(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
+        let connection = self.lock();
+        for (key, new) in identity {
+            let known = "SELECT value FROM identity WHERE key = ?1";
+            let old: Option<String> = connection.query_row(known, [key], |row| row.get(0)).optional()?;
+            if let Some(old) = old.filter(|old| old != new) {
+                return Err(LedgerError::Identity { key: key.clone(), old, new: new.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// The committed intervals of a dataset, in order.
@@ -128,18 +134,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn failures(&self, dataset: &str) -> Result<Vec<Failure>, LedgerError> {
-        let connection = self.lock();
-        let mut query = connection
-            .prepare("SELECT from_ms, to_ms, reason, correlation FROM failure WHERE dataset = ?1 ORDER BY from_ms")?;
-        let rows = query.query_map([dataset], |row| {
-            Ok(Interval::new(row.get(0)?, row.get(1)?).map(|interval| (interval, row.get(2), row.get(3))))
-        })?;
-        rows.filter_map(Result::transpose)
-            .map(|row| {
-                let (interval, reason, correlation) = row?;
-                Ok(Failure { dataset: dataset.to_owned(), interval, reason: reason?, correlation: correlation? })
-            })
-            .collect()
+        failures(&self.lock(), dataset)
     }
 
     /// The path of every file that a record names.
@@ -204,6 +199,10 @@ impl Ledger {
                     params![file.path, dataset, from, file.rows.cast_signed(), file.bytes.cast_signed(), file.sha256],
                 )?;
             }
+            transaction.execute(
+                "DELETE FROM short WHERE dataset = ?1 AND from_ms >= ?2 AND from_ms < ?3",
+                params![dataset, from, to],
+            )?;
             settle_failures(transaction, dataset)?;
             Ok(forgotten)
         })
@@ -225,17 +224,28 @@ impl Ledger {
         })
     }
 
-    /// Records that a shard was set aside.
+    /// Records that a shard was set aside. What was known of its time before is forgotten; if it was to
+    /// replace a committed one, that is still to be replaced.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn fail(&self, failure: &Failure) -> Result<(), LedgerError> {
-        let Failure { dataset, interval, reason, correlation } = failure;
-        self.lock().execute(
-            "INSERT OR REPLACE INTO failure VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![dataset, interval.from_ms(), interval.to_ms(), reason, correlation, clock::now().to_string()],
-        )?;
-        Ok(())
+        let Failure { dataset, interval, .. } = failure;
+        self.transaction(|transaction| {
+            for old in failures(transaction, dataset)?.into_iter().filter(|old| old.interval.overlaps(*interval)) {
+                let place = params![dataset, old.interval.from_ms()];
+                transaction.execute("DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2", place)?;
+                for rest in old.interval.subtract(&[*interval]) {
+                    set_aside(transaction, &Failure { interval: rest, ..old.clone() })?;
+                }
+            }
+            set_aside(transaction, failure)?;
+            transaction.execute(
+                "UPDATE shard SET stale = 1 WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3",
+                params![dataset, interval.from_ms(), interval.to_ms()],
+            )?;
+            Ok(())
+        })
     }
 
     /// Records that the platform counts more rows of a committed shard than it gave.
@@ -262,6 +272,30 @@ impl Ledger {
         // a panic amid a transaction has rolled it back: the connection is sound
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What was set aside of a dataset, in order.
+fn failures(connection: &Connection, dataset: &str) -> Result<Vec<Failure>, LedgerError> {
+    let mut query = connection
+        .prepare("SELECT from_ms, to_ms, reason, correlation FROM failure WHERE dataset = ?1 ORDER BY from_ms")?;
+    let rows = query.query_map([dataset], |row| {
+        Ok(Interval::new(row.get(0)?, row.get(1)?).map(|interval| (interval, row.get(2), row.get(3))))
+    })?;
+    rows.filter_map(Result::transpose)
+        .map(|row| {
+            let (interval, reason, correlation) = row?;
+            Ok(Failure { dataset: dataset.to_owned(), interval, reason: reason?, correlation: correlation? })
+        })
+        .collect()
+}
+
+fn set_aside(transaction: &Transaction, failure: &Failure) -> Result<(), LedgerError> {
+    let Failure { dataset, interval, reason, correlation } = failure;
+    transaction.execute(
+        "INSERT OR REPLACE INTO failure VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![dataset, interval.from_ms(), interval.to_ms(), reason, correlation, clock::now().to_string()],
+    )?;
+    Ok(())
 }
 
 /// The intervals that a query of a dataset gives.

@@ -32,6 +32,9 @@ pub struct Summary {
     pub shards_split: u64,
     /// Shards set aside.
     pub shards_failed: u64,
+    /// Shards committed of which the platform counts more rows than it gave, twice: see the ledger's
+    /// table `short`.
+    pub shards_short: u64,
     /// Rows that `plan` would have said: null where nobody knew.
     pub rows_expected: Option<u64>,
     /// API requests sent.
@@ -57,6 +60,9 @@ pub struct Summary {
     /// The most memory that the process held; 0 where the system does not tell.
     pub peak_rss_bytes: u64,
 }
+
+/// How gaps are filled.
+const ADVICE: &str = "`run --retry-failed` takes up what was set aside, and `run` the rest";
 
 /// How a run ended. The exit code follows from it.
 #[derive(Debug)]
@@ -96,6 +102,7 @@ impl Summary {
             shards_committed: harvest.committed,
             shards_split: board.shards_split.get(),
             shards_failed: harvest.failed.len() as u64,
+            shards_short: harvest.short,
             rows_expected: None,
             requests: board.requests.get(),
             requests_expected: None,
@@ -129,6 +136,7 @@ impl Summary {
             shards_committed: a.shards_committed + b.shards_committed,
             shards_split: a.shards_split + b.shards_split,
             shards_failed: a.shards_failed + b.shards_failed,
+            shards_short: a.shards_short + b.shards_short,
             rows_expected: a.rows_expected.zip(b.rows_expected).map(|(a, b)| a + b),
             requests: a.requests + b.requests,
             requests_expected: a.requests_expected.zip(b.requests_expected).map(|(a, b)| a + b),
@@ -213,7 +221,7 @@ impl fmt::Display for Ending {
             Self::Interrupted => write!(f, "interrupted; run again to go on from here"),
             Self::Denied(reason) | Self::Fatal(reason) => write!(f, "{reason}"),
             Self::Gaps(gaps) => {
-                write!(f, "complete but for {} gaps; run again with --retry-failed to fill them", gaps.len())?;
+                write!(f, "complete but for {} gaps; {ADVICE}", gaps.len())?;
                 gaps.iter().try_for_each(|gap| write!(f, "\n  {} {}: {}", gap.dataset, gap.interval, gap.reason))
             }
         }
@@ -234,11 +242,14 @@ impl fmt::Display for Summary {
                     self.rows_not_owned, self.rows_duplicate, self.rows_quarantined
                 ),
             ),
-            (
-                "shards",
-                count(self.shards_committed),
-                format!("committed, {} split, {} set aside", self.shards_split, self.shards_failed),
-            ),
+            ("shards", count(self.shards_committed), {
+                let short = if self.shards_short > 0 {
+                    format!(", {} short of rows", self.shards_short)
+                } else {
+                    String::new()
+                };
+                format!("committed, {} split, {} set aside{short}", self.shards_split, self.shards_failed)
+            }),
             (
                 "requests",
                 count(self.requests),

@@ -11,6 +11,10 @@ use crate::fault::{Fault, Refusal};
 /// Fresh tokens in a row that one request was rejected with, after which tokens are not the reason.
 const MOST_REJECTIONS: u32 = 3;
 
+/// How often one request is told to wait before it is given up: an hour or so, where nobody says for
+/// how long.
+const MOST_THROTTLES: u32 = 100;
+
 /// The limits of `[retry]`.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -27,8 +31,10 @@ pub struct Policy {
 /// Where a request stands.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
-    /// Which attempt failed, from 1. Those that got no token do not count.
+    /// Which attempt failed, from 1. Those that got no token and those that were throttled do not count.
     pub number: u32,
+    /// How many attempts were throttled, this one included.
+    pub throttles: u32,
     /// How many attempts in a row got no token, this one included.
     pub tokenless: u32,
     /// How many attempts in a row were answered 401 with a token that was never accepted, this one
@@ -85,6 +91,7 @@ pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> 
         Fault::Refused(refusal) => decide_refusal(refusal, attempt, policy, jitter),
         Fault::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
         Fault::TooLarge(_) if attempt.shrinkable => Decision::Shrink,
+        Fault::TooLarge(_) if attempt.splittable => Decision::Split,
         Fault::TooLarge(_) | Fault::Chain(_) | Fault::Task(_) | Fault::NotYet(_) => Decision::GiveUp,
         Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) if attempt.number >= policy.attempts => {
             Decision::GiveUp
@@ -101,7 +108,6 @@ pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> 
 
 fn decide_refusal(refusal: &Refusal, attempt: Attempt, policy: &Policy, jitter: f64) -> Decision {
     let spent = attempt.number >= policy.attempts;
-    let pause = pause(attempt.number, policy, jitter);
     match refusal.status {
         StatusCode::UNAUTHORIZED if refusal.code == "ip.not.authorized" => Decision::Stop(Stop::Credentials),
         StatusCode::UNAUTHORIZED if attempt.rejections >= MOST_REJECTIONS => Decision::Stop(Stop::Credentials),
@@ -110,18 +116,20 @@ fn decide_refusal(refusal: &Refusal, attempt: Attempt, policy: &Policy, jitter: 
         StatusCode::FORBIDDEN => Decision::Deny,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => match refusal.retry_after {
             Some(after) if after > policy.give_up_after => Decision::Stop(Stop::Quota),
-            _ if spent => Decision::GiveUp,
+            // to be told to wait is no fault of the request's, as long as that comes to an end
+            _ if attempt.throttles >= MOST_THROTTLES => Decision::GiveUp,
             Some(after) => Decision::Throttled { after },
-            None => Decision::Throttled { after: pause },
+            None => Decision::Throttled { after: pause(attempt.throttles, policy, jitter) },
         },
         // the platform's own word that the query is too slow, or reaches too deep
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT if attempt.splittable => Decision::Split,
         _ if refusal.code == "response.entity.too.large" && attempt.shrinkable => Decision::Shrink,
+        _ if refusal.code == "response.entity.too.large" && attempt.splittable => Decision::Split,
         StatusCode::BAD_REQUEST if refusal.message.contains("Pagination may not exceed") && attempt.splittable => {
             Decision::Split
         }
         status if !spent && (status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT) => {
-            Decision::Retry { after: pause }
+            Decision::Retry { after: pause(attempt.number, policy, jitter) }
         }
         _ => Decision::GiveUp,
     }
@@ -198,7 +206,8 @@ mod tests {
             (refused(429, "", None), 2, 0, true, Throttled { after: SECOND }),
             (refused(429, "", Some(601)), 1, 0, true, Decision::Stop(Stop::Quota)),
             (refused(503, "", Some(2)), 1, 0, true, Throttled { after: SECOND * 2 }),
-            (refused(503, "", Some(2)), 4, 0, true, GiveUp),
+            (refused(503, "", Some(2)), 99, 0, true, Throttled { after: SECOND * 2 }),
+            (refused(503, "", Some(2)), 100, 0, true, GiveUp),
             (refused(401, "bad.credentials", None), 1, 1, true, Reauthenticate),
             (refused(401, "bad.credentials", None), 3, 3, true, Decision::Stop(Stop::Credentials)),
             (refused(401, "bad.credentials", None), 4, 0, true, GiveUp),
@@ -209,10 +218,12 @@ mod tests {
             (login(false), 4, 0, true, Retry { after: SECOND * 9 }),
         ];
         for (fault, number, rejections, splittable, expected) in table {
-            let attempt = Attempt { number, tokenless: 1, rejections, splittable, shrinkable: splittable };
+            let throttles = number;
+            let attempt = Attempt { number, throttles, tokenless: 1, rejections, splittable, shrinkable: splittable };
             assert_eq!(decide(&fault, attempt, &POLICY, 0.5), expected, "{fault} at {attempt:?}");
         }
-        let tokenless = Attempt { number: 1, tokenless: 4, rejections: 0, splittable: true, shrinkable: true };
+        let tokenless =
+            Attempt { number: 1, throttles: 0, tokenless: 4, rejections: 0, splittable: true, shrinkable: true };
         assert_eq!(decide(&login(false), tokenless, &POLICY, 0.5), Decision::Stop(Stop::Login));
     }
 

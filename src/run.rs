@@ -22,7 +22,7 @@ use crate::{
     config::Config,
     error::Error,
     fetch::{Client, Densities, FetchActor, Fetcher, Halt, Harvest, Lakes, Origin, Run, Shared},
-    ledger::{Known, LEDGER, Ledger, Probe},
+    ledger::{Failure, Known, LEDGER, Ledger, Probe},
     lock::Lock,
     output::Output,
     part::QUARANTINE,
@@ -86,7 +86,7 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
     let expected = backlog::expect(config, &plan, &ledger)?;
-    if plan.waiting() == 0 {
+    if plan.waiting() == 0 && ledger.orphans()?.is_empty() {
         tracing::info!("everything is committed already");
         return report(config, &ledger, Harvest::default(), None, &Board::default(), Duration::ZERO);
     }
@@ -196,7 +196,7 @@ pub async fn compare(config: &Config, days: &[Day], shutdown: CancellationToken)
             Ok(Ok(total)) if total == day.rows => continue,
             Ok(Ok(total)) => format!("the platform counts {total} rows, and the files hold {}", day.rows),
             Ok(Err(fault)) => format!("it cannot be compared: {fault}"),
-            Err(halt) => format!("it cannot be compared: {halt}"),
+            Err(halt) => return Err(stopped(&halt)),
         };
         differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
     }
@@ -229,7 +229,7 @@ pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), E
             match client.total(dataset, interval).await {
                 Ok(Ok(rows)) => world.ledger.probed(&dataset.name, Probe { interval, rows })?,
                 Ok(Err(fault)) => tracing::warn!(dataset = dataset.name, %interval, %fault, "not counted"),
-                Err(halt) => return Err(Error::Probe(halt.to_string())),
+                Err(halt) => return Err(stopped(&halt)),
             }
         }
     }
@@ -259,7 +259,15 @@ pub async fn first_page(mut config: Config, dataset: &str, shutdown: Cancellatio
     if let Some(server) = sandbox {
         server.stop().await;
     }
-    page.map_err(|halt| Error::Page(halt.to_string()))?.map_err(|fault| Error::Page(fault.to_string()))
+    page.map_err(|halt| stopped(&halt))?.map_err(|fault| Error::Page(fault.to_string()))
+}
+
+/// Why nobody could be asked.
+fn stopped(halt: &Halt) -> Error {
+    match Ending::from_halt(halt) {
+        Ending::Denied(reason) => Error::Credentials(reason),
+        other => Error::Stopped(other.to_string()),
+    }
 }
 
 /// What everyone who asks the platform shares, and who keeps the token.
@@ -328,8 +336,19 @@ fn report(
     for dataset in &config.datasets {
         open.extend(backlog::gaps(config, ledger, dataset)?);
     }
-    // a shard that could not be replaced is no gap in the ledger
+    // a shard that could not be replaced, or not be had yet, is no gap in the ledger
     open.extend(harvest.failed.iter().filter(|failure| !open.contains(failure)).cloned().collect::<Vec<_>>());
+    let known: Vec<_> = harvest.failed.iter().map(|failure| (&failure.dataset, failure.interval)).collect();
+    for dataset in &config.datasets {
+        let told: Vec<_> = known.iter().filter(|(name, _)| **name == dataset.name).map(|(_, told)| *told).collect();
+        let untried = backlog::untried(config, ledger, dataset)?;
+        open.extend(untried.into_iter().flat_map(|left| left.subtract(&told)).map(|interval| Failure {
+            dataset: dataset.name.clone(),
+            interval,
+            reason: "no run has tried it to the end".to_owned(),
+            correlation: String::new(),
+        }));
+    }
     let ending = match halt {
         _ if !harvest.balances() => Ending::Fatal(format!(
             "{} rows came and {:?} went: rows were lost or doubled; this is a bug, please report it",

@@ -131,7 +131,11 @@ impl DatasetStatus {
     fn new(name: &str, asked: Option<Interval>, records: &Records) -> Self {
         let committed = merged(records.shards.iter().map(|shard| shard.interval).collect());
         let gaps: Vec<_> = (records.failures.iter())
-            .flat_map(|failure| failure.interval.subtract(&committed).into_iter().map(move |left| (left, failure)))
+            // what was set aside of another time concerns another job
+            .filter_map(|failure| {
+                Some((asked.map_or(Some(failure.interval), |asked| asked.intersect(failure.interval))?, failure))
+            })
+            .flat_map(|(interval, failure)| interval.subtract(&committed).into_iter().map(move |left| (left, failure)))
             .collect();
         let failed = merged(gaps.iter().map(|(left, _)| *left).collect());
         let missing = asked.map_or(Vec::new(), |asked| asked.subtract(&[committed.clone(), failed.clone()].concat()));

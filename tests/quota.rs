@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use common::link::{Link, Played, config, play};
 use cxbackfill::{
+    backlog,
     config::Config,
     ledger::{LEDGER, Ledger},
     run,
@@ -129,7 +130,7 @@ fn plan_and_run(strategy: &str) -> (u64, u64) {
     let folder = tempfile::tempdir().unwrap();
     let config = large(strategy, &folder.path().display().to_string());
     actix::System::new().block_on(run::probe(&config, CancellationToken::new())).unwrap();
-    let planned = run::estimate(&config).unwrap()["conversations"].requests.unwrap();
+    let planned = backlog::estimate(&config).unwrap()["conversations"].requests.unwrap();
     let link = Arc::new(Link::new(&config));
     let played = play(&config, &link, Ledger::open(&config.output.join(LEDGER)).unwrap());
     played.expect_truth(&config, &link);

@@ -9,7 +9,10 @@ mod common;
 
 use std::sync::Mutex;
 
-use common::simulation::{Played, Scenario, play};
+use common::{
+    scenario::Scenario,
+    simulation::{Played, Tally, play},
+};
 
 /// Scenarios of a test run, unless the environment says otherwise.
 const SEEDS: u64 = 2_000;
@@ -20,7 +23,7 @@ fn number(name: &str) -> Option<u64> {
 
 /// Plays a scenario twice and holds it against itself and the truth.
 fn check(scenario: &Scenario) -> Result<(), String> {
-    let Played { trace, rows, truth, strays, .. } = play(scenario);
+    let Played { trace, rows, truth, strays, jobs_left, stats, most_sent, .. } = play(scenario);
     if number("SEED").is_some() {
         println!("{scenario:#?}\n{}", trace.join("\n"));
     }
@@ -29,6 +32,15 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     }
     if !strays.is_empty() {
         return Err(format!("G3: files that no record names: {strays:?}"));
+    }
+    if !jobs_left.is_empty() {
+        return Err(format!("jobs that nobody deletes: {jobs_left:?}"));
+    }
+    if let Some(limit) = scenario.limit()
+        && (most_sent > limit || stats.most_in_window > limit)
+    {
+        let saw = stats.most_in_window;
+        return Err(format!("G6: {most_sent} requests left within a window's length, the region saw {saw}: {limit}"));
     }
     if rows != truth {
         let lost: Vec<_> = truth.iter().filter(|(id, row)| rows.get(*id) != Some(row)).map(|(id, _)| id).collect();
@@ -69,8 +81,19 @@ fn an_undisturbed_run_needs_a_request_a_page_and_one_token() {
 }
 
 #[test]
+fn an_undisturbed_job_is_submitted_awaited_fetched_and_deleted() {
+    let scenario = Scenario { strategy: "job", actors: 1, ..Scenario::quiet(7) };
+    let played = play(&scenario);
+    assert_eq!(played.rows, played.truth);
+    assert_eq!((played.jobs_left.len(), played.tally.jobs), (0, 3));
+    assert_eq!((played.summary.token_requests, played.summary.retries), (1, 0));
+    // how far jobs can read; a submit, a look, two pages and a delete each; two of three have an empty page
+    assert_eq!(played.summary.requests, 1 + 3 * 5 + 2);
+}
+
+#[test]
 fn the_faults_do_happen() {
-    let mut sum = common::simulation::Tally::default();
+    let mut sum = Tally::default();
     (0..300).for_each(|seed| sum += play(&Scenario::from_seed(seed)).tally);
     let counts = [
         sum.crashes,
@@ -82,6 +105,9 @@ fn the_faults_do_happen() {
         sum.revoked,
         sum.duplicates,
         sum.poisoned,
+        sum.jobs,
+        sum.lost,
+        sum.orphans,
     ];
     assert!(counts.iter().all(|&count| count > 20), "{sum:?}");
 }

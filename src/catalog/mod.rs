@@ -85,6 +85,8 @@ pub struct Dataset {
     pub newest: Option<String>,
     /// So long after their time rows are complete.
     pub lag: Duration,
+    /// Intervals that are asked for begin and end on multiples of this since 1970; zero: anywhere.
+    pub grain: Duration,
     /// Whether a shard of it can be bisected.
     pub divisible: bool,
     /// Whether its columns are known; else the schema has but those that the keys above name.
@@ -123,15 +125,28 @@ impl Dataset {
         Self { schema: Arc::new(Schema::new(fields)), query, job, ..self.clone() }
     }
 
-    /// The part of a requested time that the platform can give whole; of a snapshot, the UTC day of `now`
-    /// (milliseconds since 1970), which has one.
+    /// The part of a requested time that the platform can give whole, in whole grains; of a snapshot, the
+    /// UTC day of `now` (milliseconds since 1970), which has one.
     pub fn requested(&self, interval: Interval, now: i64) -> Option<Interval> {
         if self.snapshot {
             return Some(Interval::day_of(now));
         }
         let lag = i64::try_from(self.lag.as_millis()).unwrap_or(i64::MAX);
         let end = if lag == 0 { interval.to_ms() } else { interval.to_ms().min(now.saturating_sub(lag)) };
-        Interval::new(interval.from_ms(), end)
+        let grain = self.grain_ms();
+        let start = interval.from_ms() + (-interval.from_ms()).rem_euclid(grain);
+        Interval::new(start, end - end.rem_euclid(grain))
+    }
+
+    /// The widest shard of at most `width` that begins and ends on its grain.
+    pub fn shard(&self, width: Duration) -> Duration {
+        let grain = u128::try_from(self.grain_ms()).unwrap_or(1);
+        let grains = (width.as_millis() / grain).max(1);
+        Duration::from_millis(u64::try_from(grains * grain).unwrap_or(u64::MAX))
+    }
+
+    fn grain_ms(&self) -> i64 {
+        i64::try_from(self.grain.as_millis()).unwrap_or(i64::MAX).max(1)
     }
 
     /// The columns that identify a row among all files: a stamped one is there once a shard.
@@ -143,7 +158,7 @@ impl Dataset {
     /// Whether the platform counts the rows of an interval.
     pub fn is_counted(&self) -> bool {
         let counts = |way: &Arc<Way>| way.total.is_some() && way.explode.is_empty() && way.each.is_none();
-        !self.snapshot && self.query.as_ref().is_some_and(counts)
+        !self.stamp && self.query.as_ref().is_some_and(counts)
     }
 
     /// Whether it has columns that only one way brings.
@@ -219,6 +234,7 @@ struct Entry {
     snapshot: bool,
     newest: Option<String>,
     lag: Option<String>,
+    grain: Option<String>,
     divisible: Option<bool>,
     columns: Option<String>,
     #[serde(default)]
@@ -315,7 +331,10 @@ impl Entry {
             let nullable = id != [field.name().clone()] && *field.name() != self.time;
             Field::clone(field).with_nullable(nullable)
         };
-        let lag = self.lag.as_ref().map(|lag| days(lag).ok_or_else(|| Flaw::new(&key("lag"), NO_DURATION)));
+        let duration = |text: &Option<String>, field: &str| match text {
+            Some(text) => days(text).ok_or_else(|| Flaw::new(&key(field), NO_DURATION)),
+            None => Ok(Duration::ZERO),
+        };
         Ok(Dataset {
             version: self.version,
             permission: self.permission,
@@ -326,7 +345,8 @@ impl Entry {
             divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),
             snapshot: self.snapshot,
             newest: self.newest,
-            lag: lag.transpose()?.unwrap_or_default(),
+            lag: duration(&self.lag, "lag")?,
+            grain: duration(&self.grain, "grain")?,
             aliases: self.aliases.into_iter().collect(),
             time: self.time,
             id,

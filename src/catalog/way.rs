@@ -38,6 +38,8 @@ pub struct Way {
     pub depth: u64,
     /// The longest interval of a request without a filter, and with one.
     pub widest: [Duration; 2],
+    /// Whether rows come by time, so that what has come can be committed before the rest.
+    pub ordered: bool,
     /// What the reply is written in.
     pub format: Format,
     /// Whose ids it is asked once for.

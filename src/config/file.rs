@@ -123,9 +123,7 @@ impl File {
             let filter = self.filter.get(name).cloned().unwrap_or_default();
             identity.insert(format!("filter.{name}"), Value::Object(filter).to_string());
         }
-        if self.fetch.attributes {
-            identity.insert("attributes".to_owned(), "true".to_owned());
-        }
+        identity.insert("attributes".to_owned(), self.fetch.attributes.to_string());
         let (auth, browser) = self.auth.check(at)?;
         let hosts = self.source.hosts(&self.sandbox, &auth.account, at)?;
         Ok(Config {

@@ -47,17 +47,6 @@ pub struct Leeway {
     pub last_word: bool,
 }
 
-impl<T> Asked<T> {
-    /// The reply, or why there is none.
-    pub fn reply(self) -> Result<T, Fault> {
-        match self {
-            Self::Reply(reply) => Ok(reply),
-            Self::Split(fault) | Self::Hopeless(fault) | Self::Denied(fault) => Err(fault),
-            Self::Shrink => Err(Fault::Malformed("the page is too large".to_owned())),
-        }
-    }
-}
-
 impl Client {
     /// Asks until there is a reply that `read` can read, however many attempts it takes.
     pub(super) async fn ask<T: Send + 'static>(
@@ -67,7 +56,7 @@ impl Client {
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
     ) -> Result<Asked<T>, Halt> {
         let Leeway { splittable, shrinkable, last_word } = leeway;
-        let mut attempt = Attempt { number: 1, tokenless: 0, rejections: 0, splittable, shrinkable };
+        let mut attempt = Attempt { number: 1, throttles: 0, tokenless: 0, rejections: 0, splittable, shrinkable };
         let mut rejected = None;
         loop {
             let fault = tokio::select! {
@@ -81,6 +70,8 @@ impl Client {
             attempt.tokenless = if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
             let fresh = rejected.is_some_and(|generation| generation > self.shared.accepted.load(Ordering::Relaxed));
             attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
+            let throttled = matches!(&fault, Fault::Refused(refusal) if refusal.is_throttle());
+            attempt.throttles += u32::from(throttled);
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&fault, attempt, &self.shared.policy, jitter);
             tracing::debug!(call.target, %fault, ?attempt, ?decision, "no reply");
@@ -100,7 +91,7 @@ impl Client {
                 Decision::Stop(stop) => return Err(Halt::Stopped { stop, fault }),
             }
             self.shared.board.retries.add(1);
-            attempt.number += u32::from(attempt.tokenless == 0);
+            attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
         }
     }
 

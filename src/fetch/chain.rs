@@ -39,11 +39,11 @@ impl Chain {
     /// The first page of a leased shard comes next, by `query`.
     pub fn new(lease: Lease, query: Query) -> Self {
         Self {
+            ordered: is_ordered(&query),
             query,
             received: 0,
             begun: Instant::now(),
             reached: None,
-            ordered: true,
             committed: 0,
             open: 0,
             total: None,
@@ -55,7 +55,8 @@ impl Chain {
     /// Begins again, for what is left of the lease, with at most `page_size` rows a page.
     pub fn restart(&mut self, page_size: u32) {
         self.query = self.query.again(self.shard().interval, page_size);
-        (self.received, self.begun, self.reached, self.ordered) = (0, Instant::now(), None, true);
+        let ordered = is_ordered(&self.query);
+        (self.received, self.begun, self.reached, self.ordered) = (0, Instant::now(), None, ordered);
         (self.committed, self.open, self.total) = (0, 0, None);
     }
 
@@ -120,4 +121,9 @@ impl Chain {
     pub fn is_uncut(&self) -> bool {
         self.query.asked == self.query.owner
     }
+}
+
+/// Whether what has come of a query can be committed before the rest.
+fn is_ordered(query: &Query) -> bool {
+    query.way.ordered && query.dataset.divisible
 }

@@ -24,6 +24,8 @@ pub struct Harvest {
     pub failed: Vec<Failure>,
     /// Datasets that the credentials may not read, what the platform said, and what they lack.
     pub denied: BTreeMap<String, String>,
+    /// Committed shards of which the platform counts more rows than it gave.
+    pub short: u64,
     /// Files written.
     pub files: u64,
     /// Their size.
@@ -59,6 +61,7 @@ impl std::ops::AddAssign for Harvest {
         self.committed += other.committed;
         self.failed.extend(other.failed);
         self.denied.extend(other.denied);
+        self.short += other.short;
         self.files += other.files;
         self.bytes_written += other.bytes_written;
     }

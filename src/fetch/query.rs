@@ -15,7 +15,7 @@ use crate::{
     catalog::{Call, Dataset, Paging, Slots, Way},
     fault::Fault,
     interval::{Interval, iso},
-    rows::{Decoder, Finder, Reply},
+    rows::{Decoder, Finder, PageError, Reply},
 };
 
 /// Pages of one chain: beyond, it is no list but a loop.
@@ -172,7 +172,10 @@ impl Query {
         move |status, body| match status {
             StatusCode::NO_CONTENT => Ok(Reply::nothing()),
             _ => {
-                let reply = finder.find(body).map_err(|error| Fault::Malformed(error.to_string()))?;
+                let reply = finder.find(body).map_err(|error| match error {
+                    PageError::Swollen(most) => Fault::TooLarge(most),
+                    other => Fault::Malformed(other.to_string()),
+                })?;
                 plausible(reply, first, counts)
             }
         }
@@ -219,6 +222,14 @@ impl Query {
         Ok(ends)
     }
 
+    /// The ids of a reply's rows. One that cannot be decoded has children that nobody would ask for.
+    ///
+    /// # Errors
+    /// [`Fault::Malformed`] with the first such row's reason.
+    pub fn ids(&self, reply: &Reply) -> Result<Vec<String>, Fault> {
+        self.decoder.ids(reply, self.owner).map_err(Fault::Malformed)
+    }
+
     /// Goes on with the next parent. Says whether there are parents at all.
     pub fn skip_parent(&mut self) -> bool {
         let Some(parents) = &mut self.parents else { return false };
@@ -251,6 +262,11 @@ impl Query {
         let stamp = stamp(&self.dataset, self.asked, &self.origin);
         self.finder = Arc::new(Finder::new(&self.way, fixed(&self.dataset, stamp, Some((&self.way, parent)))));
         self.chain = Position { known: 1, ..Position::default() };
+    }
+
+    /// Whether its pages can be smaller.
+    pub fn is_shrinkable(&self) -> bool {
+        self.way.page_size < u32::MAX && self.page_size > 1
     }
 
     /// Whether the last page was received.

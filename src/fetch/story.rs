@@ -43,6 +43,27 @@ pub(super) enum Pages {
     Denied(Fault),
 }
 
+impl Pages {
+    /// Why there are none, for those who have no shard to care for.
+    pub(super) fn into_fault(self) -> Fault {
+        match self {
+            Self::Gone(fault) | Self::Hopeless(fault) | Self::NotYet(fault) | Self::Denied(fault) => fault,
+            Self::TooBig(reason) => Fault::Malformed(reason),
+            Self::TooLarge | Self::Deep | Self::Whole => Fault::Malformed("the page is too large".to_owned()),
+        }
+    }
+}
+
+impl<T> Asked<T> {
+    /// The reply, or why there is none.
+    pub(super) fn reply(self) -> Result<T, Fault> {
+        match self {
+            Self::Reply(reply) => Ok(reply),
+            other => Err(Pages::from(other).into_fault()),
+        }
+    }
+}
+
 impl<T> From<Asked<T>> for Pages {
     /// What becomes of a shard for which there is no reply.
     fn from(asked: Asked<T>) -> Self {
@@ -103,7 +124,7 @@ impl Fetcher {
                     gone += 1;
                     self.again(chain, page_size).await?;
                 }
-                Pages::TooLarge if page_size > 1 => self.again(chain, page_size / 2).await?,
+                Pages::TooLarge => self.again(chain, page_size / 2).await?,
                 pages => return Ok(pages),
             }
         }
@@ -126,7 +147,8 @@ impl Fetcher {
             }
             Pages::TooBig(reason) => self.split(chain, reason).await,
             Pages::TooLarge => {
-                let fault = Fault::Malformed("a page of one row is too large".to_owned());
+                let fault =
+                    Fault::Malformed("a page that cannot be smaller is too large; raise fetch.max_body".to_owned());
                 self.set_aside(chain, fault, harvest).await
             }
             Pages::Gone(fault) | Pages::Hopeless(fault) => self.set_aside(chain, fault, harvest).await,
@@ -141,7 +163,7 @@ impl Fetcher {
         if chain.query.lacks_parents() {
             match self.client.parents(&chain.query).await? {
                 Ok(parents) => chain.query.for_each(parents),
-                Err(fault) => return Ok(Pages::Hopeless(fault)),
+                Err(pages) => return Ok(pages),
             }
         }
         let mut flight = Flight::new();
@@ -153,6 +175,10 @@ impl Fetcher {
                 Some(asked) => match asked? {
                     Asked::Reply(reply) => reply,
                     Asked::Hopeless(fault) if !chain.query.task.is_empty() && task::is_gone(&fault) => {
+                        return Ok(Pages::Gone(fault));
+                    }
+                    // its address was good for a moment only
+                    Asked::Hopeless(fault) | Asked::Denied(fault) if chain.query.download.is_some() => {
                         return Ok(Pages::Gone(fault));
                     }
                     // deleted since it was listed
@@ -195,7 +221,7 @@ impl Fetcher {
     /// no more for it, where a part of the shard would be a query of its own, with rows of both.
     fn send_ahead<'a>(&'a self, chain: &mut Chain, flight: &mut Flight<'a, Result<Asked<Reply>, Halt>>) {
         let splittable = self.splittable(chain.shard());
-        let leeway = Leeway { splittable, shrinkable: chain.query.page_size > 1, last_word: false };
+        let leeway = Leeway { splittable, shrinkable: chain.query.is_shrinkable(), last_word: false };
         let most = self.client.shared.ahead.saturating_mul(1 + chain.lease.idle());
         while flight.len() < most
             && let Some(call) = chain.query.next()
@@ -219,6 +245,7 @@ impl Fetcher {
         if let Some((total, came)) = missing {
             let reason = format!("the platform counts {total} rows and gave {came}, twice");
             tracing::warn!(dataset = shard.dataset.name, shard = %shard.interval, reason, "rows may be missing");
+            harvest.short += 1;
             self.sink.send(Note::Short { shard, reason }).await??;
         }
         self.settle(chain.lease, End::Done).await

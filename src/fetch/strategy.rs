@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -37,9 +37,10 @@ pub enum Strategy {
 #[derive(Debug, Default)]
 pub struct Densities(Mutex<BTreeMap<String, Known>>);
 
-/// Up to when data are in the lake that jobs read, by dataset, in milliseconds.
+/// Up to when data are in the lake that jobs read, by dataset, in milliseconds; and since when
+/// somebody waits for it.
 #[derive(Debug, Default)]
-pub struct Lakes(Mutex<BTreeMap<String, i64>>);
+pub struct Lakes(Mutex<BTreeMap<String, i64>>, OnceLock<Instant>);
 
 impl Densities {
     /// Begins with what earlier runs know.
@@ -87,14 +88,15 @@ impl Fetcher {
     /// The way to fetch a shard.
     pub(super) async fn way(&self, shard: &Shard) -> Result<Result<Arc<Way>, Pages>, Halt> {
         let (dataset, shared) = (&shard.dataset, &self.client.shared);
-        let (Some(query), Some(job)) = (&dataset.query, &dataset.job) else {
-            return Ok(Ok(Arc::clone(dataset.way())));
+        let (query, job) = match (&dataset.query, &dataset.job) {
+            (query, Some(job)) => (query, job),
+            (_, None) => return Ok(Ok(Arc::clone(dataset.way()))),
         };
         // columns that only a job brings are worth a wait
-        let must = shared.strategy == Strategy::Job || dataset.has_extras();
-        if must {
+        let query = query.as_ref().filter(|_| shared.strategy != Strategy::Job && !dataset.has_extras());
+        let Some(query) = query else {
             return Ok(self.lake(dataset, job, shard.interval).await?.map(|()| Arc::clone(job)));
-        }
+        };
         let in_the_lake = match shared.strategy {
             Strategy::Query => false,
             _ => match self.client.filled(dataset, job, shard.interval).await? {
@@ -121,7 +123,6 @@ impl Fetcher {
 
     /// Waits until the lake holds an interval.
     async fn lake(&self, dataset: &Dataset, job: &Way, interval: Interval) -> Result<Result<(), Pages>, Halt> {
-        let begun = Instant::now();
         loop {
             let filled = match self.client.filled(dataset, job, interval).await? {
                 Ok(filled) => filled,
@@ -131,6 +132,8 @@ impl Fetcher {
                 return Ok(Ok(()));
             }
             let reason = format!("the platform has data for jobs up to {} only", iso(filled));
+            // one wait for all shards
+            let begun = self.client.shared.lakes.1.get_or_init(Instant::now);
             if begun.elapsed() + LAKE_PAUSE > self.client.shared.lake_wait {
                 return Ok(Err(Pages::NotYet(Fault::NotYet(format!("{reason}; run again later")))));
             }

@@ -1,7 +1,7 @@
 //! Finds the rows of a reply without decoding them: one pass over the bytes, and nothing is copied
 //! where a row stands as it is.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, fmt, io, ops::Range};
 
 use bytes::Bytes;
 use serde::{
@@ -102,7 +102,7 @@ impl Finder {
             reply.text = body;
         } else {
             let mut written = Written::default();
-            rows.iter().try_for_each(|row| self.rewrite(row, &mut written)).map_err(PageError::Shape)?;
+            rows.iter().try_for_each(|row| self.rewrite(row, &body, &mut written))?;
             (reply.text, reply.rows) = (written.text.into(), written.rows);
         }
         Ok(reply)
@@ -110,19 +110,22 @@ impl Finder {
 
     /// Writes the rows of an item anew, with their fixed columns. What is no object stays what it
     /// is: the decoder refuses it with its reason.
-    fn rewrite(&self, item: &RawValue, written: &mut Written) -> Result<(), serde_json::Error> {
+    fn rewrite(&self, item: &RawValue, body: &[u8], written: &mut Written) -> Result<(), PageError> {
         let fixed = self.fixed.iter().map(|(column, text)| (column, serde_json::Value::from(text.as_str())));
         let fixed = members(fixed);
         if self.explode.is_empty() || !item.get().starts_with('{') {
             written.row("", item.get(), &fixed);
-            return Ok(());
+            return written.fits(body);
         }
-        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(item.get())?;
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(item.get()).map_err(PageError::Shape)?;
         let listed = |key: &str| self.explode.iter().any(|list| list == key);
         let around = members(fields.iter().filter(|(key, _)| !listed(key)));
         for list in self.explode.iter().filter_map(|list| fields.get(list.as_str())) {
-            let elements: Option<Vec<&RawValue>> = serde_json::from_str(list.get())?;
-            elements.into_iter().flatten().for_each(|element| written.row(&around, element.get(), &fixed));
+            let elements: Option<Vec<&RawValue>> = serde_json::from_str(list.get()).map_err(PageError::Shape)?;
+            for element in elements.into_iter().flatten() {
+                written.row(&around, element.get(), &fixed);
+                written.fits(body)?;
+            }
         }
         Ok(())
     }
@@ -132,6 +135,10 @@ impl Finder {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
         let header = reader.headers().map_err(PageError::NotCsv)?.clone();
+        if header.iter().next().is_some_and(|first| first.trim_start().starts_with(['<', '{'])) {
+            // an error page would pass for a header without records
+            return Err(PageError::NotCsv(io::Error::other("it begins like a page or an object").into()));
+        }
         let mut written = Written::default();
         for record in reader.records() {
             let record = record.map_err(PageError::NotCsv)?;
@@ -139,11 +146,17 @@ impl Finder {
             let fields = fields.chain(self.fixed.iter().map(|(column, text)| (column.as_str(), text.as_str())));
             let object: serde_json::Map<_, _> = fields.map(|(name, field)| (name.to_owned(), field.into())).collect();
             written.row("", &serde_json::Value::Object(object).to_string(), "");
+            written.fits(body)?;
         }
         let (items, is_nothing) = (written.rows.len() as u64, body.is_empty());
         Ok(Reply { text: written.text.into(), rows: written.rows, items, is_nothing, ..Reply::default() })
     }
 }
+
+/// How many times its size a reply may take once its rows are written out, and the size below which
+/// that does not matter: what surrounds a row is repeated in each (G8).
+const SWELLS: usize = 16;
+const SMALL: usize = 64 * 1024;
 
 /// Rows that were written anew, and where they are in the text.
 #[derive(Default)]
@@ -153,6 +166,12 @@ struct Written {
 }
 
 impl Written {
+    /// Refuses to grow out of proportion to the body.
+    fn fits(&self, body: &[u8]) -> Result<(), PageError> {
+        let most = body.len().max(SMALL) * SWELLS;
+        if self.text.len() > most { Err(PageError::Swollen(most as u64)) } else { Ok(()) }
+    }
+
     /// Writes a row: the fields around it, its own, which win, and the fixed ones, which win over both.
     /// The decoder takes the last of those that have one name.
     fn row(&mut self, around: &str, row: &str, fixed: &str) {

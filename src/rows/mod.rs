@@ -105,6 +105,9 @@ pub enum PageError {
     /// Not CSV.
     #[error("the result is not csv: {0}")]
     NotCsv(#[source] csv::Error),
+    /// Its rows, written out, would take more bytes than this.
+    #[error("the rows of the page take more than {0} bytes, many times its size")]
+    Swollen(u64),
     /// JSON in which something else stands where the rows should be.
     #[error("the rows of the page are not where the catalogue says: {0}")]
     Shape(#[source] serde_json::Error),
@@ -172,14 +175,17 @@ impl Decoder {
         Ok(Page { batch, keys, received: rows.len() as u64, not_owned: not_owned as u64, bad: decoded.bad })
     }
 
-    /// The ids of the rows of a reply, as far as they can be decoded.
+    /// The ids of the rows of a reply.
     ///
     /// # Errors
-    /// As for [`decode`](Self::decode).
-    pub fn ids(&self, reply: &Reply, owner: Interval) -> Result<Vec<String>, PageError> {
-        let batch = self.decode(reply, owner)?.batch;
-        let ids = Ids::new(&batch, &self.id).map_err(PageError::Columns)?;
-        Ok((0..batch.num_rows()).map(|row| ids.text(row).into_owned()).collect())
+    /// Why a row has none.
+    pub fn ids(&self, reply: &Reply, owner: Interval) -> Result<Vec<String>, String> {
+        let page = self.decode(reply, owner).map_err(|error| error.to_string())?;
+        if let Some(bad) = page.bad.first() {
+            return Err(bad.reason.clone());
+        }
+        let ids = Ids::new(&page.batch, &self.id).map_err(|error| error.to_string())?;
+        Ok((0..page.batch.num_rows()).map(|row| ids.text(row).into_owned()).collect())
     }
 
     /// Decodes rows together, and by halves if they cannot be: a bad row is found in as many steps

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    ops::{AddAssign, Range},
+    ops::AddAssign,
     sync::Arc,
 };
 
@@ -10,58 +10,28 @@ use actix::System;
 use arrow::{array::AsArray, record_batch::RecordBatch};
 use bytes::Bytes;
 use cxbackfill::{
-    config::{Config, Given},
-    interval::Interval,
+    config::Config,
     ledger::Ledger,
     output::Output,
     progress::Board,
     report::{Ending, Summary},
     rows::{Decoder, Finder},
     run::{self, Scope, World},
-    sandbox::{Region, Settings},
+    sandbox::{Region, Stats},
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tokio::{runtime::Builder, time::Duration};
+use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-use super::{crash::CrashStore, weather::Weather};
+use super::{
+    crash::CrashStore,
+    scenario::{Scenario, Stop},
+    weather::Weather,
+};
 
 /// Runs of one scenario: crashes are bounded, so it comes to an end.
 const MOST_RUNS: usize = 12;
-
-/// How a run is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stop {
-    /// Killed.
-    Kill,
-    /// Told to end.
-    Interrupt,
-}
-
-/// What is played.
-#[derive(Debug, Clone)]
-pub struct Scenario {
-    pub seed: u64,
-    pub actors: usize,
-    pub interval: Interval,
-    pub shard: Duration,
-    pub page_size: u32,
-    pub budget: u32,
-    pub sandbox: Settings,
-    /// How often something goes wrong with a request, from 0 to 1.
-    pub storm: f64,
-    pub commit_every: Duration,
-    pub newest_first: bool,
-    /// Whether everything is fetched once more after all rows have changed.
-    pub refresh: bool,
-    /// The steps (of requests and of commits) at which the program is stopped, run by run.
-    pub stops: Vec<(u64, Stop)>,
-    /// The data's time whose requests fail until the weather clears.
-    pub poison: Option<i64>,
-    /// Intervals wider than this are too big for the platform.
-    pub widest: Option<Duration>,
-}
 
 /// What was counted over a scenario's runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,6 +45,10 @@ pub struct Tally {
     pub revoked: u64,
     pub duplicates: u64,
     pub poisoned: u64,
+    /// Jobs, those of them that failed or were gone too soon, and those that a run has left.
+    pub jobs: u64,
+    pub lost: u64,
+    pub orphans: u64,
 }
 
 /// Rows by their id, each a batch of one: equal in every field, or not equal.
@@ -87,85 +61,13 @@ pub struct Played {
     pub truth: Rows,
     /// Files that no record names, and rows that are there twice.
     pub strays: Vec<String>,
+    /// Jobs that the program knew of and that the region still has.
+    pub jobs_left: Vec<String>,
+    /// What the region saw of requests, and the most that left in a window's length of one run.
+    pub stats: Stats,
+    pub most_sent: u64,
     pub summary: Summary,
     pub tally: Tally,
-}
-
-impl Scenario {
-    /// Three days, nothing goes wrong.
-    pub fn quiet(seed: u64) -> Self {
-        let from = 1_704_067_200_000 + i64::try_from(seed % 300).unwrap() * 86_400_000;
-        Self {
-            seed,
-            actors: 4,
-            interval: Interval::new(from, from + 3 * 86_400_000).unwrap(),
-            shard: Duration::from_secs(86_400),
-            page_size: 100,
-            budget: 0,
-            sandbox: Settings { seed, requests: 0, conversations_per_day: 150, ..Settings::default() },
-            storm: 0.0,
-            commit_every: Duration::from_secs(300),
-            newest_first: false,
-            refresh: false,
-            stops: Vec::new(),
-            poison: None,
-            widest: None,
-        }
-    }
-
-    /// Everything drawn from the seed.
-    pub fn from_seed(seed: u64) -> Self {
-        let mut dice = fastrand::Rng::with_seed(seed);
-        let quiet = Self::quiet(seed);
-        let from = quiet.interval.from_ms() + dice.i64(0..86_400_000);
-        let interval = Interval::new(from, from + dice.i64(3_600_000..3 * 86_400_000)).unwrap();
-        let hours = |dice: &mut fastrand::Rng, range: Range<u64>| Duration::from_secs(3_600 * dice.u64(range));
-        let budget = if dice.bool() { 0 } else { dice.u32(20..200) };
-        Self {
-            actors: dice.usize(1..9),
-            interval,
-            shard: hours(&mut dice, 3..60),
-            page_size: dice.u32(3..40),
-            budget,
-            sandbox: Settings {
-                requests: budget,
-                per: Duration::from_secs(10),
-                conversations_per_day: dice.u32(5..60),
-                token_lifetime: Duration::from_millis(dice.u64(1_000..100_000)),
-                max_tokens: dice.u32(1..4),
-                ..quiet.sandbox.clone()
-            },
-            storm: *dice.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
-            commit_every: Duration::from_millis(*dice.choice(&[1, 500, 2_000, 300_000]).unwrap()),
-            newest_first: dice.bool(),
-            refresh: dice.u8(..) < 60,
-            stops: (0..dice.usize(0..4))
-                .map(|_| (dice.u64(1..60), if dice.bool() { Stop::Kill } else { Stop::Interrupt }))
-                .collect(),
-            poison: (dice.u8(..) < 40).then(|| dice.i64(interval.from_ms()..interval.to_ms())),
-            widest: (dice.u8(..) < 80).then(|| hours(&mut dice, 2..24)),
-            ..quiet
-        }
-    }
-
-    fn config(&self) -> Config {
-        let (from, to) = (self.interval.to_string(), self.interval.to_string());
-        let set = [
-            format!("job.from={}", from.split('/').next().unwrap()),
-            format!("job.to={}", to.split('/').nth(1).unwrap()),
-            format!("fetch.actors={}", self.actors),
-            format!("fetch.shard={}s", self.shard.as_secs()),
-            format!("fetch.page_size={}", self.page_size),
-            format!("budget.requests={}", self.budget),
-            "budget.per=10s".to_owned(),
-            "retry.attempts=12".to_owned(),
-            format!("output.commit_every={}ms", self.commit_every.as_millis()),
-            format!("job.order={}", if self.newest_first { "newest-first" } else { "oldest-first" }),
-            // most of a small file's time would go into setting the codec up
-            "output.compression=uncompressed".to_owned(),
-        ];
-        Config::load(&Given { set: set.to_vec(), ..Given::default() }).unwrap().remove(0)
-    }
 }
 
 /// Plays a scenario to its end: runs, crashes, resumes, and once the weather has cleared takes up
@@ -187,6 +89,7 @@ pub fn play(scenario: &Scenario) -> Played {
         let output = Output::over(Arc::new(CrashStore::new(Arc::clone(&memory), Arc::clone(&weather))));
         let Some((summary, ending)) = run_once(&config, scope, &output, &ledger, &weather, crash, shutdown) else {
             tally.crashes += 1;
+            tally.orphans += ledger.orphans().unwrap().len() as u64;
             weather.note("crash".to_owned());
             continue;
         };
@@ -200,6 +103,8 @@ pub fn play(scenario: &Scenario) -> Played {
                 scope = Scope::Missing;
                 config.refresh = config.interval.width();
             }
+            // an interrupt came while the last job was deleted: the next run does it
+            Ending::Complete if !ledger.orphans().unwrap().is_empty() => tally.interrupts += u64::from(stop.is_some()),
             Ending::Complete => {
                 last = Some(summary);
                 break;
@@ -217,11 +122,17 @@ pub fn play(scenario: &Scenario) -> Played {
     }
     let (rows, strays) = read(&memory, &ledger);
     tally.revoked = weather.revoked();
+    let (jobs_left, most_sent);
+    (jobs_left, most_sent, tally.jobs, tally.lost) =
+        weather.witness(|seen| (seen.left(), seen.most_sent, seen.submitted, seen.lost));
     Played {
         trace: weather.trace(),
         rows,
-        truth: truth(&config, &region),
+        truth: truth(scenario, &config, &region),
         strays,
+        jobs_left,
+        stats: region.stats(),
+        most_sent,
         summary: last.unwrap_or_else(|| panic!("seed {}: no run came to its end", scenario.seed)),
         tally,
     }
@@ -290,8 +201,8 @@ fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
 }
 
 /// What the output must be.
-fn truth(config: &Config, region: &Region) -> Rows {
-    let lines: Vec<Bytes> = region.truth(config.interval).collect();
+fn truth(scenario: &Scenario, config: &Config, region: &Region) -> Rows {
+    let lines: Vec<Bytes> = region.truth_of("genesys-cloud", scenario.truth(), config.interval).unwrap().collect();
     let text = String::from_utf8(lines.concat()).unwrap();
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
     let dataset = &config.datasets[0];
@@ -327,5 +238,8 @@ impl AddAssign for Tally {
         self.revoked += other.revoked;
         self.duplicates += other.duplicates;
         self.poisoned += other.poisoned;
+        self.jobs += other.jobs;
+        self.lost += other.lost;
+        self.orphans += other.orphans;
     }
 }

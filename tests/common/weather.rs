@@ -9,12 +9,15 @@ use bytes::Bytes;
 use cxbackfill::{fault::Fault, interval::Interval, sandbox::Region, transport::Transport};
 use futures_util::future::BoxFuture;
 use http::{Request, Response, header::AUTHORIZATION};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::simulation::{Scenario, Stop};
+use super::{
+    pages::{Page, make_older},
+    scenario::{Scenario, Stop},
+    witness::{Witness, is_api, job},
+};
 
 /// What a client waits for a reply.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,6 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Weather {
     region: Arc<Region>,
+    /// The length of the limit's window.
+    per: Duration,
     storm: f64,
     poison: Option<i64>,
     widest: Option<Duration>,
@@ -45,8 +50,9 @@ struct Inner {
     /// Whether every row is served as it was before it changed.
     before_change: bool,
     revoked: HashSet<String>,
-    /// For an interval, the page at which rows have slid, and how far.
-    slides: HashMap<String, (u64, usize)>,
+    /// For an interval and a page size, the page at which rows have slid, and how far.
+    slides: HashMap<(String, usize), (u64, usize)>,
+    witness: Witness,
 }
 
 /// What happens to a request.
@@ -76,10 +82,11 @@ impl Weather {
             before_change: scenario.refresh,
             revoked: HashSet::new(),
             slides: HashMap::new(),
+            witness: Witness::default(),
         };
         let Scenario { storm, poison, widest, .. } = *scenario;
         let changes = scenario.stops.iter().all(|(_, how)| *how == Stop::Kill);
-        Self { region, storm, poison, widest, changes, inner: Mutex::new(inner) }
+        Self { region, per: scenario.sandbox.per, storm, poison, widest, changes, inner: Mutex::new(inner) }
     }
 
     /// The next run: stopped at a step by its token, if at all.
@@ -87,6 +94,7 @@ impl Weather {
         let mut inner = self.inner();
         inner.steps = 0;
         inner.stop = stop;
+        inner.witness.begin();
     }
 
     /// The clock of a run starts at nothing.
@@ -119,6 +127,11 @@ impl Weather {
         self.inner().trace.clone()
     }
 
+    /// What was seen of requests.
+    pub fn witness<T>(&self, tell: impl FnOnce(&Witness) -> T) -> T {
+        tell(&self.inner().witness)
+    }
+
     pub fn revoked(&self) -> u64 {
         self.inner().revoked.len() as u64
     }
@@ -149,14 +162,17 @@ impl Weather {
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         let query: Option<Value> = serde_json::from_slice(request.body()).ok();
-        let what = format!("{} {}", request.uri().path(), String::from_utf8_lossy(request.body()));
-        self.step(&what).await;
+        let (method, uri, body) = (request.method(), request.uri(), String::from_utf8_lossy(request.body()));
+        let what = format!("{method} {} {body}", uri.path_and_query().unwrap());
         let (event, there, back) = {
             let mut inner = self.inner();
-            let event = inner.draw(self.storm, query.is_some());
+            let now = inner.now();
+            inner.witness.leaves(&request, now, self.per);
+            let event = inner.draw(self.storm, is_api(&request));
             let (there, back) = (inner.dice.u64(1..200), inner.dice.u64(1..200));
             (event, Duration::from_millis(there), Duration::from_millis(back))
         };
+        self.step(&what).await;
         sleep(there).await;
         let reply = self.answer(&request, query.as_ref(), event);
         match event {
@@ -187,10 +203,14 @@ impl Weather {
             return Ok(refusal(status, None, "climate"));
         }
         let mut reply = self.region.reply(now, request);
-        if reply.status() == 200
-            && let Some(query) = query
-        {
-            self.slide(query, request, &mut reply, now);
+        self.inner().witness.answered(request, reply.status(), reply.body());
+        let is_page = query.is_some_and(|query| query["paging"].is_object());
+        if reply.status() == 200 {
+            match query.filter(|_| is_page) {
+                Some(query) => self.slide(query, request, &mut reply, now),
+                None if job(request.uri().path()).is_some_and(|(_, results)| results) => self.age(&mut reply),
+                None => {}
+            }
         }
         match event {
             Event::LostAfter => Err(Fault::Network("connection reset".into())),
@@ -198,8 +218,10 @@ impl Weather {
             Event::Status(status, after) => Ok(refusal(status, after, "storm")),
             Event::Truncated => Ok(reply.map(|body| body.slice(..body.len() / 2))),
             Event::Html => Ok(Response::new(Bytes::from_static(b"<html>proxy</html>"))),
-            Event::Total => Ok(reply.map(|body| Page { total_hits: 7, ..Page::read(&body) }.bytes())),
-            Event::Nothing | Event::Revoked | Event::LostBefore => Ok(reply),
+            Event::Total if is_page && reply.status() == 200 => {
+                Ok(reply.map(|body| Page { total_hits: Some(7), ..Page::read(&body) }.bytes()))
+            }
+            Event::Nothing | Event::Revoked | Event::LostBefore | Event::Total => Ok(reply),
         }
     }
 
@@ -224,7 +246,7 @@ impl Weather {
             let (storm, at) = (self.storm, inner.dice.u64(2..5));
             let by = inner.dice.usize(1..=size);
             let slides = inner.dice.f64() < storm;
-            *inner.slides.entry(interval.to_owned()).or_insert(if slides { (at, by) } else { (u64::MAX, 0) })
+            *inner.slides.entry((interval.to_owned(), size)).or_insert(if slides { (at, by) } else { (u64::MAX, 0) })
         };
         let (at, by) = slide;
         let mut page = Page::read(reply.body());
@@ -239,37 +261,18 @@ impl Weather {
             rows.extend(page.conversations.into_iter().take(size - by));
             page.conversations = rows;
         }
-        if self.inner().before_change {
-            page.conversations.iter_mut().for_each(make_older);
-        }
         *reply.body_mut() = page.bytes();
-    }
-}
-
-/// A page whose rows stay as they were written.
-#[derive(Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    conversations: Vec<Box<RawValue>>,
-    total_hits: u64,
-}
-
-impl Page {
-    fn read(body: &Bytes) -> Self {
-        serde_json::from_slice(body).unwrap()
+        self.age(reply);
     }
 
-    fn bytes(&self) -> Bytes {
-        serde_json::to_vec(self).unwrap().into()
+    /// Rows before they change, as long as they have not.
+    fn age(&self, reply: &mut Response<Bytes>) {
+        if self.inner().before_change {
+            let mut page = Page::read(reply.body());
+            page.conversations.iter_mut().for_each(make_older);
+            *reply.body_mut() = page.bytes();
+        }
     }
-}
-
-/// The copy of a row from before its conversation ended.
-fn make_older(row: &mut Box<RawValue>) {
-    let mut older: Value = serde_json::from_str(row.get()).unwrap();
-    older.as_object_mut().unwrap().remove("conversationEnd");
-    *row = serde_json::value::to_raw_value(&older).unwrap();
 }
 
 impl Inner {

@@ -41,6 +41,8 @@ pub(in crate::catalog) struct WayEntry {
     widest: Option<String>,
     widest_filtered: Option<String>,
     #[serde(default)]
+    ordered: bool,
+    #[serde(default)]
     format: Format,
     each: Option<Each>,
     submit: Option<Step<Submit>>,
@@ -162,6 +164,7 @@ impl WayEntry {
             depth: self.depth.unwrap_or(u64::MAX),
             explode: self.explode,
             paging: self.paging,
+            ordered: self.ordered,
             format: self.format,
             each: self.each,
             extras: self.extras,

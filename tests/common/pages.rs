@@ -1,0 +1,36 @@
+//! Pages whose rows stay as they were written.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+
+/// A page of a query or of a job's results.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversations: Vec<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_hits: Option<u64>,
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, Value>,
+}
+
+impl Page {
+    pub fn read(body: &Bytes) -> Self {
+        serde_json::from_slice(body).unwrap()
+    }
+
+    pub fn bytes(&self) -> Bytes {
+        serde_json::to_vec(self).unwrap().into()
+    }
+}
+
+/// The copy of a row from before its conversation ended.
+pub fn make_older(row: &mut Box<RawValue>) {
+    let mut older: Value = serde_json::from_str(row.get()).unwrap();
+    older.as_object_mut().unwrap().remove("conversationEnd");
+    *row = serde_json::value::to_raw_value(&older).unwrap();
+}

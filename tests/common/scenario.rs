@@ -1,0 +1,186 @@
+//! What is played: a world and a configuration, drawn from a seed.
+
+use std::ops::Range;
+
+use cxbackfill::{
+    config::{Config, Given},
+    interval::Interval,
+    sandbox::{Jobs, Settings},
+};
+use jiff::Timestamp;
+use tokio::time::Duration;
+
+/// How a run is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Killed.
+    Kill,
+    /// Told to end.
+    Interrupt,
+}
+
+/// What is played.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub seed: u64,
+    pub actors: usize,
+    pub interval: Interval,
+    pub shard: Duration,
+    pub page_size: u32,
+    pub budget: u32,
+    /// `fetch.strategy`, and what goes with it.
+    pub strategy: &'static str,
+    pub ahead: usize,
+    pub jobs: usize,
+    pub attributes: bool,
+    pub sandbox: Settings,
+    /// How often something goes wrong with a request, from 0 to 1.
+    pub storm: f64,
+    pub commit_every: Duration,
+    pub newest_first: bool,
+    /// Whether everything is fetched once more after all rows have changed.
+    pub refresh: bool,
+    /// The steps (of requests and of commits) at which the program is stopped, run by run.
+    pub stops: Vec<(u64, Stop)>,
+    /// The data's time whose requests fail until the weather clears.
+    pub poison: Option<i64>,
+    /// Intervals wider than this are too big for the platform.
+    pub widest: Option<Duration>,
+}
+
+impl Scenario {
+    /// Three days, nothing goes wrong.
+    pub fn quiet(seed: u64) -> Self {
+        let from = 1_704_067_200_000 + i64::try_from(seed % 300).unwrap() * 86_400_000;
+        Self {
+            seed,
+            actors: 4,
+            interval: Interval::new(from, from + 3 * 86_400_000).unwrap(),
+            shard: Duration::from_secs(86_400),
+            page_size: 100,
+            budget: 0,
+            strategy: "query",
+            ahead: 4,
+            jobs: 5,
+            attributes: false,
+            sandbox: Settings { seed, requests: 0, conversations_per_day: 150, ..Settings::default() },
+            storm: 0.0,
+            commit_every: Duration::from_secs(300),
+            newest_first: false,
+            refresh: false,
+            stops: Vec::new(),
+            poison: None,
+            widest: None,
+        }
+    }
+
+    /// Everything drawn from the seed.
+    pub fn from_seed(seed: u64) -> Self {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let quiet = Self::quiet(seed);
+        let from = quiet.interval.from_ms() + dice.i64(0..86_400_000);
+        let interval = Interval::new(from, from + dice.i64(3_600_000..3 * 86_400_000)).unwrap();
+        let hours = |dice: &mut fastrand::Rng, range: Range<u64>| Duration::from_secs(3_600 * dice.u64(range));
+        let budget = if dice.bool() { 0 } else { dice.u32(20..200) };
+        // where pages of a job are larger than those of a query, it pays
+        let (page_size, calls) = if dice.u8(..) < 30 { (1_000, 150..300) } else { (dice.u32(3..40), 5..60) };
+        // a limit that changes, and somebody else who uses it up
+        let attributes = dice.u8(..) < 60;
+        let strategies: &[_] = if attributes { &["job", "auto"] } else { &["query", "job", "auto"] };
+        let (changes, eats) = (budget > 0 && dice.u8(..) < 60, budget > 0 && dice.u8(..) < 60);
+        Self {
+            actors: dice.usize(1..9),
+            interval,
+            shard: hours(&mut dice, 3..60),
+            page_size,
+            budget,
+            strategy: dice.choice(strategies).unwrap(),
+            ahead: dice.usize(1..7),
+            jobs: dice.usize(1..6),
+            attributes,
+            sandbox: Settings {
+                requests: budget,
+                per: Duration::from_secs(10),
+                limit_changes: if changes { limit_changes(&mut dice) } else { Vec::new() },
+                eaten: if eats { dice.u32(1..budget / 2) } else { 0 },
+                jobs: jobs(&mut dice, page_size, interval),
+                conversations_per_day: dice.u32(calls),
+                token_lifetime: Duration::from_millis(dice.u64(1_000..100_000)),
+                max_tokens: dice.u32(1..4),
+                ..quiet.sandbox.clone()
+            },
+            storm: *dice.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
+            commit_every: Duration::from_millis(*dice.choice(&[1, 500, 2_000, 300_000]).unwrap()),
+            newest_first: dice.bool(),
+            refresh: dice.u8(..) < 60,
+            stops: (0..dice.usize(0..4))
+                .map(|_| (dice.u64(1..90), if dice.bool() { Stop::Kill } else { Stop::Interrupt }))
+                .collect(),
+            poison: (dice.u8(..) < 40).then(|| dice.i64(interval.from_ms()..interval.to_ms())),
+            widest: (dice.u8(..) < 80).then(|| hours(&mut dice, 2..24)),
+            ..quiet
+        }
+    }
+
+    /// The rows that the output must hold, as the sandbox names them.
+    pub fn truth(&self) -> &'static str {
+        if self.attributes { "conversations+attributes" } else { "conversations" }
+    }
+
+    /// The limit that no window may exceed: it stays as it is, and nobody else uses it.
+    pub fn limit(&self) -> Option<u64> {
+        let Settings { requests, eaten, limit_changes, .. } = &self.sandbox;
+        (*requests > 0 && *eaten == 0 && limit_changes.is_empty()).then_some(u64::from(*requests))
+    }
+
+    pub fn config(&self) -> Config {
+        let (from, to) = (self.interval.to_string(), self.interval.to_string());
+        let set = [
+            format!("job.from={}", from.split('/').next().unwrap()),
+            format!("job.to={}", to.split('/').nth(1).unwrap()),
+            format!("fetch.actors={}", self.actors),
+            format!("fetch.shard={}s", self.shard.as_secs()),
+            format!("fetch.page_size={}", self.page_size),
+            format!("budget.requests={}", self.budget),
+            "budget.per=10s".to_owned(),
+            format!("fetch.strategy={}", self.strategy),
+            format!("fetch.ahead={}", self.ahead),
+            format!("fetch.jobs={}", self.jobs),
+            format!("fetch.attributes={}", self.attributes),
+            "retry.attempts=12".to_owned(),
+            format!("output.commit_every={}ms", self.commit_every.as_millis()),
+            format!("job.order={}", if self.newest_first { "newest-first" } else { "oldest-first" }),
+            // most of a small file's time would go into setting the codec up
+            "output.compression=uncompressed".to_owned(),
+        ];
+        Config::load(&Given { set: set.to_vec(), ..Given::default() }).unwrap().remove(0)
+    }
+}
+
+/// A limit that becomes another one, twice.
+fn limit_changes(dice: &mut fastrand::Rng) -> Vec<(Duration, u32)> {
+    let mut after = Duration::ZERO;
+    let mut change = || {
+        after += Duration::from_millis(dice.u64(1..30_000));
+        (after, dice.u32(20..200))
+    };
+    vec![change(), change()]
+}
+
+/// What goes wrong with jobs: they fail, they are gone too soon, there are too many of them, they cannot
+/// read the newest time yet.
+fn jobs(dice: &mut fastrand::Rng, page_size: u32, interval: Interval) -> Jobs {
+    let filled = interval.to_ms() - dice.i64(0..10_000_000);
+    let now_and_then = |dice: &mut fastrand::Rng| if dice.bool() { 0 } else { dice.u32(2..8) };
+    Jobs {
+        queued: Duration::from_millis(dice.u64(1..3_000)),
+        running: Duration::from_millis(dice.u64(1..10_000)),
+        fail_every: now_and_then(dice),
+        expire_every: now_and_then(dice),
+        per_second: now_and_then(dice),
+        concurrent: now_and_then(dice),
+        page_size: page_size + dice.u32(0..40),
+        available_until: (dice.u8(..) < 60).then(|| Timestamp::from_millisecond(filled).unwrap()),
+        ..Jobs::default()
+    }
+}
