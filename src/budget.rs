@@ -24,7 +24,7 @@ use std::{
 use dashmap::DashMap;
 use http::{HeaderMap, StatusCode};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, OwnedMutexGuard},
     time::{Instant, sleep_until},
 };
 
@@ -75,7 +75,7 @@ pub struct Budget {
 struct Lane {
     /// Held by the one that waits. tokio's mutex is fair: first come, first served, and a thousand
     /// waiters cost one timer.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Wakes the one that waits when a reply has changed what it waits for.
     changed: Notify,
     /// Never held over an await.
@@ -94,6 +94,15 @@ struct State {
     share: u8,
     /// Binds where there is no limit.
     pace: Pace,
+}
+
+/// The right to be the next who pays.
+#[must_use = "others wait as long as a turn lives"]
+pub struct Turn<'a> {
+    budget: &'a Budget,
+    key: Key,
+    lane: Arc<Lane>,
+    _guard: OwnedMutexGuard<()>,
 }
 
 /// Leave to send one request. Hold it until the reply is there.
@@ -116,16 +125,15 @@ impl Budget {
 
     /// Waits until `key` may send one request. Fair, and safe to drop while it waits.
     pub async fn admit(&self, key: &Key) -> Permit {
+        self.turn(key).await.admit().await
+    }
+
+    /// Waits until nobody who came earlier waits for a permit of `key`. Nobody gets one before the
+    /// turn is dropped, but by it.
+    pub async fn turn(&self, key: &Key) -> Turn<'_> {
         let lane = self.lane(key);
-        let turn = lane.turn.lock().await;
-        while let Err(Refused(until)) = lane.admit(key, self.clock) {
-            match until {
-                Some(until) => tokio::select! { () = lane.changed.notified() => {}, () = sleep_until(until) => {} },
-                None => lane.changed.notified().await,
-            }
-        }
-        drop(turn);
-        Permit { lane, record: Arc::clone(&self.record), clock: self.clock, sent: Instant::now() }
+        let guard = Arc::clone(&lane.turn).lock_owned().await;
+        Turn { budget: self, key: key.clone(), lane, _guard: guard }
     }
 
     /// Closes the gate of `key` for everybody until `after` from now. Closing it again while it is
@@ -146,8 +154,23 @@ impl Budget {
             let limiter = limit.map(|limit| (limit, limit.share(share).limiter(&self.record, self.clock)));
             let pace = Pace::new(self.terms.in_flight);
             let state = Mutex::new(State { opens: None, in_flight: 0, limiter, window: None, share, pace });
-            Arc::new(Lane { turn: tokio::sync::Mutex::default(), changed: Notify::new(), state })
+            Arc::new(Lane { turn: Arc::default(), changed: Notify::new(), state })
         }))
+    }
+}
+
+impl Turn<'_> {
+    /// Waits until one more request may go, and pays for it.
+    pub async fn admit(&self) -> Permit {
+        let Self { budget, key, lane, .. } = self;
+        while let Err(Refused(until)) = lane.admit(key, budget.clock) {
+            match until {
+                Some(until) => tokio::select! { () = lane.changed.notified() => {}, () = sleep_until(until) => {} },
+                None => lane.changed.notified().await,
+            }
+        }
+        let (lane, record) = (Arc::clone(lane), Arc::clone(&budget.record));
+        Permit { lane, record, clock: budget.clock, sent: Instant::now() }
     }
 }
 
@@ -209,11 +232,6 @@ impl State {
 }
 
 impl Permit {
-    /// Marks that the request leaves only now: something else had to be waited for.
-    pub fn leaves(&mut self) {
-        self.sent = Instant::now();
-    }
-
     /// Takes in what the reply says of the quota. A permit that is dropped without a reply says
     /// nothing, good or bad.
     pub fn answered(self, status: StatusCode, headers: &HeaderMap) {

@@ -1,19 +1,23 @@
 //! One request: the one place that loops over attempts. What a fault means is decided in `retry`.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    cell::Cell,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use http::{
     Request, Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use url::Url;
 
 use super::{Client, Halt};
 use crate::{
     auth,
-    budget::Key,
+    budget::{Key, Permit},
     catalog::Call,
     fault::{Fault, Refusal},
     offload::offload,
@@ -21,6 +25,13 @@ use crate::{
     token::{GetToken, Token},
     transport::is_loopback_host,
 };
+
+/// A token that is there is had within this time.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+/// How long what leaves something behind with the platform, or takes it back, may hold up a run that
+/// is to end.
+pub(super) const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// What was asked for, or why it is not there and what is to become of the shard.
 pub enum Asked<T> {
@@ -43,6 +54,8 @@ pub struct Leeway {
     pub splittable: bool,
     /// Its pages can be smaller.
     pub shrinkable: bool,
+    /// Its reply is worth a moment even if the run is to end: it leaves something behind.
+    pub binding: bool,
     /// It is sent even if the run is to end.
     pub last_word: bool,
 }
@@ -55,17 +68,25 @@ impl Client {
         leeway: Leeway,
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
     ) -> Result<Asked<T>, Halt> {
-        let Leeway { splittable, shrinkable, last_word } = leeway;
+        let Leeway { splittable, shrinkable, binding, last_word } = leeway;
         let mut attempt = Attempt { number: 1, throttles: 0, tokenless: 0, rejections: 0, splittable, shrinkable };
         let mut rejected = None;
         loop {
-            let fault = tokio::select! {
-                biased;
-                () = self.shared.shutdown.cancelled(), if !last_word => return Err(Halt::Interrupted),
-                tried = self.attempt(&call, &mut rejected, read.clone()) => match tried? {
-                    Ok(reply) => return Ok(Asked::Reply(reply)),
-                    Err(fault) => fault,
+            let sent = Cell::new(false);
+            let tried = {
+                let mut attempt = pin!(self.attempt(&call, &mut rejected, read.clone(), &sent));
+                tokio::select! {
+                    biased;
+                    () = self.shared.shutdown.cancelled(), if !last_word => match binding && sent.get() {
+                        true => timeout(LAST_WORD, attempt).await.unwrap_or(Err(Halt::Interrupted)),
+                        false => Err(Halt::Interrupted),
+                    },
+                    tried = &mut attempt => tried,
                 }
+            };
+            let fault = match tried? {
+                Ok(reply) => return Ok(Asked::Reply(reply)),
+                Err(fault) => fault,
             };
             attempt.tokenless = if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
             let fresh = rejected.is_some_and(|generation| generation > self.shared.accepted.load(Ordering::Relaxed));
@@ -74,7 +95,9 @@ impl Client {
             attempt.throttles += u32::from(throttled);
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&fault, attempt, &self.shared.policy, jitter);
-            tracing::debug!(call.target, %fault, ?attempt, ?decision, "no reply");
+            // the address of a result is as good as a token, for a while
+            let target = if call.anonymous { "a result" } else { &call.target };
+            tracing::debug!(path = target, %fault, ?attempt, ?decision, "no reply");
             match decision {
                 // nobody waits for the last word
                 _ if last_word && self.shared.shutdown.is_cancelled() => return Ok(Asked::Hopeless(fault)),
@@ -95,29 +118,25 @@ impl Client {
         }
     }
 
-    /// One attempt: a permit, a token, a request, a reply that is read. The permit comes first, since
-    /// waiting for it can outlast a token.
+    /// One attempt: a permit, a token, a request, a reply that is read.
     async fn attempt<T: Send + 'static>(
         &self,
         call: &Call,
         rejected: &mut Option<u64>,
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Send + 'static,
+        sent: &Cell<bool>,
     ) -> Result<Result<T, Fault>, Halt> {
         // a limit of its own is kept beside that of all requests
         let _own = match &call.bucket {
             Some(bucket) => Some(self.shared.budget.admit(&self.key(Some(bucket))).await),
             None => None,
         };
-        let mut permit = self.shared.budget.admit(&self.key(None)).await;
-        let token = match call.anonymous {
-            true => None,
-            false => match self.tokens.send(GetToken { rejected: rejected.take() }).await? {
-                Ok(token) => Some(token),
-                Err(fault) => return Ok(Err(Fault::Login(fault))),
-            },
+        let (permit, token) = match self.pay(call, rejected).await? {
+            Ok(paid) => paid,
+            Err(fault) => return Ok(Err(fault)),
         };
         self.shared.board.requests.add(1);
-        permit.leaves();
+        sent.set(true);
         let reply = match self.request(call, token.as_ref()) {
             Ok(request) => self.shared.transport.send(request).await,
             Err(fault) => Err(fault),
@@ -137,6 +156,31 @@ impl Client {
         }
         self.shared.board.bytes_received.add(body.len() as u64);
         Ok(offload(move || read(status, body)).await)
+    }
+
+    /// A permit and a token. The permit comes first, since waiting for it can outlast a token. While a
+    /// token is waited for nobody else pays, and who waited pays again: requests that paid one after
+    /// another would else leave together (G6).
+    async fn pay(
+        &self,
+        call: &Call,
+        rejected: &mut Option<u64>,
+    ) -> Result<Result<(Permit, Option<Token>), Fault>, Halt> {
+        let turn = self.shared.budget.turn(&self.key(None)).await;
+        let mut permit = turn.admit().await;
+        if call.anonymous {
+            return Ok(Ok((permit, None)));
+        }
+        let paid = Instant::now();
+        let token = match self.tokens.send(GetToken { rejected: rejected.take() }).await? {
+            Ok(token) => token,
+            Err(fault) => return Ok(Err(Fault::Login(fault))),
+        };
+        if paid.elapsed() > AT_ONCE {
+            drop(permit);
+            permit = turn.admit().await;
+        }
+        Ok(Ok((permit, Some(token))))
     }
 
     /// What a request pays that names `bucket`, or none.

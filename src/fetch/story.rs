@@ -221,7 +221,7 @@ impl Fetcher {
     /// no more for it, where a part of the shard would be a query of its own, with rows of both.
     fn send_ahead<'a>(&'a self, chain: &mut Chain, flight: &mut Flight<'a, Result<Asked<Reply>, Halt>>) {
         let splittable = self.splittable(chain.shard());
-        let leeway = Leeway { splittable, shrinkable: chain.query.is_shrinkable(), last_word: false };
+        let leeway = Leeway { splittable, shrinkable: chain.query.is_shrinkable(), ..Leeway::default() };
         let most = self.client.shared.ahead.saturating_mul(1 + chain.lease.idle());
         while flight.len() < most
             && let Some(call) = chain.query.next()

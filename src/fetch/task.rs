@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     Client, Fetcher, Halt,
-    ask::{Asked, Leeway},
+    ask::{Asked, LAST_WORD, Leeway},
     chain::Chain,
     story::Pages,
 };
@@ -24,8 +24,6 @@ use crate::{
 /// The pause before the first look at a job, and the longest: it doubles in between.
 const FIRST_POLL: Duration = Duration::from_secs(1);
 const LONGEST_POLL: Duration = Duration::from_secs(30);
-/// How long the deletion of a job may hold up a run that is to end.
-const LAST_WORD: Duration = Duration::from_secs(5);
 /// How long a job may take: the platform gives up long before.
 const LONGEST_TASK: Duration = Duration::from_secs(6 * 60 * 60);
 
@@ -50,7 +48,8 @@ impl Fetcher {
                 slot = slot.acquire_owned() => slot.map_err(|_| Halt::Interrupted)?,
             });
             let call = task.submit.narrowed(&chain.query.slots(1), chain.query.filter());
-            let leeway = Leeway { splittable: self.splittable(chain.shard()), ..Leeway::default() };
+            let splittable = self.splittable(chain.shard());
+            let leeway = Leeway { splittable, binding: true, ..Leeway::default() };
             let id = match self.client.value(call, leeway, task.id.clone()).await? {
                 Asked::Reply(id) => id,
                 other => return Ok(Some(other.into())),

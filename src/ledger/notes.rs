@@ -33,7 +33,7 @@ impl Ledger {
     /// [`LedgerError::Sqlite`].
     pub fn orphans(&self) -> Result<Vec<Orphan>, LedgerError> {
         let connection = self.lock();
-        let mut query = connection.prepare("SELECT path, dataset FROM job ORDER BY at, path")?;
+        let mut query = connection.prepare("SELECT path, dataset FROM job ORDER BY rowid")?;
         let rows = query.query_map([], |row| Ok(Orphan { path: row.get(0)?, dataset: row.get(1)? }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -36,6 +36,10 @@ pub struct Scenario {
     pub sandbox: Settings,
     /// How often something goes wrong with a request, from 0 to 1.
     pub storm: f64,
+    /// Whether replies say nothing of the limit.
+    pub mute: bool,
+    /// How long a request for a token is on its way.
+    pub slow_login: Duration,
     pub commit_every: Duration,
     pub newest_first: bool,
     /// Whether everything is fetched once more after all rows have changed.
@@ -65,6 +69,8 @@ impl Scenario {
             attributes: false,
             sandbox: Settings { seed, requests: 0, conversations_per_day: 150, ..Settings::default() },
             storm: 0.0,
+            mute: false,
+            slow_login: Duration::ZERO,
             commit_every: Duration::from_secs(300),
             newest_first: false,
             refresh: false,
@@ -110,6 +116,8 @@ impl Scenario {
                 ..quiet.sandbox.clone()
             },
             storm: *dice.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
+            mute: dice.u8(..) < 60,
+            slow_login: Duration::from_millis(if dice.u8(..) < 60 { dice.u64(1..25_000) } else { 0 }),
             commit_every: Duration::from_millis(*dice.choice(&[1, 500, 2_000, 300_000]).unwrap()),
             newest_first: dice.bool(),
             refresh: dice.u8(..) < 60,

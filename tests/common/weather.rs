@@ -22,12 +22,17 @@ use super::{
 /// What a client waits for a reply.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What a reply says of the limit.
+const WORD: [&str; 3] = ["inin-ratelimit-allowed", "inin-ratelimit-count", "inin-ratelimit-reset"];
+
 /// The sky over one scenario.
 #[derive(Debug)]
 pub struct Weather {
     region: Arc<Region>,
     /// The length of the limit's window.
     per: Duration,
+    mute: bool,
+    slow_login: Duration,
     storm: f64,
     poison: Option<i64>,
     widest: Option<Duration>,
@@ -84,9 +89,19 @@ impl Weather {
             slides: HashMap::new(),
             witness: Witness::default(),
         };
-        let Scenario { storm, poison, widest, .. } = *scenario;
+        let Scenario { mute, slow_login, storm, poison, widest, .. } = *scenario;
         let changes = scenario.stops.iter().all(|(_, how)| *how == Stop::Kill);
-        Self { region, per: scenario.sandbox.per, storm, poison, widest, changes, inner: Mutex::new(inner) }
+        Self {
+            region,
+            per: scenario.sandbox.per,
+            mute,
+            slow_login,
+            storm,
+            poison,
+            widest,
+            changes,
+            inner: Mutex::new(inner),
+        }
     }
 
     /// The next run: stopped at a step by its token, if at all.
@@ -170,7 +185,8 @@ impl Weather {
             inner.witness.leaves(&request, now, self.per);
             let event = inner.draw(self.storm, is_api(&request));
             let (there, back) = (inner.dice.u64(1..200), inner.dice.u64(1..200));
-            (event, Duration::from_millis(there), Duration::from_millis(back))
+            let login = if is_api(&request) { Duration::ZERO } else { self.slow_login };
+            (event, login + Duration::from_millis(there), Duration::from_millis(back))
         };
         self.step(&what).await;
         sleep(there).await;
@@ -204,6 +220,9 @@ impl Weather {
         }
         let mut reply = self.region.reply(now, request);
         self.inner().witness.answered(request, reply.status(), reply.body());
+        if self.mute {
+            WORD.iter().for_each(|name| drop(reply.headers_mut().remove(*name)));
+        }
         let is_page = query.is_some_and(|query| query["paging"].is_object());
         if reply.status() == 200 {
             match query.filter(|_| is_page) {
