@@ -80,9 +80,10 @@ fn a_limit_that_changes_during_the_run_is_followed_within_a_window() {
         let (_, link) = play_long(&[&format!("sandbox.limit_changes=[{{ after = '25s', requests = {limit} }}]")]);
         let windows = link.windows();
         let changed = windows.iter().position(|window| window.allowed == limit).unwrap();
+        // of 150, three are a spare and what travels unevenly
         let followed = &windows[changed + 1..];
         assert!(!followed.is_empty());
-        assert!(followed.iter().all(|window| window.sent * 100 >= limit * 98), "{limit}: {windows:?}");
+        assert!(followed.iter().all(|window| window.sent * 100 >= limit * 97), "{limit}: {windows:?}");
         assert!(followed.iter().all(|window| window.refused == 0), "{limit}: {windows:?}");
         // no more than were under way when it changed
         assert!(windows[changed].refused <= 16, "{limit}: {windows:?}");

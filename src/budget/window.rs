@@ -106,7 +106,8 @@ impl Window {
         let fits = f64::from(in_flight) + 1.0 + expected + 3.0 * expected.sqrt() <= f64::from(left);
         let fits = fits || (in_flight == 0 && left > 0);
         let is_ours = self.ours + in_flight < part(self.allowed, share).get();
-        (!(self.is_over(now) || fits && is_ours)).then_some(self.latest)
+        let may_go = self.is_over(now) || (fits && is_ours);
+        (!may_go).then_some(self.latest)
     }
 
     fn is_over(&self, now: Instant) -> bool {

@@ -106,7 +106,7 @@ async fn ask(tokens: &Addr<TokenActor>, rejected: Option<Generation>) -> Result<
 /// What a run with 64 fetchers comes to.
 async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> Report {
     // a limit that nobody meets: without one, requests in flight would begin with one
-    let config = config(&[&["fetch.actors=64", "budget.requests=1000000"], set].concat());
+    let config = config(&[&["fetch.actors=64", "fetch.strategy=query", "budget.requests=1000000"], set].concat());
     let (output, ledger) =
         (Output::over(Arc::new(object_store::memory::InMemory::new())), Ledger::in_memory().unwrap());
     let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
