@@ -246,3 +246,16 @@ async fn an_api_that_nobody_has_seen_works_by_toml_alone() {
     assert!(ended("run").status.success());
     assert_eq!(stub.seen().len(), asked, "a second run asks for nothing");
 }
+
+#[test]
+fn the_walk_through_of_the_readme_is_the_example_that_is_tested() {
+    let readme = include_str!("../README.md").split("## Your own API").nth(1).unwrap();
+    let blocks: Vec<_> = readme.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    let tested = [include_str!("tutorials/helpdesk.toml"), include_str!("tutorials/helpdesk.config.toml")];
+    for (block, tested) in blocks.iter().zip(tested) {
+        for line in block.lines() {
+            assert!(tested.lines().any(|other| other == line), "{line}");
+        }
+    }
+    cxbackfill::catalog::read("README.md", blocks[0]).unwrap();
+}

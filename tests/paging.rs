@@ -8,7 +8,10 @@ mod common {
     pub mod stub;
 }
 
-use common::paged::{Cut, End, Form, ROWS, Trouble, play};
+use common::{
+    paged::{Cut, End, Form, ROWS, Trouble, backfill, play},
+    stub::Stub,
+};
 
 /// The forms in which pages have numbers, and one without rows is the last.
 const NUMBERED: [Form; 5] = [Form::PageInBody, Form::PageInQuery, Form::OffsetInQuery, Form::OffsetInBody, Form::Each];
@@ -128,4 +131,42 @@ fn g10_a_link_to_another_host_is_not_followed() {
     }
     let gap = gap(Form::WholeLink, Trouble::Link("http://[broken"));
     assert!(gap.contains("`http://[broken` is no link"), "{gap}");
+}
+
+/// A row that is served in two versions, on two pages or on one.
+const VERSIONS: &str = "
+    [dataset.rows]
+    version = 1
+    id = 'id'
+    time = 'at'
+    newest = 'changed'
+    columns = 'row'
+    query = { path = '/rows', query = { page = '{page}' }, rows = '', paging = 'page-number', page_size = 2 }
+    [type.row]
+    id = 'string'
+    team = 'string'
+    at = 'timestamp'
+    changed = 'timestamp'
+";
+
+#[test]
+fn the_later_changed_of_two_copies_wins_in_whatever_order_they_come() {
+    let copy = |team: &str, minute: &str| {
+        format!(r#"{{"id": "r", "team": "{team}", "at": "2024-01-01T00:00:00Z", "changed": {minute}}}"#)
+    };
+    let (old, new) = (copy("old", "\"2024-01-01T00:01:00Z\""), copy("new", "\"2024-01-01T00:02:00Z\""));
+    let bare = copy("bare", "null");
+    for pages in [
+        [format!("[{old}]"), format!("[{new}]")],
+        [format!("[{new}]"), format!("[{old}]")],
+        [format!("[{new},{old}]"), format!("[{bare}]")],
+        [format!("[{bare},{new}]"), format!("[{old}]")],
+        [format!("[{bare}]"), format!("[{old},{new}]")],
+    ] {
+        let said = format!("{pages:?}");
+        let stub = Stub::new("/oauth/token", move |asked| {
+            (200, pages.get(asked.number("page") - 1).map_or("[]", String::as_str).to_owned())
+        });
+        assert_eq!(backfill(VERSIONS, &stub).rows, ["new r"], "{said}");
+    }
 }

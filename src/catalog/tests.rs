@@ -103,6 +103,8 @@ fn an_error_names_the_file_and_the_key() {
         ("\"GET\"", "\"get\"", "dataset.calls.query.method: a method is GET, POST or DELETE"),
         ("\"/calls\"", "\"https://x/\"", "dataset.calls.query.path: a path begins with one slash and names no host"),
         ("\"/calls\"", "\"//x/\"", "dataset.calls.query.path: a path begins with one slash and names no host"),
+        ("\"/calls\"", "'/\\x/'", "dataset.calls.query.path: a path begins with one slash and names no host"),
+        ("\"/calls\"", "\"/\\t/x/\"", "dataset.calls.query.path: a path begins with one slash and names no host"),
         ("id = \"no\"", "id = \"nr\"", "dataset.calls.id: names no column that is a string or an int64"),
         ("id = \"no\"", "id = \"legs\"", "dataset.calls.id: names no column that is a string or an int64"),
         ("id = \"no\"", "", "dataset.calls: missing field `id`"),
@@ -151,4 +153,30 @@ fn every_built_in_catalogue_reads_and_its_datasets_have_a_way() {
         assert!(catalog.datasets.len() > 10, "{platform}");
         assert!(catalog.datasets.values().all(|dataset| dataset.ways().count() > 0));
     }
+}
+
+#[test]
+fn another_name_of_a_column_is_no_column() {
+    let with = |aliases: &str| flaw("columns = \"call\"", &format!("columns = \"call\"\naliases = {aliases}"));
+    assert_eq!(with("{ number = 'nr' }"), "own.toml: dataset.calls.aliases: name a column that is not there");
+    assert_eq!(with("{ legs = 'notes' }"), "own.toml: dataset.calls.aliases: an alias is the name of a column");
+}
+
+#[test]
+fn what_is_asked_for_each_id_has_them_from_a_query_of_its_own() {
+    let each = |dataset: &str, more: &str| {
+        let way = "query = { page = \"{page}\" }";
+        let each = format!(
+            "query = {{ page = '{{page}}', q = '{{each}}' }}\neach = {{ dataset = '{dataset}', column = 'no' }}"
+        );
+        read("own.toml", &format!("{}\n{more}", SOUND.replacen(way, &each, 1)))
+    };
+    let queues = "[dataset.queues]\nversion = 1\nid = 'no'\ntime = 'at'\ncolumns = 'call'\n";
+    let query = "query = { path = '/queues', rows = '', paging = 'none' }";
+    assert!(each("queues", &format!("{queues}{query}")).is_ok());
+    let said = |error: CatalogError| error.to_string();
+    let missing = said(each("queues", "").unwrap_err());
+    assert_eq!(missing, "own.toml: dataset.calls.query.each: there is no dataset `queues` in this file");
+    let itself = said(each("calls", "").unwrap_err());
+    assert_eq!(itself, "own.toml: dataset.calls.query.each: the ids of `calls` are not had by a query of its own");
 }

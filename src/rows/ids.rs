@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch},
+    array::{Array, ArrayRef, AsArray, MapArray, PrimitiveArray, RecordBatch},
     datatypes::{DataType, Int64Type, TimestampMillisecondType},
     error::ArrowError,
     util::display::{ArrayFormatter, FormatOptions},
@@ -17,15 +17,17 @@ pub enum Ids<'a> {
     /// Of one column of strings or int64s, never null.
     One(&'a ArrayRef),
     /// Of several columns of any type.
-    Several(Vec<Column<'a>>),
+    Several(Vec<Part<'a>>),
 }
 
 /// One of several columns of an id.
-pub enum Column<'a> {
+pub enum Part<'a> {
     /// Times as milliseconds: arrow writes none in `UTC` without a whole time zone database.
     Time(&'a PrimitiveArray<TimestampMillisecondType>),
     /// Anything else as arrow writes it; a null is nothing.
-    Other(ArrayFormatter<'a>),
+    Text(ArrayFormatter<'a>),
+    /// A map, whose entries have no order that a server must keep.
+    Map(&'a MapArray),
 }
 
 impl<'a> Ids<'a> {
@@ -37,8 +39,8 @@ impl<'a> Ids<'a> {
         match columns {
             [one] => Ok(Self::One(batch.column(*one))),
             more => {
-                let columns = more.iter().map(|&column| Column::new(batch.column(column)));
-                Ok(Self::Several(columns.collect::<Result<_, _>>()?))
+                let part = |&column: &usize| Part::new(batch.column(column).as_ref());
+                Ok(Self::Several(more.iter().map(part).collect::<Result<_, _>>()?))
             }
         }
     }
@@ -63,19 +65,29 @@ impl<'a> Ids<'a> {
     }
 }
 
-impl<'a> Column<'a> {
-    fn new(values: &'a ArrayRef) -> Result<Self, ArrowError> {
-        match values.as_primitive_opt() {
-            Some(times) => Ok(Self::Time(times)),
-            None => Ok(Self::Other(ArrayFormatter::try_new(values.as_ref(), &FormatOptions::new())?)),
-        }
+impl<'a> Part<'a> {
+    fn new(column: &'a dyn Array) -> Result<Self, ArrowError> {
+        Ok(match (column.as_primitive_opt(), column.as_map_opt()) {
+            (Some(times), _) => Self::Time(times),
+            (_, Some(map)) => Self::Map(map),
+            _ => Self::Text(ArrayFormatter::try_new(column, &FormatOptions::new())?),
+        })
     }
 
+    /// Its text in a row: empty where it is null.
     fn text(&self, row: usize) -> String {
         match self {
             Self::Time(times) if times.is_null(row) => String::new(),
             Self::Time(times) => times.value(row).to_string(),
-            Self::Other(values) => values.value(row).to_string(),
+            Self::Text(column) => column.value(row).to_string(),
+            Self::Map(map) if map.is_null(row) => String::new(),
+            Self::Map(map) => {
+                let entries = map.value(row);
+                let [keys, values] = [0, 1].map(|at| entries.column(at).as_string::<i32>());
+                let mut pairs: Vec<_> = keys.iter().zip(values).collect();
+                pairs.sort_unstable();
+                format!("{pairs:?}")
+            }
         }
     }
 }

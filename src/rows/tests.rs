@@ -6,6 +6,8 @@ use arrow::{array::Array, datatypes::Int64Type};
 use super::*;
 use crate::catalog;
 
+mod columns;
+
 const CATALOG: &str = r#"
 [dataset.calls]
 version = 1

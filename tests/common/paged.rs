@@ -187,7 +187,7 @@ impl Cut {
     /// The rows of each page.
     fn pages(self) -> Vec<std::ops::Range<usize>> {
         match self {
-            Self::Whole => vec![0..ROWS],
+            Self::Whole => std::iter::once(0..ROWS).collect(),
             Self::Even => vec![0..5, 5..ROWS],
             Self::Short => vec![0..4, 4..8, 8..ROWS],
             Self::ShortMiddle => vec![0..4, 4..5, 5..9, 9..ROWS],
@@ -280,10 +280,15 @@ impl Form {
     }
 }
 
-/// Runs a backfill of one day from a stub of that form, on virtual time.
+/// Runs a backfill of one day from a stub of that form.
 pub fn play(form: Form, cut: Cut, end: End, trouble: Trouble) -> Played {
+    backfill(&form.catalog(), &Stub::new("/oauth/token", move |asked| answer(form, cut, end, trouble, asked)))
+}
+
+/// Runs a backfill of the dataset `rows` of one day, on virtual time.
+pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> Played {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rows.toml"), form.catalog()).unwrap();
+    std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
     let config = "
         [job]\nto = '2024-01-02T00:00:00Z'\ndatasets = ['rows']
         [source]\nplatform = 'custom'\ncatalog = 'rows.toml'
@@ -292,14 +297,13 @@ pub fn play(form: Form, cut: Cut, end: End, trouble: Trouble) -> Played {
     std::fs::write(folder.path().join("config.toml"), config).unwrap();
     let path = Some(folder.path().join("config.toml"));
     let config = Config::load(&Given { path, ..Given::default() }).unwrap().remove(0);
-    let stub = Stub::new("/oauth/token", move |asked| answer(form, cut, end, trouble, asked));
     let memory = Arc::new(InMemory::new());
     let output = Output::over(Arc::clone(&memory) as Arc<_>);
     let (ledger, host) = (Ledger::in_memory().unwrap(), "http://api.example/".parse::<url::Url>().unwrap());
     let world = World {
         api: host.clone(),
         login: host,
-        transport: Arc::clone(&stub) as Arc<_>,
+        transport: Arc::clone(stub) as Arc<_>,
         output: output.clone(),
         ledger: ledger.clone(),
         board: Arc::new(Board::default()),
@@ -314,7 +318,7 @@ pub fn play(form: Form, cut: Cut, end: End, trouble: Trouble) -> Played {
     let gaps = match ending {
         Ending::Complete => Vec::new(),
         Ending::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
-        other => panic!("{form:?}: {other}"),
+        other => panic!("{other}"),
     };
     Played { rows: rows(&memory, &ledger), gaps, seen: stub.seen() }
 }

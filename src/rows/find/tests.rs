@@ -81,7 +81,7 @@ fn a_star_is_the_only_list_wherever_it_is() {
         assert_eq!(rows("rows = '*'", &[], body).unwrap(), [json!({ "id": "a" })], "{body}");
     }
     for body in ["{}", r#"{"total": 0}"#, r#"{"resultSet": null}"#, "[]", "null"] {
-        assert_eq!(rows("rows = '*'", &[], body).unwrap(), Vec::<serde_json::Value>::new(), "{body}");
+        assert!(rows("rows = '*'", &[], body).unwrap().is_empty(), "{body}");
     }
     let next = find("rows = '*'\ntotal = '/resultSet/total'", &[], r#"{"resultSet": {"a": [1], "total": 7}}"#).unwrap();
     assert_eq!((next.items, next.total), (1, Some(7)));
