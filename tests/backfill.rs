@@ -103,9 +103,10 @@ fn a_wider_interval_fetches_only_what_is_missing() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     let (from, to) = ("2024-01-02T00:00:00Z", "2024-01-03T12:00:00Z");
-    job.run(from, to, &[]);
+    let by_query = ["fetch.strategy=query"];
+    job.run(from, to, &by_query);
     let before = sandbox.stats()["api_requests"]["200"].as_u64();
-    let wider = job.run(FROM, TO, &[]);
+    let wider = job.run(FROM, TO, &by_query);
     let missing = [sandbox.truth(FROM, from), sandbox.truth(to, TO)].concat();
     assert_eq!(wider["shards_committed"], 2);
     assert_eq!(wider["rows_written"], missing.lines().count());
@@ -157,7 +158,8 @@ fn an_interrupted_run_ends_with_130_and_a_later_one_completes_it() {
 fn g6_no_window_sees_more_requests_than_the_limit() {
     let sandbox = Sandbox::start(&["sandbox.requests=50", "sandbox.per=2s"]);
     let job = Job::new(&sandbox);
-    let summary = job.run(FROM, TO, &["budget.requests=50", "budget.per=2s", "fetch.page_size=5"]);
+    let summary =
+        job.run(FROM, TO, &["budget.requests=50", "budget.per=2s", "fetch.page_size=5", "fetch.strategy=query"]);
     let stats = sandbox.stats();
     assert!(stats["most_in_window"].as_u64() <= Some(50), "{stats}");
     assert_eq!(stats["api_requests"], json!({ "200": summary["requests"] }), "none was refused");
@@ -171,7 +173,7 @@ fn the_summary_has_the_promised_keys_and_no_other() {
     let summary = Job::new(&sandbox).run(FROM, "2024-01-02T00:00:00Z", &[]);
     let keys: BTreeSet<_> = summary.as_object().unwrap().keys().map(String::as_str).collect();
     let promised = "rows_received rows_written rows_not_owned rows_duplicate rows_quarantined shards_committed \
-        shards_split shards_failed requests retries rate_limited token_requests bytes_received bytes_written files \
+        shards_split shards_failed rows_expected requests requests_expected retries rate_limited token_requests bytes_received bytes_written files \
         elapsed_s cpu_s peak_rss_bytes";
     assert_eq!(keys, promised.split_whitespace().collect());
 }

@@ -54,6 +54,19 @@ pub(super) fn bare<'n>(
     (fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect(), BTreeMap::new())
 }
 
+/// Whether a column can be one of several of an id: it is a time, or none is inside it.
+pub(super) fn fits_id(data_type: &DataType) -> bool {
+    *data_type == timestamp() || !has_time(data_type)
+}
+
+fn has_time(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().any(|field| has_time(field.data_type())),
+        DataType::List(element) => has_time(element.data_type()),
+        other => *other == timestamp(),
+    }
+}
+
 /// The fields without the one at the end of `path`, which leads through structs and lists.
 pub(super) fn without(fields: &Fields, path: &[&str]) -> Fields {
     let Some((first, rest)) = path.split_first() else { return fields.clone() };

@@ -316,7 +316,11 @@ impl Entry {
                 "id",
                 "names no column that is a string or an int64",
             )?,
-            more => ensure(more.iter().all(|one| is(one, &|_| true)), "id", "names a column that is not there")?,
+            more => ensure(
+                more.iter().all(|one| is(one, &columns::fits_id)),
+                "id",
+                "names a column that is not there, or one with times inside",
+            )?,
         }
         ensure(is(&self.time, &|t| *t == timestamp()), "time", "names no column that is a timestamp")?;
         let newest = self.newest.as_ref().is_none_or(|newest| is(newest, &|t| *t == timestamp()));

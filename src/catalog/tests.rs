@@ -108,6 +108,11 @@ fn an_error_names_the_file_and_the_key() {
         ("id = \"no\"", "id = \"nr\"", "dataset.calls.id: names no column that is a string or an int64"),
         ("id = \"no\"", "id = \"legs\"", "dataset.calls.id: names no column that is a string or an int64"),
         ("id = \"no\"", "", "dataset.calls: missing field `id`"),
+        (
+            "id = \"no\"",
+            "id = [\"no\", \"nr\"]",
+            "dataset.calls.id: names a column that is not there, or one with times inside",
+        ),
         ("time = \"at\"", "time = \"no\"", "dataset.calls.time: names no column that is a timestamp"),
         ("\"12h\"", "\"0h\"", "dataset.calls.query.widest: a duration above zero is written like 7d or 12h"),
         ("\"12h\"", "\"-1d\"", "dataset.calls.query.widest: a duration above zero is written like 7d or 12h"),
