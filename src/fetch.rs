@@ -209,7 +209,9 @@ impl Client {
         let Some(dataset) = query.way.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset)) else {
             return Ok(Ok(Vec::new()));
         };
-        let mut query = self.query(dataset, dataset.way(), query.asked);
+        // parents that are listed as they are now are of today, whatever is asked of their children
+        let interval = dataset.requested(query.asked, self.shared.origin.now).unwrap_or(query.asked);
+        let mut query = self.query(dataset, dataset.way(), interval);
         let mut parents = Vec::new();
         while let Some(call) = query.next() {
             let reply = match self.ask(call, Leeway::default(), query.read()).await? {

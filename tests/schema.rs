@@ -84,7 +84,7 @@ fn a_slip_in_a_catalogue_is_named() {
         memberCount = "int64"
         [type.sum]
         group = "map"
-        interval = "timestamp"
+        interval = "interval"
     "#;
     let (_, platform, schema) = PLATFORMS[0];
     assert_eq!(review(good, platform, schema), (2, vec![]));
@@ -321,7 +321,9 @@ impl Review<'_> {
         let Some(is) = tree.get("type").and_then(Value::as_str) else { return };
         let fits = match (kind, is) {
             ("string", "string") => tree.get("format").is_none(),
-            ("timestamp" | "duration", "string") | ("boolean", "boolean") | ("double", "number" | "integer") => true,
+            ("timestamp" | "duration" | "interval", "string")
+            | ("boolean", "boolean")
+            | ("double", "number" | "integer") => true,
             ("int64", "integer" | "number") => true,
             ("map", "object") => tree.get("properties").is_none(),
             (list, "array") if list.starts_with("list<") => {

@@ -144,18 +144,22 @@ impl Contact {
         let start = self.state_start(state).unwrap_or(self.start);
         let end = self.state_start(state + 1).filter(|_| state + 1 < STATES.len()).unwrap_or(self.end());
         let (id, name) = STATES[state];
-        json!({
+        let mut row = json!({
             "contactId": self.id.to_string(),
             "stateIndex": state,
             "contactStateId": id,
             "contactStateName": name,
             "startDate": iso(start),
             "isWarehoused": true,
-            "agentId": (state > 0 && self.talked.is_some()).then_some(self.agent),
             "skillId": self.skill,
             "skillName": things::skill(self.skill)["skillName"],
             "duration": duration((end - start) / 1_000),
-        })
+        });
+        // nobody has a contact before it is routed
+        if state > 0 && self.talked.is_some() {
+            row["agentId"] = json!(self.agent);
+        }
+        row
     }
 
     /// How many rows of contacts/custom-data it has.
