@@ -138,6 +138,12 @@ impl Fault {
         }
     }
 
+    /// Whether it says that something is no longer there.
+    pub fn is_gone(&self) -> bool {
+        let gone = [StatusCode::NOT_FOUND, StatusCode::GONE];
+        matches!(self, Self::Refused(refusal) if gone.contains(&refusal.status))
+    }
+
     /// The platform's id of the failed request, where there is one: its support asks for it.
     pub fn correlation(&self) -> &str {
         match self {

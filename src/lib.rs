@@ -32,9 +32,11 @@
 //!
 //! # Where to read what
 //! Top down: [`cli`] reads arguments, [`config`] the file, [`run`] builds the actors, [`report`] sums
-//! up, [`backlog`] says what is left to do and [`estimate`] what that costs. [`planner`] hands out [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token,
-//! [`sink`] commits. Beside a run, [`login`] brings a user's tokens, [`check`] tries what a run needs,
-//! [`describe`] says what there is to fetch, [`infer`] what columns it has, [`history`] reads the ledger, [`status`] sums it up, and [`verify`] holds the files against it.
+//! up; [`backlog`] says what is left to do, and [`estimate`] what that costs. [`planner`] hands out
+//! [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token, [`sink`] commits.
+//! Beside a run, [`login`] brings a user's tokens, [`check`] tries what a run needs, [`survey`] asks the
+//! platform what there is, [`describe`] says what can be fetched, [`infer`] what columns it has,
+//! [`history`] reads the ledger, [`status`] sums it up, and [`verify`] holds the files against it.
 //! Below them, without actors: [`retry`] decides about a [`fault`], [`budget`] admits, [`transport`] and
 //! [`auth`] talk, [`place`] finds the hosts, [`rows`] decodes what [`catalog`] describes, [`part`] makes
 //! files of it, [`output`] and [`ledger`] keep them, [`lock`] keeps others out, [`interval`] does the
@@ -75,6 +77,7 @@ pub mod sandbox;
 pub mod shard;
 pub mod sink;
 pub mod status;
+pub mod survey;
 pub mod telemetry;
 pub mod token;
 pub mod transport;

@@ -9,7 +9,6 @@ use std::{
 
 use actix::prelude::*;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use object_store::memory::InMemory;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -22,7 +21,7 @@ use crate::{
     config::Config,
     error::Error,
     fetch::{Client, Densities, FetchActor, Fetcher, Halt, Harvest, Lakes, Origin, Run, Shared},
-    ledger::{Failure, Known, LEDGER, Ledger, Probe},
+    ledger::{Failure, Known, LEDGER, Ledger},
     lock::Lock,
     output::Output,
     part::QUARANTINE,
@@ -30,16 +29,11 @@ use crate::{
     planner::{Close, Plan, PlannerActor},
     progress::{self, Board},
     report::{Ending, Report, Summary},
-    rows::Reply,
     sandbox,
     sink::{Note, SinkActor, SinkError},
     token::{Door, Login, Rest, TokenActor},
     transport::{HttpTransport, Transport},
-    verify::Day,
 };
-
-/// What is asked for at once where the platform counts rows.
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a run acts upon. A simulation brings its own.
 pub struct World {
@@ -180,93 +174,38 @@ async fn tidy(client: &Client, sink: &Addr<SinkActor>, ledger: &Ledger) -> Resul
     Ok(())
 }
 
-/// Holds every day against the platform's own count of it. Returns what differs, or could not be
-/// asked for, a line each.
-///
-/// # Errors
-/// Where the platform cannot be reached at all.
-pub async fn compare(config: &Config, days: &[Day], shutdown: CancellationToken) -> Result<Vec<String>, Error> {
-    let ledger = Ledger::open(&config.output.join(LEDGER))?;
-    let (world, sandbox) = World::open(config, Output::directory(&config.output)?, ledger, shutdown).await?;
-    let (shared, tokens) = connect(config, &world);
-    let client = client(&shared, &tokens, world.seed);
-    let mut differences = Vec::new();
-    for day in days {
-        let what = match client.total(&day.dataset, day.interval).await {
-            Ok(Ok(total)) if total == day.rows => continue,
-            Ok(Ok(total)) => format!("the platform counts {total} rows, and the files hold {}", day.rows),
-            Ok(Err(fault)) => format!("it cannot be compared: {fault}"),
-            Err(halt) => return Err(stopped(&halt)),
-        };
-        differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
-    }
-    let _ = tokens.send(Rest).await;
-    if let Some(server) = sandbox {
-        server.stop().await;
-    }
-    Ok(differences)
+/// A line to the platform, for who asks without a run.
+pub struct Line {
+    /// Asks.
+    pub client: Client,
+    /// What it acts upon.
+    pub world: World,
+    tokens: Addr<TokenActor>,
+    sandbox: Option<sandbox::Server>,
 }
 
-/// Asks the platform how many rows there are, a request for every day that is left and that it has not
-/// been asked for, and keeps the answers in the ledger. Datasets that it does not count stay unknown.
-///
-/// # Errors
-/// Where the output or the platform cannot be reached at all.
-pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let output = Output::directory(&config.output)?;
-    let _lock = Lock::take(&config.output)?;
-    let ledger = Ledger::open(&config.output.join(LEDGER))?;
-    ledger.identify(&config.whole_identity())?;
-    let plan = backlog::plan(config, Scope::Missing, &ledger)?;
-    let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
-    let (shared, tokens) = connect(config, &world);
-    let client = client(&shared, &tokens, world.seed);
-    for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
-        let known: Vec<_> = world.ledger.probes(&dataset.name)?.iter().map(|probe| probe.interval).collect();
-        let left = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
-        let days = left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
-        for interval in days {
-            match client.total(dataset, interval).await {
-                Ok(Ok(rows)) => world.ledger.probed(&dataset.name, Probe { interval, rows })?,
-                Ok(Err(fault)) => tracing::warn!(dataset = dataset.name, %interval, %fault, "not counted"),
-                Err(halt) => return Err(stopped(&halt)),
-            }
+impl Line {
+    /// A line to the platform of `config`.
+    ///
+    /// # Errors
+    /// Where the platform cannot be found.
+    pub async fn open(
+        config: &Config,
+        output: Output,
+        ledger: Ledger,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Error> {
+        let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
+        let (shared, tokens) = connect(config, &world);
+        Ok(Self { client: client(&shared, &tokens, world.seed), world, tokens, sandbox })
+    }
+
+    /// Ends it: a refresh token that was replaced is stored before.
+    pub async fn close(self) {
+        let _ = self.tokens.send(Rest).await;
+        if let Some(server) = self.sandbox {
+            server.stop().await;
         }
-    }
-    let _ = tokens.send(Rest).await;
-    if let Some(server) = sandbox {
-        server.stop().await;
-    }
-    Ok(())
-}
-
-/// The first page of a dataset, whose columns need not be known, of the first shard of `config`.
-///
-/// # Errors
-/// Where there is none.
-pub async fn first_page(mut config: Config, dataset: &str, shutdown: CancellationToken) -> Result<Reply, Error> {
-    let none = |reason: &str| Error::Page(reason.to_owned());
-    let dataset = config.catalog.datasets.get(dataset).cloned().ok_or_else(|| none("there is no such dataset"))?;
-    let way = dataset.query.clone().ok_or_else(|| none("only a job brings it: describe its columns by hand"))?;
-    let width = config.fetch.shard.min(way.widest[0]);
-    let interval = config.interval.split(width).next().unwrap_or(config.interval);
-    config.datasets = vec![Arc::clone(&dataset)];
-    let nowhere = Output::over(Arc::new(InMemory::new()));
-    let (world, sandbox) = World::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
-    let (shared, tokens) = connect(&config, &world);
-    let page = client(&shared, &tokens, world.seed).first_page(&dataset, &way, interval).await;
-    let _ = tokens.send(Rest).await;
-    if let Some(server) = sandbox {
-        server.stop().await;
-    }
-    page.map_err(|halt| stopped(&halt))?.map_err(|fault| Error::Page(fault.to_string()))
-}
-
-/// Why nobody could be asked.
-fn stopped(halt: &Halt) -> Error {
-    match Ending::from_halt(halt) {
-        Ending::Denied(reason) => Error::Credentials(reason),
-        other => Error::Stopped(other.to_string()),
     }
 }
 

@@ -18,7 +18,7 @@ use cxbackfill::{
     backlog,
     config::Config,
     ledger::{LEDGER, Ledger},
-    run,
+    survey,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -130,7 +130,7 @@ fn one_huge_day_and_thirty_small_ones_end_within_10_percent_of_what_the_quota_gi
 fn plan_and_run(strategy: &str) -> (u64, u64) {
     let folder = tempfile::tempdir().unwrap();
     let config = large(strategy, &folder.path().display().to_string());
-    actix::System::new().block_on(run::probe(&config, CancellationToken::new())).unwrap();
+    actix::System::new().block_on(survey::probe(&config, CancellationToken::new())).unwrap();
     let planned = backlog::estimate(&config).unwrap()["conversations"].requests.unwrap();
     let link = Arc::new(Link::new(&config));
     let played = play(&config, &link, Ledger::open(&config.output.join(LEDGER)).unwrap());

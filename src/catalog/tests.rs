@@ -1,8 +1,9 @@
 use serde_json::json;
 
+use arrow::datatypes::{DataType, Field};
 use http::Method;
 
-use super::*;
+use super::{columns::timestamp, *};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

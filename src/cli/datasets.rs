@@ -12,7 +12,7 @@ use crate::{
     describe::{self, Sheet, Table},
     error::Error,
     infer::infer,
-    run,
+    survey,
 };
 
 /// Arguments of `datasets`.
@@ -88,7 +88,7 @@ fn print_json(meant: &[Meant], sources: usize) {
 /// Prints what columns the first rows of a dataset have.
 async fn print_columns(given: &Given, name: &str) -> Result<(), Error> {
     let config = config::only(Config::load_bare(given)?)?;
-    let page = run::first_page(config, name, CancellationToken::new()).await?;
+    let page = survey::first_page(config, name, CancellationToken::new()).await?;
     let types = infer(name, page.rows()).map_err(|error| Error::Page(error.to_string()))?;
     match page.rows().len() {
         0 => Err(Error::Page("it has no rows: set job.from to a time that has some".to_owned())),

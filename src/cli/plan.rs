@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Given},
     error::Error,
     estimate::{Estimate, Table},
-    run,
+    survey,
 };
 
 /// Arguments of `plan`.
@@ -52,7 +52,7 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
 
 async fn estimate(config: &Config, probe: bool) -> Result<BTreeMap<String, Estimate>, Error> {
     if probe {
-        run::probe(config, CancellationToken::new()).await?;
+        survey::probe(config, CancellationToken::new()).await?;
     }
     backlog::estimate(config)
 }

@@ -9,7 +9,7 @@ use crate::{
     history::History,
     ledger::LEDGER,
     output::Output,
-    run,
+    survey,
     verify::{days, verify},
 };
 
@@ -60,7 +60,7 @@ async fn compare(config: &Config, history: &History) -> Result<usize, Error> {
         let records = history.datasets.get(&dataset.name);
         held.extend(records.into_iter().flat_map(|records| days(dataset, records, config.interval)));
     }
-    let differences = run::compare(config, &held, CancellationToken::new()).await?;
+    let differences = survey::compare(config, &held, CancellationToken::new()).await?;
     differences.iter().for_each(|difference| println!("{difference}"));
     println!("{} days: {} as the platform counts them", held.len(), held.len() - differences.len());
     Ok(differences.len())

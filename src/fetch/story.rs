@@ -7,7 +7,6 @@ use super::{
     ask::{Asked, Leeway},
     chain::Chain,
     flight::Flight,
-    task,
 };
 use crate::{
     catalog,
@@ -174,7 +173,7 @@ impl Fetcher {
                 None => return Ok(Pages::Deep),
                 Some(asked) => match asked? {
                     Asked::Reply(reply) => reply,
-                    Asked::Hopeless(fault) if !chain.query.task.is_empty() && task::is_gone(&fault) => {
+                    Asked::Hopeless(fault) if !chain.query.task.is_empty() && fault.is_gone() => {
                         return Ok(Pages::Gone(fault));
                     }
                     // its address was good for a moment only
@@ -182,7 +181,7 @@ impl Fetcher {
                         return Ok(Pages::Gone(fault));
                     }
                     // deleted since it was listed
-                    Asked::Hopeless(fault) if task::is_gone(&fault) && chain.query.skip_parent() => {
+                    Asked::Hopeless(fault) if fault.is_gone() && chain.query.skip_parent() => {
                         flight = Flight::new();
                         continue;
                     }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -82,7 +82,7 @@ impl Fetcher {
             let call = task.poll.fill(&chain.query.slots(1));
             let reply: Value = match self.client.json(call, Leeway::default()).await? {
                 Asked::Reply(reply) => reply,
-                Asked::Hopeless(fault) if is_gone(&fault) => return Ok(Ok(State::Lost(fault))),
+                Asked::Hopeless(fault) if fault.is_gone() => return Ok(Ok(State::Lost(fault))),
                 other => return Ok(Err(other.into())),
             };
             match state(task, &reply) {
@@ -143,12 +143,6 @@ fn state(task: &Task, reply: &Value) -> State {
     }
 }
 
-/// Whether a refusal says that something is no longer there.
-pub(super) fn is_gone(fault: &Fault) -> bool {
-    let gone = [StatusCode::NOT_FOUND, StatusCode::GONE];
-    matches!(fault, Fault::Refused(refusal) if gone.contains(&refusal.status))
-}
-
 impl Client {
     /// Deletes a job that is no longer needed. One that is not there is as good as deleted.
     pub async fn delete(&self, orphan: &Orphan) -> bool {
@@ -156,7 +150,7 @@ impl Client {
         let leeway = Leeway { last_word: true, ..Leeway::default() };
         match self.ask(call, leeway, |_, _| Ok(())).await {
             Ok(Asked::Reply(())) => true,
-            Ok(other) => other.reply().is_err_and(|fault| is_gone(&fault)),
+            Ok(other) => other.reply().is_err_and(|fault| fault.is_gone()),
             Err(_) => false,
         }
     }

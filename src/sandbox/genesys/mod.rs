@@ -7,6 +7,7 @@ mod audits;
 mod data;
 mod entities;
 mod filter;
+mod job;
 mod jobs;
 mod kinds;
 mod parties;
@@ -24,7 +25,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 
-pub use self::jobs::Jobs;
+pub use self::job::Jobs;
 use self::query::Query;
 pub(super) use self::{data::Records, jobs::Queue};
 use super::{

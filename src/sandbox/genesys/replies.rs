@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     Fault, Region,
     dice::Dice,
-    jobs::{Job, Jobs, Stage},
+    job::{Job, Jobs, Stage},
     kinds::{Ask, Words},
     query::invalid_value,
     render::Scribe,
