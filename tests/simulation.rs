@@ -15,7 +15,7 @@ use common::{
 };
 
 /// Scenarios of a test run, unless the environment says otherwise.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
