@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// One attempt that gave no page.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -71,36 +71,22 @@ pub struct LoginFault {
     pub advice: &'static str,
 }
 
-/// The error bodies of both platforms and of OAuth, read leniently: any field may be missing.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Envelope {
-    code: String,
-    message: String,
-    error: String,
-    description: String,
-    error_description: String,
-    #[serde(rename = "errorDescription")]
-    error_description_nice: String,
-}
-
 impl Refusal {
     /// Reads a reply that is not a success.
     pub fn read(reply: &Response<Bytes>) -> Self {
-        let envelope: Envelope = serde_json::from_slice(reply.body()).unwrap_or_default();
-        let text = |candidates: &[&str]| candidates.iter().find(|text| !text.is_empty()).map(|text| one_line(text));
+        // those of both platforms and of OAuth; whatever else stands in it is no reason to lose the rest
+        let envelope: Map<String, Value> = serde_json::from_slice(reply.body()).unwrap_or_default();
+        let said = |key: &&str| envelope.get(*key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let first = |keys: &[&str]| keys.iter().find_map(said);
+        // CXone says there why a request is a bad one, and its body is empty
+        let status = header(reply.headers(), "icStatusDescription");
         Self {
             status: reply.status(),
-            code: text(&[&envelope.code, &envelope.error]).unwrap_or_default(),
-            message: text(&[
-                &envelope.message,
-                &envelope.error_description,
-                &envelope.description,
-                &envelope.error_description_nice,
-                // CXone says there why a request is a bad one, and its body is empty
-                header(reply.headers(), "icStatusDescription").unwrap_or_default(),
-            ])
-            .unwrap_or_default(),
+            code: first(&["code", "error"]).map(one_line).unwrap_or_default(),
+            message: first(&["message", "error_description", "description", "errorDescription"])
+                .or(status)
+                .map(one_line)
+                .unwrap_or_default(),
             retry_after: header(reply.headers(), RETRY_AFTER.as_str())
                 .and_then(|seconds| seconds.parse().ok())
                 .map(Duration::from_secs),
@@ -193,6 +179,12 @@ mod tests {
         };
         assert_eq!(refusal(""), "the server answered 400: startDate is too old");
         assert_eq!(refusal(r#"{"message":"from the body"}"#), "the server answered 400: from the body");
+    }
+
+    #[test]
+    fn a_field_of_another_kind_does_not_cost_the_message() {
+        let odd = refusal(400, r#"{"code":null,"message":"too wide","error":{"id":7}}"#);
+        assert_eq!((odd.code.as_str(), odd.message.as_str()), ("", "too wide"));
     }
 
     #[test]

@@ -4,6 +4,55 @@
 //! files beside this one; a user's own file is read by the same code. Everything is checked here,
 //! when the file is read: after that nothing about a dataset can fail.
 
+//! # The file
+//! ```toml
+//! [bucket.exports]                  # a limit of its own, kept beside that of all requests
+//! requests = 1
+//! per      = "30s"
+//!
+//! [dataset.calls]
+//! version    = 1                    # of the columns
+//! permission = "calls:view"         # named when the platform refuses
+//! id         = "callId"             # one column, or a list of columns: what tells rows apart
+//! time       = "startedAt"          # decides which shard owns a row
+//! columns    = "call"               # a type below
+//! # stamp    = true                 # `time` is not in the replies: it gets the start of the shard
+//! # snapshot = true                 # what there is now: `time` gets the start of the run, once a UTC day
+//! # newest   = "changedAt"          # of two copies the later wins; else the one that came last
+//! # lag      = "30m"                # rows are complete so long after their time
+//! # grain    = "15m"                # intervals begin and end on multiples of this
+//! # divisible = false               # a shard is never bisected
+//! # aliases  = { start = "startedAt" }   # other names of columns in replies
+//!
+//! [dataset.calls.query]             # a way that answers at once, page by page
+//! method    = "GET"                 # or POST
+//! path      = "/v1/calls"
+//! query     = { from = "{from}", to = "{to}", cursor = "{cursor}", limit = "{page_size}" }
+//! # body    = { … }                 # of a POST; `defaults` are keys that `[filter.calls]` may replace
+//! rows      = "/data/calls"         # JSON pointer; "" the reply itself; "*" its only list
+//! # explode = ["legs"]              # each element of these lists of an item is a row, with its other fields
+//! # total   = "/data/count"         # a hint, never a reason to stop
+//! paging    = "cursor"              # page-number, offset, cursor (or page-token), next-link, none
+//! next      = "/next"               # where the cursor or link is
+//! page_size = 500                   # default and most
+//! # depth = 100000, widest = "7d", widest_filtered = "31d", ordered = true (rows come by time),
+//! # bucket = "exports", format = "csv", each = { dataset = "teams", column = "teamId" }
+//!
+//! [dataset.calls.job]               # another way: as above for the results, and before them
+//! submit    = { path = "/v1/exports", body = { from = "{from}", to = "{to}" }, task = "/id" }
+//! poll      = { path = "/v1/exports/{task}", state = "/state", done = ["READY"], failed = ["FAILED"], gone = ["EXPIRED"] }
+//! # delete = { path = … }, available = { path = …, until = "/until" }, download = "/url", extras = ["legs.notes"]
+//! # …
+//!
+//! [type.call]
+//! callId    = "int64"               # string, timestamp, int64, double, boolean, map, list<…>, a type;
+//! startedAt = "timestamp"           # on top of a row: interval (its start), duration (its seconds)
+//! ```
+//! Placeholders: `{interval}` `{from}` `{to}` `{last}` (the last millisecond) `{page}` `{page0}` (from 0)
+//! `{page_size}` `{offset}` `{cursor}` `{task}` `{each}` `{api_version}`; a time takes a form, like
+//! `{from:%Y-%m-%d}` or `{from:ms}`. What is wholly one placeholder keeps its type, and what is wholly a
+//! cursor is left out of the first request.
+
 mod columns;
 mod entry;
 mod template;

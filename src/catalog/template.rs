@@ -56,6 +56,7 @@ pub(super) enum Slot {
     Interval,
     Time(Edge, Form),
     Page,
+    PageFromZero,
     PageSize,
     Offset,
     Cursor,
@@ -84,12 +85,13 @@ pub(super) enum Form {
 }
 
 /// How the catalogue writes each placeholder, between braces.
-const SLOTS: [(&str, Slot); 11] = [
+const SLOTS: [(&str, Slot); 12] = [
     ("interval", Slot::Interval),
     ("from", Slot::Time(Edge::From, Form::Iso)),
     ("to", Slot::Time(Edge::To, Form::Iso)),
     ("last", Slot::Time(Edge::Last, Form::Iso)),
     ("page", Slot::Page),
+    ("page0", Slot::PageFromZero),
     ("page_size", Slot::PageSize),
     ("offset", Slot::Offset),
     ("cursor", Slot::Cursor),
@@ -132,6 +134,7 @@ impl Slot {
             Self::Interval => slots.interval.to_string().into(),
             Self::Time(edge, form) => form.write(edge.of(slots.interval)),
             Self::Page => slots.page.into(),
+            Self::PageFromZero => slots.page.saturating_sub(1).into(),
             Self::PageSize => slots.page_size.into(),
             Self::Offset => slots.offset.into(),
             Self::Cursor => slots.cursor?.into(),
@@ -299,8 +302,10 @@ mod tests {
 
     #[test]
     fn a_text_that_is_wholly_one_placeholder_keeps_its_type() {
-        let filled = fill(r#"n = "{page}"  s = "page {page} of {page_size}"  e = """#.replace("  ", "\n").as_str());
-        assert_eq!(filled.unwrap(), json!({ "n": 3, "s": "page 3 of 100", "e": "" }));
+        let filled = fill(
+            r#"n = "{page}"  z = "{page0}"  s = "page {page} of {page_size}"  e = """#.replace("  ", "\n").as_str(),
+        );
+        assert_eq!(filled.unwrap(), json!({ "n": 3, "z": 2, "s": "page 3 of 100", "e": "" }));
     }
 
     #[test]

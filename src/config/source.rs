@@ -149,6 +149,11 @@ impl SourceSection {
     ) -> Result<Url, ConfigError> {
         let key = format!("source.{name}_url");
         if let Some(Address(url)) = given {
+            // a dataset's path would replace it without a word
+            if name == "api" && url.path() != "/" {
+                let path = url.path();
+                return Err(at.wrong(&key, format!("a host has no path: begin the paths of datasets with `{path}`")));
+            }
             return checked_url(url.clone(), &key, at);
         }
         if let Some(url) = known {

@@ -143,14 +143,17 @@ impl WayEntry {
             bucket: self.bucket,
         };
         let request = request.check(key, "GET")?;
+        let page = &[("{page}", Slot::Page), ("{page0}", Slot::PageFromZero)][..];
         let needed = match self.paging {
-            Paging::PageNumber => Some(("{page}", Slot::Page)),
-            Paging::Offset => Some(("{offset}", Slot::Offset)),
-            Paging::Cursor => Some(("{cursor}", Slot::Cursor)),
-            Paging::NextLink | Paging::None => None,
+            Paging::PageNumber => page,
+            Paging::Offset => &[("{offset}", Slot::Offset)],
+            Paging::Cursor => &[("{cursor}", Slot::Cursor)],
+            Paging::NextLink | Paging::None => &[],
         };
-        for (name, slot) in needed.into_iter().chain(self.each.as_ref().map(|_| ("{each}", Slot::Each))) {
-            if !request.uses(&slot) {
+        let each = if self.each.is_some() { &[("{each}", Slot::Each)][..] } else { &[] };
+        for needed in [needed, each].into_iter().filter(|needed| !needed.is_empty()) {
+            if !needed.iter().any(|(_, slot)| request.uses(slot)) {
+                let name = needed[0].0;
                 return Err(Flaw::new(key, format!("the request lacks {name}: every page would be the first")));
             }
         }
