@@ -1,5 +1,21 @@
 //! The command line: arguments in, exit code out. One file a command.
 
+/// Writes to standard output. A reader that has gone, like `head`, is no reason to fail.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout().lock(), $($text)*);
+    }};
+}
+
+/// The same, and ends the line.
+macro_rules! sayln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout().lock(), $($text)*);
+    }};
+}
+
 mod check;
 mod datasets;
 mod login;

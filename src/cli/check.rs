@@ -27,7 +27,7 @@ async fn one(config: &Config) -> Result<u8, Error> {
     let place = Place::open(config, &transport).await?;
     let mut code = None;
     let tell = |finding: check::Finding| {
-        println!("{finding}");
+        sayln!("{finding}");
         code = code.or(finding.code);
     };
     check::check(config, &place, transport, tell).await;

@@ -64,8 +64,8 @@ fn find<'c>(name: &str, choices: &'c [Choice]) -> Result<Vec<Meant<'c>>, ConfigE
 fn print((choice, dataset): Meant) {
     sources::head(choice.source.as_deref());
     match dataset {
-        Some(dataset) => print!("{}", Sheet(dataset)),
-        None => print!("{}", Table(&choice.catalog)),
+        Some(dataset) => say!("{}", Sheet(dataset)),
+        None => say!("{}", Table(&choice.catalog)),
     }
 }
 
@@ -82,7 +82,7 @@ fn print_json(meant: &[Meant], sources: usize) {
             json!({ "sources": named.collect::<BTreeMap<_, _>>() })
         }
     };
-    println!("{json}");
+    sayln!("{json}");
 }
 
 /// Prints what columns the first rows of a dataset have.
@@ -93,8 +93,8 @@ async fn print_columns(given: &Given, name: &str) -> Result<(), Error> {
     match page.rows().len() {
         0 => Err(Error::Page("it has no rows: set job.from to a time that has some".to_owned())),
         rows => {
-            println!("# As the first {rows} rows have it: read it over, and write `columns = \"{name}\"` into");
-            println!("# [dataset.{name}].\n\n{types}");
+            sayln!("# As the first {rows} rows have it: read it over, and write `columns = \"{name}\"` into");
+            sayln!("# [dataset.{name}].\n\n{types}");
             Ok(())
         }
     }

@@ -40,12 +40,12 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
         board: Arc::new(Board::default()),
     };
     let account = Login::new(host, &config.auth, door);
-    let show = |page: &url::Url| println!("open this page and log in:\n{page}");
+    let show = |page: &url::Url| sayln!("open this page and log in:\n{page}");
     tokio::select! {
         minted = login::login(&account, &config.browser, show) => {
             let minted = minted?;
             let cache = config.auth.cache.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-            println!("logged in: the tokens are in {cache}");
+            sayln!("logged in: the tokens are in {cache}");
             if minted.refresh.is_none() {
                 eprintln!("warning: there is no refresh token: log in again when the token ends, or enable them for the client");
             }

@@ -38,11 +38,11 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
             (1, only) => serde_json::to_string(&only),
             _ => serde_json::to_string(&serde_json::json!({ "sources": known })),
         };
-        println!("{}", json.unwrap_or_default());
+        sayln!("{}", json.unwrap_or_default());
     }
     for (source, estimates) in known.iter().filter(|_| !args.json) {
         sources::head(*source);
-        print!("{}", Table(estimates));
+        say!("{}", Table(estimates));
     }
     if known.values().flat_map(BTreeMap::values).any(|estimate| estimate.requests.is_none()) {
         eprintln!("nobody knows yet how many rows there are: `cxbackfill plan --probe` asks, a request a day");

@@ -65,23 +65,23 @@ fn print(ended: &[Ended], form: SummaryForm) {
     match form {
         SummaryForm::Json if several => {
             let named = ended.iter().map(|(source, ended)| (source.unwrap_or_default(), summary(ended)));
-            println!("{}", report::json(named, &total));
+            sayln!("{}", report::json(named, &total));
         }
         SummaryForm::Json => ended
             .iter()
             .filter_map(|(_, ended)| ended.as_ref().ok())
-            .for_each(|report| println!("{}", report.summary.json())),
+            .for_each(|report| sayln!("{}", report.summary.json())),
         SummaryForm::Table => {
             for (source, ended) in ended {
                 let Ok(report) = ended else { continue };
                 sources::head(*source);
                 match report.is_idle() {
-                    true => println!("everything is committed already: nothing was fetched"),
-                    false => print!("{}", report.summary),
+                    true => sayln!("everything is committed already: nothing was fetched"),
+                    false => say!("{}", report.summary),
                 }
             }
             if several {
-                print!("all sources\n{total}");
+                say!("all sources\n{total}");
             }
         }
     }

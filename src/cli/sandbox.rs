@@ -12,7 +12,7 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
     let settings = config::load_sandbox(given)?;
     let port = settings.port;
     let server = Server::start(settings).await.map_err(|source| Error::Sandbox { port, source })?;
-    println!("listening on {}", server.url().as_str().trim_end_matches('/'));
+    sayln!("listening on {}", server.url().as_str().trim_end_matches('/'));
     interrupted().await.map_err(Error::Signals)?;
     server.stop().await;
     Ok(0)

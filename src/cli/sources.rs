@@ -23,7 +23,7 @@ pub fn code(source: Option<&str>, ended: Result<u8, Error>) -> u8 {
 /// Says on standard output whose lines follow, if the source has a name.
 pub fn head(source: Option<&str>) {
     if let Some(name) = source {
-        println!("[{name}]");
+        sayln!("[{name}]");
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Args {
 pub fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
     let jobs = config::load_jobs(given)?;
     if let ([job], true) = (jobs.as_slice(), args.json) {
-        println!("{}", read(job)?.json());
+        sayln!("{}", read(job)?.json());
         return Ok(0);
     }
     let (mut known, mut codes) = (Vec::new(), Vec::new());
@@ -31,13 +31,13 @@ pub fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
             true => known.push((source.unwrap_or_default(), status)),
             false => {
                 sources::head(source);
-                print!("{status}");
+                say!("{status}");
             }
         });
         codes.push(sources::code(source, status.map(|()| 0)));
     }
     if args.json {
-        println!("{}", status::json(known, jobs.len()));
+        sayln!("{}", status::json(known, jobs.len()));
     }
     Ok(sources::worst(&codes))
 }

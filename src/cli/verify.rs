@@ -43,8 +43,8 @@ async fn one(job: &Job, remote: Option<&Config>) -> Result<u8, Error> {
     // before the directory is opened, which would make it
     let history = History::read(&ledger)?;
     let output = Output::directory(&job.output)?;
-    let verified = verify(&output, &ledger, &job.catalog, &mut |difference| println!("{difference}")).await?;
-    println!("{verified}");
+    let verified = verify(&output, &ledger, &job.catalog, &mut |difference| sayln!("{difference}")).await?;
+    sayln!("{verified}");
     let differs = match remote {
         _ if verified.differences > 0 => true,
         Some(config) => compare(config, &history).await? > 0,
@@ -61,7 +61,7 @@ async fn compare(config: &Config, history: &History) -> Result<usize, Error> {
         held.extend(records.into_iter().flat_map(|records| days(dataset, records, config.interval)));
     }
     let differences = survey::compare(config, &held, CancellationToken::new()).await?;
-    differences.iter().for_each(|difference| println!("{difference}"));
-    println!("{} days: {} as the platform counts them", held.len(), held.len() - differences.len());
+    differences.iter().for_each(|difference| sayln!("{difference}"));
+    sayln!("{} days: {} as the platform counts them", held.len(), held.len() - differences.len());
     Ok(differences.len())
 }
