@@ -228,6 +228,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_large_and_cannot_shrink_splits_where_the_shard_can_be_bisected() {
+        let said = refused(413, "response.entity.too.large", None);
+        for (splittable, expected) in [(true, Decision::Split), (false, Decision::GiveUp)] {
+            let attempt =
+                Attempt { number: 1, throttles: 0, tokenless: 0, rejections: 0, splittable, shrinkable: false };
+            for fault in [&Fault::TooLarge(1), &said] {
+                assert_eq!(decide(fault, attempt, &POLICY, 0.5), expected, "{fault} at {attempt:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_pause_never_passes_its_ceiling() {
         for number in 1..200 {
             assert!(pause(number, &POLICY, 0.999) <= POLICY.longest);

@@ -10,6 +10,7 @@ mod common {
 
 use std::{collections::BTreeSet, process::Stdio, thread::sleep, time::Duration};
 
+use cxbackfill::ledger::{LEDGER, Ledger, Orphan};
 use serde_json::{Value, json};
 
 use common::{
@@ -209,4 +210,48 @@ fn verify_remote_names_the_days_that_the_platform_counts_otherwise() {
     let said = String::from_utf8_lossy(&differs.stdout).into_owned();
     assert_eq!(differs.status.code(), Some(1), "{said}");
     assert!(said.contains("the platform counts 201 rows, and the files hold 200"), "{said}");
+}
+
+#[test]
+fn a_run_that_takes_up_failures_alone_ends_with_1_and_names_what_is_missing_besides() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, "2024-01-03T00:00:00Z", &[]);
+    let retried = job.command_of(&["run", "--retry-failed"], FROM, TO, &[]).output().unwrap();
+    let said = String::from_utf8_lossy(&retried.stderr).into_owned();
+    assert_eq!(retried.status.code(), Some(1), "{said}");
+    let missing = "conversations 2024-01-03T00:00:00.000Z/2024-01-04T00:00:00.000Z: no run has tried it to the end";
+    assert!(said.contains(missing), "{said}");
+}
+
+#[test]
+fn an_output_that_has_attributes_takes_no_rows_without_and_the_other_way_round() {
+    let sandbox = Sandbox::start(&[]);
+    for (first, then) in [("true", "false"), ("false", "true")] {
+        let job = Job::new(&sandbox);
+        let run = |attributes, to| {
+            let output = job.command(FROM, to, &[&format!("fetch.attributes={attributes}")]).output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (code, said) = run(first, "2024-01-02T00:00:00Z");
+        assert_eq!(code, Some(0), "{said}");
+        let (code, said) = run(then, "2024-01-03T00:00:00Z");
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(&format!("attributes = {first}, and now it is {then}")), "{said}");
+    }
+}
+
+#[test]
+fn the_next_run_deletes_a_job_that_a_killed_one_has_left_even_where_all_is_committed() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let day = || job.run(FROM, "2024-01-02T00:00:00Z", &["fetch.strategy=query"]);
+    day();
+    let path = "/api/v2/analytics/conversations/details/jobs/left".to_owned();
+    let ledger = || Ledger::open(&job.folder(LEDGER)).unwrap();
+    ledger().submitted(&Orphan { dataset: "conversations".into(), path }).unwrap();
+    assert_eq!(day()["requests"], 1);
+    // it is not there any more, which is as good
+    assert_eq!((&sandbox.stats()["api_requests"]["404"], ledger().orphans().unwrap()), (&json!(1), vec![]));
+    assert_eq!(day()["requests"], 0);
 }

@@ -31,7 +31,7 @@ const NAMED: [Form; 9] = [
 /// Plays a form, and demands all rows, each once.
 fn expect_all(form: Form, cut: Cut, end: End) {
     let played = play(form, cut, end, Trouble::None);
-    assert_eq!(played.gaps, Vec::<String>::new(), "{form:?} {cut:?} {end:?}");
+    assert_eq!((played.code, played.gaps), (0, Vec::new()), "{form:?} {cut:?} {end:?}");
     assert_eq!(played.rows, form.rows(cut), "{form:?} {cut:?} {end:?}: {:#?}", played.seen);
 }
 

@@ -186,3 +186,50 @@ fn what_is_asked_for_each_id_has_them_from_a_query_of_its_own() {
     let itself = said(each("calls", "").unwrap_err());
     assert_eq!(itself, "own.toml: dataset.calls.query.each: the ids of `calls` are not had by a query of its own");
 }
+
+/// The part of hours and minutes since 1970 that a dataset is asked for, some days later.
+fn asked(platform: &str, dataset: &str, from: [i64; 2], to: [i64; 2], now: [i64; 2]) -> Option<[[i64; 2]; 2]> {
+    let ms = |[hours, minutes]: [i64; 2]| (hours * 60 + minutes) * 60_000;
+    let back = |ms: i64| [ms / 3_600_000, ms / 60_000 % 60];
+    let interval = Interval::new(ms(from), ms(to)).unwrap();
+    let asked = builtin(platform).unwrap().datasets[dataset].requested(interval, ms(now))?;
+    Some([back(asked.from_ms()), back(asked.to_ms())])
+}
+
+#[test]
+fn what_is_asked_for_begins_and_ends_on_the_grain_of_its_dataset() {
+    let late = [1_000, 0];
+    let days = |from, to| asked("genesys-cloud", "conversation-aggregates", from, to, late);
+    assert_eq!(days([1, 0], [75, 30]), Some([[24, 0], [72, 0]]));
+    assert_eq!(days([24, 0], [48, 0]), Some([[24, 0], [48, 0]]));
+    assert_eq!(days([25, 0], [71, 59]), None, "no whole day");
+    let quarters = |from, to, now| asked("nice-cxone", "agent-performance", from, to, now);
+    assert_eq!(quarters([1, 1], [3, 44], late), Some([[1, 15], [3, 30]]));
+    assert_eq!(quarters([1, 0], [3, 0], [3, 17]), Some([[1, 0], [2, 45]]), "half an hour before now");
+    assert_eq!(quarters([1, 0], [3, 0], [1, 30]), None);
+    let anywhere = [[1, 1], [3, 44]];
+    assert_eq!(asked("genesys-cloud", "conversations", anywhere[0], anywhere[1], late), Some(anywhere));
+}
+
+#[test]
+fn a_snapshot_is_of_today_whatever_is_asked_for() {
+    assert_eq!(asked("genesys-cloud", "users", [1, 0], [2, 0], [49, 7]), Some([[48, 0], [72, 0]]));
+}
+
+#[test]
+fn a_shard_is_as_wide_as_it_may_be_in_whole_grains_and_never_narrower_than_one() {
+    let minutes = |count: u64| Duration::from_secs(count * 60);
+    let width = |platform, dataset, most| builtin(platform).unwrap().datasets[dataset].shard(most);
+    let days = |most| width("genesys-cloud", "conversation-aggregates", most);
+    assert_eq!([DAY / 24, DAY, DAY * 3 / 2, 7 * DAY].map(days), [DAY, DAY, DAY, 7 * DAY]);
+    let quarters = |most| width("nice-cxone", "agent-performance", most);
+    assert_eq!([1, 15, 29, 30].map(|most| quarters(minutes(most))), [15, 15, 15, 30].map(minutes));
+    assert_eq!(width("genesys-cloud", "conversations", minutes(7)), minutes(7));
+}
+
+#[test]
+fn rows_come_in_no_order_unless_the_catalogue_says_so() {
+    let ordered = |text: &str| read("own.toml", text).unwrap().datasets["calls"].way().ordered;
+    assert!(!ordered(SOUND));
+    assert!(ordered(&SOUND.replace("widest = ", "ordered = true\nwidest = ")));
+}

@@ -127,3 +127,62 @@ impl Chain {
 fn is_ordered(query: &Query) -> bool {
     query.way.ordered && query.dataset.divisible
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use actix::prelude::*;
+    use arrow::array::RecordBatch;
+
+    use super::*;
+    use crate::{
+        catalog::{self, Dataset},
+        fetch::Origin,
+        interval::Interval,
+        planner::{Next, Plan, PlannerActor},
+        rows::RowKey,
+    };
+
+    /// The chain of a day's rows.
+    async fn chain(dataset: &Arc<Dataset>) -> Chain {
+        let shard = Shard { dataset: Arc::clone(dataset), interval: Interval::day_of(0), replaces: false };
+        let mut plan = Plan::default();
+        plan.add_whole(&shard);
+        let lease = PlannerActor::new(plan).start().send(Next).await.unwrap().unwrap();
+        let origin = Origin { api: "https://api.example/".parse().unwrap(), api_version: String::new(), now: 0 };
+        let query = Query::new(dataset, dataset.way(), shard.interval, 10, &Arc::new(origin), &Arc::default());
+        Chain::new(lease, query)
+    }
+
+    /// A page with rows of these times.
+    fn page(times: &[i64]) -> Page {
+        let key = |&time_ms: &i64| RowKey { id: 0, version: 0, time_ms, digest: 0 };
+        let batch = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
+        Page { batch, keys: times.iter().map(key).collect(), received: times.len() as u64, not_owned: 0, bad: vec![] }
+    }
+
+    /// Where a chain can be cut after rows by time, before the next page and on an interrupt.
+    fn cuts(chain: &mut Chain) -> (Option<i64>, Option<i64>) {
+        chain.advance(&page(&[1, 2, 3]));
+        (chain.boundary(&page(&[5, 6])), chain.reached())
+    }
+
+    #[actix::test]
+    async fn what_comes_in_no_order_is_neither_cut_nor_kept_even_if_it_looks_like_one() {
+        let datasets = &catalog::builtin("genesys-cloud").unwrap().datasets;
+        for (dataset, expected) in [("conversations", (Some(5), Some(3))), ("user-details", (None, None))] {
+            let mut chain = chain(&datasets[dataset]).await;
+            assert_eq!(cuts(&mut chain), expected, "{dataset}");
+            chain.restart(5);
+            assert_eq!(cuts(&mut chain), expected, "{dataset} begun again");
+        }
+    }
+
+    #[actix::test]
+    async fn what_turns_out_to_be_in_no_order_is_cut_no_more() {
+        let mut chain = chain(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]).await;
+        chain.advance(&page(&[2, 1]));
+        assert_eq!(cuts(&mut chain), (None, None));
+    }
+}

@@ -69,6 +69,61 @@ fn a_failure_is_gone_once_its_parts_are_committed() {
     assert_eq!(ledger.failures("d").unwrap(), []);
 }
 
+fn failure(from: i64, to: i64, reason: &str) -> Failure {
+    Failure { dataset: "d".into(), interval: interval(from, to), reason: reason.into(), correlation: String::new() }
+}
+
+#[test]
+fn a_failure_replaces_what_it_overlaps_of_earlier_ones_and_leaves_the_rest() {
+    let ledger = Ledger::in_memory().unwrap();
+    let fail = |from, to, reason| ledger.fail(&failure(from, to, reason)).unwrap();
+    fail(0, 30, "old");
+    fail(40, 50, "other");
+    fail(10, 20, "new");
+    let left = [failure(0, 10, "old"), failure(10, 20, "new"), failure(20, 30, "old"), failure(40, 50, "other")];
+    assert_eq!(ledger.failures("d").unwrap(), left);
+    fail(5, 45, "last");
+    let left = [failure(0, 5, "old"), failure(5, 45, "last"), failure(45, 50, "other")];
+    assert_eq!(ledger.failures("d").unwrap(), left);
+}
+
+#[test]
+fn a_committed_shard_that_could_not_be_replaced_is_still_to_be_replaced() {
+    let ledger = Ledger::in_memory().unwrap();
+    ledger.commit(&record(10, 20), false).unwrap();
+    ledger.fail(&failure(20, 30, "another's")).unwrap();
+    assert_eq!(ledger.stale("d").unwrap(), []);
+    ledger.fail(&failure(10, 20, "no")).unwrap();
+    assert_eq!(ledger.stale("d").unwrap(), [interval(10, 20)]);
+    ledger.commit(&record(10, 20), true).unwrap();
+    assert_eq!((ledger.stale("d").unwrap(), ledger.failures("d").unwrap().len()), (vec![], 1));
+}
+
+#[test]
+fn whether_a_job_belongs_to_an_output_is_compared_and_nothing_is_written() {
+    let ledger = Ledger::in_memory().unwrap();
+    let identity = |region: &str| BTreeMap::from([("source.region".to_owned(), region.to_owned())]);
+    ledger.belongs(&identity("eu-west-1")).unwrap();
+    ledger.identify(&identity("us-east-1")).unwrap();
+    assert!(matches!(ledger.belongs(&identity("eu-west-1")), Err(LedgerError::Identity { .. })));
+    ledger.belongs(&identity("us-east-1")).unwrap();
+}
+
+#[test]
+fn a_shard_that_is_committed_again_is_short_no_more() {
+    let ledger = Ledger::in_memory().unwrap();
+    let short = || {
+        let sql = "SELECT from_ms, to_ms FROM short WHERE dataset = ?1 ORDER BY from_ms";
+        intervals(&ledger.lock(), sql, "d").unwrap()
+    };
+    ledger.commit(&record(10, 20), false).unwrap();
+    for (from, to) in [(0, 10), (10, 20), (20, 30)] {
+        ledger.short("d", interval(from, to), "11 of 12").unwrap();
+    }
+    ledger.commit(&record(10, 20), true).unwrap();
+    assert_eq!(short(), [interval(0, 10), interval(20, 30)]);
+}
+
 proptest! {
     #[test]
     fn g1_whatever_is_replayed_the_committed_intervals_are_disjoint(

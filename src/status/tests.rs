@@ -95,6 +95,17 @@ fn what_was_set_aside_and_committed_since_is_committed() {
 }
 
 #[test]
+fn what_was_set_aside_of_a_time_that_is_not_requested_makes_nothing_incomplete() {
+    let shards = || vec![shard(hours(0, 240), &[])];
+    for elsewhere in [hours(240, 250), hours(-5, 0)] {
+        let status = Status::new(&job(), &history(shards(), Some(elsewhere)));
+        assert!(status.complete && status.datasets[0].failed.is_empty(), "{elsewhere}");
+    }
+    let over_the_end = Status::new(&job(), &history(vec![shard(hours(0, 230), &[])], Some(hours(230, 250))));
+    assert_eq!((over_the_end.complete, over_the_end.datasets[0].total.failed_s), (false, 36_000.0));
+}
+
+#[test]
 fn what_the_job_does_not_ask_for_is_shown_and_not_missed() {
     let mut later = history(vec![shard(hours(0, 240), &[]), shard(hours(400, 401), &[])], None);
     later.datasets.insert("other".into(), Records { shards: vec![shard(hours(0, 1), &[])], ..Records::default() });

@@ -101,8 +101,10 @@ pub enum Trouble {
 pub struct Played {
     /// The ids of the rows in the files.
     pub rows: Vec<String>,
-    /// Why there are gaps.
+    /// Why there are gaps, or why nothing may be read.
     pub gaps: Vec<String>,
+    /// The exit code.
+    pub code: u8,
     /// What the stub was asked.
     pub seen: Vec<String>,
 }
@@ -287,6 +289,11 @@ pub fn play(form: Form, cut: Cut, end: End, trouble: Trouble) -> Played {
 
 /// Runs a backfill of the dataset `rows` of one day, on virtual time.
 pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> Played {
+    backfill_with(catalog, "", stub)
+}
+
+/// The same with more of a configuration.
+pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> Played {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
     let config = "
@@ -294,7 +301,7 @@ pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> Played {
         [source]\nplatform = 'custom'\ncatalog = 'rows.toml'
         api_url = 'https://api.example'\nlogin_url = 'https://api.example'
         [budget]\nrequests = 0\n";
-    std::fs::write(folder.path().join("config.toml"), config).unwrap();
+    std::fs::write(folder.path().join("config.toml"), format!("{config}{more}")).unwrap();
     let path = Some(folder.path().join("config.toml"));
     let config = Config::load(&Given { path, ..Given::default() }).unwrap().remove(0);
     let memory = Arc::new(InMemory::new());
@@ -315,12 +322,14 @@ pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> Played {
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
         run::backfill(&config, plan, &world).await.unwrap().ending
     });
+    let code = ending.exit_code();
     let gaps = match ending {
         Ending::Complete => Vec::new(),
         Ending::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
+        Ending::Denied(reason) => vec![reason],
         other => panic!("{other}"),
     };
-    Played { rows: rows(&memory, &ledger), gaps, seen: stub.seen() }
+    Played { rows: rows(&memory, &ledger), gaps, code, seen: stub.seen() }
 }
 
 /// The rows of the recorded files, as `team id`.

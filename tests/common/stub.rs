@@ -17,10 +17,15 @@ pub struct Asked {
     pub url: Url,
     /// Its JSON body; null where it has none.
     pub body: Value,
+    /// Whether it has the token.
+    pub has_token: bool,
 }
 
 /// A reply: a status and a body.
 pub type Told = (u16, String);
+
+/// Whoever knows an address below this path may have it: results, as clouds keep them.
+pub const RESULTS: &str = "/results/";
 
 /// The API.
 pub struct Stub {
@@ -61,12 +66,11 @@ impl Stub {
             (200, json!({ "access_token": "the-token", "token_type": "bearer", "expires_in": 3600 }).to_string())
         } else {
             self.seen.lock().unwrap().push(format!("{} {url}", request.method()));
-            match request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap()) {
-                Some("Bearer the-token") => {
-                    let body = serde_json::from_slice(request.body()).unwrap_or_default();
-                    (self.answer)(&Asked { method: request.method().to_string(), url, body })
-                }
-                _ => (401, String::new()),
+            let has_token = request.headers().get(AUTHORIZATION).is_some_and(|value| value == "Bearer the-token");
+            let body = serde_json::from_slice(request.body()).unwrap_or_default();
+            match has_token || url.path().starts_with(RESULTS) {
+                true => (self.answer)(&Asked { method: request.method().to_string(), url, body, has_token }),
+                false => (401, String::new()),
             }
         };
         Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body.into()).unwrap()

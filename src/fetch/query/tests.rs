@@ -182,3 +182,15 @@ fn a_reply_cut_to_its_envelope_is_not_the_end() {
     let nothing = query.read()(StatusCode::NO_CONTENT, Bytes::new()).unwrap();
     assert!(nothing.is_nothing && nothing.items == 0);
 }
+
+#[test]
+fn g8_a_page_whose_rows_swell_is_too_large_and_no_page_that_cannot_be_read() {
+    let read = query("paging = 'none'\nexplode = ['data']").read();
+    let body = |elements: usize| {
+        let around = "x".repeat(64 * 1024);
+        format!(r#"[{{"around": "{around}", "data": [{}]}}]"#, vec!["{}"; elements].join(","))
+    };
+    assert_eq!(read(StatusCode::OK, body(15).into()).unwrap().rows().count(), 15);
+    let fault = read(StatusCode::OK, body(20).into()).unwrap_err();
+    assert!(matches!(fault, Fault::TooLarge(_)), "{fault}");
+}

@@ -137,3 +137,29 @@ fn csv_that_is_no_text_is_an_error() {
     let found = Finder::new(dataset.way(), Vec::new()).find(Bytes::from_static(b"id\n\xff\n"));
     assert!(matches!(found, Err(PageError::NotCsv(_))), "{found:?}");
 }
+
+#[test]
+fn g8_rows_that_swell_beyond_sixteen_times_their_page_are_refused_as_too_large() {
+    // what surrounds the rows is repeated in each of them
+    let page = |elements: usize| {
+        let around = "x".repeat(32 * 1024);
+        format!(r#"{{"results": [{{"around": "{around}", "data": [{}]}}]}}"#, vec!["{}"; elements].join(","))
+    };
+    assert_eq!(rows(EXPLODE, &[], &page(31)).unwrap().len(), 31);
+    let error = rows(EXPLODE, &[], &page(33)).unwrap_err();
+    assert!(matches!(error, PageError::Swollen(most) if most == 16 * 64 * 1024), "{error}");
+
+    let header = "n".repeat(32 * 1024);
+    let records = format!("id,{header}\n{}", "a,b\n".repeat(40));
+    let error = rows("rows = ''\nformat = 'csv'", &[], &records).unwrap_err();
+    assert!(matches!(error, PageError::Swollen(_)), "{error}");
+}
+
+#[test]
+fn an_error_page_or_an_object_does_not_pass_for_csv_without_records() {
+    for body in ["<html><body>sorry</body></html>", "  <!DOCTYPE html>\n<p>", r#"{"error": "expired"}"#, "\n{\n}\n"] {
+        let error = rows("rows = ''\nformat = 'csv'", &[], body).unwrap_err();
+        assert!(matches!(error, PageError::NotCsv(_)), "{body}: {error}");
+    }
+    assert_eq!(rows("rows = ''\nformat = 'csv'", &[], "id,at\n").unwrap(), Vec::<serde_json::Value>::new());
+}
