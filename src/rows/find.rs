@@ -135,7 +135,7 @@ impl Finder {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
         let header = reader.headers().map_err(PageError::NotCsv)?.clone();
-        if header.iter().next().is_some_and(|first| first.trim_start().starts_with(['<', '{'])) {
+        if header.iter().next().is_some_and(|first| first.trim_start().starts_with(['<', '{', '['])) {
             // an error page would pass for a header without records
             return Err(PageError::NotCsv(io::Error::other("it begins like a page or an object").into()));
         }
