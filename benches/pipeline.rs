@@ -102,7 +102,7 @@ fn write(c: &mut Criterion) {
 /// Everything from the plan to the ledger, on as many cores as there are, but for sockets and
 /// disks: the API is a function call, the store and the ledger are in memory.
 fn backfill(c: &mut Criterion) {
-    let set = ["job.to=2024-01-09T00:00:00Z", "budget.requests=0"].map(str::to_owned).into();
+    let set = ["job.to=2024-01-09T00:00:00Z", "budget.requests=0", "fetch.strategy=query"].map(str::to_owned).into();
     let config = Config::load(&Given { set, ..Given::default() }).expect("a configuration").remove(0);
     let runtime = || Builder::new_multi_thread().enable_all().build().expect("threads");
     let system = System::with_tokio_rt(runtime);
