@@ -1,14 +1,15 @@
 //! FetchActor: shards become rows with the sink.
 //!
-//! `story` tells what becomes of one: `strategy` chooses the way, `task` submits what is to be submitted, `query` knows which request comes
-//! next, `ask` sends it, however many attempts it takes, `flight` keeps several under way, and `chain`
-//! knows how far the shard has come.
+//! `story` tells what becomes of one: `strategy` chooses the way, `task` submits what is to be submitted,
+//! `query` knows which request comes next, `ask` sends it, however many attempts it takes, `flight`
+//! keeps several under way, and `chain` knows how far the shard has come.
 
 mod ask;
 mod chain;
 mod flight;
 mod harvest;
 mod query;
+mod setback;
 mod story;
 mod strategy;
 mod task;
@@ -26,14 +27,11 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    ask::{Asked, Leeway},
-    query::Query,
-    story::Pages,
-};
+use self::{ask::Leeway, query::Query};
 pub use self::{
     harvest::{Halt, Harvest},
     query::Origin,
+    setback::{Obstacle, Setback},
     strategy::{Densities, Lakes, Strategy, cost},
 };
 use crate::{
@@ -163,23 +161,40 @@ impl Fetcher {
     }
 }
 
+impl From<MailboxError> for Halt {
+    fn from(error: MailboxError) -> Self {
+        Self::Actor(error.to_string())
+    }
+}
+
+impl From<MailboxError> for Setback {
+    fn from(error: MailboxError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
 impl Client {
     /// A query of an interval, as the configuration would have it.
     pub fn query(&self, dataset: &Arc<Dataset>, way: &Arc<Way>, interval: Interval) -> Query {
-        let filter = self.shared.filters.get(&dataset.name).cloned().unwrap_or_default();
-        Query::new(dataset, way, interval, self.shared.page_size, &self.shared.origin, &filter)
+        self.sized(dataset, way, interval, self.shared.page_size)
     }
 
-    /// How many rows the platform counts in an interval; or why it does not say.
-    pub async fn total(&self, dataset: &Arc<Dataset>, interval: Interval) -> Result<Result<u64, Fault>, Halt> {
-        let mut query = self.query(dataset, dataset.way(), interval).again(interval, 1);
-        let Some(call) = query.next() else { return Ok(Ok(0)) };
-        let asked = self.ask(call, Leeway::default(), query.read()).await?;
-        let unsaid = || Fault::Malformed("the platform does not say".to_owned());
-        Ok(asked.reply().and_then(|reply| match reply.is_nothing {
+    /// The same with at most `page_size` rows a page.
+    fn sized(&self, dataset: &Arc<Dataset>, way: &Arc<Way>, interval: Interval, page_size: u32) -> Query {
+        let filter = self.shared.filters.get(&dataset.name).cloned().unwrap_or_default();
+        Query::new(dataset, way, interval, page_size, &self.shared.origin, &filter)
+    }
+
+    /// How many rows the platform counts in an interval.
+    pub async fn total(&self, dataset: &Arc<Dataset>, interval: Interval) -> Result<u64, Setback> {
+        let mut query = self.sized(dataset, dataset.way(), interval, 1);
+        let Some(call) = query.next() else { return Ok(0) };
+        let reply = self.ask(call, Leeway::default(), query.read()).await?;
+        let unsaid = || Obstacle::Hopeless(Fault::Malformed("the platform does not say".to_owned()));
+        match reply.is_nothing {
             true => Ok(0),
-            false => reply.total.ok_or_else(unsaid),
-        }))
+            false => Ok(reply.total.ok_or_else(unsaid)?),
+        }
     }
 
     /// The first page of an interval; where it is asked for once for each of another dataset's ids,
@@ -189,44 +204,33 @@ impl Client {
         dataset: &Arc<Dataset>,
         way: &Arc<Way>,
         interval: Interval,
-    ) -> Result<Result<Reply, Fault>, Halt> {
+    ) -> Result<Reply, Setback> {
         let mut query = self.query(dataset, way, interval);
         if query.lacks_parents() {
-            match self.parents(&query).await? {
-                Ok(parents) => query.for_each(parents.into_iter().take(1).collect()),
-                Err(pages) => return Ok(Err(pages.into_fault())),
-            }
+            let parents = self.parents(&query).await?;
+            query.for_each(parents.into_iter().take(1).collect());
         }
         match query.next() {
-            Some(call) => Ok(self.ask(call, Leeway::default(), query.read()).await?.reply()),
-            None => Ok(Ok(Reply::nothing())),
+            Some(call) => self.ask(call, Leeway::default(), query.read()).await,
+            None => Ok(Reply::nothing()),
         }
     }
 
-    /// The ids of the dataset that a query is to be asked once for each of; or what becomes of the shard
-    /// without them.
-    async fn parents(&self, query: &Query) -> Result<Result<Vec<String>, Pages>, Halt> {
+    /// The ids of the dataset that a query is to be asked once for each of.
+    async fn parents(&self, query: &Query) -> Result<Vec<String>, Setback> {
         let Some(dataset) = query.way.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset)) else {
-            return Ok(Ok(Vec::new()));
+            return Ok(Vec::new());
         };
         // parents that are listed as they are now are of today, whatever is asked of their children
         let interval = dataset.requested(query.asked, self.shared.origin.now).unwrap_or(query.asked);
         let mut query = self.query(dataset, dataset.way(), interval);
         let mut parents = Vec::new();
         while let Some(call) = query.next() {
-            let reply = match self.ask(call, Leeway::default(), query.read()).await? {
-                Asked::Reply(reply) => reply,
-                other => return Ok(Err(other.into())),
-            };
-            let found = query.advance(&reply).and_then(|_| query.ids(&reply));
-            match found {
-                Ok(ids) => parents.extend(ids),
-                Err(fault) => return Ok(Err(Pages::Hopeless(fault))),
-            }
+            let reply = self.ask(call, Leeway::default(), query.read()).await?;
+            query.advance(&reply).map_err(Obstacle::Hopeless)?;
+            parents.extend(query.ids(&reply).map_err(Obstacle::Hopeless)?);
         }
-        match query.is_whole() {
-            true => Ok(Ok(parents)),
-            false => Ok(Err(Pages::Hopeless(Fault::Chain(format!("paging of {} ends early", dataset.name))))),
-        }
+        let early = || Obstacle::Hopeless(Fault::Chain(format!("paging of {} ends early", dataset.name)));
+        if query.is_whole() { Ok(parents) } else { Err(early().into()) }
     }
 }

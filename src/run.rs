@@ -149,7 +149,7 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
                 harvest += more;
                 halt
             }
-            Err(gone) => Some(Halt::Actor(gone)),
+            Err(gone) => Some(gone.into()),
         };
         if let Some(halt) = halt {
             first.get_or_insert(halt);

@@ -9,7 +9,8 @@ use crate::{
     backlog::{self, Scope},
     config::Config,
     error::Error,
-    fetch::Halt,
+    fault::Fault,
+    fetch::{Halt, Setback},
     ledger::{LEDGER, Ledger, Probe},
     lock::Lock,
     output::Output,
@@ -39,10 +40,9 @@ async fn compare_on(line: &Line, days: &[Day]) -> Result<Vec<String>, Error> {
     let mut differences = Vec::new();
     for day in days {
         let what = match line.client.total(&day.dataset, day.interval).await {
-            Ok(Ok(total)) if total == day.rows => continue,
-            Ok(Ok(total)) => format!("the platform counts {total} rows, and the files hold {}", day.rows),
-            Ok(Err(fault)) => format!("it cannot be compared: {fault}"),
-            Err(halt) => return Err(stopped(&halt)),
+            Ok(total) if total == day.rows => continue,
+            Ok(total) => format!("the platform counts {total} rows, and the files hold {}", day.rows),
+            Err(setback) => format!("it cannot be compared: {}", fault(setback)?),
         };
         differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
     }
@@ -74,9 +74,11 @@ async fn probe_on(line: &Line, config: &Config) -> Result<(), Error> {
         let days = left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
         for interval in days {
             match line.client.total(dataset, interval).await {
-                Ok(Ok(rows)) => ledger.probed(&dataset.name, Probe { interval, rows })?,
-                Ok(Err(fault)) => tracing::warn!(dataset = dataset.name, %interval, %fault, "not counted"),
-                Err(halt) => return Err(stopped(&halt)),
+                Ok(rows) => ledger.probed(&dataset.name, Probe { interval, rows })?,
+                Err(setback) => {
+                    let fault = fault(setback)?;
+                    tracing::warn!(dataset = dataset.name, %interval, %fault, "not counted");
+                }
             }
         }
     }
@@ -98,7 +100,15 @@ pub async fn first_page(mut config: Config, dataset: &str, shutdown: Cancellatio
     let line = Line::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
     let page = line.client.first_page(&dataset, &way, interval).await;
     line.close().await;
-    page.map_err(|halt| stopped(&halt))?.map_err(|fault| Error::Page(fault.to_string()))
+    match page {
+        Ok(page) => Ok(page),
+        Err(setback) => Err(Error::Page(fault(setback)?.to_string())),
+    }
+}
+
+/// Why one request brought nothing; the error is why no other will.
+fn fault(setback: Setback) -> Result<Fault, Error> {
+    setback.into_fault().map_err(|halt| stopped(&halt))
 }
 
 /// Why nobody could be asked.

@@ -14,7 +14,7 @@ use http::{
 use tokio::time::{Duration, Instant, sleep, timeout};
 use url::Url;
 
-use super::{Client, Halt};
+use super::{Client, Halt, Obstacle, Setback};
 use crate::{
     auth,
     budget::{Key, Permit},
@@ -33,20 +33,6 @@ const AT_ONCE: Duration = Duration::from_millis(10);
 /// is to end.
 pub(super) const LAST_WORD: Duration = Duration::from_secs(5);
 
-/// What was asked for, or why it is not there and what is to become of the shard.
-pub enum Asked<T> {
-    /// What was asked for.
-    Reply(T),
-    /// The shard is too big: bisect it.
-    Split(Fault),
-    /// The page is too large: ask for smaller ones.
-    Shrink,
-    /// The shard keeps failing: set it aside.
-    Hopeless(Fault),
-    /// The credentials may not read the dataset.
-    Denied(Fault),
-}
-
 /// What may be done about a fault of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Leeway {
@@ -60,6 +46,24 @@ pub struct Leeway {
     pub last_word: bool,
 }
 
+/// Why one attempt brought no reply: what `retry` decides about, or what ends the run.
+enum Failed {
+    Request(Fault),
+    Run(Halt),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Request(fault)
+    }
+}
+
+impl From<Halt> for Failed {
+    fn from(halt: Halt) -> Self {
+        Self::Run(halt)
+    }
+}
+
 impl Client {
     /// Asks until there is a reply that `read` can read, however many attempts it takes.
     pub(super) async fn ask<T: Send + 'static>(
@@ -67,7 +71,7 @@ impl Client {
         call: Call,
         leeway: Leeway,
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
-    ) -> Result<Asked<T>, Halt> {
+    ) -> Result<T, Setback> {
         let Leeway { splittable, shrinkable, binding, last_word } = leeway;
         let mut attempt = Attempt { number: 1, throttles: 0, tokenless: 0, rejections: 0, splittable, shrinkable };
         let mut rejected = None;
@@ -78,15 +82,16 @@ impl Client {
                 tokio::select! {
                     biased;
                     () = self.shared.shutdown.cancelled(), if !last_word => match binding && sent.get() {
-                        true => timeout(LAST_WORD, attempt).await.unwrap_or(Err(Halt::Interrupted)),
-                        false => Err(Halt::Interrupted),
+                        true => timeout(LAST_WORD, attempt).await.unwrap_or(Err(Halt::Interrupted.into())),
+                        false => Err(Halt::Interrupted.into()),
                     },
                     tried = &mut attempt => tried,
                 }
             };
-            let fault = match tried? {
-                Ok(reply) => return Ok(Asked::Reply(reply)),
-                Err(fault) => fault,
+            let fault = match tried {
+                Ok(reply) => return Ok(reply),
+                Err(Failed::Run(halt)) => return Err(halt.into()),
+                Err(Failed::Request(fault)) => fault,
             };
             attempt.tokenless = if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
             let fresh = rejected.is_some_and(|generation| generation > self.shared.accepted.load(Ordering::Relaxed));
@@ -100,18 +105,18 @@ impl Client {
             tracing::debug!(path = target, %fault, ?attempt, ?decision, "no reply");
             match decision {
                 // nobody waits for the last word
-                _ if last_word && self.shared.shutdown.is_cancelled() => return Ok(Asked::Hopeless(fault)),
+                _ if last_word && self.shared.shutdown.is_cancelled() => return Err(Obstacle::Hopeless(fault).into()),
                 Decision::Retry { after } => self.pause(after).await?,
                 Decision::Throttled { after } => {
                     self.shared.board.rate_limited.add(1);
                     self.shared.budget.close(&self.key(call.bucket.as_ref()), after);
                 }
                 Decision::Reauthenticate => {}
-                Decision::Split => return Ok(Asked::Split(fault)),
-                Decision::Shrink => return Ok(Asked::Shrink),
-                Decision::GiveUp => return Ok(Asked::Hopeless(fault)),
-                Decision::Deny => return Ok(Asked::Denied(fault)),
-                Decision::Stop(stop) => return Err(Halt::Stopped { stop, fault }),
+                Decision::Split => return Err(Obstacle::TooBig(fault.to_string()).into()),
+                Decision::Shrink => return Err(Obstacle::TooLarge.into()),
+                Decision::GiveUp => return Err(Obstacle::Hopeless(fault).into()),
+                Decision::Deny => return Err(Obstacle::Denied(fault).into()),
+                Decision::Stop(stop) => return Err(Halt::Stopped { stop, fault }.into()),
             }
             self.shared.board.retries.add(1);
             attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
@@ -125,16 +130,13 @@ impl Client {
         rejected: &mut Option<u64>,
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Send + 'static,
         sent: &Cell<bool>,
-    ) -> Result<Result<T, Fault>, Halt> {
+    ) -> Result<T, Failed> {
         // a limit of its own is kept beside that of all requests
         let _own = match &call.bucket {
             Some(bucket) => Some(self.shared.budget.admit(&self.key(Some(bucket))).await),
             None => None,
         };
-        let (permit, token) = match self.pay(call, rejected).await? {
-            Ok(paid) => paid,
-            Err(fault) => return Ok(Err(fault)),
-        };
+        let (permit, token) = self.pay(call, rejected).await?;
         self.shared.board.requests.add(1);
         sent.set(true);
         let reply = match self.request(call, token.as_ref()) {
@@ -147,7 +149,7 @@ impl Client {
         let (status, body) = match reply.and_then(success) {
             Err(fault) => {
                 *rejected = token.filter(|_| is_rejection(&fault)).map(|token| token.generation);
-                return Ok(Err(fault));
+                return Err(fault.into());
             }
             Ok(reply) => reply,
         };
@@ -155,7 +157,7 @@ impl Client {
             self.shared.accepted.fetch_max(token.generation, Ordering::Relaxed);
         }
         self.shared.board.bytes_received.add(body.len() as u64);
-        Ok(offload(move || read(status, body)).await)
+        Ok(offload(move || read(status, body)).await?)
     }
 
     /// A permit and a token. The permit comes first, since waiting for it can outlast a token. While a
@@ -165,22 +167,20 @@ impl Client {
         &self,
         call: &Call,
         rejected: &mut Option<u64>,
-    ) -> Result<Result<(Permit, Option<Token>), Fault>, Halt> {
+    ) -> Result<(Permit, Option<Token>), Failed> {
         let turn = self.shared.budget.turn(&self.key(None)).await;
         let mut permit = turn.admit().await;
         if call.anonymous {
-            return Ok(Ok((permit, None)));
+            return Ok((permit, None));
         }
         let paid = Instant::now();
-        let token = match self.tokens.send(GetToken { rejected: rejected.take() }).await? {
-            Ok(token) => token,
-            Err(fault) => return Ok(Err(Fault::Login(fault))),
-        };
+        let token = self.tokens.send(GetToken { rejected: rejected.take() }).await.map_err(Halt::from)?;
+        let token = token.map_err(Fault::Login)?;
         if paid.elapsed() > AT_ONCE {
             drop(permit);
             permit = turn.admit().await;
         }
-        Ok(Ok((permit, Some(token))))
+        Ok((permit, Some(token)))
     }
 
     /// What a request pays that names `bucket`, or none.

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix::MailboxError;
-
 use crate::{
     fault::Fault,
     ledger::{Counts, Failure},
@@ -51,7 +49,7 @@ pub enum Halt {
     Sink(#[from] SinkError),
     /// An actor has gone.
     #[error("an actor ended early: {0}; this is a bug, please report it")]
-    Actor(#[from] MailboxError),
+    Actor(String),
 }
 
 impl std::ops::AddAssign for Harvest {

@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Fetcher, Halt, Harvest,
-    ask::{Asked, Leeway},
-    chain::Chain,
-    flight::Flight,
-};
+use super::{Fetcher, Halt, Harvest, Obstacle, Setback, ask::Leeway, chain::Chain, flight::Flight};
 use crate::{
     catalog,
     fault::Fault,
@@ -22,188 +17,149 @@ use crate::{
 /// copies of rows apart (G8).
 const MOST_ROWS: u64 = 250_000;
 
-/// How the pages of a shard ended.
-pub(super) enum Pages {
+/// Where the pages of a shard ended.
+enum Paged {
     /// The sink has all of them.
     Whole,
     /// The platform does not page any deeper.
     Deep,
-    /// The shard is too big.
-    TooBig(String),
-    /// The pages are too large.
-    TooLarge,
-    /// The job that they were of is no longer there.
-    Gone(Fault),
-    /// The shard keeps failing.
-    Hopeless(Fault),
-    /// The platform cannot give it yet.
-    NotYet(Fault),
-    /// The credentials may not read the dataset.
-    Denied(Fault),
-}
-
-impl Pages {
-    /// Why there are none, for those who have no shard to care for.
-    pub(super) fn into_fault(self) -> Fault {
-        match self {
-            Self::Gone(fault) | Self::Hopeless(fault) | Self::NotYet(fault) | Self::Denied(fault) => fault,
-            Self::TooBig(reason) => Fault::Malformed(reason),
-            Self::TooLarge | Self::Deep | Self::Whole => Fault::Malformed("the page is too large".to_owned()),
-        }
-    }
-}
-
-impl<T> Asked<T> {
-    /// The reply, or why there is none.
-    pub(super) fn reply(self) -> Result<T, Fault> {
-        match self {
-            Self::Reply(reply) => Ok(reply),
-            other => Err(Pages::from(other).into_fault()),
-        }
-    }
-}
-
-impl<T> From<Asked<T>> for Pages {
-    /// What becomes of a shard for which there is no reply.
-    fn from(asked: Asked<T>) -> Self {
-        match asked {
-            Asked::Reply(_) => Self::Whole,
-            Asked::Split(fault) => Self::TooBig(fault.to_string()),
-            Asked::Shrink => Self::TooLarge,
-            Asked::Hopeless(fault) => Self::Hopeless(fault),
-            Asked::Denied(fault) => Self::Denied(fault),
-        }
-    }
 }
 
 impl Fetcher {
     /// The story of one shard. Whatever goes wrong, the lease is dropped on the way out, and so
     /// what is left of the shard returns to the planner.
     pub(super) async fn shard(&self, lease: Lease, harvest: &mut Harvest) -> Result<(), Halt> {
-        let way = match self.way(lease.shard()).await? {
-            Ok(way) => way,
-            Err(pages) => {
-                let (dataset, interval) = (&lease.shard().dataset, lease.shard().interval);
-                let query = self.client.query(dataset, dataset.way(), interval);
-                return self.end(Chain::new(lease, query), pages, harvest).await;
-            }
-        };
-        let query = self.client.query(&lease.shard().dataset, &way, lease.shard().interval);
+        let (dataset, interval) = (Arc::clone(&lease.shard().dataset), lease.shard().interval);
+        let way = self.way(lease.shard()).await;
+        let query = self.client.query(&dataset, way.as_ref().unwrap_or(dataset.way()), interval);
         let mut chain = Chain::new(lease, query);
-        match self.gather(&mut chain, harvest).await {
-            Ok(pages) => {
+        let gathered = match way {
+            Ok(_) => self.gather(&mut chain, harvest).await,
+            Err(setback) => Err(setback),
+        };
+        match gathered {
+            Ok(paged) => {
                 self.forget(&mut chain).await?;
-                self.end(chain, pages, harvest).await
+                self.end(chain, paged, harvest).await
             }
-            Err(Halt::Interrupted) => {
+            Err(Setback::Shard(obstacle)) => {
+                self.forget(&mut chain).await?;
+                self.give_way(chain, obstacle, harvest).await
+            }
+            Err(Setback::Run(Halt::Interrupted)) => {
                 self.keep(&mut chain, harvest).await?;
                 self.forget(&mut chain).await?;
                 Err(Halt::Interrupted)
             }
             // the next run deletes its job
-            Err(halt) => Err(halt),
+            Err(Setback::Run(halt)) => Err(halt),
         }
     }
 
     /// Gathers the pages of a shard, and begins again where that helps.
-    async fn gather(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Pages, Halt> {
+    async fn gather(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Paged, Setback> {
         let (mut counted_again, mut gone) = (false, 0);
         loop {
-            let pages = match self.submit(chain).await? {
-                Some(pages) => pages,
-                None => self.pages(chain, harvest).await?,
-            };
             let page_size = chain.query.page_size;
-            match pages {
-                Pages::Whole if !counted_again && chain.is_uncut() && chain.missing().is_some() => {
+            match self.attempt(chain, harvest).await {
+                Ok(Paged::Whole) if !counted_again && chain.is_uncut() && chain.missing().is_some() => {
                     counted_again = true;
                     self.again(chain, page_size).await?;
                 }
-                Pages::Gone(_) if gone < self.client.shared.policy.attempts => {
+                Err(Setback::Shard(Obstacle::Gone(_))) if gone < self.client.shared.policy.attempts => {
                     gone += 1;
                     self.again(chain, page_size).await?;
                 }
-                Pages::TooLarge => self.again(chain, page_size / 2).await?,
-                pages => return Ok(pages),
+                Err(Setback::Shard(Obstacle::TooLarge)) => self.again(chain, page_size / 2).await?,
+                ended => return ended,
             }
         }
     }
 
+    /// Submits what is to be submitted, and gathers the pages.
+    async fn attempt(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Paged, Setback> {
+        self.submit(chain).await?;
+        self.pages(chain, harvest).await
+    }
+
     /// Does what the end of its pages means for a shard.
-    async fn end(&self, mut chain: Chain, pages: Pages, harvest: &mut Harvest) -> Result<(), Halt> {
-        match pages {
-            Pages::Whole => self.commit(chain, harvest).await,
-            Pages::Deep if chain.reached().is_some() => self.keep(&mut chain, harvest).await,
+    async fn end(&self, mut chain: Chain, paged: Paged, harvest: &mut Harvest) -> Result<(), Halt> {
+        let deep = |chain: &Chain| format!("paging ends at {} rows", chain.query.way.depth);
+        match paged {
+            Paged::Whole => self.commit(chain, harvest).await,
+            Paged::Deep if chain.reached().is_some() => self.keep(&mut chain, harvest).await,
             // what cannot be kept would be fetched again for ever
-            Pages::Deep if self.splittable(chain.shard()) => {
-                let depth = chain.query.way.depth;
-                self.split(chain, format!("paging ends at {depth} rows")).await
+            Paged::Deep if self.splittable(chain.shard()) => {
+                let reason = deep(&chain);
+                self.split(chain, reason).await
             }
-            Pages::Deep => {
-                let depth = chain.query.way.depth;
-                let fault = Fault::Chain(format!("paging ends at {depth} rows; make fetch.smallest_shard smaller"));
+            Paged::Deep => {
+                let fault = Fault::Chain(format!("{}; make fetch.smallest_shard smaller", deep(&chain)));
                 self.set_aside(chain, fault, harvest).await
             }
-            Pages::TooBig(reason) => self.split(chain, reason).await,
-            Pages::TooLarge => {
+        }
+    }
+
+    /// Does what an obstacle means for a shard.
+    async fn give_way(&self, chain: Chain, obstacle: Obstacle, harvest: &mut Harvest) -> Result<(), Halt> {
+        match obstacle {
+            Obstacle::TooBig(reason) => self.split(chain, reason).await,
+            Obstacle::TooLarge => {
                 let fault =
                     Fault::Malformed("a page that cannot be smaller is too large; raise fetch.max_body".to_owned());
                 self.set_aside(chain, fault, harvest).await
             }
-            Pages::Gone(fault) | Pages::Hopeless(fault) => self.set_aside(chain, fault, harvest).await,
-            Pages::NotYet(fault) => self.leave(chain, &fault, harvest).await,
-            Pages::Denied(fault) => self.abandon(chain, fault, harvest).await,
+            Obstacle::Gone(fault) | Obstacle::Hopeless(fault) => self.set_aside(chain, fault, harvest).await,
+            Obstacle::NotYet(fault) => self.leave(chain, &fault, harvest).await,
+            Obstacle::Denied(fault) => self.abandon(chain, fault, harvest).await,
         }
     }
 
     /// Moves the pages of a shard to the sink, until the last: neither a short page nor the
     /// platform's total is the end. While a page is decoded and written, the next are under way.
-    async fn pages(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Pages, Halt> {
+    async fn pages(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Paged, Setback> {
         if chain.query.lacks_parents() {
-            match self.client.parents(&chain.query).await? {
-                Ok(parents) => chain.query.for_each(parents),
-                Err(pages) => return Ok(pages),
-            }
+            chain.query.for_each(self.client.parents(&chain.query).await?);
         }
         let mut flight = Flight::new();
         loop {
             self.send_ahead(chain, &mut flight);
             let reply = match flight.next().await {
-                None if chain.query.is_whole() => return Ok(Pages::Whole),
-                None => return Ok(Pages::Deep),
-                Some(asked) => match asked? {
-                    Asked::Reply(reply) => reply,
-                    Asked::Hopeless(fault) if !chain.query.task.is_empty() && fault.is_gone() => {
-                        return Ok(Pages::Gone(fault));
-                    }
-                    // its address was good for a moment only
-                    Asked::Hopeless(fault) | Asked::Denied(fault) if chain.query.download.is_some() => {
-                        return Ok(Pages::Gone(fault));
-                    }
-                    // deleted since it was listed
-                    Asked::Hopeless(fault) if fault.is_gone() && chain.query.skip_parent() => {
-                        flight = Flight::new();
-                        continue;
-                    }
-                    other => return Ok(other.into()),
-                },
+                None if chain.query.is_whole() => return Ok(Paged::Whole),
+                None => return Ok(Paged::Deep),
+                Some(Ok(reply)) => reply,
+                Some(Err(Setback::Shard(Obstacle::Hopeless(fault))))
+                    if !chain.query.task.is_empty() && fault.is_gone() =>
+                {
+                    return Err(Obstacle::Gone(fault).into());
+                }
+                // its address was good for a moment only
+                Some(Err(Setback::Shard(Obstacle::Hopeless(fault) | Obstacle::Denied(fault))))
+                    if chain.query.download.is_some() =>
+                {
+                    return Err(Obstacle::Gone(fault).into());
+                }
+                // deleted since it was listed
+                Some(Err(Setback::Shard(Obstacle::Hopeless(fault))))
+                    if fault.is_gone() && chain.query.skip_parent() =>
+                {
+                    flight = Flight::new();
+                    continue;
+                }
+                Some(Err(setback)) => return Err(setback),
             };
             let depth = chain.query.way.depth;
             if let Some(total) = reply.total.filter(|&total| total > depth && self.splittable(chain.shard())) {
-                return Ok(Pages::TooBig(format!("{total} rows, and paging ends at {depth}")));
+                return Err(Obstacle::TooBig(format!("{total} rows, and paging ends at {depth}")).into());
             }
-            match chain.query.advance(&reply) {
-                Ok(true) => flight = Flight::new(),
-                Ok(false) => {}
-                Err(fault) => return Ok(Pages::Hopeless(fault)),
+            if chain.query.advance(&reply).map_err(Obstacle::Hopeless)? {
+                flight = Flight::new();
             }
             chain.count(&reply);
             self.send_ahead(chain, &mut flight);
             let (decoder, owner) = (Arc::clone(&chain.query.decoder), chain.query.owner);
-            let page = match flight.alongside(offload(move || decoder.decode(&reply, owner))).await {
-                Ok(page) => page,
-                Err(error) => return Ok(Pages::Hopeless(Fault::Malformed(error.to_string()))),
-            };
+            let decoded = flight.alongside(offload(move || decoder.decode(&reply, owner))).await;
+            let page = decoded.map_err(|error| Obstacle::Hopeless(Fault::Malformed(error.to_string())))?;
             if let Some(at) = chain.boundary(&page).filter(|_| self.is_due(chain)) {
                 flight.alongside(self.cut(chain, at, harvest)).await?;
             }
@@ -218,7 +174,7 @@ impl Fetcher {
 
     /// Sends the requests whose turn it is, those of fetchers with nothing to do among them: pages cost
     /// no more for it, where a part of the shard would be a query of its own, with rows of both.
-    fn send_ahead<'a>(&'a self, chain: &mut Chain, flight: &mut Flight<'a, Result<Asked<Reply>, Halt>>) {
+    fn send_ahead<'a>(&'a self, chain: &mut Chain, flight: &mut Flight<'a, Result<Reply, Setback>>) {
         let splittable = self.splittable(chain.shard());
         let leeway = Leeway { splittable, shrinkable: chain.query.is_shrinkable(), ..Leeway::default() };
         let most = self.client.shared.ahead.saturating_mul(1 + chain.lease.idle());

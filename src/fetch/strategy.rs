@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Client, Fetcher, Halt, story::Pages};
+use super::{Client, Fetcher, Obstacle, Setback};
 use crate::{
     catalog::{Dataset, Paging, Way},
     fault::Fault,
@@ -86,56 +86,56 @@ fn cheaper<'a>(query: &'a Arc<Way>, job: &'a Arc<Way>, rows: u64, page_size: u32
 
 impl Fetcher {
     /// The way to fetch a shard.
-    pub(super) async fn way(&self, shard: &Shard) -> Result<Result<Arc<Way>, Pages>, Halt> {
+    pub(super) async fn way(&self, shard: &Shard) -> Result<Arc<Way>, Setback> {
         let (dataset, shared) = (&shard.dataset, &self.client.shared);
         let (query, job) = match (&dataset.query, &dataset.job) {
             (query, Some(job)) => (query, job),
-            (_, None) => return Ok(Ok(Arc::clone(dataset.way()))),
+            (_, None) => return Ok(Arc::clone(dataset.way())),
         };
         // columns that only a job brings are worth a wait
         let query = query.as_ref().filter(|_| shared.strategy != Strategy::Job && !dataset.has_extras());
         let Some(query) = query else {
-            return Ok(self.lake(dataset, job, shard.interval).await?.map(|()| Arc::clone(job)));
+            self.lake(dataset, job, shard.interval).await?;
+            return Ok(Arc::clone(job));
         };
         let in_the_lake = match shared.strategy {
             Strategy::Query => false,
-            _ => match self.client.filled(dataset, job, shard.interval).await? {
+            _ => match self.client.filled(dataset, job, shard.interval).await {
                 Ok(filled) => filled >= shard.interval.to_ms(),
-                Err(fault) => {
+                Err(setback) => {
+                    let fault = setback.into_fault()?;
                     tracing::warn!(dataset = dataset.name, %fault, "the platform does not say what jobs can read");
                     false
                 }
             },
         };
         if !in_the_lake {
-            return Ok(Ok(Arc::clone(query)));
+            return Ok(Arc::clone(query));
         }
         let rows = match shared.densities.expect(&dataset.name, shard.interval) {
             Some(rows) => rows,
             // what cannot be counted is asked for without much ado
-            None => match self.client.total(dataset, shard.interval).await? {
+            None => match self.client.total(dataset, shard.interval).await {
                 Ok(rows) => rows,
-                Err(_) => return Ok(Ok(Arc::clone(query))),
+                Err(Setback::Shard(_)) => return Ok(Arc::clone(query)),
+                Err(setback) => return Err(setback),
             },
         };
-        Ok(Ok(Arc::clone(cheaper(query, job, rows, shared.page_size))))
+        Ok(Arc::clone(cheaper(query, job, rows, shared.page_size)))
     }
 
     /// Waits until the lake holds an interval.
-    async fn lake(&self, dataset: &Dataset, job: &Way, interval: Interval) -> Result<Result<(), Pages>, Halt> {
+    async fn lake(&self, dataset: &Dataset, job: &Way, interval: Interval) -> Result<(), Setback> {
         loop {
-            let filled = match self.client.filled(dataset, job, interval).await? {
-                Ok(filled) => filled,
-                Err(fault) => return Ok(Err(Pages::Hopeless(fault))),
-            };
+            let filled = self.client.filled(dataset, job, interval).await?;
             if filled >= interval.to_ms() {
-                return Ok(Ok(()));
+                return Ok(());
             }
             let reason = format!("the platform has data for jobs up to {} only", iso(filled));
             // one wait for all shards
             let begun = self.client.shared.lakes.1.get_or_init(Instant::now);
             if begun.elapsed() + LAKE_PAUSE > self.client.shared.lake_wait {
-                return Ok(Err(Pages::NotYet(Fault::NotYet(format!("{reason}; run again later")))));
+                return Err(Obstacle::NotYet(Fault::NotYet(format!("{reason}; run again later"))).into());
             }
             tracing::info!(dataset = dataset.name, shard = %interval, reason, "waits for the lake");
             self.client.pause(LAKE_PAUSE).await?;
@@ -145,15 +145,13 @@ impl Fetcher {
 
 impl Client {
     /// Up to when the lake is filled: asked again where that was before the end of `needed`.
-    async fn filled(&self, dataset: &Dataset, job: &Way, needed: Interval) -> Result<Result<i64, Fault>, Halt> {
+    async fn filled(&self, dataset: &Dataset, job: &Way, needed: Interval) -> Result<i64, Setback> {
         let known = |lakes: &Lakes| lakes.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dataset.name).copied();
         if let Some(filled) = known(&self.shared.lakes).filter(|&filled| filled >= needed.to_ms()) {
-            return Ok(Ok(filled));
+            return Ok(filled);
         }
         let filled = self.available(job, needed).await?;
-        if let Ok(filled) = filled {
-            self.shared.lakes.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.name.clone(), filled);
-        }
+        self.shared.lakes.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.name.clone(), filled);
         Ok(filled)
     }
 }

@@ -8,10 +8,9 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
-    Client, Fetcher, Halt,
-    ask::{Asked, LAST_WORD, Leeway},
+    Client, Fetcher, Halt, Obstacle, Setback,
+    ask::{LAST_WORD, Leeway},
     chain::Chain,
-    story::Pages,
 };
 use crate::{
     catalog::{Call, Place, Slots, Task, Way},
@@ -36,36 +35,31 @@ enum State {
 }
 
 impl Fetcher {
-    /// Submits what a chain asks for, and waits until there are results; none: there are.
-    pub(super) async fn submit(&self, chain: &mut Chain) -> Result<Option<Pages>, Halt> {
+    /// Submits what a chain asks for, and waits until there are results.
+    pub(super) async fn submit(&self, chain: &mut Chain) -> Result<(), Setback> {
         let way = Arc::clone(&chain.query.way);
-        let Some(task) = &way.task else { return Ok(None) };
+        let Some(task) = &way.task else { return Ok(()) };
         let mut lost = 0;
         loop {
             let slot = Arc::clone(&self.client.shared.jobs);
             chain.slot = Some(tokio::select! {
-                () = self.client.shared.shutdown.cancelled() => return Err(Halt::Interrupted),
+                () = self.client.shared.shutdown.cancelled() => return Err(Halt::Interrupted.into()),
                 slot = slot.acquire_owned() => slot.map_err(|_| Halt::Interrupted)?,
             });
             let call = task.submit.narrowed(&chain.query.slots(1), chain.query.filter());
             let splittable = self.splittable(chain.shard());
             let leeway = Leeway { splittable, binding: true, ..Leeway::default() };
-            let id = match self.client.value(call, leeway, task.id.clone()).await? {
-                Asked::Reply(id) => id,
-                other => return Ok(Some(other.into())),
-            };
-            chain.query.task = id;
+            chain.query.task = self.client.value(call, leeway, task.id.clone()).await?;
             self.remember(chain, task).await?;
             let fault = match self.wait(chain, task).await? {
-                Ok(State::Done) => return Ok(None),
-                Ok(State::Lost(fault)) => fault,
-                Ok(State::Waiting) => Fault::Task(format!("it is not done after {LONGEST_TASK:?}")),
-                Err(pages) => return Ok(Some(pages)),
+                State::Done => return Ok(()),
+                State::Lost(fault) => fault,
+                State::Waiting => Fault::Task(format!("it is not done after {LONGEST_TASK:?}")),
             };
             self.forget(chain).await?;
             lost += 1;
             if lost >= self.client.shared.policy.attempts {
-                return Ok(Some(Pages::Hopeless(fault)));
+                return Err(Obstacle::Hopeless(fault).into());
             }
             tracing::warn!(shard = %chain.shard().interval, %fault, "submitted again");
             self.client.shared.board.retries.add(1);
@@ -73,28 +67,28 @@ impl Fetcher {
     }
 
     /// Looks at a job, less and less often, until it is done or lost.
-    async fn wait(&self, chain: &mut Chain, task: &Task) -> Result<Result<State, Pages>, Halt> {
+    async fn wait(&self, chain: &mut Chain, task: &Task) -> Result<State, Setback> {
         let (mut pause, mut waited) = (FIRST_POLL, Duration::ZERO);
         while waited < LONGEST_TASK {
             self.client.pause(pause).await?;
             waited += pause;
             pause = (pause * 2).min(LONGEST_POLL);
             let call = task.poll.fill(&chain.query.slots(1));
-            let reply: Value = match self.client.json(call, Leeway::default()).await? {
-                Asked::Reply(reply) => reply,
-                Asked::Hopeless(fault) if fault.is_gone() => return Ok(Ok(State::Lost(fault))),
-                other => return Ok(Err(other.into())),
+            let reply: Value = match self.client.json(call, Leeway::default()).await {
+                Ok(reply) => reply,
+                Err(Setback::Shard(Obstacle::Hopeless(fault))) if fault.is_gone() => return Ok(State::Lost(fault)),
+                Err(setback) => return Err(setback),
             };
             match state(task, &reply) {
                 State::Waiting => {}
                 State::Done => {
                     chain.query.download = task.download.as_ref().and_then(|place| text_at(&reply, place));
-                    return Ok(Ok(State::Done));
+                    return Ok(State::Done);
                 }
-                lost => return Ok(Ok(lost)),
+                lost => return Ok(lost),
             }
         }
-        Ok(Ok(State::Waiting))
+        Ok(State::Waiting)
     }
 
     /// Notes that the platform keeps something for us.
@@ -149,34 +143,32 @@ impl Client {
         let call = Call { method: Method::DELETE, target: orphan.path.clone(), ..Call::default() };
         let leeway = Leeway { last_word: true, ..Leeway::default() };
         match self.ask(call, leeway, |_, _| Ok(())).await {
-            Ok(Asked::Reply(())) => true,
-            Ok(other) => other.reply().is_err_and(|fault| fault.is_gone()),
-            Err(_) => false,
+            Ok(()) => true,
+            Err(Setback::Shard(obstacle)) => obstacle.into_fault().is_gone(),
+            Err(Setback::Run(_)) => false,
         }
     }
 
     /// Up to when the platform has data for jobs of `way`, in milliseconds; [`i64::MAX`] where it
     /// does not tell.
-    pub(super) async fn available(&self, way: &Way, interval: Interval) -> Result<Result<i64, Fault>, Halt> {
+    pub(super) async fn available(&self, way: &Way, interval: Interval) -> Result<i64, Setback> {
         let Some((request, until)) = way.task.as_ref().and_then(|task| task.available.as_ref()) else {
-            return Ok(Ok(i64::MAX));
+            return Ok(i64::MAX);
         };
         let slots = Slots::bare(interval, &self.shared.origin.api_version);
         let call = request.fill(&slots);
-        let asked = self.value(call, Leeway::default(), until.clone()).await?;
-        Ok(asked.reply().and_then(|until| match until.parse::<jiff::Timestamp>() {
-            Ok(until) => Ok(until.as_millisecond()),
-            Err(_) => Err(Fault::Malformed(format!("`{until}` is no time"))),
-        }))
+        let until = self.value(call, Leeway::default(), until.clone()).await?;
+        let invalid = |_| Obstacle::Hopeless(Fault::Malformed(format!("`{until}` is not a valid time")));
+        Ok(until.parse::<jiff::Timestamp>().map_err(invalid)?.as_millisecond())
     }
 
-    async fn json(&self, call: Call, leeway: Leeway) -> Result<Asked<Value>, Halt> {
+    async fn json(&self, call: Call, leeway: Leeway) -> Result<Value, Setback> {
         let read = |_, body: bytes::Bytes| serde_json::from_slice(&body).map_err(|e| Fault::Malformed(e.to_string()));
         self.ask(call, leeway, read).await
     }
 
     /// The text at a place of a reply.
-    async fn value(&self, call: Call, leeway: Leeway, place: Place) -> Result<Asked<String>, Halt> {
+    async fn value(&self, call: Call, leeway: Leeway, place: Place) -> Result<String, Setback> {
         let read = move |_, body: bytes::Bytes| {
             let reply = serde_json::from_slice(&body).map_err(|error| Fault::Malformed(error.to_string()))?;
             let missing = || Fault::Malformed(format!("there is no /{} in it", place.join("/")));
