@@ -46,10 +46,13 @@ async fn pay(budget: Arc<Budget>, headers: Arc<HeaderMap>) {
 fn limiter(c: &mut Criterion) {
     let mut group = c.benchmark_group("budget");
     group.throughput(Throughput::Elements(ACTORS * REQUESTS));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let limit = ALLOWED.try_into().ok().map(|requests| Limit { requests, per: PER, burst: Some(requests) });
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let limit =
+        ALLOWED.try_into().ok().map(|requests| Limit { requests, per: PER, burst: Some(requests) });
     let headers = Arc::new(headers());
-    let budget = runtime.block_on(async { Arc::new(Budget::new(Terms { limit, ..Terms::default() })) });
+    let budget =
+        runtime.block_on(async { Arc::new(Budget::new(Terms { limit, ..Terms::default() })) });
     group.bench_function("20,000 permits of 1,000 actors", |bencher| {
         bencher.iter(|| runtime.block_on(pay(Arc::clone(&budget), Arc::clone(&headers))));
     });
@@ -58,7 +61,9 @@ fn limiter(c: &mut Criterion) {
 
 /// Every actor takes a shard and ends it.
 async fn lease() {
-    let dataset = Arc::clone(&catalog::builtin("genesys-cloud").expect("a catalogue").datasets["conversations"]);
+    let dataset = Arc::clone(
+        &catalog::builtin("genesys-cloud").expect("a catalogue").datasets["conversations"],
+    );
     let interval = Interval::new(0, i64::try_from(ACTORS).expect("a number")).expect("an interval");
     let mut plan = Plan::new(false);
     plan.add(&Shard { dataset, interval, replaces: false }, Duration::from_millis(1));
@@ -74,7 +79,9 @@ fn planner(c: &mut Criterion) {
     let mut group = c.benchmark_group("planner");
     group.throughput(Throughput::Elements(ACTORS));
     let system = System::new();
-    group.bench_function("1,000 shards of 1,000 actors", |bencher| bencher.iter(|| system.block_on(lease())));
+    group.bench_function("1,000 shards of 1,000 actors", |bencher| {
+        bencher.iter(|| system.block_on(lease()))
+    });
     group.finish();
 }
 

@@ -50,7 +50,9 @@ fn pages() -> Vec<Bytes> {
     let truth = region.truth(day()).fold(Vec::new(), |all, piece| [all, piece.to_vec()].concat());
     let rows: Vec<_> = truth.split(|&byte| byte == b'\n').filter(|row| !row.is_empty()).collect();
     let page = |rows: &[&[u8]]| {
-        [br#"{"conversations":["#, rows.join(&b',').as_slice(), br#"],"totalHits":2000}"#].concat().into()
+        [br#"{"conversations":["#, rows.join(&b',').as_slice(), br#"],"totalHits":2000}"#]
+            .concat()
+            .into()
     };
     rows.chunks(PAGE).map(page).collect()
 }
@@ -67,7 +69,8 @@ fn page_of(finder: &Finder, decoder: &Decoder, page: &Bytes) -> Page {
 
 /// One page, on one core.
 fn decode(c: &mut Criterion) {
-    let (pages, finder, decoder) = (pages(), Finder::new(dataset().way(), Vec::new()), Decoder::new(&dataset()));
+    let (pages, finder, decoder) =
+        (pages(), Finder::new(dataset().way(), Vec::new()), Decoder::new(&dataset()));
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(&pages) / pages.len() as u64));
     let mut turn = pages.iter().cycle();
@@ -102,8 +105,11 @@ fn write(c: &mut Criterion) {
 /// Everything from the plan to the ledger, on as many cores as there are, but for sockets and
 /// disks: the API is a function call, the store and the ledger are in memory.
 fn backfill(c: &mut Criterion) {
-    let set = ["job.to=2024-01-09T00:00:00Z", "budget.requests=0", "fetch.strategy=query"].map(str::to_owned).into();
-    let config = Config::load(&Given { set, ..Given::default() }).expect("a configuration").remove(0);
+    let set = ["job.to=2024-01-09T00:00:00Z", "budget.requests=0", "fetch.strategy=query"]
+        .map(str::to_owned)
+        .into();
+    let config =
+        Config::load(&Given { set, ..Given::default() }).expect("a configuration").remove(0);
     let runtime = || Builder::new_multi_thread().enable_all().build().expect("threads");
     let system = System::with_tokio_rt(runtime);
     let local = Arc::new(Local::new());
@@ -129,7 +135,8 @@ async fn once(config: &Config, local: &Arc<Local>) -> u64 {
         shutdown: CancellationToken::new(),
         seed: 1,
     };
-    let plan = run::prepare(config, Scope::Missing, &world.output, &world.ledger).await.expect("a plan");
+    let plan =
+        run::prepare(config, Scope::Missing, &world.output, &world.ledger).await.expect("a plan");
     let report = run::backfill(config, plan, &world).await.expect("a report");
     assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
     report.summary.bytes_received
@@ -143,7 +150,8 @@ struct Local {
 
 impl Local {
     fn new() -> Self {
-        let settings = Settings { requests: 0, conversations_per_day: A_DAY, ..Settings::default() };
+        let settings =
+            Settings { requests: 0, conversations_per_day: A_DAY, ..Settings::default() };
         Self { region: Region::new(settings), started: Instant::now() }
     }
 }

@@ -11,16 +11,20 @@ const DAY: &str = "2024-03-18T00:00:00Z/2024-03-19T00:00:00Z";
 
 /// A region without limits, and a token for it.
 fn region(conversations_per_day: u32) -> (Region, String) {
-    let region = Region::new(Settings { requests: 0, conversations_per_day, ..Settings::default() });
+    let region =
+        Region::new(Settings { requests: 0, conversations_per_day, ..Settings::default() });
     let form = "grant_type=client_credentials&client_id=bench&client_secret=bench";
-    let login = Request::post("/oauth/token").body(Bytes::from_static(form.as_bytes())).expect("a request");
-    let reply: serde_json::Value = serde_json::from_slice(region.reply(Duration::ZERO, &login).body()).expect("JSON");
+    let login =
+        Request::post("/oauth/token").body(Bytes::from_static(form.as_bytes())).expect("a request");
+    let reply: serde_json::Value =
+        serde_json::from_slice(region.reply(Duration::ZERO, &login).body()).expect("JSON");
     let token = reply["access_token"].as_str().expect("a token").to_owned();
     (region, token)
 }
 
 fn page(region: &Region, token: &str, number: u32) -> Response<Bytes> {
-    let body = format!(r#"{{"interval":"{DAY}","paging":{{"pageSize":100,"pageNumber":{number}}}}}"#);
+    let body =
+        format!(r#"{{"interval":"{DAY}","paging":{{"pageSize":100,"pageNumber":{number}}}}}"#);
     let request = Request::post("/api/v2/analytics/conversations/details/query")
         .header("authorization", format!("Bearer {token}"))
         .header("content-type", "application/json")

@@ -118,12 +118,16 @@ impl Grant {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::ClientCredentials => "check auth.client_id, auth.client_secret and source.region",
-            Self::RefreshToken(_) => "log in again, and give the new refresh token as auth.refresh_token",
+            Self::RefreshToken(_) => {
+                "log in again, and give the new refresh token as auth.refresh_token"
+            }
             Self::AuthorizationCode => "log in again: cxbackfill login",
             Self::Password(_) => {
                 "check auth.access_key_id, auth.access_key_secret, auth.client_id and auth.client_secret"
             }
-            Self::AccessKey(_) => "check auth.access_key_id, auth.access_key_secret and the area of the login host",
+            Self::AccessKey(_) => {
+                "check auth.access_key_id, auth.access_key_secret and the area of the login host"
+            }
             Self::Static(_) => "give a new auth.token: this one cannot be renewed",
         }
     }
@@ -132,7 +136,9 @@ impl Grant {
 impl Account {
     /// A name that tells accounts of one login host apart, and tells no secret.
     pub fn name(&self) -> String {
-        let hash = |text: &SecretString| format!("{:x}", Sha256::digest(text.expose_secret())).split_off(48);
+        let hash = |text: &SecretString| {
+            format!("{:x}", Sha256::digest(text.expose_secret())).split_off(48)
+        };
         match &self.grant {
             Grant::Password(key) => format!("{} {}", self.client.id, hash(&key.id)),
             Grant::AccessKey(key) => hash(&key.id),
@@ -145,12 +151,16 @@ impl Account {
     /// endpoint itself.
     pub fn endpoint(&self, login: &Url, offer: &Offer) -> Url {
         let (given, path) = match (&self.grant, offer) {
-            (Grant::AccessKey(_), Offer::Refresh(_)) => (&self.refresh_url, "/public/authentication/v1/refresh"),
+            (Grant::AccessKey(_), Offer::Refresh(_)) => {
+                (&self.refresh_url, "/public/authentication/v1/refresh")
+            }
             (Grant::AccessKey(_), _) => (&self.token_url, "/authentication/v1/token/access-key"),
             (Grant::Password(_), _) => (&self.token_url, "/auth/token"),
             _ => (&self.token_url, "/oauth/token"),
         };
-        let refresh_url = matches!(offer, Offer::Refresh(_)).then_some(&self.refresh_url).and_then(Option::as_ref);
+        let refresh_url = matches!(offer, Offer::Refresh(_))
+            .then_some(&self.refresh_url)
+            .and_then(Option::as_ref);
         let told = || match &self.grant {
             Grant::AccessKey(_) => below(login, path),
             _ if login.path() != "/" => login.clone(),
@@ -164,7 +174,10 @@ impl Account {
     /// # Errors
     /// Where a credential holds what no header can carry.
     pub fn request(&self, endpoint: &Url, offer: &Offer) -> Result<Request<Bytes>, http::Error> {
-        let request = Request::builder().method(Method::POST).uri(endpoint.as_str()).header(ACCEPT, "application/json");
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(endpoint.as_str())
+            .header(ACCEPT, "application/json");
         if let Grant::AccessKey(key) = &self.grant {
             let body = match offer {
                 Offer::Refresh(token) => json!({ "token": token.expose_secret() }),
@@ -179,9 +192,12 @@ impl Account {
         let mut form = form_urlencoded::Serializer::new(String::new());
         self.offer(&mut form, offer);
         let request = match (&self.client.secret, self.client.send) {
-            (Some(secret), Place::Basic) => request.header(AUTHORIZATION, basic(&self.client.id, secret)?),
+            (Some(secret), Place::Basic) => {
+                request.header(AUTHORIZATION, basic(&self.client.id, secret)?)
+            }
             (Some(secret), Place::Body) => {
-                form.append_pair("client_id", &self.client.id).append_pair("client_secret", secret.expose_secret());
+                form.append_pair("client_id", &self.client.id)
+                    .append_pair("client_secret", secret.expose_secret());
                 request
             }
             (None, _) => {
@@ -209,7 +225,10 @@ impl Account {
             Offer::Refresh(token) => secrets.push(token),
             Offer::Code(code) => secrets.extend([&code.code, &code.verifier]),
         }
-        let secrets = secrets.into_iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST);
+        let secrets = secrets
+            .into_iter()
+            .map(ExposeSecret::expose_secret)
+            .filter(|secret| secret.len() >= SHORTEST);
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
     }
 
@@ -217,7 +236,8 @@ impl Account {
     fn offer(&self, form: &mut form_urlencoded::Serializer<'_, String>, offer: &Offer) {
         match (offer, &self.grant) {
             (Offer::Refresh(token), _) => {
-                form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose_secret());
+                form.append_pair("grant_type", "refresh_token")
+                    .append_pair("refresh_token", token.expose_secret());
             }
             (Offer::Code(code), _) => {
                 form.append_pair("grant_type", "authorization_code")

@@ -29,9 +29,14 @@ pub enum Scope {
 pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
-        let widest = dataset.ways().map(|way| way.widest[usize::from(!config.filter(&dataset.name).is_empty())]).min();
+        let widest = dataset
+            .ways()
+            .map(|way| way.widest[usize::from(!config.filter(&dataset.name).is_empty())])
+            .min();
         let left = match scope {
-            Scope::Failed => gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect(),
+            Scope::Failed => {
+                gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect()
+            }
             Scope::Missing => untried(config, ledger, dataset)?,
         };
         for interval in stale(config, scope, ledger, dataset)? {
@@ -41,7 +46,10 @@ pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Erro
             let shard = Shard { dataset: Arc::clone(dataset), interval, replaces: false };
             match dataset.snapshot {
                 true => plan.add_whole(&shard),
-                false => plan.add(&shard, dataset.shard(config.fetch.shard.min(widest.unwrap_or(Duration::MAX)))),
+                false => plan.add(
+                    &shard,
+                    dataset.shard(config.fetch.shard.min(widest.unwrap_or(Duration::MAX))),
+                ),
             }
         }
     }
@@ -55,7 +63,12 @@ fn requested(config: &Config, dataset: &Dataset) -> Option<Interval> {
 
 /// What is committed and is to be fetched again: the end of the requested interval, where a refresh
 /// is wanted, and what a killed refresh has left.
-fn stale(config: &Config, scope: Scope, ledger: &Ledger, dataset: &Dataset) -> Result<Vec<Interval>, Error> {
+fn stale(
+    config: &Config,
+    scope: Scope,
+    ledger: &Ledger,
+    dataset: &Dataset,
+) -> Result<Vec<Interval>, Error> {
     let refresh = i64::try_from(config.refresh.as_millis()).unwrap_or(i64::MAX);
     let end = |requested: Interval| {
         let since = requested.to_ms().saturating_sub(refresh).max(requested.from_ms());
@@ -92,8 +105,13 @@ pub fn gaps(config: &Config, ledger: &Ledger, dataset: &Dataset) -> Result<Vec<F
 ///
 /// # Errors
 /// Where the ledger cannot be read.
-pub fn untried(config: &Config, ledger: &Ledger, dataset: &Dataset) -> Result<Vec<Interval>, Error> {
-    let failed: Vec<_> = gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect();
+pub fn untried(
+    config: &Config,
+    ledger: &Ledger,
+    dataset: &Dataset,
+) -> Result<Vec<Interval>, Error> {
+    let failed: Vec<_> =
+        gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect();
     let settled = [ledger.committed(&dataset.name)?, failed].concat();
     Ok(requested(config, dataset).map_or(Vec::new(), |requested| requested.subtract(&settled)))
 }
@@ -113,7 +131,11 @@ pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
 ///
 /// # Errors
 /// Where the ledger cannot be read.
-pub fn expect(config: &Config, plan: &Plan, ledger: &Ledger) -> Result<BTreeMap<String, Estimate>, Error> {
+pub fn expect(
+    config: &Config,
+    plan: &Plan,
+    ledger: &Ledger,
+) -> Result<BTreeMap<String, Estimate>, Error> {
     let estimate = |dataset: &Arc<Dataset>| {
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
         let known = Known::read(ledger, &dataset.name)?;

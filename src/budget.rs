@@ -120,7 +120,12 @@ struct Refused(Option<Instant>);
 impl Budget {
     /// A budget of these terms.
     pub fn new(terms: Terms) -> Self {
-        Self { terms, lanes: DashMap::new(), record: Record::default(), clock: TokioClock(Instant::now()) }
+        Self {
+            terms,
+            lanes: DashMap::new(),
+            record: Record::default(),
+            clock: TokioClock(Instant::now()),
+        }
     }
 
     /// Waits until `key` may send one request. Fair, and safe to drop while it waits.
@@ -151,9 +156,11 @@ impl Budget {
         Arc::clone(&self.lanes.entry(key.clone()).or_insert_with(|| {
             let limit = self.terms.own.get(&key.bucket).copied().or(self.terms.limit);
             let share = self.terms.share;
-            let limiter = limit.map(|limit| (limit, limit.share(share).limiter(&self.record, self.clock)));
+            let limiter =
+                limit.map(|limit| (limit, limit.share(share).limiter(&self.record, self.clock)));
             let pace = Pace::new(self.terms.in_flight);
-            let state = Mutex::new(State { opens: None, in_flight: 0, limiter, window: None, share, pace });
+            let state =
+                Mutex::new(State { opens: None, in_flight: 0, limiter, window: None, share, pace });
             Arc::new(Lane { turn: Arc::default(), changed: Notify::new(), state })
         }))
     }
@@ -165,7 +172,9 @@ impl Turn<'_> {
         let Self { budget, key, lane, .. } = self;
         while let Err(Refused(until)) = lane.admit(key, budget.clock) {
             match until {
-                Some(until) => tokio::select! { () = lane.changed.notified() => {}, () = sleep_until(until) => {} },
+                Some(until) => {
+                    tokio::select! { () = lane.changed.notified() => {}, () = sleep_until(until) => {} }
+                }
                 None => lane.changed.notified().await,
             }
         }
@@ -191,7 +200,9 @@ impl State {
         if let Some(opens) = self.opens.filter(|&opens| opens > now) {
             return Err(Refused(Some(opens)));
         }
-        if let Some(until) = self.window.and_then(|window| window.full_until(self.in_flight, self.share, now)) {
+        if let Some(until) =
+            self.window.and_then(|window| window.full_until(self.in_flight, self.share, now))
+        {
             return Err(Refused(Some(until)));
         }
         match &self.limiter {
@@ -236,19 +247,23 @@ impl Permit {
     /// nothing, good or bad.
     pub fn answered(self, status: StatusCode, headers: &HeaderMap) {
         let now = Instant::now();
-        let throttled = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let throttled =
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let outcome = if throttled { Outcome::Throttled } else { Outcome::Answered };
         let mut state = self.lane.state();
         state.pace.ended(self.sent, now, outcome);
         let Some(word) = Word::read(headers) else { return };
         let limit = state.corrected(word);
-        let per = limit.or(state.limiter.as_ref().map(|limiter| limiter.0)).map_or(word.reset, |limit| limit.per);
+        let per = limit
+            .or(state.limiter.as_ref().map(|limiter| limiter.0))
+            .map_or(word.reset, |limit| limit.per);
         if !state.hear(word, per, self.sent, now) {
             return;
         }
         if let Some(limit) = limit {
             tracing::info!(requests = limit.requests, per = ?limit.per, "the server's limit");
-            state.limiter = Some((limit, limit.share(state.share).limiter(&self.record, self.clock)));
+            state.limiter =
+                Some((limit, limit.share(state.share).limiter(&self.record, self.clock)));
         }
     }
 }

@@ -71,19 +71,30 @@ struct Check<'a> {
 }
 
 /// Tries what a run of `config` needs, and hands every finding to `tell` as it comes.
-pub async fn check(config: &Config, place: &Place, transport: Arc<dyn Transport>, mut tell: impl FnMut(Finding)) {
-    let check = Check { config, place, transport, budget: Arc::new(Budget::new(config.terms.clone())) };
+pub async fn check(
+    config: &Config,
+    place: &Place,
+    transport: Arc<dyn Transport>,
+    mut tell: impl FnMut(Finding),
+) {
+    let check =
+        Check { config, place, transport, budget: Arc::new(Budget::new(config.terms.clone())) };
     let datasets: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-    tell(Finding::good("configuration", format!("{}: {} of {}", config.name, datasets.join(", "), config.interval)));
+    tell(Finding::good(
+        "configuration",
+        format!("{}: {} of {}", config.name, datasets.join(", "), config.interval),
+    ));
     tell(Finding::good("hosts", format!("api {}, login {}", place.api, place.login)));
     match check.token().await {
         Err(fault) => {
-            let (code, advice) = if fault.permanent { (3, fault.advice) } else { (4, "run again later") };
+            let (code, advice) =
+                if fault.permanent { (3, fault.advice) } else { (4, "run again later") };
             tell(Finding::bad("credentials", code, format!("{fault}; {advice}")));
         }
         Ok(token) => {
             let tells = config.platform == Platform::GenesysCloud;
-            let (who, clock) = if tells { check.who(&token).await } else { (check.somebody(), None) };
+            let (who, clock) =
+                if tells { check.who(&token).await } else { (check.somebody(), None) };
             tell(who);
             for dataset in &config.datasets {
                 tell(check.permission(dataset, &token).await);
@@ -104,7 +115,8 @@ impl Check<'_> {
 
     async fn token(&self) -> Result<SecretString, LoginFault> {
         let (transport, budget) = (Arc::clone(&self.transport), Arc::clone(&self.budget));
-        let door = Door { transport, budget, key: self.key("login"), board: Arc::new(Board::default()) };
+        let door =
+            Door { transport, budget, key: self.key("login"), board: Arc::new(Board::default()) };
         let login = Login::new(self.place.login.clone(), &self.config.auth, door);
         login.renew().await.map(|minted| minted.secret)
     }
@@ -122,7 +134,10 @@ impl Check<'_> {
         let request = Request::builder()
             .method(method)
             .uri(url.as_str())
-            .header(AUTHORIZATION, auth::bearer(token).map_err(|error| malformed(error.to_string()))?)
+            .header(
+                AUTHORIZATION,
+                auth::bearer(token).map_err(|error| malformed(error.to_string()))?,
+            )
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .body(body)
@@ -130,7 +145,11 @@ impl Check<'_> {
         let permit = self.budget.admit(&self.key("api")).await;
         let reply = self.transport.send(request).await?;
         permit.answered(reply.status(), reply.headers());
-        if reply.status().is_success() { Ok(reply) } else { Err(Fault::Refused(Refusal::read(&reply))) }
+        if reply.status().is_success() {
+            Ok(reply)
+        } else {
+            Err(Fault::Refused(Refusal::read(&reply)))
+        }
     }
 
     async fn get(&self, path: &str, token: &SecretString) -> Result<Response<Bytes>, Fault> {
@@ -139,7 +158,10 @@ impl Check<'_> {
 
     /// What is known where the platform does not tell who the token stands for.
     fn somebody(&self) -> Finding {
-        Finding::good("credentials", format!("a token, by {}", self.config.auth.account.grant.name()))
+        Finding::good(
+            "credentials",
+            format!("a token, by {}", self.config.auth.account.grant.name()),
+        )
     }
 
     /// Who the token stands for, and how far the clock is off. (Never `users/me`: a client is no user.)
@@ -152,12 +174,26 @@ impl Check<'_> {
         match reply {
             Ok(reply) => {
                 let me: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
-                let organization = me["organization"]["name"].as_str().or(me["name"].as_str()).unwrap_or("unnamed");
-                let client = me["OAuthClient"]["id"].as_str().unwrap_or(&self.config.auth.account.client.id);
-                let scopes: Vec<_> =
-                    me["authorizedScope"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-                let scopes = if scopes.is_empty() { "no scopes of its own".to_owned() } else { scopes.join(" ") };
-                let who = format!("client {client} of the organisation {organization}, by {grant}, with {scopes}");
+                let organization = me["organization"]["name"]
+                    .as_str()
+                    .or(me["name"].as_str())
+                    .unwrap_or("unnamed");
+                let client =
+                    me["OAuthClient"]["id"].as_str().unwrap_or(&self.config.auth.account.client.id);
+                let scopes: Vec<_> = me["authorizedScope"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .collect();
+                let scopes = if scopes.is_empty() {
+                    "no scopes of its own".to_owned()
+                } else {
+                    scopes.join(" ")
+                };
+                let who = format!(
+                    "client {client} of the organisation {organization}, by {grant}, with {scopes}"
+                );
                 (Finding::good("credentials", who), offset(&reply))
             }
             Err(fault) => (self.refused("credentials", &fault), None),
@@ -166,8 +202,11 @@ impl Check<'_> {
 
     /// Asks for the first row of a dataset.
     async fn permission(&self, dataset: &Dataset, token: &SecretString) -> Finding {
-        let whole = dataset.requested(self.config.interval, self.config.now).unwrap_or(self.config.interval);
-        let width = i64::try_from(dataset.shard(Duration::from_secs(60)).as_millis()).unwrap_or(i64::MAX);
+        let whole = dataset
+            .requested(self.config.interval, self.config.now)
+            .unwrap_or(self.config.interval);
+        let width =
+            i64::try_from(dataset.shard(Duration::from_secs(60)).as_millis()).unwrap_or(i64::MAX);
         let interval = Interval::new(whole.from_ms(), whole.from_ms() + width).unwrap_or(whole);
         let needs = dataset.permission.as_deref().unwrap_or("no permission known");
         // a job is nothing to try for nothing, and whose children to ask for is not known
@@ -194,9 +233,11 @@ impl Check<'_> {
 
     fn refused(&self, name: &'static str, fault: &Fault) -> Finding {
         match fault {
-            Fault::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
-                Finding::bad(name, 3, format!("{fault}; {}", self.config.auth.account.grant.advice()))
-            }
+            Fault::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Finding::bad(
+                name,
+                3,
+                format!("{fault}; {}", self.config.auth.account.grant.advice()),
+            ),
             Fault::Refused(refusal) if refusal.status == StatusCode::FORBIDDEN => {
                 Finding::bad(name, 3, fault.to_string())
             }
@@ -208,7 +249,10 @@ impl Check<'_> {
     async fn limits(&self, token: &SecretString) -> Finding {
         let mut known = Vec::new();
         for namespace in NAMESPACES {
-            match self.get(&format!("/api/v2/organizations/limits/namespaces/{namespace}"), token).await {
+            match self
+                .get(&format!("/api/v2/organizations/limits/namespaces/{namespace}"), token)
+                .await
+            {
                 Ok(reply) => known.extend(rates(reply.body())),
                 Err(fault) => tracing::debug!(namespace, %fault, "no limits"),
             }
@@ -217,20 +261,28 @@ impl Check<'_> {
             Some(limit) => format!("the budget is {} a {:?}", limit.requests, limit.per),
             None => "there is no budget".to_owned(),
         };
-        let known = if known.is_empty() { "the organisation tells none".to_owned() } else { known.join(", ") };
+        let known = if known.is_empty() {
+            "the organisation tells none".to_owned()
+        } else {
+            known.join(", ")
+        };
         Finding::good("limits", format!("{known}; {budget}"))
     }
 
     /// Writes and removes an object, and asks the ledger whether the output is this job's.
     async fn sink(&self) -> Finding {
         match self.write().await {
-            Ok(()) => Finding::good("sink", format!("{}: wrote and removed a probe", self.config.output.display())),
+            Ok(()) => Finding::good(
+                "sink",
+                format!("{}: wrote and removed a probe", self.config.output.display()),
+            ),
             Err((code, message)) => Finding::bad("sink", code, message),
         }
     }
 
     async fn write(&self) -> Result<(), (u8, String)> {
-        let output = Output::directory(&self.config.output).map_err(|error| (4, error.to_string()))?;
+        let output =
+            Output::directory(&self.config.output).map_err(|error| (4, error.to_string()))?;
         let probe = StorePath::from(PROBE);
         let put = output.store().put(&probe, Bytes::from_static(b"probe").into()).await;
         put.map_err(|error| (4, error.to_string()))?;
@@ -239,8 +291,11 @@ impl Check<'_> {
         if !ledger.exists() {
             return Ok(());
         }
-        let identify = Ledger::open(ledger).and_then(|ledger| ledger.belongs(&self.config.whole_identity()));
-        identify.map_err(crate::error::Error::from).map_err(|error| (error.exit_code(), error.to_string()))
+        let identify =
+            Ledger::open(ledger).and_then(|ledger| ledger.belongs(&self.config.whole_identity()));
+        identify
+            .map_err(crate::error::Error::from)
+            .map_err(|error| (error.exit_code(), error.to_string()))
     }
 }
 
@@ -249,7 +304,9 @@ fn rates(body: &[u8]) -> Vec<String> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let entities = body["entities"].as_array().cloned().unwrap_or_default();
     let rate = |limit: &Value| {
-        let key = limit["key"].as_str().filter(|key| key.contains("rate") || key.contains("concurrent"))?;
+        let key = limit["key"]
+            .as_str()
+            .filter(|key| key.contains("rate") || key.contains("concurrent"))?;
         Some(format!("{key} {}", limit["value"]))
     };
     entities.iter().filter_map(rate).collect()
@@ -257,7 +314,8 @@ fn rates(body: &[u8]) -> Vec<String> {
 
 /// How far this machine's clock is from the server's, by the Date of a reply.
 fn offset(reply: &Response<Bytes>) -> Option<Finding> {
-    let theirs = DateTimeParser::new().parse_timestamp(header(reply.headers(), DATE.as_str())?).ok()?;
+    let theirs =
+        DateTimeParser::new().parse_timestamp(header(reply.headers(), DATE.as_str())?).ok()?;
     let seconds = theirs.duration_since(clock::now()).as_secs();
     let side = if seconds > 0 { "ahead of" } else { "behind" };
     let text = match seconds.abs() {

@@ -186,7 +186,11 @@ impl fmt::Debug for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = self.set.iter().map(|set| set.split('=').next().unwrap_or_default());
         let mut given = f.debug_struct("Given");
-        given.field("path", &self.path).field("set", &keys.collect::<Vec<_>>()).field("source", &self.source).finish()
+        given
+            .field("path", &self.path)
+            .field("set", &keys.collect::<Vec<_>>())
+            .field("source", &self.source)
+            .finish()
     }
 }
 
@@ -200,13 +204,18 @@ impl Config {
         let sources = chosen(given)?;
         let configs = each(&sources, File::check)?;
         for (config, layers) in configs.iter().zip(&sources) {
-            if let Some(Dataset { name, .. }) = config.datasets.iter().map(Arc::as_ref).find(|one| !one.is_described) {
-                let message = format!("`{name}` has no columns yet: `cxbackfill datasets --infer {name}` tells them");
+            if let Some(Dataset { name, .. }) =
+                config.datasets.iter().map(Arc::as_ref).find(|one| !one.is_described)
+            {
+                let message = format!(
+                    "`{name}` has no columns yet: `cxbackfill datasets --infer {name}` tells them"
+                );
                 return Err(layers.wrong("job.datasets", message));
             }
         }
         for (number, config) in configs.iter().enumerate() {
-            let shares = |other: &&Self| other.quota().is_some_and(|quota| config.quota() == Some(quota));
+            let shares =
+                |other: &&Self| other.quota().is_some_and(|quota| config.quota() == Some(quota));
             if let Some(other) = configs[..number].iter().find(shares) {
                 let message = format!(
                     "it has the credential of the source {}, and so its quota: name the datasets of both in one source",
@@ -235,19 +244,25 @@ impl Config {
 
     /// What makes the output the output of this job, its datasets' versions included.
     pub fn whole_identity(&self) -> BTreeMap<String, String> {
-        let version =
-            |dataset: &Arc<Dataset>| (format!("dataset.{}.version", dataset.name), dataset.version.to_string());
+        let version = |dataset: &Arc<Dataset>| {
+            (format!("dataset.{}.version", dataset.name), dataset.version.to_string())
+        };
         self.identity.clone().into_iter().chain(self.datasets.iter().map(version)).collect()
     }
 
     /// What the platform counts requests by: the login host and the credential. A sandbox counts for
     /// itself.
     fn quota(&self) -> Option<(String, String)> {
-        let (Hosts::Network { login: host, .. } | Hosts::Discovered { issuer: host, .. }) = &self.hosts else {
+        let (Hosts::Network { login: host, .. } | Hosts::Discovered { issuer: host, .. }) =
+            &self.hosts
+        else {
             return None;
         };
         let account = &self.auth.account;
-        Some((account.endpoint(host, &Offer::Credentials).origin().ascii_serialization(), account.name()))
+        Some((
+            account.endpoint(host, &Offer::Credentials).origin().ascii_serialization(),
+            account.name(),
+        ))
     }
 }
 
@@ -280,12 +295,16 @@ pub fn load_sandbox(given: &Given) -> Result<Settings, ConfigError> {
 /// # Errors
 /// Where there are several.
 pub fn only<T>(sources: Vec<T>) -> Result<T, ConfigError> {
-    let [one] = <[T; 1]>::try_from(sources)
-        .map_err(|_| ConfigError::at("--source", "there are several sources: name the one that is meant"))?;
+    let [one] = <[T; 1]>::try_from(sources).map_err(|_| {
+        ConfigError::at("--source", "there are several sources: name the one that is meant")
+    })?;
     Ok(one)
 }
 
-fn each<T>(sources: &[Layers], read: impl Fn(File, &Layers) -> Result<T, ConfigError>) -> Result<Vec<T>, ConfigError> {
+fn each<T>(
+    sources: &[Layers],
+    read: impl Fn(File, &Layers) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
     sources.iter().map(|layers| read(layers.parse()?, layers)).collect()
 }
 

@@ -16,9 +16,12 @@ pub struct Sheet<'a>(pub &'a Dataset);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["dataset", "rows", "ways and rows of a page", "widest", "permission"].map(str::to_owned);
-        let lines: Vec<_> = std::iter::once(head).chain(self.0.datasets.values().map(|one| line(one))).collect();
-        let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or_default();
+        let head = ["dataset", "rows", "ways and rows of a page", "widest", "permission"]
+            .map(str::to_owned);
+        let lines: Vec<_> =
+            std::iter::once(head).chain(self.0.datasets.values().map(|one| line(one))).collect();
+        let width =
+            |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or_default();
         let widths: Vec<_> = (0..4).map(width).collect();
         for line in &lines {
             let cells = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}  "));
@@ -57,11 +60,19 @@ impl fmt::Display for Sheet<'_> {
         writeln!(f, "{}", dataset.name)?;
         facts.iter().try_for_each(|(name, fact)| writeln!(f, "  {name:<10}  {fact}"))?;
         if !dataset.is_described {
-            return writeln!(f, "  {:<10}  unknown: `cxbackfill datasets --infer {}`", "columns", dataset.name);
+            return writeln!(
+                f,
+                "  {:<10}  unknown: `cxbackfill datasets --infer {}`",
+                "columns", dataset.name
+            );
         }
         writeln!(f, "  columns")?;
         let mut columns = Vec::new();
-        dataset.schema.fields().iter().for_each(|field| list(field, 2, form(dataset, field), &mut columns));
+        dataset
+            .schema
+            .fields()
+            .iter()
+            .for_each(|field| list(field, 2, form(dataset, field), &mut columns));
         let width = columns.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         columns.iter().try_for_each(|(name, kind)| writeln!(f, "{name:<width$}  {kind}"))
     }
@@ -74,7 +85,8 @@ fn list(field: &Field, depth: usize, form: Option<Form>, columns: &mut Vec<(Stri
         Some(Form::Interval) => ", the start of an interval",
         None => "",
     };
-    columns.push((format!("{}{}", "  ".repeat(depth), field.name()), word(field.data_type()) + from));
+    columns
+        .push((format!("{}{}", "  ".repeat(depth), field.name()), word(field.data_type()) + from));
     inside(field.data_type()).iter().for_each(|field| list(field, depth + 1, None, columns));
 }
 
@@ -143,7 +155,8 @@ fn rows(dataset: &Dataset) -> String {
 }
 
 fn pages(way: &Way) -> String {
-    let each = way.each.as_ref().map_or(String::new(), |each| format!(" for each of {}", each.dataset));
+    let each =
+        way.each.as_ref().map_or(String::new(), |each| format!(" for each of {}", each.dataset));
     match way.paging {
         Paging::None => format!("one page{each}"),
         paged => format!("{} {}{each}", paging(paged), way.page_size),
@@ -151,7 +164,10 @@ fn pages(way: &Way) -> String {
 }
 
 fn way_in_words(way: &Way) -> String {
-    let submit = way.task.as_ref().map(|task| format!("{} {}, then ", task.submit.method, task.submit.path()));
+    let submit = way
+        .task
+        .as_ref()
+        .map(|task| format!("{} {}, then ", task.submit.method, task.submit.path()));
     let fetch = match way.task.as_ref().and_then(|task| task.download.as_ref()) {
         Some(_) => "a download".to_owned(),
         None => format!("{} {}", way.request.method, way.request.path()),
@@ -212,7 +228,8 @@ fn length(duration: Duration) -> String {
         return "-".to_owned();
     }
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let (unit, name) = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit)).unwrap_or((1, "s"));
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit)).unwrap_or((1, "s"));
     format!("{}{name}", seconds / unit)
 }
 
@@ -223,22 +240,34 @@ mod tests {
 
     #[test]
     fn a_length_is_told_in_its_largest_whole_unit() {
-        let told = [604_800, 43_200, 1_800, 90, 0].map(|seconds| length(Duration::from_secs(seconds)));
+        let told =
+            [604_800, 43_200, 1_800, 90, 0].map(|seconds| length(Duration::from_secs(seconds)));
         assert_eq!(told, ["7d", "12h", "30m", "90s", "0d"]);
         assert_eq!(length(Duration::MAX), "-");
     }
 
     #[test]
     fn every_built_in_dataset_has_a_sheet_with_its_columns_and_no_fact_is_empty() {
-        for dataset in
-            catalog::PLATFORMS.iter().flat_map(|platform| catalog::builtin(platform).unwrap().datasets.values())
+        for dataset in catalog::PLATFORMS
+            .iter()
+            .flat_map(|platform| catalog::builtin(platform).unwrap().datasets.values())
         {
             let sheet = Sheet(dataset).to_string();
-            assert!(sheet.lines().skip(1).all(|line| line == "  columns" || line.trim().contains("  ")), "{sheet}");
+            assert!(
+                sheet.lines().skip(1).all(|line| line == "  columns" || line.trim().contains("  ")),
+                "{sheet}"
+            );
             for field in dataset.schema.fields() {
-                assert!(sheet.contains(&format!("\n    {} ", field.name())), "{}: {sheet}", field.name());
+                assert!(
+                    sheet.contains(&format!("\n    {} ", field.name())),
+                    "{}: {sheet}",
+                    field.name()
+                );
             }
-            assert_eq!(json(dataset)["columns"].as_array().map(Vec::len), Some(dataset.schema.fields().len()));
+            assert_eq!(
+                json(dataset)["columns"].as_array().map(Vec::len),
+                Some(dataset.schema.fields().len())
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Why a run could not start, by who must act.
 
 use crate::{
-    auth::discover::DiscoverError, config::ConfigError, history::HistoryError, ledger::LedgerError, login::LoginError,
-    output::OutputError,
+    auth::discover::DiscoverError, config::ConfigError, history::HistoryError, ledger::LedgerError,
+    login::LoginError, output::OutputError,
 };
 
 /// What ends the program before there is a report.
@@ -21,7 +21,9 @@ pub enum Error {
     #[error(transparent)]
     Output(#[from] OutputError),
     /// The sandbox cannot listen.
-    #[error("the sandbox cannot listen on port {port}: {source}; choose another sandbox.port, or 0 for a free one")]
+    #[error(
+        "the sandbox cannot listen on port {port}: {source}; choose another sandbox.port, or 0 for a free one"
+    )]
     Sandbox {
         /// The port; 0 for any.
         port: u16,

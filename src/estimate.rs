@@ -38,7 +38,12 @@ pub struct Estimate {
 }
 
 /// What the shards of one dataset will cost.
-pub fn estimate<'a>(shards: impl Iterator<Item = &'a Shard>, known: &Known, fetch: &Fetch, terms: &Terms) -> Estimate {
+pub fn estimate<'a>(
+    shards: impl Iterator<Item = &'a Shard>,
+    known: &Known,
+    fetch: &Fetch,
+    terms: &Terms,
+) -> Estimate {
     let mut sum = Estimate {
         rows: Some(0),
         requests_by_query: Some(0),
@@ -47,10 +52,13 @@ pub fn estimate<'a>(shards: impl Iterator<Item = &'a Shard>, known: &Known, fetc
         committed_hours: known.committed.2.as_secs_f64() / 3_600.0,
         ..Estimate::default()
     };
-    let plus = |sum: &mut Option<u64>, more: Option<u64>| *sum = sum.zip(more).map(|(sum, more)| sum + more);
+    let plus = |sum: &mut Option<u64>, more: Option<u64>| {
+        *sum = sum.zip(more).map(|(sum, more)| sum + more)
+    };
     for shard in shards {
         let rows = known.rows(shard.interval);
-        let price = |way: &Option<Arc<Way>>| way.as_ref().and_then(|way| cost(way, rows, fetch.page_size));
+        let price =
+            |way: &Option<Arc<Way>>| way.as_ref().and_then(|way| cost(way, rows, fetch.page_size));
         let (query, job) = (price(&shard.dataset.query), price(&shard.dataset.job));
         let chosen = match (query, job) {
             (Some(query), Some(job)) => Some(match fetch.strategy {
@@ -80,21 +88,39 @@ pub struct Table<'a>(pub &'a BTreeMap<String, Estimate>);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |number: Option<u64>| number.map_or("unknown".to_owned(), |number| HumanCount(number).to_string());
+        let count = |number: Option<u64>| {
+            number.map_or("unknown".to_owned(), |number| HumanCount(number).to_string())
+        };
         for (dataset, estimate) in self.0 {
             let Estimate { shards, hours, committed_hours, seconds, bytes, .. } = estimate;
             writeln!(f, "{dataset}")?;
-            let days = format!("{:.1} days left, {:.1} days committed", hours / 24.0, committed_hours / 24.0);
+            let days = format!(
+                "{:.1} days left, {:.1} days committed",
+                hours / 24.0,
+                committed_hours / 24.0
+            );
             writeln!(f, "  {:<14}{:>12}  {days}", "shards", HumanCount(*shards).to_string())?;
             writeln!(f, "  {:<14}{:>12}", "rows", count(estimate.rows))?;
-            let ways = [("by query", estimate.requests_by_query), ("by job", estimate.requests_by_job)];
+            let ways =
+                [("by query", estimate.requests_by_query), ("by job", estimate.requests_by_job)];
             let ways: Vec<_> = ways
                 .iter()
                 .filter_map(|(way, requests)| requests.map(|n| format!("{} {way}", HumanCount(n))))
                 .collect();
-            writeln!(f, "  {:<14}{:>12}  {}", "requests", count(estimate.requests), ways.join(", "))?;
+            writeln!(
+                f,
+                "  {:<14}{:>12}  {}",
+                "requests",
+                count(estimate.requests),
+                ways.join(", ")
+            )?;
             if let Some(seconds) = seconds {
-                writeln!(f, "  {:<14}{:>12}  at the present quota", "minutes", format!("{:.1}", seconds / 60.0))?;
+                writeln!(
+                    f,
+                    "  {:<14}{:>12}  at the present quota",
+                    "minutes",
+                    format!("{:.1}", seconds / 60.0)
+                )?;
             }
             if let Some(bytes) = bytes {
                 writeln!(f, "  {:<14}{:>12}  as Parquet", "size", HumanBytes(*bytes).to_string())?;

@@ -76,7 +76,8 @@ impl Refusal {
     pub fn read(reply: &Response<Bytes>) -> Self {
         // those of both platforms and of OAuth; whatever else stands in it is no reason to lose the rest
         let envelope: Map<String, Value> = serde_json::from_slice(reply.body()).unwrap_or_default();
-        let said = |key: &&str| envelope.get(*key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let said =
+            |key: &&str| envelope.get(*key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let first = |keys: &[&str]| keys.iter().find_map(said);
         // CXone says there why a request is a bad one, and its body is empty
         let status = header(reply.headers(), "icStatusDescription");
@@ -90,7 +91,9 @@ impl Refusal {
             retry_after: header(reply.headers(), RETRY_AFTER.as_str())
                 .and_then(|seconds| seconds.parse().ok())
                 .map(Duration::from_secs),
-            correlation: header(reply.headers(), "inin-correlation-id").unwrap_or_default().to_owned(),
+            correlation: header(reply.headers(), "inin-correlation-id")
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 }
@@ -154,31 +157,48 @@ mod tests {
     use super::*;
 
     fn refusal(status: u16, body: &'static str) -> Refusal {
-        let reply = Response::builder().status(status).header("Retry-After", "42").header("ININ-Correlation-Id", "c-1");
+        let reply = Response::builder()
+            .status(status)
+            .header("Retry-After", "42")
+            .header("ININ-Correlation-Id", "c-1");
         Refusal::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap())
     }
 
     #[test]
     fn every_platforms_error_body_is_read() {
-        let genesys = refusal(429, r#"{"message":"Rate limit exceeded","code":"too.many.requests.retry.after"}"#);
+        let genesys = refusal(
+            429,
+            r#"{"message":"Rate limit exceeded","code":"too.many.requests.retry.after"}"#,
+        );
         assert_eq!(
             (genesys.code.as_str(), genesys.retry_after),
             ("too.many.requests.retry.after", Some(Duration::from_secs(42)))
         );
         let oauth = refusal(400, r#"{"error":"invalid_client","description":"client not found"}"#);
-        assert_eq!((oauth.code.as_str(), oauth.message.as_str()), ("invalid_client", "client not found"));
+        assert_eq!(
+            (oauth.code.as_str(), oauth.message.as_str()),
+            ("invalid_client", "client not found")
+        );
         let cxone = refusal(403, r#"{"error":"forbidden","errorDescription":"role"}"#);
-        assert_eq!(cxone.to_string(), "the server answered 403: forbidden: role (correlation id c-1)");
+        assert_eq!(
+            cxone.to_string(),
+            "the server answered 403: forbidden: role (correlation id c-1)"
+        );
     }
 
     #[test]
     fn a_reason_that_stands_in_a_header_is_told_where_the_body_has_none() {
         let refusal = |body: &'static str| {
-            let reply = Response::builder().status(400).header("icStatusDescription", "startDate is too old");
+            let reply = Response::builder()
+                .status(400)
+                .header("icStatusDescription", "startDate is too old");
             Refusal::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap()).to_string()
         };
         assert_eq!(refusal(""), "the server answered 400: startDate is too old");
-        assert_eq!(refusal(r#"{"message":"from the body"}"#), "the server answered 400: from the body");
+        assert_eq!(
+            refusal(r#"{"message":"from the body"}"#),
+            "the server answered 400: from the body"
+        );
     }
 
     #[test]
@@ -189,6 +209,9 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_json_still_makes_a_message() {
-        assert_eq!(refusal(502, "<html>").to_string(), "the server answered 502 (correlation id c-1)");
+        assert_eq!(
+            refusal(502, "<html>").to_string(),
+            "the server answered 502 (correlation id c-1)"
+        );
     }
 }

@@ -153,7 +153,11 @@ impl Fetcher {
 
     async fn shards(&self, harvest: &mut Harvest) -> Result<(), Halt> {
         while let Some(lease) = self.planner.send(Next).await? {
-            self.client.shared.board.fetchers.insert(self.number, lease.shard().interval.to_string());
+            self.client
+                .shared
+                .board
+                .fetchers
+                .insert(self.number, lease.shard().interval.to_string());
             self.shard(lease, harvest).await?;
             self.client.shared.board.fetchers.remove(&self.number);
         }
@@ -180,7 +184,13 @@ impl Client {
     }
 
     /// The same with at most `page_size` rows a page.
-    fn sized(&self, dataset: &Arc<Dataset>, way: &Arc<Way>, interval: Interval, page_size: u32) -> Query {
+    fn sized(
+        &self,
+        dataset: &Arc<Dataset>,
+        way: &Arc<Way>,
+        interval: Interval,
+        page_size: u32,
+    ) -> Query {
         let filter = self.shared.filters.get(&dataset.name).cloned().unwrap_or_default();
         Query::new(dataset, way, interval, page_size, &self.shared.origin, &filter)
     }
@@ -190,7 +200,8 @@ impl Client {
         let mut query = self.sized(dataset, dataset.way(), interval, 1);
         let Some(call) = query.next() else { return Ok(0) };
         let reply = self.ask(call, Leeway::default(), query.read()).await?;
-        let unsaid = || Obstacle::Hopeless(Fault::Malformed("the platform does not say".to_owned()));
+        let unsaid =
+            || Obstacle::Hopeless(Fault::Malformed("the platform does not say".to_owned()));
         match reply.is_nothing {
             true => Ok(0),
             false => Ok(reply.total.ok_or_else(unsaid)?),
@@ -218,11 +229,14 @@ impl Client {
 
     /// The ids of the dataset that a query is to be asked once for each of.
     async fn parents(&self, query: &Query) -> Result<Vec<String>, Setback> {
-        let Some(dataset) = query.way.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset)) else {
+        let Some(dataset) =
+            query.way.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset))
+        else {
             return Ok(Vec::new());
         };
         // parents that are listed as they are now are of today, whatever is asked of their children
-        let interval = dataset.requested(query.asked, self.shared.origin.now).unwrap_or(query.asked);
+        let interval =
+            dataset.requested(query.asked, self.shared.origin.now).unwrap_or(query.asked);
         let mut query = self.query(dataset, dataset.way(), interval);
         let mut parents = Vec::new();
         while let Some(call) = query.next() {
@@ -230,7 +244,8 @@ impl Client {
             query.advance(&reply).map_err(Obstacle::Hopeless)?;
             parents.extend(query.ids(&reply).map_err(Obstacle::Hopeless)?);
         }
-        let early = || Obstacle::Hopeless(Fault::Chain(format!("paging of {} ends early", dataset.name)));
+        let early =
+            || Obstacle::Hopeless(Fault::Chain(format!("paging of {} ends early", dataset.name)));
         if query.is_whole() { Ok(parents) } else { Err(early().into()) }
     }
 }

@@ -41,10 +41,14 @@ pub struct Records {
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// No run has begun there.
-    #[error("there is no ledger at {0}: nothing was fetched into this output; is output.path right?")]
+    #[error(
+        "there is no ledger at {0}: nothing was fetched into this output; is output.path right?"
+    )]
     Missing(String),
     /// SQLite failed.
-    #[error("the ledger at {path} cannot be read: {source}; is it a ledger, and may you write beside it?")]
+    #[error(
+        "the ledger at {path} cannot be read: {source}; is it a ledger, and may you write beside it?"
+    )]
     Sqlite {
         /// Where it is.
         path: String,
@@ -93,7 +97,9 @@ impl History {
 }
 
 fn identity(view: &Connection) -> Result<BTreeMap<String, String>, rusqlite::Error> {
-    view.prepare("SELECT key, value FROM identity")?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    view.prepare("SELECT key, value FROM identity")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 fn shards(view: &Connection) -> Result<Vec<ShardRecord>, rusqlite::Error> {
@@ -123,10 +129,16 @@ fn shards(view: &Connection) -> Result<Vec<ShardRecord>, rusqlite::Error> {
 /// The files of each shard, by its dataset and start.
 fn files(view: &Connection) -> Result<HashMap<(String, i64), Vec<FileRecord>>, rusqlite::Error> {
     let mut files: HashMap<_, Vec<_>> = HashMap::new();
-    let mut query = view.prepare("SELECT dataset, from_ms, path, rows, bytes, sha256 FROM file ORDER BY path")?;
+    let mut query =
+        view.prepare("SELECT dataset, from_ms, path, rows, bytes, sha256 FROM file ORDER BY path")?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
-        let file = FileRecord { path: row.get(2)?, rows: number(row, 3)?, bytes: number(row, 4)?, sha256: row.get(5)? };
+        let file = FileRecord {
+            path: row.get(2)?,
+            rows: number(row, 3)?,
+            bytes: number(row, 4)?,
+            sha256: row.get(5)?,
+        };
         files.entry((row.get(0)?, row.get(1)?)).or_default().push(file);
     }
     Ok(files)
@@ -136,14 +148,20 @@ fn failures(view: &Connection) -> Result<Vec<Failure>, rusqlite::Error> {
     let mut query =
         view.prepare("SELECT dataset, from_ms, to_ms, reason, correlation FROM failure ORDER BY dataset, from_ms")?;
     let failures = query.query_map([], |row| {
-        Ok(Failure { dataset: row.get(0)?, interval: interval(row)?, reason: row.get(3)?, correlation: row.get(4)? })
+        Ok(Failure {
+            dataset: row.get(0)?,
+            interval: interval(row)?,
+            reason: row.get(3)?,
+            correlation: row.get(4)?,
+        })
     })?;
     failures.collect()
 }
 
 /// Columns 1 and 2. The ledger holds no empty interval; if somebody wrote one, it is no record.
 fn interval(row: &Row) -> Result<Interval, rusqlite::Error> {
-    Interval::new(row.get(1)?, row.get(2)?).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, row.get(2)?))
+    Interval::new(row.get(1)?, row.get(2)?)
+        .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, row.get(2)?))
 }
 
 fn number(row: &Row, column: usize) -> Result<u64, rusqlite::Error> {
@@ -157,9 +175,19 @@ mod tests {
     use crate::ledger::{LEDGER, Ledger};
 
     fn record(from: i64, to: i64) -> ShardRecord {
-        let file = FileRecord { path: format!("d/{from}.parquet"), rows: 7, bytes: 2, sha256: "00".into() };
+        let file = FileRecord {
+            path: format!("d/{from}.parquet"),
+            rows: 7,
+            bytes: 2,
+            sha256: "00".into(),
+        };
         let counts = Counts { received: 9, written: 7, not_owned: 2, ..Counts::default() };
-        ShardRecord { dataset: "d".into(), interval: Interval::new(from, to).unwrap(), counts, files: vec![file] }
+        ShardRecord {
+            dataset: "d".into(),
+            interval: Interval::new(from, to).unwrap(),
+            counts,
+            files: vec![file],
+        }
     }
 
     #[test]
@@ -170,14 +198,18 @@ mod tests {
         ledger.identify(&BTreeMap::from([("source".to_owned(), "here".to_owned())])).unwrap();
         ledger.commit(&record(10, 20), false).unwrap();
         let interval = Interval::new(30, 40).unwrap();
-        let failure = Failure { dataset: "d".into(), interval, reason: "no".into(), correlation: "c".into() };
+        let failure =
+            Failure { dataset: "d".into(), interval, reason: "no".into(), correlation: "c".into() };
         ledger.fail(&failure).unwrap();
 
         let history = History::read(&path).unwrap();
         assert_eq!(history.identity["source"], "here");
         assert_eq!(history.datasets["d"].failures, [failure]);
         let shard = &history.datasets["d"].shards[0];
-        assert_eq!((shard.interval, shard.counts), (record(10, 20).interval, record(10, 20).counts));
+        assert_eq!(
+            (shard.interval, shard.counts),
+            (record(10, 20).interval, record(10, 20).counts)
+        );
         assert_eq!(shard.files, record(10, 20).files);
         // and it holds nobody up
         ledger.commit(&record(20, 30), false).unwrap();
@@ -190,7 +222,8 @@ mod tests {
         let path = folder.path().join(LEDGER);
         let error = History::read(&path).unwrap_err().to_string();
         assert!(error.contains("there is no ledger at") && error.contains(LEDGER), "{error}");
-        std::fs::write(&path, "no database, but long enough to be looked at as one".repeat(10)).unwrap();
+        std::fs::write(&path, "no database, but long enough to be looked at as one".repeat(10))
+            .unwrap();
         let error = History::read(&path).unwrap_err().to_string();
         assert!(error.contains("cannot be read"), "{error}");
     }

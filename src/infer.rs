@@ -29,7 +29,10 @@ enum Kind {
 ///
 /// # Errors
 /// Where a row is no JSON object.
-pub fn infer<'r>(name: &str, rows: impl Iterator<Item = &'r str>) -> Result<String, serde_json::Error> {
+pub fn infer<'r>(
+    name: &str,
+    rows: impl Iterator<Item = &'r str>,
+) -> Result<String, serde_json::Error> {
     let mut kind = Kind::Object(Vec::new());
     for row in rows {
         kind = kind.with(serde_json::from_str(row)?);
@@ -62,7 +65,8 @@ fn write(name: &str, fields: &[(String, Kind)], types: &mut Vec<String>) {
 
 /// A key as TOML writes it.
 fn quoted(key: &str) -> String {
-    let is_bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let is_bare =
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if is_bare { key.to_owned() } else { toml::Value::from(key).to_string() }
 }
 
@@ -103,7 +107,9 @@ impl Kind {
     fn doubt(&self) -> &'static str {
         match self {
             Self::Unknown => "   # null wherever it was seen",
-            Self::Mixed => "   # values that do not go together: leave it out, or rows will be set aside",
+            Self::Mixed => {
+                "   # values that do not go together: leave it out, or rows will be set aside"
+            }
             Self::Object(fields) if fields.is_empty() => "   # empty wherever it was seen",
             Self::List(element) => element.doubt(),
             _ => "",
@@ -237,6 +243,9 @@ id = "string"
 
     #[test]
     fn a_row_that_is_no_object_has_no_columns() {
-        assert_eq!(infer("calls", ["7"].into_iter()).unwrap_err().to_string(), "a row is not an object");
+        assert_eq!(
+            infer("calls", ["7"].into_iter()).unwrap_err().to_string(),
+            "a row is not an object"
+        );
     }
 }

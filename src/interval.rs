@@ -22,7 +22,9 @@ pub struct Interval {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ParseError {
     /// There is no `/` between two time stamps.
-    #[error("an interval is two times with a slash between them, like 2024-01-01T00:00:00Z/2024-01-02T00:00:00Z")]
+    #[error(
+        "an interval is two times with a slash between them, like 2024-01-01T00:00:00Z/2024-01-02T00:00:00Z"
+    )]
     Form,
     /// One side is not an RFC 3339 time.
     #[error("`{0}` is not an RFC 3339 time, like 2024-01-01T00:00:00Z")]
@@ -122,7 +124,8 @@ impl Interval {
         let mut parts = parts.to_vec();
         parts.sort_unstable();
         let mut from = self.from;
-        parts.iter().all(|part| part.from == std::mem::replace(&mut from, part.to)) && from == self.to
+        parts.iter().all(|part| part.from == std::mem::replace(&mut from, part.to))
+            && from == self.to
     }
 
     /// A name for files: `20240101T000000.000Z-20240102T000000.000Z`.
@@ -134,7 +137,11 @@ impl Interval {
 /// A time in milliseconds as the APIs write it: `2024-01-01T00:00:00.000Z`. A time outside the
 /// years -9999 to 9999 is cut to them.
 pub fn iso(ms: i64) -> String {
-    let time = Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX });
+    let time = Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    });
     format!("{time:.3}")
 }
 
@@ -154,7 +161,8 @@ impl FromStr for Interval {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let time = |side: &str| side.parse::<Timestamp>().map_err(|_| ParseError::Time(side.to_owned()));
+        let time =
+            |side: &str| side.parse::<Timestamp>().map_err(|_| ParseError::Time(side.to_owned()));
         let (from, to) = text.split_once('/').ok_or(ParseError::Form)?;
         Self::between(time(from)?, time(to)?).ok_or(ParseError::Empty)
     }

@@ -99,7 +99,8 @@ impl Ledger {
         self.belongs(identity)?;
         self.transaction(|transaction| {
             for (key, new) in identity {
-                transaction.execute("INSERT OR IGNORE INTO identity VALUES (?1, ?2)", [key, new])?;
+                transaction
+                    .execute("INSERT OR IGNORE INTO identity VALUES (?1, ?2)", [key, new])?;
             }
             Ok(())
         })
@@ -113,7 +114,8 @@ impl Ledger {
         let connection = self.lock();
         for (key, new) in identity {
             let known = "SELECT value FROM identity WHERE key = ?1";
-            let old: Option<String> = connection.query_row(known, [key], |row| row.get(0)).optional()?;
+            let old: Option<String> =
+                connection.query_row(known, [key], |row| row.get(0)).optional()?;
             if let Some(old) = old.filter(|old| old != new) {
                 return Err(LedgerError::Identity { key: key.clone(), old, new: new.clone() });
             }
@@ -126,7 +128,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn committed(&self, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
-        intervals(&self.lock(), "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 ORDER BY from_ms", dataset)
+        intervals(
+            &self.lock(),
+            "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 ORDER BY from_ms",
+            dataset,
+        )
     }
 
     /// The shards of a dataset that were set aside and are not committed since, in order.
@@ -154,7 +160,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn stale(&self, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
-        intervals(&self.lock(), "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND stale", dataset)
+        intervals(
+            &self.lock(),
+            "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND stale",
+            dataset,
+        )
     }
 
     /// Notes that the files of a committed shard are about to be replaced.
@@ -173,10 +183,12 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Overlap`] where a part of it is committed already.
     pub fn commit(&self, record: &ShardRecord, replaces: bool) -> Result<Vec<String>, LedgerError> {
-        let (dataset, from, to) = (&record.dataset, record.interval.from_ms(), record.interval.to_ms());
+        let (dataset, from, to) =
+            (&record.dataset, record.interval.from_ms(), record.interval.to_ms());
         let counts = record.counts;
         self.transaction(|transaction| {
-            let mut forgotten = if replaces { forget(transaction, dataset, record.interval)? } else { Vec::new() };
+            let mut forgotten =
+                if replaces { forget(transaction, dataset, record.interval)? } else { Vec::new() };
             forgotten.retain(|path| record.files.iter().all(|file| file.path != *path));
             refuse_overlap(transaction, dataset, record.interval)?;
             transaction.execute(
@@ -196,7 +208,14 @@ impl Ledger {
             for file in &record.files {
                 transaction.execute(
                     "INSERT INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    params![file.path, dataset, from, file.rows.cast_signed(), file.bytes.cast_signed(), file.sha256],
+                    params![
+                        file.path,
+                        dataset,
+                        from,
+                        file.rows.cast_signed(),
+                        file.bytes.cast_signed(),
+                        file.sha256
+                    ],
                 )?;
             }
             transaction.execute(
@@ -213,12 +232,23 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
-    pub fn split(&self, dataset: &str, interval: Interval, reason: &str) -> Result<Vec<String>, LedgerError> {
+    pub fn split(
+        &self,
+        dataset: &str,
+        interval: Interval,
+        reason: &str,
+    ) -> Result<Vec<String>, LedgerError> {
         self.transaction(|transaction| {
             let forgotten = forget(transaction, dataset, interval)?;
             transaction.execute(
                 "INSERT OR REPLACE INTO split VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![dataset, interval.from_ms(), interval.to_ms(), reason, clock::now().to_string()],
+                params![
+                    dataset,
+                    interval.from_ms(),
+                    interval.to_ms(),
+                    reason,
+                    clock::now().to_string()
+                ],
             )?;
             Ok(forgotten)
         })
@@ -232,9 +262,13 @@ impl Ledger {
     pub fn fail(&self, failure: &Failure) -> Result<(), LedgerError> {
         let Failure { dataset, interval, .. } = failure;
         self.transaction(|transaction| {
-            for old in failures(transaction, dataset)?.into_iter().filter(|old| old.interval.overlaps(*interval)) {
+            for old in failures(transaction, dataset)?
+                .into_iter()
+                .filter(|old| old.interval.overlaps(*interval))
+            {
                 let place = params![dataset, old.interval.from_ms()];
-                transaction.execute("DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2", place)?;
+                transaction
+                    .execute("DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2", place)?;
                 for rest in old.interval.subtract(&[*interval]) {
                     set_aside(transaction, &Failure { interval: rest, ..old.clone() })?;
                 }
@@ -252,15 +286,29 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
-    pub fn short(&self, dataset: &str, interval: Interval, reason: &str) -> Result<(), LedgerError> {
+    pub fn short(
+        &self,
+        dataset: &str,
+        interval: Interval,
+        reason: &str,
+    ) -> Result<(), LedgerError> {
         self.lock().execute(
             "INSERT OR REPLACE INTO short VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![dataset, interval.from_ms(), interval.to_ms(), reason, clock::now().to_string()],
+            params![
+                dataset,
+                interval.from_ms(),
+                interval.to_ms(),
+                reason,
+                clock::now().to_string()
+            ],
         )?;
         Ok(())
     }
 
-    fn transaction<T>(&self, work: impl FnOnce(&Transaction) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+    fn transaction<T>(
+        &self,
+        work: impl FnOnce(&Transaction) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
         let value = work(&transaction)?;
@@ -279,12 +327,18 @@ fn failures(connection: &Connection, dataset: &str) -> Result<Vec<Failure>, Ledg
     let mut query = connection
         .prepare("SELECT from_ms, to_ms, reason, correlation FROM failure WHERE dataset = ?1 ORDER BY from_ms")?;
     let rows = query.query_map([dataset], |row| {
-        Ok(Interval::new(row.get(0)?, row.get(1)?).map(|interval| (interval, row.get(2), row.get(3))))
+        Ok(Interval::new(row.get(0)?, row.get(1)?)
+            .map(|interval| (interval, row.get(2), row.get(3))))
     })?;
     rows.filter_map(Result::transpose)
         .map(|row| {
             let (interval, reason, correlation) = row?;
-            Ok(Failure { dataset: dataset.to_owned(), interval, reason: reason?, correlation: correlation? })
+            Ok(Failure {
+                dataset: dataset.to_owned(),
+                interval,
+                reason: reason?,
+                correlation: correlation?,
+            })
         })
         .collect()
 }
@@ -293,13 +347,24 @@ fn set_aside(transaction: &Transaction, failure: &Failure) -> Result<(), LedgerE
     let Failure { dataset, interval, reason, correlation } = failure;
     transaction.execute(
         "INSERT OR REPLACE INTO failure VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![dataset, interval.from_ms(), interval.to_ms(), reason, correlation, clock::now().to_string()],
+        params![
+            dataset,
+            interval.from_ms(),
+            interval.to_ms(),
+            reason,
+            correlation,
+            clock::now().to_string()
+        ],
     )?;
     Ok(())
 }
 
 /// The intervals that a query of a dataset gives.
-fn intervals(connection: &Connection, sql: &str, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
+fn intervals(
+    connection: &Connection,
+    sql: &str,
+    dataset: &str,
+) -> Result<Vec<Interval>, LedgerError> {
     let mut query = connection.prepare(sql)?;
     let rows = query.query_map([dataset], |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
@@ -307,31 +372,47 @@ fn intervals(connection: &Connection, sql: &str, dataset: &str) -> Result<Vec<In
 
 /// Takes out the failures of which every part is committed by now.
 fn settle_failures(transaction: &Transaction, dataset: &str) -> Result<(), LedgerError> {
-    let failed = intervals(transaction, "SELECT from_ms, to_ms FROM failure WHERE dataset = ?1", dataset)?;
+    let failed =
+        intervals(transaction, "SELECT from_ms, to_ms FROM failure WHERE dataset = ?1", dataset)?;
     for interval in failed {
         let committed = "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1";
         if interval.subtract(&intervals(transaction, committed, dataset)?).is_empty() {
             let whole = params![dataset, interval.from_ms(), interval.to_ms()];
-            transaction.execute("DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3", whole)?;
+            transaction.execute(
+                "DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3",
+                whole,
+            )?;
         }
     }
     Ok(())
 }
 
 /// Takes a committed shard out, if there is just this one, and returns its files.
-fn forget(transaction: &Transaction, dataset: &str, interval: Interval) -> Result<Vec<String>, LedgerError> {
+fn forget(
+    transaction: &Transaction,
+    dataset: &str,
+    interval: Interval,
+) -> Result<Vec<String>, LedgerError> {
     let whole = params![dataset, interval.from_ms(), interval.to_ms()];
     let known = "SELECT 1 FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3";
     if transaction.query_row(known, whole, |_| Ok(())).optional()?.is_none() {
         return Ok(Vec::new());
     }
-    let mut files = transaction.prepare("DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path")?;
-    let paths = files.query_map(params![dataset, interval.from_ms()], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    transaction.execute("DELETE FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3", whole)?;
+    let mut files = transaction
+        .prepare("DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path")?;
+    let paths = files
+        .query_map(params![dataset, interval.from_ms()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    transaction
+        .execute("DELETE FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3", whole)?;
     Ok(paths)
 }
 
-fn refuse_overlap(transaction: &Transaction, dataset: &str, new: Interval) -> Result<(), LedgerError> {
+fn refuse_overlap(
+    transaction: &Transaction,
+    dataset: &str,
+    new: Interval,
+) -> Result<(), LedgerError> {
     let old = transaction
         .query_row(
             "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2",

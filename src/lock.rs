@@ -25,11 +25,18 @@ impl Lock {
     pub fn take(root: &Path) -> Result<Self, OutputError> {
         let path = root.join(NAME);
         let at = |source| OutputError::Io { path: path.display().to_string(), source };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(at)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(at)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OutputError::Locked { holder: holder(&mut file) }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(OutputError::Locked { holder: holder(&mut file) });
+            }
             Err(TryLockError::Error(error)) => return Err(at(error)),
         }
         file.set_len(0)

@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// What the browser shows at the end.
-const FAREWELL: &str = "cxbackfill has what it needs, or says in its terminal why not. You can close this window.";
+const FAREWELL: &str =
+    "cxbackfill has what it needs, or says in its terminal why not. You can close this window.";
 
 /// What `cxbackfill login` needs beside the account.
 #[derive(Debug, Clone)]
@@ -87,11 +88,21 @@ impl LoginError {
 ///
 /// # Errors
 /// [`LoginError`]: nothing is stored.
-pub async fn login(login: &Login, browser: &Browser, show: impl FnOnce(&Url)) -> Result<Minted, LoginError> {
+pub async fn login(
+    login: &Login,
+    browser: &Browser,
+    show: impl FnOnce(&Url),
+) -> Result<Minted, LoginError> {
     let ticket = Ticket::new().map_err(LoginError::Random)?;
     let (listener, redirect) = listen(&browser.redirect).await?;
     let scope = browser.scope.as_deref();
-    show(&ticket.page(&login.host, browser.authorize.as_ref(), &login.account.client.id, &redirect, scope));
+    show(&ticket.page(
+        &login.host,
+        browser.authorize.as_ref(),
+        &login.account.client.id,
+        &redirect,
+        scope,
+    ));
     let answer = timeout(browser.timeout, answer(listener, redirect.path()))
         .await
         .map_err(|_| LoginError::Timeout(browser.timeout))?;
@@ -124,9 +135,10 @@ async fn answer(listener: TcpListener, path: &str) -> String {
         async move { if first { (StatusCode::OK, FAREWELL) } else { (StatusCode::GONE, FAREWELL) } }
     });
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let served = axum::serve(listener, Router::new().route(path, page)).with_graceful_shutdown(async {
-        let _ = ended.await;
-    });
+    let served =
+        axum::serve(listener, Router::new().route(path, page)).with_graceful_shutdown(async {
+            let _ = ended.await;
+        });
     let serving = async { served.await.is_ok() };
     let answer = async {
         let answer = told.recv().await;
@@ -145,9 +157,9 @@ fn read(answer: &str, state: &SecretString) -> Result<SecretString, LoginError> 
     }
     match (fields.get("code"), fields.get("error_description").or(fields.get("error"))) {
         (Some(code), None) if !code.is_empty() => Ok(code.as_str().into()),
-        (_, reason) => {
-            Err(LoginError::Refused(reason.map_or("it sent no code", String::as_str).chars().take(300).collect()))
-        }
+        (_, reason) => Err(LoginError::Refused(
+            reason.map_or("it sent no code", String::as_str).chars().take(300).collect(),
+        )),
     }
 }
 
@@ -159,10 +171,14 @@ mod tests {
     fn an_answer_is_believed_only_with_our_state_and_a_code() {
         let read = |answer| read(answer, &"s".into()).map(|code| code.expose_secret().to_owned());
         assert_eq!(read("code=c%20d&state=s").unwrap(), "c d");
-        for forged in ["", "code=c", "code=c&state=", "code=c&state=t", "error=access_denied&state=t"] {
+        for forged in
+            ["", "code=c", "code=c&state=", "code=c&state=t", "error=access_denied&state=t"]
+        {
             assert!(matches!(read(forged), Err(LoginError::State)), "{forged}");
         }
-        for refused in ["state=s", "state=s&code=", "state=s&error=access_denied", "state=s&code=c&error=x"] {
+        for refused in
+            ["state=s", "state=s&code=", "state=s&error=access_denied", "state=s&code=c&error=x"]
+        {
             assert!(matches!(read(refused), Err(LoginError::Refused(_))), "{refused}");
         }
     }

@@ -11,6 +11,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::init();
     // actors live on this thread, connections on the workers, decoding and Parquet beside them
-    let runtime = || Builder::new_multi_thread().enable_all().build().expect("the system refuses to start threads");
+    let runtime = || {
+        Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("the system refuses to start threads")
+    };
     System::with_tokio_rt(runtime).block_on(cli.execute())
 }

@@ -13,7 +13,9 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path};
+use object_store::{
+    ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path,
+};
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
 
@@ -28,16 +30,22 @@ const PIECES: usize = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The object store failed.
-    #[error("the output failed: {0}; free its disk or give it back its permissions, then run again")]
+    #[error(
+        "the output failed: {0}; free its disk or give it back its permissions, then run again"
+    )]
     Store(#[from] object_store::Error),
     /// Another process writes to the output.
-    #[error("another run writes to this output: {holder}; wait for it, or choose another output.path")]
+    #[error(
+        "another run writes to this output: {holder}; wait for it, or choose another output.path"
+    )]
     Locked {
         /// Who.
         holder: String,
     },
     /// The file system failed.
-    #[error("the output failed at {path}: {source}; free its disk or give it back its permissions, then run again")]
+    #[error(
+        "the output failed at {path}: {source}; free its disk or give it back its permissions, then run again"
+    )]
     Io {
         /// Where.
         path: String,
@@ -89,13 +97,19 @@ impl Output {
     ///
     /// # Errors
     /// [`OutputError`]: the file is not there, or an older one of that name still is.
-    pub async fn put(&self, path: &str, rows: u64, mut spool: SpooledTempFile) -> Result<FileRecord, OutputError> {
+    pub async fn put(
+        &self,
+        path: &str,
+        rows: u64,
+        mut spool: SpooledTempFile,
+    ) -> Result<FileRecord, OutputError> {
         let name = Path::from(path);
         let at = |source| OutputError::Io { path: path.to_owned(), source };
         let mut hasher = Sha256::new();
         let mut bytes = 0;
         spool.rewind().map_err(at)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(self.store.put_multipart(&name).await?, CHUNK);
+        let mut upload =
+            WriteMultipart::new_with_chunk_size(self.store.put_multipart(&name).await?, CHUNK);
         loop {
             let (chunk, hash, rest) = offload(move || {
                 let chunk = read_chunk(&mut spool);
@@ -120,7 +134,12 @@ impl Output {
         }
         upload.finish().await?;
         self.sync(path).await?;
-        Ok(FileRecord { path: path.to_owned(), rows, bytes, sha256: format!("{:x}", hasher.finalize()) })
+        Ok(FileRecord {
+            path: path.to_owned(),
+            rows,
+            bytes,
+            sha256: format!("{:x}", hasher.finalize()),
+        })
     }
 
     /// Removes files that no record names any more.
@@ -156,7 +175,11 @@ impl Output {
     ///
     /// # Errors
     /// [`OutputError`] where a file cannot be listed or removed.
-    pub async fn sweep(&self, folders: &[String], recorded: &HashSet<String>) -> Result<usize, OutputError> {
+    pub async fn sweep(
+        &self,
+        folders: &[String],
+        recorded: &HashSet<String>,
+    ) -> Result<usize, OutputError> {
         let mut strays = self.list(folders).await?;
         strays.retain(|path| !recorded.contains(path.as_ref()));
         for stray in &strays {
@@ -165,7 +188,10 @@ impl Output {
         let halves = match &self.root {
             Some(root) => {
                 let folders: Vec<_> = folders.iter().map(|folder| root.join(folder)).collect();
-                offload(move || folders.iter().map(|folder| sweep_halves(folder)).sum::<Result<usize, _>>()).await?
+                offload(move || {
+                    folders.iter().map(|folder| sweep_halves(folder)).sum::<Result<usize, _>>()
+                })
+                .await?
             }
             None => 0,
         };
@@ -204,7 +230,11 @@ fn sweep_halves(folder: &FsPath) -> Result<usize, OutputError> {
         let path = entry.map_err(at)?.path();
         if path.is_dir() {
             swept += sweep_halves(&path)?;
-        } else if path.to_str().and_then(|path| path.rsplit_once('#')).is_some_and(|(name, _)| is_ours(name)) {
+        } else if path
+            .to_str()
+            .and_then(|path| path.rsplit_once('#'))
+            .is_some_and(|(name, _)| is_ours(name))
+        {
             std::fs::remove_file(&path).map_err(at)?;
             swept += 1;
         }
@@ -231,7 +261,9 @@ mod tests {
     async fn g3_what_no_record_names_is_swept_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let output = Output::directory(folder.path()).unwrap();
-        for name in ["d/date=2024-01-01/kept.parquet", "d/date=2024-01-01/stray.parquet", "d/notes.txt"] {
+        for name in
+            ["d/date=2024-01-01/kept.parquet", "d/date=2024-01-01/stray.parquet", "d/notes.txt"]
+        {
             let mut spool = output.spool();
             spool.write_all(b"rows").unwrap();
             output.put(name, 1, spool).await.unwrap();
@@ -239,8 +271,13 @@ mod tests {
         std::fs::write(folder.path().join("d/date=2024-01-01/half.parquet#1"), "ro").unwrap();
         let recorded = HashSet::from(["d/date=2024-01-01/kept.parquet".to_owned()]);
         assert_eq!(output.sweep(&["d".into(), "none".into()], &recorded).await.unwrap(), 2);
-        let mut left: Vec<_> =
-            output.store().list(None).map_ok(|object| object.location.to_string()).try_collect().await.unwrap();
+        let mut left: Vec<_> = output
+            .store()
+            .list(None)
+            .map_ok(|object| object.location.to_string())
+            .try_collect()
+            .await
+            .unwrap();
         left.sort();
         assert_eq!(left, ["d/date=2024-01-01/kept.parquet", "d/notes.txt"]);
         assert!(!folder.path().join("d/date=2024-01-01/half.parquet#1").exists());
@@ -255,6 +292,9 @@ mod tests {
         let record = output.put("big", 1, spool).await.unwrap();
         assert_eq!(record.bytes, content.len() as u64);
         assert_eq!(record.sha256, format!("{:x}", Sha256::digest(&content)));
-        assert_eq!(output.store().get(&Path::from("big")).await.unwrap().bytes().await.unwrap(), content);
+        assert_eq!(
+            output.store().get(&Path::from("big")).await.unwrap().bytes().await.unwrap(),
+            content
+        );
     }
 }

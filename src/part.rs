@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{array::BooleanArray, compute::filter_record_batch, datatypes::SchemaRef, record_batch::RecordBatch};
+use arrow::{
+    array::BooleanArray, compute::filter_record_batch, datatypes::SchemaRef,
+    record_batch::RecordBatch,
+};
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
     basic::Compression,
@@ -106,7 +109,16 @@ impl Part {
     /// A part without rows.
     pub fn new(shard: Shard, output: Output, format: Arc<FileFormat>) -> Self {
         let (days, newest) = (BTreeMap::new(), HashMap::new());
-        Self { shard, output, format, days, newest, bad: None, counts: Counts::default(), last: (i64::MIN, Vec::new()) }
+        Self {
+            shard,
+            output,
+            format,
+            days,
+            newest,
+            bad: None,
+            counts: Counts::default(),
+            last: (i64::MIN, Vec::new()),
+        }
     }
 
     /// What became of the rows so far.
@@ -125,7 +137,9 @@ impl Part {
         page.bad.iter().try_for_each(|row| self.set_aside(row))?;
         let mut from = 0;
         // rows come in order of time, so a page is one run of a day, seldom two
-        for run in page.keys.chunk_by(|a, b| Interval::day_of(a.time_ms) == Interval::day_of(b.time_ms)) {
+        for run in
+            page.keys.chunk_by(|a, b| Interval::day_of(a.time_ms) == Interval::day_of(b.time_ms))
+        {
             self.write_day(run, &page.batch.slice(from, run.len()))?;
             from += run.len();
         }
@@ -145,7 +159,10 @@ impl Part {
             let keep = newest[&key.id] == index && !self.newest.get(&key.id).is_some_and(older);
             let copy = RowCopy { digest: key.digest, version: key.version, day, row };
             if keep && let Some(old) = self.newest.insert(key.id, copy) {
-                self.days.get_mut(&old.day).into_iter().for_each(|file| file.replaced.push(old.row));
+                self.days
+                    .get_mut(&old.day)
+                    .into_iter()
+                    .for_each(|file| file.replaced.push(old.row));
                 self.last.1.retain(|&at| at != (old.day, old.row));
                 self.counts.duplicate += 1;
                 self.counts.written -= 1;
@@ -262,7 +279,8 @@ impl DayFile {
             let batch = batch?;
             let rows = row..row + batch.num_rows() as u64;
             row = rows.end;
-            let kept: BooleanArray = rows.map(|row| Some(replaced.binary_search(&row).is_err())).collect();
+            let kept: BooleanArray =
+                rows.map(|row| Some(replaced.binary_search(&row).is_err())).collect();
             writer.write(&filter_record_batch(&batch, &kept)?)?;
         }
         writer.append_key_value_metadata(interval);
@@ -272,7 +290,11 @@ impl DayFile {
 
 impl FileFormat {
     /// A Parquet writer whose metadata says what the file is.
-    fn writer(&self, shard: &Shard, spool: SpooledTempFile) -> Result<ArrowWriter<SpooledTempFile>, PartError> {
+    fn writer(
+        &self,
+        shard: &Shard,
+        spool: SpooledTempFile,
+    ) -> Result<ArrowWriter<SpooledTempFile>, PartError> {
         let entry = |key: &str, value: String| KeyValue::new(format!("cxbackfill.{key}"), value);
         let properties = WriterProperties::builder()
             .set_compression(self.compression)

@@ -32,12 +32,19 @@ impl Place {
     pub async fn open(config: &Config, transport: &Arc<dyn Transport>) -> Result<Self, Error> {
         match config.hosts.clone() {
             Hosts::Network { api, login } => Ok(Self { api, login, sandbox: None }),
-            Hosts::Discovered { issuer, tenant } => Ok(find(config, transport, &issuer, tenant).await?),
+            Hosts::Discovered { issuer, tenant } => {
+                Ok(find(config, transport, &issuer, tenant).await?)
+            }
             Hosts::Sandbox(settings) => {
                 let port = settings.port;
-                let server =
-                    sandbox::Server::start(settings).await.map_err(|source| Error::Sandbox { port, source })?;
-                Ok(Self { api: server.url().clone(), login: server.url().clone(), sandbox: Some(server) })
+                let server = sandbox::Server::start(settings)
+                    .await
+                    .map_err(|source| Error::Sandbox { port, source })?;
+                Ok(Self {
+                    api: server.url().clone(),
+                    login: server.url().clone(),
+                    sandbox: Some(server),
+                })
             }
         }
     }
@@ -48,10 +55,15 @@ impl Place {
 ///
 /// # Errors
 /// Where the platform does not tell its hosts.
-pub async fn login_host(config: &Config, transport: &Arc<dyn Transport>) -> Result<Option<Url>, Error> {
+pub async fn login_host(
+    config: &Config,
+    transport: &Arc<dyn Transport>,
+) -> Result<Option<Url>, Error> {
     match &config.hosts {
         Hosts::Network { login, .. } => Ok(Some(login.clone())),
-        Hosts::Discovered { issuer, .. } => Ok(Some(discover::token_endpoint(transport.as_ref(), issuer).await?)),
+        Hosts::Discovered { issuer, .. } => {
+            Ok(Some(discover::token_endpoint(transport.as_ref(), issuer).await?))
+        }
         Hosts::Sandbox(_) => Ok(None),
     }
 }

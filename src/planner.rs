@@ -62,7 +62,13 @@ impl PlannerActor {
     }
 
     fn grant(&self, id: LeaseId, shard: Shard, planner: &Addr<Self>) -> Lease {
-        Lease::new(id, shard, planner.clone().recipient(), planner.clone().recipient(), Arc::clone(&self.idle))
+        Lease::new(
+            id,
+            shard,
+            planner.clone().recipient(),
+            planner.clone().recipient(),
+            Arc::clone(&self.idle),
+        )
     }
 }
 
@@ -116,7 +122,11 @@ mod tests {
 
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];
-        Shard { dataset: Arc::clone(dataset), interval: Interval::new(from, to).unwrap(), replaces: false }
+        Shard {
+            dataset: Arc::clone(dataset),
+            interval: Interval::new(from, to).unwrap(),
+            replaces: false,
+        }
     }
 
     #[actix::test]

@@ -68,7 +68,8 @@ impl Board {
 /// fetch, in time of the data. Where standard error is no terminal there is no bar.
 pub async fn draw(board: &Board, whole: Duration, source: Option<&str>) {
     let bar = tracing::info_span!("backfill");
-    let style = ProgressStyle::with_template("{wide_bar} {percent:>3}%  {msg}  {elapsed}, {eta} left");
+    let style =
+        ProgressStyle::with_template("{wide_bar} {percent:>3}%  {msg}  {elapsed}, {eta} left");
     bar.pb_set_style(&style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.pb_set_length(u64::try_from(whole.as_millis()).unwrap_or(u64::MAX));
     bar.pb_start();

@@ -198,7 +198,8 @@ impl Ending {
 
     /// What it means that datasets may not be read.
     pub fn denied(denied: &BTreeMap<String, String>) -> Self {
-        let datasets: Vec<_> = denied.iter().map(|(dataset, reason)| format!("{dataset}: {reason}")).collect();
+        let datasets: Vec<_> =
+            denied.iter().map(|(dataset, reason)| format!("{dataset}: {reason}")).collect();
         Self::Denied(datasets.join("; "))
     }
 
@@ -222,7 +223,9 @@ impl fmt::Display for Ending {
             Self::Denied(reason) | Self::Fatal(reason) => write!(f, "{reason}"),
             Self::Gaps(gaps) => {
                 write!(f, "complete but for {} gaps; {ADVICE}", gaps.len())?;
-                gaps.iter().try_for_each(|gap| write!(f, "\n  {} {}: {}", gap.dataset, gap.interval, gap.reason))
+                gaps.iter().try_for_each(|gap| {
+                    write!(f, "\n  {} {}: {}", gap.dataset, gap.interval, gap.reason)
+                })
             }
         }
     }
@@ -233,7 +236,11 @@ impl fmt::Display for Summary {
         let count = |number| HumanCount(number).to_string();
         let rate = self.requests as f64 / self.elapsed_s.max(0.001);
         let rows = [
-            ("rows written", count(self.rows_written), format!("of {} received", HumanCount(self.rows_received))),
+            (
+                "rows written",
+                count(self.rows_written),
+                format!("of {} received", HumanCount(self.rows_received)),
+            ),
             (
                 "rows left out",
                 count(self.rows_not_owned + self.rows_duplicate + self.rows_quarantined),
@@ -248,7 +255,10 @@ impl fmt::Display for Summary {
                 } else {
                     String::new()
                 };
-                format!("committed, {} split, {} set aside{short}", self.shards_split, self.shards_failed)
+                format!(
+                    "committed, {} split, {} set aside{short}",
+                    self.shards_split, self.shards_failed
+                )
             }),
             (
                 "requests",
@@ -261,15 +271,25 @@ impl fmt::Display for Summary {
             (
                 "files",
                 count(self.files),
-                format!("{} from {}", HumanBytes(self.bytes_written), HumanBytes(self.bytes_received)),
+                format!(
+                    "{} from {}",
+                    HumanBytes(self.bytes_written),
+                    HumanBytes(self.bytes_received)
+                ),
             ),
             (
                 "time",
                 format!("{:.1} s", self.elapsed_s),
-                format!("{:.1} s of processor, {} of memory", self.cpu_s, HumanBytes(self.peak_rss_bytes)),
+                format!(
+                    "{:.1} s of processor, {} of memory",
+                    self.cpu_s,
+                    HumanBytes(self.peak_rss_bytes)
+                ),
             ),
         ];
-        rows.iter().try_for_each(|(name, number, detail)| writeln!(f, "{name:<14}{number:>10}  {detail}"))?;
+        rows.iter().try_for_each(|(name, number, detail)| {
+            writeln!(f, "{name:<14}{number:>10}  {detail}")
+        })?;
         match (self.requests_expected, self.rows_expected) {
             (Some(requests), Some(rows)) => {
                 let detail = format!("requests were expected, for {} rows", HumanCount(rows));

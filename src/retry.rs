@@ -92,8 +92,12 @@ pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> 
         Fault::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
         Fault::TooLarge(_) if attempt.shrinkable => Decision::Shrink,
         Fault::TooLarge(_) if attempt.splittable => Decision::Split,
-        Fault::TooLarge(_) | Fault::Chain(_) | Fault::Task(_) | Fault::NotYet(_) => Decision::GiveUp,
-        Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) if attempt.number >= policy.attempts => {
+        Fault::TooLarge(_) | Fault::Chain(_) | Fault::Task(_) | Fault::NotYet(_) => {
+            Decision::GiveUp
+        }
+        Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_)
+            if attempt.number >= policy.attempts =>
+        {
             Decision::GiveUp
         }
         Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) => {
@@ -102,30 +106,42 @@ pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> 
         Fault::Login(login) if login.permanent => Decision::Stop(Stop::Credentials),
         // no fault of the shard's: it is not set aside for it
         Fault::Login(_) if attempt.tokenless >= policy.attempts => Decision::Stop(Stop::Login),
-        Fault::Login(login) => Decision::Retry { after: login.wait.max(pause(attempt.tokenless, policy, jitter)) },
+        Fault::Login(login) => {
+            Decision::Retry { after: login.wait.max(pause(attempt.tokenless, policy, jitter)) }
+        }
     }
 }
 
 fn decide_refusal(refusal: &Refusal, attempt: Attempt, policy: &Policy, jitter: f64) -> Decision {
     let spent = attempt.number >= policy.attempts;
     match refusal.status {
-        StatusCode::UNAUTHORIZED if refusal.code == "ip.not.authorized" => Decision::Stop(Stop::Credentials),
-        StatusCode::UNAUTHORIZED if attempt.rejections >= MOST_REJECTIONS => Decision::Stop(Stop::Credentials),
+        StatusCode::UNAUTHORIZED if refusal.code == "ip.not.authorized" => {
+            Decision::Stop(Stop::Credentials)
+        }
+        StatusCode::UNAUTHORIZED if attempt.rejections >= MOST_REJECTIONS => {
+            Decision::Stop(Stop::Credentials)
+        }
         StatusCode::UNAUTHORIZED if spent => Decision::GiveUp,
         StatusCode::UNAUTHORIZED => Decision::Reauthenticate,
         StatusCode::FORBIDDEN => Decision::Deny,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => match refusal.retry_after {
-            Some(after) if after > policy.give_up_after => Decision::Stop(Stop::Quota),
-            // to be told to wait is no fault of the request's, as long as that comes to an end
-            _ if attempt.throttles >= MOST_THROTTLES => Decision::GiveUp,
-            Some(after) => Decision::Throttled { after },
-            None => Decision::Throttled { after: pause(attempt.throttles, policy, jitter) },
-        },
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            match refusal.retry_after {
+                Some(after) if after > policy.give_up_after => Decision::Stop(Stop::Quota),
+                // to be told to wait is no fault of the request's, as long as that comes to an end
+                _ if attempt.throttles >= MOST_THROTTLES => Decision::GiveUp,
+                Some(after) => Decision::Throttled { after },
+                None => Decision::Throttled { after: pause(attempt.throttles, policy, jitter) },
+            }
+        }
         // the platform's own word that the query is too slow, or reaches too deep
-        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT if attempt.splittable => Decision::Split,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT if attempt.splittable => {
+            Decision::Split
+        }
         _ if refusal.code == "response.entity.too.large" && attempt.shrinkable => Decision::Shrink,
         _ if refusal.code == "response.entity.too.large" && attempt.splittable => Decision::Split,
-        StatusCode::BAD_REQUEST if refusal.message.contains("Pagination may not exceed") && attempt.splittable => {
+        StatusCode::BAD_REQUEST
+            if refusal.message.contains("Pagination may not exceed") && attempt.splittable =>
+        {
             Decision::Split
         }
         status if !spent && (status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT) => {
@@ -158,7 +174,11 @@ mod tests {
         Fault::Refused(Refusal {
             status: StatusCode::from_u16(status).unwrap(),
             code: code.into(),
-            message: if code == "depth" { "Pagination may not exceed 100000 results.".into() } else { String::new() },
+            message: if code == "depth" {
+                "Pagination may not exceed 100000 results.".into()
+            } else {
+                String::new()
+            },
             retry_after: retry_after.map(Duration::from_secs),
             correlation: String::new(),
         })
@@ -211,7 +231,13 @@ mod tests {
             (refused(401, "bad.credentials", None), 1, 1, true, Reauthenticate),
             (refused(401, "bad.credentials", None), 3, 3, true, Decision::Stop(Stop::Credentials)),
             (refused(401, "bad.credentials", None), 4, 0, true, GiveUp),
-            (refused(401, "ip.not.authorized", None), 1, 1, true, Decision::Stop(Stop::Credentials)),
+            (
+                refused(401, "ip.not.authorized", None),
+                1,
+                1,
+                true,
+                Decision::Stop(Stop::Credentials),
+            ),
             (refused(403, "missing.permissions", None), 1, 0, true, Decision::Deny),
             (login(true), 1, 0, true, Decision::Stop(Stop::Credentials)),
             (login(false), 1, 0, true, Retry { after: SECOND * 9 }),
@@ -219,11 +245,24 @@ mod tests {
         ];
         for (fault, number, rejections, splittable, expected) in table {
             let throttles = number;
-            let attempt = Attempt { number, throttles, tokenless: 1, rejections, splittable, shrinkable: splittable };
+            let attempt = Attempt {
+                number,
+                throttles,
+                tokenless: 1,
+                rejections,
+                splittable,
+                shrinkable: splittable,
+            };
             assert_eq!(decide(&fault, attempt, &POLICY, 0.5), expected, "{fault} at {attempt:?}");
         }
-        let tokenless =
-            Attempt { number: 1, throttles: 0, tokenless: 4, rejections: 0, splittable: true, shrinkable: true };
+        let tokenless = Attempt {
+            number: 1,
+            throttles: 0,
+            tokenless: 4,
+            rejections: 0,
+            splittable: true,
+            shrinkable: true,
+        };
         assert_eq!(decide(&login(false), tokenless, &POLICY, 0.5), Decision::Stop(Stop::Login));
     }
 
@@ -231,10 +270,20 @@ mod tests {
     fn what_is_too_large_and_cannot_shrink_splits_where_the_shard_can_be_bisected() {
         let said = refused(413, "response.entity.too.large", None);
         for (splittable, expected) in [(true, Decision::Split), (false, Decision::GiveUp)] {
-            let attempt =
-                Attempt { number: 1, throttles: 0, tokenless: 0, rejections: 0, splittable, shrinkable: false };
+            let attempt = Attempt {
+                number: 1,
+                throttles: 0,
+                tokenless: 0,
+                rejections: 0,
+                splittable,
+                shrinkable: false,
+            };
             for fault in [&Fault::TooLarge(1), &said] {
-                assert_eq!(decide(fault, attempt, &POLICY, 0.5), expected, "{fault} at {attempt:?}");
+                assert_eq!(
+                    decide(fault, attempt, &POLICY, 0.5),
+                    expected,
+                    "{fault} at {attempt:?}"
+                );
             }
         }
     }

@@ -63,10 +63,23 @@ impl World {
         ledger: Ledger,
         shutdown: CancellationToken,
     ) -> Result<(Self, Option<sandbox::Server>), Error> {
-        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+        let transport: Arc<dyn Transport> =
+            Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
         let Place { api, login, sandbox } = Place::open(config, &transport).await?;
         let board = Arc::new(Board::default());
-        Ok((Self { api, login, transport, output, ledger, board, shutdown, seed: fastrand::u64(..) }, sandbox))
+        Ok((
+            Self {
+                api,
+                login,
+                transport,
+                output,
+                ledger,
+                board,
+                shutdown,
+                seed: fastrand::u64(..),
+            },
+            sandbox,
+        ))
     }
 }
 
@@ -74,7 +87,11 @@ impl World {
 ///
 /// # Errors
 /// Where the run cannot start. How a run that started has ended is in the report.
-pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> Result<Report, Error> {
+pub async fn run(
+    config: &Config,
+    scope: Scope,
+    shutdown: CancellationToken,
+) -> Result<Report, Error> {
     let output = Output::directory(&config.output)?;
     let _lock = Lock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
@@ -82,7 +99,14 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
     let expected = backlog::expect(config, &plan, &ledger)?;
     if plan.waiting() == 0 && ledger.orphans()?.is_empty() {
         tracing::info!("everything is committed already");
-        return report(config, &ledger, Harvest::default(), None, &Board::default(), Duration::ZERO);
+        return report(
+            config,
+            &ledger,
+            Harvest::default(),
+            None,
+            &Board::default(),
+            Duration::ZERO,
+        );
     }
     let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
     tracing::info!(job = config.name, source = config.source, host = %world.api, interval = %config.interval, shards = plan.waiting(), "start");
@@ -105,10 +129,16 @@ pub async fn run(config: &Config, scope: Scope, shutdown: CancellationToken) -> 
 ///
 /// # Errors
 /// Where the output belongs to another job, or cannot be read.
-pub async fn prepare(config: &Config, scope: Scope, output: &Output, ledger: &Ledger) -> Result<Plan, Error> {
+pub async fn prepare(
+    config: &Config,
+    scope: Scope,
+    output: &Output,
+    ledger: &Ledger,
+) -> Result<Plan, Error> {
     ledger.identify(&config.whole_identity())?;
     let folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
-    let swept = output.sweep(&[folders, vec![QUARANTINE.to_owned()]].concat(), &ledger.files()?).await?;
+    let swept =
+        output.sweep(&[folders, vec![QUARANTINE.to_owned()]].concat(), &ledger.files()?).await?;
     if swept > 0 {
         tracing::info!(files = swept, "swept what a killed run left");
     }
@@ -129,7 +159,8 @@ pub async fn backfill(config: &Config, plan: Plan, world: &World) -> Result<Repo
 /// others live as long as somebody holds their address, and answer what they were asked before
 /// they go.
 async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<Halt>) {
-    let sink = SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
+    let sink =
+        SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
     let planner = PlannerActor::new(plan).start();
     let (shared, tokens) = connect(config, world);
     if let Err(halt) = tidy(&client(&shared, &tokens, world.seed), &sink, &world.ledger).await {
@@ -215,12 +246,15 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
     let credential: Arc<str> = config.auth.account.name().into();
     let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
     let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
-    let parent = |way: &Arc<Way>| way.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset));
+    let parent = |way: &Arc<Way>| {
+        way.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
+    };
     let parents = config.datasets.iter().flat_map(|dataset| dataset.ways()).filter_map(parent);
     let densities = Densities::default();
     for dataset in &config.datasets {
         // a guess is as good without it
-        densities.know(&dataset.name, Known::read(&world.ledger, &dataset.name).unwrap_or_default());
+        densities
+            .know(&dataset.name, Known::read(&world.ledger, &dataset.name).unwrap_or_default());
     }
     let shared = Shared {
         origin: Arc::new(Origin {
@@ -231,7 +265,11 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
         page_size: config.fetch.page_size,
         ahead: config.fetch.ahead,
         parents: parents.map(|parent| (parent.name.clone(), Arc::clone(parent))).collect(),
-        filters: config.filters.iter().map(|(name, filter)| (name.clone(), Arc::new(filter.clone()))).collect(),
+        filters: config
+            .filters
+            .iter()
+            .map(|(name, filter)| (name.clone(), Arc::new(filter.clone())))
+            .collect(),
         strategy: config.fetch.strategy,
         lake_wait: config.fetch.lake_wait,
         jobs: Arc::new(Semaphore::new(config.fetch.jobs)),
@@ -258,7 +296,11 @@ fn client(shared: &Arc<Shared>, tokens: &Addr<TokenActor>, seed: u64) -> Client 
 
 fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> Login {
     let (transport, board) = (Arc::clone(&world.transport), Arc::clone(&world.board));
-    Login::new(world.login.clone(), &config.auth, Door { transport, budget: Arc::clone(budget), key, board })
+    Login::new(
+        world.login.clone(),
+        &config.auth,
+        Door { transport, budget: Arc::clone(budget), key, board },
+    )
 }
 
 /// Sums a run up. A run that does not balance (G5) has failed, whatever else it did.
@@ -276,16 +318,30 @@ fn report(
         open.extend(backlog::gaps(config, ledger, dataset)?);
     }
     // a shard that could not be replaced, or not be had yet, is no gap in the ledger
-    open.extend(harvest.failed.iter().filter(|failure| !open.contains(failure)).cloned().collect::<Vec<_>>());
-    let known: Vec<_> = harvest.failed.iter().map(|failure| (&failure.dataset, failure.interval)).collect();
+    open.extend(
+        harvest
+            .failed
+            .iter()
+            .filter(|failure| !open.contains(failure))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
+    let known: Vec<_> =
+        harvest.failed.iter().map(|failure| (&failure.dataset, failure.interval)).collect();
     for dataset in &config.datasets {
-        let told: Vec<_> = known.iter().filter(|(name, _)| **name == dataset.name).map(|(_, told)| *told).collect();
+        let told: Vec<_> = known
+            .iter()
+            .filter(|(name, _)| **name == dataset.name)
+            .map(|(_, told)| *told)
+            .collect();
         let untried = backlog::untried(config, ledger, dataset)?;
-        open.extend(untried.into_iter().flat_map(|left| left.subtract(&told)).map(|interval| Failure {
-            dataset: dataset.name.clone(),
-            interval,
-            reason: "no run has tried it to the end".to_owned(),
-            correlation: String::new(),
+        open.extend(untried.into_iter().flat_map(|left| left.subtract(&told)).map(|interval| {
+            Failure {
+                dataset: dataset.name.clone(),
+                interval,
+                reason: "no run has tried it to the end".to_owned(),
+                correlation: String::new(),
+            }
         }));
     }
     let ending = match halt {

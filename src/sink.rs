@@ -125,7 +125,11 @@ impl Actor for SinkActor {
 impl Handler<Write> for SinkActor {
     type Result = ResponseActFuture<Self, Result<Counts, SinkError>>;
 
-    fn handle(&mut self, Write { lease, shard, page }: Write, _: &mut Self::Context) -> Self::Result {
+    fn handle(
+        &mut self,
+        Write { lease, shard, page }: Write,
+        _: &mut Self::Context,
+    ) -> Self::Result {
         let mut part = self.take(lease, shard);
         let written = offload(move || part.write(&page).map(|()| part)).into_actor(self);
         Box::pin(written.map(move |part, sink, _| {
@@ -161,7 +165,9 @@ impl Handler<Note> for SinkActor {
         let (ledger, output) = (self.ledger.clone(), self.output.clone());
         Box::pin(async move {
             let forgotten = offload(move || match note {
-                Note::Split { shard, reason } => ledger.split(&shard.dataset.name, shard.interval, &reason),
+                Note::Split { shard, reason } => {
+                    ledger.split(&shard.dataset.name, shard.interval, &reason)
+                }
                 Note::Failed(failure) => ledger.fail(&failure).map(|()| Vec::new()),
                 Note::Short { shard, reason } => {
                     ledger.short(&shard.dataset.name, shard.interval, &reason).map(|()| Vec::new())
@@ -179,8 +185,14 @@ impl Handler<Note> for SinkActor {
 /// the next start sweeps; a kill after it leaves nothing undone. Files of a committed shard are
 /// replaced under their own names, so that no reader sees both; a mark in the ledger says so
 /// beforehand, and the next start replaces them again.
-async fn commit(part: Part, shard: Shard, output: Output, ledger: Ledger) -> Result<Committed, SinkError> {
-    let (interval, replaces, dataset) = (shard.interval, shard.replaces, shard.dataset.name.clone());
+async fn commit(
+    part: Part,
+    shard: Shard,
+    output: Output,
+    ledger: Ledger,
+) -> Result<Committed, SinkError> {
+    let (interval, replaces, dataset) =
+        (shard.interval, shard.replaces, shard.dataset.name.clone());
     let (whole, counts) = offload(move || part.finish(interval)).await?;
     if replaces {
         let (ledger, dataset) = (ledger.clone(), dataset.clone());
@@ -191,7 +203,8 @@ async fn commit(part: Part, shard: Shard, output: Output, ledger: Ledger) -> Res
         files.push(output.put(&file.path, file.rows, file.content).await?);
     }
     let record = ShardRecord { dataset, interval, counts, files };
-    let (record, forgotten) = offload(move || ledger.commit(&record, replaces).map(|paths| (record, paths))).await?;
+    let (record, forgotten) =
+        offload(move || ledger.commit(&record, replaces).map(|paths| (record, paths))).await?;
     output.remove(&forgotten).await?;
     Ok(Committed { counts, files: record.files })
 }

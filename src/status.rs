@@ -103,12 +103,13 @@ impl Status {
             .collect();
         let known = history.datasets.keys().map(String::as_str);
         let none = Records::default();
-        let datasets: Vec<_> = (asked.keys().copied().chain(known).collect::<BTreeSet<_>>().into_iter())
-            .map(|name| {
-                let records = history.datasets.get(name).unwrap_or(&none);
-                DatasetStatus::new(name, asked.get(name).copied().flatten(), records)
-            })
-            .collect();
+        let datasets: Vec<_> =
+            (asked.keys().copied().chain(known).collect::<BTreeSet<_>>().into_iter())
+                .map(|name| {
+                    let records = history.datasets.get(name).unwrap_or(&none);
+                    DatasetStatus::new(name, asked.get(name).copied().flatten(), records)
+                })
+                .collect();
         let (from, to) = (iso(job.interval.from_ms()), iso(job.interval.to_ms()));
         Self { complete: datasets.iter().all(DatasetStatus::is_complete), from, to, datasets }
     }
@@ -133,22 +134,35 @@ impl DatasetStatus {
         let gaps: Vec<_> = (records.failures.iter())
             // what was set aside of another time concerns another job
             .filter_map(|failure| {
-                Some((asked.map_or(Some(failure.interval), |asked| asked.intersect(failure.interval))?, failure))
+                Some((
+                    asked.map_or(Some(failure.interval), |asked| {
+                        asked.intersect(failure.interval)
+                    })?,
+                    failure,
+                ))
             })
-            .flat_map(|(interval, failure)| interval.subtract(&committed).into_iter().map(move |left| (left, failure)))
+            .flat_map(|(interval, failure)| {
+                interval.subtract(&committed).into_iter().map(move |left| (left, failure))
+            })
             .collect();
         let failed = merged(gaps.iter().map(|(left, _)| *left).collect());
-        let missing = asked.map_or(Vec::new(), |asked| asked.subtract(&[committed.clone(), failed.clone()].concat()));
+        let missing = asked.map_or(Vec::new(), |asked| {
+            asked.subtract(&[committed.clone(), failed.clone()].concat())
+        });
 
         let mut days: BTreeMap<i64, Amount> = BTreeMap::new();
         add(&mut days, &committed, |amount| &mut amount.committed_s);
         add(&mut days, &failed, |amount| &mut amount.failed_s);
         add(&mut days, &missing, |amount| &mut amount.missing_s);
-        let mut days: BTreeMap<_, _> = days.into_iter().map(|(day, amount)| (date(day), amount)).collect();
+        let mut days: BTreeMap<_, _> =
+            days.into_iter().map(|(day, amount)| (date(day), amount)).collect();
         for file in records.shards.iter().flat_map(|shard| &shard.files) {
             // quarantined rows are no rows of a day
-            let Some(amount) = date_of(&file.path).and_then(|date| days.get_mut(date)) else { continue };
-            *amount = *amount + Amount { rows: file.rows, bytes: file.bytes, files: 1, ..Amount::default() };
+            let Some(amount) = date_of(&file.path).and_then(|date| days.get_mut(date)) else {
+                continue;
+            };
+            *amount = *amount
+                + Amount { rows: file.rows, bytes: file.bytes, files: 1, ..Amount::default() };
         }
         Self {
             dataset: name.to_owned(),
@@ -173,9 +187,11 @@ impl DatasetStatus {
 
 /// Adds the time of `parts` to the days that they touch.
 fn add(days: &mut BTreeMap<i64, Amount>, parts: &[Interval], field: fn(&mut Amount) -> &mut f64) {
-    let pieces = parts.iter().flat_map(|part| part.split(Duration::from_millis(DAY_MS.unsigned_abs())));
+    let pieces =
+        parts.iter().flat_map(|part| part.split(Duration::from_millis(DAY_MS.unsigned_abs())));
     for piece in pieces {
-        *field(days.entry(Interval::day_of(piece.from_ms()).from_ms()).or_default()) += piece.width().as_secs_f64();
+        *field(days.entry(Interval::day_of(piece.from_ms()).from_ms()).or_default()) +=
+            piece.width().as_secs_f64();
     }
 }
 
@@ -186,7 +202,8 @@ fn merged(mut parts: Vec<Interval>) -> Vec<Interval> {
     for part in parts {
         match merged.last_mut() {
             Some(last) if part.from_ms() <= last.to_ms() => {
-                *last = Interval::new(last.from_ms(), last.to_ms().max(part.to_ms())).unwrap_or(*last);
+                *last =
+                    Interval::new(last.from_ms(), last.to_ms().max(part.to_ms())).unwrap_or(*last);
             }
             _ => merged.push(part),
         }
@@ -234,7 +251,13 @@ impl Sum for Amount {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.datasets.iter().try_for_each(|dataset| writeln!(f, "{dataset}"))?;
-        writeln!(f, "{} to {}: {}", self.from, self.to, if self.complete { "complete" } else { "not complete" })
+        writeln!(
+            f,
+            "{} to {}: {}",
+            self.from,
+            self.to,
+            if self.complete { "complete" } else { "not complete" }
+        )
     }
 }
 
@@ -246,15 +269,24 @@ impl fmt::Display for DatasetStatus {
         // days that nobody has touched say the same: a row for a run of them
         for days in self.days.chunk_by(|a, b| a.is_untouched() && b.is_untouched()) {
             let (Some(first), Some(last)) = (days.first(), days.last()) else { continue };
-            let name = if days.len() > 1 { format!("{} to {}", first.date, last.date) } else { first.date.clone() };
+            let name = if days.len() > 1 {
+                format!("{} to {}", first.date, last.date)
+            } else {
+                first.date.clone()
+            };
             row(f, &name, days.iter().map(|day| day.amount).sum())?;
         }
         row(f, "total", self.total)?;
         if self.rows_quarantined > 0 {
-            writeln!(f, "{} rows could not be decoded and are in _quarantine", HumanCount(self.rows_quarantined))?;
+            writeln!(
+                f,
+                "{} rows could not be decoded and are in _quarantine",
+                HumanCount(self.rows_quarantined)
+            )?;
         }
         self.failed.iter().try_for_each(|Gap { span: Span { from, to }, reason, correlation }| {
-            let id = if correlation.is_empty() { String::new() } else { format!(" ({correlation})") };
+            let id =
+                if correlation.is_empty() { String::new() } else { format!(" ({correlation})") };
             writeln!(f, "failed {from}/{to}: {reason}{id}")
         })
     }

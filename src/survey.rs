@@ -28,7 +28,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 ///
 /// # Errors
 /// Where the platform cannot be reached at all.
-pub async fn compare(config: &Config, days: &[Day], shutdown: CancellationToken) -> Result<Vec<String>, Error> {
+pub async fn compare(
+    config: &Config,
+    days: &[Day],
+    shutdown: CancellationToken,
+) -> Result<Vec<String>, Error> {
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let line = Line::open(config, Output::directory(&config.output)?, ledger, shutdown).await?;
     let compared = compare_on(&line, days).await;
@@ -41,7 +45,9 @@ async fn compare_on(line: &Line, days: &[Day]) -> Result<Vec<String>, Error> {
     for day in days {
         let what = match line.client.total(&day.dataset, day.interval).await {
             Ok(total) if total == day.rows => continue,
-            Ok(total) => format!("the platform counts {total} rows, and the files hold {}", day.rows),
+            Ok(total) => {
+                format!("the platform counts {total} rows, and the files hold {}", day.rows)
+            }
             Err(setback) => format!("it cannot be compared: {}", fault(setback)?),
         };
         differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
@@ -69,9 +75,11 @@ async fn probe_on(line: &Line, config: &Config) -> Result<(), Error> {
     let ledger = &line.world.ledger;
     let plan = backlog::plan(config, Scope::Missing, ledger)?;
     for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
-        let known: Vec<_> = ledger.probes(&dataset.name)?.iter().map(|probe| probe.interval).collect();
+        let known: Vec<_> =
+            ledger.probes(&dataset.name)?.iter().map(|probe| probe.interval).collect();
         let left = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
-        let days = left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
+        let days =
+            left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
         for interval in days {
             match line.client.total(dataset, interval).await {
                 Ok(rows) => ledger.probed(&dataset.name, Probe { interval, rows })?,
@@ -89,10 +97,22 @@ async fn probe_on(line: &Line, config: &Config) -> Result<(), Error> {
 ///
 /// # Errors
 /// Where there is none.
-pub async fn first_page(mut config: Config, dataset: &str, shutdown: CancellationToken) -> Result<Reply, Error> {
+pub async fn first_page(
+    mut config: Config,
+    dataset: &str,
+    shutdown: CancellationToken,
+) -> Result<Reply, Error> {
     let none = |reason: &str| Error::Page(reason.to_owned());
-    let dataset = config.catalog.datasets.get(dataset).cloned().ok_or_else(|| none("there is no such dataset"))?;
-    let way = dataset.query.clone().ok_or_else(|| none("only a job brings it: describe its columns by hand"))?;
+    let dataset = config
+        .catalog
+        .datasets
+        .get(dataset)
+        .cloned()
+        .ok_or_else(|| none("there is no such dataset"))?;
+    let way = dataset
+        .query
+        .clone()
+        .ok_or_else(|| none("only a job brings it: describe its columns by hand"))?;
     let width = config.fetch.shard.min(way.widest[0]);
     let interval = config.interval.split(width).next().unwrap_or(config.interval);
     config.datasets = vec![Arc::clone(&dataset)];

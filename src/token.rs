@@ -81,7 +81,9 @@ impl Handler<GetToken> for TokenActor {
         // `Send`, so that the compiler sees that no lock is held while it waits
         let minted: BoxFuture<'static, _> = Box::pin(async move { login.renew().await });
         let settled = minted.into_actor(self);
-        AtomicResponse::new(Box::pin(settled.map(|minted, actor, _| actor.desk.settle(Instant::now(), minted))))
+        AtomicResponse::new(Box::pin(
+            settled.map(|minted, actor, _| actor.desk.settle(Instant::now(), minted)),
+        ))
     }
 }
 

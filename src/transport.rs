@@ -47,7 +47,9 @@ impl HttpTransport {
     async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         if is_loopback(request.uri()) {
             // compressing costs more than memory does
-            request.headers_mut().insert(ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
+            request
+                .headers_mut()
+                .insert(ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
         }
         let request = reqwest::Request::try_from(request).map_err(|error| self.fault(&error))?;
         let mut reply = self.client.execute(request).await.map_err(|error| self.fault(&error))?;

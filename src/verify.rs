@@ -123,13 +123,15 @@ impl Check<'_> {
         for shard in &records.shards {
             for file in &shard.files {
                 let (dataset, version) = (Arc::clone(dataset), version.clone());
-                let expected = Expected { file: file.clone(), interval: shard.interval, dataset, version };
+                let expected =
+                    Expected { file: file.clone(), interval: shard.interval, dataset, version };
                 if self.file(expected).await && !ledger::is_quarantine(file) {
                     sound.push(file.clone());
                 }
             }
         }
-        for Difference { place, what } in ids::twice(self.output, dataset, &sound, ids::HELD).await {
+        for Difference { place, what } in ids::twice(self.output, dataset, &sound, ids::HELD).await
+        {
             self.tell(&place, what);
         }
     }
@@ -152,8 +154,14 @@ impl Check<'_> {
 
     /// Files that are there and that no record names. The ledger is read again after they are
     /// listed: what a run has committed meanwhile is known by then.
-    async fn strays(&mut self, path: &Path, catalog: &Catalog, history: &History) -> Result<(), Error> {
-        let names: BTreeSet<_> = catalog.datasets.keys().chain(history.datasets.keys()).cloned().collect();
+    async fn strays(
+        &mut self,
+        path: &Path,
+        catalog: &Catalog,
+        history: &History,
+    ) -> Result<(), Error> {
+        let names: BTreeSet<_> =
+            catalog.datasets.keys().chain(history.datasets.keys()).cloned().collect();
         let folders: Vec<_> = names.into_iter().chain([QUARANTINE.to_owned()]).collect();
         let mut there = self.output.list(&folders).await?;
         let now = History::read(path)?;
@@ -161,7 +169,10 @@ impl Check<'_> {
         there.retain(|file| !recorded.contains(file.as_ref()));
         there.sort_unstable();
         there.iter().for_each(|file| {
-            self.tell(file.as_ref(), "the ledger does not know it: no reader should; the next run removes it");
+            self.tell(
+                file.as_ref(),
+                "the ledger does not know it: no reader should; the next run removes it",
+            );
         });
         Ok(())
     }
@@ -178,11 +189,15 @@ async fn open(output: &Output, path: &str) -> Result<File, String> {
         GetResultPayload::Stream(stream) => {
             let spool = tempfile::tempfile().map_err(|error| unreadable(&error))?;
             let write = |mut spool: File, chunk: bytes::Bytes| async move {
-                offload(move || spool.write_all(&chunk).map(|()| spool))
-                    .await
-                    .map_err(|source| object_store::Error::Generic { store: "a temporary file", source: source.into() })
+                offload(move || spool.write_all(&chunk).map(|()| spool)).await.map_err(|source| {
+                    object_store::Error::Generic {
+                        store: "a temporary file",
+                        source: source.into(),
+                    }
+                })
             };
-            let mut spool = stream.try_fold(spool, write).await.map_err(|error| unreadable(&error))?;
+            let mut spool =
+                stream.try_fold(spool, write).await.map_err(|error| unreadable(&error))?;
             spool.rewind().map_err(|error| unreadable(&error))?;
             Ok(spool)
         }
@@ -202,7 +217,13 @@ impl fmt::Display for Difference {
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { files, rows, bytes, differences } = *self;
-        write!(f, "{} files, {} rows, {}: ", HumanCount(files), HumanCount(rows), HumanBytes(bytes))?;
+        write!(
+            f,
+            "{} files, {} rows, {}: ",
+            HumanCount(files),
+            HumanCount(rows),
+            HumanBytes(bytes)
+        )?;
         match differences {
             0 => f.write_str("all as the ledger says"),
             1 => f.write_str("1 difference"),

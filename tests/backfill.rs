@@ -35,7 +35,8 @@ fn every_row_equals_the_truth_field_by_field() {
 
 #[test]
 fn short_tokens_throttles_and_failures_change_no_row() {
-    let faults = ["sandbox.token_lifetime=1s", "sandbox.throttle_every=10", "sandbox.fail_every=20"];
+    let faults =
+        ["sandbox.token_lifetime=1s", "sandbox.throttle_every=10", "sandbox.fail_every=20"];
     let sandbox = Sandbox::start(&faults);
     let job = Job::new(&sandbox);
     let summary = job.run(FROM, TO, &["fetch.page_size=15"]);
@@ -56,7 +57,9 @@ fn a_filter_brings_the_rows_that_match_and_no_other() {
     job.run(
         FROM,
         TO,
-        &[&format!("filter.conversations.segmentFilters=[{{ type = 'or', predicates = [{predicate}] }}]")],
+        &[&format!(
+            "filter.conversations.segmentFilters=[{{ type = 'or', predicates = [{predicate}] }}]"
+        )],
     );
     let all = sandbox.truth(FROM, TO);
     let voice: Vec<_> = all.lines().filter(|line| has_voice(line)).collect();
@@ -81,7 +84,8 @@ fn a_platform_and_a_dataset_of_the_users_own_are_fetched_as_the_built_in_ones_ar
 fn has_voice(line: &str) -> bool {
     let conversation: Value = serde_json::from_str(line).unwrap();
     let participants = conversation["participants"].as_array().unwrap().iter();
-    let mut sessions = participants.flat_map(|participant| participant["sessions"].as_array().unwrap());
+    let mut sessions =
+        participants.flat_map(|participant| participant["sessions"].as_array().unwrap());
     sessions.any(|session| session["mediaType"] == "voice")
 }
 
@@ -123,7 +127,10 @@ fn shard_widths_that_cut_days_change_no_row() {
     let sandbox = Sandbox::start(&[]);
     for (width, shards) in [("5h", 15), ("36h", 3)] {
         let job = Job::new(&sandbox);
-        assert_eq!(job.run(FROM, TO, &[&format!("fetch.shard={width}")])["shards_committed"], shards);
+        assert_eq!(
+            job.run(FROM, TO, &[&format!("fetch.shard={width}")])["shards_committed"],
+            shards
+        );
         expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
     }
 }
@@ -139,7 +146,8 @@ fn an_interrupted_run_ends_with_130_and_a_later_one_completes_it() {
     let job = Job::new(&sandbox);
     // slow enough to be interrupted: a shard takes two seconds
     let slow = ["budget.requests=10", "budget.per=1s", "fetch.actors=1", "fetch.shard=6h"];
-    let child = job.command(FROM, TO, &slow).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child =
+        job.command(FROM, TO, &slow).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     for _ in 0..1_500 {
         if has_files(&job.rows()) {
             break;
@@ -159,8 +167,11 @@ fn an_interrupted_run_ends_with_130_and_a_later_one_completes_it() {
 fn g6_no_window_sees_more_requests_than_the_limit() {
     let sandbox = Sandbox::start(&["sandbox.requests=50", "sandbox.per=2s"]);
     let job = Job::new(&sandbox);
-    let summary =
-        job.run(FROM, TO, &["budget.requests=50", "budget.per=2s", "fetch.page_size=5", "fetch.strategy=query"]);
+    let summary = job.run(
+        FROM,
+        TO,
+        &["budget.requests=50", "budget.per=2s", "fetch.page_size=5", "fetch.strategy=query"],
+    );
     let stats = sandbox.stats();
     assert!(stats["most_in_window"].as_u64() <= Some(50), "{stats}");
     assert_eq!(stats["api_requests"], json!({ "200": summary["requests"] }), "none was refused");
@@ -203,7 +214,10 @@ fn verify_remote_names_the_days_that_the_platform_counts_otherwise() {
     job.run(FROM, TO, &[]);
     let same = job.verify(&sandbox, FROM, TO);
     let said = String::from_utf8_lossy(&same.stdout).into_owned();
-    assert!(same.status.success() && said.ends_with("3 days: 3 as the platform counts them\n"), "{said}");
+    assert!(
+        same.status.success() && said.ends_with("3 days: 3 as the platform counts them\n"),
+        "{said}"
+    );
 
     let other = Sandbox::start(&["sandbox.conversations_per_day=201"]);
     let differs = job.verify(&other, FROM, TO);
@@ -230,7 +244,10 @@ fn an_output_that_has_attributes_takes_no_rows_without_and_the_other_way_round()
     for (first, then) in [("true", "false"), ("false", "true")] {
         let job = Job::new(&sandbox);
         let run = |attributes, to| {
-            let output = job.command(FROM, to, &[&format!("fetch.attributes={attributes}")]).output().unwrap();
+            let output = job
+                .command(FROM, to, &[&format!("fetch.attributes={attributes}")])
+                .output()
+                .unwrap();
             (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
         };
         let (code, said) = run(first, "2024-01-02T00:00:00Z");
@@ -252,6 +269,9 @@ fn the_next_run_deletes_a_job_that_a_killed_one_has_left_even_where_all_is_commi
     ledger().submitted(&Orphan { dataset: "conversations".into(), path }).unwrap();
     assert_eq!(day()["requests"], 1);
     // it is not there any more, which is as good
-    assert_eq!((&sandbox.stats()["api_requests"]["404"], ledger().orphans().unwrap()), (&json!(1), vec![]));
+    assert_eq!(
+        (&sandbox.stats()["api_requests"]["404"], ledger().orphans().unwrap()),
+        (&json!(1), vec![])
+    );
     assert_eq!(day()["requests"], 0);
 }

@@ -20,18 +20,33 @@ async fn where_a_run_would_start_every_line_is_ok() {
     let (lines, code) = check(Settings { requests: 180, ..Settings::default() }, &[]).await;
     assert_eq!(code, Some(0), "{lines}");
     let names: Vec<_> = lines.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
-    assert_eq!(names, ["configuration", "hosts", "credentials", "permission", "limits", "clock", "sink"], "{lines}");
+    assert_eq!(
+        names,
+        ["configuration", "hosts", "credentials", "permission", "limits", "clock", "sink"],
+        "{lines}"
+    );
     assert!(!lines.contains("FAIL"), "{lines}");
-    assert!(lines.contains("client sandbox of the organisation Sandbox, by client-credentials"), "{lines}");
-    assert!(lines.contains("client.credentials.token.rate.per.minute 180; the budget is 300 a 60s"), "{lines}");
+    assert!(
+        lines.contains("client sandbox of the organisation Sandbox, by client-credentials"),
+        "{lines}"
+    );
+    assert!(
+        lines.contains("client.credentials.token.rate.per.minute 180; the budget is 300 a 60s"),
+        "{lines}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named_with_what_to_do() {
-    let deny = Settings { deny: vec!["analytics:conversationDetail:view".into()], ..Settings::default() };
+    let deny =
+        Settings { deny: vec!["analytics:conversationDetail:view".into()], ..Settings::default() };
     let (lines, code) = check(deny, &[]).await;
     assert_eq!(code, Some(3), "{lines}");
-    assert!(lines.contains("give a role of the client the permission analytics:conversationDetail:view"), "{lines}");
+    assert!(
+        lines
+            .contains("give a role of the client the permission analytics:conversationDetail:view"),
+        "{lines}"
+    );
 
     let wrong = Settings { client_secret: Some("another".into()), ..Settings::default() };
     let (lines, code) = check(wrong, &[]).await;
@@ -40,7 +55,10 @@ async fn what_is_missing_is_named_with_what_to_do() {
 
     let (lines, code) = check(Settings::default(), &["output.path=/dev/null/out"]).await;
     assert_eq!(code, Some(4), "{lines}");
-    assert!(lines.lines().any(|line| line.starts_with("sink") && line.contains("/dev/null/out")), "{lines}");
+    assert!(
+        lines.lines().any(|line| line.starts_with("sink") && line.contains("/dev/null/out")),
+        "{lines}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,21 +77,37 @@ async fn a_clock_that_is_off_is_told_by_how_much() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_finds_its_hosts_by_asking_the_issuer() {
-    let platform = Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
+    let platform =
+        Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
     let folder = tempfile::tempdir().unwrap();
     let issuer = format!("source.issuer=http://{}", platform.address);
     let key = ["auth.grant=password", "auth.access_key_id=k", "auth.access_key_secret=s"];
     let run = |more: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-        command.current_dir(folder.path()).args(["run", "--summary", "json", "--set", "job.to=2024-01-02T00:00:00Z"]);
-        command.args([&[issuer.as_str()], &key[..], more].concat().iter().flat_map(|set| ["--set", set]));
+        command.current_dir(folder.path()).args([
+            "run",
+            "--summary",
+            "json",
+            "--set",
+            "job.to=2024-01-02T00:00:00Z",
+        ]);
+        command.args(
+            [&[issuer.as_str()], &key[..], more].concat().iter().flat_map(|set| ["--set", set]),
+        );
         command.output().unwrap()
     };
     let found = run(&[]);
     assert_eq!(found.status.code(), Some(0), "{}", String::from_utf8_lossy(&found.stderr));
-    assert_eq!(platform.region.stats().token_requests[&200], 2, "one to learn the tenant, one for the run");
+    assert_eq!(
+        platform.region.stats().token_requests[&200],
+        2,
+        "one to learn the tenant, one for the run"
+    );
     let stranger = run(&["source.tenant=nobody", "output.path=other"]);
     let message = String::from_utf8_lossy(&stranger.stderr);
     assert_eq!(stranger.status.code(), Some(4), "{message}");
-    assert!(message.contains("there is no such tenant") && message.contains("check source.issuer"), "{message}");
+    assert!(
+        message.contains("there is no such tenant") && message.contains("check source.issuer"),
+        "{message}"
+    );
 }

@@ -69,7 +69,10 @@ fn a_value_of_the_wrong_type_is_refused_in_words_of_the_file() {
             "job.toml:2: auth.client_secret: it is a string, { env = \"NAME\" } or { file = \"PATH\" }",
         ),
         ("job = 3\n", "job.toml:1: job: invalid type: integer `3`, expected a section: [job]"),
-        ("[job]\ndatasets = 3\n", "job.toml:2: job.datasets: invalid type: integer `3`, expected a list"),
+        (
+            "[job]\ndatasets = 3\n",
+            "job.toml:2: job.datasets: invalid type: integer `3`, expected a list",
+        ),
     ] {
         refused(job, &[], message);
     }
@@ -108,9 +111,13 @@ fn an_interval_that_does_not_go_forward_is_refused_where_its_author_wrote_it() {
 #[test]
 fn a_configuration_that_cannot_be_read_is_refused() {
     let folder = TempDir::new().unwrap();
-    let message =
-        "error: lost.toml: cannot be read: No such file or directory (os error 2); give its path with --config\n";
-    cxbackfill(&folder).args(["run", "--config", "lost.toml"]).assert().code(2).stdout("").stderr(message);
+    let message = "error: lost.toml: cannot be read: No such file or directory (os error 2); give its path with --config\n";
+    cxbackfill(&folder)
+        .args(["run", "--config", "lost.toml"])
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(message);
 }
 
 #[test]
@@ -199,13 +206,16 @@ fn a_filter_of_what_is_not_fetched_is_refused() {
 }
 
 /// Two sources, of which the second has a section of its own.
-const TWO: &str =
-    "[job]\nname = 'x'\n[[source]]\nname = 'emea'\n[[source]]\nname = 'apac'\n[source.auth]\nsend = 'body'\n";
+const TWO: &str = "[job]\nname = 'x'\n[[source]]\nname = 'emea'\n[[source]]\nname = 'apac'\n[source.auth]\nsend = 'body'\n";
 
 #[test]
 fn a_key_of_one_source_is_refused_by_its_name_and_line() {
     for (more, arguments, message) in [
-        ("client_id = ''\n", &[][..], "job.toml:9: source.apac.auth.client_id: it is empty: give the client's own"),
+        (
+            "client_id = ''\n",
+            &[][..],
+            "job.toml:9: source.apac.auth.client_id: it is empty: give the client's own",
+        ),
         (
             "secret = 'x'\n",
             &[],
@@ -214,9 +224,21 @@ fn a_key_of_one_source_is_refused_by_its_name_and_line() {
              `access_key_secret`, `token`, `cache`, `authorize_url`, `redirect_url`, `login_timeout`, `refresh_ahead`, \
              `refresh_at`",
         ),
-        ("grant = 'static'\n", &[], "job.toml: source.apac.auth.token: the grant that auth.grant names needs it"),
-        ("", &["--set", "source.apac.budget.per=0s"], "--set: source.apac.budget.per: it is longer than nothing"),
-        ("", &["--set", "source.apac.datasets=[]"], "--set: source.apac.datasets: name at least one dataset"),
+        (
+            "grant = 'static'\n",
+            &[],
+            "job.toml: source.apac.auth.token: the grant that auth.grant names needs it",
+        ),
+        (
+            "",
+            &["--set", "source.apac.budget.per=0s"],
+            "--set: source.apac.budget.per: it is longer than nothing",
+        ),
+        (
+            "",
+            &["--set", "source.apac.datasets=[]"],
+            "--set: source.apac.datasets: name at least one dataset",
+        ),
         ("", &["--set", "source.apac.region=x"], &unknown_region("--set: source.apac.region")),
         ("", &["--set", "fetch.actors=0"], "--set: fetch.actors: it is between 1 and 1000"),
     ] {
@@ -226,7 +248,11 @@ fn a_key_of_one_source_is_refused_by_its_name_and_line() {
 
 #[test]
 fn a_source_that_there_is_not_is_refused_with_those_that_there_are() {
-    refused(TWO, &["--source", "emae"], "--source: there is no source `emae`: there are emea, apac");
+    refused(
+        TWO,
+        &["--source", "emae"],
+        "--source: there is no source `emae`: there are emea, apac",
+    );
     refused("", &["--source", "emea"], "--source: the only source has no name: leave this out");
     let set = "source.emae.auth.send=body";
     let message = "--set source.emae.auth.send: there is no source `emae`: there are emea, apac";
@@ -238,25 +264,38 @@ fn a_source_of_a_list_has_a_name_that_a_directory_can_have() {
     let long = "x".repeat(65);
     for (name, message) in [
         ("", "source.name: each source of a list needs one, like \"emea\"".to_owned()),
-        ("name = 'EMEA'", "source.name: there are two `EMEA`: each has a directory of its own".to_owned()),
+        (
+            "name = 'EMEA'",
+            "source.name: there are two `EMEA`: each has a directory of its own".to_owned(),
+        ),
         ("name = '../x'", unfit("../x")),
         ("name = '_quarantine'", unfit("_quarantine")),
         (&format!("name = '{long}'"), unfit(&long)),
     ] {
-        refused(&format!("[[source]]\nname = 'emea'\n[[source]]\n{name}\n"), &[], &format!("job.toml:3: {message}"));
+        refused(
+            &format!("[[source]]\nname = 'emea'\n[[source]]\n{name}\n"),
+            &[],
+            &format!("job.toml:3: {message}"),
+        );
     }
 }
 
 #[test]
 fn a_list_without_a_source_or_with_another_name_is_refused() {
-    refused("source = []\n", &[], "job.toml:1: source: the list is empty: give at least one [[source]]");
+    refused(
+        "source = []\n",
+        &[],
+        "job.toml:1: source: the list is empty: give at least one [[source]]",
+    );
     refused("source = [3]\n", &[], "job.toml:1: source: each is a section: [[source]]");
     let message = "--set: source.name: a source of a list is named in the file alone: leave it out";
     refused(TWO, &["--set", "source.name=emea"], message);
 }
 
 fn unfit(name: &str) -> String {
-    format!("source.name: `{name}` is no name of a source: it has letters, digits, - and _, 64 at most")
+    format!(
+        "source.name: `{name}` is no name of a source: it has letters, digits, - and _, 64 at most"
+    )
 }
 
 #[test]
@@ -288,7 +327,11 @@ fn a_malformed_set_is_refused_with_one_that_is_not() {
         let message = format!("--set {set}: write it as section.key=value, like fetch.actors=16");
         refused("", &["--set", set], &message);
     }
-    refused("", &["--set", "actors=3"], "--set actors: write it as section.key=value, like fetch.actors=16");
+    refused(
+        "",
+        &["--set", "actors=3"],
+        "--set actors: write it as section.key=value, like fetch.actors=16",
+    );
 }
 
 #[test]
@@ -302,7 +345,8 @@ fn an_unknown_command_is_a_usage_error() {
 #[test]
 fn a_wrong_secret_ends_with_3_and_is_not_printed() {
     let folder = TempDir::new().unwrap();
-    let settings = ["--set", "sandbox.client_secret=right", "--set", "auth.client_secret=s3cret-and-wrong"];
+    let settings =
+        ["--set", "sandbox.client_secret=right", "--set", "auth.client_secret=s3cret-and-wrong"];
     let ended = cxbackfill(&folder).arg("run").args(settings).assert().code(3);
     let output = ended.get_output();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -320,7 +364,9 @@ fn a_wrong_secret_ends_with_3_and_is_not_printed() {
 
 /// What differs from run to run.
 fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
-    text.split_once(before).and_then(|(_, rest)| rest.split_once(after)).map_or("", |(found, _)| found)
+    text.split_once(before)
+        .and_then(|(_, rest)| rest.split_once(after))
+        .map_or("", |(found, _)| found)
 }
 
 #[test]
@@ -332,13 +378,21 @@ fn a_port_in_use_ends_with_4() {
     let message = format!(
         "error: the sandbox cannot listen on port {number}: {error}; choose another sandbox.port, or 0 for a free one\n"
     );
-    cxbackfill(&TempDir::new().unwrap()).args(["sandbox", "--set", &port]).assert().code(4).stdout("").stderr(message);
+    cxbackfill(&TempDir::new().unwrap())
+        .args(["sandbox", "--set", &port])
+        .assert()
+        .code(4)
+        .stdout("")
+        .stderr(message);
 }
 
 #[test]
 fn help_lists_the_exit_codes() {
     let help = cxbackfill(&TempDir::new().unwrap()).arg("--help").assert().success();
-    let said = String::from_utf8_lossy(&help.get_output().stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = String::from_utf8_lossy(&help.get_output().stdout)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let codes = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, 3 credentials or permission, \
         4 anything else fatal, 130 interrupted and resumable. \
         Of several sources the first of 4, 2, 3, 130 and 1 that one has ended with.";

@@ -49,7 +49,8 @@ fn interactions() -> Vec<Value> {
 /// Those that start in `[from, to)`.
 fn between(from: &str, to: &str) -> Vec<Value> {
     let [from, to] = [from, to].map(|time| time.parse::<jiff::Timestamp>().unwrap());
-    let starts = |row: &Value| (from..to).contains(&row["startTime"].as_str().unwrap().parse().unwrap());
+    let starts =
+        |row: &Value| (from..to).contains(&row["startTime"].as_str().unwrap().parse().unwrap());
     interactions().into_iter().filter(starts).collect()
 }
 
@@ -65,7 +66,12 @@ fn ok(reply: &Value) -> Told {
 
 /// Runs a catalogue of `tests/tutorials` against a stub, with what `auth` says of its login, and demands
 /// that the files hold the interactions of three days.
-async fn expect_three_days(catalog: &str, auth: &str, token_path: &'static str, answer: fn(&Asked) -> Told) {
+async fn expect_three_days(
+    catalog: &str,
+    auth: &str,
+    token_path: &'static str,
+    answer: fn(&Asked) -> Told,
+) {
     let (stub, folder) = (Stub::new(token_path, answer), tempfile::tempdir().unwrap());
     let host = serve(&stub).await;
     let config = format!(
@@ -95,12 +101,14 @@ fn run(folder: &Path, arguments: &[&str]) -> Command {
 fn rows(folder: &Path) -> Vec<Value> {
     let days = std::fs::read_dir(folder).unwrap().map(|day| day.unwrap().path());
     let mut rows = Vec::new();
-    for file in days.flat_map(|day| std::fs::read_dir(day).unwrap().map(|file| file.unwrap().path())) {
+    for file in
+        days.flat_map(|day| std::fs::read_dir(day).unwrap().map(|file| file.unwrap().path()))
+    {
         let file = std::fs::File::open(file).unwrap();
         for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
             let batch = batch.unwrap();
-            let [id, time, channel] =
-                ["interactionId", "startTime", "channel"].map(|name| batch.column_by_name(name).unwrap());
+            let [id, time, channel] = ["interactionId", "startTime", "channel"]
+                .map(|name| batch.column_by_name(name).unwrap());
             let time = time.as_primitive::<TimestampMillisecondType>();
             let (id, channel) = (id.as_string::<i32>(), channel.as_string::<i32>());
             rows.extend((0..batch.num_rows()).map(|row| {
@@ -119,7 +127,8 @@ const TOKEN: &str = "[auth]\ntoken_url = 'HOST/oauth/token'";
 #[tokio::test(flavor = "multi_thread")]
 async fn next_page_uri_of_a_post_is_followed_by_get() {
     let answer = |asked: &Asked| {
-        let said = |key: &str| asked.body[key].as_str().map(str::to_owned).or(asked.param(key)).unwrap();
+        let said =
+            |key: &str| asked.body[key].as_str().map(str::to_owned).or(asked.param(key)).unwrap();
         let (from, to) = (said("startTime"), said("endTime"));
         let at = match asked.method.as_str() {
             "POST" => 0,
@@ -138,7 +147,9 @@ async fn page_token_goes_back_in_the_body() {
     let answer = |asked: &Asked| {
         let (from, to) = asked.body["interval"].as_str().unwrap().split_once('/').unwrap();
         let rows = between(from, to);
-        let at = asked.body["pageToken"].as_str().map_or(0, |token| token.strip_prefix("t-").unwrap().parse().unwrap());
+        let at = asked.body["pageToken"]
+            .as_str()
+            .map_or(0, |token| token.strip_prefix("t-").unwrap().parse().unwrap());
         assert_eq!(asked.body["pageSize"], PAGE);
         let (rows, more) = page(&rows, at);
         let mut reply = json!({ "entities": rows });
@@ -169,9 +180,15 @@ async fn results_with_the_whole_address_of_the_next() {
         let at = asked.param("page").map_or(1, |page| page.parse().unwrap());
         let (shown, more) = page(&rows, at - 1);
         let mut next = asked.url.clone();
-        let kept: Vec<_> = asked.url.query_pairs().into_owned().filter(|(key, _)| key != "page").collect();
-        next.query_pairs_mut().clear().extend_pairs(kept).append_pair("page", &(at + 1).to_string());
-        ok(&json!({ "count": rows.len(), "next": more.then_some(next), "previous": null, "results": shown }))
+        let kept: Vec<_> =
+            asked.url.query_pairs().into_owned().filter(|(key, _)| key != "page").collect();
+        next.query_pairs_mut()
+            .clear()
+            .extend_pairs(kept)
+            .append_pair("page", &(at + 1).to_string());
+        ok(
+            &json!({ "count": rows.len(), "next": more.then_some(next), "previous": null, "results": shown }),
+        )
     };
     expect_three_days("results-next.toml", TOKEN, "/oauth/token", answer).await;
 }
@@ -209,7 +226,8 @@ fn cases() -> Vec<Value> {
 
 fn helpdesk(asked: &Asked) -> Told {
     let [from, to] = ["opened_from", "opened_to"].map(|key| asked.param(key).unwrap());
-    let opened = |case: &Value| (from.as_str()..to.as_str()).contains(&case["openedAt"].as_str().unwrap());
+    let opened =
+        |case: &Value| (from.as_str()..to.as_str()).contains(&case["openedAt"].as_str().unwrap());
     let cases: Vec<_> = cases().into_iter().filter(opened).collect();
     let (offset, limit) = (asked.number("offset"), asked.number("limit"));
     // it gives fewer than it was asked for
@@ -224,7 +242,10 @@ async fn an_api_that_nobody_has_seen_works_by_toml_alone() {
     let ended = |command: &str| -> Output {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tutorials/helpdesk.config.toml");
         let mut command_line = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-        command_line.current_dir(folder.path()).env("HELPDESK_SECRET", "s3cret").args([command, "--config", config]);
+        command_line
+            .current_dir(folder.path())
+            .env("HELPDESK_SECRET", "s3cret")
+            .args([command, "--config", config]);
         for set in [format!("source.api_url={host}"), format!("auth.token_url={host}/v1/token")] {
             command_line.args(["--set", &set]);
         }
@@ -250,8 +271,10 @@ async fn an_api_that_nobody_has_seen_works_by_toml_alone() {
 #[test]
 fn the_walk_through_of_the_readme_is_the_example_that_is_tested() {
     let readme = include_str!("../README.md").split("## Your own API").nth(1).unwrap();
-    let blocks: Vec<_> = readme.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
-    let tested = [include_str!("tutorials/helpdesk.toml"), include_str!("tutorials/helpdesk.config.toml")];
+    let blocks: Vec<_> =
+        readme.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    let tested =
+        [include_str!("tutorials/helpdesk.toml"), include_str!("tutorials/helpdesk.config.toml")];
     for (block, tested) in blocks.iter().zip(tested) {
         for line in block.lines() {
             assert!(tested.lines().any(|other| other == line), "{line}");

@@ -32,7 +32,8 @@ const DAYS: [&str; 3] = ["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "2024-0
 const EXTRACT: &str = "contacts-extract";
 
 /// What the catalogue leaves out on purpose: settings of an entity.
-const LEFT_OUT: [(&str, &str); 3] = [("queues", "defaultScripts"), ("queues", "mediaSettings"), ("users", "chat")];
+const LEFT_OUT: [(&str, &str); 3] =
+    [("queues", "defaultScripts"), ("queues", "mediaSettings"), ("users", "chat")];
 
 /// The datasets of a platform that `wanted` takes.
 fn datasets(platform: &str, wanted: impl Fn(&Dataset) -> bool) -> Vec<Arc<Dataset>> {
@@ -50,7 +51,9 @@ fn expect_truth(platform: &str, datasets: &[Arc<Dataset>], suffix: &str, setting
     let begun = clock::now().to_string();
     job.run(DAYS[0], DAYS[2], &[&[whose.as_str(), &which], settings].concat());
     let taken = [begun, clock::now().to_string()];
-    let case = |dataset: &Arc<Dataset>| case(&job, dataset, truth(&sandbox, platform, dataset, suffix), &taken);
+    let case = |dataset: &Arc<Dataset>| {
+        case(&job, dataset, truth(&sandbox, platform, dataset, suffix), &taken)
+    };
     expect_all_equal(&datasets.iter().map(case).collect::<Vec<_>>());
 }
 
@@ -61,7 +64,11 @@ fn case(job: &Job, dataset: &Dataset, truth: String, taken: &[String; 2]) -> Cas
         folder: job.folder(&dataset.name),
         truth,
         // where a row has no time of its own, each shard has one of the id
-        id: [dataset.id.as_slice(), if dataset.stamp { slice::from_ref(&dataset.time) } else { &[] }].concat(),
+        id: [
+            dataset.id.as_slice(),
+            if dataset.stamp { slice::from_ref(&dataset.time) } else { &[] },
+        ]
+        .concat(),
         time: dataset.time.clone(),
         taken: dataset.snapshot.then(|| taken.clone()),
     }
@@ -75,12 +82,16 @@ fn truth(sandbox: &Sandbox, platform: &str, dataset: &Dataset, suffix: &str) -> 
         let told = sandbox.truth_of(platform, &name, DAYS[0], DAYS[2]);
         let left_out = LEFT_OUT.iter().filter(|(of, _)| *of == name);
         return left_out.fold(told, |told, (_, column)| {
-            changed(&told, |row| assert!(row.remove(*column).is_some(), "{name} has no {column} to leave out"))
+            changed(&told, |row| {
+                assert!(row.remove(*column).is_some(), "{name} has no {column} to leave out")
+            })
         });
     }
     let stamped = |day: &[&str]| {
         let told = sandbox.truth_of(platform, &name, day[0], day[1]);
-        changed(&told, |row| assert!(row.insert(dataset.time.clone(), day[0].into()).is_none(), "{name}"))
+        changed(&told, |row| {
+            assert!(row.insert(dataset.time.clone(), day[0].into()).is_none(), "{name}")
+        })
     };
     DAYS.windows(2).map(stamped).collect()
 }
@@ -108,7 +119,12 @@ fn what_has_two_ways_equals_its_truth_by_job_as_well() {
 
 #[test]
 fn attributes_that_only_jobs_tell_equal_the_truth() {
-    expect_truth(GENESYS, &datasets(GENESYS, Dataset::has_extras), "+attributes", &["fetch.attributes=true"]);
+    expect_truth(
+        GENESYS,
+        &datasets(GENESYS, Dataset::has_extras),
+        "+attributes",
+        &["fetch.attributes=true"],
+    );
 }
 
 #[test]
@@ -118,7 +134,12 @@ fn every_dataset_of_cxone_equals_its_truth() {
 
 #[test]
 fn the_data_extraction_equals_its_truth() {
-    expect_truth(CXONE, &datasets(CXONE, |dataset| dataset.name == EXTRACT), "", &["fetch.shard=30d"]);
+    expect_truth(
+        CXONE,
+        &datasets(CXONE, |dataset| dataset.name == EXTRACT),
+        "",
+        &["fetch.shard=30d"],
+    );
 }
 
 #[test]
@@ -129,8 +150,12 @@ fn contacts_of_an_old_version_equal_the_truth() {
 
 #[test]
 fn a_dataset_that_is_denied_or_fails_costs_itself_alone() {
-    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60", "sandbox.deny=[\"audits:audit:view\"]"]);
-    let whole = datasets(GENESYS, |dataset| ["conversations", "queues"].contains(&dataset.name.as_str()));
+    let sandbox = Sandbox::start(&[
+        "sandbox.conversations_per_day=60",
+        "sandbox.deny=[\"audits:audit:view\"]",
+    ]);
+    let whole =
+        datasets(GENESYS, |dataset| ["conversations", "queues"].contains(&dataset.name.as_str()));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lost.toml");
     fs::write(&file, TEAMS.replace("/api/v2/routing/queues", "/api/v2/nowhere")).unwrap();
@@ -145,7 +170,9 @@ fn a_dataset_that_is_denied_or_fails_costs_itself_alone() {
         assert!(said.lines().last().is_some_and(|last| last.contains(reason)), "{said}");
         assert!(!job.folder(third).exists(), "{third}");
         let taken = [begun, clock::now().to_string()];
-        let case = |dataset: &Arc<Dataset>| case(&job, dataset, truth(&sandbox, GENESYS, dataset, ""), &taken);
+        let case = |dataset: &Arc<Dataset>| {
+            case(&job, dataset, truth(&sandbox, GENESYS, dataset, ""), &taken)
+        };
         expect_all_equal(&whole.iter().map(case).collect::<Vec<_>>());
     }
 }
@@ -179,9 +206,15 @@ fn columns_that_were_inferred_from_a_page_hold_every_field_of_the_truth() {
     let file = folder.path().join("teams.toml");
     let (dataset, _) = TEAMS.split_once("[type.").unwrap();
     fs::write(&file, dataset.replace("columns = 'teams'", "")).unwrap();
-    let settings =
-        [&format!("source.catalog={}", file.display()), "source.platform=custom", "job.datasets=[\"teams\"]"];
-    let output = job.command_of(&["datasets", "--infer", "teams"], DAYS[0], DAYS[2], &settings).output().unwrap();
+    let settings = [
+        &format!("source.catalog={}", file.display()),
+        "source.platform=custom",
+        "job.datasets=[\"teams\"]",
+    ];
+    let output = job
+        .command_of(&["datasets", "--infer", "teams"], DAYS[0], DAYS[2], &settings)
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     fs::write(&file, [dataset.as_bytes(), &output.stdout].concat()).unwrap();
     let begun = clock::now().to_string();

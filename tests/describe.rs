@@ -43,7 +43,11 @@ codes = 'list<string>'
 /// `cxbackfill datasets` where the catalogue is [`OWN`].
 fn datasets(folder: &TempDir, arguments: &[&str]) -> Command {
     fs::write(folder.path().join("own.toml"), OWN).unwrap();
-    fs::write(folder.path().join("config.toml"), "[source]\nplatform = 'custom'\ncatalog = 'own.toml'\n").unwrap();
+    fs::write(
+        folder.path().join("config.toml"),
+        "[source]\nplatform = 'custom'\ncatalog = 'own.toml'\n",
+    )
+    .unwrap();
     let mut command = cxbackfill(folder);
     command.arg("datasets").args(arguments);
     command
@@ -57,7 +61,10 @@ fn datasets_lists_what_can_be_fetched() {
     datasets(&TempDir::new().unwrap(), &[]).assert().success().stdout(list).stderr("");
     let all = cxbackfill(&TempDir::new().unwrap()).args(["datasets", "--json"]).output().unwrap();
     let all: serde_json::Value = serde_json::from_slice(&all.stdout).unwrap();
-    assert!(all.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "queue-members")), "{all}");
+    assert!(
+        all.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "queue-members")),
+        "{all}"
+    );
 }
 
 #[test]
@@ -89,9 +96,18 @@ fn datasets_tells_all_about_one() {
 fn a_dataset_without_columns_is_not_run_but_inferred() {
     let folder = TempDir::new().unwrap();
     datasets(&folder, &[]).assert().success();
-    let hosts = ["--set", "source.api_url=https://a.example", "--set", "source.login_url=https://a.example"];
-    let message =
-        "error: --set: job.datasets: `teams` has no columns yet: `cxbackfill datasets --infer teams` tells them\n";
+    let hosts = [
+        "--set",
+        "source.api_url=https://a.example",
+        "--set",
+        "source.login_url=https://a.example",
+    ];
+    let message = "error: --set: job.datasets: `teams` has no columns yet: `cxbackfill datasets --infer teams` tells them\n";
     let mut run = cxbackfill(&folder);
-    run.args(["run", "--set", "job.datasets=['teams']"]).args(hosts).assert().code(2).stdout("").stderr(message);
+    run.args(["run", "--set", "job.datasets=['teams']"])
+        .args(hosts)
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(message);
 }

@@ -32,7 +32,11 @@ async fn open(url: &str) -> Response<Bytes> {
 }
 
 /// A login in `folder`, by a browser that does `play` with the page.
-async fn log_in<F>(platform: &Platform, set: &[&str], play: impl FnOnce(Url) -> F) -> Result<(), LoginError>
+async fn log_in<F>(
+    platform: &Platform,
+    set: &[&str],
+    play: impl FnOnce(Url) -> F,
+) -> Result<(), LoginError>
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -53,8 +57,10 @@ where
         key: Key { credential: "me".into(), bucket: "login".into() },
         board: Arc::default(),
     };
-    let account = Login::new(format!("http://{}", platform.address).parse().unwrap(), &config.auth, door);
-    let minted = login(&account, &config.browser, |page| drop(tokio::spawn(play(page.clone())))).await;
+    let account =
+        Login::new(format!("http://{}", platform.address).parse().unwrap(), &config.auth, door);
+    let minted =
+        login(&account, &config.browser, |page| drop(tokio::spawn(play(page.clone())))).await;
     let stored = std::fs::read_to_string(folder.path().join("tokens")).unwrap_or_default();
     assert_eq!(stored.contains("refresh_token"), minted.is_ok(), "{stored}");
     minted.map(drop)
@@ -69,7 +75,9 @@ async fn sent_back(page: Url) -> Url {
 
 #[tokio::test]
 async fn a_user_logs_in_with_a_confidential_and_with_a_public_client() {
-    let platform = Platform::start(Settings { client_secret: Some("right".into()), ..Settings::default() }).await;
+    let platform =
+        Platform::start(Settings { client_secret: Some("right".into()), ..Settings::default() })
+            .await;
     for secret in ["auth.client_secret=right", "auth.client_secret=\"\""] {
         let browser = |page| async { drop(open(sent_back(page).await.as_str()).await) };
         log_in(&platform, &[secret], browser).await.unwrap();
@@ -102,7 +110,9 @@ async fn a_code_that_somebody_has_traded_before_is_refused_and_what_it_gave_is_r
         move |page| async move {
             let back = sent_back(page).await;
             let pairs = back.query_pairs().into_owned().collect::<Vec<_>>();
-            code.lock().unwrap().replace(pairs.into_iter().find(|(name, _)| name == "code").unwrap().1);
+            code.lock()
+                .unwrap()
+                .replace(pairs.into_iter().find(|(name, _)| name == "code").unwrap().1);
             open(back.as_str()).await;
         }
     };
@@ -123,11 +133,17 @@ async fn a_code_that_somebody_has_traded_before_is_refused_and_what_it_gave_is_r
 async fn a_closed_browser_and_a_user_who_declines_each_give_an_error_that_says_so() {
     let platform = Platform::start(Settings::default()).await;
     let error = log_in(&platform, &["auth.login_timeout=200ms"], |_| async {}).await.unwrap_err();
-    assert!(matches!(error, LoginError::Timeout(_)) && error.to_string().contains("did not come back"), "{error}");
+    assert!(
+        matches!(error, LoginError::Timeout(_)) && error.to_string().contains("did not come back"),
+        "{error}"
+    );
     let declining = |page| async {
         let mut back = sent_back(page).await;
         let state = back.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
-        back.query_pairs_mut().clear().append_pair("error", "access_denied").append_pair("state", &state);
+        back.query_pairs_mut()
+            .clear()
+            .append_pair("error", "access_denied")
+            .append_pair("state", &state);
         open(back.as_str()).await;
     };
     let error = log_in(&platform, &[], declining).await.unwrap_err();
@@ -136,7 +152,8 @@ async fn a_closed_browser_and_a_user_who_declines_each_give_an_error_that_says_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_login_runs_go_on_without_a_browser() {
-    let platform = Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
+    let platform =
+        Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
     let folder = tempfile::tempdir().unwrap();
     let set = [
         "--set",
@@ -154,7 +171,12 @@ async fn after_a_login_runs_go_on_without_a_browser() {
     assert_eq!(before.status.code(), Some(3), "{message}");
     assert!(message.contains("log in again: cxbackfill login"), "{message}");
 
-    let mut login = platform.command(folder.path(), &["login"]).args(set).stdout(Stdio::piped()).spawn().unwrap();
+    let mut login = platform
+        .command(folder.path(), &["login"])
+        .args(set)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(login.stdout.take().unwrap()).lines();
     let page = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("http")).unwrap();
     open(sent_back(page.parse().unwrap()).await.as_str()).await;
@@ -163,16 +185,23 @@ async fn after_a_login_runs_go_on_without_a_browser() {
 
     let after = run();
     assert_eq!(after.status.code(), Some(0), "{}", String::from_utf8_lossy(&after.stderr));
-    assert_eq!(platform.region.stats().token_requests[&200], 1, "the run takes the token that the login left");
+    assert_eq!(
+        platform.region.stats().token_requests[&200],
+        1,
+        "the run takes the token that the login left"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_receiving_and_storing_a_refresh_token_ends_in_a_word_and_not_in_a_loop() {
-    let platform = Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
+    let platform =
+        Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
     let folder = tempfile::tempdir().unwrap();
     let token = format!("auth.refresh_token={}", platform.refresh_token());
     let set = ["--set", "auth.grant=refresh-token", "--set", "auth.cache=tokens", "--set", &token];
-    let run = || platform.command(folder.path(), &["run"]).args(set).stderr(Stdio::piped()).spawn().unwrap();
+    let run = || {
+        platform.command(folder.path(), &["run"]).args(set).stderr(Stdio::piped()).spawn().unwrap()
+    };
 
     // the token is spent and replaced when the process is killed
     let victim: Arc<Mutex<Option<Child>>> = Arc::default();
@@ -198,5 +227,9 @@ async fn a_kill_between_receiving_and_storing_a_refresh_token_ends_in_a_word_and
     let after = run().wait_with_output().unwrap();
     assert_eq!(after.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&after.stderr).contains("log in again"), "{after:?}");
-    assert_eq!(platform.region.stats().token_requests.values().sum::<u64>() - before, 1, "it asks once");
+    assert_eq!(
+        platform.region.stats().token_requests.values().sum::<u64>() - before,
+        1,
+        "it asks once"
+    );
 }

@@ -66,7 +66,8 @@ impl Transport for Endless {
 #[test]
 fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     let folder = tempfile::tempdir().unwrap();
-    let set = ["fetch.actors=1", "fetch.page_size=10000", "budget.requests=0", "output.commit_every=1d"];
+    let set =
+        ["fetch.actors=1", "fetch.page_size=10000", "budget.requests=0", "output.commit_every=1d"];
     let given = Given { set: set.map(str::to_owned).to_vec(), ..Given::default() };
     let mut config = Config::load(&given).unwrap().remove(0);
     config.interval = Interval::day_of(1_704_067_200_000);
@@ -75,26 +76,34 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     (way.page_size, way.depth) = (10_000, u64::MAX);
     (dataset.query, dataset.job) = (Some(Arc::new(way)), None);
     config.datasets = vec![Arc::new(dataset)];
-    let report = System::with_tokio_rt(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap())
-        .block_on(async {
-            let host: url::Url = "http://127.0.0.1/".parse().unwrap();
-            let (output, ledger) = (Output::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
-            let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
-            let world = World {
-                api: host.clone(),
-                login: host,
-                transport: Arc::new(Endless(config.interval)),
-                output,
-                ledger,
-                board: Arc::new(Board::default()),
-                shutdown: CancellationToken::new(),
-                seed: 1,
-            };
-            run::backfill(&config, plan, &world).await.unwrap()
-        });
+    let report = System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+    })
+    .block_on(async {
+        let host: url::Url = "http://127.0.0.1/".parse().unwrap();
+        let (output, ledger) =
+            (Output::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
+        let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
+        let world = World {
+            api: host.clone(),
+            login: host,
+            transport: Arc::new(Endless(config.interval)),
+            output,
+            ledger,
+            board: Arc::new(Board::default()),
+            shutdown: CancellationToken::new(),
+            seed: 1,
+        };
+        run::backfill(&config, plan, &world).await.unwrap()
+    });
     assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
     assert_eq!(report.summary.rows_written, ROWS);
-    let peak = getrusage(UsageWho::RUSAGE_SELF).unwrap().max_rss() * if cfg!(target_os = "macos") { 1 } else { 1_024 };
-    println!("{ROWS} rows of one shard in {} files: at most {} MB", report.summary.files, peak / 1_000_000);
+    let peak = getrusage(UsageWho::RUSAGE_SELF).unwrap().max_rss()
+        * if cfg!(target_os = "macos") { 1 } else { 1_024 };
+    println!(
+        "{ROWS} rows of one shard in {} files: at most {} MB",
+        report.summary.files,
+        peak / 1_000_000
+    );
     assert!(peak < MOST_BYTES, "{} MB", peak / 1_000_000);
 }

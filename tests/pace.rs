@@ -70,7 +70,12 @@ impl Wire {
 fn play(link: &Link) -> Vec<f64> {
     let epoch = Instant::now();
     let mut pace = Pace::new(link.most);
-    let mut wire = Wire { events: BTreeMap::new(), free: Vec::new(), dice: fastrand::Rng::with_seed(5), sent: 0 };
+    let mut wire = Wire {
+        events: BTreeMap::new(),
+        free: Vec::new(),
+        dice: fastrand::Rng::with_seed(5),
+        sent: 0,
+    };
     let mut now = Duration::ZERO;
     let mut means = Vec::new();
     for (number, phase) in link.phases.iter().enumerate() {
@@ -102,7 +107,11 @@ fn on_every_link_the_concurrency_converges_within_a_minute() {
         let link: Link = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         let means = play(&link);
         for (mean, Phase { expected: (least, most), .. }) in means.iter().zip(&link.phases) {
-            assert!((least..=most).contains(&mean), "{}: {means:.1?}, expected {least} to {most}", path.display());
+            assert!(
+                (least..=most).contains(&mean),
+                "{}: {means:.1?}, expected {least} to {most}",
+                path.display()
+            );
         }
         played += 1;
     }

@@ -14,7 +14,8 @@ use common::{
 };
 
 /// The forms in which pages have numbers, and one without rows is the last.
-const NUMBERED: [Form; 5] = [Form::PageInBody, Form::PageInQuery, Form::OffsetInQuery, Form::OffsetInBody, Form::Each];
+const NUMBERED: [Form; 5] =
+    [Form::PageInBody, Form::PageInQuery, Form::OffsetInQuery, Form::OffsetInBody, Form::Each];
 /// The forms in which a page names the next.
 const NAMED: [Form; 9] = [
     Form::CursorInBody,
@@ -50,7 +51,9 @@ fn pages_with_numbers_end_with_a_page_without_rows_and_nothing_else_ends_them() 
 fn pages_with_numbers_end_where_the_next_is_said_to_be_none() {
     for form in [Form::PageWithNext, Form::OffsetWithNext] {
         for cut in [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::Sliding, Cut::Nothing] {
-            for end in [End::NoKey, End::Null, End::EmptyText, End::False, End::NoContent, End::EmptyPage] {
+            for end in
+                [End::NoKey, End::Null, End::EmptyText, End::False, End::NoContent, End::EmptyPage]
+            {
                 expect_all(form, cut, end);
             }
         }
@@ -60,8 +63,12 @@ fn pages_with_numbers_end_where_the_next_is_said_to_be_none() {
 #[test]
 fn pages_that_name_the_next_end_with_one_that_names_none_and_an_empty_one_goes_on() {
     for form in NAMED {
-        for cut in [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::EmptyMiddle, Cut::Sliding, Cut::Nothing] {
-            for end in [End::NoKey, End::Null, End::EmptyText, End::EmptyPage, End::NoList, End::NoContent] {
+        for cut in
+            [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::EmptyMiddle, Cut::Sliding, Cut::Nothing]
+        {
+            for end in
+                [End::NoKey, End::Null, End::EmptyText, End::EmptyPage, End::NoList, End::NoContent]
+            {
                 expect_all(form, cut, end);
             }
         }
@@ -107,7 +114,10 @@ fn g8_pages_that_circle_are_named() {
 fn g8_a_row_of_empty_pages_without_end_is_bounded() {
     for form in NAMED {
         let gap = gap(form, Trouble::Empties);
-        assert!(gap.contains("100 pages in a row have no rows, and the next is `"), "{form:?}: {gap}");
+        assert!(
+            gap.contains("100 pages in a row have no rows, and the next is `"),
+            "{form:?}: {gap}"
+        );
     }
 }
 
@@ -125,7 +135,11 @@ fn g10_a_link_to_another_host_is_not_followed() {
         ] {
             let played = play(form, Cut::Short, End::NoKey, Trouble::Link(link));
             assert_eq!(played.gaps.len(), 1, "{form:?} {link}");
-            assert!(played.gaps[0].contains(&format!("is said to be at {host}")), "{link}: {:?}", played.gaps);
+            assert!(
+                played.gaps[0].contains(&format!("is said to be at {host}")),
+                "{link}: {:?}",
+                played.gaps
+            );
             assert_eq!(played.seen.len(), 1, "{form:?} {link}: {:?}", played.seen);
         }
     }
@@ -152,9 +166,12 @@ const VERSIONS: &str = "
 #[test]
 fn the_later_changed_of_two_copies_wins_in_whatever_order_they_come() {
     let copy = |team: &str, minute: &str| {
-        format!(r#"{{"id": "r", "team": "{team}", "at": "2024-01-01T00:00:00Z", "changed": {minute}}}"#)
+        format!(
+            r#"{{"id": "r", "team": "{team}", "at": "2024-01-01T00:00:00Z", "changed": {minute}}}"#
+        )
     };
-    let (old, new) = (copy("old", "\"2024-01-01T00:01:00Z\""), copy("new", "\"2024-01-01T00:02:00Z\""));
+    let (old, new) =
+        (copy("old", "\"2024-01-01T00:01:00Z\""), copy("new", "\"2024-01-01T00:02:00Z\""));
     let bare = copy("bare", "null");
     for pages in [
         [format!("[{old}]"), format!("[{new}]")],

@@ -77,13 +77,18 @@ fn with_half_the_quota_eaten_95_percent_of_the_rest_is_used_with_one_refusal_a_w
 #[test]
 fn a_limit_that_changes_during_the_run_is_followed_within_a_window() {
     for limit in [450, 150, 60] {
-        let (_, link) = play_long(&[&format!("sandbox.limit_changes=[{{ after = '25s', requests = {limit} }}]")]);
+        let (_, link) = play_long(&[&format!(
+            "sandbox.limit_changes=[{{ after = '25s', requests = {limit} }}]"
+        )]);
         let windows = link.windows();
         let changed = windows.iter().position(|window| window.allowed == limit).unwrap();
         // of 150, three are a spare and what travels unevenly
         let followed = &windows[changed + 1..];
         assert!(!followed.is_empty());
-        assert!(followed.iter().all(|window| window.sent * 100 >= limit * 97), "{limit}: {windows:?}");
+        assert!(
+            followed.iter().all(|window| window.sent * 100 >= limit * 97),
+            "{limit}: {windows:?}"
+        );
         assert!(followed.iter().all(|window| window.refused == 0), "{limit}: {windows:?}");
         // no more than were under way when it changed
         assert!(windows[changed].refused <= 16, "{limit}: {windows:?}");
@@ -94,14 +99,20 @@ fn a_limit_that_changes_during_the_run_is_followed_within_a_window() {
 fn no_window_sees_more_than_our_share_and_it_is_used() {
     let (played, link) = play_long(&["budget.share='60%'"]);
     assert!(link.stats().most_in_window <= 180, "{:?}", link.stats());
-    assert!(link.windows().iter().all(|window| window.sent * 100 >= 180 * 98), "{:?}", link.windows());
+    assert!(
+        link.windows().iter().all(|window| window.sent * 100 >= 180 * 98),
+        "{:?}",
+        link.windows()
+    );
     assert_eq!(played.summary.rate_limited, 0);
 }
 
 /// The tail: neither the end of a long shard nor its sharing costs time or requests.
 #[test]
 fn one_huge_day_and_thirty_small_ones_end_within_10_percent_of_what_the_quota_gives() {
-    for (order, huge) in [("oldest-first", 1), ("oldest-first", 31), ("newest-first", 1), ("newest-first", 16)] {
+    for (order, huge) in
+        [("oldest-first", 1), ("oldest-first", 31), ("newest-first", 1), ("newest-first", 16)]
+    {
         let config = config(
             &[
                 QUOTA,
@@ -122,7 +133,11 @@ fn one_huge_day_and_thirty_small_ones_end_within_10_percent_of_what_the_quota_gi
         // every day's pages, and the empty one that ends them
         assert_eq!(summary.requests, 2_001 + 30 * 5, "{order}, {huge}");
         let given = summary.requests as f64 / 300.0 * 10.0;
-        assert!(summary.elapsed_s <= 1.1 * given, "{order}, {huge}: {} s, not {given}", summary.elapsed_s);
+        assert!(
+            summary.elapsed_s <= 1.1 * given,
+            "{order}, {huge}: {} s, not {given}",
+            summary.elapsed_s
+        );
     }
 }
 

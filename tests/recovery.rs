@@ -37,7 +37,14 @@ impl Drop for Process {
 
 impl Process {
     fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        Self(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        )
     }
 
     fn is_over(&mut self) -> bool {
@@ -82,10 +89,14 @@ struct Sandbox {
 impl Sandbox {
     fn start() -> Self {
         let set = ["--set", "sandbox.requests=0", "--set", "sandbox.conversations_per_day=300"];
-        let mut process = Process::start(program().arg("sandbox").args(set).current_dir(std::env::temp_dir()));
+        let mut process =
+            Process::start(program().arg("sandbox").args(set).current_dir(std::env::temp_dir()));
         let mut line = String::new();
         BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        Self { url: line.trim().strip_prefix("listening on ").unwrap().to_owned(), _process: process }
+        Self {
+            url: line.trim().strip_prefix("listening on ").unwrap().to_owned(),
+            _process: process,
+        }
     }
 }
 
@@ -97,7 +108,10 @@ struct Backfill {
 
 impl Backfill {
     fn of(sandbox: &Sandbox) -> Self {
-        let (api, login) = (format!("source.api_url={}", sandbox.url), format!("source.login_url={}", sandbox.url));
+        let (api, login) = (
+            format!("source.api_url={}", sandbox.url),
+            format!("source.login_url={}", sandbox.url),
+        );
         let set = [api.as_str(), &login, "fetch.shard=6h", "budget.requests=0"];
         Self { folder: tempfile::tempdir().unwrap(), set: set.map(str::to_owned).into() }
     }
@@ -139,14 +153,22 @@ impl Backfill {
 
     /// Runs it to its end, undisturbed, and holds the output against itself.
     fn complete(&self) -> Rows {
-        for (command, end) in [("run", ""), ("verify", ": all as the ledger says\n"), ("status", ": complete\n")] {
+        for (command, end) in
+            [("run", ""), ("verify", ": all as the ledger says\n"), ("status", ": complete\n")]
+        {
             let (code, said) = self.start(command).end();
             assert!(code == 0 && said.ends_with(end), "{command}: {code}: {said}");
         }
-        let files: BTreeSet<_> =
-            files(&self.output()).into_iter().filter(|file| !file.starts_with("_ledger.")).collect();
+        let files: BTreeSet<_> = files(&self.output())
+            .into_iter()
+            .filter(|file| !file.starts_with("_ledger."))
+            .collect();
         let history = History::read(&self.output().join(LEDGER)).unwrap();
-        assert_eq!(files, history.paths().map(str::to_owned).collect(), "G3: files that no record names");
+        assert_eq!(
+            files,
+            history.paths().map(str::to_owned).collect(),
+            "G3: files that no record names"
+        );
         rows(&self.output())
     }
 }
@@ -193,9 +215,16 @@ fn undisturbed(sandbox: &Sandbox) -> Rows {
 
 /// Equal in every field of every row; says which differ, and not how.
 fn assert_same(rows: &Rows, undisturbed: &Rows) {
-    let differ: Vec<_> = undisturbed.iter().filter(|(id, row)| rows.get(*id) != Some(row)).map(|(id, _)| id).collect();
+    let differ: Vec<_> = undisturbed
+        .iter()
+        .filter(|(id, row)| rows.get(*id) != Some(row))
+        .map(|(id, _)| id)
+        .collect();
     let more = rows.len() as i64 - undisturbed.len() as i64;
-    assert!(differ.is_empty() && more == 0, "{more} rows too many; missing or different: {differ:?}");
+    assert!(
+        differ.is_empty() && more == 0,
+        "{more} rows too many; missing or different: {differ:?}"
+    );
 }
 
 #[test]
@@ -209,13 +238,17 @@ fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run
     let (mut kills, mut unrecorded) = (0, 0);
     while kills < MOST_KILLS {
         // as if its owner changed their mind: what is left is cut otherwise each time
-        let shape = [format!("fetch.shard={}h", dice.u32(2..9)), format!("fetch.actors={}", dice.u32(1..8))];
+        let shape = [
+            format!("fetch.shard={}h", dice.u32(2..9)),
+            format!("fetch.actors={}", dice.u32(1..8)),
+        ];
         killed.set.splice(plain.., shape);
         let mut run = killed.start("run");
         sleep(Duration::from_millis(dice.u64(20..120)));
         if dice.bool() {
             // a commit is short: wait for one
-            let written = || files(&killed.output()).iter().filter(|file| file.contains(".parquet")).count();
+            let written =
+                || files(&killed.output()).iter().filter(|file| file.contains(".parquet")).count();
             let before = written();
             wait_until("a file is written", || written() > before || run.is_over());
             sleep(Duration::from_micros(dice.u64(0..4_000)));
@@ -228,7 +261,9 @@ fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run
         unrecorded += u32::from(is_consistent(&killed));
     }
     assert_same(&killed.complete(), &undisturbed);
-    eprintln!("seed {seed}: killed {kills} times, and {unrecorded} times there was a file without a record");
+    eprintln!(
+        "seed {seed}: killed {kills} times, and {unrecorded} times there was a file without a record"
+    );
     assert!(kills > 5, "seed {seed}: {kills} kills prove little");
 }
 
@@ -253,13 +288,16 @@ fn hinder(hinder: impl Fn(&Path), relent: impl Fn(&Path)) {
     let backfill = Backfill::slow(&sandbox);
     let run = backfill.start("run");
     let output = backfill.output();
-    wait_until("a file is written", || files(&output).iter().any(|file| file.ends_with(".parquet")));
+    wait_until("a file is written", || {
+        files(&output).iter().any(|file| file.ends_with(".parquet"))
+    });
     hinder(&output);
     let (code, said) = run.end();
     relent(&output);
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("error: the output failed") && said.contains("then run again"), "{said}");
-    let committed = History::read(&output.join(LEDGER)).unwrap().datasets["conversations"].shards.len();
+    let committed =
+        History::read(&output.join(LEDGER)).unwrap().datasets["conversations"].shards.len();
     assert!((1..40).contains(&committed), "{committed} shards were committed");
     assert_same(&backfill.complete(), &undisturbed(&sandbox));
 }
@@ -275,13 +313,17 @@ fn a_folder_that_cannot_be_made_ends_the_run_with_4_and_can_be_resumed() {
 
 #[test]
 fn an_output_that_becomes_read_only_ends_the_run_with_4_and_can_be_resumed() {
-    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let set =
+        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let probe = tempfile::tempdir().unwrap();
     set(probe.path(), 0o555);
     if fs::write(probe.path().join("file"), "").is_ok() {
         return eprintln!("skipped: this user may write anywhere, so permissions hinder nothing");
     }
-    hinder(|output| set(&output.join("conversations"), 0o555), |output| set(&output.join("conversations"), 0o755));
+    hinder(
+        |output| set(&output.join("conversations"), 0o555),
+        |output| set(&output.join("conversations"), 0o755),
+    );
 }
 
 #[test]
@@ -294,7 +336,10 @@ fn a_full_disk_ends_the_run_with_4_and_can_be_resumed() {
         assert_eq!(code, 4, "{blocks} blocks: {said}");
         assert!(said.contains("error: ") && said.contains("disk"), "{blocks} blocks: {said}");
         assert!(!said.contains("panicked"), "{blocks} blocks: {said}");
-        eprintln!("{blocks} blocks: {}", said.lines().find(|line| line.starts_with("error")).unwrap_or_default());
+        eprintln!(
+            "{blocks} blocks: {}",
+            said.lines().find(|line| line.starts_with("error")).unwrap_or_default()
+        );
     }
     assert_same(&backfill.complete(), &undisturbed(&sandbox));
 }

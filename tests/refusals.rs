@@ -52,22 +52,38 @@ fn count(played: &Played, seen: &str) -> usize {
 /// A job whose result is at `address`, and is refused the first `refusals` times.
 fn download(address: &'static str, refusals: usize) -> Played {
     let refused = AtomicUsize::new(0);
-    play(&format!("{JOB}download = '/url'\n"), move |asked| match (asked.method.as_str(), asked.url.path()) {
-        ("POST", "/jobs") => ok(r#"{"id": "j"}"#),
-        ("GET", "/jobs/j") => ok(&format!(r#"{{"state": "DONE", "url": "{address}"}}"#)),
-        // as clouds do where somebody proves twice who they are
-        ("GET", "/results/1") if asked.has_token => (400, "only one auth mechanism is allowed".to_owned()),
-        ("GET", "/results/1") if refused.fetch_add(1, Ordering::Relaxed) < refusals => (403, "expired".to_owned()),
-        ("GET", "/results/1") => row(""),
-        (method, path) => (404, format!("{method} {path}")),
+    play(&format!("{JOB}download = '/url'\n"), move |asked| {
+        match (asked.method.as_str(), asked.url.path()) {
+            ("POST", "/jobs") => ok(r#"{"id": "j"}"#),
+            ("GET", "/jobs/j") => ok(&format!(r#"{{"state": "DONE", "url": "{address}"}}"#)),
+            // as clouds do where somebody proves twice who they are
+            ("GET", "/results/1") if asked.has_token => {
+                (400, "only one auth mechanism is allowed".to_owned())
+            }
+            ("GET", "/results/1") if refused.fetch_add(1, Ordering::Relaxed) < refusals => {
+                (403, "expired".to_owned())
+            }
+            ("GET", "/results/1") => row(""),
+            (method, path) => (404, format!("{method} {path}")),
+        }
     })
 }
 
 #[test]
 fn the_address_of_a_result_that_has_expired_is_had_anew_and_the_dataset_is_not_denied() {
     let played = download("https://files.example/results/1", 2);
-    assert_eq!((played.code, played.rows.as_slice()), (0, &[" r".to_owned()][..]), "{:?}", played.gaps);
-    assert_eq!((count(&played, "POST"), count(&played, "/results/1")), (3, 3), "{:#?}", played.seen);
+    assert_eq!(
+        (played.code, played.rows.as_slice()),
+        (0, &[" r".to_owned()][..]),
+        "{:?}",
+        played.gaps
+    );
+    assert_eq!(
+        (count(&played, "POST"), count(&played, "/results/1")),
+        (3, 3),
+        "{:#?}",
+        played.seen
+    );
     let never = download("https://files.example/results/1", usize::MAX);
     assert_eq!((never.code, never.gaps.len()), (1, 1), "{:?}", never.gaps);
     assert!(never.gaps[0].contains("403"), "{:?}", never.gaps);
@@ -86,10 +102,15 @@ fn a_parent_that_was_deleted_since_it_was_listed_is_skipped_and_the_others_are_h
     let played = play(EACH, |asked| match asked.url.path() {
         "/teams" => ok(r#"[{"id": "red"}, {"id": "gone"}, {"id": "blue"}]"#),
         "/teams/gone/rows" => (404, String::new()),
-        "/teams/red/rows" | "/teams/blue/rows" => ok(r#"[{"id": "r", "at": "2024-01-01T00:00:00Z"}]"#),
+        "/teams/red/rows" | "/teams/blue/rows" => {
+            ok(r#"[{"id": "r", "at": "2024-01-01T00:00:00Z"}]"#)
+        }
         other => panic!("{other}"),
     });
-    assert_eq!((played.code, played.rows.as_slice()), (0, &["blue r", "red r"].map(str::to_owned)[..]));
+    assert_eq!(
+        (played.code, played.rows.as_slice()),
+        (0, &["blue r", "red r"].map(str::to_owned)[..])
+    );
     assert_eq!(count(&played, "/teams/gone/rows"), 1);
 }
 
@@ -100,18 +121,28 @@ fn whoever_may_not_list_the_parents_may_not_read_the_dataset() {
         other => panic!("{other}"),
     });
     assert_eq!((played.code, played.rows.len()), (3, 0), "{:?}", played.gaps);
-    assert!(played.gaps[0].contains("rows: the server answered 403: no right"), "{:?}", played.gaps);
+    assert!(
+        played.gaps[0].contains("rows: the server answered 403: no right"),
+        "{:?}",
+        played.gaps
+    );
 }
 
 #[test]
 fn a_dataset_that_is_had_by_jobs_alone_is_not_asked_for_beyond_what_they_can_read() {
-    let way = format!("{JOB}path = '/jobs/{{task}}/rows'\navailable = {{ path = '/available', until = '/until' }}\n");
+    let way = format!(
+        "{JOB}path = '/jobs/{{task}}/rows'\navailable = {{ path = '/available', until = '/until' }}\n"
+    );
     let played = play(&way, |asked| match asked.url.path() {
         "/available" => ok(r#"{"until": "2024-01-01T12:00:00Z"}"#),
         other => panic!("{other}"),
     });
     assert_eq!((played.code, played.rows.len(), played.gaps.len()), (1, 0, 1));
-    assert!(played.gaps[0].contains("data for jobs up to 2024-01-01T12:00:00"), "{:?}", played.gaps);
+    assert!(
+        played.gaps[0].contains("data for jobs up to 2024-01-01T12:00:00"),
+        "{:?}",
+        played.gaps
+    );
     assert!(played.gaps[0].ends_with("run again later"), "{:?}", played.gaps);
 }
 
@@ -124,5 +155,10 @@ fn whoever_is_told_to_wait_has_as_many_attempts_as_before() {
         _ => row(""),
     });
     let played = backfill_with(&catalog(QUERY), "[retry]\nattempts = 3\n", &stub);
-    assert_eq!((played.code, played.rows.len(), played.seen.len()), (0, 1, 23), "{:?}", played.gaps);
+    assert_eq!(
+        (played.code, played.rows.len(), played.seen.len()),
+        (0, 1, 23),
+        "{:?}",
+        played.gaps
+    );
 }

@@ -46,7 +46,8 @@ fn the_catalogues_ask_only_what_the_schemas_know() {
     for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
         if file.extension().is_some_and(|extension| extension == "toml") {
             let name = file.file_name().unwrap().to_str().unwrap();
-            let (_, platform, schema) = PLATFORMS.iter().find(|(word, ..)| name.contains(word)).expect(name);
+            let (_, platform, schema) =
+                PLATFORMS.iter().find(|(word, ..)| name.contains(word)).expect(name);
             let (count, found) = review(&fs::read_to_string(&file).unwrap(), platform, schema);
             requests += count;
             flaws.extend(found.iter().map(|flaw| format!("{name}: {flaw}")));
@@ -127,8 +128,13 @@ fn review(catalogue: &str, platform: &str, schema: &str) -> (u32, Vec<String>) {
         };
         if let Some(job) = entry.get("job") {
             review.way(entry, job);
-            review.extras =
-                job.get("extras").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+            review.extras = job
+                .get("extras")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
         }
         if let Some(query) = entry.get("query") {
             review.way(entry, query);
@@ -187,7 +193,11 @@ impl Review<'_> {
     fn request(&mut self, request: &Value, method: &str) -> Value {
         self.requests += 1;
         let path = request["path"].as_str().unwrap();
-        let known = self.schema.iter().find(|(known, _)| same_path(path, known)).map(|(_, methods)| methods);
+        let known = self
+            .schema
+            .iter()
+            .find(|(known, _)| same_path(path, known))
+            .map(|(_, methods)| methods);
         let method = request.get("method").and_then(Value::as_str).unwrap_or(method);
         let Some(known) = known else {
             if !LACKING.contains(&path) {
@@ -199,11 +209,16 @@ impl Review<'_> {
             self.flaw(&format!("{path} has no {method}"));
             return json!({});
         };
-        let keys = |table: &str| request.get(table).and_then(Value::as_object).cloned().unwrap_or_default();
+        let keys = |table: &str| {
+            request.get(table).and_then(Value::as_object).cloned().unwrap_or_default()
+        };
         let (mut query, mut body) = (keys("query"), keys("body"));
         if method == "GET" { &mut query } else { &mut body }.extend(keys("defaults"));
         for name in query.keys() {
-            if !known["query"].as_array().is_some_and(|names| names.iter().any(|known| known == name)) {
+            if !known["query"]
+                .as_array()
+                .is_some_and(|names| names.iter().any(|known| known == name))
+            {
                 self.flaw(&format!("{method} {path} has no parameter {name}"));
             }
         }
@@ -218,7 +233,8 @@ impl Review<'_> {
 
     fn permitted(&mut self, path: &str, known: &Value) {
         let needed = known.get("permissions").and_then(Value::as_array);
-        let named = needed.is_none_or(|needed| needed.iter().any(|needed| needed.as_str() == self.permission));
+        let named = needed
+            .is_none_or(|needed| needed.iter().any(|needed| needed.as_str() == self.permission));
         if !named {
             self.flaw(&format!("{path} does not need {:?}", self.permission));
         }
@@ -241,7 +257,9 @@ impl Review<'_> {
             }
             Value::Array(elements) if kind.is_none_or(|kind| kind == "array") => {
                 let open = json!({});
-                elements.iter().for_each(|element| self.value(tree.get("items").unwrap_or(&open), element, of));
+                elements.iter().for_each(|element| {
+                    self.value(tree.get("items").unwrap_or(&open), element, of)
+                });
             }
             Value::String(text) if text.starts_with('{') => {}
             _ => {
@@ -249,10 +267,16 @@ impl Review<'_> {
                     None => true,
                     Some("string") => value.is_string(),
                     Some("boolean") => value.is_boolean(),
-                    Some("integer") => value.is_i64() || value.as_str().is_some_and(|text| text.parse::<i64>().is_ok()),
+                    Some("integer") => {
+                        value.is_i64()
+                            || value.as_str().is_some_and(|text| text.parse::<i64>().is_ok())
+                    }
                     Some(kind) => kind == "number" && value.is_number(),
                 };
-                let listed = tree.get("enum").and_then(Value::as_array).is_none_or(|list| list.contains(value));
+                let listed = tree
+                    .get("enum")
+                    .and_then(Value::as_array)
+                    .is_none_or(|list| list.contains(value));
                 if !(fits && listed) {
                     self.flaw(&format!("{of} does not take {value}"));
                 }
@@ -285,16 +309,27 @@ impl Review<'_> {
         if known.is_empty() {
             return;
         }
-        for list in way.get("explode").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for list in way
+            .get("explode")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
             match known.remove(list).map(|list| list["items"]["properties"].clone()) {
                 Some(Value::Object(inner)) => known.extend(inner),
                 _ => self.flaw(&format!("there is no list {list} to explode")),
             }
         }
-        for column in [way.get("each").and_then(|each| each.get("column")), stamp(dataset)].into_iter().flatten() {
+        for column in [way.get("each").and_then(|each| each.get("column")), stamp(dataset)]
+            .into_iter()
+            .flatten()
+        {
             known.insert(column.as_str().unwrap().to_owned(), json!({}));
         }
-        for (column, alias) in dataset.get("aliases").and_then(Value::as_object).into_iter().flatten() {
+        for (column, alias) in
+            dataset.get("aliases").and_then(Value::as_object).into_iter().flatten()
+        {
             if let Some(tree) = known.get(alias.as_str().unwrap_or_default()).cloned() {
                 known.entry(column.clone()).or_insert(tree);
             }
@@ -330,7 +365,9 @@ impl Review<'_> {
                 let inner = &list["list<".len()..list.len() - 1];
                 return self.column(of, inner, &tree["items"]);
             }
-            (name, "object") if self.types.get(name).is_some() => return self.columns(of, name, tree),
+            (name, "object") if self.types.get(name).is_some() => {
+                return self.columns(of, name, tree);
+            }
             _ => false,
         };
         if !fits {
@@ -342,8 +379,13 @@ impl Review<'_> {
 /// A day's rows, as the sandbox has them; none of a dataset that it does not play.
 fn sandbox_rows(region: &Region, platform: &str, dataset: &str) -> Vec<Value> {
     let day = "2024-03-18T00:00:00Z/2024-03-19T00:00:00Z".parse().unwrap();
-    let lines: Vec<u8> = region.truth_of(platform, dataset, day).into_iter().flatten().flatten().collect();
-    lines.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect()
+    let lines: Vec<u8> =
+        region.truth_of(platform, dataset, day).into_iter().flatten().flatten().collect();
+    lines
+        .split(|&byte| byte == b'\n')
+        .filter(|l| !l.is_empty())
+        .map(|l| serde_json::from_slice(l).unwrap())
+        .collect()
 }
 
 /// The column that the program fills itself.
@@ -366,5 +408,6 @@ fn same_path(path: &str, known: &str) -> bool {
         _ if one.starts_with('{') => other.starts_with('{'),
         _ => one == other,
     };
-    path.split('/').count() == known.split('/').count() && path.split('/').zip(known.split('/')).all(same)
+    path.split('/').count() == known.split('/').count()
+        && path.split('/').zip(known.split('/')).all(same)
 }

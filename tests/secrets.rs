@@ -17,7 +17,8 @@ const KEY: &str = "key-of-a-user-4711";
 
 /// What must not be found: the secrets as they are, and as they travel.
 fn forbidden(platform: &Platform, more: &[String]) -> Vec<String> {
-    let travelling = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let travelling =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let given = [SECRET.to_owned(), KEY.to_owned()];
     let mut all = [&given[..], more, &platform.tokens.lock().unwrap()].concat();
     all.extend(all.clone().iter().map(|text| travelling(text)));
@@ -31,7 +32,10 @@ fn output(mut command: Command) -> Output {
 
 /// Looks through standard output, standard error, and every file but the cache, whose purpose it is.
 fn search(folder: &Path, output: &Output, forbidden: &[String]) {
-    let mut written = vec![("stdout".to_owned(), output.stdout.clone()), ("stderr".to_owned(), output.stderr.clone())];
+    let mut written = vec![
+        ("stdout".to_owned(), output.stdout.clone()),
+        ("stderr".to_owned(), output.stderr.clone()),
+    ];
     collect(folder, &mut written);
     for (name, text) in &written {
         for secret in forbidden.iter().map(String::as_bytes) {
@@ -64,8 +68,15 @@ async fn g10_no_secret_is_in_what_passing_and_failing_runs_write() {
         revoke_every: Duration::from_millis(400),
         ..Settings::default()
     };
-    let password = ["auth.grant=password", "auth.access_key_id=somebody", &key, "auth.cache=tokens", "auth.send=body"];
-    let deny = Settings { deny: vec!["analytics:conversationDetail:view".into()], ..settings.clone() };
+    let password = [
+        "auth.grant=password",
+        "auth.access_key_id=somebody",
+        &key,
+        "auth.cache=tokens",
+        "auth.send=body",
+    ];
+    let deny =
+        Settings { deny: vec!["analytics:conversationDetail:view".into()], ..settings.clone() };
     let wrong = Settings { client_secret: Some("another".into()), ..settings.clone() };
     let table: [(&str, &Settings, &[&str], i32); 7] = [
         ("run", &settings, &[], 0),
@@ -77,7 +88,8 @@ async fn g10_no_secret_is_in_what_passing_and_failing_runs_write() {
         ("run", &deny, &[], 3),
     ];
     for (command, settings, set, code) in table {
-        let (platform, folder) = (Platform::start(settings.clone()).await, tempfile::tempdir().unwrap());
+        let (platform, folder) =
+            (Platform::start(settings.clone()).await, tempfile::tempdir().unwrap());
         let mut run = platform.command(folder.path(), &[command, "--set", &secret]);
         run.args(set.iter().flat_map(|set| ["--set", set]));
         let output = output(run);
@@ -90,11 +102,20 @@ async fn g10_no_secret_is_in_what_passing_and_failing_runs_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g10_a_refresh_token_is_in_the_cache_and_nowhere_else() {
-    let platform = Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
+    let platform =
+        Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
     let (folder, first) = (tempfile::tempdir().unwrap(), platform.refresh_token());
     let token = format!("auth.refresh_token={first}");
     for code in [0, 3] {
-        let set = ["run", "--set", "auth.grant=refresh-token", "--set", "auth.cache=tokens", "--set", &token];
+        let set = [
+            "run",
+            "--set",
+            "auth.grant=refresh-token",
+            "--set",
+            "auth.cache=tokens",
+            "--set",
+            &token,
+        ];
         let output = output(platform.command(folder.path(), &set));
         assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
         search(folder.path(), &output, &forbidden(&platform, std::slice::from_ref(&first)));

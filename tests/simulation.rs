@@ -27,7 +27,9 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     if number("SEED").is_some() {
         println!("{scenario:#?}\n{}", trace.join("\n"));
     }
-    if let Some((first, second)) = trace.iter().zip(&play(scenario).trace).find(|(first, second)| first != second) {
+    if let Some((first, second)) =
+        trace.iter().zip(&play(scenario).trace).find(|(first, second)| first != second)
+    {
         return Err(format!("the trace differs when played again: {first}, then {second}"));
     }
     if !strays.is_empty() {
@@ -40,12 +42,17 @@ fn check(scenario: &Scenario) -> Result<(), String> {
         && (most_sent > limit || (stats.most_in_window > limit && !scenario.mute))
     {
         let saw = stats.most_in_window;
-        return Err(format!("G6: {most_sent} requests left within a window's length, the region saw {saw}: {limit}"));
+        return Err(format!(
+            "G6: {most_sent} requests left within a window's length, the region saw {saw}: {limit}"
+        ));
     }
     if rows != truth {
-        let lost: Vec<_> = truth.iter().filter(|(id, row)| rows.get(*id) != Some(row)).map(|(id, _)| id).collect();
+        let lost: Vec<_> =
+            truth.iter().filter(|(id, row)| rows.get(*id) != Some(row)).map(|(id, _)| id).collect();
         let more = rows.keys().filter(|id| !truth.contains_key(*id)).count();
-        return Err(format!("{more} rows are not the truth's, and these are missing or differ: {lost:?}"));
+        return Err(format!(
+            "{more} rows are not the truth's, and these are missing or differ: {lost:?}"
+        ));
     }
     Ok(())
 }
@@ -59,14 +66,20 @@ fn whatever_happens_the_output_is_the_truth_and_the_same_seed_gives_the_same_tra
     let next = Mutex::new(seeds);
     let worker = || {
         let take = || next.lock().unwrap().next();
-        std::iter::from_fn(take).filter_map(|seed| Some((seed, check(&Scenario::from_seed(seed)).err()?))).collect()
+        std::iter::from_fn(take)
+            .filter_map(|seed| Some((seed, check(&Scenario::from_seed(seed)).err()?)))
+            .collect()
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let failed: Vec<(u64, String)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().flat_map(|worker| -> Vec<_> { worker.join().unwrap() }).collect()
     });
-    assert!(failed.is_empty(), "{} seeds failed; play one again with SEED=…\n{failed:#?}", failed.len());
+    assert!(
+        failed.is_empty(),
+        "{} seeds failed; play one again with SEED=…\n{failed:#?}",
+        failed.len()
+    );
 }
 
 #[test]

@@ -99,18 +99,24 @@ fn the_rows_of_each_source_equal_its_truth_field_by_field() {
     }
     assert_ne!(truth(1), truth(2));
     assert_eq!(summary["rows_written"], 400, "{summary}");
-    assert!(summary["sources"]["apac"]["requests"].as_u64() > summary["sources"]["emea"]["requests"].as_u64());
+    assert!(
+        summary["sources"]["apac"]["requests"].as_u64()
+            > summary["sources"]["emea"]["requests"].as_u64()
+    );
 
     let text = said(&ended(&folder, &["status"], 0));
-    let heads: Vec<_> = text.lines().filter(|line| line.starts_with('[') || line.ends_with(": complete")).collect();
+    let heads: Vec<_> =
+        text.lines().filter(|line| line.starts_with('[') || line.ends_with(": complete")).collect();
     let complete = "2024-01-01T00:00:00.000Z to 2024-01-03T00:00:00.000Z: complete";
     assert_eq!(heads, ["[emea]", complete, "[apac]", complete], "{text}");
-    let status: Value = serde_json::from_slice(&ended(&folder, &["status", "--json"], 0).stdout).unwrap();
+    let status: Value =
+        serde_json::from_slice(&ended(&folder, &["status", "--json"], 0).stdout).unwrap();
     assert_eq!(status["complete"], true);
     assert_eq!(status["sources"]["apac"]["datasets"][0]["total"]["rows"], 200);
 
     let text = said(&ended(&folder, &["verify", "--remote"], 0));
-    let heads: Vec<_> = text.lines().filter(|line| line.starts_with('[') || line.starts_with("2 days")).collect();
+    let heads: Vec<_> =
+        text.lines().filter(|line| line.starts_with('[') || line.starts_with("2 days")).collect();
     let counted = "2 days: 2 as the platform counts them";
     assert_eq!(heads, ["[emea]", counted, "[apac]", counted], "{text}");
 }
@@ -121,13 +127,20 @@ fn a_source_that_fails_stops_no_other_and_the_exit_code_says_so() {
     let wrong = ["--set", "source.apac.auth.client_secret=wrong"];
     let output = ended(&folder, &[&["run", "--summary", "json"], &wrong[..]].concat(), 3);
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(message.starts_with("error: apac: no token from ") && message.contains("invalid_client"), "{message}");
+    assert!(
+        message.starts_with("error: apac: no token from ") && message.contains("invalid_client"),
+        "{message}"
+    );
     assert_eq!(message.lines().count(), 1, "{message}");
     let summary = summary(&output);
-    assert_eq!((&summary["sources"]["apac"]["rows_written"], &summary["rows_written"]), (&0.into(), &200.into()));
+    assert_eq!(
+        (&summary["sources"]["apac"]["rows_written"], &summary["rows_written"]),
+        (&0.into(), &200.into())
+    );
     expect_equal(&rows(&folder, "emea"), &truth(1));
 
-    let status: Value = serde_json::from_slice(&ended(&folder, &["status", "--json"], 0).stdout).unwrap();
+    let status: Value =
+        serde_json::from_slice(&ended(&folder, &["status", "--json"], 0).stdout).unwrap();
     let complete = ["emea", "apac"].map(|source| status["sources"][source]["complete"].clone());
     assert_eq!((complete, &status["complete"]), ([true.into(), false.into()], &false.into()));
 
@@ -155,7 +168,8 @@ fn a_source_that_cannot_start_stops_no_other() {
 #[test]
 fn check_tries_each_source() {
     let folder = folder();
-    let text = said(&ended(&folder, &["check", "--set", "source.emea.sandbox.client_secret=other"], 3));
+    let text =
+        said(&ended(&folder, &["check", "--set", "source.emea.sandbox.client_secret=other"], 3));
     let (emea, apac) = text.strip_prefix("[emea]\n").unwrap().split_once("[apac]\n").unwrap();
     assert!(emea.contains("FAIL") && !apac.contains("FAIL"), "{text}");
 }
@@ -168,8 +182,16 @@ fn an_interrupt_ends_all_sources() {
         unistd::Pid,
     };
     let folder = folder();
-    let mut slow = command(&folder, &["run", "--set", "budget.requests=5", "--set", "budget.per=1s"]);
-    slow.args(["--set", "fetch.shard=6h", "--set", "fetch.page_size=10", "--set", "fetch.actors=1"]);
+    let mut slow =
+        command(&folder, &["run", "--set", "budget.requests=5", "--set", "budget.per=1s"]);
+    slow.args([
+        "--set",
+        "fetch.shard=6h",
+        "--set",
+        "fetch.page_size=10",
+        "--set",
+        "fetch.actors=1",
+    ]);
     let child = slow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let started = |source: &str| has_files(&rows(&folder, source));
     for _ in 0..1_500 {

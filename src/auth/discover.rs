@@ -22,7 +22,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// A document did not come, or is not what it should be.
-    #[error("{url} does not tell the hosts: {fault}; check source.issuer, or give source.api_url and source.login_url")]
+    #[error(
+        "{url} does not tell the hosts: {fault}; check source.issuer, or give source.api_url and source.login_url"
+    )]
     Document {
         /// Where it was looked for.
         url: String,
@@ -66,7 +68,11 @@ pub async fn token_endpoint(transport: &dyn Transport, issuer: &Url) -> Result<U
 ///
 /// # Errors
 /// [`DiscoverError::Document`].
-pub async fn api(transport: &dyn Transport, issuer: &Url, tenant: &str) -> Result<Url, DiscoverError> {
+pub async fn api(
+    transport: &dyn Transport,
+    issuer: &Url,
+    tenant: &str,
+) -> Result<Url, DiscoverError> {
     #[derive(Deserialize)]
     struct Document {
         api_endpoint: Option<Url>,
@@ -75,7 +81,8 @@ pub async fn api(transport: &dyn Transport, issuer: &Url, tenant: &str) -> Resul
     let mut url = super::below(issuer, "/.well-known/cxone-configuration");
     url.query_pairs_mut().append_pair("tenantId", tenant);
     let document: Document = document(transport, &url).await?;
-    let by_area = || format!("https://api-{}.niceincontact.com", document.area.as_deref()?).parse().ok();
+    let by_area =
+        || format!("https://api-{}.niceincontact.com", document.area.as_deref()?).parse().ok();
     let api = document.api_endpoint.clone().or_else(by_area);
     safe(api.ok_or_else(|| wrong(&url, "it has neither api_endpoint nor area"))?, &url)
 }
@@ -99,7 +106,10 @@ fn claims(token: &SecretString) -> Option<BTreeMap<String, Value>> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?).ok()
 }
 
-async fn document<T: DeserializeOwned>(transport: &dyn Transport, url: &Url) -> Result<T, DiscoverError> {
+async fn document<T: DeserializeOwned>(
+    transport: &dyn Transport,
+    url: &Url,
+) -> Result<T, DiscoverError> {
     let at = |fault| DiscoverError::Document { url: url.to_string(), fault };
     let request = Request::get(url.as_str()).header(ACCEPT, "application/json").body(Bytes::new());
     let request = request.map_err(|error| wrong(url, &error.to_string()))?;
@@ -115,7 +125,10 @@ fn safe(found: Url, document: &Url) -> Result<Url, DiscoverError> {
     match found.scheme() {
         "https" => Ok(found),
         "http" if is_loopback_host(&found) => Ok(found),
-        _ => Err(wrong(document, &format!("it names {found}, which would send credentials in the clear"))),
+        _ => Err(wrong(
+            document,
+            &format!("it names {found}, which would send credentials in the clear"),
+        )),
     }
 }
 
@@ -146,7 +159,8 @@ mod tests {
     #[tokio::test]
     async fn the_api_is_where_the_document_says_or_where_its_area_is() {
         let at = async |text| api(&Says(text), &issuer(), "t").await.map(|url| url.to_string());
-        let (api, area) = (r#"{"api_endpoint":"https://api-de1.x.com","area":"na1"}"#, r#"{"area":"eu1"}"#);
+        let (api, area) =
+            (r#"{"api_endpoint":"https://api-de1.x.com","area":"na1"}"#, r#"{"area":"eu1"}"#);
         assert_eq!(at(api).await.unwrap(), "https://api-de1.x.com/");
         assert_eq!(at(area).await.unwrap(), "https://api-eu1.niceincontact.com/");
         assert!(at("{}").await.unwrap_err().to_string().contains("neither api_endpoint nor area"));
@@ -162,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_tenant_is_a_claim_of_the_id_token_else_of_the_token() {
-        let token = |claims: &str| SecretString::from(format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims)));
+        let token =
+            |claims: &str| SecretString::from(format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims)));
         let minted = |secret, id_token| Minted { secret, lifetime: None, refresh: None, id_token };
         let (one, two) = (token(r#"{"tenantId":"one"}"#), token(r#"{"tenantId":"two"}"#));
         assert_eq!(tenant(&minted(two.clone(), Some(one))).unwrap(), "one");

@@ -40,7 +40,14 @@ impl Ticket {
 
     /// The page of the login host where the user logs in. It holds the state, and of the verifier
     /// only the hash.
-    pub fn page(&self, login: &Url, given: Option<&Url>, client: &str, redirect: &Url, scope: Option<&str>) -> Url {
+    pub fn page(
+        &self,
+        login: &Url,
+        given: Option<&Url>,
+        client: &str,
+        redirect: &Url,
+        scope: Option<&str>,
+    ) -> Url {
         let mut page = given.cloned().unwrap_or_else(|| super::below(login, AUTHORIZE));
         let challenge = challenge(self.verifier.expose_secret());
         page.query_pairs_mut()
@@ -82,11 +89,13 @@ mod tests {
         let (one, two) = (Ticket::new().unwrap(), Ticket::new().unwrap());
         assert_ne!(one.verifier.expose_secret(), two.verifier.expose_secret());
         assert!((43..=128).contains(&one.verifier.expose_secret().len()));
-        let (login, redirect) = ("https://login.x".parse().unwrap(), "http://127.0.0.1:1/cb".parse().unwrap());
+        let (login, redirect) =
+            ("https://login.x".parse().unwrap(), "http://127.0.0.1:1/cb".parse().unwrap());
         let page = one.page(&login, None, "me", &redirect, Some("a"));
         assert!(!page.as_str().contains(one.verifier.expose_secret()));
         assert!(
-            page.as_str().starts_with("https://login.x/oauth/authorize?client_id=me&redirect_uri=http%3A"),
+            page.as_str()
+                .starts_with("https://login.x/oauth/authorize?client_id=me&redirect_uri=http%3A"),
             "{page}"
         );
         assert!(!format!("{one:?}").contains(one.state.expose_secret()));

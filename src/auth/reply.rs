@@ -11,7 +11,8 @@ use url::Url;
 use crate::fault::{Fault, LoginFault, Refusal};
 
 /// OAuth errors that asking again cannot mend (RFC 6749, section 5.2).
-const PERMANENT: [&str; 4] = ["invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type"];
+const PERMANENT: [&str; 4] =
+    ["invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type"];
 /// A lifetime beyond this is a slip of the server's, as if it had said nothing.
 const LONGEST_LIFE: f64 = 10.0 * 365.0 * 86_400.0;
 
@@ -53,8 +54,8 @@ pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<Minted, Log
     }
     if !reply.status().is_success() {
         let refusal = Refusal::read(reply);
-        let permanent =
-            PERMANENT.contains(&refusal.code.as_str()) || (reply.status().is_client_error() && !is_transient(&refusal));
+        let permanent = PERMANENT.contains(&refusal.code.as_str())
+            || (reply.status().is_client_error() && !is_transient(&refusal));
         return Err(fault(endpoint, refusal.to_string(), permanent));
     }
     // the parser's message may quote the body, which holds the token: it is not repeated
@@ -68,7 +69,9 @@ pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<Minted, Log
     let lifetime = seconds
         .filter(|&seconds| seconds > 0.0 && seconds <= LONGEST_LIFE)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let refresh = answer.refresh_token.filter(|token| !secrecy::ExposeSecret::expose_secret(token).is_empty());
+    let refresh = answer
+        .refresh_token
+        .filter(|token| !secrecy::ExposeSecret::expose_secret(token).is_empty());
     Ok(Minted { secret: answer.access_token, lifetime, refresh, id_token: answer.id_token })
 }
 
@@ -83,7 +86,13 @@ pub fn refused(endpoint: &Url, reason: impl Into<String>, advice: &'static str) 
 }
 
 fn fault(endpoint: &Url, reason: String, permanent: bool) -> LoginFault {
-    LoginFault { endpoint: endpoint.to_string(), reason, permanent, wait: Duration::ZERO, advice: "" }
+    LoginFault {
+        endpoint: endpoint.to_string(),
+        reason,
+        permanent,
+        wait: Duration::ZERO,
+        advice: "",
+    }
 }
 
 fn is_transient(refusal: &Refusal) -> bool {
@@ -99,12 +108,16 @@ mod tests {
 
     fn read(status: u16, body: &str) -> Result<Minted, LoginFault> {
         let endpoint = "https://login.mypurecloud.ie/oauth/token".parse().unwrap();
-        read_reply(&endpoint, &Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap())
+        read_reply(
+            &endpoint,
+            &Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap(),
+        )
     }
 
     #[test]
     fn a_lifetime_may_be_a_number_a_text_absent_zero_or_absurd() {
-        let lifetime = |field: &str| read(200, &format!(r#"{{"access_token":"t"{field}}}"#)).unwrap().lifetime;
+        let lifetime =
+            |field: &str| read(200, &format!(r#"{{"access_token":"t"{field}}}"#)).unwrap().lifetime;
         assert_eq!(lifetime(r#","expires_in":86399"#), Some(Duration::from_secs(86_399)));
         assert_eq!(lifetime(r#","expires_in":" 60 ""#), Some(Duration::from_secs(60)));
         assert_eq!(lifetime(""), None);
@@ -118,7 +131,10 @@ mod tests {
         let cxone = r#"{"token":"t","tokenExpirationTimeSec":"3600","refreshToken":"r"}"#;
         for body in [cxone, r#"{"access_token":"t","expires_in":3600,"refresh_token":"r"}"#] {
             let minted = read(200, body).unwrap();
-            assert_eq!((minted.secret.expose_secret(), minted.lifetime), ("t", Some(Duration::from_secs(3_600))));
+            assert_eq!(
+                (minted.secret.expose_secret(), minted.lifetime),
+                ("t", Some(Duration::from_secs(3_600)))
+            );
             assert_eq!(minted.refresh.unwrap().expose_secret(), "r");
         }
         assert!(read(200, r#"{"access_token":"t","refresh_token":""}"#).unwrap().refresh.is_none());
@@ -126,9 +142,14 @@ mod tests {
 
     #[test]
     fn the_token_throttle_is_transient_and_wrong_credentials_are_permanent() {
-        let throttled = r#"{"error":"invalid_request","error_description":"rate limit exceeded; try later"}"#;
+        let throttled =
+            r#"{"error":"invalid_request","error_description":"rate limit exceeded; try later"}"#;
         assert!(!read(400, throttled).unwrap_err().permanent);
-        assert!(read(400, r#"{"error":"invalid_client","description":"client not found"}"#).unwrap_err().permanent);
+        assert!(
+            read(400, r#"{"error":"invalid_client","description":"client not found"}"#)
+                .unwrap_err()
+                .permanent
+        );
         assert!(read(401, r#"{"error":"invalid_client"}"#).unwrap_err().permanent);
         assert!(!read(503, "").unwrap_err().permanent);
     }
@@ -137,7 +158,10 @@ mod tests {
     fn g10_a_token_reply_that_cannot_be_read_is_not_quoted() {
         let fault = read(200, r#"{"access_token":["hush"]}"#).unwrap_err();
         assert!(!fault.to_string().contains("hush"), "{fault}");
-        let printed = format!("{:?}", read(200, r#"{"access_token":"hush","refresh_token":"hush"}"#).unwrap());
+        let printed = format!(
+            "{:?}",
+            read(200, r#"{"access_token":"hush","refresh_token":"hush"}"#).unwrap()
+        );
         assert!(!printed.contains("hush"), "{printed}");
     }
 }

@@ -25,10 +25,14 @@ fn every_grant_has_its_request() {
     let more = "&scope=a+b&audience=x";
     let form = |account: Account, offer: Offer| sent(&account, &offer);
     let client = |send| account(Grant::ClientCredentials, send, Some("hush"));
-    let expected = ("/oauth/token".into(), basic.clone(), format!("grant_type=client_credentials{more}"));
+    let expected =
+        ("/oauth/token".into(), basic.clone(), format!("grant_type=client_credentials{more}"));
     assert_eq!(form(client(Place::Basic), Offer::Credentials), expected);
     let body = format!("grant_type=client_credentials&client_id=me&client_secret=hush{more}");
-    assert_eq!(form(client(Place::Body), Offer::Credentials), ("/oauth/token".into(), String::new(), body));
+    assert_eq!(
+        form(client(Place::Body), Offer::Credentials),
+        ("/oauth/token".into(), String::new(), body)
+    );
     let body = format!("grant_type=refresh_token&refresh_token=r{more}");
     assert_eq!(form(client(Place::Basic), Offer::Refresh(&"r".into())).2, body);
     let cxone = account(Grant::Password(key()), Place::Basic, Some("hush"));
@@ -43,7 +47,10 @@ fn an_access_key_travels_as_json_and_is_refreshed_elsewhere() {
     assert_eq!((path.as_str(), basic.as_str()), ("/authentication/v1/token/access-key", ""));
     assert_eq!(body, r#"{"accessKeyId":"key id","accessKeySecret":"key hush"}"#);
     let (path, _, body) = sent(&account, &Offer::Refresh(&"r".into()));
-    assert_eq!((path.as_str(), body.as_str()), ("/public/authentication/v1/refresh", r#"{"token":"r"}"#));
+    assert_eq!(
+        (path.as_str(), body.as_str()),
+        ("/public/authentication/v1/refresh", r#"{"token":"r"}"#)
+    );
 }
 
 #[test]
@@ -54,7 +61,9 @@ fn a_public_client_sends_its_id_and_its_verifier() {
     let (_, basic, body) = sent(&account, &Offer::Code(&code));
     assert_eq!(basic, "");
     let redirect = "redirect_uri=http%3A%2F%2F127.0.0.1%3A8484%2Fcallback";
-    assert!(body.starts_with(&format!("grant_type=authorization_code&code=c&{redirect}&code_verifier=v&client_id=me")));
+    assert!(body.starts_with(&format!(
+        "grant_type=authorization_code&code=c&{redirect}&code_verifier=v&client_id=me"
+    )));
 }
 
 #[test]
@@ -62,7 +71,8 @@ fn an_endpoint_that_is_given_wins() {
     let mut account = account(Grant::ClientCredentials, Place::Basic, Some("hush"));
     account.token_url = Some("https://api.mypurecloud.ie/oauth/token".parse().unwrap());
     let (login, token) = ("https://login.mypurecloud.ie".parse().unwrap(), "r".into());
-    let at = |account: &Account, offer| account.endpoint(&login, &offer).host_str().unwrap().to_owned();
+    let at =
+        |account: &Account, offer| account.endpoint(&login, &offer).host_str().unwrap().to_owned();
     assert_eq!(at(&account, Offer::Credentials), "api.mypurecloud.ie");
     assert_eq!(at(&account, Offer::Refresh(&token)), "api.mypurecloud.ie");
     account.refresh_url = Some("https://refresh.example/r".parse().unwrap());
@@ -79,7 +89,11 @@ fn g10_an_account_and_its_headers_do_not_print_secrets() {
     for account in accounts {
         let endpoint = "http://127.0.0.1/oauth/token".parse().unwrap();
         let request = account.request(&endpoint, &Offer::Refresh(&"hush".into())).unwrap();
-        let printed = format!("{:?} {account:?} {:?}", request.headers(), Offer::Refresh(&"hush".into()));
-        assert!(!printed.contains("hush") && !printed.contains(&STANDARD.encode("me:hush")), "{printed}");
+        let printed =
+            format!("{:?} {account:?} {:?}", request.headers(), Offer::Refresh(&"hush".into()));
+        assert!(
+            !printed.contains("hush") && !printed.contains(&STANDARD.encode("me:hush")),
+            "{printed}"
+        );
     }
 }

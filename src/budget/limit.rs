@@ -50,7 +50,8 @@ impl StateStore for Sent {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         self.record.measure_and_replace(key, |arrival| {
-            let (admitted, next) = measure(arrival.map(|arrival| arrival.saturating_sub(self.since)))?;
+            let (admitted, next) =
+                measure(arrival.map(|arrival| arrival.saturating_sub(self.since)))?;
             Ok((admitted, next + self.since))
         })
     }
@@ -100,7 +101,10 @@ impl Limit {
     /// `requests`; where it costs little, one less, since replies and requests travel unevenly.
     fn quota(self) -> Quota {
         let requests = self.requests.get();
-        let burst = self.burst.map_or(requests / 100, NonZeroU32::get).clamp(1, requests.min(LARGEST_BURST));
+        let burst = self
+            .burst
+            .map_or(requests / 100, NonZeroU32::get)
+            .clamp(1, requests.min(LARGEST_BURST));
         let spare = u32::from(requests >= SPARES);
         let intervals = (requests - burst + 1 - spare).max(1);
         let interval = self.per.as_nanos().div_ceil(intervals.into()).clamp(1, u64::MAX.into());

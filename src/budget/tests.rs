@@ -24,7 +24,11 @@ fn terms(limit: Option<Limit>) -> Terms {
 }
 
 fn virtually<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     runtime.block_on(future)
 }
 
@@ -142,7 +146,8 @@ fn every(times: impl Iterator<Item = f64>) -> VecDeque<Duration> {
 
 /// The most in any span of this length.
 fn most_within(times: &[Duration], per: Duration) -> usize {
-    let within = |index: usize| times[index..].iter().take_while(|&&time| time < times[index] + per).count();
+    let within =
+        |index: usize| times[index..].iter().take_while(|&&time| time < times[index] + per).count();
     (0..times.len()).map(within).max().unwrap_or_default()
 }
 
@@ -165,7 +170,9 @@ proptest! {
 
 #[test]
 fn alone_every_window_is_used_to_98_percent_and_nothing_is_refused() {
-    for (requests, per) in [(10, 10), (50, 60), (100, 60), (180, 60), (300, 60), (600, 60), (5_000, 60), (50, 2)] {
+    for (requests, per) in
+        [(10, 10), (50, 60), (100, 60), (180, 60), (300, 60), (600, 60), (5_000, 60), (50, 2)]
+    {
         for (actors, slowest) in [(4, 60), (8, 900), (100, 3_000)] {
             let mut server = Server::new(requests, Duration::from_secs(per));
             server.travel = (Duration::from_millis(10), Duration::from_millis(slowest));
@@ -174,12 +181,17 @@ fn alone_every_window_is_used_to_98_percent_and_nothing_is_refused() {
             if asked < 2.0 * f64::from(requests) / per as f64 || slowest * 20 >= per * 1_000 {
                 continue;
             }
-            let server = ask(server, terms(limit(requests, Duration::from_secs(per))), actors, MINUTE * 8);
+            let server =
+                ask(server, terms(limit(requests, Duration::from_secs(per))), actors, MINUTE * 8);
             for window in inner(&server) {
                 let used = f64::from(window.ours) / f64::from(requests);
                 assert!(used >= 0.98, "{requests} a {per} s, {actors} at {slowest} ms: {window:?}");
             }
-            assert!(server.windows.iter().all(|window| window.refused == 0), "{:?}", server.windows);
+            assert!(
+                server.windows.iter().all(|window| window.refused == 0),
+                "{:?}",
+                server.windows
+            );
         }
     }
 }
@@ -193,9 +205,18 @@ fn others() -> Vec<(&'static str, VecDeque<Duration>)> {
         ("most, evenly", every((0..2_500).map(|n| f64::from(n) * 0.24))),
         ("a third, at random", every((0..1_000).map(|_| dice.f64() * 600.0))),
         ("half, at random", every((0..1_500).map(|_| dice.f64() * 600.0))),
-        ("bursts of 20", every((0..500).map(|n| f64::from(n / 20) * 24.0 + f64::from(n % 20) * 0.05))),
-        ("half, each minute at once", every((0..1_500).map(|n| f64::from(n / 150) * 60.5 + f64::from(n % 150) * 0.01))),
-        ("on and off", every((0..800).map(|n| f64::from(n / 200) * 150.0 + f64::from(n % 200) * 0.25))),
+        (
+            "bursts of 20",
+            every((0..500).map(|n| f64::from(n / 20) * 24.0 + f64::from(n % 20) * 0.05)),
+        ),
+        (
+            "half, each minute at once",
+            every((0..1_500).map(|n| f64::from(n / 150) * 60.5 + f64::from(n % 150) * 0.01)),
+        ),
+        (
+            "on and off",
+            every((0..800).map(|n| f64::from(n / 200) * 150.0 + f64::from(n % 200) * 0.25)),
+        ),
     ]
 }
 
@@ -211,7 +232,10 @@ fn beside_another_client_95_percent_of_what_it_leaves_is_used_with_one_refusal_a
                 // what it asked for beyond the limit it was refused
                 let left = 300u32.saturating_sub(window.others);
                 let used = f64::from(window.ours) / f64::from(left.max(1));
-                assert!(used >= 0.95 || window.ours + 3 >= left, "{name}, {actors} at {slowest} ms: {window:?}");
+                assert!(
+                    used >= 0.95 || window.ours + 3 >= left,
+                    "{name}, {actors} at {slowest} ms: {window:?}"
+                );
                 assert!(window.refused <= 1, "{name}, {actors} at {slowest} ms: {window:?}");
             }
         }
@@ -240,14 +264,18 @@ fn a_share_is_kept_of_the_configured_and_of_the_learned_limit() {
     server.allowed.push((Duration::from_secs(200), 100));
     let server = ask(server, Terms { share: 60, ..terms(limit(300, MINUTE)) }, 8, MINUTE * 8);
     for window in inner(&server) {
-        assert!(window.ours <= window.allowed * 60 / 100 || window.since < MINUTE * 4, "{window:?}");
+        assert!(
+            window.ours <= window.allowed * 60 / 100 || window.since < MINUTE * 4,
+            "{window:?}"
+        );
         assert!(window.ours * 100 >= window.allowed * 60 * 98 / 100, "{window:?}");
     }
 }
 
 #[test]
 fn a_limit_that_is_not_configured_is_learned() {
-    let server = ask(Server::new(120, MINUTE), Terms { in_flight: 8, ..terms(None) }, 8, MINUTE * 8);
+    let server =
+        ask(Server::new(120, MINUTE), Terms { in_flight: 8, ..terms(None) }, 8, MINUTE * 8);
     assert!(inner(&server).iter().all(|window| window.ours >= 118), "{:?}", server.windows);
     assert!(server.windows.iter().all(|window| window.refused == 0), "{:?}", server.windows);
 }
@@ -256,7 +284,8 @@ fn a_limit_that_is_not_configured_is_learned() {
 fn a_bucket_has_the_limit_of_its_own() {
     virtually(async {
         let own = [("jobs".into(), limit(2, MINUTE).unwrap())].into();
-        let (budget, start) = (Budget::new(Terms { own, ..terms(limit(300, MINUTE)) }), Instant::now());
+        let (budget, start) =
+            (Budget::new(Terms { own, ..terms(limit(300, MINUTE)) }), Instant::now());
         for _ in 0..3 {
             drop(budget.admit(&key("jobs")).await);
             drop(budget.admit(&key("api")).await);

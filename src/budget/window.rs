@@ -101,8 +101,10 @@ impl Window {
     pub(super) fn full_until(&self, in_flight: u32, share: u8, now: Instant) -> Option<Instant> {
         let left = self.allowed.saturating_sub(self.count);
         let others = self.count.saturating_sub(self.ours).saturating_sub(in_flight);
-        let elapsed = self.per.saturating_sub(self.latest.saturating_duration_since(now)).max(self.trip);
-        let expected = f64::from(others) * self.trip.as_secs_f64() / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+        let elapsed =
+            self.per.saturating_sub(self.latest.saturating_duration_since(now)).max(self.trip);
+        let expected = f64::from(others) * self.trip.as_secs_f64()
+            / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         let fits = f64::from(in_flight) + 1.0 + expected + 3.0 * expected.sqrt() <= f64::from(left);
         let fits = fits || (in_flight == 0 && left > 0);
         let is_ours = self.ours + in_flight < part(self.allowed, share).get();

@@ -38,7 +38,8 @@ impl Form {
 /// The columns of the type that is a row, and the forms of those that have one.
 pub(super) fn row(types: &Types, name: &str) -> Result<(Fields, BTreeMap<String, Form>), Flaw> {
     let forms = types.get(name).into_iter().flatten();
-    let forms = forms.filter_map(|(column, text)| Some((column.clone(), Form::read(text.as_ref())?)));
+    let forms =
+        forms.filter_map(|(column, text)| Some((column.clone(), Form::read(text.as_ref())?)));
     Ok((columns(types, name, &[])?, forms.collect()))
 }
 
@@ -51,7 +52,10 @@ pub(super) fn bare<'n>(
 ) -> (Fields, BTreeMap<String, Form>) {
     let texts = id.iter().chain(others).map(|name| (name, DataType::Utf8));
     let fields: BTreeMap<_, _> = texts.chain(times.map(|name| (name, timestamp()))).collect();
-    (fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect(), BTreeMap::new())
+    (
+        fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect(),
+        BTreeMap::new(),
+    )
 }
 
 /// Whether a column can be one of several of an id: it is a time, or none is inside it.
@@ -113,9 +117,16 @@ pub(super) fn columns<'t>(types: &'t Types, name: &'t str, outer: &[&str]) -> Re
     columns.into_iter().map(field).collect()
 }
 
-fn data_type<'t>(types: &'t Types, text: &'t str, key: &str, outer: &[&str]) -> Result<DataType, Flaw> {
+fn data_type<'t>(
+    types: &'t Types,
+    text: &'t str,
+    key: &str,
+    outer: &[&str],
+) -> Result<DataType, Flaw> {
     if let Some(inner) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
-        return Ok(DataType::List(Field::new("element", data_type(types, inner, key, outer)?, true).into()));
+        return Ok(DataType::List(
+            Field::new("element", data_type(types, inner, key, outer)?, true).into(),
+        ));
     }
     Ok(match text {
         "string" => DataType::Utf8,
@@ -128,12 +139,21 @@ fn data_type<'t>(types: &'t Types, text: &'t str, key: &str, outer: &[&str]) -> 
         "interval" if outer.len() == 1 => timestamp(),
         "duration" if outer.len() == 1 => DataType::Float64,
         name if types.contains_key(name) => DataType::Struct(columns(types, name, outer)?),
-        name => return Err(Flaw::new(key, format!("`{name}` is neither a column type nor a type of this file"))),
+        name => {
+            return Err(Flaw::new(
+                key,
+                format!("`{name}` is neither a column type nor a type of this file"),
+            ));
+        }
     })
 }
 
 /// Text by text. The names inside, like a list's `element`, are those of the Parquet format.
 fn map() -> DataType {
-    let entry = [Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)];
-    DataType::Map(Field::new("key_value", DataType::Struct(Vec::from(entry).into()), false).into(), false)
+    let entry =
+        [Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)];
+    DataType::Map(
+        Field::new("key_value", DataType::Struct(Vec::from(entry).into()), false).into(),
+        false,
+    )
 }

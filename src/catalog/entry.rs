@@ -66,11 +66,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Flaw> {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         Flaw::new(&format!("line {}", before.matches('\n').count() + 1), error.message())
     })?;
-    let File { bucket, dataset, types } = serde_path_to_error::deserialize(toml).map_err(|error| {
-        let key = error.path().to_string();
-        // below the key of a `Spanned` value, `toml` has one of its own
-        Flaw::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
-    })?;
+    let File { bucket, dataset, types } =
+        serde_path_to_error::deserialize(toml).map_err(|error| {
+            let key = error.path().to_string();
+            // below the key of a `Spanned` value, `toml` has one of its own
+            Flaw::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
+        })?;
     // a type that nothing uses is checked as well
     for name in types.keys() {
         columns::columns(&types, name, &[])?;
@@ -79,7 +80,9 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Flaw> {
         .into_iter()
         .map(|(name, entry)| Ok((name.clone(), Arc::new(entry.check(name, &types)?))))
         .collect::<Result<BTreeMap<_, _>, Flaw>>()?;
-    for (dataset, way) in datasets.values().flat_map(|dataset| dataset.ways().map(move |way| (dataset, way))) {
+    for (dataset, way) in
+        datasets.values().flat_map(|dataset| dataset.ways().map(move |way| (dataset, way)))
+    {
         let Some(each) = &way.each else { continue };
         let reason = match datasets.get(&each.dataset).map(|parent| &parent.query) {
             Some(Some(query)) if query.each.is_none() => continue,
@@ -90,7 +93,8 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Flaw> {
         return Err(Flaw::new(&format!("dataset.{}.{name}.each", dataset.name), reason));
     }
     let limit = |(name, BucketEntry { requests, per }): (String, BucketEntry)| {
-        let per = days(&per).ok_or_else(|| Flaw::new(&format!("bucket.{name}.per"), NO_DURATION))?;
+        let per =
+            days(&per).ok_or_else(|| Flaw::new(&format!("bucket.{name}.per"), NO_DURATION))?;
         Ok((Arc::from(name), Limit { requests, per, burst: None }))
     };
     Ok(Catalog { datasets, buckets: bucket.into_iter().map(limit).collect::<Result<_, Flaw>>()? })
@@ -99,12 +103,16 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Flaw> {
 impl Entry {
     fn check(self, name: String, types: &columns::Types) -> Result<Dataset, Flaw> {
         let key = |field: &str| format!("dataset.{name}.{field}");
-        let ensure = |good: bool, field: &str, reason: &str| good.then_some(()).ok_or(Flaw::new(&key(field), reason));
+        let ensure = |good: bool, field: &str, reason: &str| {
+            good.then_some(()).ok_or(Flaw::new(&key(field), reason))
+        };
         ensure(self.version > 0, "version", "versions count from 1")?;
         let known = self.columns.as_ref().is_none_or(|columns| types.contains_key(columns));
         ensure(known, "columns", "there is no such type in this file")?;
         ensure(self.query.is_some() || self.job.is_some(), "query", "say how it is asked for")?;
-        let way = |way: Option<WayEntry>, field: &str| way.map(|way| way.check(&key(field)).map(Arc::new)).transpose();
+        let way = |way: Option<WayEntry>, field: &str| {
+            way.map(|way| way.check(&key(field)).map(Arc::new)).transpose()
+        };
         let (query, job) = (way(self.query, "query")?, way(self.job, "job")?);
         let submits = |way: &Option<Arc<Way>>| way.as_ref().map(|way| way.task.is_some());
         ensure(submits(&query) != Some(true), "query.submit", "what is submitted is a job")?;
@@ -115,7 +123,11 @@ impl Entry {
         };
         let (fields, forms) = match &self.columns {
             Some(columns) => columns::row(types, columns)?,
-            None => columns::bare(&id, [&self.time].into_iter().chain(&self.newest), self.aliases.values()),
+            None => columns::bare(
+                &id,
+                [&self.time].into_iter().chain(&self.newest),
+                self.aliases.values(),
+            ),
         };
         let is = |column: &String, fit: &dyn Fn(&DataType) -> bool| {
             fields.find(column).is_some_and(|field| fit(field.1.data_type()))
@@ -133,7 +145,11 @@ impl Entry {
                 "names a column that is not there, or one with times inside",
             )?,
         }
-        ensure(is(&self.time, &|t| *t == timestamp()), "time", "names no column that is a timestamp")?;
+        ensure(
+            is(&self.time, &|t| *t == timestamp()),
+            "time",
+            "names no column that is a timestamp",
+        )?;
         let newest = self.newest.as_ref().is_none_or(|newest| is(newest, &|t| *t == timestamp()));
         ensure(newest, "newest", "names no column that is a timestamp")?;
         ensure(
@@ -141,7 +157,11 @@ impl Entry {
             "aliases",
             "name a column that is not there",
         )?;
-        ensure(!self.aliases.keys().any(|alias| is(alias, &|_| true)), "aliases", "an alias is the name of a column")?;
+        ensure(
+            !self.aliases.keys().any(|alias| is(alias, &|_| true)),
+            "aliases",
+            "an alias is the name of a column",
+        )?;
         let never_null = |field: &Arc<Field>| {
             let nullable = id != [field.name().clone()] && *field.name() != self.time;
             Field::clone(field).with_nullable(nullable)

@@ -86,7 +86,8 @@ impl Catalog {
     /// The same without the columns that only one way brings.
     #[must_use]
     pub fn plain(&self) -> Self {
-        let plain = |(name, dataset): (&String, &Arc<Dataset>)| (name.clone(), Arc::new(dataset.plain()));
+        let plain =
+            |(name, dataset): (&String, &Arc<Dataset>)| (name.clone(), Arc::new(dataset.plain()));
         Self { datasets: self.datasets.iter().map(plain).collect(), buckets: self.buckets.clone() }
     }
 }
@@ -169,9 +170,14 @@ impl Dataset {
 
     /// The same without the columns that only one way brings.
     pub fn plain(&self) -> Self {
-        let extras: Vec<_> = self.ways().flat_map(|way| &way.extras).map(|extra| extra.split('.').collect()).collect();
-        let fields =
-            extras.iter().fold(self.schema.fields().clone(), |fields, extra: &Vec<_>| columns::without(&fields, extra));
+        let extras: Vec<_> = self
+            .ways()
+            .flat_map(|way| &way.extras)
+            .map(|extra| extra.split('.').collect())
+            .collect();
+        let fields = extras.iter().fold(self.schema.fields().clone(), |fields, extra: &Vec<_>| {
+            columns::without(&fields, extra)
+        });
         let plain = |way: &Arc<Way>| Arc::new(Way { extras: Vec::new(), ..Way::clone(way) });
         let (query, job) = (self.query.as_ref().map(plain), self.job.as_ref().map(plain));
         Self { schema: Arc::new(Schema::new(fields)), query, job, ..self.clone() }
@@ -184,7 +190,8 @@ impl Dataset {
             return Some(Interval::day_of(now));
         }
         let lag = i64::try_from(self.lag.as_millis()).unwrap_or(i64::MAX);
-        let end = if lag == 0 { interval.to_ms() } else { interval.to_ms().min(now.saturating_sub(lag)) };
+        let end =
+            if lag == 0 { interval.to_ms() } else { interval.to_ms().min(now.saturating_sub(lag)) };
         let grain = self.grain_ms();
         let start = interval.from_ms() + (-interval.from_ms()).rem_euclid(grain);
         Interval::new(start, end - end.rem_euclid(grain))
@@ -209,7 +216,8 @@ impl Dataset {
 
     /// Whether the platform counts the rows of an interval.
     pub fn is_counted(&self) -> bool {
-        let counts = |way: &Arc<Way>| way.total.is_some() && way.explode.is_empty() && way.each.is_none();
+        let counts =
+            |way: &Arc<Way>| way.total.is_some() && way.explode.is_empty() && way.each.is_none();
         !self.stamp && self.query.as_ref().is_some_and(counts)
     }
 
@@ -222,16 +230,20 @@ impl Dataset {
 /// What to do where the platform refuses a dataset for want of `permission`.
 pub fn lacking(permission: Option<&str>) -> String {
     match permission {
-        Some(permission) => format!("give a role of the client the permission {permission}, in the divisions to fetch"),
+        Some(permission) => format!(
+            "give a role of the client the permission {permission}, in the divisions to fetch"
+        ),
         None => "give the client a role that may read it".to_owned(),
     }
 }
 
-static GENESYS: LazyLock<Catalog> =
-    LazyLock::new(|| read("genesys.toml", include_str!("genesys.toml")).expect("a test reads the built-in catalogue"));
+static GENESYS: LazyLock<Catalog> = LazyLock::new(|| {
+    read("genesys.toml", include_str!("genesys.toml")).expect("a test reads the built-in catalogue")
+});
 
-static CXONE: LazyLock<Catalog> =
-    LazyLock::new(|| read("cxone.toml", include_str!("cxone.toml")).expect("a test reads the built-in catalogue"));
+static CXONE: LazyLock<Catalog> = LazyLock::new(|| {
+    read("cxone.toml", include_str!("cxone.toml")).expect("a test reads the built-in catalogue")
+});
 
 /// The platforms that the program knows.
 pub const PLATFORMS: [&str; 2] = ["genesys-cloud", "nice-cxone"];
@@ -251,7 +263,11 @@ pub fn builtin(platform: &str) -> Option<&'static Catalog> {
 /// Text that is not TOML, an unknown or missing key, a value out of range, an unknown placeholder,
 /// an unknown type, a type that contains itself, an `id` or `time` that is no column of a fit type.
 pub fn read(file: &str, text: &str) -> Result<Catalog, CatalogError> {
-    entry::parse(text).map_err(|Flaw { key, reason }| CatalogError { file: file.to_owned(), key, reason })
+    entry::parse(text).map_err(|Flaw { key, reason }| CatalogError {
+        file: file.to_owned(),
+        key,
+        reason,
+    })
 }
 
 const NO_DURATION: &str = "a duration above zero is written like 7d or 12h";

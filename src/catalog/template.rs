@@ -31,7 +31,16 @@ pub struct Slots<'a> {
 impl<'a> Slots<'a> {
     /// For a request that is none of a page.
     pub fn bare(interval: Interval, api_version: &'a str) -> Self {
-        Self { interval, page: 1, page_size: 1, offset: 0, cursor: None, task: "", each: "", api_version }
+        Self {
+            interval,
+            page: 1,
+            page_size: 1,
+            offset: 0,
+            cursor: None,
+            task: "",
+            each: "",
+            api_version,
+        }
     }
 }
 
@@ -103,17 +112,25 @@ const SLOTS: [(&str, Slot); 12] = [
 impl Slot {
     /// The placeholder of a name, with a form where it is a time: `from:%Y-%m-%d`.
     fn read(name: &str) -> Result<Self, String> {
-        let (name, form) = name.split_once(':').map_or((name, None), |(name, form)| (name, Some(form)));
-        let slot = SLOTS.iter().find(|(known, _)| *known == name).map(|(_, slot)| slot.clone()).ok_or_else(|| {
-            let known = SLOTS.map(|(known, _)| format!("{{{known}}}")).join(", ");
-            format!("`{{{name}}}` is not a placeholder; there are {known}")
-        })?;
+        let (name, form) =
+            name.split_once(':').map_or((name, None), |(name, form)| (name, Some(form)));
+        let slot = SLOTS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, slot)| slot.clone())
+            .ok_or_else(|| {
+                let known = SLOTS.map(|(known, _)| format!("{{{known}}}")).join(", ");
+                format!("`{{{name}}}` is not a placeholder; there are {known}")
+            })?;
         match (slot, form) {
             (slot, None) => Ok(slot),
             (Self::Time(edge, _), Some("ms")) => Ok(Self::Time(edge, Form::Milliseconds)),
-            (Self::Time(edge, _), Some(form)) => match strtime::format(form, Timestamp::UNIX_EPOCH) {
+            (Self::Time(edge, _), Some(form)) => match strtime::format(form, Timestamp::UNIX_EPOCH)
+            {
                 Ok(_) => Ok(Self::Time(edge, Form::Strftime(form.to_owned()))),
-                Err(error) => Err(format!("`{form}` is no form of a time: {error}; write ms, or like %Y-%m-%d")),
+                Err(error) => Err(format!(
+                    "`{form}` is no form of a time: {error}; write ms, or like %Y-%m-%d"
+                )),
             },
             (_, Some(_)) => Err(format!("`{{{name}}}` is no time: it takes no form")),
         }
@@ -170,7 +187,9 @@ impl Template {
     /// Reads the value that stands at `key` of a catalogue.
     pub fn read(key: &str, value: toml::Value) -> Result<Self, Flaw> {
         Ok(match value {
-            toml::Value::String(text) => Self::Text(pieces(&text).map_err(|reason| Flaw::new(key, reason))?),
+            toml::Value::String(text) => {
+                Self::Text(pieces(&text).map_err(|reason| Flaw::new(key, reason))?)
+            }
             toml::Value::Integer(number) => Self::Fixed(number.into()),
             toml::Value::Float(number) if number.is_finite() => Self::Fixed(number.into()),
             toml::Value::Float(_) => return Err(Flaw::new(key, "json has no such number")),
@@ -216,7 +235,9 @@ impl Template {
     pub fn uses(&self, wanted: &Slot) -> bool {
         match self {
             Self::Fixed(_) => false,
-            Self::Text(pieces) => pieces.iter().any(|piece| matches!(piece, Piece::Slot(slot) if slot == wanted)),
+            Self::Text(pieces) => {
+                pieces.iter().any(|piece| matches!(piece, Piece::Slot(slot) if slot == wanted))
+            }
             Self::List(items) => items.iter().any(|item| item.uses(wanted)),
             Self::Table(entries) => entries.iter().any(|(_, template)| template.uses(wanted)),
         }
@@ -225,7 +246,10 @@ impl Template {
 
 /// Fills every value of a table that has one.
 pub(super) fn fill_table(entries: &[(String, Template)], slots: &Slots) -> Map<String, Value> {
-    entries.iter().filter_map(|(name, template)| Some((name.clone(), template.fill(slots)?))).collect()
+    entries
+        .iter()
+        .filter_map(|(name, template)| Some((name.clone(), template.fill(slots)?)))
+        .collect()
 }
 
 /// Fills the holes of a text.
@@ -263,8 +287,9 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) =
-            after.split_once('}').ok_or_else(|| format!("`{text}` opens a brace and does not close it"))?;
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| format!("`{text}` opens a brace and does not close it"))?;
         if !before.is_empty() {
             pieces.push(Piece::Literal(before.to_owned()));
         }
@@ -310,9 +335,13 @@ mod tests {
 
     #[test]
     fn placeholders_stand_at_any_depth() {
-        let filled = fill(r#"a = [{ gte = "{from}", lt = "{to}" }, "{interval}", 1, 1.5, true, 2024-01-01]"#).unwrap();
+        let filled = fill(
+            r#"a = [{ gte = "{from}", lt = "{to}" }, "{interval}", 1, 1.5, true, 2024-01-01]"#,
+        )
+        .unwrap();
         let (from, to) = ("2024-01-01T00:00:00.000Z", "2024-01-02T00:00:00.000Z");
-        let expected = json!([{ "gte": from, "lt": to }, format!("{from}/{to}"), 1, 1.5, true, "2024-01-01"]);
+        let expected =
+            json!([{ "gte": from, "lt": to }, format!("{from}/{to}"), 1, 1.5, true, "2024-01-01"]);
         assert_eq!(filled["a"], expected);
     }
 
@@ -320,18 +349,35 @@ mod tests {
     fn an_unknown_or_open_placeholder_is_named_with_its_key() {
         let flaw = fill("a = { b = [\"x\", \"{pages}\"] }").unwrap_err();
         assert_eq!(flaw.key, "body.a.b.1");
-        assert!(flaw.reason.starts_with("`{pages}` is not a placeholder; there are {interval}, "), "{}", flaw.reason);
-        assert_eq!(fill("a = \"{page\"").unwrap_err().reason, "`{page` opens a brace and does not close it");
+        assert!(
+            flaw.reason.starts_with("`{pages}` is not a placeholder; there are {interval}, "),
+            "{}",
+            flaw.reason
+        );
+        assert_eq!(
+            fill("a = \"{page\"").unwrap_err().reason,
+            "`{page` opens a brace and does not close it"
+        );
         assert_eq!(fill("a = nan").unwrap_err().reason, "json has no such number");
     }
 
     #[test]
     fn a_time_is_written_in_the_form_that_is_asked_for() {
-        let filled = fill(r#"a = ["{from:%Y-%m-%d}", "{to:%s}", "{to:ms}", "{last}", "day {last:%d}"]"#).unwrap();
-        let expected = json!(["2024-01-01", "1704153600", 1_704_153_600_000_i64, "2024-01-01T23:59:59.999Z", "day 01"]);
+        let filled =
+            fill(r#"a = ["{from:%Y-%m-%d}", "{to:%s}", "{to:ms}", "{last}", "day {last:%d}"]"#)
+                .unwrap();
+        let expected = json!([
+            "2024-01-01",
+            "1704153600",
+            1_704_153_600_000_i64,
+            "2024-01-01T23:59:59.999Z",
+            "day 01"
+        ]);
         assert_eq!(filled["a"], expected);
         assert!(fill("a = \"{page:%d}\"").unwrap_err().reason.contains("no time"));
-        assert!(fill("a = \"{from:%!}\"").unwrap_err().reason.starts_with("`%!` is no form of a time"));
+        assert!(
+            fill("a = \"{from:%!}\"").unwrap_err().reason.starts_with("`%!` is no form of a time")
+        );
     }
 
     #[test]

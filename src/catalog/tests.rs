@@ -65,7 +65,8 @@ fn the_columns_keep_the_order_of_the_file_and_only_id_and_time_are_never_null() 
     let names: Vec<_> = fields.iter().take(3).map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["conversationId", "conversationStart", "conversationEnd"]);
     assert_eq!(fields.last().unwrap().name(), "participants");
-    let never_null: Vec<_> = fields.iter().filter(|f| !f.is_nullable()).map(|f| f.name().as_str()).collect();
+    let never_null: Vec<_> =
+        fields.iter().filter(|f| !f.is_nullable()).map(|f| f.name().as_str()).collect();
     assert_eq!(never_null, ["conversationId", "conversationStart"]);
 }
 
@@ -82,7 +83,8 @@ fn nested_types_become_lists_of_structs() {
 #[test]
 fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
     let interval = "2024-01-01T00:00:00Z/2024-01-08T00:00:00Z".parse().unwrap();
-    let filter = json!({ "segmentFilters": [{ "type": "and", "value": "{page}" }], "order": "desc" });
+    let filter =
+        json!({ "segmentFilters": [{ "type": "and", "value": "{page}" }], "order": "desc" });
     let slots = Slots { page: 7, page_size: 50, ..Slots::bare(interval, "") };
     let call = conversations().way().request.narrowed(&slots, filter.as_object().unwrap());
     let expected = json!({
@@ -93,34 +95,85 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
         "segmentFilters": [{ "type": "and", "value": "{page}" }],
     });
     assert_eq!(call.body, Some(expected));
-    assert_eq!(conversations().way().reserved().collect::<Vec<_>>(), ["interval", "order", "orderBy", "paging"]);
+    assert_eq!(
+        conversations().way().reserved().collect::<Vec<_>>(),
+        ["interval", "order", "orderBy", "paging"]
+    );
 }
 
 #[test]
 fn an_error_names_the_file_and_the_key() {
     for (from, to, expected) in [
         ("version = 1", "version = 0", "dataset.calls.version: versions count from 1"),
-        ("version = 1", "version = -1", "dataset.calls.version: invalid value: integer `-1`, expected u32"),
+        (
+            "version = 1",
+            "version = -1",
+            "dataset.calls.version: invalid value: integer `-1`, expected u32",
+        ),
         ("\"GET\"", "\"get\"", "dataset.calls.query.method: a method is GET, POST or DELETE"),
-        ("\"/calls\"", "\"https://x/\"", "dataset.calls.query.path: a path begins with one slash and names no host"),
-        ("\"/calls\"", "\"//x/\"", "dataset.calls.query.path: a path begins with one slash and names no host"),
-        ("\"/calls\"", "'/\\x/'", "dataset.calls.query.path: a path begins with one slash and names no host"),
-        ("\"/calls\"", "\"/\\t/x/\"", "dataset.calls.query.path: a path begins with one slash and names no host"),
-        ("id = \"no\"", "id = \"nr\"", "dataset.calls.id: names no column that is a string or an int64"),
-        ("id = \"no\"", "id = \"legs\"", "dataset.calls.id: names no column that is a string or an int64"),
+        (
+            "\"/calls\"",
+            "\"https://x/\"",
+            "dataset.calls.query.path: a path begins with one slash and names no host",
+        ),
+        (
+            "\"/calls\"",
+            "\"//x/\"",
+            "dataset.calls.query.path: a path begins with one slash and names no host",
+        ),
+        (
+            "\"/calls\"",
+            "'/\\x/'",
+            "dataset.calls.query.path: a path begins with one slash and names no host",
+        ),
+        (
+            "\"/calls\"",
+            "\"/\\t/x/\"",
+            "dataset.calls.query.path: a path begins with one slash and names no host",
+        ),
+        (
+            "id = \"no\"",
+            "id = \"nr\"",
+            "dataset.calls.id: names no column that is a string or an int64",
+        ),
+        (
+            "id = \"no\"",
+            "id = \"legs\"",
+            "dataset.calls.id: names no column that is a string or an int64",
+        ),
         ("id = \"no\"", "", "dataset.calls: missing field `id`"),
         (
             "id = \"no\"",
             "id = [\"no\", \"nr\"]",
             "dataset.calls.id: names a column that is not there, or one with times inside",
         ),
-        ("time = \"at\"", "time = \"no\"", "dataset.calls.time: names no column that is a timestamp"),
-        ("\"12h\"", "\"0h\"", "dataset.calls.query.widest: a duration above zero is written like 7d or 12h"),
-        ("\"12h\"", "\"-1d\"", "dataset.calls.query.widest: a duration above zero is written like 7d or 12h"),
-        ("\"12h\"", "\"1 month\"", "dataset.calls.query.widest: a duration above zero is written like 7d or 12h"),
+        (
+            "time = \"at\"",
+            "time = \"no\"",
+            "dataset.calls.time: names no column that is a timestamp",
+        ),
+        (
+            "\"12h\"",
+            "\"0h\"",
+            "dataset.calls.query.widest: a duration above zero is written like 7d or 12h",
+        ),
+        (
+            "\"12h\"",
+            "\"-1d\"",
+            "dataset.calls.query.widest: a duration above zero is written like 7d or 12h",
+        ),
+        (
+            "\"12h\"",
+            "\"1 month\"",
+            "dataset.calls.query.widest: a duration above zero is written like 7d or 12h",
+        ),
         ("500", "0", "dataset.calls.query.page_size: a page needs a row"),
         ("\"call\"", "\"cal\"", "dataset.calls.columns: there is no such type in this file"),
-        ("\"list<leg>\"", "\"list<log>\"", "type.call.legs: `log` is neither a column type nor a type of this file"),
+        (
+            "\"list<leg>\"",
+            "\"list<log>\"",
+            "type.call.legs: `log` is neither a column type nor a type of this file",
+        ),
         (
             "\"list<leg>\"",
             "\"list<leg\"",
@@ -128,28 +181,45 @@ fn an_error_names_the_file_and_the_key() {
         ),
         ("\"double\"", "\"list<call>\"", "type.call: contains itself: call → leg → call"),
         ("score = \"double\"", "", "type.leg: a type needs a column"),
-        ("score = \"double\"", "score = 1", "type.leg.score: invalid type: integer `1`, expected a string"),
+        (
+            "score = \"double\"",
+            "score = 1",
+            "type.leg.score: invalid type: integer `1`, expected a string",
+        ),
         ("notes = \"map\"", "notes = \"map\"\nno = \"map\"", "line 23: duplicate key"),
     ] {
         assert_eq!(flaw(from, to), format!("own.toml: {expected}"));
     }
     let unknown = flaw("page_size", "pagesize");
     assert!(
-        unknown.starts_with("own.toml: dataset.calls.query.pagesize: unknown field `pagesize`, expected one of"),
+        unknown.starts_with(
+            "own.toml: dataset.calls.query.pagesize: unknown field `pagesize`, expected one of"
+        ),
         "{unknown}"
     );
     let slot = flaw("{page}", "{pag}");
-    assert!(slot.starts_with("own.toml: dataset.calls.query.query.page: `{pag}` is not a placeholder"), "{slot}");
+    assert!(
+        slot.starts_with("own.toml: dataset.calls.query.query.page: `{pag}` is not a placeholder"),
+        "{slot}"
+    );
 }
 
 #[test]
 fn a_dataset_may_lack_its_columns_until_somebody_has_found_them_out() {
-    let bare = SOUND.replacen("columns = \"call\"", "aliases = { begun = \"at\", of = \"owner\" }", 1);
+    let bare =
+        SOUND.replacen("columns = \"call\"", "aliases = { begun = \"at\", of = \"owner\" }", 1);
     let dataset = &read("own.toml", &bare).unwrap().datasets["calls"];
-    let columns: Vec<_> =
-        dataset.schema.fields().iter().map(|field| (field.name().as_str(), field.data_type())).collect();
+    let columns: Vec<_> = dataset
+        .schema
+        .fields()
+        .iter()
+        .map(|field| (field.name().as_str(), field.data_type()))
+        .collect();
     let (text, time) = (&DataType::Utf8, &timestamp());
-    assert_eq!((dataset.is_described, columns), (false, vec![("at", time), ("no", text), ("owner", text)]));
+    assert_eq!(
+        (dataset.is_described, columns),
+        (false, vec![("at", time), ("no", text), ("owner", text)])
+    );
 }
 
 #[test]
@@ -163,9 +233,17 @@ fn every_built_in_catalogue_reads_and_its_datasets_have_a_way() {
 
 #[test]
 fn another_name_of_a_column_is_no_column() {
-    let with = |aliases: &str| flaw("columns = \"call\"", &format!("columns = \"call\"\naliases = {aliases}"));
-    assert_eq!(with("{ number = 'nr' }"), "own.toml: dataset.calls.aliases: name a column that is not there");
-    assert_eq!(with("{ legs = 'notes' }"), "own.toml: dataset.calls.aliases: an alias is the name of a column");
+    let with = |aliases: &str| {
+        flaw("columns = \"call\"", &format!("columns = \"call\"\naliases = {aliases}"))
+    };
+    assert_eq!(
+        with("{ number = 'nr' }"),
+        "own.toml: dataset.calls.aliases: name a column that is not there"
+    );
+    assert_eq!(
+        with("{ legs = 'notes' }"),
+        "own.toml: dataset.calls.aliases: an alias is the name of a column"
+    );
 }
 
 #[test]
@@ -182,13 +260,25 @@ fn what_is_asked_for_each_id_has_them_from_a_query_of_its_own() {
     assert!(each("queues", &format!("{queues}{query}")).is_ok());
     let said = |error: CatalogError| error.to_string();
     let missing = said(each("queues", "").unwrap_err());
-    assert_eq!(missing, "own.toml: dataset.calls.query.each: there is no dataset `queues` in this file");
+    assert_eq!(
+        missing,
+        "own.toml: dataset.calls.query.each: there is no dataset `queues` in this file"
+    );
     let itself = said(each("calls", "").unwrap_err());
-    assert_eq!(itself, "own.toml: dataset.calls.query.each: the ids of `calls` are not had by a query of its own");
+    assert_eq!(
+        itself,
+        "own.toml: dataset.calls.query.each: the ids of `calls` are not had by a query of its own"
+    );
 }
 
 /// The part of hours and minutes since 1970 that a dataset is asked for, some days later.
-fn asked(platform: &str, dataset: &str, from: [i64; 2], to: [i64; 2], now: [i64; 2]) -> Option<[[i64; 2]; 2]> {
+fn asked(
+    platform: &str,
+    dataset: &str,
+    from: [i64; 2],
+    to: [i64; 2],
+    now: [i64; 2],
+) -> Option<[[i64; 2]; 2]> {
     let ms = |[hours, minutes]: [i64; 2]| (hours * 60 + minutes) * 60_000;
     let back = |ms: i64| [ms / 3_600_000, ms / 60_000 % 60];
     let interval = Interval::new(ms(from), ms(to)).unwrap();
@@ -205,10 +295,17 @@ fn what_is_asked_for_begins_and_ends_on_the_grain_of_its_dataset() {
     assert_eq!(days([25, 0], [71, 59]), None, "no whole day");
     let quarters = |from, to, now| asked("nice-cxone", "agent-performance", from, to, now);
     assert_eq!(quarters([1, 1], [3, 44], late), Some([[1, 15], [3, 30]]));
-    assert_eq!(quarters([1, 0], [3, 0], [3, 17]), Some([[1, 0], [2, 45]]), "half an hour before now");
+    assert_eq!(
+        quarters([1, 0], [3, 0], [3, 17]),
+        Some([[1, 0], [2, 45]]),
+        "half an hour before now"
+    );
     assert_eq!(quarters([1, 0], [3, 0], [1, 30]), None);
     let anywhere = [[1, 1], [3, 44]];
-    assert_eq!(asked("genesys-cloud", "conversations", anywhere[0], anywhere[1], late), Some(anywhere));
+    assert_eq!(
+        asked("genesys-cloud", "conversations", anywhere[0], anywhere[1], late),
+        Some(anywhere)
+    );
 }
 
 #[test]

@@ -191,7 +191,13 @@ impl RequestTemplate {
             // a blank is `%20` to every server, and `+` to some
             target = format!("{target}?{}", pairs.finish().replace('+', "%20"));
         }
-        Call { method: self.method.clone(), target, body, bucket: self.bucket.clone(), anonymous: false }
+        Call {
+            method: self.method.clone(),
+            target,
+            body,
+            bucket: self.bucket.clone(),
+            anonymous: false,
+        }
     }
 
     /// The keys that it sets itself.
@@ -203,7 +209,8 @@ impl RequestTemplate {
     /// Whether a placeholder stands anywhere in it.
     fn uses(&self, slot: &Slot) -> bool {
         let piece = |piece: &Piece| matches!(piece, Piece::Slot(other) if other == slot);
-        self.path.iter().any(piece) || self.query.iter().chain(&self.body).any(|(_, value)| value.uses(slot))
+        self.path.iter().any(piece)
+            || self.query.iter().chain(&self.body).any(|(_, value)| value.uses(slot))
     }
 
     /// The path as it is written, for people.

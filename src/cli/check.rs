@@ -23,7 +23,8 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
 }
 
 async fn one(config: &Config) -> Result<u8, Error> {
-    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+    let transport: Arc<dyn Transport> =
+        Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
     let place = Place::open(config, &transport).await?;
     let mut code = None;
     let tell = |finding: check::Finding| {

@@ -78,7 +78,9 @@ fn print_json(meant: &[Meant], sources: usize) {
     let json = match meant {
         [only] if sources == 1 => value(only),
         several => {
-            let named = several.iter().map(|meant| (meant.0.source.as_deref().unwrap_or_default(), value(meant)));
+            let named = several
+                .iter()
+                .map(|meant| (meant.0.source.as_deref().unwrap_or_default(), value(meant)));
             json!({ "sources": named.collect::<BTreeMap<_, _>>() })
         }
     };
@@ -93,7 +95,9 @@ async fn print_columns(given: &Given, name: &str) -> Result<(), Error> {
     match page.rows().len() {
         0 => Err(Error::Page("it has no rows: set job.from to a time that has some".to_owned())),
         rows => {
-            sayln!("# As the first {rows} rows have it: read it over, and write `columns = \"{name}\"` into");
+            sayln!(
+                "# As the first {rows} rows have it: read it over, and write `columns = \"{name}\"` into"
+            );
             sayln!("# [dataset.{name}].\n\n{types}");
             Ok(())
         }

@@ -25,7 +25,8 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
         );
         return Ok(2);
     }
-    let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+    let transport: Arc<dyn Transport> =
+        Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
     let Some(host) = place::login_host(&config, &transport).await? else {
         eprintln!(
             "error: the embedded sandbox would end with this command: run `cxbackfill sandbox` and give its \

@@ -31,7 +31,10 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
     for config in &configs {
         let source = config.source.as_deref();
         let estimates = estimate(config, args.probe).await;
-        codes.push(sources::code(source, estimates.map(|estimates| known.insert(source, estimates)).map(|_| 0)));
+        codes.push(sources::code(
+            source,
+            estimates.map(|estimates| known.insert(source, estimates)).map(|_| 0),
+        ));
     }
     if args.json {
         let json = match (configs.len(), known.values().next()) {
@@ -45,7 +48,9 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
         say!("{}", Table(estimates));
     }
     if known.values().flat_map(BTreeMap::values).any(|estimate| estimate.requests.is_none()) {
-        eprintln!("nobody knows yet how many rows there are: `cxbackfill plan --probe` asks, a request a day");
+        eprintln!(
+            "nobody knows yet how many rows there are: `cxbackfill plan --probe` asks, a request a day"
+        );
     }
     Ok(sources::worst(&codes))
 }

@@ -47,12 +47,16 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
     let signals = tokio::spawn(interrupt(shutdown.clone(), grace));
     let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
-    let runs = join_all(configs.iter().map(|config| run::run(config, scope, shutdown.clone()))).await;
+    let runs =
+        join_all(configs.iter().map(|config| run::run(config, scope, shutdown.clone()))).await;
     signals.abort();
-    let ended: Vec<Ended> = configs.iter().map(|config| config.source.as_deref()).zip(runs).collect();
+    let ended: Vec<Ended> =
+        configs.iter().map(|config| config.source.as_deref()).zip(runs).collect();
     print(&ended, args.summary);
-    let codes: Vec<_> =
-        ended.into_iter().map(|(source, ended)| sources::code(source, ended.map(tell(source)))).collect();
+    let codes: Vec<_> = ended
+        .into_iter()
+        .map(|(source, ended)| sources::code(source, ended.map(tell(source))))
+        .collect();
     Ok(sources::worst(&codes))
 }
 
@@ -60,11 +64,14 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
 fn print(ended: &[Ended], form: SummaryForm) {
     let several = ended.len() > 1;
     // what could not start has done nothing
-    let summary = |ended: &Result<Report, Error>| ended.as_ref().map_or(Summary::default(), |report| report.summary);
+    let summary = |ended: &Result<Report, Error>| {
+        ended.as_ref().map_or(Summary::default(), |report| report.summary)
+    };
     let total = Summary::total(ended.iter().map(|(_, ended)| summary(ended)));
     match form {
         SummaryForm::Json if several => {
-            let named = ended.iter().map(|(source, ended)| (source.unwrap_or_default(), summary(ended)));
+            let named =
+                ended.iter().map(|(source, ended)| (source.unwrap_or_default(), summary(ended)));
             sayln!("{}", report::json(named, &total));
         }
         SummaryForm::Json => ended
@@ -93,7 +100,10 @@ fn tell(source: Option<&str>) -> impl FnOnce(Report) -> u8 {
     move |Report { ending, .. }| {
         match &ending {
             Ending::Complete => {}
-            ending => eprintln!("{}: {prefix}{ending}", if ending.exit_code() > 2 { "error" } else { "warning" }),
+            ending => eprintln!(
+                "{}: {prefix}{ending}",
+                if ending.exit_code() > 2 { "error" } else { "warning" }
+            ),
         }
         ending.exit_code()
     }

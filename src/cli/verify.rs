@@ -43,7 +43,8 @@ async fn one(job: &Job, remote: Option<&Config>) -> Result<u8, Error> {
     // before the directory is opened, which would make it
     let history = History::read(&ledger)?;
     let output = Output::directory(&job.output)?;
-    let verified = verify(&output, &ledger, &job.catalog, &mut |difference| sayln!("{difference}")).await?;
+    let verified =
+        verify(&output, &ledger, &job.catalog, &mut |difference| sayln!("{difference}")).await?;
     sayln!("{verified}");
     let differs = match remote {
         _ if verified.differences > 0 => true,
@@ -58,7 +59,9 @@ async fn compare(config: &Config, history: &History) -> Result<usize, Error> {
     let mut held = Vec::new();
     for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
         let records = history.datasets.get(&dataset.name);
-        held.extend(records.into_iter().flat_map(|records| days(dataset, records, config.interval)));
+        held.extend(
+            records.into_iter().flat_map(|records| days(dataset, records, config.interval)),
+        );
     }
     let differences = survey::compare(config, &held, CancellationToken::new()).await?;
     differences.iter().for_each(|difference| sayln!("{difference}"));

@@ -98,7 +98,9 @@ impl AuthSection {
 impl Check<'_> {
     fn account(&self) -> Result<Account, ConfigError> {
         let section = self.section;
-        let url = |url: &Option<Url>, key| url.clone().map(|url| checked_url(url, key, self.at)).transpose();
+        let url = |url: &Option<Url>, key| {
+            url.clone().map(|url| checked_url(url, key, self.at)).transpose()
+        };
         Ok(Account {
             grant: self.grant()?,
             client: Client {
@@ -120,14 +122,15 @@ impl Check<'_> {
         let key = || -> Result<AccessKey, ConfigError> {
             Ok(AccessKey {
                 id: self.needed(section.access_key_id.as_ref(), "auth.access_key_id")?,
-                secret: self.needed(section.access_key_secret.as_ref(), "auth.access_key_secret")?,
+                secret: self
+                    .needed(section.access_key_secret.as_ref(), "auth.access_key_secret")?,
             })
         };
         Ok(match section.grant {
             GrantName::ClientCredentials => Grant::ClientCredentials,
-            GrantName::RefreshToken => {
-                Grant::RefreshToken(self.needed(section.refresh_token.as_ref(), "auth.refresh_token")?)
-            }
+            GrantName::RefreshToken => Grant::RefreshToken(
+                self.needed(section.refresh_token.as_ref(), "auth.refresh_token")?,
+            ),
             GrantName::AuthorizationCode => Grant::AuthorizationCode,
             GrantName::Password => Grant::Password(key()?),
             GrantName::AccessKey => Grant::AccessKey(key()?),
@@ -146,12 +149,19 @@ impl Check<'_> {
     }
 
     fn form(&self) -> Result<Vec<(String, SecretString)>, ConfigError> {
-        let mut form: Vec<_> =
-            self.section.scope.iter().map(|scope| ("scope".to_owned(), scope.as_str().into())).collect();
+        let mut form: Vec<_> = self
+            .section
+            .scope
+            .iter()
+            .map(|scope| ("scope".to_owned(), scope.as_str().into()))
+            .collect();
         for (name, value) in &self.section.form {
             let key = format!("auth.form.{name}");
             if RESERVED.contains(&name.as_str()) {
-                return Err(self.at.wrong(&key, "this field follows from the other keys of [auth]: leave it out"));
+                return Err(self.at.wrong(
+                    &key,
+                    "this field follows from the other keys of [auth]: leave it out",
+                ));
             }
             form.push((name.clone(), self.text(value, &key)?));
         }
@@ -170,7 +180,9 @@ impl Check<'_> {
             ("auth.authorize_url", section.authorize_url.is_some(), &[AuthorizationCode]),
         ];
         match keys.iter().find(|(_, given, grants)| *given && !grants.contains(&section.grant)) {
-            Some((key, ..)) => Err(self.at.wrong(key, "the grant that auth.grant names does not use it: leave it out")),
+            Some((key, ..)) => Err(self
+                .at
+                .wrong(key, "the grant that auth.grant names does not use it: leave it out")),
             None => Ok(()),
         }
     }
@@ -178,11 +190,15 @@ impl Check<'_> {
     fn cache(&self) -> Result<(), ConfigError> {
         let wrong = |message| Err(self.at.wrong("auth.cache", message));
         match (self.section.grant, &self.section.cache) {
-            (GrantName::AuthorizationCode, None) => wrong("name a file: cxbackfill login stores the tokens there"),
-            (GrantName::RefreshToken, None) => {
-                wrong("name a file: the server replaces the refresh token at each use, and the new one must outlive us")
+            (GrantName::AuthorizationCode, None) => {
+                wrong("name a file: cxbackfill login stores the tokens there")
             }
-            (GrantName::Static, Some(_)) => wrong("a token that is given is not cached: leave it out"),
+            (GrantName::RefreshToken, None) => wrong(
+                "name a file: the server replaces the refresh token at each use, and the new one must outlive us",
+            ),
+            (GrantName::Static, Some(_)) => {
+                wrong("a token that is given is not cached: leave it out")
+            }
             _ => Ok(()),
         }
     }
@@ -190,25 +206,39 @@ impl Check<'_> {
     fn browser(&self) -> Result<Browser, ConfigError> {
         let section = self.section;
         let redirect = section.redirect_url.clone();
-        if redirect.scheme() != "http" || !is_loopback_host(&redirect) || redirect.port().is_none() {
-            let message = "it is on this machine and has a port, like http://127.0.0.1:8484/callback";
+        if redirect.scheme() != "http" || !is_loopback_host(&redirect) || redirect.port().is_none()
+        {
+            let message =
+                "it is on this machine and has a port, like http://127.0.0.1:8484/callback";
             return Err(self.at.wrong("auth.redirect_url", message));
         }
-        let authorize = section.authorize_url.clone().map(|url| checked_url(url, "auth.authorize_url", self.at));
+        let authorize = section
+            .authorize_url
+            .clone()
+            .map(|url| checked_url(url, "auth.authorize_url", self.at));
         let timeout = positive(section.login_timeout, "auth.login_timeout", self.at)?;
-        Ok(Browser { redirect, timeout, authorize: authorize.transpose()?, scope: section.scope.clone() })
+        Ok(Browser {
+            redirect,
+            timeout,
+            authorize: authorize.transpose()?,
+            scope: section.scope.clone(),
+        })
     }
 
     fn renewal(&self) -> Result<Renewal, ConfigError> {
         let (ahead, at): (Duration, f64) = (self.section.refresh_ahead.0, self.section.refresh_at);
         if !(at > 0.0 && at <= 1.0) {
-            return Err(self.at.wrong("auth.refresh_at", "it is a share of the lifetime: more than 0, at most 1"));
+            return Err(self.at.wrong(
+                "auth.refresh_at",
+                "it is a share of the lifetime: more than 0, at most 1",
+            ));
         }
         Ok(Renewal { ahead, at })
     }
 
     fn needed(&self, text: Option<&Text>, key: &str) -> Result<SecretString, ConfigError> {
-        let text = text.ok_or_else(|| self.at.wrong(key, "the grant that auth.grant names needs it"))?;
+        let text =
+            text.ok_or_else(|| self.at.wrong(key, "the grant that auth.grant names needs it"))?;
         self.text(text, key)
     }
 

@@ -29,15 +29,25 @@ impl Environment {
     pub fn text(&self, text: &Text, key: &str, at: &Layers) -> Result<SecretString, ConfigError> {
         let value = match text {
             Text::Here(value) => value.expose_secret().to_owned(),
-            Text::Env { env } => std::env::var(env)
-                .ok()
-                .or_else(|| self.0.get(env).cloned())
-                .ok_or_else(|| at.wrong(key, format!("the environment has no {env}: set it, or write it to .env")))?,
+            Text::Env { env } => {
+                std::env::var(env).ok().or_else(|| self.0.get(env).cloned()).ok_or_else(|| {
+                    at.wrong(
+                        key,
+                        format!("the environment has no {env}: set it, or write it to .env"),
+                    )
+                })?
+            }
             Text::File { file } => std::fs::read_to_string(file)
-                .map_err(|error| at.wrong(key, format!("{} cannot be read: {error}", file.display())))?
+                .map_err(|error| {
+                    at.wrong(key, format!("{} cannot be read: {error}", file.display()))
+                })?
                 .trim()
                 .to_owned(),
         };
-        if value.is_empty() { Err(at.wrong(key, "it is empty: give the client's own")) } else { Ok(value.into()) }
+        if value.is_empty() {
+            Err(at.wrong(key, "it is empty: give the client's own"))
+        } else {
+            Ok(value.into())
+        }
     }
 }

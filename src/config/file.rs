@@ -166,7 +166,11 @@ impl File {
     /// What there is to fetch.
     pub fn choice(self, at: &Layers) -> Result<Choice, ConfigError> {
         let Self { source, .. } = self;
-        Ok(Choice { catalog: source.catalog(at)?, source: source.name(at)?, platform: source.platform })
+        Ok(Choice {
+            catalog: source.catalog(at)?,
+            source: source.name(at)?,
+            platform: source.platform,
+        })
     }
 
     /// What of it concerns an output that is there already.
@@ -186,25 +190,46 @@ impl File {
 impl JobSection {
     fn interval(&self, at: &Layers) -> Result<Interval, ConfigError> {
         let time = |text: &str, key| {
-            let wrong =
-                || at.wrong(key, format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z, or now-30m"));
+            let wrong = || {
+                at.wrong(
+                    key,
+                    format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z, or now-30m"),
+                )
+            };
             parse_time(text).ok_or_else(wrong)
         };
-        Interval::between(time(&self.from, "job.from")?, time(&self.to, "job.to")?).ok_or_else(|| {
-            let said = if at.is_built_in("job.to") { "job.from" } else { "job.to" };
-            at.wrong(said, format!("job.from must lie before job.to: {} does not lie before {}", self.from, self.to))
-        })
+        Interval::between(time(&self.from, "job.from")?, time(&self.to, "job.to")?).ok_or_else(
+            || {
+                let said = if at.is_built_in("job.to") { "job.from" } else { "job.to" };
+                at.wrong(
+                    said,
+                    format!(
+                        "job.from must lie before job.to: {} does not lie before {}",
+                        self.from, self.to
+                    ),
+                )
+            },
+        )
     }
 
-    fn datasets(&self, platform: Platform, catalog: &Catalog, at: &Layers) -> Result<Vec<Arc<Dataset>>, ConfigError> {
+    fn datasets(
+        &self,
+        platform: Platform,
+        catalog: &Catalog,
+        at: &Layers,
+    ) -> Result<Vec<Arc<Dataset>>, ConfigError> {
         if self.datasets.is_empty() {
             return Err(at.wrong("job.datasets", "name at least one dataset"));
         }
         let mut datasets: Vec<Arc<Dataset>> = Vec::new();
         for name in &self.datasets {
-            let known = || catalog.datasets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let known =
+                || catalog.datasets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let dataset = catalog.datasets.get(name).ok_or_else(|| {
-                at.wrong("job.datasets", format!("there is no `{name}`: {} has {}", platform.name(), known()))
+                at.wrong(
+                    "job.datasets",
+                    format!("there is no `{name}`: {} has {}", platform.name(), known()),
+                )
             })?;
             if !datasets.iter().any(|other| other.name == dataset.name) {
                 datasets.push(Arc::clone(dataset));
@@ -223,7 +248,10 @@ impl FetchSection {
             return Err(at.wrong("fetch.ahead", "it is between 1 and 100"));
         }
         if self.attributes && matches!(self.strategy, StrategyKey::Query) {
-            return Err(at.wrong("fetch.attributes", "only jobs bring them: fetch.strategy is `job` or `auto` then"));
+            return Err(at.wrong(
+                "fetch.attributes",
+                "only jobs bring them: fetch.strategy is `job` or `auto` then",
+            ));
         }
         if !(1..=1_000).contains(&self.jobs) {
             return Err(at.wrong("fetch.jobs", "it is between 1 and 1000"));
@@ -249,9 +277,18 @@ impl FetchSection {
 
 impl BudgetSection {
     /// The terms of the budget, for so many requests in flight at most.
-    fn check(&self, in_flight: usize, catalog: &Catalog, at: &Layers) -> Result<Terms, ConfigError> {
+    fn check(
+        &self,
+        in_flight: usize,
+        catalog: &Catalog,
+        at: &Layers,
+    ) -> Result<Terms, ConfigError> {
         let per = positive(self.per, "budget.per", at)?;
-        let limit = NonZeroU32::new(self.requests).map(|requests| Limit { requests, per, burst: self.burst });
+        let limit = NonZeroU32::new(self.requests).map(|requests| Limit {
+            requests,
+            per,
+            burst: self.burst,
+        });
         Ok(Terms {
             limit,
             share: self.share.0,
@@ -269,12 +306,19 @@ impl OutputSection {
 
     fn format(&self, at: &Layers) -> Result<FileFormat, ConfigError> {
         let compression: Compression = self.compression.parse().map_err(|_| {
-            let message =
-                format!("`{}` is unknown: it is zstd(1) to zstd(22), snappy or uncompressed", self.compression);
+            let message = format!(
+                "`{}` is unknown: it is zstd(1) to zstd(22), snappy or uncompressed",
+                self.compression
+            );
             at.wrong("output.compression", message)
         })?;
-        if !matches!(compression, Compression::ZSTD(_) | Compression::SNAPPY | Compression::UNCOMPRESSED) {
-            return Err(at.wrong("output.compression", "it is zstd(1) to zstd(22), snappy or uncompressed"));
+        if !matches!(
+            compression,
+            Compression::ZSTD(_) | Compression::SNAPPY | Compression::UNCOMPRESSED
+        ) {
+            return Err(
+                at.wrong("output.compression", "it is zstd(1) to zstd(22), snappy or uncompressed")
+            );
         }
         if self.row_group_rows == 0 {
             return Err(at.wrong("output.row_group_rows", "it is at least 1"));
@@ -285,10 +329,15 @@ impl OutputSection {
 
 /// A filter is that of a dataset of the job; it may add to a request and not replace what paging and
 /// ownership rest on.
-fn check_filters(filters: &Filters, datasets: &[Arc<Dataset>], at: &Layers) -> Result<(), ConfigError> {
+fn check_filters(
+    filters: &Filters,
+    datasets: &[Arc<Dataset>],
+    at: &Layers,
+) -> Result<(), ConfigError> {
     for (name, filter) in filters {
         let Some(dataset) = datasets.iter().find(|dataset| dataset.name == *name) else {
-            let known = datasets.iter().map(|dataset| dataset.name.as_str()).collect::<Vec<_>>().join(", ");
+            let known =
+                datasets.iter().map(|dataset| dataset.name.as_str()).collect::<Vec<_>>().join(", ");
             let message = match at.listed() {
                 None => format!("the job does not fetch `{name}`: it fetches {known}"),
                 Some(source) => format!(
@@ -298,7 +347,9 @@ fn check_filters(filters: &Filters, datasets: &[Arc<Dataset>], at: &Layers) -> R
             };
             return Err(at.wrong(&format!("filter.{name}"), message));
         };
-        if let Some(key) = dataset.ways().flat_map(|way| way.reserved()).find(|key| filter.contains_key(*key)) {
+        if let Some(key) =
+            dataset.ways().flat_map(|way| way.reserved()).find(|key| filter.contains_key(*key))
+        {
             let message = format!("the dataset {name} sets `{key}` itself: leave it out");
             return Err(at.wrong(&format!("filter.{name}.{key}"), message));
         }

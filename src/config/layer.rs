@@ -57,10 +57,13 @@ impl Layer {
     /// Reads the text of the file `name`.
     pub fn read(text: &str, name: &str) -> Result<Self, ConfigError> {
         let before = |at: usize| &text.as_bytes()[..at.min(text.len().saturating_sub(1))];
-        let place = |at| format!("{name}:{}", before(at).iter().filter(|byte| **byte == b'\n').count() + 1);
-        let broken =
-            |error: toml::de::Error| ConfigError::at(place(error.span().map_or(0, |span| span.start)), error.message());
-        let mut layer = Self { table: toml::from_str(text).map_err(broken)?, places: BTreeMap::new() };
+        let place =
+            |at| format!("{name}:{}", before(at).iter().filter(|byte| **byte == b'\n').count() + 1);
+        let broken = |error: toml::de::Error| {
+            ConfigError::at(place(error.span().map_or(0, |span| span.start)), error.message())
+        };
+        let mut layer =
+            Self { table: toml::from_str(text).map_err(broken)?, places: BTreeMap::new() };
         layer.note("", DeTable::parse(text).map_err(broken)?.get_ref(), &place);
         Ok(layer)
     }
@@ -73,7 +76,12 @@ impl Layer {
         }
     }
 
-    fn note_inside(&mut self, path: &str, value: &Spanned<DeValue<'_>>, place: &dyn Fn(usize) -> String) {
+    fn note_inside(
+        &mut self,
+        path: &str,
+        value: &Spanned<DeValue<'_>>,
+        place: &dyn Fn(usize) -> String,
+    ) {
         match value.get_ref() {
             DeValue::Table(table) => self.note(&format!("{path}."), table, place),
             DeValue::Array(items) => {
@@ -93,15 +101,19 @@ impl Set {
     pub fn read(set: &str) -> Result<Self, ConfigError> {
         let malformed = || {
             let path = set.split('=').next().unwrap_or(set);
-            ConfigError::at(format!("{ARGUMENT} {path}"), "write it as section.key=value, like fetch.actors=16")
+            ConfigError::at(
+                format!("{ARGUMENT} {path}"),
+                "write it as section.key=value, like fetch.actors=16",
+            )
         };
         let (path, text) = set.split_once('=').ok_or_else(malformed)?;
         let keys: Vec<_> = path.split('.').map(|key| key.trim().to_owned()).collect();
         if keys.len() < 2 || keys.iter().any(String::is_empty) {
             return Err(malformed());
         }
-        let parsed =
-            toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value"));
+        let parsed = toml::from_str::<Table>(&format!("value = {text}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"));
         Ok(Self { keys, value: parsed.unwrap_or_else(|| Value::String(text.to_owned())) })
     }
 }

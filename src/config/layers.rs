@@ -50,14 +50,20 @@ impl Layers {
     /// Reads the layers of each source.
     pub fn read(given: &Given) -> Result<Vec<Self>, ConfigError> {
         let path = given.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
-        let mut layers = Self { table: Table::new(), said: HashMap::new(), main: path.to_owned(), listed: None };
+        let mut layers =
+            Self { table: Table::new(), said: HashMap::new(), main: path.to_owned(), listed: None };
         layers.lay(Layer::read(DEFAULTS, BUILT_IN)?);
         let name = path.display().to_string();
         let mut file = match std::fs::read_to_string(path) {
             Ok(text) => Layer::read(&text, &name)?,
-            Err(error) if given.path.is_none() && error.kind() == io::ErrorKind::NotFound => Layer::default(),
+            Err(error) if given.path.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                Layer::default()
+            }
             Err(error) => {
-                return Err(ConfigError::at(name, format!("cannot be read: {error}; give its path with --config")));
+                return Err(ConfigError::at(
+                    name,
+                    format!("cannot be read: {error}; give its path with --config"),
+                ));
             }
         };
         let sources = list::take(&mut file)?;
@@ -160,7 +166,10 @@ impl Layers {
         serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
             let message = error.inner().message().trim().to_owned();
             let path = error.path().to_string();
-            let key = match message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
+            let key = match message
+                .strip_prefix("unknown field `")
+                .and_then(|rest| rest.split('`').next())
+            {
                 Some(unknown) if path == "." => unknown.to_owned(),
                 Some(unknown) if !path.ends_with(unknown) => format!("{path}.{unknown}"),
                 _ => path,
@@ -186,7 +195,11 @@ impl Layers {
             known = known.rfind(['.', '[']).map_or("", |end| &known[..end]);
         }
         let key = self.listed.as_deref().map_or(key.to_owned(), |name| list::key_of(name, key));
-        ConfigError { place: self.main.display().to_string(), key: format!("{key}: "), message: message.into() }
+        ConfigError {
+            place: self.main.display().to_string(),
+            key: format!("{key}: "),
+            message: message.into(),
+        }
     }
 }
 
@@ -201,7 +214,9 @@ fn in_words(message: &str, key: &str) -> String {
         "a nonzero u32" => "a whole number, 1 to 4294967295",
         "f64" => "a number",
         "a sequence" => "a list",
-        section if section == "a map" || section.starts_with("struct ") => &format!("a section: [{key}]"),
+        section if section == "a map" || section.starts_with("struct ") => {
+            &format!("a section: [{key}]")
+        }
         other => other,
     };
     format!("{what}expected {expected}")

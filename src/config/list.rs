@@ -21,22 +21,32 @@ pub fn take(file: &mut Layer) -> Result<Option<Vec<(String, Layer)>>, ConfigErro
     let mut sources: Vec<(String, Layer)> = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
         let path = format!("source[{index}]");
-        let place = file.places.get(&path).or(file.places.get("source")).cloned().unwrap_or_default();
+        let place =
+            file.places.get(&path).or(file.places.get("source")).cloned().unwrap_or_default();
         let wrong = |message| ConfigError::at(&place, message);
-        let Value::Table(table) = item else { return Err(wrong("source: each is a section: [[source]]".into())) };
+        let Value::Table(table) = item else {
+            return Err(wrong("source: each is a section: [[source]]".into()));
+        };
         let name = name(&table).map_err(wrong)?;
         // file systems may not tell cases apart
         if sources.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
-            return Err(wrong(format!("source.name: there are two `{name}`: each has a directory of its own")));
+            return Err(wrong(format!(
+                "source.name: there are two `{name}`: each has a directory of its own"
+            )));
         }
         let inside = format!("{path}.");
-        let own = |(path, place): (&String, &String)| Some((path.strip_prefix(&inside)?.to_owned(), place.clone()));
+        let own = |(path, place): (&String, &String)| {
+            Some((path.strip_prefix(&inside)?.to_owned(), place.clone()))
+        };
         let places = file.places.iter().filter_map(own).collect();
         sources.push((name, Layer { table, places }));
     }
     if sources.is_empty() {
         let place = file.places.get("source").cloned().unwrap_or_default();
-        return Err(ConfigError::at(place, "source: the list is empty: give at least one [[source]]"));
+        return Err(ConfigError::at(
+            place,
+            "source: the list is empty: give at least one [[source]]",
+        ));
     }
     file.places.retain(|path, _| !path.starts_with("source"));
     Ok(Some(sources))
@@ -58,7 +68,9 @@ pub fn is_fit(name: &str) -> bool {
 
 /// What to say about a name that is not fit.
 pub fn unfit(name: &str) -> String {
-    format!("`{name}` is no name of a source: it has letters, digits, - and _, {LONGEST_NAME} at most")
+    format!(
+        "`{name}` is no name of a source: it has letters, digits, - and _, {LONGEST_NAME} at most"
+    )
 }
 
 /// Where among all sections a source's own key stands.
@@ -88,7 +100,11 @@ pub fn is_addressed(set: &Set) -> bool {
 ///
 /// # Errors
 /// Where it is for a source that there is not.
-pub fn addressed(set: &Set, name: &str, names: &[String]) -> Result<Option<Vec<String>>, ConfigError> {
+pub fn addressed(
+    set: &Set,
+    name: &str,
+    names: &[String],
+) -> Result<Option<Vec<String>>, ConfigError> {
     if !is_addressed(set) {
         return Ok(Some(set.keys.clone()));
     }

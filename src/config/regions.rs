@@ -33,7 +33,8 @@ pub fn genesys(region: &str) -> Option<[String; 2]> {
 /// The API and the login of a CXone area like `na1`, which no list names in full; none if it is not
 /// fit for a host's name. An access key alone is taken by the area's own login host.
 pub fn cxone(area: &str, grant: &Grant) -> Option<[String; 2]> {
-    let is_fit = !area.is_empty() && area.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let is_fit = !area.is_empty()
+        && area.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let login = match grant {
         Grant::AccessKey(_) => format!("https://{area}.nice-incontact.com"),
         _ => "https://cxone.niceincontact.com".to_owned(),

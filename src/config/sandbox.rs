@@ -106,7 +106,8 @@ impl SandboxSection {
     }
 
     fn limit_changes(&self, at: &Layers) -> Result<Vec<(Duration, u32)>, ConfigError> {
-        let changes = self.limit_changes.iter().map(|change| (change.after.0, change.requests)).collect();
+        let changes =
+            self.limit_changes.iter().map(|change| (change.after.0, change.requests)).collect();
         in_order(changes, "sandbox.limit_changes", at)
     }
 }
@@ -127,11 +128,17 @@ impl LatencyTable {
 impl JobsTable {
     fn check(&self, at: &Layers) -> Result<sandbox::Jobs, ConfigError> {
         let known = sandbox::Jobs::default();
-        let length = |given: Option<Length>, known: Duration| given.map_or(known, |length| length.0);
+        let length =
+            |given: Option<Length>, known: Duration| given.map_or(known, |length| length.0);
         let key = "sandbox.jobs.available_until";
-        let wrong =
-            |text: &str| at.wrong(key, format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z, or now-30m"));
-        let available_until = self.available_until.as_deref().map(|text| parse_time(text).ok_or_else(|| wrong(text)));
+        let wrong = |text: &str| {
+            at.wrong(
+                key,
+                format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z, or now-30m"),
+            )
+        };
+        let available_until =
+            self.available_until.as_deref().map(|text| parse_time(text).ok_or_else(|| wrong(text)));
         if self.page_size == Some(0) {
             return Err(at.wrong("sandbox.jobs.page_size", "it is at least 1"));
         }
@@ -150,9 +157,17 @@ impl JobsTable {
 }
 
 /// Steps that follow one another.
-fn in_order<T>(steps: Vec<(Duration, T)>, key: &str, at: &Layers) -> Result<Vec<(Duration, T)>, ConfigError> {
+fn in_order<T>(
+    steps: Vec<(Duration, T)>,
+    key: &str,
+    at: &Layers,
+) -> Result<Vec<(Duration, T)>, ConfigError> {
     let sorted = steps.is_sorted_by_key(|(after, _)| *after);
-    if sorted { Ok(steps) } else { Err(at.wrong(key, "each `after` is later than the one before: sort them")) }
+    if sorted {
+        Ok(steps)
+    } else {
+        Err(at.wrong(key, "each `after` is later than the one before: sort them"))
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +176,8 @@ mod tests {
     use super::*;
 
     fn load(set: &[&str]) -> Result<sandbox::Settings, String> {
-        let given = Given { set: set.iter().map(|&set| set.to_owned()).collect(), ..Given::default() };
+        let given =
+            Given { set: set.iter().map(|&set| set.to_owned()).collect(), ..Given::default() };
         load_sandbox(&given).map_err(|error| error.to_string())
     }
 
@@ -184,7 +200,10 @@ mod tests {
         assert_eq!((settings.latency.base, settings.latency.capacity), (second / 50, 4));
         assert_eq!(settings.latency.steps, [(60 * second, second)]);
         let available_until = "2024-01-05T00:00:00Z".parse().ok();
-        assert_eq!(settings.jobs, sandbox::Jobs { fail_every: 3, available_until, ..sandbox::Jobs::default() });
+        assert_eq!(
+            settings.jobs,
+            sandbox::Jobs { fail_every: 3, available_until, ..sandbox::Jobs::default() }
+        );
     }
 
     #[test]

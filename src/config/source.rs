@@ -71,9 +71,10 @@ impl SourceSection {
     pub fn name(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
         match &self.name {
             // its directory would not follow
-            Some(name) if at.listed().is_some_and(|listed| listed != name) => {
-                Err(at.wrong("source.name", "a source of a list is named in the file alone: leave it out"))
-            }
+            Some(name) if at.listed().is_some_and(|listed| listed != name) => Err(at.wrong(
+                "source.name",
+                "a source of a list is named in the file alone: leave it out",
+            )),
             Some(name) if !list::is_fit(name) => Err(at.wrong("source.name", list::unfit(name))),
             name => Ok(name.clone()),
         }
@@ -85,13 +86,17 @@ impl SourceSection {
         if let Some(path) = &self.catalog {
             let path = at.beside(path);
             let file = path.display().to_string();
-            let unread = |error| at.wrong("source.catalog", format!("{file} cannot be read: {error}"));
+            let unread =
+                |error| at.wrong("source.catalog", format!("{file} cannot be read: {error}"));
             let own = catalog::read(&file, &fs::read_to_string(&path).map_err(unread)?)?;
             catalog.datasets.extend(own.datasets);
             catalog.buckets.extend(own.buckets);
         }
         if catalog.datasets.is_empty() {
-            let message = format!("{} has no datasets of its own: describe them in a file", self.platform.name());
+            let message = format!(
+                "{} has no datasets of its own: describe them in a file",
+                self.platform.name()
+            );
             return Err(at.wrong("source.catalog", message));
         }
         Ok(catalog)
@@ -99,19 +104,31 @@ impl SourceSection {
 
     /// The version of the API, where it has several.
     pub fn api_version(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
-        let Some(version) = &self.api_version else { return Ok(self.platform.version().map(str::to_owned)) };
+        let Some(version) = &self.api_version else {
+            return Ok(self.platform.version().map(str::to_owned));
+        };
         if self.platform == Platform::GenesysCloud {
             return Err(at.wrong("source.api_version", "genesys-cloud has but one: leave it out"));
         }
         // it stands in the path of a request that carries the token (G10)
         let is_fit = version.starts_with(|first: char| first.is_ascii_alphanumeric())
             && version.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
-        let wrong = || at.wrong("source.api_version", format!("`{version}` does not fit a path: write it like v34.0"));
+        let wrong = || {
+            at.wrong(
+                "source.api_version",
+                format!("`{version}` does not fit a path: write it like v34.0"),
+            )
+        };
         is_fit.then(|| Some(version.clone())).ok_or_else(wrong)
     }
 
     /// Where the API and its login are, for that account.
-    pub fn hosts(&self, sandbox: &SandboxSection, account: &Account, at: &Layers) -> Result<Hosts, ConfigError> {
+    pub fn hosts(
+        &self,
+        sandbox: &SandboxSection,
+        account: &Account,
+        at: &Layers,
+    ) -> Result<Hosts, ConfigError> {
         if let Some(hosts) = self.discovered(at)? {
             return Ok(hosts);
         }
@@ -123,7 +140,9 @@ impl SourceSection {
             Platform::NiceCxone => regions::cxone(&self.region, &account.grant),
             Platform::Custom => {
                 if !at.is_built_in("source.region") {
-                    return Err(at.wrong("source.region", "a custom platform has none: leave it out"));
+                    return Err(
+                        at.wrong("source.region", "a custom platform has none: leave it out")
+                    );
                 }
                 None
             }
@@ -152,27 +171,38 @@ impl SourceSection {
             // a dataset's path would replace it without a word
             if name == "api" && url.path() != "/" {
                 let path = url.path();
-                return Err(at.wrong(&key, format!("a host has no path: begin the paths of datasets with `{path}`")));
+                return Err(at.wrong(
+                    &key,
+                    format!("a host has no path: begin the paths of datasets with `{path}`"),
+                ));
             }
             return checked_url(url.clone(), &key, at);
         }
         if let Some(url) = known {
-            return url.parse().map_err(|error: url::ParseError| at.wrong("source.region", error.to_string()));
+            return url
+                .parse()
+                .map_err(|error: url::ParseError| at.wrong("source.region", error.to_string()));
         }
         let region = &self.region;
         Err(match self.platform {
-            Platform::Custom => at.wrong(&key, "nobody knows the hosts of a custom platform: give it"),
+            Platform::Custom => {
+                at.wrong(&key, "nobody knows the hosts of a custom platform: give it")
+            }
             _ if region == SANDBOX => {
                 let other = if name == "api" { "source.login_url" } else { "source.api_url" };
                 at.wrong(other, format!("give {key} too, or neither of them to start the sandbox"))
             }
             Platform::GenesysCloud => {
                 let names = regions::genesys_names();
-                at.wrong("source.region", format!("`{region}` is unknown: it is sandbox or one of {names}"))
+                at.wrong(
+                    "source.region",
+                    format!("`{region}` is unknown: it is sandbox or one of {names}"),
+                )
             }
-            Platform::NiceCxone => {
-                at.wrong("source.region", format!("`{region}` is no area: it is sandbox, or one like na1"))
-            }
+            Platform::NiceCxone => at.wrong(
+                "source.region",
+                format!("`{region}` is no area: it is sandbox, or one like na1"),
+            ),
         })
     }
 
@@ -180,12 +210,17 @@ impl SourceSection {
     fn discovered(&self, at: &Layers) -> Result<Option<Hosts>, ConfigError> {
         let Some(Address(issuer)) = self.issuer.clone() else {
             return match self.tenant {
-                Some(_) => Err(at.wrong("source.tenant", "it is of use with source.issuer only: leave it out")),
+                Some(_) => Err(
+                    at.wrong("source.tenant", "it is of use with source.issuer only: leave it out")
+                ),
                 None => Ok(None),
             };
         };
         if self.api_url.is_some() || self.login_url.is_some() {
-            return Err(at.wrong("source.issuer", "it tells the hosts: leave source.api_url and source.login_url out"));
+            return Err(at.wrong(
+                "source.issuer",
+                "it tells the hosts: leave source.api_url and source.login_url out",
+            ));
         }
         let issuer = checked_url(issuer, "source.issuer", at)?;
         Ok(Some(Hosts::Discovered { issuer, tenant: self.tenant.clone() }))
@@ -197,17 +232,26 @@ impl SourceSection {
     }
 
     /// What of it must not change from run to run on one output.
-    pub fn identity(&self, sandbox: &SandboxSection, api_version: Option<&str>) -> BTreeMap<String, String> {
+    pub fn identity(
+        &self,
+        sandbox: &SandboxSection,
+        api_version: Option<&str>,
+    ) -> BTreeMap<String, String> {
         let source = match (&self.api_url, &self.issuer) {
             (Some(Address(url)), _) => url.to_string(),
-            (None, Some(Address(issuer))) => format!("{issuer} {}", self.tenant.as_deref().unwrap_or_default()),
+            (None, Some(Address(issuer))) => {
+                format!("{issuer} {}", self.tenant.as_deref().unwrap_or_default())
+            }
             (None, None) => self.region.clone(),
         };
         let mut identity = BTreeMap::from([("source".to_owned(), source)]);
         identity.extend(api_version.map(|version| ("api_version".to_owned(), version.to_owned())));
         if self.is_sandbox() {
             identity.insert("sandbox.seed".to_owned(), sandbox.seed.to_string());
-            identity.insert("sandbox.conversations_per_day".to_owned(), sandbox.conversations_per_day.to_string());
+            identity.insert(
+                "sandbox.conversations_per_day".to_owned(),
+                sandbox.conversations_per_day.to_string(),
+            );
         }
         identity
     }

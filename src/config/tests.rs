@@ -40,7 +40,8 @@ fn only_a_login_with_a_browser_does_without_a_client_secret() {
 
 #[test]
 fn scope_and_fields_of_the_form_are_sent() {
-    let config = load(&["auth.scope=a b", "auth.form={ audience = \"x\" }", "auth.send=body"]).unwrap();
+    let config =
+        load(&["auth.scope=a b", "auth.form={ audience = \"x\" }", "auth.send=body"]).unwrap();
     let names: Vec<_> = config.auth.account.form.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!((names, config.auth.account.client.send), (vec!["scope", "audience"], Place::Body));
     assert!(matches!(config.auth.account.grant, Grant::ClientCredentials));
@@ -51,7 +52,10 @@ fn a_share_is_a_percentage_that_is_not_nothing() {
     assert_eq!(load(&["budget.share=\"60%\""]).unwrap().terms.share, 60);
     for share in ["0%", "101%", "-5%", "60", "1.5%", "half"] {
         let message = load(&[&format!("budget.share=\"{share}\"")]).unwrap_err();
-        assert!(message.contains("budget.share") && message.contains("is no share"), "{share}: {message}");
+        assert!(
+            message.contains("budget.share") && message.contains("is no share"),
+            "{share}: {message}"
+        );
     }
 }
 
@@ -65,8 +69,12 @@ fn g10_a_token_is_not_sent_in_the_clear() {
 
 #[test]
 fn g10_neither_what_was_given_nor_what_came_of_it_prints_a_secret() {
-    let set =
-        ["auth.client_secret=hush", "auth.grant=password", "auth.access_key_id=hush", "auth.access_key_secret=hush"];
+    let set = [
+        "auth.client_secret=hush",
+        "auth.grant=password",
+        "auth.access_key_id=hush",
+        "auth.access_key_secret=hush",
+    ];
     let given = Given { set: set.map(str::to_owned).to_vec(), ..Given::default() };
     let printed = format!("{given:?} {:?}", Config::load(&given).unwrap());
     assert!(printed.contains("auth.client_secret") && !printed.contains("hush"), "{printed}");
@@ -77,7 +85,11 @@ fn write_catalog(folder: &TempDir) {
     let ours = include_str!("../catalog/genesys.toml");
     let theirs = ours.replace("[dataset.conversations", "[dataset.tickets");
     fs::write(folder.path().join("tickets.toml"), theirs).unwrap();
-    fs::write(folder.path().join("conversations.toml"), ours.replacen("version ", "version = 7 #", 1)).unwrap();
+    fs::write(
+        folder.path().join("conversations.toml"),
+        ours.replacen("version ", "version = 7 #", 1),
+    )
+    .unwrap();
 }
 
 /// Loads the file `text`, which lies beside the catalogues.
@@ -90,8 +102,10 @@ fn load_file(text: &str, set: &[&str]) -> Result<Vec<Config>, String> {
     Config::load(&Given { path: Some(path), set, source: None }).map_err(|error| error.to_string())
 }
 
-const CXONE: &str = "[source]\nplatform = 'nice-cxone'\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets']\n";
-const CUSTOM: &str = "[source]\nplatform = 'custom'\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets']\n";
+const CXONE: &str =
+    "[source]\nplatform = 'nice-cxone'\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets']\n";
+const CUSTOM: &str =
+    "[source]\nplatform = 'custom'\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets']\n";
 
 fn hosts(config: &Config) -> [String; 2] {
     match &config.hosts {
@@ -115,7 +129,10 @@ fn cxone_has_its_hosts_by_area_and_grant() {
     assert!(matches!(simulated.hosts, Hosts::Sandbox(_)));
     for area in ["na1.evil.example/", "a@b", "NA1", "\"\""] {
         let message = load_file(CXONE, &[&format!("source.region={area}")]).unwrap_err();
-        assert!(message.contains("source.region: ") && message.contains("one like na1"), "{message}");
+        assert!(
+            message.contains("source.region: ") && message.contains("one like na1"),
+            "{message}"
+        );
     }
 }
 
@@ -125,7 +142,10 @@ fn a_version_of_an_api_fits_into_a_path_and_stays_with_its_output() {
     assert_eq!(config.identity["api_version"], "v33.0");
     for version in ["v34/../..", "..", "\"\"", "v34?x", "v 34"] {
         let message = load_file(CXONE, &[&format!("source.api_version={version}")]).unwrap_err();
-        assert!(message.contains("source.api_version: ") && message.contains("like v34.0"), "{message}");
+        assert!(
+            message.contains("source.api_version: ") && message.contains("like v34.0"),
+            "{message}"
+        );
     }
     assert!(load(&["source.api_version=v2"]).unwrap_err().contains("genesys-cloud has but one"));
     assert!(!load(&[]).unwrap().identity.contains_key("api_version"));
@@ -158,7 +178,8 @@ fn a_custom_platform_needs_its_hosts_and_its_datasets() {
 
 #[test]
 fn a_catalogue_of_the_users_adds_datasets_and_replaces_those_of_its_names() {
-    let both = "[source]\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets', 'conversations']\n";
+    let both =
+        "[source]\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets', 'conversations']\n";
     assert_eq!(load_file(both, &[]).unwrap()[0].datasets.len(), 2);
     let replaced = load_file("[source]\ncatalog = 'conversations.toml'\n", &[]).unwrap();
     assert_eq!(replaced[0].datasets[0].version, 7);
@@ -171,14 +192,14 @@ fn each_dataset_has_a_filter_of_its_own_which_stays_with_its_output() {
     let set = ["source.catalog=tickets.toml", "job.datasets=[\"tickets\", \"conversations\"]"];
     let config = load_file("[filter.tickets]\na = 1\n", &set).unwrap().remove(0);
     assert_eq!((config.filter("tickets").len(), config.filter("conversations").len()), (1, 0));
-    let identity = ["filter.tickets", "filter.conversations"].map(|key| config.identity[key].as_str());
+    let identity =
+        ["filter.tickets", "filter.conversations"].map(|key| config.identity[key].as_str());
     assert_eq!(identity, [r#"{"a":1}"#, "{}"]);
 }
 
 #[test]
 fn what_a_source_says_for_itself_lies_between_the_file_and_the_command_line() {
-    let list =
-        "[budget]\nrequests = 1\n[[source]]\nname = 'a'\n[[source]]\nname = 'b'\n[source.budget]\nrequests = 2\n";
+    let list = "[budget]\nrequests = 1\n[[source]]\nname = 'a'\n[[source]]\nname = 'b'\n[source.budget]\nrequests = 2\n";
     let requests = |set: &[&str]| {
         let configs = load_file(list, set).unwrap();
         [&configs[0], &configs[1]].map(|config| config.terms.limit.unwrap().requests.get())

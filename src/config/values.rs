@@ -16,9 +16,14 @@ pub struct Length(pub Duration);
 
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)
-            .map_err(|_| D::Error::custom("a duration is a text with its unit, like \"60s\", \"10m\" or \"1d\""))?;
-        let wrong = || D::Error::custom(format!("`{text}` is no duration: write it like \"60s\", \"10m\" or \"1d\""));
+        let text = String::deserialize(deserializer).map_err(|_| {
+            D::Error::custom("a duration is a text with its unit, like \"60s\", \"10m\" or \"1d\"")
+        })?;
+        let wrong = || {
+            D::Error::custom(format!(
+                "`{text}` is no duration: write it like \"60s\", \"10m\" or \"1d\""
+            ))
+        };
         parse_duration(&text).map(Self).ok_or_else(wrong)
     }
 }
@@ -45,8 +50,11 @@ impl<'de> Deserialize<'de> for Offset {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let span: Option<Span> = text.parse().ok();
-        let offset = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-        offset.map(Self).ok_or_else(|| D::Error::custom(format!("`{text}` is no offset: write it like \"-90s\"")))
+        let offset =
+            span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+        offset.map(Self).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is no offset: write it like \"-90s\""))
+        })
     }
 }
 
@@ -64,9 +72,9 @@ impl<'de> Deserialize<'de> for Size {
         }
         match Typed::deserialize(deserializer)? {
             Typed::Bytes(bytes) => Ok(Self(bytes)),
-            Typed::Text(text) => parse_size(&text)
-                .map(Self)
-                .ok_or_else(|| D::Error::custom(format!("`{text}` is no size: write it like \"64MiB\""))),
+            Typed::Text(text) => parse_size(&text).map(Self).ok_or_else(|| {
+                D::Error::custom(format!("`{text}` is no size: write it like \"64MiB\""))
+            }),
         }
     }
 }
@@ -79,8 +87,13 @@ impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)
             .map_err(|_| D::Error::custom("a share is a text from \"1%\" to \"100%\""))?;
-        let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
-        let wrong = || D::Error::custom(format!("`{text}` is no share: write \"1%\" to \"100%\", in whole numbers"));
+        let number =
+            text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+        let wrong = || {
+            D::Error::custom(format!(
+                "`{text}` is no share: write \"1%\" to \"100%\", in whole numbers"
+            ))
+        };
         number.filter(|percent| (1..=100).contains(percent)).map(Self).ok_or_else(wrong)
     }
 }
@@ -107,14 +120,22 @@ pub struct Address(pub Url);
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = |_| D::Error::custom(format!("`{text}` is no address: write it like https://api.mypurecloud.de"));
+        let wrong = |_| {
+            D::Error::custom(format!(
+                "`{text}` is no address: write it like https://api.mypurecloud.de"
+            ))
+        };
         text.parse().map(Self).map_err(wrong)
     }
 }
 
 /// A text that may lie elsewhere: an environment variable or a file.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "it is a string, { env = \"NAME\" } or { file = \"PATH\" }", deny_unknown_fields)]
+#[serde(
+    untagged,
+    expecting = "it is a string, { env = \"NAME\" } or { file = \"PATH\" }",
+    deny_unknown_fields
+)]
 pub enum Text {
     /// An environment variable, or a line of `.env`.
     Env {
@@ -140,7 +161,9 @@ pub fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError>
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback_host(&url) => Ok(url),
-        "http" => Err(at.wrong(key, format!("`{url}` would send credentials in the clear: use https"))),
+        "http" => {
+            Err(at.wrong(key, format!("`{url}` would send credentials in the clear: use https")))
+        }
         scheme => Err(at.wrong(key, format!("`{scheme}` is no web address: use https"))),
     }
 }
@@ -172,12 +195,16 @@ mod tests {
         let ago = parse_time("now").unwrap().duration_since(parse_time("now-1d").unwrap());
         assert!((ago.as_secs() - 86_400).abs() < 5, "{ago}");
         assert_eq!(parse_time("2024-01-01T00:00:00Z").unwrap().as_second(), 1_704_067_200);
-        assert!(["now+1d", "now-", "tomorrow", "now-x"].iter().all(|text| parse_time(text).is_none()));
+        assert!(
+            ["now+1d", "now-", "tomorrow", "now-x"].iter().all(|text| parse_time(text).is_none())
+        );
     }
 
     #[test]
     fn what_has_no_unit_or_an_unknown_one_is_refused() {
-        for (length, size) in [("60", "1"), ("\"1 parsec\"", "1"), ("\"-5s\"", "1"), ("\"1s\"", "\"5 apples\"")] {
+        for (length, size) in
+            [("60", "1"), ("\"1 parsec\"", "1"), ("\"-5s\"", "1"), ("\"1s\"", "\"5 apples\"")]
+        {
             assert!(read(length, size).is_err(), "{length} {size}");
         }
     }

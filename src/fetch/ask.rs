@@ -73,7 +73,14 @@ impl Client {
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
     ) -> Result<T, Setback> {
         let Leeway { splittable, shrinkable, binding, last_word } = leeway;
-        let mut attempt = Attempt { number: 1, throttles: 0, tokenless: 0, rejections: 0, splittable, shrinkable };
+        let mut attempt = Attempt {
+            number: 1,
+            throttles: 0,
+            tokenless: 0,
+            rejections: 0,
+            splittable,
+            shrinkable,
+        };
         let mut rejected = None;
         loop {
             let sent = Cell::new(false);
@@ -93,8 +100,11 @@ impl Client {
                 Err(Failed::Run(halt)) => return Err(halt.into()),
                 Err(Failed::Request(fault)) => fault,
             };
-            attempt.tokenless = if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
-            let fresh = rejected.is_some_and(|generation| generation > self.shared.accepted.load(Ordering::Relaxed));
+            attempt.tokenless =
+                if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
+            let fresh = rejected.is_some_and(|generation| {
+                generation > self.shared.accepted.load(Ordering::Relaxed)
+            });
             attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
             let throttled = matches!(&fault, Fault::Refused(refusal) if refusal.is_throttle());
             attempt.throttles += u32::from(throttled);
@@ -105,7 +115,9 @@ impl Client {
             tracing::debug!(path = target, %fault, ?attempt, ?decision, "no reply");
             match decision {
                 // nobody waits for the last word
-                _ if last_word && self.shared.shutdown.is_cancelled() => return Err(Obstacle::Hopeless(fault).into()),
+                _ if last_word && self.shared.shutdown.is_cancelled() => {
+                    return Err(Obstacle::Hopeless(fault).into());
+                }
                 Decision::Retry { after } => self.pause(after).await?,
                 Decision::Throttled { after } => {
                     self.shared.board.rate_limited.add(1);
@@ -174,7 +186,8 @@ impl Client {
             return Ok((permit, None));
         }
         let paid = Instant::now();
-        let token = self.tokens.send(GetToken { rejected: rejected.take() }).await.map_err(Halt::from)?;
+        let token =
+            self.tokens.send(GetToken { rejected: rejected.take() }).await.map_err(Halt::from)?;
         let token = token.map_err(Fault::Login)?;
         if paid.elapsed() > AT_ONCE {
             drop(permit);
@@ -186,26 +199,44 @@ impl Client {
     /// What a request pays that names `bucket`, or none.
     fn key(&self, bucket: Option<&Arc<str>>) -> Key {
         let shared = &self.shared;
-        Key { credential: Arc::clone(&shared.credential), bucket: Arc::clone(bucket.unwrap_or(&shared.bucket)) }
+        Key {
+            credential: Arc::clone(&shared.credential),
+            bucket: Arc::clone(bucket.unwrap_or(&shared.bucket)),
+        }
     }
 
     /// The request of a call. A token goes to the API's host alone (G10), and nothing goes in the
     /// clear.
     fn request(&self, call: &Call, token: Option<&Token>) -> Result<Request<Bytes>, Fault> {
         let api = &self.shared.origin.api;
-        let url = api.join(&call.target).map_err(|error| Fault::Chain(format!("`{}`: {error}", call.target)))?;
+        let url = api
+            .join(&call.target)
+            .map_err(|error| Fault::Chain(format!("`{}`: {error}", call.target)))?;
         let is_safe = url.scheme() == "https" || is_loopback_host(&url);
         if url.origin() != api.origin() && (token.is_some() || !is_safe) {
-            return Err(Fault::Chain(format!("{} is not to be asked", url.origin().ascii_serialization())));
+            return Err(Fault::Chain(format!(
+                "{} is not to be asked",
+                url.origin().ascii_serialization()
+            )));
         }
         self.written(call, &url, token).map_err(Fault::Malformed)
     }
 
-    fn written(&self, call: &Call, url: &Url, token: Option<&Token>) -> Result<Request<Bytes>, String> {
-        let mut request =
-            Request::builder().method(call.method.clone()).uri(url.as_str()).header(ACCEPT, "application/json");
+    fn written(
+        &self,
+        call: &Call,
+        url: &Url,
+        token: Option<&Token>,
+    ) -> Result<Request<Bytes>, String> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(url.as_str())
+            .header(ACCEPT, "application/json");
         if let Some(token) = token {
-            request = request.header(AUTHORIZATION, auth::bearer(&token.secret).map_err(|error| error.to_string())?);
+            request = request.header(
+                AUTHORIZATION,
+                auth::bearer(&token.secret).map_err(|error| error.to_string())?,
+            );
         }
         let body = match &call.body {
             Some(body) => {

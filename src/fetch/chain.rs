@@ -56,7 +56,8 @@ impl Chain {
     pub fn restart(&mut self, page_size: u32) {
         self.query = self.query.again(self.shard().interval, page_size);
         let ordered = is_ordered(&self.query);
-        (self.received, self.begun, self.reached, self.ordered) = (0, Instant::now(), None, ordered);
+        (self.received, self.begun, self.reached, self.ordered) =
+            (0, Instant::now(), None, ordered);
         (self.committed, self.open, self.total) = (0, 0, None);
     }
 
@@ -146,12 +147,24 @@ mod tests {
 
     /// The chain of a day's rows.
     async fn chain(dataset: &Arc<Dataset>) -> Chain {
-        let shard = Shard { dataset: Arc::clone(dataset), interval: Interval::day_of(0), replaces: false };
+        let shard =
+            Shard { dataset: Arc::clone(dataset), interval: Interval::day_of(0), replaces: false };
         let mut plan = Plan::default();
         plan.add_whole(&shard);
         let lease = PlannerActor::new(plan).start().send(Next).await.unwrap().unwrap();
-        let origin = Origin { api: "https://api.example/".parse().unwrap(), api_version: String::new(), now: 0 };
-        let query = Query::new(dataset, dataset.way(), shard.interval, 10, &Arc::new(origin), &Arc::default());
+        let origin = Origin {
+            api: "https://api.example/".parse().unwrap(),
+            api_version: String::new(),
+            now: 0,
+        };
+        let query = Query::new(
+            dataset,
+            dataset.way(),
+            shard.interval,
+            10,
+            &Arc::new(origin),
+            &Arc::default(),
+        );
         Chain::new(lease, query)
     }
 
@@ -159,7 +172,13 @@ mod tests {
     fn page(times: &[i64]) -> Page {
         let key = |&time_ms: &i64| RowKey { id: 0, version: 0, time_ms, digest: 0 };
         let batch = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
-        Page { batch, keys: times.iter().map(key).collect(), received: times.len() as u64, not_owned: 0, bad: vec![] }
+        Page {
+            batch,
+            keys: times.iter().map(key).collect(),
+            received: times.len() as u64,
+            not_owned: 0,
+            bad: vec![],
+        }
     }
 
     /// Where a chain can be cut after rows by time, before the next page and on an interrupt.
@@ -171,7 +190,9 @@ mod tests {
     #[actix::test]
     async fn what_comes_in_no_order_is_neither_cut_nor_kept_even_if_it_looks_like_one() {
         let datasets = &catalog::builtin("genesys-cloud").unwrap().datasets;
-        for (dataset, expected) in [("conversations", (Some(5), Some(3))), ("user-details", (None, None))] {
+        for (dataset, expected) in
+            [("conversations", (Some(5), Some(3))), ("user-details", (None, None))]
+        {
             let mut chain = chain(&datasets[dataset]).await;
             assert_eq!(cuts(&mut chain), expected, "{dataset}");
             chain.restart(5);
@@ -181,7 +202,8 @@ mod tests {
 
     #[actix::test]
     async fn what_turns_out_to_be_in_no_order_is_cut_no_more() {
-        let mut chain = chain(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]).await;
+        let mut chain =
+            chain(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]).await;
         chain.advance(&page(&[2, 1]));
         assert_eq!(cuts(&mut chain), (None, None));
     }

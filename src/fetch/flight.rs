@@ -64,7 +64,10 @@ mod tests {
         [3, 1, 2].into_iter().for_each(|seconds| flight.push(after(seconds)));
         assert_eq!(flight.alongside(after(5)).await, 5);
         assert_eq!(flight.len(), 3);
-        assert_eq!([flight.next().await, flight.next().await, flight.next().await], [Some(3), Some(1), Some(2)]);
+        assert_eq!(
+            [flight.next().await, flight.next().await, flight.next().await],
+            [Some(3), Some(1), Some(2)]
+        );
         assert_eq!((flight.next().await, start.elapsed()), (None, Duration::from_secs(5)));
     }
 }

@@ -96,7 +96,10 @@ impl Query {
             task: String::new(),
             download: None,
             decoder: Arc::new(Decoder::new(dataset)),
-            finder: Arc::new(Finder::new(way, fixed(dataset, stamp(dataset, interval, origin), None))),
+            finder: Arc::new(Finder::new(
+                way,
+                fixed(dataset, stamp(dataset, interval, origin), None),
+            )),
             dataset: Arc::clone(dataset),
             way: Arc::clone(way),
             origin: Arc::clone(origin),
@@ -131,9 +134,15 @@ impl Query {
             return None;
         }
         self.chain.sent += 1;
-        if let Some(link) = self.chain.next.as_ref().filter(|_| self.way.paging == Paging::NextLink) {
+        if let Some(link) = self.chain.next.as_ref().filter(|_| self.way.paging == Paging::NextLink)
+        {
             let bucket = self.way.request.bucket.clone();
-            return Some(Call { method: Method::GET, target: link.clone(), bucket, ..Call::default() });
+            return Some(Call {
+                method: Method::GET,
+                target: link.clone(),
+                bucket,
+                ..Call::default()
+            });
         }
         if let Some(address) = &self.download {
             return Some(Call { target: address.clone(), anonymous: true, ..Call::default() });
@@ -144,7 +153,11 @@ impl Query {
     fn fill(&self, page: u32) -> Call {
         let (request, slots) = (&self.way.request, self.slots(page));
         // what narrows a job was said when it was submitted
-        if self.way.task.is_none() { request.narrowed(&slots, &self.filter) } else { request.fill(&slots) }
+        if self.way.task.is_none() {
+            request.narrowed(&slots, &self.filter)
+        } else {
+            request.fill(&slots)
+        }
     }
 
     /// What the templates of the way are filled with.
@@ -167,8 +180,11 @@ impl Query {
     }
 
     /// Reads the reply to a page.
-    pub fn read(&self) -> impl Fn(StatusCode, Bytes) -> Result<Reply, Fault> + Clone + Send + 'static {
-        let (finder, first, counts) = (Arc::clone(&self.finder), self.chain.sent == 1, self.way.total.is_some());
+    pub fn read(
+        &self,
+    ) -> impl Fn(StatusCode, Bytes) -> Result<Reply, Fault> + Clone + Send + 'static {
+        let (finder, first, counts) =
+            (Arc::clone(&self.finder), self.chain.sent == 1, self.way.total.is_some());
         move |status, body| match status {
             StatusCode::NO_CONTENT => Ok(Reply::nothing()),
             _ => {
@@ -192,14 +208,18 @@ impl Query {
         chain.offset += reply.items;
         chain.empty = if reply.items == 0 { chain.empty + 1 } else { 0 };
         let goes_on = match self.way.paging {
-            Paging::PageNumber | Paging::Offset => reply.items > 0 && (self.way.next.is_none() || reply.next.is_some()),
+            Paging::PageNumber | Paging::Offset => {
+                reply.items > 0 && (self.way.next.is_none() || reply.next.is_some())
+            }
             Paging::Cursor | Paging::NextLink => reply.next.is_some(),
             Paging::None => false,
         };
         if !goes_on {
             chain.ended = true;
         } else if chain.received >= MOST_PAGES {
-            return Err(Fault::Chain(format!("there are more than {MOST_PAGES} pages; make fetch.shard smaller")));
+            return Err(Fault::Chain(format!(
+                "there are more than {MOST_PAGES} pages; make fetch.shard smaller"
+            )));
         } else {
             match (self.way.paging, &reply.next) {
                 (Paging::Cursor, Some(cursor)) => chain.follow(cursor.clone())?,
@@ -211,10 +231,14 @@ impl Query {
             }
         }
         // pages that have numbers can be asked for before the one in front of them is there
-        let counted = reply.total.filter(|_| self.way.paging == Paging::PageNumber && self.way.next.is_none());
-        let counted = counted.map_or(0, |total| total.div_ceil(self.page_size.into()).saturating_add(1));
+        let counted = reply
+            .total
+            .filter(|_| self.way.paging == Paging::PageNumber && self.way.next.is_none());
+        let counted =
+            counted.map_or(0, |total| total.div_ceil(self.page_size.into()).saturating_add(1));
         let chain = &mut self.chain;
-        chain.known = chain.known.max(chain.received + 1).max(u32::try_from(counted).unwrap_or(u32::MAX));
+        chain.known =
+            chain.known.max(chain.received + 1).max(u32::try_from(counted).unwrap_or(u32::MAX));
         let ends = self.chain.ended;
         if ends {
             self.skip_parent();
@@ -245,7 +269,8 @@ impl Query {
         let api = &self.origin.api;
         let here = self.chain.next.clone().unwrap_or_else(|| self.fill(1).target);
         let told = api.join(&here).and_then(|here| here.join(link));
-        let told = told.map_err(|error| Fault::Chain(format!("`{}` is no link: {error}", shorten(link))))?;
+        let told =
+            told.map_err(|error| Fault::Chain(format!("`{}` is no link: {error}", shorten(link))))?;
         match told.origin() == api.origin() {
             true => Ok(told.into()),
             false => Err(Fault::Chain(format!(
@@ -260,7 +285,10 @@ impl Query {
         let parent = self.parents.as_ref().and_then(VecDeque::front);
         let Some(parent) = parent else { return };
         let stamp = stamp(&self.dataset, self.asked, &self.origin);
-        self.finder = Arc::new(Finder::new(&self.way, fixed(&self.dataset, stamp, Some((&self.way, parent)))));
+        self.finder = Arc::new(Finder::new(
+            &self.way,
+            fixed(&self.dataset, stamp, Some((&self.way, parent))),
+        ));
         self.chain = Position { known: 1, ..Position::default() };
     }
 
@@ -281,7 +309,9 @@ impl Query {
         match self.way.paging {
             Paging::Offset if chain.offset < self.way.depth => chain.known,
             Paging::Offset => chain.received,
-            _ => u32::try_from(self.way.depth / u64::from(self.page_size)).unwrap_or(u32::MAX).max(1),
+            _ => {
+                u32::try_from(self.way.depth / u64::from(self.page_size)).unwrap_or(u32::MAX).max(1)
+            }
         }
     }
 }
@@ -290,10 +320,16 @@ impl Position {
     /// Takes note of the cursor or link of the next page.
     fn follow(&mut self, next: String) -> Result<(), Fault> {
         if !self.seen.insert(xxh3_64(next.as_bytes())) {
-            return Err(Fault::Chain(format!("the next page is `{}` for the second time", shorten(&next))));
+            return Err(Fault::Chain(format!(
+                "the next page is `{}` for the second time",
+                shorten(&next)
+            )));
         }
         if self.empty >= MOST_EMPTY {
-            let reason = format!("{MOST_EMPTY} pages in a row have no rows, and the next is `{}`", shorten(&next));
+            let reason = format!(
+                "{MOST_EMPTY} pages in a row have no rows, and the next is `{}`",
+                shorten(&next)
+            );
             return Err(Fault::Chain(reason));
         }
         self.next = Some(next);

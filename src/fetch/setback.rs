@@ -31,7 +31,10 @@ impl Obstacle {
     /// What happened, for those who have no shard to care for.
     pub fn into_fault(self) -> Fault {
         match self {
-            Self::Gone(fault) | Self::Hopeless(fault) | Self::NotYet(fault) | Self::Denied(fault) => fault,
+            Self::Gone(fault)
+            | Self::Hopeless(fault)
+            | Self::NotYet(fault)
+            | Self::Denied(fault) => fault,
             Self::TooBig(reason) => Fault::Malformed(reason),
             Self::TooLarge => Fault::Malformed("the page is too large".to_owned()),
         }

@@ -62,11 +62,15 @@ impl Fetcher {
         loop {
             let page_size = chain.query.page_size;
             match self.attempt(chain, harvest).await {
-                Ok(Paged::Whole) if !counted_again && chain.is_uncut() && chain.missing().is_some() => {
+                Ok(Paged::Whole)
+                    if !counted_again && chain.is_uncut() && chain.missing().is_some() =>
+                {
                     counted_again = true;
                     self.again(chain, page_size).await?;
                 }
-                Err(Setback::Shard(Obstacle::Gone(_))) if gone < self.client.shared.policy.attempts => {
+                Err(Setback::Shard(Obstacle::Gone(_)))
+                    if gone < self.client.shared.policy.attempts =>
+                {
                     gone += 1;
                     self.again(chain, page_size).await?;
                 }
@@ -94,22 +98,31 @@ impl Fetcher {
                 self.split(chain, reason).await
             }
             Paged::Deep => {
-                let fault = Fault::Chain(format!("{}; make fetch.smallest_shard smaller", deep(&chain)));
+                let fault =
+                    Fault::Chain(format!("{}; make fetch.smallest_shard smaller", deep(&chain)));
                 self.set_aside(chain, fault, harvest).await
             }
         }
     }
 
     /// Does what an obstacle means for a shard.
-    async fn give_way(&self, chain: Chain, obstacle: Obstacle, harvest: &mut Harvest) -> Result<(), Halt> {
+    async fn give_way(
+        &self,
+        chain: Chain,
+        obstacle: Obstacle,
+        harvest: &mut Harvest,
+    ) -> Result<(), Halt> {
         match obstacle {
             Obstacle::TooBig(reason) => self.split(chain, reason).await,
             Obstacle::TooLarge => {
-                let fault =
-                    Fault::Malformed("a page that cannot be smaller is too large; raise fetch.max_body".to_owned());
+                let fault = Fault::Malformed(
+                    "a page that cannot be smaller is too large; raise fetch.max_body".to_owned(),
+                );
                 self.set_aside(chain, fault, harvest).await
             }
-            Obstacle::Gone(fault) | Obstacle::Hopeless(fault) => self.set_aside(chain, fault, harvest).await,
+            Obstacle::Gone(fault) | Obstacle::Hopeless(fault) => {
+                self.set_aside(chain, fault, harvest).await
+            }
             Obstacle::NotYet(fault) => self.leave(chain, &fault, harvest).await,
             Obstacle::Denied(fault) => self.abandon(chain, fault, harvest).await,
         }
@@ -149,8 +162,12 @@ impl Fetcher {
                 Some(Err(setback)) => return Err(setback),
             };
             let depth = chain.query.way.depth;
-            if let Some(total) = reply.total.filter(|&total| total > depth && self.splittable(chain.shard())) {
-                return Err(Obstacle::TooBig(format!("{total} rows, and paging ends at {depth}")).into());
+            if let Some(total) =
+                reply.total.filter(|&total| total > depth && self.splittable(chain.shard()))
+            {
+                return Err(
+                    Obstacle::TooBig(format!("{total} rows, and paging ends at {depth}")).into()
+                );
             }
             if chain.query.advance(&reply).map_err(Obstacle::Hopeless)? {
                 flight = Flight::new();
@@ -159,7 +176,8 @@ impl Fetcher {
             self.send_ahead(chain, &mut flight);
             let (decoder, owner) = (Arc::clone(&chain.query.decoder), chain.query.owner);
             let decoded = flight.alongside(offload(move || decoder.decode(&reply, owner))).await;
-            let page = decoded.map_err(|error| Obstacle::Hopeless(Fault::Malformed(error.to_string())))?;
+            let page =
+                decoded.map_err(|error| Obstacle::Hopeless(Fault::Malformed(error.to_string())))?;
             if let Some(at) = chain.boundary(&page).filter(|_| self.is_due(chain)) {
                 flight.alongside(self.cut(chain, at, harvest)).await?;
             }
@@ -174,9 +192,14 @@ impl Fetcher {
 
     /// Sends the requests whose turn it is, those of fetchers with nothing to do among them: pages cost
     /// no more for it, where a part of the shard would be a query of its own, with rows of both.
-    fn send_ahead<'a>(&'a self, chain: &mut Chain, flight: &mut Flight<'a, Result<Reply, Setback>>) {
+    fn send_ahead<'a>(
+        &'a self,
+        chain: &mut Chain,
+        flight: &mut Flight<'a, Result<Reply, Setback>>,
+    ) {
         let splittable = self.splittable(chain.shard());
-        let leeway = Leeway { splittable, shrinkable: chain.query.is_shrinkable(), ..Leeway::default() };
+        let leeway =
+            Leeway { splittable, shrinkable: chain.query.is_shrinkable(), ..Leeway::default() };
         let most = self.client.shared.ahead.saturating_mul(1 + chain.lease.idle());
         while flight.len() < most
             && let Some(call) = chain.query.next()
@@ -194,7 +217,8 @@ impl Fetcher {
     async fn commit(&self, chain: Chain, harvest: &mut Harvest) -> Result<(), Halt> {
         let shard = chain.shard().clone();
         let missing = chain.missing();
-        let committed = self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
+        let committed =
+            self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
         harvest.add(chain.received, &committed);
         self.learn(&shard, committed.counts.written);
         if let Some((total, came)) = missing {
@@ -210,7 +234,8 @@ impl Fetcher {
     async fn cut(&self, chain: &mut Chain, at: i64, harvest: &mut Harvest) -> Result<(), Halt> {
         let Some((done, _)) = chain.shard().interval.cut(at) else { return Ok(()) };
         let shard = Shard { interval: done, ..chain.shard().clone() };
-        let committed = self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
+        let committed =
+            self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
         harvest.add(chain.received, &committed);
         self.learn(&shard, committed.counts.written);
         chain.lease.cut(at).await?;
@@ -244,7 +269,12 @@ impl Fetcher {
         Ok(chain.lease.end(End::Split).await?)
     }
 
-    async fn set_aside(&self, chain: Chain, fault: Fault, harvest: &mut Harvest) -> Result<(), Halt> {
+    async fn set_aside(
+        &self,
+        chain: Chain,
+        fault: Fault,
+        harvest: &mut Harvest,
+    ) -> Result<(), Halt> {
         let failure = failure(chain.shard(), &fault);
         tracing::error!(dataset = failure.dataset, shard = %failure.interval, %fault, "set aside");
         harvest.failed.push(failure.clone());

@@ -72,7 +72,9 @@ pub fn cost(way: &Way, rows: Option<u64>, page_size: u32) -> Option<u64> {
         Paging::None => Some(1),
         // these say which page is the last
         Paging::Cursor | Paging::NextLink => pages.map(|pages| pages.max(1)),
-        Paging::PageNumber | Paging::Offset => pages.map(|pages| pages + u64::from(way.next.is_none())),
+        Paging::PageNumber | Paging::Offset => {
+            pages.map(|pages| pages + u64::from(way.next.is_none()))
+        }
     }?;
     let around = way.task.as_ref().map_or(0, |task| 1 + POLLS + u64::from(task.delete.is_some()));
     Some(around + pages.max(1))
@@ -93,7 +95,8 @@ impl Fetcher {
             (_, None) => return Ok(Arc::clone(dataset.way())),
         };
         // columns that only a job brings are worth a wait
-        let query = query.as_ref().filter(|_| shared.strategy != Strategy::Job && !dataset.has_extras());
+        let query =
+            query.as_ref().filter(|_| shared.strategy != Strategy::Job && !dataset.has_extras());
         let Some(query) = query else {
             self.lake(dataset, job, shard.interval).await?;
             return Ok(Arc::clone(job));
@@ -135,7 +138,9 @@ impl Fetcher {
             // one wait for all shards
             let begun = self.client.shared.lakes.1.get_or_init(Instant::now);
             if begun.elapsed() + LAKE_PAUSE > self.client.shared.lake_wait {
-                return Err(Obstacle::NotYet(Fault::NotYet(format!("{reason}; run again later"))).into());
+                return Err(
+                    Obstacle::NotYet(Fault::NotYet(format!("{reason}; run again later"))).into()
+                );
             }
             tracing::info!(dataset = dataset.name, shard = %interval, reason, "waits for the lake");
             self.client.pause(LAKE_PAUSE).await?;
@@ -146,12 +151,19 @@ impl Fetcher {
 impl Client {
     /// Up to when the lake is filled: asked again where that was before the end of `needed`.
     async fn filled(&self, dataset: &Dataset, job: &Way, needed: Interval) -> Result<i64, Setback> {
-        let known = |lakes: &Lakes| lakes.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dataset.name).copied();
+        let known = |lakes: &Lakes| {
+            lakes.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dataset.name).copied()
+        };
         if let Some(filled) = known(&self.shared.lakes).filter(|&filled| filled >= needed.to_ms()) {
             return Ok(filled);
         }
         let filled = self.available(job, needed).await?;
-        self.shared.lakes.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.name.clone(), filled);
+        self.shared
+            .lakes
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(dataset.name.clone(), filled);
         Ok(filled)
     }
 }
@@ -167,12 +179,19 @@ mod tests {
 
     #[test]
     fn a_job_pays_from_some_hundred_rows_on() {
-        let (query, job) = (conversations().query.as_ref().unwrap(), conversations().job.as_ref().unwrap());
+        let (query, job) =
+            (conversations().query.as_ref().unwrap(), conversations().job.as_ref().unwrap());
         let by_job = |rows, page_size| Arc::ptr_eq(cheaper(query, job, rows, page_size), job);
-        assert_eq!([0, 400, 401, 20_000].map(|rows| by_job(rows, u32::MAX)), [false, false, true, true]);
+        assert_eq!(
+            [0, 400, 401, 20_000].map(|rows| by_job(rows, u32::MAX)),
+            [false, false, true, true]
+        );
         // where pages are no larger by job it never does
         assert!(!by_job(20_000, 100));
-        assert_eq!((cost(query, Some(20_000), u32::MAX), cost(job, Some(20_000), u32::MAX)), (Some(201), Some(24)));
+        assert_eq!(
+            (cost(query, Some(20_000), u32::MAX), cost(job, Some(20_000), u32::MAX)),
+            (Some(201), Some(24))
+        );
         assert_eq!((cost(query, None, u32::MAX), cost(query, Some(0), u32::MAX)), (None, Some(1)));
     }
 

@@ -76,13 +76,16 @@ impl Fetcher {
             let call = task.poll.fill(&chain.query.slots(1));
             let reply: Value = match self.client.json(call, Leeway::default()).await {
                 Ok(reply) => reply,
-                Err(Setback::Shard(Obstacle::Hopeless(fault))) if fault.is_gone() => return Ok(State::Lost(fault)),
+                Err(Setback::Shard(Obstacle::Hopeless(fault))) if fault.is_gone() => {
+                    return Ok(State::Lost(fault));
+                }
                 Err(setback) => return Err(setback),
             };
             match state(task, &reply) {
                 State::Waiting => {}
                 State::Done => {
-                    chain.query.download = task.download.as_ref().and_then(|place| text_at(&reply, place));
+                    chain.query.download =
+                        task.download.as_ref().and_then(|place| text_at(&reply, place));
                     return Ok(State::Done);
                 }
                 lost => return Ok(lost),
@@ -102,7 +105,11 @@ impl Fetcher {
     /// Deletes the job of a chain, if there is one, even where the run is to end.
     pub(super) async fn forget(&self, chain: &mut Chain) -> Result<(), Halt> {
         let way = Arc::clone(&chain.query.way);
-        let orphan = way.task.as_ref().filter(|_| !chain.query.task.is_empty()).and_then(|task| orphan(chain, task));
+        let orphan = way
+            .task
+            .as_ref()
+            .filter(|_| !chain.query.task.is_empty())
+            .and_then(|task| orphan(chain, task));
         chain.query.task.clear();
         chain.slot = None;
         let Some(orphan) = orphan else { return Ok(()) };
@@ -130,7 +137,8 @@ fn state(task: &Task, reply: &Value) -> State {
     if is(&task.done) {
         State::Done
     } else if is(&task.failed) || is(&task.gone) {
-        let reason = task.error.as_ref().and_then(|place| text_at(reply, place)).unwrap_or_default();
+        let reason =
+            task.error.as_ref().and_then(|place| text_at(reply, place)).unwrap_or_default();
         State::Lost(Fault::Task(format!("{state} {reason}").trim_end().to_owned()))
     } else {
         State::Waiting
@@ -152,25 +160,30 @@ impl Client {
     /// Up to when the platform has data for jobs of `way`, in milliseconds; [`i64::MAX`] where it
     /// does not tell.
     pub(super) async fn available(&self, way: &Way, interval: Interval) -> Result<i64, Setback> {
-        let Some((request, until)) = way.task.as_ref().and_then(|task| task.available.as_ref()) else {
+        let Some((request, until)) = way.task.as_ref().and_then(|task| task.available.as_ref())
+        else {
             return Ok(i64::MAX);
         };
         let slots = Slots::bare(interval, &self.shared.origin.api_version);
         let call = request.fill(&slots);
         let until = self.value(call, Leeway::default(), until.clone()).await?;
-        let invalid = |_| Obstacle::Hopeless(Fault::Malformed(format!("`{until}` is not a valid time")));
+        let invalid =
+            |_| Obstacle::Hopeless(Fault::Malformed(format!("`{until}` is not a valid time")));
         Ok(until.parse::<jiff::Timestamp>().map_err(invalid)?.as_millisecond())
     }
 
     async fn json(&self, call: Call, leeway: Leeway) -> Result<Value, Setback> {
-        let read = |_, body: bytes::Bytes| serde_json::from_slice(&body).map_err(|e| Fault::Malformed(e.to_string()));
+        let read = |_, body: bytes::Bytes| {
+            serde_json::from_slice(&body).map_err(|e| Fault::Malformed(e.to_string()))
+        };
         self.ask(call, leeway, read).await
     }
 
     /// The text at a place of a reply.
     async fn value(&self, call: Call, leeway: Leeway, place: Place) -> Result<String, Setback> {
         let read = move |_, body: bytes::Bytes| {
-            let reply = serde_json::from_slice(&body).map_err(|error| Fault::Malformed(error.to_string()))?;
+            let reply = serde_json::from_slice(&body)
+                .map_err(|error| Fault::Malformed(error.to_string()))?;
             let missing = || Fault::Malformed(format!("there is no /{} in it", place.join("/")));
             text_at(&reply, &place).ok_or_else(missing)
         };

@@ -27,10 +27,18 @@ impl Known {
     pub fn rows(&self, interval: Interval) -> Option<u64> {
         let share = |probe: &Probe| {
             let common = probe.interval.intersect(interval)?;
-            Some((common, probe.rows as f64 * common.width().as_secs_f64() / probe.interval.width().as_secs_f64()))
+            Some((
+                common,
+                probe.rows as f64 * common.width().as_secs_f64()
+                    / probe.interval.width().as_secs_f64(),
+            ))
         };
         let (counted, rows): (Vec<_>, Vec<_>) = self.probes.iter().filter_map(share).unzip();
-        let uncounted = interval.subtract(&counted).into_iter().map(|left| left.width().as_secs_f64()).sum::<f64>();
+        let uncounted = interval
+            .subtract(&counted)
+            .into_iter()
+            .map(|left| left.width().as_secs_f64())
+            .sum::<f64>();
         let rows = rows.into_iter().sum::<f64>();
         let (committed, _, time) = self.committed;
         let rows = match () {
@@ -61,7 +69,8 @@ mod tests {
     #[test]
     fn what_was_counted_counts_and_the_rest_is_as_dense_as_what_is_committed() {
         let probe = |interval, rows| Probe { interval, rows };
-        let known = Known { probes: vec![probe(hours(0, 24), 240)], committed: (100, 5_000, 10 * HOUR) };
+        let known =
+            Known { probes: vec![probe(hours(0, 24), 240)], committed: (100, 5_000, 10 * HOUR) };
         assert_eq!(known.rows(hours(0, 12)), Some(120));
         assert_eq!(known.rows(hours(12, 36)), Some(120 + 120));
         assert_eq!(known.row_bytes(), Some(50.0));

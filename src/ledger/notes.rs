@@ -34,7 +34,8 @@ impl Ledger {
     pub fn orphans(&self) -> Result<Vec<Orphan>, LedgerError> {
         let connection = self.lock();
         let mut query = connection.prepare("SELECT path, dataset FROM job ORDER BY rowid")?;
-        let rows = query.query_map([], |row| Ok(Orphan { path: row.get(0)?, dataset: row.get(1)? }))?;
+        let rows =
+            query.query_map([], |row| Ok(Orphan { path: row.get(0)?, dataset: row.get(1)? }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -59,8 +60,13 @@ impl Ledger {
     /// [`LedgerError::Sqlite`].
     pub fn probed(&self, dataset: &str, probe: Probe) -> Result<(), LedgerError> {
         let Probe { interval, rows } = probe;
-        let values =
-            params![dataset, interval.from_ms(), interval.to_ms(), rows.cast_signed(), clock::now().to_string()];
+        let values = params![
+            dataset,
+            interval.from_ms(),
+            interval.to_ms(),
+            rows.cast_signed(),
+            clock::now().to_string()
+        ];
         self.lock().execute("INSERT OR REPLACE INTO probe VALUES (?1, ?2, ?3, ?4, ?5)", values)?;
         Ok(())
     }
@@ -71,11 +77,13 @@ impl Ledger {
     /// [`LedgerError::Sqlite`].
     pub fn probes(&self, dataset: &str) -> Result<Vec<Probe>, LedgerError> {
         let connection = self.lock();
-        let mut query =
-            connection.prepare("SELECT from_ms, to_ms, rows FROM probe WHERE dataset = ?1 ORDER BY from_ms")?;
+        let mut query = connection.prepare(
+            "SELECT from_ms, to_ms, rows FROM probe WHERE dataset = ?1 ORDER BY from_ms",
+        )?;
         let rows = query.query_map([dataset], |row| {
             let rows: i64 = row.get(2)?;
-            Ok(Interval::new(row.get(0)?, row.get(1)?).map(|interval| Probe { interval, rows: rows.cast_unsigned() }))
+            Ok(Interval::new(row.get(0)?, row.get(1)?)
+                .map(|interval| Probe { interval, rows: rows.cast_unsigned() }))
         })?;
         Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }

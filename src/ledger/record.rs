@@ -95,10 +95,14 @@ pub struct Orphan {
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// SQLite failed: disk full, locked, not a database.
-    #[error("the ledger failed: {0}; free its disk or end the program that locks it, then run again")]
+    #[error(
+        "the ledger failed: {0}; free its disk or end the program that locks it, then run again"
+    )]
     Sqlite(#[from] rusqlite::Error),
     /// A record would overlap an earlier one: its rows would be doubled.
-    #[error("the ledger refuses {dataset} {new}, since {old} is committed already: this is a bug, please report it")]
+    #[error(
+        "the ledger refuses {dataset} {new}, since {old} is committed already: this is a bug, please report it"
+    )]
     Overlap {
         /// The dataset.
         dataset: String,

@@ -8,7 +8,12 @@ fn interval(from: i64, to: i64) -> Interval {
 
 fn record(from: i64, to: i64) -> ShardRecord {
     let file = FileRecord { path: format!("f{from}"), rows: 1, bytes: 2, sha256: "00".into() };
-    ShardRecord { dataset: "d".into(), interval: interval(from, to), counts: Counts::default(), files: vec![file] }
+    ShardRecord {
+        dataset: "d".into(),
+        interval: interval(from, to),
+        counts: Counts::default(),
+        files: vec![file],
+    }
 }
 
 #[test]
@@ -16,7 +21,10 @@ fn a_record_that_overlaps_an_earlier_one_is_refused_whole() {
     let ledger = Ledger::in_memory().unwrap();
     ledger.commit(&record(10, 20), false).unwrap();
     for (from, to) in [(10, 20), (5, 11), (19, 25), (12, 15), (0, 30)] {
-        assert!(matches!(ledger.commit(&record(from, to), false), Err(LedgerError::Overlap { .. })), "{from} {to}");
+        assert!(
+            matches!(ledger.commit(&record(from, to), false), Err(LedgerError::Overlap { .. })),
+            "{from} {to}"
+        );
     }
     ledger.commit(&record(20, 30), false).unwrap();
     assert_eq!(ledger.committed("d").unwrap(), [interval(10, 20), interval(20, 30)]);
@@ -39,8 +47,12 @@ fn a_replacement_takes_the_place_of_just_its_shard() {
 #[test]
 fn a_failure_is_gone_once_its_shard_is_committed() {
     let ledger = Ledger::in_memory().unwrap();
-    let failure =
-        Failure { dataset: "d".into(), interval: interval(0, 5), reason: "no".into(), correlation: "c".into() };
+    let failure = Failure {
+        dataset: "d".into(),
+        interval: interval(0, 5),
+        reason: "no".into(),
+        correlation: "c".into(),
+    };
     ledger.fail(&failure).unwrap();
     assert_eq!(ledger.failures("d").unwrap(), [failure]);
     ledger.commit(&record(0, 10), false).unwrap();
@@ -60,8 +72,12 @@ fn another_job_on_the_same_output_is_refused_with_the_difference() {
 #[test]
 fn a_failure_is_gone_once_its_parts_are_committed() {
     let ledger = Ledger::in_memory().unwrap();
-    let failure =
-        Failure { dataset: "d".into(), interval: interval(0, 10), reason: "no".into(), correlation: "c".into() };
+    let failure = Failure {
+        dataset: "d".into(),
+        interval: interval(0, 10),
+        reason: "no".into(),
+        correlation: "c".into(),
+    };
     ledger.fail(&failure).unwrap();
     ledger.commit(&record(5, 10), false).unwrap();
     assert_eq!(ledger.failures("d").unwrap().len(), 1);
@@ -70,7 +86,12 @@ fn a_failure_is_gone_once_its_parts_are_committed() {
 }
 
 fn failure(from: i64, to: i64, reason: &str) -> Failure {
-    Failure { dataset: "d".into(), interval: interval(from, to), reason: reason.into(), correlation: String::new() }
+    Failure {
+        dataset: "d".into(),
+        interval: interval(from, to),
+        reason: reason.into(),
+        correlation: String::new(),
+    }
 }
 
 #[test]
@@ -80,7 +101,12 @@ fn a_failure_replaces_what_it_overlaps_of_earlier_ones_and_leaves_the_rest() {
     fail(0, 30, "old");
     fail(40, 50, "other");
     fail(10, 20, "new");
-    let left = [failure(0, 10, "old"), failure(10, 20, "new"), failure(20, 30, "old"), failure(40, 50, "other")];
+    let left = [
+        failure(0, 10, "old"),
+        failure(10, 20, "new"),
+        failure(20, 30, "old"),
+        failure(40, 50, "other"),
+    ];
     assert_eq!(ledger.failures("d").unwrap(), left);
     fail(5, 45, "last");
     let left = [failure(0, 5, "old"), failure(5, 45, "last"), failure(45, 50, "other")];

@@ -96,7 +96,11 @@ impl Plan {
             }
             (End::Split, Some((left, right))) => {
                 // what was replaced is replaced by its halves, which are new
-                let halves = [left, right].map(|interval| Shard { interval, replaces: false, ..shard.clone() });
+                let halves = [left, right].map(|interval| Shard {
+                    interval,
+                    replaces: false,
+                    ..shard.clone()
+                });
                 let [first, second] = if self.newest_first { [1, 0] } else { [0, 1] };
                 self.waiting.push_front(halves[second].clone());
                 self.waiting.push_front(halves[first].clone());
@@ -145,7 +149,10 @@ impl Plan {
         self.requested.iter().all(|whole| {
             let shards = self.waiting.iter().chain(self.leased.values()).chain(&self.ended);
             let parts: Vec<Interval> = shards
-                .filter(|shard| shard.dataset.name == whole.dataset.name && shard.interval.overlaps(whole.interval))
+                .filter(|shard| {
+                    shard.dataset.name == whole.dataset.name
+                        && shard.interval.overlaps(whole.interval)
+                })
                 .map(|shard| shard.interval)
                 .collect();
             whole.interval.is_covered_by(&parts)
@@ -164,7 +171,11 @@ mod tests {
 
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];
-        Shard { dataset: Arc::clone(dataset), interval: Interval::new(from, to).unwrap(), replaces: false }
+        Shard {
+            dataset: Arc::clone(dataset),
+            interval: Interval::new(from, to).unwrap(),
+            replaces: false,
+        }
     }
 
     fn ends() -> impl Strategy<Value = Vec<(usize, End)>> {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StructArray, TimestampMillisecondArray,
+        ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StructArray,
+        TimestampMillisecondArray,
     },
     datatypes::{DataType, Field, FieldRef, TimestampMillisecondType},
 };
@@ -52,13 +53,19 @@ pub(super) fn exact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String>
         DataType::List(element) => {
             let (_, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
             let values = exact(&values, element.data_type())?;
-            Arc::new(ListArray::try_new(element.clone(), offsets, values, nulls).map_err(|e| e.to_string())?)
+            Arc::new(
+                ListArray::try_new(element.clone(), offsets, values, nulls)
+                    .map_err(|e| e.to_string())?,
+            )
         }
         DataType::Struct(fields) => {
             let (_, columns, nulls) = array.as_struct().clone().into_parts();
-            let columns = fields.iter().zip(&columns).map(|(field, column)| exact_field(field, column));
+            let columns =
+                fields.iter().zip(&columns).map(|(field, column)| exact_field(field, column));
             let columns = columns.collect::<Result<_, _>>()?;
-            Arc::new(StructArray::try_new(fields.clone(), columns, nulls).map_err(|e| e.to_string())?)
+            Arc::new(
+                StructArray::try_new(fields.clone(), columns, nulls).map_err(|e| e.to_string())?,
+            )
         }
         _ => array.clone(),
     })
@@ -99,7 +106,8 @@ fn start(text: &str) -> Result<i64, String> {
 /// An ISO 8601 duration in seconds; a day has 24 hours.
 fn seconds(text: &str) -> Result<f64, String> {
     let span: Result<Span, _> = text.parse();
-    let total = span.and_then(|span| span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())));
+    let total =
+        span.and_then(|span| span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())));
     total.map_err(|_| format!("\"{text}\" is no duration"))
 }
 
@@ -117,8 +125,13 @@ fn truth(text: &str) -> Result<bool, String> {
 fn whole(text: &str) -> Result<i64, String> {
     const EXACT: f64 = (1i64 << 53) as f64;
     let text = text.trim();
-    let double = || text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() < EXACT).map(|v| v as i64);
-    text.parse().ok().or_else(double).ok_or_else(|| format!("\"{text}\" is not a whole number of 64 bits"))
+    let double = || {
+        text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() < EXACT).map(|v| v as i64)
+    };
+    text.parse()
+        .ok()
+        .or_else(double)
+        .ok_or_else(|| format!("\"{text}\" is not a whole number of 64 bits"))
 }
 
 #[cfg(test)]
@@ -140,9 +153,18 @@ mod tests {
         ] {
             assert_eq!(whole(text), Ok(expected), "{text}");
         }
-        for text in
-            ["", "1.5", "9007199254740993.0", "9223372036854775808", "1e18", "1e999", "nan", "inf", "true", "0x1"]
-        {
+        for text in [
+            "",
+            "1.5",
+            "9007199254740993.0",
+            "9223372036854775808",
+            "1e18",
+            "1e999",
+            "nan",
+            "inf",
+            "true",
+            "0x1",
+        ] {
             assert!(whole(text).is_err(), "{text}");
         }
     }

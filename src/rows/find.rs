@@ -79,7 +79,9 @@ impl Finder {
         }
         let mut found = Found::default();
         match &self.rows {
-            RowsAt::Place(rows) => walk(&body, [Some(rows), self.total.as_ref(), self.next.as_ref()], &mut found)?,
+            RowsAt::Place(rows) => {
+                walk(&body, [Some(rows), self.total.as_ref(), self.next.as_ref()], &mut found)?
+            }
             RowsAt::OnlyList => {
                 walk(&body, [None, self.total.as_ref(), self.next.as_ref()], &mut found)?;
                 found.rows = only_list(&body)?;
@@ -110,18 +112,28 @@ impl Finder {
 
     /// Writes the rows of an item anew, with their fixed columns. What is no object stays what it
     /// is: the decoder refuses it with its reason.
-    fn rewrite(&self, item: &RawValue, body: &[u8], written: &mut Written) -> Result<(), PageError> {
-        let fixed = self.fixed.iter().map(|(column, text)| (column, serde_json::Value::from(text.as_str())));
+    fn rewrite(
+        &self,
+        item: &RawValue,
+        body: &[u8],
+        written: &mut Written,
+    ) -> Result<(), PageError> {
+        let fixed = self
+            .fixed
+            .iter()
+            .map(|(column, text)| (column, serde_json::Value::from(text.as_str())));
         let fixed = members(fixed);
         if self.explode.is_empty() || !item.get().starts_with('{') {
             written.row("", item.get(), &fixed);
             return written.fits(body);
         }
-        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(item.get()).map_err(PageError::Shape)?;
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> =
+            serde_json::from_str(item.get()).map_err(PageError::Shape)?;
         let listed = |key: &str| self.explode.iter().any(|list| list == key);
         let around = members(fields.iter().filter(|(key, _)| !listed(key)));
         for list in self.explode.iter().filter_map(|list| fields.get(list.as_str())) {
-            let elements: Option<Vec<&RawValue>> = serde_json::from_str(list.get()).map_err(PageError::Shape)?;
+            let elements: Option<Vec<&RawValue>> =
+                serde_json::from_str(list.get()).map_err(PageError::Shape)?;
             for element in elements.into_iter().flatten() {
                 written.row(&around, element.get(), &fixed);
                 written.fits(body)?;
@@ -135,21 +147,32 @@ impl Finder {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
         let header = reader.headers().map_err(PageError::NotCsv)?.clone();
-        if header.iter().next().is_some_and(|first| first.trim_start().starts_with(['<', '{', '['])) {
+        if header.iter().next().is_some_and(|first| first.trim_start().starts_with(['<', '{', '[']))
+        {
             // an error page would pass for a header without records
-            return Err(PageError::NotCsv(io::Error::other("it begins like a page or an object").into()));
+            return Err(PageError::NotCsv(
+                io::Error::other("it begins like a page or an object").into(),
+            ));
         }
         let mut written = Written::default();
         for record in reader.records() {
             let record = record.map_err(PageError::NotCsv)?;
             let fields = header.iter().zip(&record).filter(|(_, field)| !field.is_empty());
-            let fields = fields.chain(self.fixed.iter().map(|(column, text)| (column.as_str(), text.as_str())));
-            let object: serde_json::Map<_, _> = fields.map(|(name, field)| (name.to_owned(), field.into())).collect();
+            let fields = fields
+                .chain(self.fixed.iter().map(|(column, text)| (column.as_str(), text.as_str())));
+            let object: serde_json::Map<_, _> =
+                fields.map(|(name, field)| (name.to_owned(), field.into())).collect();
             written.row("", &serde_json::Value::Object(object).to_string(), "");
             written.fits(body)?;
         }
         let (items, is_nothing) = (written.rows.len() as u64, body.is_empty());
-        Ok(Reply { text: written.text.into(), rows: written.rows, items, is_nothing, ..Reply::default() })
+        Ok(Reply {
+            text: written.text.into(),
+            rows: written.rows,
+            items,
+            is_nothing,
+            ..Reply::default()
+        })
     }
 }
 
@@ -178,7 +201,8 @@ impl Written {
         let from = self.text.len();
         match row.strip_prefix('{').and_then(|row| row.strip_suffix('}')) {
             Some(own) => {
-                let fields = [around, own.trim(), fixed].into_iter().filter(|fields| !fields.is_empty());
+                let fields =
+                    [around, own.trim(), fixed].into_iter().filter(|fields| !fields.is_empty());
                 self.text.push(b'{');
                 for (at, fields) in fields.enumerate() {
                     self.text.extend_from_slice(if at == 0 { b"" } else { b"," });
@@ -194,7 +218,8 @@ impl Written {
 
 /// The members of a JSON object, without its braces.
 fn members(fields: impl Iterator<Item = (impl AsRef<str>, impl fmt::Display)>) -> String {
-    let members = fields.map(|(key, value)| format!("{}:{value}", serde_json::Value::from(key.as_ref())));
+    let members =
+        fields.map(|(key, value)| format!("{}:{value}", serde_json::Value::from(key.as_ref())));
     members.collect::<Vec<_>>().join(",")
 }
 
@@ -209,7 +234,11 @@ struct Found<'de> {
 /// The keys that still lead to the rows, to the total and to what is next; none: not this way.
 type Ways<'w> = [Option<&'w [String]>; 3];
 
-fn walk<'de>(body: &'de [u8], places: [Option<&Place>; 3], found: &mut Found<'de>) -> Result<(), PageError> {
+fn walk<'de>(
+    body: &'de [u8],
+    places: [Option<&Place>; 3],
+    found: &mut Found<'de>,
+) -> Result<(), PageError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let walk = Walk { ways: places.map(|place| place.map(Vec::as_slice)), found };
     walk.deserialize(&mut json).and_then(|()| json.end()).map_err(classify)
@@ -227,7 +256,9 @@ fn classify(error: serde_json::Error) -> PageError {
 fn text(raw: &RawValue) -> Option<String> {
     match serde_json::from_str(raw.get()).ok()? {
         serde_json::Value::String(text) => Some(text).filter(|text| !text.is_empty()),
-        more @ (serde_json::Value::Number(_) | serde_json::Value::Bool(true)) => Some(more.to_string()),
+        more @ (serde_json::Value::Number(_) | serde_json::Value::Bool(true)) => {
+            Some(more.to_string())
+        }
         _ => None,
     }
 }
@@ -242,13 +273,17 @@ fn only_list(body: &[u8]) -> Result<Vec<&RawValue>, PageError> {
             [] => {}
             [(_, list)] => return serde_json::from_str(list.get()).map_err(classify),
             more => {
-                let names = more.iter().map(|(name, _)| name.as_ref()).collect::<Vec<_>>().join(", ");
-                return Err(PageError::Shape(serde_json::Error::custom(format!("there are several lists: {names}"))));
+                let names =
+                    more.iter().map(|(name, _)| name.as_ref()).collect::<Vec<_>>().join(", ");
+                return Err(PageError::Shape(serde_json::Error::custom(format!(
+                    "there are several lists: {names}"
+                ))));
             }
         }
         let mut below = Vec::new();
         for (_, raw) in level.iter().filter(|(_, raw)| raw.get().starts_with('{')) {
-            let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(raw.get()).map_err(classify)?;
+            let fields: BTreeMap<Cow<'_, str>, &RawValue> =
+                serde_json::from_str(raw.get()).map_err(classify)?;
             below.extend(fields);
         }
         level = below;
@@ -286,7 +321,8 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
             [None, ..] => {
                 let raw: &'de RawValue = Deserialize::deserialize(value)?;
                 let mut json = serde_json::Deserializer::from_str(raw.get());
-                let walked = if raw.get().starts_with('{') { json.deserialize_map(self) } else { Ok(()) };
+                let walked =
+                    if raw.get().starts_with('{') { json.deserialize_map(self) } else { Ok(()) };
                 walked.map_err(D::Error::custom)
             }
             _ => value.deserialize_any(self),

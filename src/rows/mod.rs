@@ -161,7 +161,9 @@ impl Decoder {
         let newest = self.newest.map(|newest| times(&batch, newest));
         let key = |row: usize| RowKey {
             id: xxh3_128(ids.text(row).as_bytes()),
-            version: newest.filter(|newest| newest.is_valid(row)).map_or(i64::MIN, |newest| newest.value(row)),
+            version: newest
+                .filter(|newest| newest.is_valid(row))
+                .map_or(i64::MIN, |newest| newest.value(row)),
             time_ms: at.value(row),
             digest: xxh3_64(decoded.good[row].as_bytes()),
         };
@@ -169,10 +171,17 @@ impl Decoder {
         let not_owned = batch.num_rows() - keys.len();
         let batch = match not_owned {
             0 => batch.clone(),
-            _ => filter_record_batch(&batch, &BooleanArray::new(owned, None)).map_err(PageError::Columns)?,
+            _ => filter_record_batch(&batch, &BooleanArray::new(owned, None))
+                .map_err(PageError::Columns)?,
         };
         debug_assert_eq!(rows.len(), batch.num_rows() + not_owned + decoded.bad.len(), "G5");
-        Ok(Page { batch, keys, received: rows.len() as u64, not_owned: not_owned as u64, bad: decoded.bad })
+        Ok(Page {
+            batch,
+            keys,
+            received: rows.len() as u64,
+            not_owned: not_owned as u64,
+            bad: decoded.bad,
+        })
     }
 
     /// The ids of the rows of a reply.
@@ -221,11 +230,15 @@ impl Decoder {
         let mut columns = wire.columns().to_vec();
         let other_names = columns.split_off(self.schema.fields().len());
         for (&column, other) in self.aliases.iter().zip(&other_names) {
-            let has = is_not_null(&columns[column]).and_then(|has| zip(&has, &columns[column], other));
+            let has =
+                is_not_null(&columns[column]).and_then(|has| zip(&has, &columns[column], other));
             columns[column] = has.map_err(|error| error.to_string())?;
         }
-        let never_null = |column: &usize| *column == self.time || self.id.len() == 1 && self.id[0] == *column;
-        if let Some(column) = (0..columns.len()).filter(never_null).find(|&column| columns[column].null_count() > 0) {
+        let never_null =
+            |column: &usize| *column == self.time || self.id.len() == 1 && self.id[0] == *column;
+        if let Some(column) =
+            (0..columns.len()).filter(never_null).find(|&column| columns[column].null_count() > 0)
+        {
             return Err(format!("a row without `{}`", self.schema.field(column).name()));
         }
         let fields = self.schema.fields().iter().zip(&columns).zip(&self.forms);
@@ -237,14 +250,21 @@ impl Decoder {
         let batch = batch.map_err(|error| error.to_string())?;
         let without = |ids: Ids| (0..batch.num_rows()).any(|row| ids.is_empty(row));
         if Ids::new(&batch, &self.id).map(without).map_err(|error| error.to_string())? {
-            let names = self.id.iter().map(|&id| self.schema.field(id).name().as_str()).collect::<Vec<_>>().join(", ");
+            let names = self
+                .id
+                .iter()
+                .map(|&id| self.schema.field(id).name().as_str())
+                .collect::<Vec<_>>()
+                .join(", ");
             return Err(format!("a row with an empty `{names}`"));
         }
         Ok(batch)
     }
 
     fn read(&self, rows: &[&str]) -> Result<RecordBatch, ArrowError> {
-        let reader = ReaderBuilder::new(self.wire.clone()).with_batch_size(rows.len()).with_coerce_primitive(true);
+        let reader = ReaderBuilder::new(self.wire.clone())
+            .with_batch_size(rows.len())
+            .with_coerce_primitive(true);
         let mut reader = reader.build_decoder()?;
         for row in rows {
             reader.decode(row.as_bytes())?;
@@ -273,7 +293,11 @@ fn check(row: &str) -> Result<(), String> {
     }
     // that few braces cannot nest deeper; only a large row needs the closer look
     let opens = row.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    if opens > DEPTH && depth(row) > DEPTH { Err(format!("a row that nests deeper than {DEPTH}")) } else { Ok(()) }
+    if opens > DEPTH && depth(row) > DEPTH {
+        Err(format!("a row that nests deeper than {DEPTH}"))
+    } else {
+        Ok(())
+    }
 }
 
 /// How deep a JSON text nests.

@@ -67,8 +67,12 @@ fn total(body: &'static str) -> Option<u64> {
 /// A page of the `calls` dataset around rows, and the fates of the rows in the second of 1970.
 fn decode(rows: &str) -> Page {
     let body = format!(r#"{{"data": {{"count": 7, "calls": [{rows}]}}}}"#);
-    let page = decode_by(&dataset("calls"), body.as_bytes(), Interval::new(0, 1_000).unwrap()).unwrap();
-    assert_eq!(page.received, page.batch.num_rows() as u64 + page.not_owned + page.bad.len() as u64);
+    let page =
+        decode_by(&dataset("calls"), body.as_bytes(), Interval::new(0, 1_000).unwrap()).unwrap();
+    assert_eq!(
+        page.received,
+        page.batch.num_rows() as u64 + page.not_owned + page.bad.len() as u64
+    );
     assert_eq!(page.keys.len(), page.batch.num_rows());
     page
 }
@@ -90,7 +94,11 @@ fn reason(row: &str) -> String {
 }
 
 fn hour(body: &str) -> Result<Page, PageError> {
-    decode_by(conversations(), body.as_bytes(), "2024-01-01T00:00:00Z/2024-01-01T01:00:00Z".parse().unwrap())
+    decode_by(
+        conversations(),
+        body.as_bytes(),
+        "2024-01-01T00:00:00Z/2024-01-01T01:00:00Z".parse().unwrap(),
+    )
 }
 
 /// As the reference has it: nested four deep, unknown fields, odd keys, values past 32 bits.
@@ -112,11 +120,13 @@ fn a_conversation_decodes_with_all_its_levels() {
     assert_eq!(column("mediaStatsMinConversationMos").as_primitive::<Float64Type>().value(0), 4.88);
     assert!(column("surveys").is_null(0) && column("conversationEnd").is_null(0));
     let participant = column("participants").as_list::<i32>().value(0);
-    let sessions = participant.as_struct().column_by_name("sessions").unwrap().as_list::<i32>().value(0);
+    let sessions =
+        participant.as_struct().column_by_name("sessions").unwrap().as_list::<i32>().value(0);
     let metrics = sessions.as_struct().column_by_name("metrics").unwrap().as_list::<i32>().value(0);
     let values = metrics.as_struct().column_by_name("value").unwrap();
     assert_eq!(values.as_primitive::<Int64Type>().values(), &[5_097_600_909, 1]);
-    let attributes = participant.as_struct().column_by_name("attributes").unwrap().as_map().value(0);
+    let attributes =
+        participant.as_struct().column_by_name("attributes").unwrap().as_map().value(0);
     let texts = |at: usize| attributes.column(at).as_string::<i32>().iter().collect::<Vec<_>>();
     assert_eq!(texts(0), ["", "a.b", "1st", "trailing  ", "ключ", "n", "null"].map(Some));
     assert_eq!(texts(1)[4..], [Some("ünï"), Some("5"), None]);
@@ -138,7 +148,9 @@ fn a_page_without_its_rows_key_has_no_rows() {
 
 #[test]
 fn rows_that_are_no_array_are_an_error_of_the_page() {
-    for body in [r#"{"conversations": {}}"#, r#"{"conversations": "none"}"#, "[]", "3", r#""an error""#] {
+    for body in
+        [r#"{"conversations": {}}"#, r#"{"conversations": "none"}"#, "[]", "3", r#""an error""#]
+    {
         assert!(matches!(hour(body), Err(PageError::Shape(_))), "{body}");
     }
     let error = hour(r#"{"conversations": {}}"#).unwrap_err().to_string();
@@ -151,7 +163,10 @@ fn a_body_that_is_not_json_is_an_error_with_its_position() {
     let error = hour("<html>Bad Gateway</html>").unwrap_err();
     assert_eq!(error.to_string(), "the page is not json: expected value at line 1 column 1");
     assert!(matches!(hour(r#"{"totalHits": 3} {}"#), Err(PageError::NotJson(_))));
-    assert!(decode_by(&dataset("calls"), b"{\"data\": {\"calls\": [\"\xff\"]}}", Interval::day_of(0)).is_err());
+    assert!(
+        decode_by(&dataset("calls"), b"{\"data\": {\"calls\": [\"\xff\"]}}", Interval::day_of(0))
+            .is_err()
+    );
 }
 
 #[test]
@@ -168,12 +183,19 @@ fn the_rows_may_be_the_whole_page_or_deep_inside() {
     let rows = r#"[{"name": "a", "at": 5}, {"name": "", "at": 5}]"#;
     let page = decode_by(&dataset("bare"), rows.as_bytes(), Interval::day_of(0)).unwrap();
     // this dataset's `no` is no id, so it may be null
-    assert_eq!((page.batch.num_rows(), page.bad[0].reason.as_str()), (1, "a row with an empty `name`"));
+    assert_eq!(
+        (page.batch.num_rows(), page.bad[0].reason.as_str()),
+        (1, "a row with an empty `name`")
+    );
 }
 
 #[test]
 fn rows_under_a_key_that_comes_twice_are_all_received() {
-    let body = format!(r#"{{"data": {{"calls": [{}]}}, "data": {{"calls": [{}]}}}}"#, row(1, ""), row(2, ""));
+    let body = format!(
+        r#"{{"data": {{"calls": [{}]}}, "data": {{"calls": [{}]}}}}"#,
+        row(1, ""),
+        row(2, "")
+    );
     let page = decode_by(&dataset("calls"), body.as_bytes(), Interval::day_of(0)).unwrap();
     assert_eq!(ints(&page), [1, 2]);
 }
@@ -184,8 +206,7 @@ fn one_bad_row_costs_itself_alone() {
     let rows = [row(1, ""), row(2, ""), bad.clone(), row(4, ""), row(5, "")].join(", ");
     let page = decode(&rows);
     assert_eq!(ints(&page), [1, 2, 4, 5]);
-    let reason =
-        r#"whilst decoding field 'legs': whilst decoding field 'seconds': "soon" is not a whole number of 64 bits"#;
+    let reason = r#"whilst decoding field 'legs': whilst decoding field 'seconds': "soon" is not a whole number of 64 bits"#;
     assert_eq!(page.bad, [BadRow { reason: reason.into(), raw: bad }]);
 }
 
@@ -195,7 +216,10 @@ fn a_row_without_id_or_time_is_bad() {
     assert_eq!(reason(r#"{"no": null, "at": 1}"#), "a row without `no`");
     assert_eq!(reason(r#"{"no": 1}"#), "a row without `at`");
     let unparsable = reason(r#"{"no": 1, "at": "yesterday"}"#);
-    assert!(unparsable.starts_with("whilst decoding field 'at': failed to parse \"yesterday\""), "{unparsable}");
+    assert!(
+        unparsable.starts_with("whilst decoding field 'at': failed to parse \"yesterday\""),
+        "{unparsable}"
+    );
 }
 
 #[test]
@@ -220,7 +244,9 @@ fn what_is_no_object_is_a_bad_row() {
 
 #[test]
 fn a_lone_surrogate_costs_its_row() {
-    let page = decode(&[row(1, r#", "name": "cut \ud83d""#), row(2, r#", "name": "\ud83d\ude00""#)].join(","));
+    let page = decode(
+        &[row(1, r#", "name": "cut \ud83d""#), row(2, r#", "name": "\ud83d\ude00""#)].join(","),
+    );
     assert_eq!((ints(&page), page.bad.len()), (vec![2], 1));
     assert_eq!(page.batch.column(2).as_string::<i32>().value(0), "😀");
 }
@@ -236,20 +262,31 @@ fn an_id_past_53_bits_is_exact() {
 
 #[test]
 fn a_number_that_would_lose_digits_makes_its_row_bad() {
-    assert_eq!(ints(&decode(&[row("1.0", ""), row("1e3", ""), row("-0.0", "")].join(","))), [1, 1_000, 0]);
+    assert_eq!(
+        ints(&decode(&[row("1.0", ""), row("1e3", ""), row("-0.0", "")].join(","))),
+        [1, 1_000, 0]
+    );
     for number in ["1.5", "9007199254740993.0", "9223372036854775808", "true", "\"\"", "\"x\""] {
         assert!(reason(&row(number, "")).ends_with("is not a whole number of 64 bits"), "{number}");
     }
     let nested = decode(&row(1, r#", "legs": [{"codes": [7, 1e1, "12"]}, null, {}]"#));
     let legs = nested.batch.column(6).as_list::<i32>().value(0);
-    assert_eq!(legs.as_struct().column(1).as_list::<i32>().value(0).as_primitive::<Int64Type>().values(), &[7, 10, 12]);
+    assert_eq!(
+        legs.as_struct().column(1).as_list::<i32>().value(0).as_primitive::<Int64Type>().values(),
+        &[7, 10, 12]
+    );
     assert!(legs.is_null(1) && legs.as_struct().column(1).is_null(2));
 }
 
 #[test]
 fn times_come_with_and_without_milliseconds_and_zones() {
     let page = |at: &str| decode(&format!(r#"{{"no": 1, "at": {at}}}"#)).keys[0].time_ms;
-    for at in [r#""1970-01-01T00:00:00Z""#, r#""1970-01-01T01:00:00.000+01:00""#, r#""1970-01-01T00:00:00""#, "0"] {
+    for at in [
+        r#""1970-01-01T00:00:00Z""#,
+        r#""1970-01-01T01:00:00.000+01:00""#,
+        r#""1970-01-01T00:00:00""#,
+        "0",
+    ] {
         assert_eq!(page(at), 0, "{at}");
     }
     for at in [r#""1970-01-01T00:00:00.123Z""#, r#""1970-01-01T00:00:00.123999Z""#, "123"] {
@@ -303,8 +340,9 @@ enum Fate {
 }
 
 fn any_row() -> impl Strategy<Value = (String, Fate)> {
-    let at =
-        |no: i64, ms: i64| format!(r#"{{"no": {no}, "at": {ms}, "name": "[{{\"", "legs": [{{"seconds": {ms}}}]}}"#);
+    let at = |no: i64, ms: i64| {
+        format!(r#"{{"no": {no}, "at": {ms}, "name": "[{{\"", "legs": [{{"seconds": {ms}}}]}}"#)
+    };
     prop_oneof![
         4 => (any::<i64>(), 0i64..1_000).prop_map(move |(no, ms)| (at(no, ms), Fate::Written)),
         1 => (any::<i64>(), 1_000i64..9_000).prop_map(move |(no, ms)| (at(no, ms), Fate::NotOwned)),

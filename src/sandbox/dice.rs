@@ -16,7 +16,11 @@ pub(super) struct Dice(u64);
 
 impl Dice {
     pub(super) fn new(words: [u64; 4]) -> Self {
-        Self(words.iter().fold(0, |state, &word| mix(state.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ mix(word))))
+        Self(
+            words
+                .iter()
+                .fold(0, |state, &word| mix(state.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ mix(word))),
+        )
     }
 
     pub(super) fn roll(&mut self) -> u64 {
@@ -125,7 +129,9 @@ mod tests {
     #[test]
     fn every_word_changes_the_dice() {
         let rolls: std::collections::BTreeSet<u64> =
-            [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]].map(|w| Dice::new(w).roll()).into();
+            [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+                .map(|w| Dice::new(w).roll())
+                .into();
         assert_eq!(rolls.len(), 5);
     }
 }

@@ -57,7 +57,11 @@ impl Fault {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method.not.allowed", "HTTP 405 Method Not Allowed")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method.not.allowed",
+            "HTTP 405 Method Not Allowed",
+        )
     }
 
     pub(super) fn too_large(limit: usize) -> Self {
@@ -66,8 +70,10 @@ impl Fault {
     }
 
     pub(super) fn too_many_requests(seconds: u64) -> Self {
-        let message = format!("Rate limit exceeded the maximum. Retry the request in [{seconds}] seconds");
-        let fault = Self::new(StatusCode::TOO_MANY_REQUESTS, "too.many.requests.retry.after", message);
+        let message =
+            format!("Rate limit exceeded the maximum. Retry the request in [{seconds}] seconds");
+        let fault =
+            Self::new(StatusCode::TOO_MANY_REQUESTS, "too.many.requests.retry.after", message);
         Self { retry_after: Some(seconds), ..fault }
     }
 

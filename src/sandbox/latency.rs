@@ -79,11 +79,22 @@ mod tests {
     #[test]
     fn a_reply_takes_the_base_of_its_time_and_some_chance() {
         let latency = latency();
-        for (at, base) in [(0, SECOND / 10), (9, SECOND / 10), (10, SECOND), (19, SECOND), (20, Duration::ZERO)] {
-            let drawn: Vec<_> = (0..200).map(|number| latency.alone(7, number, at * SECOND) - base).collect();
+        for (at, base) in
+            [(0, SECOND / 10), (9, SECOND / 10), (10, SECOND), (19, SECOND), (20, Duration::ZERO)]
+        {
+            let drawn: Vec<_> =
+                (0..200).map(|number| latency.alone(7, number, at * SECOND) - base).collect();
             assert!(drawn.iter().all(|&more| more < latency.jitter));
-            assert!(drawn.iter().any(|&more| more > latency.jitter * 9 / 10), "by chance: {drawn:?}");
-            assert_eq!(drawn, (0..200).map(|number| latency.alone(7, number, at * SECOND) - base).collect::<Vec<_>>());
+            assert!(
+                drawn.iter().any(|&more| more > latency.jitter * 9 / 10),
+                "by chance: {drawn:?}"
+            );
+            assert_eq!(
+                drawn,
+                (0..200)
+                    .map(|number| latency.alone(7, number, at * SECOND) - base)
+                    .collect::<Vec<_>>()
+            );
         }
     }
 
@@ -91,13 +102,20 @@ mod tests {
     fn no_concurrency_gets_more_replies_than_the_capacity_gives() {
         let latency = Latency { jitter: Duration::ZERO, ..latency() };
         let mut load = Load::default();
-        let took: Vec<_> = (0..8).map(|_| load.enter(&latency, latency.base, Duration::ZERO)).collect();
+        let took: Vec<_> =
+            (0..8).map(|_| load.enter(&latency, latency.base, Duration::ZERO)).collect();
         assert!(took[..4].iter().all(|&took| took == latency.base), "side by side");
         assert_eq!(took[7], 2 * latency.base, "two rounds of four");
         (0..8).for_each(|_| load.leave());
-        assert_eq!(load.enter(&latency, latency.base, Duration::ZERO), latency.base, "all have left");
+        assert_eq!(
+            load.enter(&latency, latency.base, Duration::ZERO),
+            latency.base,
+            "all have left"
+        );
         let boundless = Latency { capacity: 0, ..latency.clone() };
         let mut load = Load::default();
-        assert!((0..99).all(|_| load.enter(&boundless, latency.base, Duration::ZERO) == latency.base));
+        assert!(
+            (0..99).all(|_| load.enter(&boundless, latency.base, Duration::ZERO) == latency.base)
+        );
     }
 }

@@ -95,7 +95,9 @@ impl Meter {
             usage.sent = used;
         }
         self.times.push_back(now);
-        while self.times.len() > TIMES_KEPT || self.times.front().is_some_and(|&time| now.saturating_sub(time) >= per) {
+        while self.times.len() > TIMES_KEPT
+            || self.times.front().is_some_and(|&time| now.saturating_sub(time) >= per)
+        {
             self.times.pop_front();
         }
         stats.most_in_window = stats.most_in_window.max(used.into());

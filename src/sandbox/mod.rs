@@ -185,12 +185,18 @@ impl Region {
         let mut reply = match request.uri().path() {
             "/oauth/authorize" => self.authorize(now, request),
             "/oauth/token" | "/auth/token" => self.login(now, request),
-            "/authentication/v1/token/access-key" | "/public/authentication/v1/refresh" => self.login(now, request),
+            "/authentication/v1/token/access-key" | "/public/authentication/v1/refresh" => {
+                self.login(now, request)
+            }
             path if path.starts_with("/.well-known/") => cxone::well_known(request),
-            path if path.starts_with(cxone::API) || path.starts_with(cxone::JOBS) => self.cxone(now, request),
+            path if path.starts_with(cxone::API) || path.starts_with(cxone::JOBS) => {
+                self.cxone(now, request)
+            }
             path if path.starts_with(cxone::FILES) => cxone::file(self, now, request),
             "/sandbox/stats" => error::json(StatusCode::OK, &self.stats()),
-            "/sandbox/truth" => self.truth_reply(request).unwrap_or_else(|fault| fault.reply(&context)),
+            "/sandbox/truth" => {
+                self.truth_reply(request).unwrap_or_else(|fault| fault.reply(&context))
+            }
             path if path.starts_with("/api/v2/") => self.api(now, request, &context),
             _ => Fault::not_found().reply(&context),
         };
@@ -243,8 +249,11 @@ impl Region {
     fn login(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
         let State { clients, logins, stats, .. } = &mut *self.state();
         let throttled = logins.count(now, self.settings.per) > oauth::TOKEN_REQUESTS;
-        let granted =
-            if throttled { Err(Refusal::THROTTLED) } else { oauth::grant(&self.settings, clients, now, request) };
+        let granted = if throttled {
+            Err(Refusal::THROTTLED)
+        } else {
+            oauth::grant(&self.settings, clients, now, request)
+        };
         let reply = match granted {
             Ok(grant) => grant.reply(&self.settings, clients, now),
             Err(refusal) => refusal.reply(),
@@ -261,8 +270,9 @@ impl Region {
 
     fn api(&self, now: Duration, request: &Request<Bytes>, context: &str) -> Response<Bytes> {
         let mut limit = None;
-        let answer =
-            self.admit(now, request, &mut limit).and_then(|client| genesys::answer(self, now, &client, request));
+        let answer = self
+            .admit(now, request, &mut limit)
+            .and_then(|client| genesys::answer(self, now, &client, request));
         let mut reply = match answer {
             Ok((status, body)) => error::reply(status, body),
             Err(fault) => fault.reply(context),
@@ -297,15 +307,22 @@ impl Region {
     }
 
     /// The client of an API request, if it may ask; `limit` learns of its window even if not.
-    fn admit(&self, now: Duration, request: &Request<Bytes>, limit: &mut Option<Limit>) -> Result<String, Fault> {
+    fn admit(
+        &self,
+        now: Duration,
+        request: &Request<Bytes>,
+        limit: &mut Option<Limit>,
+    ) -> Result<String, Fault> {
         let Settings { per, eaten, throttle_every, fail_every, .. } = self.settings;
-        let requests = latency::in_force(&self.settings.limit_changes, now).unwrap_or(self.settings.requests);
+        let requests =
+            latency::in_force(&self.settings.limit_changes, now).unwrap_or(self.settings.requests);
         if request.body().len() > REQUEST_LIMIT {
             return Err(Fault::too_large(REQUEST_LIMIT));
         }
         let token = oauth::bearer(request).ok_or_else(Fault::unauthenticated)?;
         let State { clients, stats, authenticated, .. } = &mut *self.state();
-        let (id, client) = clients.holder(&self.settings, token, now).ok_or_else(Fault::bad_credentials)?;
+        let (id, client) =
+            clients.holder(&self.settings, token, now).ok_or_else(Fault::bad_credentials)?;
         let sent = client.meter.count(now, per, stats);
         let used = sent.saturating_add(client.meter.window.eaten(now, per, eaten));
         let reset = client.meter.window.reset(now, per);
@@ -352,7 +369,8 @@ fn asked_truth(region: &Region, query: Option<&str>) -> Result<Truth, Fault> {
         .map_err(|error| Fault::bad_request(format!("from and to: {error}")))?;
     let platform = value("platform").unwrap_or("genesys-cloud".to_owned());
     let dataset = value("dataset").unwrap_or("conversations".to_owned());
-    let unknown = || Fault::bad_request(format!("the sandbox does not play {dataset} of {platform}"));
+    let unknown =
+        || Fault::bad_request(format!("the sandbox does not play {dataset} of {platform}"));
     region.truth_of(&platform, &dataset, interval).ok_or_else(unknown)
 }
 

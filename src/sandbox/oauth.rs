@@ -41,22 +41,34 @@ pub(super) enum Grant {
 pub(super) struct Refusal(StatusCode, &'static str, &'static str);
 
 impl Refusal {
-    pub(super) const THROTTLED: Self =
-        Self(StatusCode::BAD_REQUEST, "invalid_request", "rate limit exceeded; retry the request later");
-    const NO_CLIENT: Self = Self(StatusCode::UNAUTHORIZED, "invalid_client", "client authentication is missing");
-    const WRONG_CLIENT: Self = Self(StatusCode::BAD_REQUEST, "invalid_client", "authentication failed");
-    const WRONG_GRANT: Self =
-        Self(StatusCode::BAD_REQUEST, "invalid_grant", "the code or refresh token is invalid, expired or revoked");
+    pub(super) const THROTTLED: Self = Self(
+        StatusCode::BAD_REQUEST,
+        "invalid_request",
+        "rate limit exceeded; retry the request later",
+    );
+    const NO_CLIENT: Self =
+        Self(StatusCode::UNAUTHORIZED, "invalid_client", "client authentication is missing");
+    const WRONG_CLIENT: Self =
+        Self(StatusCode::BAD_REQUEST, "invalid_client", "authentication failed");
+    const WRONG_GRANT: Self = Self(
+        StatusCode::BAD_REQUEST,
+        "invalid_grant",
+        "the code or refresh token is invalid, expired or revoked",
+    );
 
     pub(super) fn reply(&self) -> Response<Bytes> {
         let Self(status, name, description) = self;
-        error::json(*status, &json!({"error": name, "description": description, "error_description": description}))
+        error::json(
+            *status,
+            &json!({"error": name, "description": description, "error_description": description}),
+        )
     }
 }
 
 /// The token of an API request, if it has one.
 pub(super) fn bearer(request: &Request<Bytes>) -> Option<&str> {
-    let (scheme, token) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (scheme, token) =
+        request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
@@ -73,7 +85,11 @@ pub(super) fn grant(
     request: &Request<Bytes>,
 ) -> Result<Grant, Refusal> {
     if request.method() != Method::POST {
-        return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "only POST is supported"));
+        return Err(Refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "invalid_request",
+            "only POST is supported",
+        ));
     }
     if request.body().len() > FORM_LIMIT {
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "request too large"));
@@ -94,17 +110,23 @@ fn by_form(
     let form: BTreeMap<_, _> = form_urlencoded::parse(request.body()).into_owned().collect();
     let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let (client, public) = client(settings, request, &field)?;
-    let family = |family| Grant::OAuth { client: client.clone(), family: Some(family), id_token: false };
+    let family =
+        |family| Grant::OAuth { client: client.clone(), family: Some(family), id_token: false };
     match field("grant_type") {
         Some("client_credentials") if public => Err(Refusal::NO_CLIENT),
         Some("client_credentials") => {
             let family = settings.refresh_tokens.then(|| clients.family());
             Ok(Grant::OAuth { client, family, id_token: false })
         }
-        Some("password") if field("username").is_none() || field("password").is_none() => Err(Refusal::WRONG_GRANT),
-        Some("password") => Ok(Grant::OAuth { client, family: Some(clients.family()), id_token: true }),
+        Some("password") if field("username").is_none() || field("password").is_none() => {
+            Err(Refusal::WRONG_GRANT)
+        }
+        Some("password") => {
+            Ok(Grant::OAuth { client, family: Some(clients.family()), id_token: true })
+        }
         Some("refresh_token") => {
-            let spent = field("refresh_token").and_then(|token| clients.spend(token, Some(&client)));
+            let spent =
+                field("refresh_token").and_then(|token| clients.spend(token, Some(&client)));
             spent.map(|(_, of)| family(of)).ok_or(Refusal::WRONG_GRANT)
         }
         Some("authorization_code") => {
@@ -117,7 +139,11 @@ fn by_form(
             let traded = field("code").and_then(|code| clients.trade(code, now, fits));
             traded.map(|(_, of)| family(of)).ok_or(Refusal::WRONG_GRANT)
         }
-        Some(_) => Err(Refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", "unsupported grant type")),
+        Some(_) => Err(Refusal(
+            StatusCode::BAD_REQUEST,
+            "unsupported_grant_type",
+            "unsupported grant type",
+        )),
         None => Err(Refusal(StatusCode::BAD_REQUEST, "invalid_request", "missing grant_type")),
     }
 }
@@ -130,7 +156,12 @@ fn client<'a>(
     field: &impl Fn(&str) -> Option<&'a str>,
 ) -> Result<(String, bool), Refusal> {
     let (client, secret) = basic(request)
-        .or_else(|| Some((field("client_id")?.to_owned(), field("client_secret").unwrap_or_default().to_owned())))
+        .or_else(|| {
+            Some((
+                field("client_id")?.to_owned(),
+                field("client_secret").unwrap_or_default().to_owned(),
+            ))
+        })
         .filter(|(client, _)| !client.is_empty())
         .ok_or(Refusal::NO_CLIENT)?;
     let without = matches!(field("grant_type"), Some("authorization_code" | "refresh_token"));
@@ -144,15 +175,18 @@ fn client<'a>(
 
 /// The client id and secret of a Basic authorization header.
 fn basic(request: &Request<Bytes>) -> Option<(String, String)> {
-    let (scheme, text) = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let text = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(text.trim()).ok())??;
+    let (scheme, text) =
+        request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let text =
+        scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(text.trim()).ok())??;
     let (client, secret) = std::str::from_utf8(&text).ok()?.split_once(':')?;
     Some((client.to_owned(), secret.to_owned()))
 }
 
 fn access_key(settings: &Settings, clients: &mut Clients, body: &[u8]) -> Result<Grant, Refusal> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let field = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).ok_or(Refusal::NO_CLIENT);
+    let field =
+        |name: &str| body[name].as_str().filter(|text| !text.is_empty()).ok_or(Refusal::NO_CLIENT);
     let (client, secret) = (field("accessKeyId")?.to_owned(), field("accessKeySecret")?);
     if settings.client_secret.as_ref().is_some_and(|right| right.expose_secret() != secret) {
         return Err(Refusal::WRONG_CLIENT);
@@ -163,17 +197,25 @@ fn access_key(settings: &Settings, clients: &mut Clients, body: &[u8]) -> Result
 fn regional_refresh(clients: &mut Clients, body: &[u8]) -> Result<Grant, Refusal> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let spent = body["token"].as_str().and_then(|token| clients.spend(token, None));
-    spent.map(|(client, family)| Grant::RegionalRefresh { client, family }).ok_or(Refusal::WRONG_GRANT)
+    spent
+        .map(|(client, family)| Grant::RegionalRefresh { client, family })
+        .ok_or(Refusal::WRONG_GRANT)
 }
 
 impl Grant {
     /// Hands it out.
-    pub(super) fn reply(self, settings: &Settings, clients: &mut Clients, now: Duration) -> Response<Bytes> {
+    pub(super) fn reply(
+        self,
+        settings: &Settings,
+        clients: &mut Clients,
+        now: Duration,
+    ) -> Response<Bytes> {
         let seconds = settings.token_lifetime.as_secs();
         let body = match self {
             Self::OAuth { client, family, id_token } => {
                 let token = clients.mint(settings, &client, family, now);
-                let mut body = json!({"access_token": token, "token_type": "bearer", "expires_in": seconds});
+                let mut body =
+                    json!({"access_token": token, "token_type": "bearer", "expires_in": seconds});
                 if let Some(family) = family {
                     body["refresh_token"] = clients.refresh_token(settings, &client, family).into();
                 }
@@ -219,7 +261,9 @@ pub(super) fn authorize(
 ) -> Result<Response<Bytes>, Refusal> {
     let wrong = |what| Refusal(StatusCode::BAD_REQUEST, "invalid_request", what);
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    let field = |name: &str, what| query.get(name).filter(|value| !value.is_empty()).cloned().ok_or(wrong(what));
+    let field = |name: &str, what| {
+        query.get(name).filter(|value| !value.is_empty()).cloned().ok_or(wrong(what))
+    };
     if field("response_type", "missing response_type")? != "code" {
         return Err(wrong("response_type must be code"));
     }
@@ -229,8 +273,14 @@ pub(super) fn authorize(
     let redirect = field("redirect_uri", "missing redirect_uri")?;
     let mut to: Url = redirect.parse().map_err(|_| wrong("redirect_uri is no address"))?;
     let challenge = field("code_challenge", "missing code_challenge")?;
-    let code = clients.code(settings, now, [field("client_id", "missing client_id")?, redirect, challenge]);
-    to.query_pairs_mut().append_pair("code", &code).extend_pairs(query.get("state").map(|state| ("state", state)));
+    let code = clients.code(
+        settings,
+        now,
+        [field("client_id", "missing client_id")?, redirect, challenge],
+    );
+    to.query_pairs_mut()
+        .append_pair("code", &code)
+        .extend_pairs(query.get("state").map(|state| ("state", state)));
     let mut reply = error::json(StatusCode::FOUND, &json!({}));
     if let Ok(location) = HeaderValue::from_str(to.as_str()) {
         reply.headers_mut().insert(header::LOCATION, location);

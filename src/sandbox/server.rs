@@ -85,7 +85,8 @@ impl Server {
     /// The port cannot be listened on, because another program does so, say.
     pub async fn start(settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
-        let url = Url::parse(&format!("http://{}", listener.local_addr()?)).map_err(io::Error::other)?;
+        let url =
+            Url::parse(&format!("http://{}", listener.local_addr()?)).map_err(io::Error::other)?;
         let region = Arc::new(Region::new(settings));
         let shared = Shared { region, started: Instant::now(), load: Arc::default() };
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
@@ -166,8 +167,13 @@ fn status(status: StatusCode) -> Response {
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.any(|value| value.split(',').any(|coding| matches!(coding.split(';').next().map(str::trim), Some("gzip"))))
+    let mut values =
+        headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.any(|value| {
+        value
+            .split(',')
+            .any(|coding| matches!(coding.split(';').next().map(str::trim), Some("gzip")))
+    })
 }
 
 fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
@@ -219,13 +225,21 @@ impl Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.unless_cut(cx, |stream, cx| stream.poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.unless_cut(cx, |stream, cx| stream.poll_write(cx, buf))
     }
 
@@ -276,8 +290,7 @@ mod tests {
         assert_eq!(plain.headers()["inin-correlation-id"].len(), 36);
         let plain = plain.bytes().await.unwrap();
         assert_eq!(get(&server, "/sandbox/stats", true).await.bytes().await.unwrap(), plain);
-        let request =
-            "GET /sandbox/stats HTTP/1.1\r\nhost: x\r\naccept-encoding: br, gzip;q=1\r\nconnection: close\r\n\r\n";
+        let request = "GET /sandbox/stats HTTP/1.1\r\nhost: x\r\naccept-encoding: br, gzip;q=1\r\nconnection: close\r\n\r\n";
         let mut stream = Blocking::connect(server.url().socket_addrs(|| None).unwrap()[0]).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut reply = Vec::new();
@@ -336,7 +349,9 @@ mod tests {
         let server = small().await;
         let address = server.url().socket_addrs(|| None).unwrap()[0];
         let mut stalled = Blocking::connect(address).unwrap();
-        stalled.write_all(b"POST /api/v2/tokens/me HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{").unwrap();
+        stalled
+            .write_all(b"POST /api/v2/tokens/me HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{")
+            .unwrap();
         let mut idle = Blocking::connect(address).unwrap();
         get(&server, "/sandbox/stats", false).await;
         timeout(2 * GRACE, server.stop()).await.unwrap();

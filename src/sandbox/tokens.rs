@@ -63,11 +63,21 @@ pub(super) struct Clients {
 
 impl Clients {
     /// A new token for a client: past `max_tokens` live ones the oldest is no longer valid.
-    pub(super) fn mint(&mut self, settings: &Settings, client: &str, family: Option<Family>, now: Duration) -> String {
+    pub(super) fn mint(
+        &mut self,
+        settings: &Settings,
+        client: &str,
+        family: Option<Family>,
+        now: Duration,
+    ) -> String {
         self.revoke_on_schedule(settings, now);
         let text = self.text(settings);
         let tokens = &mut self.known.entry(client.to_owned()).or_default().tokens;
-        tokens.push_back(Token { text: text.clone(), expires: now + settings.token_lifetime, family });
+        tokens.push_back(Token {
+            text: text.clone(),
+            expires: now + settings.token_lifetime,
+            family,
+        });
         tokens.retain(|token| now < token.expires);
         while tokens.len() > settings.max_tokens.max(1) as usize {
             tokens.pop_front();
@@ -76,10 +86,20 @@ impl Clients {
     }
 
     /// The client, and its id, whose live token this is.
-    pub(super) fn holder(&mut self, settings: &Settings, token: &str, now: Duration) -> Option<(&str, &mut Client)> {
+    pub(super) fn holder(
+        &mut self,
+        settings: &Settings,
+        token: &str,
+        now: Duration,
+    ) -> Option<(&str, &mut Client)> {
         self.revoke_on_schedule(settings, now);
-        let valid = |client: &Client| client.tokens.iter().any(|held| held.text == token && now < held.expires);
-        self.known.iter_mut().find(|(_, client)| valid(client)).map(|(id, client)| (id.as_str(), client))
+        let valid = |client: &Client| {
+            client.tokens.iter().any(|held| held.text == token && now < held.expires)
+        };
+        self.known
+            .iter_mut()
+            .find(|(_, client)| valid(client))
+            .map(|(id, client)| (id.as_str(), client))
     }
 
     /// A family that nothing belongs to yet.
@@ -89,9 +109,15 @@ impl Clients {
     }
 
     /// A new refresh token of a family.
-    pub(super) fn refresh_token(&mut self, settings: &Settings, client: &str, family: Family) -> String {
+    pub(super) fn refresh_token(
+        &mut self,
+        settings: &Settings,
+        client: &str,
+        family: Family,
+    ) -> String {
         let text = self.text(settings);
-        self.refresh.insert(text.clone(), Refresh { client: client.to_owned(), family, spent: false });
+        self.refresh
+            .insert(text.clone(), Refresh { client: client.to_owned(), family, spent: false });
         text
     }
 
@@ -142,7 +168,10 @@ impl Clients {
     }
 
     fn revoke(&mut self, family: Family) {
-        self.refresh.values_mut().filter(|held| held.family == family).for_each(|held| held.spent = true);
+        self.refresh
+            .values_mut()
+            .filter(|held| held.family == family)
+            .for_each(|held| held.spent = true);
         for client in self.known.values_mut() {
             client.tokens.retain(|token| token.family != Some(family));
         }
@@ -186,7 +215,11 @@ mod tests {
         assert_eq!(clients.spend(&first, Some("me")), Some(("me".to_owned(), family)));
         let second = clients.refresh_token(&settings, "me", family);
         assert_eq!(clients.spend(&first, Some("me")), None);
-        assert_eq!(clients.spend(&second, Some("me")), None, "the thief's or the owner's, nobody knows");
+        assert_eq!(
+            clients.spend(&second, Some("me")),
+            None,
+            "the thief's or the owner's, nobody knows"
+        );
         assert!(clients.holder(&settings, &access, NOW).is_none());
         assert!(clients.holder(&settings, &foreign, NOW).is_some());
     }
@@ -194,7 +227,8 @@ mod tests {
     #[test]
     fn a_code_is_good_once_for_its_client_and_for_five_minutes() {
         let (settings, mut clients) = (settings(), Clients::default());
-        let mut code = || clients.code(&settings, NOW, ["me", "http://x/", "hash"].map(str::to_owned));
+        let mut code =
+            || clients.code(&settings, NOW, ["me", "http://x/", "hash"].map(str::to_owned));
         let (one, two) = (code(), code());
         assert_eq!(clients.trade(&one, NOW, |_| false), None);
         let (_, family) = clients.trade(&one, NOW, |code| code.client == "me").unwrap();
@@ -208,8 +242,10 @@ mod tests {
     fn access_tokens_die_on_schedule_and_refresh_tokens_do_not() {
         let (settings, mut clients) = (settings(), Clients::default());
         let family = clients.family();
-        let (access, refresh) =
-            (clients.mint(&settings, "me", None, NOW), clients.refresh_token(&settings, "me", family));
+        let (access, refresh) = (
+            clients.mint(&settings, "me", None, NOW),
+            clients.refresh_token(&settings, "me", family),
+        );
         assert!(clients.holder(&settings, &access, Duration::from_secs(99)).is_some());
         assert!(clients.holder(&settings, &access, Duration::from_secs(100)).is_none());
         let next = clients.mint(&settings, "me", None, Duration::from_secs(101));

@@ -45,7 +45,10 @@ fn history(shards: Vec<ShardRecord>, failed: Option<Interval>) -> History {
         correlation: "c-1".into(),
     };
     let records = Records { shards, failures: failed.map(failure).into_iter().collect() };
-    History { datasets: BTreeMap::from([("conversations".to_owned(), records)]), ..History::default() }
+    History {
+        datasets: BTreeMap::from([("conversations".to_owned(), records)]),
+        ..History::default()
+    }
 }
 
 /// One whole day, a shard over the next midnight, six hours set aside.
@@ -79,7 +82,10 @@ fn every_day_says_how_much_of_it_is_committed_failed_and_missing() {
     };
     assert_eq!((days[2].date.as_str(), days[2].amount), ("2024-01-03", third));
     let total = status.datasets[0].total;
-    assert_eq!((total.rows, total.bytes, total.files, total.committed_s), (10, 100, 3, 54.0 * 3_600.0));
+    assert_eq!(
+        (total.rows, total.bytes, total.files, total.committed_s),
+        (10, 100, 3, 54.0 * 3_600.0)
+    );
     assert_eq!((status.complete, status.datasets[0].rows_quarantined), (false, 2));
     let missing = &status.datasets[0].missing;
     assert_eq!(missing.len(), 1);
@@ -101,14 +107,18 @@ fn what_was_set_aside_of_a_time_that_is_not_requested_makes_nothing_incomplete()
         let status = Status::new(&job(), &history(shards(), Some(elsewhere)));
         assert!(status.complete && status.datasets[0].failed.is_empty(), "{elsewhere}");
     }
-    let over_the_end = Status::new(&job(), &history(vec![shard(hours(0, 230), &[])], Some(hours(230, 250))));
+    let over_the_end =
+        Status::new(&job(), &history(vec![shard(hours(0, 230), &[])], Some(hours(230, 250))));
     assert_eq!((over_the_end.complete, over_the_end.datasets[0].total.failed_s), (false, 36_000.0));
 }
 
 #[test]
 fn what_the_job_does_not_ask_for_is_shown_and_not_missed() {
     let mut later = history(vec![shard(hours(0, 240), &[]), shard(hours(400, 401), &[])], None);
-    later.datasets.insert("other".into(), Records { shards: vec![shard(hours(0, 1), &[])], ..Records::default() });
+    later.datasets.insert(
+        "other".into(),
+        Records { shards: vec![shard(hours(0, 1), &[])], ..Records::default() },
+    );
     let status = Status::new(&job(), &later);
     assert!(status.complete);
     assert_eq!(status.datasets[0].days.last().unwrap().date, "2024-01-17");
@@ -143,7 +153,10 @@ failed 2024-01-03T06:00:00.000Z/2024-01-03T12:00:00.000Z: too slow (c-1)
 fn the_json_is_one_object_with_a_flat_row_a_day() {
     let json: serde_json::Value = serde_json::from_str(&in_part().json()).unwrap();
     let day = &json["datasets"][0]["days"][2];
-    assert_eq!((day["date"].as_str(), day["failed_s"].as_f64()), (Some("2024-01-03"), Some(21_600.0)));
+    assert_eq!(
+        (day["date"].as_str(), day["failed_s"].as_f64()),
+        (Some("2024-01-03"), Some(21_600.0))
+    );
     assert_eq!(json["datasets"][0]["failed"][0]["from"], "2024-01-03T06:00:00.000Z");
     assert_eq!(json["complete"], false);
 }

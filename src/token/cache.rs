@@ -31,7 +31,9 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// Others could take the tokens.
-    #[error("the token cache {path} can be read or written by others (mode {mode:04o}): chmod 600 {path}")]
+    #[error(
+        "the token cache {path} can be read or written by others (mode {mode:04o}): chmod 600 {path}"
+    )]
     Exposed {
         /// The file.
         path: String,
@@ -50,7 +52,8 @@ pub enum CacheError {
 
 impl CacheError {
     /// What to do about any of them.
-    pub const ADVICE: &str = "auth.cache names a file of yours alone, in a folder that you can write to";
+    pub const ADVICE: &str =
+        "auth.cache names a file of yours alone, in a folder that you can write to";
 }
 
 /// The tokens of one account in a file that may hold those of others too.
@@ -126,7 +129,10 @@ impl Cache {
             Err(TryLockError::Error(source)) => return Err(at(source)),
         }
         // the name tells what a killed process left, and it is for its owner alone
-        let spare = tempfile::Builder::new().prefix(".cxbackfill-tokens-").tempfile_in(folder).map_err(at)?;
+        let spare = tempfile::Builder::new()
+            .prefix(".cxbackfill-tokens-")
+            .tempfile_in(folder)
+            .map_err(at)?;
         Ok(Some(Locked { cache: self.clone(), _lock: lock, spare }))
     }
 
@@ -148,9 +154,9 @@ impl Cache {
         check_private(&self.path, &file)?;
         let mut text = Vec::new();
         file.take(LARGEST + 1).read_to_end(&mut text).map_err(at)?;
-        let content = serde_json::from_slice(&text)
-            .ok()
-            .filter(|content: &Content| content.cxbackfill_tokens == VERSION && text.len() as u64 <= LARGEST);
+        let content = serde_json::from_slice(&text).ok().filter(|content: &Content| {
+            content.cxbackfill_tokens == VERSION && text.len() as u64 <= LARGEST
+        });
         if content.is_none() {
             let aside = self.beside(".aside");
             std::fs::rename(&self.path, &aside).map_err(at)?;
@@ -177,7 +183,9 @@ impl Locked {
     pub fn write(mut self, entry: &Entry) -> Result<(), CacheError> {
         let mut content = self.cache.content()?;
         content.cxbackfill_tokens = VERSION;
-        content.accounts.retain(|_, other| other.refresh.is_some() || other.expires > Some(entry.issued));
+        content
+            .accounts
+            .retain(|_, other| other.refresh.is_some() || other.expires > Some(entry.issued));
         content.accounts.insert(self.cache.account.clone(), entry.clone());
         let at = |source| error(&self.cache.path, source);
         let folder = self.spare.path().parent().map(Path::to_owned).unwrap_or_default();
@@ -186,7 +194,9 @@ impl Locked {
         self.spare.persist(&self.cache.path).map_err(|error| at(error.error))?;
         if cfg!(unix) {
             // the name is durable once its folder is
-            File::open(&folder).and_then(|folder| folder.sync_all()).map_err(|source| error(&folder, source))?;
+            File::open(&folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(|source| error(&folder, source))?;
         }
         Ok(())
     }
@@ -227,7 +237,11 @@ fn error(path: &Path, source: io::Error) -> CacheError {
 fn check_private(path: &Path, file: &File) -> Result<(), CacheError> {
     use std::os::unix::fs::PermissionsExt;
     let mode = file.metadata().map_err(|source| error(path, source))?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(CacheError::Exposed { path: path.display().to_string(), mode }) }
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(CacheError::Exposed { path: path.display().to_string(), mode })
+    }
 }
 
 /// Other systems keep a user's files to the user by where they lie.
@@ -244,7 +258,10 @@ fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(secret.expose_secret())
 }
 
-fn expose_some<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+fn expose_some<S: Serializer>(
+    secret: &Option<SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(|secret| secret.expose_secret()).serialize(serializer)
 }
 

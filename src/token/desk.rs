@@ -45,11 +45,18 @@ impl Desk {
     }
 
     /// The answer that needs no request; none: one is due.
-    pub(super) fn answer(&mut self, now: Instant, rejected: Option<Generation>) -> Option<Result<Token, LoginFault>> {
-        self.current.take_if(|current| Some(current.token.generation) == rejected || passed(current.expires, now));
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        rejected: Option<Generation>,
+    ) -> Option<Result<Token, LoginFault>> {
+        self.current.take_if(|current| {
+            Some(current.token.generation) == rejected || passed(current.expires, now)
+        });
         let resting = self.failure.as_ref().and_then(|(at, fault, _)| {
             let left = (*at + fault.wait).saturating_duration_since(now);
-            (fault.permanent || left > Duration::ZERO).then(|| LoginFault { wait: left, ..fault.clone() })
+            (fault.permanent || left > Duration::ZERO)
+                .then(|| LoginFault { wait: left, ..fault.clone() })
         });
         match (&self.current, resting) {
             (Some(current), None) if passed(current.renew, now) => None,
@@ -61,7 +68,11 @@ impl Desk {
 
     /// Takes in what a token request gave. A failed renewal of a token that still lives costs
     /// nothing: the token is handed out once more.
-    pub(super) fn settle(&mut self, now: Instant, minted: Result<Minted, LoginFault>) -> Result<Token, LoginFault> {
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        minted: Result<Minted, LoginFault>,
+    ) -> Result<Token, LoginFault> {
         match minted {
             Ok(minted) => {
                 self.generation += 1;
@@ -74,7 +85,9 @@ impl Desk {
             }
             Err(fault) => {
                 let failures = self.failure.as_ref().map_or(0, |(_, _, failures)| *failures) + 1;
-                let cooldown = FIRST_COOLDOWN.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_COOLDOWN);
+                let cooldown = FIRST_COOLDOWN
+                    .saturating_mul(1 << (failures - 1).min(16))
+                    .min(LONGEST_COOLDOWN);
                 let fault = LoginFault { wait: fault.wait.max(cooldown), ..fault };
                 self.failure = Some((now, fault.clone(), failures));
                 match &self.current {
@@ -109,7 +122,13 @@ mod tests {
     }
 
     fn failed(permanent: bool) -> Result<Minted, LoginFault> {
-        Err(LoginFault { endpoint: String::new(), reason: "no".into(), permanent, wait: Duration::ZERO, advice: "" })
+        Err(LoginFault {
+            endpoint: String::new(),
+            reason: "no".into(),
+            permanent,
+            wait: Duration::ZERO,
+            advice: "",
+        })
     }
 
     fn desk_with(lifetime: Option<Duration>) -> (Desk, Instant) {
@@ -138,7 +157,11 @@ mod tests {
         assert_eq!(generation(desk.answer(now, Some(1))), None);
         desk.settle(now, minted(None)).unwrap();
         for _ in 0..64 {
-            assert_eq!(generation(desk.answer(now, Some(1))), Some(2), "the others get the token that came");
+            assert_eq!(
+                generation(desk.answer(now, Some(1))),
+                Some(2),
+                "the others get the token that came"
+            );
         }
     }
 
@@ -164,6 +187,9 @@ mod tests {
         assert!(desk.answer(now + SECOND * 4, None).is_none());
         assert_eq!(desk.settle(now + SECOND * 4, failed(false)).unwrap().generation, 1);
         assert_eq!(generation(desk.answer(now + SECOND * 4, None)), Some(1));
-        assert!(desk.answer(now + SECOND * 5, None).is_none_or(|answer| answer.is_err()), "it has expired");
+        assert!(
+            desk.answer(now + SECOND * 5, None).is_none_or(|answer| answer.is_err()),
+            "it has expired"
+        );
     }
 }

@@ -108,9 +108,14 @@ impl Login {
     pub async fn trade(&self, code: &pkce::Code) -> Result<Minted, LoginFault> {
         let fault = |error: CacheError| self.cache_fault(&error);
         let Some(cache) = self.cache.clone() else {
-            return Err(auth::refused(&self.host, "there is no auth.cache to keep it in", CacheError::ADVICE));
+            return Err(auth::refused(
+                &self.host,
+                "there is no auth.cache to keep it in",
+                CacheError::ADVICE,
+            ));
         };
-        let locked = offload(move || cache.lock()).await.map_err(fault)?.ok_or_else(|| self.busy())?;
+        let locked =
+            offload(move || cache.lock()).await.map_err(fault)?.ok_or_else(|| self.busy())?;
         let minted = self.request(&Offer::Code(code)).await?;
         let entry = Entry::new(&minted, clock::now(), None);
         offload(move || locked.write(&entry)).await.map_err(fault)?;
@@ -120,7 +125,11 @@ impl Login {
     /// The token that the configuration gives: good until it is not.
     fn given(&self, token: &SecretString) -> Result<Minted, LoginFault> {
         if self.memory().handed.is_some() {
-            return Err(auth::refused(&self.host, "the token that auth.token gives was rejected", self.advice()));
+            return Err(auth::refused(
+                &self.host,
+                "the token that auth.token gives was rejected",
+                self.advice(),
+            ));
         }
         Ok(Minted { secret: token.clone(), lifetime: None, refresh: None, id_token: None })
     }
@@ -131,7 +140,8 @@ impl Login {
         let (shared, fault) = (cache.clone(), |error| self.cache_fault(&error));
         let locked = offload(move || shared.lock()).await.map_err(fault)?;
         let locked = locked.ok_or_else(|| self.busy())?;
-        let (locked, entry) = offload(move || locked.read().map(|entry| (locked, entry))).await.map_err(fault)?;
+        let (locked, entry) =
+            offload(move || locked.read().map(|entry| (locked, entry))).await.map_err(fault)?;
         if let Some(minted) = entry.as_ref().and_then(|entry| self.reusable(entry)) {
             tracing::debug!("the cache has a token that will do");
             return Ok(minted);
@@ -154,8 +164,9 @@ impl Login {
     /// A cached token that is not the one that will not do, and is not due for renewal.
     fn reusable(&self, entry: &Entry) -> Option<Minted> {
         let handed = self.memory().handed.as_ref().map(|token| token.expose_secret().to_owned());
-        let fresh =
-            entry.lifetime_left(clock::now(), self.renewal).filter(|_| entry.comes_from(self.configured().as_ref()))?;
+        let fresh = entry
+            .lifetime_left(clock::now(), self.renewal)
+            .filter(|_| entry.comes_from(self.configured().as_ref()))?;
         (handed.as_deref() != Some(entry.token.expose_secret())).then(|| Minted {
             secret: entry.token.clone(),
             lifetime: fresh,
@@ -168,8 +179,12 @@ impl Login {
     /// have replaced ours; unless it could not be written, or the configuration gives a new one.
     fn choose(&self, entry: Option<&Entry>) -> Option<SecretString> {
         let (memory, configured) = (self.memory(), self.configured());
-        let cached = entry.filter(|entry| !memory.unstored && entry.comes_from(configured.as_ref()));
-        cached.and_then(|entry| entry.refresh.clone()).or_else(|| memory.refresh.clone()).or(configured)
+        let cached =
+            entry.filter(|entry| !memory.unstored && entry.comes_from(configured.as_ref()));
+        cached
+            .and_then(|entry| entry.refresh.clone())
+            .or_else(|| memory.refresh.clone())
+            .or(configured)
     }
 
     fn configured(&self) -> Option<SecretString> {
@@ -184,7 +199,9 @@ impl Login {
         let alone = self.account.grant.stands_alone();
         if let Some(token) = refresh {
             match self.request(&Offer::Refresh(&token)).await {
-                Ok(minted) => return Ok(Minted { refresh: minted.refresh.or(Some(token)), ..minted }),
+                Ok(minted) => {
+                    return Ok(Minted { refresh: minted.refresh.or(Some(token)), ..minted });
+                }
                 Err(fault) if alone && fault.permanent => {
                     tracing::info!(%fault, "the refresh token is of no use: asking with the credentials");
                     self.memory().refresh = None;
@@ -218,7 +235,13 @@ impl Login {
 
     fn busy(&self) -> LoginFault {
         let reason = "another process is renewing the token in auth.cache".to_owned();
-        LoginFault { endpoint: self.host.to_string(), reason, permanent: false, wait: PATIENCE, advice: "" }
+        LoginFault {
+            endpoint: self.host.to_string(),
+            reason,
+            permanent: false,
+            wait: PATIENCE,
+            advice: "",
+        }
     }
 
     fn cache_fault(&self, error: &CacheError) -> LoginFault {

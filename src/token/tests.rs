@@ -48,7 +48,13 @@ impl Wire {
 
     fn with(settings: Settings, latency: Duration) -> Arc<Self> {
         let region = Region::new(Settings { requests: 0, ..settings });
-        Arc::new(Self { region, start: Instant::now(), latency, tokens: Mutex::default(), outages: Mutex::default() })
+        Arc::new(Self {
+            region,
+            start: Instant::now(),
+            latency,
+            tokens: Mutex::default(),
+            outages: Mutex::default(),
+        })
     }
 
     fn token_requests(&self) -> Vec<u16> {
@@ -59,7 +65,9 @@ impl Wire {
         let is_login = !request.uri().path().starts_with("/api/");
         let outage = if is_login { self.outages.lock().unwrap().pop() } else { None };
         let reply = match outage {
-            Some((status, body)) => Response::builder().status(status).body(Bytes::from(body)).unwrap(),
+            Some((status, body)) => {
+                Response::builder().status(status).body(Bytes::from(body)).unwrap()
+            }
             None => self.region.reply(self.start.elapsed(), request),
         };
         if is_login {
@@ -80,7 +88,13 @@ impl Transport for Wire {
 
 /// Runs a test in an actor system whose clock stands still unless everybody waits.
 fn virtually<T>(test: impl Future<Output = T>) -> T {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
     System::with_tokio_rt(runtime).block_on(test)
 }
 
@@ -92,7 +106,11 @@ fn config(set: &[&str]) -> Config {
 fn login(wire: &Arc<Wire>, config: &Config) -> Login {
     let key = Key { credential: "me".into(), bucket: "login".into() };
     let (budget, board) = (Arc::new(Budget::new(Terms::default())), Arc::new(Board::default()));
-    Login::new(HOST.parse().unwrap(), &config.auth, Door { transport: wire.clone(), budget, key, board })
+    Login::new(
+        HOST.parse().unwrap(),
+        &config.auth,
+        Door { transport: wire.clone(), budget, key, board },
+    )
 }
 
 fn actor(wire: &Arc<Wire>, set: &[&str]) -> Addr<TokenActor> {
@@ -106,9 +124,13 @@ async fn ask(tokens: &Addr<TokenActor>, rejected: Option<Generation>) -> Result<
 /// What a run with 64 fetchers comes to.
 async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> Report {
     // a limit that nobody meets: without one, requests in flight would begin with one
-    let config = config(&[&["fetch.actors=64", "fetch.strategy=query", "budget.requests=1000000"], set].concat());
-    let (output, ledger) =
-        (Output::over(Arc::new(object_store::memory::InMemory::new())), Ledger::in_memory().unwrap());
+    let config = config(
+        &[&["fetch.actors=64", "fetch.strategy=query", "budget.requests=1000000"], set].concat(),
+    );
+    let (output, ledger) = (
+        Output::over(Arc::new(object_store::memory::InMemory::new())),
+        Ledger::in_memory().unwrap(),
+    );
     let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
     let world = World {
         api: "https://api.sandbox.example".parse().unwrap(),
@@ -140,10 +162,15 @@ fn assert_whole(wire: &Wire, report: &Report) {
 fn g7_64_fetchers_cost_one_token_request_at_a_cold_start_and_one_at_a_mass_401() {
     virtually(async {
         // every shard of an hour takes two requests of 10 ms: the run lasts from 0 to about 100 ms
-        let wire = Wire::new(Settings { revoke_every: Duration::from_millis(60), ..Settings::default() });
+        let wire =
+            Wire::new(Settings { revoke_every: Duration::from_millis(60), ..Settings::default() });
         let report = backfill(&wire, &["fetch.shard=\"1h\""]).await;
         assert_whole(&wire, &report);
-        assert!(report.summary.elapsed_s < 0.12, "a second revocation: {} s", report.summary.elapsed_s);
+        assert!(
+            report.summary.elapsed_s < 0.12,
+            "a second revocation: {} s",
+            report.summary.elapsed_s
+        );
         assert!(wire.region.stats().api_requests[&401] >= 32, "{:?}", wire.region.stats());
         assert_eq!(wire.token_requests(), [200, 200]);
     });
@@ -152,15 +179,26 @@ fn g7_64_fetchers_cost_one_token_request_at_a_cold_start_and_one_at_a_mass_401()
 #[test]
 fn a_token_of_two_seconds_lasts_a_minute_with_one_request_a_renewal() {
     virtually(async {
-        let wire = Wire::new(Settings { token_lifetime: Duration::from_secs(2), ..Settings::default() });
-        let report = backfill(&wire, &["fetch.shard=\"1h\"", "budget.requests=400", "budget.per=\"60s\""]).await;
+        let wire =
+            Wire::new(Settings { token_lifetime: Duration::from_secs(2), ..Settings::default() });
+        let report =
+            backfill(&wire, &["fetch.shard=\"1h\"", "budget.requests=400", "budget.per=\"60s\""])
+                .await;
         assert_whole(&wire, &report);
         assert!(report.summary.elapsed_s > 60.0, "{} s", report.summary.elapsed_s);
         // a token is renewed by the first who asks once it is 1.6 s old, and permits are 0.15 s apart
-        let (most, least) = (report.summary.elapsed_s / 1.6, report.summary.elapsed_s / (1.6 + 0.17));
+        let (most, least) =
+            (report.summary.elapsed_s / 1.6, report.summary.elapsed_s / (1.6 + 0.17));
         let asked = wire.token_requests().len() as f64;
-        assert!(asked <= most + 1.0 && asked >= least - 1.0, "{asked} in {} s", report.summary.elapsed_s);
-        assert!(!wire.region.stats().api_requests.contains_key(&401), "no request met an expired token");
+        assert!(
+            asked <= most + 1.0 && asked >= least - 1.0,
+            "{asked} in {} s",
+            report.summary.elapsed_s
+        );
+        assert!(
+            !wire.region.stats().api_requests.contains_key(&401),
+            "no request met an expired token"
+        );
     });
 }
 
@@ -171,7 +209,8 @@ fn rows_equal_the_truth_whenever_every_token_is_revoked() {
         virtually(async {
             // the run takes about 35 ms: the tokens die once or twice, at an instant of the seed's
             let revoke_every = Duration::from_millis(12) + Duration::from_micros(29 * seed);
-            let settings = Settings { revoke_every, seed, conversations_per_day: 8, ..Settings::default() };
+            let settings =
+                Settings { revoke_every, seed, conversations_per_day: 8, ..Settings::default() };
             let wire = Wire::with(settings, Duration::from_millis(2));
             let set = [
                 "fetch.actors=3",
@@ -191,8 +230,10 @@ fn rows_equal_the_truth_whenever_every_token_is_revoked() {
 #[test]
 fn a_failure_is_tried_again_by_one_and_wrong_credentials_by_nobody() {
     virtually(async {
-        let wire = Wire::new(Settings { client_secret: Some("right".into()), ..Settings::default() });
-        let throttled = r#"{"error":"invalid_request","error_description":"rate limit exceeded; later"}"#;
+        let wire =
+            Wire::new(Settings { client_secret: Some("right".into()), ..Settings::default() });
+        let throttled =
+            r#"{"error":"invalid_request","error_description":"rate limit exceeded; later"}"#;
         wire.outages.lock().unwrap().push((400, throttled));
         let tokens = actor(&wire, &["auth.client_secret=right"]);
         let faults = join_all((0..64).map(|_| ask(&tokens, None))).await;
@@ -202,7 +243,12 @@ fn a_failure_is_tried_again_by_one_and_wrong_credentials_by_nobody() {
         assert_eq!(wire.token_requests(), [400, 200]);
 
         let report = backfill(&wire, &["auth.client_secret=wrong"]).await;
-        assert_eq!((report.ending.exit_code(), wire.token_requests().len()), (3, 3), "{}", report.ending);
+        assert_eq!(
+            (report.ending.exit_code(), wire.token_requests().len()),
+            (3, 3),
+            "{}",
+            report.ending
+        );
         assert!(report.ending.to_string().contains("check auth.client_id"), "{}", report.ending);
     });
 }
@@ -214,7 +260,10 @@ fn a_403_names_the_permission_and_costs_no_token() {
         let wire = Wire::new(Settings { deny: vec![permission.clone()], ..Settings::default() });
         let report = backfill(&wire, &[]).await;
         let message = report.ending.to_string();
-        assert!(message.contains(&format!("give a role of the client the permission {permission}")), "{message}");
+        assert!(
+            message.contains(&format!("give a role of the client the permission {permission}")),
+            "{message}"
+        );
         assert_eq!((report.ending.exit_code(), wire.token_requests()), (3, vec![200]));
     });
 }
@@ -269,7 +318,8 @@ fn a_given_token_is_used_until_it_is_rejected() {
 
 /// A refresh token that a user of the sandbox got.
 async fn refresh_token(wire: &Arc<Wire>) -> String {
-    let config = config(&["auth.grant=password", "auth.access_key_id=k", "auth.access_key_secret=s"]);
+    let config =
+        config(&["auth.grant=password", "auth.access_key_id=k", "auth.access_key_secret=s"]);
     login(wire, &config).renew().await.unwrap().refresh.unwrap().expose_secret().to_owned()
 }
 
@@ -340,10 +390,14 @@ fn a_cache_that_others_can_read_or_that_cannot_be_written_costs_no_token() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     virtually(async {
         let wire = Wire::new(Settings::default());
-        let exposed = ask(&actor(&wire, &[&format!("auth.cache={}", path.display())]), None).await.unwrap_err();
+        let exposed = ask(&actor(&wire, &[&format!("auth.cache={}", path.display())]), None)
+            .await
+            .unwrap_err();
         assert!(exposed.permanent && exposed.reason.contains("chmod 600"), "{exposed}");
         let missing = folder.path().join("none/tokens");
-        let missing = ask(&actor(&wire, &[&format!("auth.cache={}", missing.display())]), None).await.unwrap_err();
+        let missing = ask(&actor(&wire, &[&format!("auth.cache={}", missing.display())]), None)
+            .await
+            .unwrap_err();
         assert!(missing.permanent && missing.reason.contains("none"), "{missing}");
         assert_eq!(wire.token_requests(), [0; 0]);
     });
@@ -353,9 +407,13 @@ fn a_cache_that_others_can_read_or_that_cannot_be_written_costs_no_token() {
 fn g10_what_the_server_quotes_of_a_request_is_not_repeated() {
     virtually(async {
         let wire = Wire::new(Settings::default());
-        let quoting = r#"{"error":"invalid_client","error_description":"no client with secret hush-hush"}"#;
+        let quoting =
+            r#"{"error":"invalid_client","error_description":"no client with secret hush-hush"}"#;
         wire.outages.lock().unwrap().push((400, quoting));
         let fault = ask(&actor(&wire, &["auth.client_secret=hush-hush"]), None).await.unwrap_err();
-        assert!(fault.reason.contains("[secret]") && !fault.reason.contains("hush-hush"), "{fault}");
+        assert!(
+            fault.reason.contains("[secret]") && !fault.reason.contains("hush-hush"),
+            "{fault}"
+        );
     });
 }

@@ -30,7 +30,9 @@ pub fn days(dataset: &Arc<Dataset>, records: &Records, interval: Interval) -> Ve
     }
     let whole = interval.split(std::time::Duration::from_millis(DAY_MS.unsigned_abs()));
     whole
-        .filter(|day| *day == Interval::day_of(day.from_ms()) && day.subtract(&committed).is_empty())
+        .filter(|day| {
+            *day == Interval::day_of(day.from_ms()) && day.subtract(&committed).is_empty()
+        })
         .map(|interval| {
             let rows = rows.get(&iso(interval.from_ms())[..10]).copied().unwrap_or(0);
             Day { dataset: Arc::clone(dataset), interval, rows }

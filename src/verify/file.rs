@@ -80,7 +80,8 @@ fn parquet(content: File, expected: &Expected) -> Result<Vec<String>, ParquetErr
         ("interval", expected.interval.to_string()),
         ("schema_version", expected.version.clone()),
     ] {
-        let entry = entries.iter().find(|entry| entry.key.strip_prefix("cxbackfill.") == Some(name));
+        let entry =
+            entries.iter().find(|entry| entry.key.strip_prefix("cxbackfill.") == Some(name));
         let said = entry.and_then(|entry| entry.value.as_deref()).unwrap_or("nothing");
         if said != recorded {
             wrong.push(format!("its metadata says {name} {said}, and the ledger {recorded}"));
@@ -96,7 +97,10 @@ fn parquet(content: File, expected: &Expected) -> Result<Vec<String>, ParquetErr
 }
 
 /// G4: the file holds rows of its shard and of its day, and no others.
-fn times(reader: ParquetRecordBatchReaderBuilder<File>, expected: &Expected) -> Result<Option<String>, ParquetError> {
+fn times(
+    reader: ParquetRecordBatchReaderBuilder<File>,
+    expected: &Expected,
+) -> Result<Option<String>, ParquetError> {
     let Some(owned) = owned(expected) else {
         return Ok(Some(format!("its folder is of no day of its shard, {}", expected.interval)));
     };
@@ -105,20 +109,27 @@ fn times(reader: ParquetRecordBatchReaderBuilder<File>, expected: &Expected) -> 
     let (mut strangers, mut first) = (0u64, None);
     for batch in reader.with_projection(mask).build()? {
         let batch = batch?;
-        let times = batch.column_by_name(column).and_then(|times| times.as_primitive_opt::<TimestampMillisecondType>());
-        let Some(times) = times else { return Ok(Some(format!("it has no column `{column}` of times"))) };
+        let times = batch
+            .column_by_name(column)
+            .and_then(|times| times.as_primitive_opt::<TimestampMillisecondType>());
+        let Some(times) = times else {
+            return Ok(Some(format!("it has no column `{column}` of times")));
+        };
         for time in times.iter().filter(|time| !time.is_some_and(|time| owned.contains(time))) {
             strangers += 1;
             first.get_or_insert(time);
         }
     }
     let first = first.map(|time| time.map_or("none".to_owned(), iso));
-    Ok(first.map(|first| format!("{strangers} rows are not of {owned}, the first has `{column}` {first}")))
+    Ok(first.map(|first| {
+        format!("{strangers} rows are not of {owned}, the first has `{column}` {first}")
+    }))
 }
 
 /// The time whose rows may be in the file: its shard's, as far as its day holds it.
 fn owned(expected: &Expected) -> Option<Interval> {
-    let midnight: jiff::Timestamp = format!("{}T00:00:00Z", date_of(&expected.file.path)?).parse().ok()?;
+    let midnight: jiff::Timestamp =
+        format!("{}T00:00:00Z", date_of(&expected.file.path)?).parse().ok()?;
     let from = midnight.as_millisecond();
     Interval::new(from, from + DAY_MS)?.intersect(expected.interval)
 }

@@ -26,7 +26,12 @@ type Seen = ([u8; 16], u32);
 
 /// The ids that are there twice: a difference for each pair of files. `files` are as the ledger
 /// says; at most about `held` ids are compared at once.
-pub(super) async fn twice(output: &Output, dataset: &Dataset, files: &[FileRecord], held: u64) -> Vec<Difference> {
+pub(super) async fn twice(
+    output: &Output,
+    dataset: &Dataset,
+    files: &[FileRecord],
+    held: u64,
+) -> Vec<Difference> {
     let rows: u64 = files.iter().map(|file| file.rows).sum();
     let passes = rows.div_ceil(held).max(1);
     // hashes spread evenly: no share is much larger than another
@@ -34,7 +39,8 @@ pub(super) async fn twice(output: &Output, dataset: &Dataset, files: &[FileRecor
     let mut differences = Vec::new();
     for pass in 0..passes {
         let wanted = move |hash| hash % u128::from(passes) == u128::from(pass);
-        differences.extend(pass_over(output, dataset, files, Vec::with_capacity(share), wanted).await);
+        differences
+            .extend(pass_over(output, dataset, files, Vec::with_capacity(share), wanted).await);
     }
     differences
 }
@@ -74,8 +80,10 @@ async fn pass_over(
     for ((left, right), (hash, more)) in pairs {
         let (left, right) = (&files[left as usize], &files[right as usize]);
         let id = name(output, &dataset.key(), left, hash).await;
-        let others = if more > 1 { format!(" and {} other ids are", more - 1) } else { " is".to_owned() };
-        let place = if left.path == right.path { "there".to_owned() } else { format!("in {}", right.path) };
+        let others =
+            if more > 1 { format!(" and {} other ids are", more - 1) } else { " is".to_owned() };
+        let place =
+            if left.path == right.path { "there".to_owned() } else { format!("in {}", right.path) };
         let what = format!("{id}{others} {place} once more");
         differences.push(Difference { place: left.path.clone(), what });
     }
@@ -115,7 +123,9 @@ fn each(content: File, columns: &[String], mut with: impl FnMut(&str)) -> Result
         let batch = batch?;
         let place = |column: &String| batch.schema_ref().index_of(column);
         let places = columns.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-        let fit = |&place: &usize| matches!(batch.column(place).data_type(), DataType::Utf8 | DataType::Int64);
+        let fit = |&place: &usize| {
+            matches!(batch.column(place).data_type(), DataType::Utf8 | DataType::Int64)
+        };
         if places.len() == 1 && !places.iter().all(fit) {
             return Err(ParquetError::General(format!("the column `{}` holds no ids", columns[0])));
         }

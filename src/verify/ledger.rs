@@ -18,7 +18,13 @@ pub(super) fn differences(records: &Records, tell: &mut dyn FnMut(Difference)) {
     };
     for pair in records.shards.windows(2) {
         if pair[0].interval.overlaps(pair[1].interval) {
-            tell(&pair[1], format!("it overlaps {}, which is committed too: rows are there twice", pair[0].interval));
+            tell(
+                &pair[1],
+                format!(
+                    "it overlaps {}, which is committed too: rows are there twice",
+                    pair[0].interval
+                ),
+            );
         }
     }
     for shard in &records.shards {
@@ -27,13 +33,24 @@ pub(super) fn differences(records: &Records, tell: &mut dyn FnMut(Difference)) {
             tell(shard, format!("its rows do not add up: {counts:?}"));
         }
         let rows = |quarantine: bool| -> u64 {
-            shard.files.iter().filter(|file| is_quarantine(file) == quarantine).map(|file| file.rows).sum()
+            shard
+                .files
+                .iter()
+                .filter(|file| is_quarantine(file) == quarantine)
+                .map(|file| file.rows)
+                .sum()
         };
         if rows(false) != counts.written {
-            tell(shard, format!("its files hold {} rows, and {} were written", rows(false), counts.written));
+            tell(
+                shard,
+                format!("its files hold {} rows, and {} were written", rows(false), counts.written),
+            );
         }
         if rows(true) != counts.quarantined {
-            tell(shard, format!("{} quarantined rows are kept of {}", rows(true), counts.quarantined));
+            tell(
+                shard,
+                format!("{} quarantined rows are kept of {}", rows(true), counts.quarantined),
+            );
         }
     }
 }

@@ -35,7 +35,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let output = Output::directory(folder.path()).unwrap();
         let ledger = Ledger::open(&folder.path().join(LEDGER)).unwrap();
-        let dataset = Arc::clone(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]);
+        let dataset =
+            Arc::clone(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]);
         Self { folder, output, ledger, dataset }
     }
 
@@ -49,13 +50,15 @@ impl World {
             if *field.name() == self.dataset.id[0] {
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|(id, _)| id)))
             } else if *field.name() == self.dataset.time {
-                let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(|(_, time)| *time));
+                let times =
+                    TimestampMillisecondArray::from_iter_values(rows.iter().map(|(_, time)| *time));
                 Arc::new(times.with_timezone("UTC"))
             } else {
                 new_null_array(field.data_type(), rows.len())
             }
         });
-        let batch = RecordBatch::try_new(Arc::clone(&self.dataset.schema), columns.collect()).unwrap();
+        let batch =
+            RecordBatch::try_new(Arc::clone(&self.dataset.schema), columns.collect()).unwrap();
         let entry = |key: &str, value: String| KeyValue::new(format!("cxbackfill.{key}"), value);
         let metadata = vec![
             entry("dataset", self.dataset.name.clone()),
@@ -63,7 +66,8 @@ impl World {
             entry("schema_version", self.dataset.version.to_string()),
         ];
         let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata)).build();
-        let mut writer = ArrowWriter::try_new(self.output.spool(), batch.schema(), Some(properties)).unwrap();
+        let mut writer =
+            ArrowWriter::try_new(self.output.spool(), batch.schema(), Some(properties)).unwrap();
         writer.write(&batch).unwrap();
         writer.into_inner().unwrap()
     }
@@ -76,17 +80,31 @@ impl World {
     }
 
     async fn put(&self, interval: Interval, rows: &[(&str, i64)]) -> FileRecord {
-        let path = format!("conversations/date={}/{}.parquet", &iso(interval.from_ms())[..10], interval.slug());
+        let path = format!(
+            "conversations/date={}/{}.parquet",
+            &iso(interval.from_ms())[..10],
+            interval.slug()
+        );
         self.output.put(&path, rows.len() as u64, self.file(interval, rows)).await.unwrap()
     }
 
     fn record(&self, interval: Interval, files: Vec<FileRecord>) {
         let rows = |quarantine| {
-            files.iter().filter(|file| ledger::is_quarantine(file) == quarantine).map(|file| file.rows).sum()
+            files
+                .iter()
+                .filter(|file| ledger::is_quarantine(file) == quarantine)
+                .map(|file| file.rows)
+                .sum()
         };
         let (written, quarantined) = (rows(false), rows(true));
-        let counts = Counts { received: written + quarantined, written, quarantined, ..Counts::default() };
-        self.ledger.commit(&ShardRecord { dataset: "conversations".into(), interval, counts, files }, false).unwrap();
+        let counts =
+            Counts { received: written + quarantined, written, quarantined, ..Counts::default() };
+        self.ledger
+            .commit(
+                &ShardRecord { dataset: "conversations".into(), interval, counts, files },
+                false,
+            )
+            .unwrap();
     }
 
     /// What `verify` tells, a line each.
@@ -106,8 +124,10 @@ fn day(number: i64) -> Interval {
 
 /// Holds what was told against the beginnings of what should have been.
 fn assert_told(told: &[String], expected: &[(&str, &str)]) {
-    let fits = |line: &String, (place, what): &(&str, &str)| line.starts_with(&format!("{place}: {what}"));
-    let all = told.len() == expected.len() && told.iter().zip(expected).all(|(line, expected)| fits(line, expected));
+    let fits =
+        |line: &String, (place, what): &(&str, &str)| line.starts_with(&format!("{place}: {what}"));
+    let all = told.len() == expected.len()
+        && told.iter().zip(expected).all(|(line, expected)| fits(line, expected));
     assert!(all, "{told:#?}");
 }
 
@@ -148,11 +168,15 @@ async fn a_file_of_another_shard_or_with_other_rows_is_named() {
     short.rows = 2;
     world.record(day(0), vec![short.clone()]);
     let path = world.put(day(1), &[]).await.path;
-    let other = world.output.put(&path, 1, world.file(day(2), &[("b", FIRST + DAY)])).await.unwrap();
+    let other =
+        world.output.put(&path, 1, world.file(day(2), &[("b", FIRST + DAY)])).await.unwrap();
     world.record(day(1), vec![other.clone()]);
     let expected = [
         (&*short.path, "it has 1 rows, and the ledger says 2"),
-        (&*path, "its metadata says interval 2024-01-03T00:00:00.000Z/2024-01-04T00:00:00.000Z, and the ledger 2024"),
+        (
+            &*path,
+            "its metadata says interval 2024-01-03T00:00:00.000Z/2024-01-04T00:00:00.000Z, and the ledger 2024",
+        ),
     ];
     assert_told(&world.verify().await, &expected);
 }
@@ -161,7 +185,8 @@ async fn a_file_of_another_shard_or_with_other_rows_is_named() {
 async fn g4_a_row_outside_its_shard_or_its_day_is_named() {
     let world = World::new();
     let half = Interval::new(FIRST, FIRST + DAY / 2).unwrap();
-    let outside = world.commit(half, &[("a", FIRST), ("b", FIRST + DAY / 2), ("c", FIRST - 1)]).await;
+    let outside =
+        world.commit(half, &[("a", FIRST), ("b", FIRST + DAY / 2), ("c", FIRST - 1)]).await;
     let two_days = Interval::new(FIRST + DAY, FIRST + 3 * DAY).unwrap();
     let next_day = world.commit(two_days, &[("d", FIRST + 2 * DAY)]).await;
     let expected = [
@@ -178,11 +203,15 @@ async fn g4_a_row_outside_its_shard_or_its_day_is_named() {
 async fn an_id_that_is_there_twice_is_named_with_its_files() {
     let world = World::new();
     let once = world.commit(day(0), &[("a", FIRST), ("b", FIRST + 1)]).await;
-    let twice = world.commit(day(1), &[("a", FIRST + DAY), ("b", FIRST + DAY), ("c", FIRST + DAY)]).await;
+    let twice =
+        world.commit(day(1), &[("a", FIRST + DAY), ("b", FIRST + DAY), ("c", FIRST + DAY)]).await;
     let inside = world.commit(day(2), &[("e", FIRST + 2 * DAY), ("e", FIRST + 2 * DAY)]).await;
     let told = world.verify().await;
     assert_eq!(told.len(), 2, "{told:#?}");
-    assert!(told[0].starts_with(&once) && told[0].ends_with(&format!(" and 1 other ids are in {twice} once more")));
+    assert!(
+        told[0].starts_with(&once)
+            && told[0].ends_with(&format!(" and 1 other ids are in {twice} once more"))
+    );
     assert_eq!(told[1], format!("{inside}: e is there once more"));
 }
 
@@ -195,11 +224,17 @@ async fn g8_ids_are_compared_in_as_many_passes_as_memory_needs() {
         world.commit(day(number), &rows).await;
     }
     let history = History::read(&world.path(LEDGER)).unwrap();
-    let files: Vec<_> = history.datasets["conversations"].shards.iter().flat_map(|shard| shard.files.clone()).collect();
+    let files: Vec<_> = history.datasets["conversations"]
+        .shards
+        .iter()
+        .flat_map(|shard| shard.files.clone())
+        .collect();
     let told = ids::twice(&world.output, &world.dataset, &files, 20).await;
     // ten passes, and each finds its share of the hundred pairs
-    let found: u64 =
-        told.iter().map(|told| told.what.split(' ').nth(2).map_or(1, |n| n.parse::<u64>().unwrap() + 1)).sum();
+    let found: u64 = told
+        .iter()
+        .map(|told| told.what.split(' ').nth(2).map_or(1, |n| n.parse::<u64>().unwrap() + 1))
+        .sum();
     assert_eq!((told.len(), found), (10, 100), "{told:#?}");
 }
 
@@ -221,7 +256,8 @@ async fn quarantined_rows_are_counted_too() {
 
 #[test]
 fn a_ledger_that_does_not_agree_with_itself_is_told() {
-    let shard = |interval, counts| ShardRecord { dataset: "d".into(), interval, counts, files: Vec::new() };
+    let shard =
+        |interval, counts| ShardRecord { dataset: "d".into(), interval, counts, files: Vec::new() };
     let lost = Counts { received: 5, written: 4, ..Counts::default() };
     let records = Records {
         shards: vec![
@@ -233,6 +269,12 @@ fn a_ledger_that_does_not_agree_with_itself_is_told() {
     let mut told = Vec::new();
     ledger::differences(&records, &mut |difference| told.push(difference.what));
     assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(told[0].starts_with("it overlaps 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z"), "{told:#?}");
-    assert!(told[1].starts_with("its rows do not add up") && told[2].starts_with("its files hold 0 rows, and 4"));
+    assert!(
+        told[0].starts_with("it overlaps 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z"),
+        "{told:#?}"
+    );
+    assert!(
+        told[1].starts_with("its rows do not add up")
+            && told[2].starts_with("its files hold 0 rows, and 4")
+    );
 }

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 pub const ROW_GROUP_ROWS: &str = "40";
 
 /// What makes a backfill quick: no quota, small pages, short pauses.
-const QUICK: [&str; 4] = ["budget.requests=0", "fetch.page_size=20", "retry.first=10ms", "retry.longest=100ms"];
+const QUICK: [&str; 4] =
+    ["budget.requests=0", "fetch.page_size=20", "retry.first=10ms", "retry.longest=100ms"];
 
 /// `cxbackfill sandbox`, until it is dropped.
 pub struct Sandbox {
@@ -25,7 +26,8 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts it on a free port, with 200 conversations a day and no quota but what `settings` say.
     pub fn start(settings: &[&str]) -> Self {
-        let mut command = command(&["sandbox"], &["sandbox.requests=0", "sandbox.conversations_per_day=200"]);
+        let mut command =
+            command(&["sandbox"], &["sandbox.requests=0", "sandbox.conversations_per_day=200"]);
         let child = with(&mut command, settings).stdout(Stdio::piped()).spawn().unwrap();
         // guarded before anything can fail
         let mut sandbox = Self { child, address: String::new() };
@@ -43,7 +45,9 @@ impl Sandbox {
     /// Every row of a dataset that the interval owns, as NDJSON.
     pub fn truth_of(&self, platform: &str, dataset: &str, from: &str, to: &str) -> String {
         let dataset = dataset.replace('+', "%2B");
-        self.get(&format!("/sandbox/truth?platform={platform}&dataset={dataset}&from={from}&to={to}"))
+        self.get(&format!(
+            "/sandbox/truth?platform={platform}&dataset={dataset}&from={from}&to={to}"
+        ))
     }
 
     /// What it has seen.
@@ -100,7 +104,13 @@ impl<'a> Job<'a> {
     }
 
     /// Another command of the same job.
-    pub fn command_of(&self, arguments: &[&str], from: &str, to: &str, settings: &[&str]) -> Command {
+    pub fn command_of(
+        &self,
+        arguments: &[&str],
+        from: &str,
+        to: &str,
+        settings: &[&str],
+    ) -> Command {
         let mut command = command(arguments, &QUICK);
         let url = format!("http://{}", self.sandbox.address);
         for (key, value) in [
@@ -120,9 +130,12 @@ impl<'a> Job<'a> {
     pub fn verify(&self, sandbox: &Sandbox, from: &str, to: &str) -> Output {
         let url = format!("http://{}", sandbox.address);
         let mut command = command(&["verify", "--remote"], &QUICK);
-        for (key, value) in
-            [("source.api_url", url.as_str()), ("source.login_url", &url), ("job.from", from), ("job.to", to)]
-        {
+        for (key, value) in [
+            ("source.api_url", url.as_str()),
+            ("source.login_url", &url),
+            ("job.from", from),
+            ("job.to", to),
+        ] {
             command.args(["--set", &format!("{key}={value}")]);
         }
         command.current_dir(self.folder.path()).output().unwrap()
@@ -144,9 +157,9 @@ pub fn summary(output: &Output) -> Value {
 /// Whether a Parquet file lies somewhere below `folder`.
 pub fn has_files(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
-    entries
-        .flatten()
-        .any(|entry| entry.path().extension().is_some_and(|end| end == "parquet") || has_files(&entry.path()))
+    entries.flatten().any(|entry| {
+        entry.path().extension().is_some_and(|end| end == "parquet") || has_files(&entry.path())
+    })
 }
 
 fn command(arguments: &[&str], settings: &[&str]) -> Command {

@@ -4,8 +4,9 @@ use std::{fmt, sync::Arc};
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory, path::Path,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory,
+    path::Path,
 };
 
 use super::weather::Weather;
@@ -31,7 +32,12 @@ impl fmt::Display for CrashStore {
 
 #[async_trait::async_trait]
 impl ObjectStore for CrashStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         self.weather.step("put").await;
         self.memory.put_opts(location, payload, options).await
     }
@@ -50,7 +56,10 @@ impl ObjectStore for CrashStore {
         self.memory.get_opts(location, options).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         let (memory, weather) = (Arc::clone(&self.memory), Arc::clone(&self.weather));
         locations
             .then(move |path| {

@@ -48,14 +48,23 @@ pub struct Link {
 impl Link {
     /// The sandbox that `config` describes.
     pub fn new(config: &Config) -> Self {
-        let Hosts::Sandbox(settings) = &config.hosts else { panic!("no sandbox: {:?}", config.hosts) };
+        let Hosts::Sandbox(settings) = &config.hosts else {
+            panic!("no sandbox: {:?}", config.hosts)
+        };
         let region = Region::new(settings.clone());
-        Self { settings: settings.clone(), region, busy: None, start: Mutex::default(), load: Mutex::default() }
+        Self {
+            settings: settings.clone(),
+            region,
+            busy: None,
+            start: Mutex::default(),
+            load: Mutex::default(),
+        }
     }
 
     /// The same, with so many conversations on one day.
     pub fn with_busy(self, day: Interval, conversations: u32) -> Self {
-        let twin = Region::new(Settings { conversations_per_day: conversations, ..self.settings.clone() });
+        let twin =
+            Region::new(Settings { conversations_per_day: conversations, ..self.settings.clone() });
         Self { busy: Some((day, twin)), ..self }
     }
 
@@ -86,7 +95,8 @@ impl Link {
         let Some((day, twin)) = &self.busy else { return reply };
         let twins = twin.reply(now, request);
         let asked = serde_json::from_slice::<serde_json::Value>(request.body()).unwrap_or_default();
-        let asked = asked["interval"].as_str().and_then(|interval| interval.parse::<Interval>().ok());
+        let asked =
+            asked["interval"].as_str().and_then(|interval| interval.parse::<Interval>().ok());
         if asked.is_some_and(|asked| asked.overlaps(*day)) { twins } else { reply }
     }
 }
@@ -120,7 +130,8 @@ pub fn play(config: &Config, link: &Arc<Link>, ledger: Ledger) -> Played {
             shutdown: CancellationToken::new(),
             seed: 1,
         };
-        let plan = run::prepare(config, Scope::Missing, &world.output, &world.ledger).await.unwrap();
+        let plan =
+            run::prepare(config, Scope::Missing, &world.output, &world.ledger).await.unwrap();
         run::backfill(config, plan, &world).await.unwrap()
     });
     assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
@@ -131,14 +142,17 @@ impl Played {
     /// Holds every file against the truth, row for row and in its order: one a day.
     pub fn expect_truth(&self, config: &Config, link: &Link) {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let mut files: Vec<_> =
-            runtime.block_on(self.store.list(None).map_ok(|file| file.location).try_collect()).unwrap();
+        let mut files: Vec<_> = runtime
+            .block_on(self.store.list(None).map_ok(|file| file.location).try_collect())
+            .unwrap();
         files.sort();
         let days: Vec<_> = config.interval.split(Duration::from_secs(86_400)).collect();
         assert_eq!(files.len(), days.len(), "{files:?}");
         for (file, day) in files.iter().zip(days) {
-            let content = runtime.block_on(async { self.store.get(file).await.unwrap().bytes().await.unwrap() });
-            let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap();
+            let content = runtime
+                .block_on(async { self.store.get(file).await.unwrap().bytes().await.unwrap() });
+            let reader =
+                ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap();
             let batches: Vec<_> = reader.map(Result::unwrap).collect();
             let rows = concat_batches(&batches[0].schema(), &batches).unwrap();
             assert!(rows == truth(config, &link.region, day), "{file} is not the truth");

@@ -113,22 +113,44 @@ impl Form {
     /// The keys of the dataset's way.
     fn way(self) -> &'static str {
         match self {
-            Self::PageInBody => "method = 'POST'\nbody = { paging = { page = '{page}' } }\npaging = 'page-number'",
-            Self::PageInQuery => "query = { page = '{page}', size = '{page_size}' }\npaging = 'page-number'",
-            Self::PageWithNext => "query = { page = '{page}' }\npaging = 'page-number'\nnext = '/next'",
+            Self::PageInBody => {
+                "method = 'POST'\nbody = { paging = { page = '{page}' } }\npaging = 'page-number'"
+            }
+            Self::PageInQuery => {
+                "query = { page = '{page}', size = '{page_size}' }\npaging = 'page-number'"
+            }
+            Self::PageWithNext => {
+                "query = { page = '{page}' }\npaging = 'page-number'\nnext = '/next'"
+            }
             Self::OffsetInQuery => "query = { offset = '{offset}' }\npaging = 'offset'",
-            Self::OffsetInBody => "method = 'POST'\nbody = { offset = '{offset}' }\npaging = 'offset'",
-            Self::OffsetWithNext => "query = { offset = '{offset}' }\npaging = 'offset'\nnext = '/next'",
-            Self::CursorInBody => "method = 'POST'\nbody = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'",
-            Self::CursorInQuery => "query = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'",
-            Self::PageToken => "method = 'POST'\nbody = { cursor = '{cursor}' }\npaging = 'page-token'\nnext = '/next'",
-            Self::WholeLink | Self::RootedLink => "query = { from = '{from}' }\npaging = 'next-link'\nnext = '/next'",
+            Self::OffsetInBody => {
+                "method = 'POST'\nbody = { offset = '{offset}' }\npaging = 'offset'"
+            }
+            Self::OffsetWithNext => {
+                "query = { offset = '{offset}' }\npaging = 'offset'\nnext = '/next'"
+            }
+            Self::CursorInBody => {
+                "method = 'POST'\nbody = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'"
+            }
+            Self::CursorInQuery => {
+                "query = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'"
+            }
+            Self::PageToken => {
+                "method = 'POST'\nbody = { cursor = '{cursor}' }\npaging = 'page-token'\nnext = '/next'"
+            }
+            Self::WholeLink | Self::RootedLink => {
+                "query = { from = '{from}' }\npaging = 'next-link'\nnext = '/next'"
+            }
             Self::QueryLink => "query = { from = '{from}' }\npaging = 'next-link'\nnext = '/next'",
-            Self::LinkFromPost => "method = 'POST'\nbody = { from = '{from}' }\npaging = 'next-link'\nnext = '/next'",
+            Self::LinkFromPost => {
+                "method = 'POST'\nbody = { from = '{from}' }\npaging = 'next-link'\nnext = '/next'"
+            }
             Self::None => "paging = 'none'",
             Self::Job => "query = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'",
             Self::Each => "query = { page = '{page}' }\npaging = 'page-number'",
-            Self::EachByCursor => "query = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'",
+            Self::EachByCursor => {
+                "query = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'"
+            }
         }
     }
 
@@ -214,7 +236,8 @@ fn beyond(end: End) -> Told {
 fn position(pages: &[std::ops::Range<usize>], asked: &Asked) -> usize {
     let said = |name: &str| {
         let body = asked.body.get(name).or(asked.body.pointer(&format!("/paging/{name}"))).cloned();
-        body.map(|value| value.as_str().map_or(value.to_string(), str::to_owned)).or(asked.param(name))
+        body.map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
+            .or(asked.param(name))
     };
     if let Some(page) = said("page") {
         return page.parse::<usize>().unwrap() - 1;
@@ -232,12 +255,14 @@ fn page(form: Form, cut: Cut, end: End, trouble: Trouble, asked: &Asked) -> Told
     let pages = cut.pages();
     let at = position(&pages, asked);
     let is_extra = !matches!(end, End::NoKey | End::Null | End::EmptyText | End::False);
-    let last = if is_extra && !form.is_numbered() { pages.len() } else { pages.len().saturating_sub(1) };
+    let last =
+        if is_extra && !form.is_numbered() { pages.len() } else { pages.len().saturating_sub(1) };
     if at >= pages.len() && trouble != Trouble::Empties {
         return beyond(end);
     }
     let team = asked.url.path().strip_prefix("/teams/").map(|path| path.trim_end_matches("/rows"));
-    let team = team.map(|team| percent_encoding::percent_decode_str(team).decode_utf8().unwrap().into_owned());
+    let team = team
+        .map(|team| percent_encoding::percent_decode_str(team).decode_utf8().unwrap().into_owned());
     let row = |row: usize| {
         let said = if team.is_some() { Value::Null } else { "".into() };
         json!({ "id": format!("r{row}"), "at": format!("2024-01-01T{row:02}:00:00Z"), "team": said })
@@ -260,13 +285,19 @@ fn page(form: Form, cut: Cut, end: End, trouble: Trouble, asked: &Asked) -> Told
 
 fn answer(form: Form, cut: Cut, end: End, trouble: Trouble, asked: &Asked) -> Told {
     match (asked.method.as_str(), asked.url.path()) {
-        ("GET", "/teams") => {
-            (200, json!(TEAMS.iter().chain(&TEAMS[..1]).map(|id| json!({ "id": id })).collect::<Vec<_>>()).to_string())
-        }
+        ("GET", "/teams") => (
+            200,
+            json!(
+                TEAMS.iter().chain(&TEAMS[..1]).map(|id| json!({ "id": id })).collect::<Vec<_>>()
+            )
+            .to_string(),
+        ),
         ("POST", "/jobs") => (200, json!({ "id": "j/1" }).to_string()),
         ("GET", "/jobs/j%2F1") => (200, json!({ "state": "DONE" }).to_string()),
         ("GET" | "POST", "/v1/rows" | "/jobs/j%2F1/rows") => page(form, cut, end, trouble, asked),
-        ("GET", path) if path.starts_with("/teams/") && path.ends_with("/rows") => page(form, cut, end, trouble, asked),
+        ("GET", path) if path.starts_with("/teams/") && path.ends_with("/rows") => {
+            page(form, cut, end, trouble, asked)
+        }
         (method, path) => (404, format!("{method} {path}")),
     }
 }
@@ -275,8 +306,11 @@ impl Form {
     /// Every row that there is, as `team id`.
     pub fn rows(self, cut: Cut) -> Vec<String> {
         let count = cut.pages().last().map_or(0, |page| page.end);
-        let mut rows: Vec<_> =
-            self.teams().iter().flat_map(|team| (0..count).map(move |row| format!("{team} r{row}"))).collect();
+        let mut rows: Vec<_> = self
+            .teams()
+            .iter()
+            .flat_map(|team| (0..count).map(move |row| format!("{team} r{row}")))
+            .collect();
         rows.sort();
         rows
     }
@@ -284,7 +318,10 @@ impl Form {
 
 /// Runs a backfill of one day from a stub of that form.
 pub fn play(form: Form, cut: Cut, end: End, trouble: Trouble) -> Played {
-    backfill(&form.catalog(), &Stub::new("/oauth/token", move |asked| answer(form, cut, end, trouble, asked)))
+    backfill(
+        &form.catalog(),
+        &Stub::new("/oauth/token", move |asked| answer(form, cut, end, trouble, asked)),
+    )
 }
 
 /// Runs a backfill of the dataset `rows` of one day, on virtual time.
@@ -306,7 +343,8 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> Played {
     let config = Config::load(&Given { path, ..Given::default() }).unwrap().remove(0);
     let memory = Arc::new(InMemory::new());
     let output = Output::over(Arc::clone(&memory) as Arc<_>);
-    let (ledger, host) = (Ledger::in_memory().unwrap(), "http://api.example/".parse::<url::Url>().unwrap());
+    let (ledger, host) =
+        (Ledger::in_memory().unwrap(), "http://api.example/".parse::<url::Url>().unwrap());
     let world = World {
         api: host.clone(),
         login: host,
@@ -337,11 +375,15 @@ fn rows(store: &InMemory, ledger: &Ledger) -> Vec<String> {
     let runtime = Builder::new_current_thread().build().unwrap();
     let mut rows = Vec::new();
     for path in ledger.files().unwrap() {
-        let content = runtime.block_on(async { store.get(&path.into()).await.unwrap().bytes().await.unwrap() });
+        let content = runtime
+            .block_on(async { store.get(&path.into()).await.unwrap().bytes().await.unwrap() });
         for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {
             let batch = batch.unwrap();
-            let [team, id] = ["team", "id"].map(|name| batch.column_by_name(name).unwrap().as_string::<i32>().clone());
-            rows.extend((0..batch.num_rows()).map(|row| format!("{} {}", team.value(row), id.value(row))));
+            let [team, id] = ["team", "id"]
+                .map(|name| batch.column_by_name(name).unwrap().as_string::<i32>().clone());
+            rows.extend(
+                (0..batch.num_rows()).map(|row| format!("{} {}", team.value(row), id.value(row))),
+            );
         }
     }
     rows.sort();

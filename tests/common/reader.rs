@@ -32,7 +32,13 @@ pub struct Case {
 /// Demands that the files below `rows` hold those conversations and nothing else, field by field.
 pub fn expect_equal(rows: &Path, truth: &str) {
     let (id, time) = (vec!["conversationId".to_owned()], "conversationStart".to_owned());
-    expect_all_equal(&[Case { folder: rows.to_owned(), truth: truth.to_owned(), id, time, taken: None }]);
+    expect_all_equal(&[Case {
+        folder: rows.to_owned(),
+        truth: truth.to_owned(),
+        id,
+        time,
+        taken: None,
+    }]);
 }
 
 /// Demands that the files of every case hold its truth and nothing else, field by field. Without a
@@ -44,7 +50,9 @@ pub fn expect_all_equal(cases: &[Case]) {
     for (number, Case { folder, truth, id, time, taken }) in cases.iter().enumerate() {
         let file = told.path().join(number.to_string());
         fs::write(&file, truth).unwrap();
-        asked.push(json!({ "folder": folder, "truth": file, "id": id, "time": time, "taken": taken }));
+        asked.push(
+            json!({ "folder": folder, "truth": file, "id": id, "time": time, "taken": taken }),
+        );
         let name = folder.file_name().unwrap().display();
         expected += &format!("{name}: {} rows equal\n", truth.lines().count());
     }
@@ -70,7 +78,8 @@ fn python() -> Option<&'static Path> {
 fn missing(error: &io::Error) {
     assert!(std::env::var_os("CI").is_none(), "no independent reader: {error}");
     let notice = "NOTICE: rows are NOT compared through an independent reader";
-    writeln!(io::stderr(), "{notice}: {error}; install python3 and pip, or set CXBACKFILL_PYTHON").unwrap();
+    writeln!(io::stderr(), "{notice}: {error}; install python3 and pip, or set CXBACKFILL_PYTHON")
+        .unwrap();
 }
 
 /// Makes a virtual environment below the target directory, once: its copy of the requirements is
@@ -87,7 +96,11 @@ fn prepare() -> io::Result<PathBuf> {
     // pip from outside: Debian's venv has none of its own
     succeed(Command::new("python3").args(["-m", "venv", "--clear", "--without-pip"]).arg(&folder))?;
     let pip = ["-m", "pip", "--quiet", "--disable-pip-version-check", "--python"];
-    succeed(Command::new("python3").args(pip).arg(&python).args(["install", "--requirement", REQUIREMENTS]))?;
+    succeed(Command::new("python3").args(pip).arg(&python).args([
+        "install",
+        "--requirement",
+        REQUIREMENTS,
+    ]))?;
     fs::write(installed, wanted)?;
     Ok(python)
 }
@@ -95,5 +108,9 @@ fn prepare() -> io::Result<PathBuf> {
 fn succeed(command: &mut Command) -> io::Result<()> {
     let output = command.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(io::Error::other(format!("{command:?}: {}", said.trim()))) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("{command:?}: {}", said.trim())))
+    }
 }

@@ -67,7 +67,12 @@ impl Scenario {
             ahead: 4,
             jobs: 5,
             attributes: false,
-            sandbox: Settings { seed, requests: 0, conversations_per_day: 150, ..Settings::default() },
+            sandbox: Settings {
+                seed,
+                requests: 0,
+                conversations_per_day: 150,
+                ..Settings::default()
+            },
             storm: 0.0,
             mute: false,
             slow_login: Duration::ZERO,
@@ -86,13 +91,17 @@ impl Scenario {
         let quiet = Self::quiet(seed);
         let from = quiet.interval.from_ms() + dice.i64(0..86_400_000);
         let interval = Interval::new(from, from + dice.i64(3_600_000..3 * 86_400_000)).unwrap();
-        let hours = |dice: &mut fastrand::Rng, range: Range<u64>| Duration::from_secs(3_600 * dice.u64(range));
+        let hours = |dice: &mut fastrand::Rng, range: Range<u64>| {
+            Duration::from_secs(3_600 * dice.u64(range))
+        };
         let budget = if dice.bool() { 0 } else { dice.u32(20..200) };
         // where pages of a job are larger than those of a query, it pays
-        let (page_size, calls) = if dice.u8(..) < 30 { (1_000, 150..300) } else { (dice.u32(3..40), 5..60) };
+        let (page_size, calls) =
+            if dice.u8(..) < 30 { (1_000, 150..300) } else { (dice.u32(3..40), 5..60) };
         // a limit that changes, and somebody else who uses it up
         let attributes = dice.u8(..) < 60;
-        let strategies: &[_] = if attributes { &["job", "auto"] } else { &["query", "job", "auto"] };
+        let strategies: &[_] =
+            if attributes { &["job", "auto"] } else { &["query", "job", "auto"] };
         let (changes, eats) = (budget > 0 && dice.u8(..) < 60, budget > 0 && dice.u8(..) < 60);
         Self {
             actors: dice.usize(1..9),
@@ -117,7 +126,11 @@ impl Scenario {
             },
             storm: *dice.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
             mute: dice.u8(..) < 60,
-            slow_login: Duration::from_millis(if dice.u8(..) < 60 { dice.u64(1..25_000) } else { 0 }),
+            slow_login: Duration::from_millis(if dice.u8(..) < 60 {
+                dice.u64(1..25_000)
+            } else {
+                0
+            }),
             commit_every: Duration::from_millis(*dice.choice(&[1, 500, 2_000, 300_000]).unwrap()),
             newest_first: dice.bool(),
             refresh: dice.u8(..) < 60,
@@ -157,7 +170,10 @@ impl Scenario {
             format!("fetch.attributes={}", self.attributes),
             "retry.attempts=12".to_owned(),
             format!("output.commit_every={}ms", self.commit_every.as_millis()),
-            format!("job.order={}", if self.newest_first { "newest-first" } else { "oldest-first" }),
+            format!(
+                "job.order={}",
+                if self.newest_first { "newest-first" } else { "oldest-first" }
+            ),
             // most of a small file's time would go into setting the codec up
             "output.compression=uncompressed".to_owned(),
         ];

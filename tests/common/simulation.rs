@@ -84,10 +84,16 @@ pub fn play(scenario: &Scenario) -> Played {
     let mut scope = Scope::Missing;
     for _ in 0..MOST_RUNS {
         let (crash, shutdown) = (CancellationToken::new(), CancellationToken::new());
-        let stop = scenario.stops.get(usize::try_from(tally.crashes + tally.interrupts).unwrap()).copied();
-        weather.start(stop.map(|(step, how)| (step, how, if how == Stop::Kill { &crash } else { &shutdown }.clone())));
-        let output = Output::over(Arc::new(CrashStore::new(Arc::clone(&memory), Arc::clone(&weather))));
-        let Some((summary, ending)) = run_once(&config, scope, &output, &ledger, &weather, crash, shutdown) else {
+        let stop =
+            scenario.stops.get(usize::try_from(tally.crashes + tally.interrupts).unwrap()).copied();
+        weather.start(stop.map(|(step, how)| {
+            (step, how, if how == Stop::Kill { &crash } else { &shutdown }.clone())
+        }));
+        let output =
+            Output::over(Arc::new(CrashStore::new(Arc::clone(&memory), Arc::clone(&weather))));
+        let Some((summary, ending)) =
+            run_once(&config, scope, &output, &ledger, &weather, crash, shutdown)
+        else {
             tally.crashes += 1;
             tally.orphans += ledger.orphans().unwrap().len() as u64;
             weather.note("crash".to_owned());
@@ -104,7 +110,9 @@ pub fn play(scenario: &Scenario) -> Played {
                 config.refresh = config.interval.width();
             }
             // an interrupt came while the last job was deleted: the next run does it
-            Ending::Complete if !ledger.orphans().unwrap().is_empty() => tally.interrupts += u64::from(stop.is_some()),
+            Ending::Complete if !ledger.orphans().unwrap().is_empty() => {
+                tally.interrupts += u64::from(stop.is_some())
+            }
             Ending::Complete => {
                 last = Some(summary);
                 break;
@@ -188,7 +196,8 @@ fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
     });
     strays.extend(found.iter().map(ToString::to_string).filter(|path| !recorded.contains(path)));
     for path in found.iter().filter(|path| path.as_ref().ends_with(".parquet")) {
-        let content = runtime.block_on(async { store.get(path).await.unwrap().bytes().await.unwrap() });
+        let content =
+            runtime.block_on(async { store.get(path).await.unwrap().bytes().await.unwrap() });
         for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {
             for (id, row) in by_id(&batch.unwrap()) {
                 if rows.insert(id.clone(), row).is_some() {
@@ -202,7 +211,8 @@ fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
 
 /// What the output must be.
 fn truth(scenario: &Scenario, config: &Config, region: &Region) -> Rows {
-    let lines: Vec<Bytes> = region.truth_of("genesys-cloud", scenario.truth(), config.interval).unwrap().collect();
+    let lines: Vec<Bytes> =
+        region.truth_of("genesys-cloud", scenario.truth(), config.interval).unwrap().collect();
     let text = String::from_utf8(lines.concat()).unwrap();
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
     let dataset = &config.datasets[0];

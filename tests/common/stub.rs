@@ -44,13 +44,18 @@ impl Asked {
 
     /// A number among the parameters of the URL.
     pub fn number(&self, name: &str) -> usize {
-        self.param(name).and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {name} in {}", self.url))
+        self.param(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {}", self.url))
     }
 }
 
 impl Stub {
     /// An API that answers so those who have the token that it gives at `token_path`.
-    pub fn new(token_path: &'static str, answer: impl Fn(&Asked) -> Told + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(
+        token_path: &'static str,
+        answer: impl Fn(&Asked) -> Told + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self { token_path, answer: Box::new(answer), seen: Mutex::default() })
     }
 
@@ -63,13 +68,25 @@ impl Stub {
     pub fn reply(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let url: Url = request.uri().to_string().parse().unwrap();
         let (status, body) = if url.path() == self.token_path {
-            (200, json!({ "access_token": "the-token", "token_type": "bearer", "expires_in": 3600 }).to_string())
+            (
+                200,
+                json!({ "access_token": "the-token", "token_type": "bearer", "expires_in": 3600 })
+                    .to_string(),
+            )
         } else {
             self.seen.lock().unwrap().push(format!("{} {url}", request.method()));
-            let has_token = request.headers().get(AUTHORIZATION).is_some_and(|value| value == "Bearer the-token");
+            let has_token = request
+                .headers()
+                .get(AUTHORIZATION)
+                .is_some_and(|value| value == "Bearer the-token");
             let body = serde_json::from_slice(request.body()).unwrap_or_default();
             match has_token || url.path().starts_with(RESULTS) {
-                true => (self.answer)(&Asked { method: request.method().to_string(), url, body, has_token }),
+                true => (self.answer)(&Asked {
+                    method: request.method().to_string(),
+                    url,
+                    body,
+                    has_token,
+                }),
                 false => (401, String::new()),
             }
         };

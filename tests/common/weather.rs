@@ -177,7 +177,8 @@ impl Weather {
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
         let query: Option<Value> = serde_json::from_slice(request.body()).ok();
-        let (method, uri, body) = (request.method(), request.uri(), String::from_utf8_lossy(request.body()));
+        let (method, uri, body) =
+            (request.method(), request.uri(), String::from_utf8_lossy(request.body()));
         let what = format!("{method} {} {body}", uri.path_and_query().unwrap());
         let (event, there, back) = {
             let mut inner = self.inner();
@@ -195,13 +196,23 @@ impl Weather {
             Event::Timeout => sleep(TIMEOUT).await,
             _ => sleep(back).await,
         }
-        let outcome = reply.as_ref().map_or_else(ToString::to_string, |reply| reply.status().to_string());
+        let outcome =
+            reply.as_ref().map_or_else(ToString::to_string, |reply| reply.status().to_string());
         self.step(&format!("{what} -> {event:?}: {outcome}")).await;
         reply
     }
 
-    fn answer(&self, request: &Request<Bytes>, query: Option<&Value>, event: Event) -> Result<Response<Bytes>, Fault> {
-        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    fn answer(
+        &self,
+        request: &Request<Bytes>,
+        query: Option<&Value>,
+        event: Event,
+    ) -> Result<Response<Bytes>, Fault> {
+        let token = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         if event == Event::LostBefore {
             return Err(Fault::Network("connection reset".into()));
         }
@@ -227,7 +238,9 @@ impl Weather {
         if reply.status() == 200 {
             match query.filter(|_| is_page) {
                 Some(query) => self.slide(query, request, &mut reply, now),
-                None if job(request.uri().path()).is_some_and(|(_, results)| results) => self.age(&mut reply),
+                None if job(request.uri().path()).is_some_and(|(_, results)| results) => {
+                    self.age(&mut reply)
+                }
                 None => {}
             }
         }
@@ -254,8 +267,15 @@ impl Weather {
 
     /// From some page of an interval on, rows come again that an earlier page had, since rows were
     /// inserted before them; what came first was an older copy.
-    fn slide(&self, query: &Value, request: &Request<Bytes>, reply: &mut Response<Bytes>, now: Duration) {
-        let (Some(interval), Some(number)) = (query["interval"].as_str(), query["paging"]["pageNumber"].as_u64())
+    fn slide(
+        &self,
+        query: &Value,
+        request: &Request<Bytes>,
+        reply: &mut Response<Bytes>,
+        now: Duration,
+    ) {
+        let (Some(interval), Some(number)) =
+            (query["interval"].as_str(), query["paging"]["pageNumber"].as_u64())
         else {
             return;
         };
@@ -265,7 +285,11 @@ impl Weather {
             let (storm, at) = (self.storm, inner.dice.u64(2..5));
             let by = inner.dice.usize(1..=size);
             let slides = inner.dice.f64() < storm;
-            *inner.slides.entry((interval.to_owned(), size)).or_insert(if slides { (at, by) } else { (u64::MAX, 0) })
+            *inner.slides.entry((interval.to_owned(), size)).or_insert(if slides {
+                (at, by)
+            } else {
+                (u64::MAX, 0)
+            })
         };
         let (at, by) = slide;
         let mut page = Page::read(reply.body());
@@ -275,8 +299,10 @@ impl Weather {
             let mut before = query.clone();
             before["paging"]["pageNumber"] = json!(number - 1);
             let (parts, _) = request.clone().into_parts();
-            let earlier = self.region.reply(now, &Request::from_parts(parts, before.to_string().into()));
-            let mut rows: Vec<_> = Page::read(earlier.body()).conversations.into_iter().skip(size - by).collect();
+            let earlier =
+                self.region.reply(now, &Request::from_parts(parts, before.to_string().into()));
+            let mut rows: Vec<_> =
+                Page::read(earlier.body()).conversations.into_iter().skip(size - by).collect();
             rows.extend(page.conversations.into_iter().take(size - by));
             page.conversations = rows;
         }
@@ -320,7 +346,9 @@ impl Inner {
         };
         match event {
             // the login throttles and fails in its own ways
-            Event::Status(429, _) | Event::Revoked | Event::Total if !api => Event::Status(500, None),
+            Event::Status(429, _) | Event::Revoked | Event::Total if !api => {
+                Event::Status(500, None)
+            }
             event => event,
         }
     }
@@ -337,5 +365,7 @@ fn refusal(status: u16, retry_after: Option<u64>, code: &str) -> Response<Bytes>
     if let Some(seconds) = retry_after {
         reply = reply.header("Retry-After", seconds);
     }
-    reply.body(json!({ "code": code, "message": "weather", "status": status }).to_string().into()).unwrap()
+    reply
+        .body(json!({ "code": code, "message": "weather", "status": status }).to_string().into())
+        .unwrap()
 }

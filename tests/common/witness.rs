@@ -62,7 +62,8 @@ impl Witness {
         let path = request.uri().path();
         self.submitted += u64::from(path == JOBS && status.is_success());
         let Some((id, results)) = job(path) else { return };
-        let state = || serde_json::from_slice::<Value>(body).is_ok_and(|reply| has_ended_badly(&reply));
+        let state =
+            || serde_json::from_slice::<Value>(body).is_ok_and(|reply| has_ended_badly(&reply));
         match *request.method() {
             Method::DELETE if status.is_success() || status == StatusCode::NOT_FOUND => {
                 self.deleted.insert(id.to_owned());

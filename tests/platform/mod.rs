@@ -70,7 +70,8 @@ impl Platform {
 
     /// A refresh token that a user got.
     pub fn refresh_token(&self) -> String {
-        let form = "grant_type=password&username=u&password=p&client_id=sandbox&client_secret=sandbox";
+        let form =
+            "grant_type=password&username=u&password=p&client_id=sandbox&client_secret=sandbox";
         let request = http::Request::post("/auth/token").body(Bytes::from(form)).unwrap();
         let reply = self.region.reply(std::time::Duration::ZERO, &request);
         field(&reply, "refresh_token").unwrap()

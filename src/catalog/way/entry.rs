@@ -102,8 +102,9 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Step<T> {
     /// `flatten` would let unknown keys pass.
     fn deserialize<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
         const REQUEST: [&str; 6] = ["method", "path", "query", "body", "defaults", "bucket"];
-        let (request, reply): (toml::Table, toml::Table) =
-            toml::Table::deserialize(table)?.into_iter().partition(|(key, _)| REQUEST.contains(&key.as_str()));
+        let (request, reply): (toml::Table, toml::Table) = toml::Table::deserialize(table)?
+            .into_iter()
+            .partition(|(key, _)| REQUEST.contains(&key.as_str()));
         let request = request.try_into().map_err(D::Error::custom)?;
         Ok(Self { request, reply: reply.try_into().map_err(D::Error::custom)? })
     }
@@ -113,24 +114,43 @@ impl WayEntry {
     /// Checks the way that stands at `key`.
     pub fn check(self, key: &str) -> Result<Way, Flaw> {
         let at = |field: &str| format!("{key}.{field}");
-        let ensure = |good: bool, field: &str, reason: &str| good.then_some(()).ok_or(Flaw::new(&at(field), reason));
+        let ensure = |good: bool, field: &str, reason: &str| {
+            good.then_some(()).ok_or(Flaw::new(&at(field), reason))
+        };
         ensure(self.page_size != Some(0), "page_size", "a page needs a row")?;
-        ensure(self.page_size.is_some() || self.paging == Paging::None, "page_size", "say how many rows a page has")?;
+        ensure(
+            self.page_size.is_some() || self.paging == Paging::None,
+            "page_size",
+            "say how many rows a page has",
+        )?;
         ensure(self.depth != Some(0), "depth", "paging that reaches no row is no paging")?;
         let needs_next = matches!(self.paging, Paging::Cursor | Paging::NextLink);
-        ensure(self.next.is_some() || !needs_next, "next", "say where the reply has the cursor or link")?;
+        ensure(
+            self.next.is_some() || !needs_next,
+            "next",
+            "say where the reply has the cursor or link",
+        )?;
         let duration = |text: &Option<String>, field: &str, other: Duration| match text {
             Some(text) => days(text).ok_or_else(|| Flaw::new(&at(field), NO_DURATION)),
             None => Ok(other),
         };
         let widest = duration(&self.widest, "widest", Duration::MAX)?;
         let task = match (self.submit, self.poll) {
-            (Some(submit), Some(poll)) => {
-                Some(task(key, submit, poll, self.delete, self.available, self.download.as_deref())?)
-            }
+            (Some(submit), Some(poll)) => Some(task(
+                key,
+                submit,
+                poll,
+                self.delete,
+                self.available,
+                self.download.as_deref(),
+            )?),
             (None, None) => None,
-            (Some(_), None) => return Err(Flaw::new(&at("poll"), "what is submitted is to be polled")),
-            (None, Some(_)) => return Err(Flaw::new(&at("submit"), "what is polled is to be submitted")),
+            (Some(_), None) => {
+                return Err(Flaw::new(&at("poll"), "what is submitted is to be polled"));
+            }
+            (None, Some(_)) => {
+                return Err(Flaw::new(&at("submit"), "what is polled is to be submitted"));
+            }
         };
         // what is downloaded needs no request of its own
         let path = self.path.or(self.download.map(|_| "/".to_owned()));
@@ -154,12 +174,19 @@ impl WayEntry {
         for needed in [needed, each].into_iter().filter(|needed| !needed.is_empty()) {
             if !needed.iter().any(|(_, slot)| request.uses(slot)) {
                 let name = needed[0].0;
-                return Err(Flaw::new(key, format!("the request lacks {name}: every page would be the first")));
+                return Err(Flaw::new(
+                    key,
+                    format!("the request lacks {name}: every page would be the first"),
+                ));
             }
         }
         Ok(Way {
             widest: [widest, duration(&self.widest_filtered, "widest_filtered", widest)?],
-            rows: if self.rows == "*" { RowsAt::OnlyList } else { RowsAt::Place(place(&at("rows"), &self.rows)?) },
+            rows: if self.rows == "*" {
+                RowsAt::OnlyList
+            } else {
+                RowsAt::Place(place(&at("rows"), &self.rows)?)
+            },
             total: self.total.map(|total| place(&at("total"), &total)).transpose()?,
             next: self.next.map(|next| place(&at("next"), &next)).transpose()?,
             request,
@@ -190,8 +217,11 @@ fn task(
     }
     Ok(Task {
         id: place(&at("submit.task"), &submit.reply.task)?,
-        submit: RequestEntry { bucket: submit.request.bucket.or(Some(SUBMIT.to_owned())), ..submit.request }
-            .check(&at("submit"), "POST")?,
+        submit: RequestEntry {
+            bucket: submit.request.bucket.or(Some(SUBMIT.to_owned())),
+            ..submit.request
+        }
+        .check(&at("submit"), "POST")?,
         state: place(&at("poll.state"), &poll.state)?,
         error: poll.error.map(|error| place(&at("poll.error"), &error)).transpose()?,
         poll: request.check(&at("poll"), "GET")?,
@@ -200,9 +230,10 @@ fn task(
         gone: poll.gone,
         delete: delete.map(|delete| delete.check(&at("delete"), "DELETE")).transpose()?,
         available: match available {
-            Some(Step { request, reply }) => {
-                Some((request.check(&at("available"), "GET")?, place(&at("available.until"), &reply.until)?))
-            }
+            Some(Step { request, reply }) => Some((
+                request.check(&at("available"), "GET")?,
+                place(&at("available.until"), &reply.until)?,
+            )),
             None => None,
         },
         download: download.map(|download| place(&at("download"), download)).transpose()?,
@@ -228,7 +259,8 @@ impl RequestEntry {
         if method != Method::POST && !self.body.is_empty() {
             return Err(Flaw::new(&at("body"), "only a POST has a body"));
         }
-        let fixed = |(name, value): (String, toml::Value)| Some((name, serde_json::to_value(value).ok()?));
+        let fixed =
+            |(name, value): (String, toml::Value)| Some((name, serde_json::to_value(value).ok()?));
         Ok(RequestTemplate {
             method,
             path: pieces(&self.path).map_err(|reason| Flaw::new(&at("path"), reason))?,
@@ -244,7 +276,11 @@ impl RequestEntry {
 fn place(key: &str, pointer: &str) -> Result<Place, Flaw> {
     match pointer.split_once('/') {
         None if pointer.is_empty() => Ok(Vec::new()),
-        Some(("", keys)) => Ok(keys.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect()),
-        _ => Err(Flaw::new(key, format!("`{pointer}` is no json pointer: write it like /data/rows"))),
+        Some(("", keys)) => {
+            Ok(keys.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect())
+        }
+        _ => {
+            Err(Flaw::new(key, format!("`{pointer}` is no json pointer: write it like /data/rows")))
+        }
     }
 }

@@ -13,8 +13,16 @@ fn query(way: &str) -> Query {
          [type.row]\nid = 'string'\nat = 'timestamp'\n"
     );
     let dataset = Arc::clone(&catalog::read("test", &catalog).unwrap().datasets["rows"]);
-    let origin = Origin { api: "https://api.example/".parse().unwrap(), api_version: String::new(), now: 0 };
-    Query::new(&dataset, dataset.way(), Interval::day_of(0), u32::MAX, &Arc::new(origin), &Arc::default())
+    let origin =
+        Origin { api: "https://api.example/".parse().unwrap(), api_version: String::new(), now: 0 };
+    Query::new(
+        &dataset,
+        dataset.way(),
+        Interval::day_of(0),
+        u32::MAX,
+        &Arc::new(origin),
+        &Arc::default(),
+    )
 }
 
 fn reply(items: u64, next: &str) -> Reply {
@@ -30,7 +38,8 @@ fn counted(items: u64, next: &str, total: Option<u64>) -> Reply {
 
 const PAGES: &str = "paging = 'page-number'\nquery = { page = '{page}' }";
 const OFFSET: &str = "paging = 'offset'\nquery = { skip = '{offset}' }";
-const CURSOR: &str = "paging = 'cursor'\nnext = '/next'\nmethod = 'POST'\nbody = { cursor = '{cursor}' }";
+const CURSOR: &str =
+    "paging = 'cursor'\nnext = '/next'\nmethod = 'POST'\nbody = { cursor = '{cursor}' }";
 const LINK: &str = "paging = 'next-link'\nnext = '/next'\nquery = { top = '{page_size}' }";
 
 /// The targets of all requests that can be sent before another reply.
@@ -137,8 +146,12 @@ fn g10_a_link_to_another_host_scheme_or_port_is_refused_by_its_name() {
 fn g8_a_chain_has_a_last_page_whatever_the_server_says() {
     for way in [PAGES, OFFSET, CURSOR] {
         let mut query = query(way);
-        let fault = (0..).find_map(|page| query.advance(&reply(1, &page.to_string())).err()).unwrap();
-        assert!(fault.to_string().contains("more than 100000 pages; make fetch.shard smaller"), "{fault}");
+        let fault =
+            (0..).find_map(|page| query.advance(&reply(1, &page.to_string())).err()).unwrap();
+        assert!(
+            fault.to_string().contains("more than 100000 pages; make fetch.shard smaller"),
+            "{fault}"
+        );
         assert_eq!(query.chain.received, MOST_PAGES);
     }
 }
@@ -150,18 +163,25 @@ fn g8_pages_without_rows_are_counted_in_a_row() {
         let items = u64::from(page % MOST_EMPTY == 0);
         assert_eq!(query.advance(&reply(items, &page.to_string())), Ok(false), "{page}");
     }
-    let fault = (0..).find_map(|page| query.advance(&reply(0, &format!("x{page}"))).err()).unwrap().to_string();
+    let fault = (0..)
+        .find_map(|page| query.advance(&reply(0, &format!("x{page}"))).err())
+        .unwrap()
+        .to_string();
     assert!(fault.contains("100 pages in a row have no rows, and the next is `x99`"), "{fault}");
 }
 
 #[test]
 fn every_parent_is_asked_for_once_from_its_first_page() {
-    let each =
-        format!("{}\neach = {{ dataset = 'teams', column = 'id' }}", PAGES.replace("page =", "t = '{each}', page ="));
+    let each = format!(
+        "{}\neach = {{ dataset = 'teams', column = 'id' }}",
+        PAGES.replace("page =", "t = '{each}', page =")
+    );
     let mut query = query(&each);
     assert!(query.lacks_parents());
     query.for_each(["a/b", "c", "a/b"].map(str::to_owned).to_vec());
-    for (target, items, ends) in [("page=1&t=a%2Fb", 1, false), ("page=2&t=a%2Fb", 0, true), ("page=1&t=c", 0, true)] {
+    for (target, items, ends) in
+        [("page=1&t=a%2Fb", 1, false), ("page=2&t=a%2Fb", 0, true), ("page=1&t=c", 0, true)]
+    {
         let asked = query.next().unwrap().target;
         let mut pairs: Vec<_> = asked.split_once('?').unwrap().1.split('&').collect();
         pairs.sort_unstable();
@@ -175,9 +195,12 @@ fn every_parent_is_asked_for_once_from_its_first_page() {
 
 #[test]
 fn a_reply_cut_to_its_envelope_is_not_the_end() {
-    let mut query = query(&PAGES.replace("'page-number'", "'page-number'\ntotal = '/total'").replace("rows = ''", ""));
+    let mut query = query(
+        &PAGES.replace("'page-number'", "'page-number'\ntotal = '/total'").replace("rows = ''", ""),
+    );
     query.next();
-    let read = |body: &'static str| query.read()(StatusCode::OK, Bytes::from_static(body.as_bytes()));
+    let read =
+        |body: &'static str| query.read()(StatusCode::OK, Bytes::from_static(body.as_bytes()));
     assert!(read("[]").unwrap_err().to_string().contains("neither rows nor their number"));
     let nothing = query.read()(StatusCode::NO_CONTENT, Bytes::new()).unwrap();
     assert!(nothing.is_nothing && nothing.items == 0);

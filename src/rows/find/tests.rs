@@ -6,7 +6,11 @@ use super::*;
 use crate::catalog;
 
 /// The rows of a reply to a way with these keys, each as JSON.
-fn rows(way: &str, fixed: &[(&str, &str)], body: &str) -> Result<Vec<serde_json::Value>, PageError> {
+fn rows(
+    way: &str,
+    fixed: &[(&str, &str)],
+    body: &str,
+) -> Result<Vec<serde_json::Value>, PageError> {
     let found = find(way, fixed, body)?;
     Ok(found.rows().map(|row| serde_json::from_str(row).unwrap()).collect())
 }
@@ -42,14 +46,18 @@ fn every_element_of_an_items_lists_is_a_row_with_the_items_other_fields() {
 #[test]
 fn the_field_of_an_element_wins_over_the_items_and_over_the_lists_name() {
     let body = r#"{"results": [{"id": "item", "n": 1, "data": [{"id": "element", "data": "inner"}, {}]}]}"#;
-    let expected = [json!({ "id": "element", "n": 1, "data": "inner" }), json!({ "id": "item", "n": 1 })];
+    let expected =
+        [json!({ "id": "element", "n": 1, "data": "inner" }), json!({ "id": "item", "n": 1 })];
     assert_eq!(rows(EXPLODE, &[], body).unwrap(), expected);
 }
 
 #[test]
 fn what_is_no_item_and_no_element_stays_what_it_is() {
     let body = r#"{"results": [null, 5, {"n": 1, "data": [null, "x", {}]}]}"#;
-    assert_eq!(rows(EXPLODE, &[], body).unwrap(), [json!(null), json!(5), json!(null), json!("x"), json!({ "n": 1 })]);
+    assert_eq!(
+        rows(EXPLODE, &[], body).unwrap(),
+        [json!(null), json!(5), json!(null), json!("x"), json!({ "n": 1 })]
+    );
     let error = rows(EXPLODE, &[], r#"{"results": [{"data": {"a": 1}}]}"#).unwrap_err();
     assert!(matches!(error, PageError::Shape(_)), "{error}");
 }
@@ -83,13 +91,20 @@ fn a_star_is_the_only_list_wherever_it_is() {
     for body in ["{}", r#"{"total": 0}"#, r#"{"resultSet": null}"#, "[]", "null"] {
         assert!(rows("rows = '*'", &[], body).unwrap().is_empty(), "{body}");
     }
-    let next = find("rows = '*'\ntotal = '/resultSet/total'", &[], r#"{"resultSet": {"a": [1], "total": 7}}"#).unwrap();
+    let next = find(
+        "rows = '*'\ntotal = '/resultSet/total'",
+        &[],
+        r#"{"resultSet": {"a": [1], "total": 7}}"#,
+    )
+    .unwrap();
     assert_eq!((next.items, next.total), (1, Some(7)));
 }
 
 #[test]
 fn a_star_among_several_lists_is_an_error_that_names_them() {
-    for body in [r#"{"agents": [], "n": 1, "teams": []}"#, r#"{"a": {"agents": []}, "b": {"teams": []}}"#] {
+    for body in
+        [r#"{"agents": [], "n": 1, "teams": []}"#, r#"{"a": {"agents": []}, "b": {"teams": []}}"#]
+    {
         let error = rows("rows = '*'", &[], body).unwrap_err();
         assert!(error.to_string().contains("there are several lists: agents, teams"), "{error}");
     }
@@ -98,16 +113,20 @@ fn a_star_among_several_lists_is_an_error_that_names_them() {
 #[test]
 fn what_ends_the_pages_is_null_empty_false_or_not_there() {
     let way = "rows = '/rows'\nnext = '/page/next'";
-    let next = |page: &str| find(way, &[], &format!(r#"{{"page": {page}, "rows": [1]}}"#)).unwrap().next;
+    let next =
+        |page: &str| find(way, &[], &format!(r#"{{"page": {page}, "rows": [1]}}"#)).unwrap().next;
     for page in ["{}", "[]", "null", "\"last\"", "3", "false"] {
         assert_eq!(next(page), None, "{page}");
     }
     for value in ["null", "\"\"", "false", "{}", "[]"] {
         assert_eq!(next(&format!(r#"{{"next": {value}}}"#)), None, "{value}");
     }
-    for (value, text) in
-        [("\"a\\/b\"", "a/b"), ("7", "7"), ("true", "true"), ("12345678901234567890", "12345678901234567890")]
-    {
+    for (value, text) in [
+        ("\"a\\/b\"", "a/b"),
+        ("7", "7"),
+        ("true", "true"),
+        ("12345678901234567890", "12345678901234567890"),
+    ] {
         assert_eq!(next(&format!(r#"{{"next": {value}}}"#)).as_deref(), Some(text));
     }
     assert!(find(way, &[], r#"{"page": {"next": "x"#).is_err());
@@ -115,8 +134,7 @@ fn what_ends_the_pages_is_null_empty_false_or_not_there() {
 
 #[test]
 fn rows_in_csv_may_have_a_mark_quotes_line_breaks_and_empty_fields() {
-    let csv =
-        "\u{feff}\"id\",at,note\r\n\"a\",1,\"says \"\"hi\"\",\nand goes\"\r\n b ,,\r\n\"ü\",\"\",x,beyond\nshort\n";
+    let csv = "\u{feff}\"id\",at,note\r\n\"a\",1,\"says \"\"hi\"\",\nand goes\"\r\n b ,,\r\n\"ü\",\"\",x,beyond\nshort\n";
     let expected = [
         json!({ "id": "a", "at": "1", "note": "says \"hi\",\nand goes" }),
         json!({ "id": " b " }),
@@ -125,7 +143,10 @@ fn rows_in_csv_may_have_a_mark_quotes_line_breaks_and_empty_fields() {
     ];
     assert_eq!(rows("rows = ''\nformat = 'csv'", &[], csv).unwrap(), expected);
     let reply = |body: &str| find("rows = ''\nformat = 'csv'", &[], body).unwrap();
-    assert_eq!((reply(csv).items, reply("id,at\n").items, reply("id,at\n").is_nothing), (4, 0, false));
+    assert_eq!(
+        (reply(csv).items, reply("id,at\n").items, reply("id,at\n").is_nothing),
+        (4, 0, false)
+    );
     assert!(reply("").is_nothing && reply("\u{feff}").is_nothing);
 }
 
@@ -143,7 +164,10 @@ fn g8_rows_that_swell_beyond_sixteen_times_their_page_are_refused_as_too_large()
     // what surrounds the rows is repeated in each of them
     let page = |elements: usize| {
         let around = "x".repeat(32 * 1024);
-        format!(r#"{{"results": [{{"around": "{around}", "data": [{}]}}]}}"#, vec!["{}"; elements].join(","))
+        format!(
+            r#"{{"results": [{{"around": "{around}", "data": [{}]}}]}}"#,
+            vec!["{}"; elements].join(",")
+        )
     };
     assert_eq!(rows(EXPLODE, &[], &page(31)).unwrap().len(), 31);
     let error = rows(EXPLODE, &[], &page(33)).unwrap_err();
@@ -157,9 +181,17 @@ fn g8_rows_that_swell_beyond_sixteen_times_their_page_are_refused_as_too_large()
 
 #[test]
 fn an_error_page_or_an_object_does_not_pass_for_csv_without_records() {
-    for body in ["<html><body>sorry</body></html>", "  <!DOCTYPE html>\n<p>", r#"{"error": "expired"}"#, "\n{\n}\n"] {
+    for body in [
+        "<html><body>sorry</body></html>",
+        "  <!DOCTYPE html>\n<p>",
+        r#"{"error": "expired"}"#,
+        "\n{\n}\n",
+    ] {
         let error = rows("rows = ''\nformat = 'csv'", &[], body).unwrap_err();
         assert!(matches!(error, PageError::NotCsv(_)), "{body}: {error}");
     }
-    assert_eq!(rows("rows = ''\nformat = 'csv'", &[], "id,at\n").unwrap(), Vec::<serde_json::Value>::new());
+    assert_eq!(
+        rows("rows = ''\nformat = 'csv'", &[], "id,at\n").unwrap(),
+        Vec::<serde_json::Value>::new()
+    );
 }

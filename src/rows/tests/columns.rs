@@ -40,7 +40,8 @@ took = "duration"
 /// The page of rows of a dataset, all of them owned.
 fn page(name: &str, fixed: &[(&str, &str)], rows: &str) -> Page {
     let dataset = Arc::clone(&catalog::read("test", CATALOG).unwrap().datasets[name]);
-    let fixed = fixed.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned())).collect();
+    let fixed =
+        fixed.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned())).collect();
     let reply = Finder::new(dataset.way(), fixed).find(format!("[{rows}]").into()).unwrap();
     Decoder::new(&dataset).decode(&reply, Interval::new(0, i64::MAX).unwrap()).unwrap()
 }
@@ -98,8 +99,7 @@ fn an_interval_counts_by_its_start_and_a_duration_in_seconds() {
 
 #[test]
 fn the_field_of_an_element_and_a_fixed_column_win_in_the_columns_too() {
-    let rows =
-        r#"{"queue": "item", "no": 1, "data": [{"queue": "element", "day": "1970-01-02T00:00:00Z"}, {"no": 2}]}"#;
+    let rows = r#"{"queue": "item", "no": 1, "data": [{"queue": "element", "day": "1970-01-02T00:00:00Z"}, {"no": 2}]}"#;
     let page = page("days", &[("day", "2024-01-01T00:00:00Z")], rows);
     assert_eq!(texts(&page, "queue"), ["element", "item"].map(|text| Some(text.to_owned())));
     assert_eq!(ints_of(&page), [1, 2]);
@@ -113,28 +113,40 @@ fn ints_of(page: &Page) -> Vec<i64> {
 #[test]
 fn a_truth_may_be_a_text() {
     let row = |done: &str| format!(r#"{{"no": 1, "at": 1, "done": {done}}}"#);
-    let rows = ["true", "\"True\"", "\"false\"", "false", "null", "\" TRUE \"", "\"yes\"", "1", "\"\""].map(row);
+    let rows =
+        ["true", "\"True\"", "\"false\"", "false", "null", "\" TRUE \"", "\"yes\"", "1", "\"\""]
+            .map(row);
     let page = page("calls", &[], &rows.join(","));
     let done = page.batch.column_by_name("done").unwrap().as_boolean().iter().collect::<Vec<_>>();
     assert_eq!(done, [Some(true), Some(true), Some(false), Some(false), None, Some(true)]);
-    assert!(reasons(&page).iter().all(|reason| reason.ends_with("is neither true nor false")), "{:?}", page.bad);
+    assert!(
+        reasons(&page).iter().all(|reason| reason.ends_with("is neither true nor false")),
+        "{:?}",
+        page.bad
+    );
     assert_eq!(page.bad.len(), 3);
 }
 
 #[test]
 fn an_id_of_several_columns_may_lack_some_and_not_all_and_a_map_has_no_order() {
-    let ids = |rows: &str| page("calls", &[], rows).keys.iter().map(|key| key.id).collect::<Vec<_>>();
+    let ids =
+        |rows: &str| page("calls", &[], rows).keys.iter().map(|key| key.id).collect::<Vec<_>>();
     let same = ids(
         r#"{"at": 1, "queue": "q", "group": {"a": "1", "b": "2"}}, {"at": 2, "group": {"b": "2", "a": "1"}, "queue": "q"},
            {"at": 3, "queueName": "q", "group": {"a": 1, "b": 2}, "no": null}"#,
     );
     assert_eq!(same, [same[0]; 3]);
-    let other = ids(r#"{"at": 1, "queue": "q"}, {"at": 1, "no": 5}, {"at": 1, "queue": "5"}, {"at": 1, "group": {}},
+    let other = ids(
+        r#"{"at": 1, "queue": "q"}, {"at": 1, "no": 5}, {"at": 1, "queue": "5"}, {"at": 1, "group": {}},
            {"at": 1, "group": {"q": "5"}}, {"at": 1, "group": {"q": null}}, {"at": 1, "queue": "q", "no": 5},
-           {"at": 1, "group": {"a": "1, b: 2"}}, {"at": 1, "group": {"a": "1", "b": "2"}}"#);
+           {"at": 1, "group": {"a": "1, b: 2"}}, {"at": 1, "group": {"a": "1", "b": "2"}}"#,
+    );
     assert_eq!(other.iter().collect::<std::collections::HashSet<_>>().len(), 9);
-    let none =
-        page("calls", &[], r#"{"at": 1}, {"at": 1, "queue": null, "group": null, "no": null}, {"at": 1, "queue": ""}"#);
+    let none = page(
+        "calls",
+        &[],
+        r#"{"at": 1}, {"at": 1, "queue": null, "group": null, "no": null}, {"at": 1, "queue": ""}"#,
+    );
     assert_eq!(reasons(&none), ["a row with an empty `queue, group, no`"; 3]);
 }
 

@@ -38,7 +38,8 @@ impl Contact {
         let mut dice = Dice::new([seed, day.cast_unsigned(), number.into(), 0xc0]);
         // The first of a day begins on its first millisecond: the edge that errors by one get wrong.
         let jitter = if number == 0 { 0.0 } else { dice.fraction() };
-        let start = day * DAY_MS + ((f64::from(number) + jitter) / f64::from(a_day) * DAY_MS as f64) as i64;
+        let start =
+            day * DAY_MS + ((f64::from(number) + jitter) / f64::from(a_day) * DAY_MS as f64) as i64;
         Self {
             id: FIRST_ID + (day << 32) + i64::from(number),
             start: start.min((day + 1) * DAY_MS - 1),
@@ -53,9 +54,13 @@ impl Contact {
     }
 
     /// Those that start inside an interval, by start.
-    pub(super) fn inside(seed: u64, a_day: u32, interval: Interval) -> impl Iterator<Item = Self> + Send {
-        let days =
-            interval.from_ms().div_euclid(DAY_MS).max(0)..=(interval.to_ms() - 1).div_euclid(DAY_MS).min(LAST_DAY);
+    pub(super) fn inside(
+        seed: u64,
+        a_day: u32,
+        interval: Interval,
+    ) -> impl Iterator<Item = Self> + Send {
+        let days = interval.from_ms().div_euclid(DAY_MS).max(0)
+            ..=(interval.to_ms() - 1).div_euclid(DAY_MS).min(LAST_DAY);
         days.flat_map(move |day| (0..a_day).map(move |number| Self::of(seed, day, number, a_day)))
             .filter(move |contact| interval.contains(contact.start))
     }
@@ -99,12 +104,18 @@ impl Contact {
         put("conferenceSeconds", json!(0.0));
         put("totalDurationSeconds", json!((self.queued + talked) as f64));
         put("routingTime", json!(self.queued * 1_000));
-        put("endReason", json!(if self.talked.is_none() { "Contact Hang Up" } else { "Agent Hang Up" }));
+        put(
+            "endReason",
+            json!(if self.talked.is_none() { "Contact Hang Up" } else { "Agent Hang Up" }),
+        );
         put("isOutbound", json!(self.outbound));
         put("fromAddress", json!(format!("+1555{:07}", self.chance % 10_000_000)));
         put("toAddress", json!("+15550100000"));
         put("serviceLevelFlag", json!(i64::from(self.queued <= things::THRESHOLD)));
-        put("primaryDispositionId", if last { json!(self.skill % things::DISPOSITIONS + 1) } else { Value::Null });
+        put(
+            "primaryDispositionId",
+            if last { json!(self.skill % things::DISPOSITIONS + 1) } else { Value::Null },
+        );
         if self.chance.is_multiple_of(10) {
             put("tags", json!([{"tagId": 1, "tagName": "callback"}]));
         }
@@ -128,7 +139,9 @@ impl Contact {
     /// Whose it was: skill, campaign, agent and team.
     fn belongings(&self, row: &mut Map<String, Value>) {
         let skill = things::skill(self.skill);
-        for name in ["skillId", "skillName", "campaignId", "campaignName", "mediaTypeId", "mediaTypeName"] {
+        for name in
+            ["skillId", "skillName", "campaignId", "campaignName", "mediaTypeId", "mediaTypeName"]
+        {
             row.insert(name.to_owned(), skill[name].clone());
         }
         if self.talked.is_some() {
@@ -142,7 +155,8 @@ impl Contact {
     /// A row of contacts/state-history.
     pub(super) fn state(&self, state: usize) -> Value {
         let start = self.state_start(state).unwrap_or(self.start);
-        let end = self.state_start(state + 1).filter(|_| state + 1 < STATES.len()).unwrap_or(self.end());
+        let end =
+            self.state_start(state + 1).filter(|_| state + 1 < STATES.len()).unwrap_or(self.end());
         let (id, name) = STATES[state];
         let mut row = json!({
             "contactId": self.id.to_string(),

@@ -69,8 +69,15 @@ struct Job {
 
 impl Jobs {
     /// Answers a request under [`JOBS`] of somebody who may ask.
-    pub(super) fn answer(&mut self, seed: u64, now: Duration, here: &str, request: &Request<Bytes>) -> Response<Bytes> {
-        let id = request.uri().path().strip_prefix(JOBS).unwrap_or_default().trim_start_matches('/');
+    pub(super) fn answer(
+        &mut self,
+        seed: u64,
+        now: Duration,
+        here: &str,
+        request: &Request<Bytes>,
+    ) -> Response<Bytes> {
+        let id =
+            request.uri().path().strip_prefix(JOBS).unwrap_or_default().trim_start_matches('/');
         match (request.method(), id) {
             (&Method::POST, "") => self.submit(seed, now, request.body()),
             (&Method::GET, "") => self.list(now),
@@ -81,28 +88,45 @@ impl Jobs {
 
     fn submit(&mut self, seed: u64, now: Duration, body: &[u8]) -> Response<Bytes> {
         if self.last.is_some_and(|last| now.saturating_sub(last) < APART) {
-            return refusal(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "one job in 30 seconds");
+            return refusal(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "one job in 30 seconds",
+            );
         }
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        if (body["entityName"].as_str(), body["version"].as_str()) != (Some("contacts"), Some("1")) {
-            return refusal(StatusCode::NOT_FOUND, "not_found", "missing entity or invalid version");
+        if (body["entityName"].as_str(), body["version"].as_str()) != (Some("contacts"), Some("1"))
+        {
+            return refusal(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "missing entity or invalid version",
+            );
         }
-        let interval = match query::interval(body["startDate"].as_str(), body["endDate"].as_str(), 30, true) {
-            Ok(interval) => interval,
-            Err(reason) => return refusal(StatusCode::BAD_REQUEST, "bad_request", &reason),
-        };
+        let interval =
+            match query::interval(body["startDate"].as_str(), body["endDate"].as_str(), 30, true) {
+                Ok(interval) => interval,
+                Err(reason) => return refusal(StatusCode::BAD_REQUEST, "bad_request", &reason),
+            };
         self.last = Some(now);
         self.jobs.retain(|_, job| now.saturating_sub(job.submitted) < 2 * KEPT);
         if self.jobs.len() >= MOST {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "too many jobs");
         }
-        let id = Dice::new([seed, 0x0e, now.as_millis() as u64, interval.from_ms().cast_unsigned()]).uuid().to_string();
+        let id =
+            Dice::new([seed, 0x0e, now.as_millis() as u64, interval.from_ms().cast_unsigned()])
+                .uuid()
+                .to_string();
         self.jobs.insert(id.clone(), Job { interval, submitted: now, told: None });
         error::json(StatusCode::ACCEPTED, &id)
     }
 
     fn list(&self, now: Duration) -> Response<Bytes> {
-        let jobs: Vec<_> = self.jobs.iter().map(|(id, job)| json!({"id": id, "status": job.status(now)})).collect();
+        let jobs: Vec<_> = self
+            .jobs
+            .iter()
+            .map(|(id, job)| json!({"id": id, "status": job.status(now)}))
+            .collect();
         error::json(StatusCode::OK, &json!({"jobs": jobs}))
     }
 
@@ -114,7 +138,10 @@ impl Jobs {
         let address = (status == "SUCCEEDED").then(|| format!("{here}{FILES}{id}.csv"));
         job.told = address.is_some().then_some(now);
         let result = json!({"url": address, "errorMessage": null});
-        error::json(StatusCode::OK, &json!({"jobStatus": {"id": id, "status": status, "result": result}}))
+        error::json(
+            StatusCode::OK,
+            &json!({"jobStatus": {"id": id, "status": status, "result": result}}),
+        )
     }
 
     /// What the file at `path` is of, if its address is still good.

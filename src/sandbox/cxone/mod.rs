@@ -53,13 +53,20 @@ pub(super) fn well_known(request: &Request<Bytes>) -> Response<Bytes> {
 /// Answers a request that came at `now` with a token that is good, and with quota left.
 pub(super) fn answer(region: &Region, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
     let path = request.uri().path();
-    if region.settings.deny.iter().any(|lack| lack.strip_prefix("cxone:").is_some_and(|lack| lack == name(path))) {
+    if region
+        .settings
+        .deny
+        .iter()
+        .any(|lack| lack.strip_prefix("cxone:").is_some_and(|lack| lack == name(path)))
+    {
         return refuse(StatusCode::FORBIDDEN);
     }
     let here = here(request);
     match service(path) {
         Some((version, report)) => query::answer(world(region), version, report, &here, request),
-        None if path.starts_with(JOBS) => region.state().extractions.answer(region.settings.seed, now, &here, request),
+        None if path.starts_with(JOBS) => {
+            region.state().extractions.answer(region.settings.seed, now, &here, request)
+        }
         None => refusal(StatusCode::NOT_FOUND, "not_found", "the sandbox does not play this path"),
     }
 }
@@ -77,11 +84,21 @@ pub(super) fn file(region: &Region, now: Duration, request: &Request<Bytes>) -> 
 /// and nobody is told how long to wait.
 pub(super) fn refuse(status: StatusCode) -> Response<Bytes> {
     match status {
-        StatusCode::UNAUTHORIZED => refusal(status, "invalid_token", "The access token is invalid or has expired"),
-        StatusCode::FORBIDDEN => refusal(status, "forbidden", "The role or the team of the user does not allow it"),
-        StatusCode::TOO_MANY_REQUESTS => refusal(status, "too_many_requests", "Too many requests: try again later"),
+        StatusCode::UNAUTHORIZED => {
+            refusal(status, "invalid_token", "The access token is invalid or has expired")
+        }
+        StatusCode::FORBIDDEN => {
+            refusal(status, "forbidden", "The role or the team of the user does not allow it")
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            refusal(status, "too_many_requests", "Too many requests: try again later")
+        }
         StatusCode::PAYLOAD_TOO_LARGE => refusal(status, "too_large", "The request is too large"),
-        _ => refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The service is unavailable: try again later"),
+        _ => refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The service is unavailable: try again later",
+        ),
     }
 }
 
@@ -89,7 +106,9 @@ pub(super) fn refuse(status: StatusCode) -> Response<Bytes> {
 /// one of the whole of it.
 pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Option<Truth> {
     let path = match dataset {
-        "contacts-extract" => return extraction::contacts(world(region), interval).map(rows::lines),
+        "contacts-extract" => {
+            return extraction::contacts(world(region), interval).map(rows::lines);
+        }
         "contacts" => "contacts/completed",
         "contact-state-history" => "contacts/state-history",
         "contact-custom-data" => "contacts/custom-data",
@@ -128,6 +147,7 @@ fn refusal(status: StatusCode, error: &str, description: &str) -> Response<Bytes
 /// Where the request was sent to, as far as it tells.
 fn here(request: &Request<Bytes>) -> String {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or(request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or("127.0.0.1");
+    let host =
+        host.or(request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or("127.0.0.1");
     format!("{}://{host}", request.uri().scheme_str().unwrap_or("http"))
 }

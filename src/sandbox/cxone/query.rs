@@ -44,17 +44,36 @@ struct Report {
     quarters: bool,
 }
 
-const REPORT: Report = Report { path: "", rows: "", days: 30, paged: true, counted: true, quarters: false };
+const REPORT: Report =
+    Report { path: "", rows: "", days: 30, paged: true, counted: true, quarters: false };
 const REPORTS: [Report; 14] = [
     Report { path: "contacts/completed", rows: "completedContacts", ..REPORT },
     Report { path: "contacts/state-history", rows: "contactStateHistory", ..REPORT },
-    Report { path: "contacts/custom-data", rows: "ContactCustomData", days: 15, counted: false, ..REPORT },
+    Report {
+        path: "contacts/custom-data",
+        rows: "ContactCustomData",
+        days: 15,
+        counted: false,
+        ..REPORT
+    },
     Report { path: "agents/interaction-history", rows: "contactStates", ..REPORT },
     Report { path: "agents/state-history", rows: "agentStateHistory", ..REPORT },
     Report { path: "skills/sla-summary", rows: "serviceLevelSummaries", ..REPORT },
     Report { path: "skills/summary", rows: "skillSummaries", paged: false, ..REPORT },
-    Report { path: "agents/performance", rows: "agentPerformance", paged: false, quarters: true, ..REPORT },
-    Report { path: "teams/performance-total", rows: "teamPerformanceTotal", paged: false, quarters: true, ..REPORT },
+    Report {
+        path: "agents/performance",
+        rows: "agentPerformance",
+        paged: false,
+        quarters: true,
+        ..REPORT
+    },
+    Report {
+        path: "teams/performance-total",
+        rows: "teamPerformanceTotal",
+        paged: false,
+        quarters: true,
+        ..REPORT
+    },
     Report { path: "agents", rows: "agents", days: 0, ..REPORT },
     Report { path: "teams", rows: "teams", days: 0, ..REPORT },
     Report { path: "skills", rows: "skills", days: 0, ..REPORT },
@@ -63,7 +82,13 @@ const REPORTS: [Report; 14] = [
 ];
 
 /// Answers a GET of `services/v{version}.0/{path}`.
-pub(super) fn answer(world: Seed, version: u32, path: &str, here: &str, request: &Request<Bytes>) -> Response<Bytes> {
+pub(super) fn answer(
+    world: Seed,
+    version: u32,
+    path: &str,
+    here: &str,
+    request: &Request<Bytes>,
+) -> Response<Bytes> {
     let Some(report) = REPORTS.iter().find(|report| report.path == path) else {
         return refusal(StatusCode::NOT_FOUND, "not_found", "the sandbox does not play this path");
     };
@@ -71,7 +96,10 @@ pub(super) fn answer(world: Seed, version: u32, path: &str, here: &str, request:
         return refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send a GET");
     }
     let query = request.uri().query().unwrap_or_default();
-    let asked = Asked { report, query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect() };
+    let asked = Asked {
+        report,
+        query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+    };
     let address = format!("{here}{}", request.uri().path());
     match asked.page(world, version, &address) {
         Ok(Some(page)) => error::json(StatusCode::OK, &page),
@@ -94,17 +122,25 @@ fn status(status: StatusCode) -> Response<Bytes> {
 }
 
 /// The interval between two dates, the second inclusive if it says so.
-pub(super) fn interval(from: Option<&str>, to: Option<&str>, days: i64, inclusive: bool) -> Result<Interval, String> {
+pub(super) fn interval(
+    from: Option<&str>,
+    to: Option<&str>,
+    days: i64,
+    inclusive: bool,
+) -> Result<Interval, String> {
     let date = |name: &str, text: Option<&str>| {
         let text = text.ok_or_else(|| format!("{name} is required"))?;
         let time = text.parse::<jiff::Timestamp>().ok().filter(|_| text.ends_with('Z'));
-        Ok::<_, String>(time.ok_or_else(|| format!("{name} is not a valid date: {text}"))?.as_millisecond())
+        Ok::<_, String>(
+            time.ok_or_else(|| format!("{name} is not a valid date: {text}"))?.as_millisecond(),
+        )
     };
     let (from, to) = (date("startDate", from)?, date("endDate", to)?);
     if to - from > days * DAY_MS {
         return Err(format!("The date range may not exceed {days} days"));
     }
-    Interval::new(from, to + i64::from(inclusive)).ok_or_else(|| "endDate must be after startDate".to_owned())
+    Interval::new(from, to + i64::from(inclusive))
+        .ok_or_else(|| "endDate must be after startDate".to_owned())
 }
 
 struct Asked<'a> {
@@ -118,7 +154,9 @@ impl Asked<'_> {
     }
 
     fn number(&self, name: &str, default: usize) -> Result<usize, String> {
-        self.get(name).map_or(Ok(default), |text| text.parse().map_err(|_| format!("{name} is not a number: {text}")))
+        self.get(name).map_or(Ok(default), |text| {
+            text.parse().map_err(|_| format!("{name} is not a number: {text}"))
+        })
     }
 
     fn interval(&self) -> Result<Interval, String> {
@@ -143,8 +181,14 @@ impl Asked<'_> {
         if self.report.paged && !(1..=MOST).contains(&top) {
             return Err(format!("top must be between 1 and {MOST}"));
         }
-        let told = || rows::told(world, self.report.path, interval).map(|rows| self.narrow(rows)).into_iter().flatten();
-        let mut list: Vec<Value> = told().skip(skip).take(top.saturating_add(1)).map(Row::write).collect();
+        let told = || {
+            rows::told(world, self.report.path, interval)
+                .map(|rows| self.narrow(rows))
+                .into_iter()
+                .flatten()
+        };
+        let mut list: Vec<Value> =
+            told().skip(skip).take(top.saturating_add(1)).map(Row::write).collect();
         let more = list.len() > top;
         list.truncate(top);
         if list.is_empty() {
@@ -153,7 +197,8 @@ impl Asked<'_> {
         for row in &mut list {
             self.rewrite(version, row);
         }
-        let total = rows::of(world, self.report.path, interval).map(|rows| self.narrow(rows).count());
+        let total =
+            rows::of(world, self.report.path, interval).map(|rows| self.narrow(rows).count());
         let mut page = json!({"businessUnitId": BUSINESS_UNIT, "lastPollTime": crate::interval::iso(interval.to_ms())});
         page[self.report.rows] = list.into();
         if self.report.counted && self.report.paged {
@@ -171,13 +216,16 @@ impl Asked<'_> {
 
     /// The rows that its filters let through.
     fn narrow(&self, rows: rows::Rows) -> rows::Rows {
-        let filters: Vec<_> =
-            FILTERS.iter().filter_map(|&name| Some((name, self.get(name)?.parse::<i64>().ok()))).collect();
+        let filters: Vec<_> = FILTERS
+            .iter()
+            .filter_map(|&name| Some((name, self.get(name)?.parse::<i64>().ok())))
+            .collect();
         if filters.is_empty() {
             return rows;
         }
-        let passes =
-            move |row: &Value| filters.iter().all(|(name, value)| value.is_some() && row[name].as_i64() == *value);
+        let passes = move |row: &Value| {
+            filters.iter().all(|(name, value)| value.is_some() && row[name].as_i64() == *value)
+        };
         Box::new(rows.map(Row::write).filter(passes).map(Row::Made))
     }
 
@@ -201,16 +249,21 @@ impl Asked<'_> {
         let mut query = self.query.clone();
         query.insert("skip".to_owned(), skip.to_string());
         query.insert("top".to_owned(), top.to_string());
-        format!("{address}?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish())
+        format!(
+            "{address}?{}",
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish()
+        )
     }
 }
 
 /// The value with every number and truth in it as a text.
 fn texts(value: Value) -> Value {
     match value {
-        Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name, texts(value))).collect::<Map<_, _>>().into()
-        }
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, texts(value)))
+            .collect::<Map<_, _>>()
+            .into(),
         Value::Array(list) => list.into_iter().map(texts).collect(),
         Value::Number(number) => number.to_string().into(),
         Value::Bool(true) => "True".into(),

@@ -59,9 +59,9 @@ pub(super) fn of(world: Seed, path: &str, interval: Interval) -> Option<Rows> {
     let contacts = Contact::inside(world.seed, world.a_day, interval);
     Some(match path {
         "contacts/completed" => Box::new(contacts.map(|contact| Row::Contact(contact, true))),
-        "contacts/custom-data" => {
-            Box::new(contacts.flat_map(|contact| (0..contact.fields()).map(move |field| Row::Custom(contact, field))))
-        }
+        "contacts/custom-data" => Box::new(contacts.flat_map(|contact| {
+            (0..contact.fields()).map(move |field| Row::Custom(contact, field))
+        })),
         "contacts/state-history" => states(world, interval),
         "agents/interaction-history" => {
             Box::new(contacts.filter(|contact| contact.talked.is_some()).map(Row::Interaction))
@@ -81,7 +81,8 @@ pub(super) fn told(world: Seed, path: &str, interval: Interval) -> Option<Rows> 
         return Some(rows);
     }
     let first = Contact::inside(world.seed, world.a_day, interval);
-    let again = Contact::inside(world.seed, world.a_day, interval).filter(|contact| contact.changed);
+    let again =
+        Contact::inside(world.seed, world.a_day, interval).filter(|contact| contact.changed);
     let first = first.map(|contact| Row::Contact(contact, !contact.changed));
     Some(Box::new(first.chain(again.map(|contact| Row::Contact(contact, true)))))
 }
@@ -91,8 +92,9 @@ fn states(world: Seed, interval: Interval) -> Rows {
     let wider = Interval::new(interval.from_ms() - LONGEST, interval.to_ms()).unwrap_or(interval);
     let contacts = Contact::inside(world.seed, world.a_day, wider);
     let all = contacts.flat_map(|contact| (0..STATES.len()).map(move |state| (contact, state)));
-    let inside =
-        all.filter(move |(contact, state)| contact.state_start(*state).is_some_and(|at| interval.contains(at)));
+    let inside = all.filter(move |(contact, state)| {
+        contact.state_start(*state).is_some_and(|at| interval.contains(at))
+    });
     Box::new(inside.map(|(contact, state)| Row::State(contact, state)))
 }
 
@@ -109,7 +111,8 @@ fn agent_states(interval: Interval) -> Rows {
 }
 
 fn agent_state(agent: i64, index: i64, start: i64) -> Value {
-    let (state, name) = [(1, "Available"), (2, "Unavailable"), (4, "Working")][(index % 3) as usize];
+    let (state, name) =
+        [(1, "Available"), (2, "Unavailable"), (4, "Working")][(index % 3) as usize];
     json!({
         "stateIndex": index,
         "startDate": iso(start),

@@ -44,8 +44,13 @@ fn value(reply: &Response<Bytes>) -> Value {
 
 fn truth(region: &Region, dataset: &str, days: (i64, i64)) -> Vec<Value> {
     let interval = Interval::new((DAY + days.0) * DAY_MS, (DAY + days.1) * DAY_MS).unwrap();
-    let lines: Vec<u8> = region.truth_of("nice-cxone", dataset, interval).unwrap().flatten().collect();
-    lines.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect()
+    let lines: Vec<u8> =
+        region.truth_of("nice-cxone", dataset, interval).unwrap().flatten().collect();
+    lines
+        .split(|&byte| byte == b'\n')
+        .filter(|l| !l.is_empty())
+        .map(|l| serde_json::from_slice(l).unwrap())
+        .collect()
 }
 
 /// Every row of a report, along its links.
@@ -55,7 +60,8 @@ fn along_links(region: &Region, first: Response<Bytes>, rows: &str) -> Vec<Value
         all.extend(page[rows].as_array().unwrap().clone());
         let Some(next) = page["_links"]["next"].as_str() else { return all };
         assert!(next.starts_with("http://sandbox.test/incontactapi/"), "{next}");
-        page = value(&send(region, START, "GET", next.trim_start_matches("http://sandbox.test"), ""));
+        page =
+            value(&send(region, START, "GET", next.trim_start_matches("http://sandbox.test"), ""));
     }
 }
 
@@ -72,7 +78,10 @@ fn a_token_that_is_no_good_is_refused_in_the_words_of_cxone() {
     let refusal = Refusal::read(&region.reply(START, &request.unwrap()));
     assert_eq!((refusal.status.as_u16(), refusal.code.as_str()), (401, "invalid_token"));
     assert!(refusal.message.contains("expired"));
-    assert_eq!(send(&region, START, "GET", "/incontactapi/services/v34.0/nowhere", "").status(), 404);
+    assert_eq!(
+        send(&region, START, "GET", "/incontactapi/services/v34.0/nowhere", "").status(),
+        404
+    );
 }
 
 #[test]
@@ -89,11 +98,15 @@ fn the_links_lead_to_every_contact_and_the_newest_of_two_is_the_truth() {
         }
     }
     let end = iso((DAY + 2) * DAY_MS);
-    let inside = newest.values().filter(|row| row["contactStartDate"].as_str() < Some(&*end)).count();
+    let inside =
+        newest.values().filter(|row| row["contactStartDate"].as_str() < Some(&*end)).count();
     assert_eq!((inside, newest.len()), (400, 401), "the end is inclusive");
     assert_eq!(total, newest.len());
     assert!(rows.len() > newest.len(), "some come twice");
-    assert!(rows.iter().any(|row| row["contactId"].is_string()) && rows.iter().any(|row| row["contactId"].is_i64()));
+    assert!(
+        rows.iter().any(|row| row["contactId"].is_string())
+            && rows.iter().any(|row| row["contactId"].is_i64())
+    );
     for row in truth(&region, "contacts", (0, 2)) {
         assert_eq!(newest[&id(&row)], row);
     }
@@ -121,8 +134,7 @@ fn a_range_too_long_is_refused_in_a_header() {
     assert!(reason("contacts/custom-data", (0, 16), "").contains("15 days"));
     assert!(reason("contacts/completed", (0, 1), "&top=10001").contains("top"));
     assert!(reason("contacts/completed", (1, 0), "").contains("after"));
-    let odd =
-        "/incontactapi/services/v34.0/agents/performance?startDate=2024-03-18T00:00:01Z&endDate=2024-03-19T00:00:00Z";
+    let odd = "/incontactapi/services/v34.0/agents/performance?startDate=2024-03-18T00:00:01Z&endDate=2024-03-19T00:00:00Z";
     let odd = send(&region, START, "GET", odd, "");
     assert!(odd.headers()["icStatusDescription"].to_str().unwrap().contains("15 minute"));
     assert_eq!(report(&region, "contacts/custom-data", (0, 15), "").status(), 200);
@@ -133,7 +145,12 @@ fn every_report_tells_the_truth() {
     let region = region(Settings::default());
     let reports = [
         ("contacts/state-history", "contactStateHistory", "contact-state-history", "startDate"),
-        ("agents/interaction-history", "contactStates", "agent-interaction-history", "contactStartDate"),
+        (
+            "agents/interaction-history",
+            "contactStates",
+            "agent-interaction-history",
+            "contactStartDate",
+        ),
         ("agents/state-history", "agentStateHistory", "agent-state-history", "startDate"),
         ("agents/performance", "agentPerformance", "agent-performance", ""),
         ("teams/performance-total", "teamPerformanceTotal", "team-performance", ""),
@@ -167,7 +184,8 @@ fn every_report_tells_the_truth() {
 #[test]
 fn a_state_belongs_to_the_day_it_began_on_whenever_its_contact_did() {
     let region = region(Settings::default());
-    let days: Vec<_> = (0..9).flat_map(|day| truth(&region, "contact-state-history", (day, day + 1))).collect();
+    let days: Vec<_> =
+        (0..9).flat_map(|day| truth(&region, "contact-state-history", (day, day + 1))).collect();
     let whole = truth(&region, "contact-state-history", (0, 9));
     let ids = |rows: &[Value]| {
         let ids = rows.iter().map(|row| (id(row), row["stateIndex"].as_i64()));
@@ -180,12 +198,14 @@ fn a_state_belongs_to_the_day_it_began_on_whenever_its_contact_did() {
 #[test]
 fn an_old_version_wraps_its_rows_and_writes_every_value_as_text() {
     let region = region(Settings::default());
-    let path =
-        "/incontactapi/services/v23.0/contacts/completed?startDate=2024-03-18T00:00:00Z&endDate=2024-03-18T06:00:00Z";
+    let path = "/incontactapi/services/v23.0/contacts/completed?startDate=2024-03-18T00:00:00Z&endDate=2024-03-18T06:00:00Z";
     let page = value(&send(&region, START, "GET", path, ""));
     let row = &page["resultSet"]["completedContacts"][0];
     assert!(
-        row.as_object().unwrap().iter().all(|(_, v)| matches!(v, Value::String(_) | Value::Null | Value::Array(_)))
+        row.as_object()
+            .unwrap()
+            .iter()
+            .all(|(_, v)| matches!(v, Value::String(_) | Value::Null | Value::Array(_)))
     );
     assert_eq!(row["contactStart"], "2024-03-18T00:00:00.000Z");
     assert_eq!(row["contactStartDate"], Value::Null);
@@ -195,7 +215,12 @@ fn an_old_version_wraps_its_rows_and_writes_every_value_as_text() {
 #[test]
 fn a_filter_narrows_the_rows_and_their_count() {
     let region = region(Settings::default());
-    let page = value(&report(&region, "contacts/completed", (0, 1), "&skillId=3&fields=contactId,skillId"));
+    let page = value(&report(
+        &region,
+        "contacts/completed",
+        (0, 1),
+        "&skillId=3&fields=contactId,skillId",
+    ));
     let rows = page["completedContacts"].as_array().unwrap();
     assert!(rows.iter().all(|row| row["skillId"] == 3 && row.as_object().unwrap().len() == 2));
     assert!(rows.len() < 100 && page["totalRecords"].as_u64().unwrap() <= rows.len() as u64);
@@ -216,9 +241,14 @@ fn a_job_writes_a_file_whose_address_is_good_for_half_a_minute() {
     let soon = submit(at(29));
     assert_eq!((soon.status().as_u16(), soon.headers().get("retry-after")), (429, None));
     assert_eq!(submit(at(30)).status(), 202);
-    let poll = |now| value(&send(&region, now, "GET", &format!("{JOBS}/{job}"), ""))["jobStatus"].clone();
-    assert_eq!((&poll(at(1))["status"], &poll(at(1))["result"]["url"]), (&json!("RUNNING"), &Value::Null));
-    let address = poll(at(40))["result"]["url"].as_str().unwrap().replace("http://sandbox.test", "");
+    let poll =
+        |now| value(&send(&region, now, "GET", &format!("{JOBS}/{job}"), ""))["jobStatus"].clone();
+    assert_eq!(
+        (&poll(at(1))["status"], &poll(at(1))["result"]["url"]),
+        (&json!("RUNNING"), &Value::Null)
+    );
+    let address =
+        poll(at(40))["result"]["url"].as_str().unwrap().replace("http://sandbox.test", "");
     let fetch = |now| region.reply(now, &Request::get(&address).body(Bytes::new()).unwrap());
     assert_eq!(fetch(at(70)).status(), 403);
     assert_eq!(poll(at(71))["status"], "SUCCEEDED");

@@ -43,9 +43,15 @@ impl Scribe {
 
     fn agent_metrics(&mut self, leg: &Leg, medium: Medium, pauses: i64) -> Vec<Metric> {
         let talked = leg.wrapped - leg.answered;
-        let (paused, pauses_complete) =
-            if medium == Medium::Voice { ("tHeld", "tHeldComplete") } else { ("tPark", "tParkComplete") };
-        let mut metrics = vec![("tAlert", leg.answered - leg.alerted, leg.answered), ("nConnected", 1, leg.answered)];
+        let (paused, pauses_complete) = if medium == Medium::Voice {
+            ("tHeld", "tHeldComplete")
+        } else {
+            ("tPark", "tParkComplete")
+        };
+        let mut metrics = vec![
+            ("tAlert", leg.answered - leg.alerted, leg.answered),
+            ("nConnected", 1, leg.answered),
+        ];
         // The same name again for every stretch.
         let stretch = talked / (2 * pauses + 1);
         for pause in 0..=pauses {
@@ -57,8 +63,16 @@ impl Scribe {
         }
         if matches!(medium, Medium::Chat | Medium::Message) {
             for n in 1..=self.dice.between(1, 4) {
-                metrics.push(("tAgentResponseTime", self.dice.between(2_000, 90_000), leg.answered + n * 2_000));
-                metrics.push(("tUserResponseTime", self.dice.between(2_000, 90_000), leg.answered + n * 3_000));
+                metrics.push((
+                    "tAgentResponseTime",
+                    self.dice.between(2_000, 90_000),
+                    leg.answered + n * 2_000,
+                ));
+                metrics.push((
+                    "tUserResponseTime",
+                    self.dice.between(2_000, 90_000),
+                    leg.answered + n * 3_000,
+                ));
             }
         }
         if !leg.open {
@@ -86,15 +100,23 @@ impl Scribe {
             let last = n == 2 * pauses;
             let to = if last { leg.wrapped } else { leg.answered + (n + 1) * stretch };
             let kind = if n % 2 == 0 { "interact" } else { pause };
-            self.segment(kind, leg.answered + n * stretch, (!last || !leg.open).then_some(to), |s| {
-                s.json.uuid("queueId", queue);
-                if last && medium == Medium::Email {
-                    s.subject();
-                }
-                if last && !leg.open {
-                    s.json.text("disconnectType", if leg.transferred { "transfer" } else { "client" });
-                }
-            });
+            self.segment(
+                kind,
+                leg.answered + n * stretch,
+                (!last || !leg.open).then_some(to),
+                |s| {
+                    s.json.uuid("queueId", queue);
+                    if last && medium == Medium::Email {
+                        s.subject();
+                    }
+                    if last && !leg.open {
+                        s.json.text(
+                            "disconnectType",
+                            if leg.transferred { "transfer" } else { "client" },
+                        );
+                    }
+                },
+            );
         }
         if !leg.open {
             self.segment("wrapup", leg.wrapped, Some(leg.left), |s| s.wrap_up(queue));
@@ -112,7 +134,11 @@ impl Scribe {
         if self.dice.permille(300) {
             self.json.text(
                 "wrapUpNote",
-                self.dice.pick(&["Kunde zufrieden,\\nruft zurück", "wants \\\"gold\\\" tier", "再連絡"]),
+                self.dice.pick(&[
+                    "Kunde zufrieden,\\nruft zurück",
+                    "wants \\\"gold\\\" tier",
+                    "再連絡",
+                ]),
             );
         }
         if self.dice.permille(80) {
@@ -133,7 +159,9 @@ impl Scribe {
             ("nConnected", 1, connected),
         ]);
         self.list("segments", |s| {
-            s.segment("dialing", dialled, Some(connected), |s| s.json.numbers("sipResponseCodes", &[183, 200]));
+            s.segment("dialing", dialled, Some(connected), |s| {
+                s.json.numbers("sipResponseCodes", &[183, 200])
+            });
             s.segment("interact", connected, (!leg.open).then_some(leg.wrapped), |_| {});
         });
     }

@@ -71,8 +71,16 @@ pub(super) struct Query {
 }
 
 /// The dimensions that a group or a filter may name.
-const DIMENSIONS: [&str; 8] =
-    ["mediaType", "direction", "originatingDirection", "purpose", "queueId", "userId", "flowId", "flowName"];
+const DIMENSIONS: [&str; 8] = [
+    "mediaType",
+    "direction",
+    "originatingDirection",
+    "purpose",
+    "queueId",
+    "userId",
+    "flowId",
+    "flowName",
+];
 
 impl Query {
     /// Reads the body of a request.
@@ -82,13 +90,19 @@ impl Query {
     /// 400 in the platform's words for what it refuses, and in ours for what is not played here.
     pub(super) fn read(subject: Subject, body: &[u8]) -> Result<Self, Fault> {
         let body: Body = serde_json::from_slice(body).map_err(|_| {
-            Fault::bad_request("The request could not be understood by the server due to malformed syntax.")
+            Fault::bad_request(
+                "The request could not be understood by the server due to malformed syntax.",
+            )
         })?;
         let refuse = |what: &str| Err(Fault::bad_request(what));
-        if body.views.is_some_and(|views| !views.is_empty()) || body.alternate_time_dimension.is_some() {
+        if body.views.is_some_and(|views| !views.is_empty())
+            || body.alternate_time_dimension.is_some()
+        {
             return refuse("views and alternateTimeDimension are not played by the sandbox");
         }
-        if body.time_zone.is_some_and(|zone| zone != "UTC") || body.query_type.is_some_and(|of| of != "groupBy") {
+        if body.time_zone.is_some_and(|zone| zone != "UTC")
+            || body.query_type.is_some_and(|of| of != "groupBy")
+        {
             return refuse("time zones and query types are not played by the sandbox");
         }
         let Some(metrics) = body.metrics.filter(|metrics| !metrics.is_empty()) else {
@@ -105,12 +119,15 @@ impl Query {
             return refuse(&format!("unknown dimension: {unknown}"));
         }
         body.filter.as_ref().map_or(Ok(()), |filter| filter.check(known))?;
-        let Some(granularity) = body.granularity.as_deref().map_or(Some(i64::MAX), milliseconds) else {
+        let Some(granularity) = body.granularity.as_deref().map_or(Some(i64::MAX), milliseconds)
+        else {
             return refuse("Invalid granularity");
         };
         let length = interval.to_ms() - interval.from_ms();
         if interval.width() > WIDEST || length / granularity > MOST_SPANS {
-            return refuse("the interval is too long, or the granularity too fine, for the sandbox");
+            return refuse(
+                "the interval is too long, or the granularity too fine, for the sandbox",
+            );
         }
         Ok(Self { subject, interval, granularity, group_by, filter: body.filter, metrics })
     }
@@ -139,7 +156,9 @@ impl Query {
 
     fn group(&self, values: &[Option<String>]) -> Value {
         let named = self.group_by.iter().zip(values);
-        named.filter_map(|(name, value)| Some((name.clone(), Value::from(value.clone()?)))).collect()
+        named
+            .filter_map(|(name, value)| Some((name.clone(), Value::from(value.clone()?))))
+            .collect()
     }
 
     fn span(&self, start: i64, sums: &BTreeMap<(String, &'static str), Stats>) -> Value {
@@ -166,7 +185,8 @@ impl Query {
 /// The length of an ISO 8601 duration; none for one that is no fixed time, or no time.
 fn milliseconds(text: &str) -> Option<i64> {
     let span: jiff::Span = text.parse().ok()?;
-    let length = span.total((jiff::Unit::Millisecond, jiff::SpanRelativeTo::days_are_24_hours())).ok()?;
+    let length =
+        span.total((jiff::Unit::Millisecond, jiff::SpanRelativeTo::days_are_24_hours())).ok()?;
     (length >= 1.0).then_some(length as i64)
 }
 

@@ -44,7 +44,9 @@ impl Attributes {
                 0 => String::new(),
                 1 => "0".repeat(LONGEST),
                 2..=6 => dice.pick(&NAMES).to_owned(),
-                7..=10 => dice.pick(&["true", "false", "null", "{\\\"a\\\": 1}", "  ", "1e3"]).to_owned(),
+                7..=10 => {
+                    dice.pick(&["true", "false", "null", "{\\\"a\\\": 1}", "  ", "1e3"]).to_owned()
+                }
                 _ => format!("{:08}", dice.below(100_000_000)),
             };
             scribe.json.text(key, &value);

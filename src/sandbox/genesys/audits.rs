@@ -17,7 +17,8 @@ use crate::interval::{DAY_MS, Interval};
 const A_DAY: i64 = 240;
 const MOST_DAYS: u32 = 30;
 /// Services, and in the same order what they look after.
-const SERVICES: [&str; 5] = ["Routing", "PeoplePermissions", "Architect", "ContactCenter", "Quality"];
+const SERVICES: [&str; 5] =
+    ["Routing", "PeoplePermissions", "Architect", "ContactCenter", "Quality"];
 const ENTITY_TYPES: [&str; 5] = ["Queue", "Role", "Flow", "Utilization", "Form"];
 
 #[derive(Deserialize)]
@@ -62,14 +63,20 @@ impl Query {
         let known = |name: &str| SERVICES.into_iter().find(|service| *service == name);
         let unknown = |name: &str| invalid_value(format!("unknown serviceName: {name}"));
         let sort = body.sort.unwrap_or_default();
-        let descending = match sort.first().map(|sort| (sort.name.as_str(), sort.sort_order.as_str())) {
-            None | Some(("Timestamp", "ascending")) => false,
-            Some(("Timestamp", "descending")) => true,
-            Some((name, order)) => return Err(invalid_value(format!("unknown sort: {name} {order}"))),
-        };
+        let descending =
+            match sort.first().map(|sort| (sort.name.as_str(), sort.sort_order.as_str())) {
+                None | Some(("Timestamp", "ascending")) => false,
+                Some(("Timestamp", "descending")) => true,
+                Some((name, order)) => {
+                    return Err(invalid_value(format!("unknown sort: {name} {order}")));
+                }
+            };
         Ok(Self {
             interval: interval(body.interval.as_deref(), MOST_DAYS)?,
-            service: body.service_name.map(|name| known(&name).ok_or_else(|| unknown(&name))).transpose()?,
+            service: body
+                .service_name
+                .map(|name| known(&name).ok_or_else(|| unknown(&name)))
+                .transpose()?,
             descending,
         })
     }
@@ -101,7 +108,11 @@ impl Query {
 
 impl Audit {
     fn new(seed: u64, day: i64, number: i64) -> Self {
-        let jitter = if number == 0 { 0 } else { Self::dice(seed, day, number, 0).between(0, DAY_MS / A_DAY) };
+        let jitter = if number == 0 {
+            0
+        } else {
+            Self::dice(seed, day, number, 0).between(0, DAY_MS / A_DAY)
+        };
         Self { day, number, at: day * DAY_MS + number * (DAY_MS / A_DAY) + jitter }
     }
 
@@ -138,7 +149,11 @@ impl Scribe {
             s.json.text("level", if by_user { "USER" } else { "SYSTEM" });
             s.json.time("eventDate", audit.at);
             s.json.text("action", action);
-            s.entity("entity", dice.uuid(), Some(dice.pick(&["Beschwerden", "VIP \\\"gold\\\"", "請求書", "Sales"])));
+            s.entity(
+                "entity",
+                dice.uuid(),
+                Some(dice.pick(&["Beschwerden", "VIP \\\"gold\\\"", "請求書", "Sales"])),
+            );
             s.json.text("entityType", ENTITY_TYPES[service]);
             s.json.text("status", if dice.permille(950) { "SUCCESS" } else { "FAILURE" });
             if action == "Update" {

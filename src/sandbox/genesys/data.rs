@@ -19,8 +19,8 @@ pub(super) const QUEUES: u8 = 24;
 pub(super) const LAST_DAY: i64 = 2_929_245;
 /// How busy each hour of a UTC day is: few at night, two humps by day.
 const HOURS: [f64; 24] = [
-    6.0, 4.0, 3.0, 3.0, 4.0, 8.0, 20.0, 45.0, 80.0, 110.0, 120.0, 115.0, 90.0, 95.0, 110.0, 115.0, 105.0, 85.0, 60.0,
-    42.0, 30.0, 22.0, 14.0, 9.0,
+    6.0, 4.0, 3.0, 3.0, 4.0, 8.0, 20.0, 45.0, 80.0, 110.0, 120.0, 115.0, 90.0, 95.0, 110.0, 115.0,
+    105.0, 85.0, 60.0, 42.0, 30.0, 22.0, 14.0, 9.0,
 ];
 const MINUTE: i64 = 60_000;
 
@@ -182,7 +182,8 @@ impl Records {
             return Arc::default();
         }
         self.recall(day).unwrap_or_else(|| {
-            let facts: Arc<[_]> = (0..self.a_day).map(|i| Facts::of(self.seed, day, i, self.a_day)).collect();
+            let facts: Arc<[_]> =
+                (0..self.a_day).map(|i| Facts::of(self.seed, day, i, self.a_day)).collect();
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.push_back((day, Arc::clone(&facts)));
             if known.len() > DAYS_KEPT {
@@ -205,7 +206,8 @@ impl Records {
 
 /// The days, counted from 1970, that an interval touches and that can have conversations.
 pub(super) fn days_of(interval: Interval) -> std::ops::RangeInclusive<i64> {
-    interval.from_ms().div_euclid(DAY_MS).max(0)..=(interval.to_ms() - 1).div_euclid(DAY_MS).min(LAST_DAY)
+    interval.from_ms().div_euclid(DAY_MS).max(0)
+        ..=(interval.to_ms() - 1).div_euclid(DAY_MS).min(LAST_DAY)
 }
 
 #[cfg(test)]
@@ -224,9 +226,15 @@ mod tests {
             assert_eq!(day[0].start, DAY * DAY_MS);
         }
         let day = Records::new(3, 500).day(DAY);
-        let in_hour = |hour| day.iter().filter(|facts| facts.start.rem_euclid(DAY_MS) / 3_600_000 == hour).count();
+        let in_hour = |hour| {
+            day.iter().filter(|facts| facts.start.rem_euclid(DAY_MS) / 3_600_000 == hour).count()
+        };
         assert!(in_hour(10) > 10 * in_hour(2));
-        let ties = Records::new(3, 20_000).day(DAY).windows(2).filter(|pair| pair[0].start == pair[1].start).count();
+        let ties = Records::new(3, 20_000)
+            .day(DAY)
+            .windows(2)
+            .filter(|pair| pair[0].start == pair[1].start)
+            .count();
         assert!(ties < 20, "{ties} ties in 20,000");
     }
 
@@ -236,7 +244,8 @@ mod tests {
         let all: Vec<_> = (DAY..DAY + 10).flat_map(|day| records.day(day).to_vec()).collect();
         let share = |n: usize| n * 10_000 / all.len();
         let live = share(all.iter().filter(|facts| facts.end.is_none()).count());
-        let long = share(all.iter().filter(|f| f.end.is_some_and(|end| end - f.start >= DAY_MS)).count());
+        let long =
+            share(all.iter().filter(|f| f.end.is_some_and(|end| end - f.start >= DAY_MS)).count());
         assert!((30..70).contains(&live), "{live} in 10,000 are live");
         assert!((30..70).contains(&long), "{long} in 10,000 last a day");
         assert!(all.iter().any(|facts| facts.end.is_some_and(|end| end - facts.start > 1 << 32)));
@@ -251,7 +260,11 @@ mod tests {
         assert_eq!(records.known.lock().unwrap().len(), DAYS_KEPT);
         let kept = records.day(100);
         assert!(Arc::ptr_eq(&kept, &records.day(100)));
-        assert_eq!(records.day(0)[..], Records::new(1, 3).day(0)[..], "a forgotten day comes back the same");
+        assert_eq!(
+            records.day(0)[..],
+            Records::new(1, 3).day(0)[..],
+            "a forgotten day comes back the same"
+        );
         assert!(records.day(-1).is_empty() && records.day(LAST_DAY + 1).is_empty());
     }
 }

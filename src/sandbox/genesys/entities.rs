@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use url::form_urlencoded::{self, Serializer};
 
 use self::things::{
-    ACTIVE, PRESENCES, division, flow, group, language, member, members, presence, queue, skill, text, user,
-    wrapup_code,
+    ACTIVE, PRESENCES, division, flow, group, language, member, members, presence, queue, skill,
+    text, user, wrapup_code,
 };
 use super::{data::QUEUES, dice::Pool, error::Fault, render::DIVISIONS};
 
@@ -37,9 +37,30 @@ pub(super) struct Listing {
 
 const LISTINGS: [Listing; 10] = [
     listing("users", "/api/v2/users", "", Some(500), |_| ACTIVE + 40, user),
-    listing("queues", "/api/v2/routing/queues", "routing:queue:view", Some(500), |_| QUEUES.into(), queue),
-    listing(MEMBERS, "/api/v2/routing/queues/{}/members", "routing:queue:view", Some(100), members, member),
-    listing("wrapup-codes", "/api/v2/routing/wrapupcodes", "routing:wrapupCode:view", Some(100), |_| 130, wrapup_code),
+    listing(
+        "queues",
+        "/api/v2/routing/queues",
+        "routing:queue:view",
+        Some(500),
+        |_| QUEUES.into(),
+        queue,
+    ),
+    listing(
+        MEMBERS,
+        "/api/v2/routing/queues/{}/members",
+        "routing:queue:view",
+        Some(100),
+        members,
+        member,
+    ),
+    listing(
+        "wrapup-codes",
+        "/api/v2/routing/wrapupcodes",
+        "routing:wrapupCode:view",
+        Some(100),
+        |_| 130,
+        wrapup_code,
+    ),
     listing("skills", "/api/v2/routing/skills", "routing:skill:view", Some(100), |_| 40, skill),
     listing("languages", "/api/v2/routing/languages", "", Some(100), |_| 5, language),
     listing("groups", "/api/v2/groups", "", Some(100), |_| 6, group),
@@ -91,7 +112,9 @@ pub(super) fn page(seed: u64, request: &Request<Bytes>) -> Result<Bytes, Fault> 
     let (listing, queue) = at(request.uri().path()).ok_or_else(Fault::not_found)?;
     let queue = match queue {
         "" => 0,
-        of => (0..QUEUES.into()).find(|&n| text(seed, Pool::Queue, n) == of).ok_or_else(Fault::not_found)?,
+        of => (0..QUEUES.into())
+            .find(|&n| text(seed, Pool::Queue, n) == of)
+            .ok_or_else(Fault::not_found)?,
     };
     let asked = Asked::new(request.uri());
     let entities = listing.entities(seed, queue, asked.value("state").unwrap_or("active"));
@@ -132,9 +155,12 @@ impl<'a> Asked<'a> {
 
     /// The size and the number of the page.
     fn page(&self, most: u64) -> Result<(u64, u64), Fault> {
-        let number = |name: &str, default: u64| self.value(name).map_or(Ok(default), str::parse).unwrap_or(0);
+        let number = |name: &str, default: u64| {
+            self.value(name).map_or(Ok(default), str::parse).unwrap_or(0)
+        };
         let (size, number) = (number("pageSize", DEFAULT_PAGE_SIZE), number("pageNumber", 1));
-        let invalid = |message: String| Fault::new(StatusCode::BAD_REQUEST, "invalid.value", message);
+        let invalid =
+            |message: String| Fault::new(StatusCode::BAD_REQUEST, "invalid.value", message);
         if !(1..=most).contains(&size) {
             return Err(invalid(format!("pageSize must be between 1 and {most}")));
         }
@@ -148,8 +174,13 @@ impl<'a> Asked<'a> {
     fn links(&self, size: u64, number: u64, pages: u64) -> Value {
         let uri = |page: u64| {
             let mut query = Serializer::new(String::new());
-            let others = self.values.iter().filter(|(key, _)| !matches!(key.as_str(), "pageSize" | "pageNumber"));
-            query.append_pair("pageSize", &size.to_string()).append_pair("pageNumber", &page.to_string());
+            let others = self
+                .values
+                .iter()
+                .filter(|(key, _)| !matches!(key.as_str(), "pageSize" | "pageNumber"));
+            query
+                .append_pair("pageSize", &size.to_string())
+                .append_pair("pageNumber", &page.to_string());
             format!("{}?{}", self.uri.path(), query.extend_pairs(others).finish())
         };
         let mut page = json!({
@@ -171,7 +202,10 @@ impl<'a> Asked<'a> {
 }
 
 /// Every entity of a dataset, a line each: of users the active ones, of members those of every queue.
-pub(super) fn truth(seed: u64, dataset: &str) -> Option<impl Iterator<Item = Bytes> + Send + use<>> {
+pub(super) fn truth(
+    seed: u64,
+    dataset: &str,
+) -> Option<impl Iterator<Item = Bytes> + Send + use<>> {
     let listing = LISTINGS.iter().find(|listing| listing.dataset == dataset)?;
     let members = listing.dataset == MEMBERS;
     let queues = if members { QUEUES.into() } else { 1 };
@@ -189,12 +223,17 @@ pub(super) fn truth(seed: u64, dataset: &str) -> Option<impl Iterator<Item = Byt
 impl Listing {
     /// All entities, or those of a queue, that are in a state; those without one are in any.
     fn entities(&self, seed: u64, queue: u64, state: &str) -> Vec<Value> {
-        let entities = (0..(self.count)(queue)).map(|n| (self.entity)(seed, n)).map(|mut entity| {
-            let id = entity["id"].as_str().unwrap_or_default();
-            let of = text(seed, Pool::Queue, queue);
-            entity["selfUri"] = format!("{}/{id}", self.path.replace("{}", &of)).into();
-            entity
-        });
-        entities.filter(|entity| state == "any" || entity["state"].as_str().is_none_or(|is| is == state)).collect()
+        let entities =
+            (0..(self.count)(queue)).map(|n| (self.entity)(seed, n)).map(|mut entity| {
+                let id = entity["id"].as_str().unwrap_or_default();
+                let of = text(seed, Pool::Queue, queue);
+                entity["selfUri"] = format!("{}/{id}", self.path.replace("{}", &of)).into();
+                entity
+            });
+        entities
+            .filter(|entity| {
+                state == "any" || entity["state"].as_str().is_none_or(|is| is == state)
+            })
+            .collect()
     }
 }

@@ -65,7 +65,8 @@ struct Test {
 impl Wish {
     /// Whether it asks nothing.
     pub(super) fn is_empty(&self) -> bool {
-        self.clauses.iter().flatten().all(Self::is_empty) && self.predicates.as_ref().is_none_or(Vec::is_empty)
+        self.clauses.iter().flatten().all(Self::is_empty)
+            && self.predicates.as_ref().is_none_or(Vec::is_empty)
     }
 
     /// Whether it can be asked of what has the `known` dimensions.
@@ -77,12 +78,16 @@ impl Wish {
         self.clauses.iter().flatten().try_for_each(|clause| clause.check(known))?;
         for Predicate { kind, dimension, operator, range, .. } in self.predicates.iter().flatten() {
             let name = dimension.as_deref().unwrap_or_default();
-            let usual = matches!(operator.as_deref(), None | Some("matches" | "exists" | "notExists"));
+            let usual =
+                matches!(operator.as_deref(), None | Some("matches" | "exists" | "notExists"));
             if !known.contains(&name) {
                 return Err(Fault::bad_request(format!("unknown dimension: {name}")));
             }
-            if !usual || range.is_some() || kind.as_deref().is_some_and(|kind| kind != "dimension") {
-                return Err(Fault::bad_request(format!("this predicate on {name} is not played by the sandbox")));
+            if !usual || range.is_some() || kind.as_deref().is_some_and(|kind| kind != "dimension")
+            {
+                return Err(Fault::bad_request(format!(
+                    "this predicate on {name} is not played by the sandbox"
+                )));
             }
         }
         Ok(())
@@ -90,14 +95,16 @@ impl Wish {
 
     /// Whether something is what is wished, whose value in a dimension `of` tells.
     pub(super) fn holds<'a>(&self, of: &dyn Fn(&str) -> Option<&'a str>) -> bool {
-        let predicates = self.predicates.iter().flatten().map(|Predicate { dimension, operator, value, .. }| {
-            let has = of(dimension.as_deref().unwrap_or_default());
-            match operator.as_deref() {
-                Some("exists") => has.is_some(),
-                Some("notExists") => has.is_none(),
-                _ => has == value.as_deref(),
-            }
-        });
+        let predicates = self.predicates.iter().flatten().map(
+            |Predicate { dimension, operator, value, .. }| {
+                let has = of(dimension.as_deref().unwrap_or_default());
+                match operator.as_deref() {
+                    Some("exists") => has.is_some(),
+                    Some("notExists") => has.is_none(),
+                    _ => has == value.as_deref(),
+                }
+            },
+        );
         let clauses = self.clauses.iter().flatten().filter(|clause| !clause.is_empty());
         let mut answers = predicates.chain(clauses.map(|clause| clause.holds(of)));
         match self.join.unwrap_or_default() {
@@ -123,7 +130,12 @@ impl Filter {
         }
         Ok(Self {
             join: wish.join.unwrap_or_default(),
-            tests: wish.predicates.iter().flatten().map(|p| Test::new(p, place, seed)).collect::<Result<_, _>>()?,
+            tests: wish
+                .predicates
+                .iter()
+                .flatten()
+                .map(|p| Test::new(p, place, seed))
+                .collect::<Result<_, _>>()?,
             clauses: clauses
                 .iter()
                 .filter(|clause| !clause.is_empty())
@@ -162,7 +174,9 @@ impl Test {
             return refuse(format!("a range of {name} is not played by the sandbox"));
         }
         match (predicate.operator.as_deref().unwrap_or("matches"), predicate.value.as_deref()) {
-            ("matches", Some(value)) => Ok(Self { dimension, values: bits(dimension, value, seed), wanted: true }),
+            ("matches", Some(value)) => {
+                Ok(Self { dimension, values: bits(dimension, value, seed), wanted: true })
+            }
             ("matches", None) => refuse(format!("the predicate on {name} has no value")),
             ("exists", _) => Ok(Self { dimension, values: u32::MAX, wanted: true }),
             ("notExists", _) => Ok(Self { dimension, values: u32::MAX, wanted: false }),
@@ -179,10 +193,11 @@ impl Test {
 fn bits(dimension: Dimension, value: &str, seed: u64) -> u32 {
     let at = match dimension {
         Dimension::MediaType => Medium::NAMES.iter().position(|name| *name == value),
-        Dimension::OriginatingDirection => ["inbound", "outbound"].iter().position(|name| *name == value),
-        Dimension::QueueId => {
-            (0..QUEUES.into()).position(|queue| id(seed, Pool::Queue, queue).text() == *value.as_bytes())
+        Dimension::OriginatingDirection => {
+            ["inbound", "outbound"].iter().position(|name| *name == value)
         }
+        Dimension::QueueId => (0..QUEUES.into())
+            .position(|queue| id(seed, Pool::Queue, queue).text() == *value.as_bytes()),
     };
     at.map_or(0, |at| 1 << at)
 }
@@ -192,7 +207,11 @@ fn bits(dimension: Dimension, value: &str, seed: u64) -> u32 {
 /// # Errors
 ///
 /// See [`Filter::new`].
-pub(super) fn compile(wishes: Option<&[Wish]>, place: Place, seed: u64) -> Result<Vec<Filter>, Fault> {
+pub(super) fn compile(
+    wishes: Option<&[Wish]>,
+    place: Place,
+    seed: u64,
+) -> Result<Vec<Filter>, Fault> {
     wishes
         .unwrap_or_default()
         .iter()

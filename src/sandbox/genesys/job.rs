@@ -56,7 +56,8 @@ impl Jobs {
     /// Until when details are available, in milliseconds since 1970.
     pub(super) fn until(&self, now: Duration) -> i64 {
         let passed = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        self.available_until.map_or((LAST_DAY + 1) * DAY_MS, |time| time.as_millisecond().saturating_add(passed))
+        self.available_until
+            .map_or((LAST_DAY + 1) * DAY_MS, |time| time.as_millisecond().saturating_add(passed))
     }
 }
 
@@ -90,13 +91,16 @@ impl Job {
     /// How far it has come.
     pub(super) fn stage(&self, settings: &Jobs, now: Duration) -> Stage {
         let age = now.saturating_sub(self.at);
-        let turn = |every: u32| self.number.checked_div(every.into()).filter(|_| self.falls_on(every));
+        let turn =
+            |every: u32| self.number.checked_div(every.into()).filter(|_| self.falls_on(every));
         let lost = turn(settings.expire_every).is_some_and(|turn| turn % 2 == 1 || self.fetched);
         match age {
             _ if age < settings.queued => Stage::Queued,
             _ if age < settings.queued + settings.running => Stage::Running,
             _ if self.falls_on(settings.fail_every) => Stage::Failed,
-            _ if lost || age >= settings.queued + settings.running + settings.kept => Stage::Expired,
+            _ if lost || age >= settings.queued + settings.running + settings.kept => {
+                Stage::Expired
+            }
             _ => Stage::Done,
         }
     }

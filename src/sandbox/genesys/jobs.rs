@@ -38,13 +38,18 @@ impl Queue {
     /// 429: too many in this second, or too many that have not ended.
     fn submit(&mut self, region: &Region, now: Duration, job: Job) -> Result<Job, Fault> {
         let settings = &region.settings.jobs;
-        if settings.per_second > 0 && self.second.count(now, Duration::from_secs(1)) > settings.per_second {
+        if settings.per_second > 0
+            && self.second.count(now, Duration::from_secs(1)) > settings.per_second
+        {
             return Err(Fault::too_many_requests(1));
         }
         let unfinished = |other: &&Job| {
-            std::ptr::eq(other.kind, job.kind) && matches!(other.stage(settings, now), Stage::Queued | Stage::Running)
+            std::ptr::eq(other.kind, job.kind)
+                && matches!(other.stage(settings, now), Stage::Queued | Stage::Running)
         };
-        if settings.concurrent > 0 && self.jobs.iter().filter(unfinished).count() >= settings.concurrent as usize {
+        if settings.concurrent > 0
+            && self.jobs.iter().filter(unfinished).count() >= settings.concurrent as usize
+        {
             let message = "The maximum number of concurrent asynchronous queries has been reached.";
             return Err(Fault::new(StatusCode::TOO_MANY_REQUESTS, "too.many.requests", message));
         }
@@ -105,9 +110,20 @@ fn submit(
 ) -> Result<(StatusCode, Bytes), Fault> {
     let until = region.settings.jobs.until(now);
     let ask = (kind.read)(json_body(request)?, region.settings.seed, until)?;
-    let job = Job { number: 0, id: String::new(), kind, ask: Arc::new(ask), at: now, until, fetched: false };
+    let job = Job {
+        number: 0,
+        id: String::new(),
+        kind,
+        ask: Arc::new(ask),
+        at: now,
+        until,
+        fetched: false,
+    };
     let job = region.state().queue.submit(region, now, job)?;
-    Ok((by_turns(&job, [StatusCode::OK, StatusCode::ACCEPTED]), replies::accepted(&job, &region.settings.jobs, now)?))
+    Ok((
+        by_turns(&job, [StatusCode::OK, StatusCode::ACCEPTED]),
+        replies::accepted(&job, &region.settings.jobs, now)?,
+    ))
 }
 
 fn delete(kind: &'static Kind, region: &Region, id: &str) -> Result<(StatusCode, Bytes), Fault> {

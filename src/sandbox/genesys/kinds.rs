@@ -50,7 +50,9 @@ pub(super) static KINDS: [Kind; 4] = [
         words: Words::Details,
         rows: "userDetails",
         page_size: Some([1000, 0]),
-        read: |body, _, until| presence::Query::read_job(body, until).map(|(q, most)| Ask::Users(q, most)),
+        read: |body, _, until| {
+            presence::Query::read_job(body, until).map(|(q, most)| Ask::Users(q, most))
+        },
     },
     Kind {
         path: "/api/v2/audits/query",
@@ -72,7 +74,9 @@ pub(super) static KINDS: [Kind; 4] = [
 
 /// The kind whose path this is, or lies above it.
 pub(super) fn kind(path: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| path.strip_prefix(kind.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    KINDS.iter().find(|kind| {
+        path.strip_prefix(kind.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 impl Kind {
@@ -116,7 +120,11 @@ impl Ask {
             }
             Self::Users(query, _) => {
                 let users = query.users(records.seed);
-                users.get(rows).unwrap_or_default().iter().for_each(|&user| scribe.user(query, user));
+                users
+                    .get(rows)
+                    .unwrap_or_default()
+                    .iter()
+                    .for_each(|&user| scribe.user(query, user));
             }
             Self::Audits(query) => query.write(scribe, rows),
             Self::Usage(interval) => usage::write(scribe, *interval, rows),

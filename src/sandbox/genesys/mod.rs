@@ -61,8 +61,12 @@ fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<By
     let (method, handler): (Method, Handler) = match request.uri().path() {
         "/api/v2/analytics/conversations/details/query" => (Method::POST, conversation_details),
         "/api/v2/analytics/users/details/query" => (Method::POST, user_details),
-        "/api/v2/organizations/me" => (Method::GET, |region, _, _| Ok(whoami::organization(region.settings.seed))),
-        "/api/v2/tokens/me" => (Method::GET, |region, client, _| Ok(whoami::token(region.settings.seed, client))),
+        "/api/v2/organizations/me" => {
+            (Method::GET, |region, _, _| Ok(whoami::organization(region.settings.seed)))
+        }
+        "/api/v2/tokens/me" => {
+            (Method::GET, |region, client, _| Ok(whoami::token(region.settings.seed, client)))
+        }
         "/api/v2/users/me" => (Method::GET, |_, _, _| Err(whoami::not_a_user())),
         path if path.starts_with(NAMESPACES) => (Method::GET, |region, _, request| {
             whoami::namespace(&region.settings, &request.uri().path()[NAMESPACES.len()..])
@@ -73,25 +77,39 @@ fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<By
         path if aggregates::at(path).is_some() => (Method::POST, aggregates),
         _ => return Err(Fault::not_found()),
     };
-    if request.method() == method { handler(region, client, request) } else { Err(Fault::method_not_allowed()) }
+    if request.method() == method {
+        handler(region, client, request)
+    } else {
+        Err(Fault::method_not_allowed())
+    }
 }
 
 /// The rows of a dataset, see [`Region::truth_of`].
 pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Option<Truth> {
     match dataset {
         "conversations" => Some(Box::new(region.truth(interval))),
-        "conversations+attributes" => Some(Box::new(Arc::clone(&region.records).truth(interval, true))),
-        "user-details" => Some(Box::new(truth::daily(region.settings.seed, interval, presence::lines))),
+        "conversations+attributes" => {
+            Some(Box::new(Arc::clone(&region.records).truth(interval, true)))
+        }
+        "user-details" => {
+            Some(Box::new(truth::daily(region.settings.seed, interval, presence::lines)))
+        }
         "audits" => Some(Box::new(truth::daily(region.settings.seed, interval, audits::lines))),
         "usage" => Some(Box::new(truth::daily(region.settings.seed, interval, usage::lines))),
         _ => match entities::truth(region.settings.seed, dataset) {
             Some(lines) => Some(Box::new(lines)),
-            None => Some(Box::new(aggregates::truth(Arc::clone(&region.records), dataset, interval)?)),
+            None => {
+                Some(Box::new(aggregates::truth(Arc::clone(&region.records), dataset, interval)?))
+            }
         },
     }
 }
 
-fn conversation_details(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+fn conversation_details(
+    region: &Region,
+    _: &str,
+    request: &Request<Bytes>,
+) -> Result<Bytes, Fault> {
     let (query, rows) = Query::read(json_body(request)?, region.settings.seed)?;
     Ok(query.page(&region.records, &rows))
 }
@@ -107,10 +125,15 @@ fn aggregates(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Byte
 
 /// The body of a request that says that it is JSON.
 fn json_body(request: &Request<Bytes>) -> Result<&[u8], Fault> {
-    let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !media_type.is_some_and(|value| value.starts_with("application/json")) {
         let message = "The content type is not supported: send application/json";
-        return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported.media.type", message));
+        return Err(Fault::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported.media.type",
+            message,
+        ));
     }
     Ok(request.body())
 }
@@ -118,7 +141,9 @@ fn json_body(request: &Request<Bytes>) -> Result<&[u8], Fault> {
 /// The permission that a path needs.
 fn needs(path: &str) -> Option<&'static str> {
     match path {
-        "/api/v2/analytics/conversations/details/query" => Some("analytics:conversationDetail:view"),
+        "/api/v2/analytics/conversations/details/query" => {
+            Some("analytics:conversationDetail:view")
+        }
         "/api/v2/analytics/users/details/query" => Some(presence::PERMISSION),
         path => (kinds::kind(path).map(|kind| kind.permission))
             .or_else(|| entities::permission(path))

@@ -61,7 +61,8 @@ impl Scribe {
             Medium::Email | Medium::Message => {}
         }
         let talked = story.told_until - facts.start;
-        let mut metrics = vec![("nConnected", 1, facts.start), ("tConnected", talked, story.told_until)];
+        let mut metrics =
+            vec![("nConnected", 1, facts.start), ("tConnected", talked, story.told_until)];
         if facts.medium == Medium::Message {
             metrics.push(("oMessageCount", self.dice.between(1, 40), story.told_until));
             metrics.push(("oMediaCount", self.dice.between(0, 4), story.told_until));
@@ -69,7 +70,9 @@ impl Scribe {
         self.metrics(&metrics);
         self.list("segments", |s| {
             if let Some(until) = story.menu_until() {
-                s.segment("ivr", facts.start, Some(until), |s| s.json.numbers("sipResponseCodes", &[200]));
+                s.segment("ivr", facts.start, Some(until), |s| {
+                    s.json.numbers("sipResponseCodes", &[200])
+                });
             }
             for leg in legs {
                 let talking = (!leg.open).then_some(leg.left);

@@ -23,7 +23,8 @@ pub(super) const PERMISSION: &str = "analytics:userDetail:view";
 const NEVER: u64 = 10;
 /// From the last record of a Friday to the first of a Monday.
 const FREE_DAYS: i64 = 3;
-const PRESENCES: [&str; 8] = ["AVAILABLE", "ON_QUEUE", "BUSY", "AWAY", "MEAL", "MEETING", "BREAK", "TRAINING"];
+const PRESENCES: [&str; 8] =
+    ["AVAILABLE", "ON_QUEUE", "BUSY", "AWAY", "MEAL", "MEETING", "BREAK", "TRAINING"];
 const STATUSES: [&str; 4] = ["IDLE", "INTERACTING", "NOT_RESPONDING", "COMMUNICATING"];
 
 /// The two histories of an agent.
@@ -71,12 +72,16 @@ impl Query {
             ("presenceAggregations", &body.presence_aggregations),
             ("routingStatusAggregations", &body.routing_status_aggregations),
         ];
-        if let Some((name, _)) = lists.iter().find(|(_, list)| list.as_ref().is_some_and(|list| !list.is_empty())) {
+        if let Some((name, _)) =
+            lists.iter().find(|(_, list)| list.as_ref().is_some_and(|list| !list.is_empty()))
+        {
             return Err(Fault::bad_request(format!("{name} are not played by the sandbox")));
         }
         match body.order.as_deref() {
             None | Some("asc" | "unordered") => {}
-            Some(order) => return Err(invalid_value(format!("order {order} is not played by the sandbox"))),
+            Some(order) => {
+                return Err(invalid_value(format!("order {order} is not played by the sandbox")));
+            }
         }
         Ok(Self { interval: interval(body.interval.as_deref(), MOST_JOB_DAYS)?, until })
     }
@@ -90,7 +95,9 @@ impl Query {
     /// The agents that have records in the interval.
     pub(super) fn users(&self, seed: u64) -> Vec<u64> {
         let present = |user: &u64| {
-            [History::Presence, History::Routing].iter().any(|&history| !self.records(seed, *user, history).is_empty())
+            [History::Presence, History::Routing]
+                .iter()
+                .any(|&history| !self.records(seed, *user, history).is_empty())
         };
         (0..AGENTS).filter(|user| user % NEVER != NEVER - 1).filter(present).collect()
     }
@@ -98,10 +105,12 @@ impl Query {
     /// The records of an agent that overlap the interval, and when the next of each begins.
     fn records(&self, seed: u64, user: u64, history: History) -> Vec<(Change, i64)> {
         let days = days_of(self.interval);
-        let known = changes(seed, user, history, days.start() - FREE_DAYS..days.end() + FREE_DAYS + 1);
+        let known =
+            changes(seed, user, history, days.start() - FREE_DAYS..days.end() + FREE_DAYS + 1);
         let ends = known.iter().skip(1).map(|next| next.at).chain([i64::MAX]);
         let to = self.interval.to_ms().min(self.until);
-        let overlaps = |(change, end): &(Change, i64)| change.at < to && *end > self.interval.from_ms();
+        let overlaps =
+            |(change, end): &(Change, i64)| change.at < to && *end > self.interval.from_ms();
         known.iter().copied().zip(ends).filter(overlaps).collect()
     }
 }
@@ -115,7 +124,8 @@ fn changes(seed: u64, user: u64, history: History, days: Range<i64>) -> Vec<Chan
 fn changes_of_day(seed: u64, user: u64, history: History, day: i64) -> Vec<Change> {
     let mut dice = Dice::new([seed, 0x9e5e ^ history as u64, user, day.cast_unsigned()]);
     // The first agent begins with the day: the edge that errors by one get wrong.
-    let mut at = day * DAY_MS + if user == 0 { 0 } else { dice.between(5 * 3_600_000, 9 * 3_600_000) };
+    let mut at =
+        day * DAY_MS + if user == 0 { 0 } else { dice.between(5 * 3_600_000, 9 * 3_600_000) };
     let (while_at_work, after): (&[&str], _) = match history {
         History::Presence => (&PRESENCES, "OFFLINE"),
         History::Routing => (&STATUSES, "OFF_QUEUE"),
@@ -135,11 +145,15 @@ impl Scribe {
     pub(super) fn user(&mut self, query: &Query, user: u64) {
         self.object(|s| {
             s.json.uuid("userId", s.id(Pool::Agent, user));
-            for (key, history) in [("primaryPresence", History::Presence), ("routingStatus", History::Routing)] {
+            for (key, history) in
+                [("primaryPresence", History::Presence), ("routingStatus", History::Routing)]
+            {
                 let records = query.records(s.seed, user, history);
                 if !records.is_empty() {
                     s.list(key, |s| {
-                        records.iter().for_each(|(change, end)| s.object(|s| s.change(history, change, *end)));
+                        records.iter().for_each(|(change, end)| {
+                            s.object(|s| s.change(history, change, *end))
+                        });
                     });
                 }
             }
@@ -155,8 +169,14 @@ impl Scribe {
         match history {
             History::Presence => {
                 self.json.text("systemPresence", change.to);
-                let number = PRESENCES.iter().position(|name| *name == change.to).map_or(0, |at| at as u64 + 1);
-                self.json.uuid("organizationPresenceId", Dice::new([self.seed, 0x9e60, number, 0]).uuid());
+                let number = PRESENCES
+                    .iter()
+                    .position(|name| *name == change.to)
+                    .map_or(0, |at| at as u64 + 1);
+                self.json.uuid(
+                    "organizationPresenceId",
+                    Dice::new([self.seed, 0x9e60, number, 0]).uuid(),
+                );
             }
             History::Routing => self.json.text("routingStatus", change.to),
         }
@@ -177,7 +197,9 @@ pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, Fault> {
     let mut scribe = Scribe::new(seed, count);
     scribe.object(|s| {
         if !page.is_empty() {
-            s.list("userDetails", |s| page.iter().take(count).for_each(|&user| s.user(&query, user)));
+            s.list("userDetails", |s| {
+                page.iter().take(count).for_each(|&user| s.user(&query, user))
+            });
         }
         s.json.number("totalHits", users.len() as i64);
     });

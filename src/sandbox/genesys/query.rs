@@ -99,7 +99,10 @@ impl Query {
         let mut filters = compile(body.conversation_filters.as_deref(), Place::Conversation, seed)?;
         filters.extend(compile(body.segment_filters.as_deref(), Place::Segment, seed)?);
         Ok(Self {
-            interval: interval(body.interval.as_deref(), most_days[usize::from(!filters.is_empty())])?,
+            interval: interval(
+                body.interval.as_deref(),
+                most_days[usize::from(!filters.is_empty())],
+            )?,
             filters,
             descending: match body.order.as_deref() {
                 None | Some("asc" | "unordered") => false,
@@ -170,7 +173,9 @@ impl Body {
         }
         match self.order_by.as_deref() {
             None | Some("conversationStart") => Ok(()),
-            Some(order) => Err(Fault::bad_request(format!("orderBy {order} is not played by the sandbox"))),
+            Some(order) => {
+                Err(Fault::bad_request(format!("orderBy {order} is not played by the sandbox")))
+            }
         }
     }
 }
@@ -188,7 +193,9 @@ impl Paging {
         }
         let to = size.saturating_mul(number);
         if to > MOST_RESULTS {
-            return Err(Fault::bad_request(format!("Pagination may not exceed {MOST_RESULTS} results.")));
+            return Err(Fault::bad_request(format!(
+                "Pagination may not exceed {MOST_RESULTS} results."
+            )));
         }
         let row = |n: i64| usize::try_from(n).unwrap_or(0);
         Ok(row(to - size)..row(to))
@@ -197,8 +204,11 @@ impl Paging {
 
 /// Reads the body of a request.
 pub(super) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
-    let malformed =
-        |_| Fault::bad_request("The request could not be understood by the server due to malformed syntax.");
+    let malformed = |_| {
+        Fault::bad_request(
+            "The request could not be understood by the server due to malformed syntax.",
+        )
+    };
     serde_json::from_slice(body).map_err(malformed)
 }
 
@@ -210,10 +220,14 @@ pub(super) fn interval(text: Option<&str>, days: u32) -> Result<Interval, Fault>
         ))
     };
     let interval: Interval = text.ok_or_else(too_long)?.parse().map_err(|error| match error {
-        ParseError::Time(_) => {
-            Fault::new(StatusCode::BAD_REQUEST, "invalid.date", format!("Invalid interval: {error}"))
+        ParseError::Time(_) => Fault::new(
+            StatusCode::BAD_REQUEST,
+            "invalid.date",
+            format!("Invalid interval: {error}"),
+        ),
+        ParseError::Form | ParseError::Empty => {
+            Fault::bad_request(format!("Invalid interval: {error}"))
         }
-        ParseError::Form | ParseError::Empty => Fault::bad_request(format!("Invalid interval: {error}")),
     })?;
     if interval.width() > DAY * days { Err(too_long()) } else { Ok(interval) }
 }

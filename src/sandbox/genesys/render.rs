@@ -79,7 +79,12 @@ pub(super) struct Leg {
 impl Scribe {
     /// A scribe with room for `records`.
     pub(super) fn new(seed: u64, records: usize) -> Self {
-        Self { json: Json::with_capacity(records * ROOM), seed, dice: Dice::new([0; 4]), tells_attributes: false }
+        Self {
+            json: Json::with_capacity(records * ROOM),
+            seed,
+            dice: Dice::new([0; 4]),
+            tells_attributes: false,
+        }
     }
 
     pub(super) fn id(&self, pool: Pool, n: u64) -> Uuid {
@@ -118,14 +123,22 @@ impl Scribe {
         let dice = &mut self.dice;
         let customer = dice.pick(&NAMES);
         let (theirs, ours) = if facts.medium == Medium::Email {
-            (format!("kunde{}@example.com", dice.below(100_000)), format!("service{}@example.org", dice.below(5)))
+            (
+                format!("kunde{}@example.com", dice.below(100_000)),
+                format!("service{}@example.org", dice.below(5)),
+            )
         } else {
-            (format!("tel:+4930{:07}", dice.below(10_000_000)), format!("tel:+498000{:03}", dice.below(20)))
+            (
+                format!("tel:+4930{:07}", dice.below(10_000_000)),
+                format!("tel:+498000{:03}", dice.below(20)),
+            )
         };
         Story {
             told_until: facts.end.unwrap_or(facts.start + dice.between(5 * MINUTE, 50 * MINUTE)),
             // A float in the platform's own books, hence the many digits.
-            mos: f64::from(f32::from(u16::try_from(dice.between(31_000, 49_200)).unwrap_or(0)) / 10_000.0),
+            mos: f64::from(
+                f32::from(u16::try_from(dice.between(31_000, 49_200)).unwrap_or(0)) / 10_000.0,
+            ),
             customer,
             theirs,
             ours,
@@ -146,7 +159,8 @@ impl Scribe {
             self.json.flag("customerParticipation", !outbound || self.dice.permille(800));
         }
         let home = self.dice.below(DIVISIONS);
-        let divisions = [self.id(Pool::Division, home), self.id(Pool::Division, (home + 1) % DIVISIONS)];
+        let divisions =
+            [self.id(Pool::Division, home), self.id(Pool::Division, (home + 1) % DIVISIONS)];
         self.json.uuids("divisionIds", &divisions[..1 + usize::from(self.dice.permille(200))]);
         if self.dice.permille(100) {
             let tag = format!("CRM-{:08}", self.dice.below(100_000_000));
@@ -164,7 +178,8 @@ impl Scribe {
 
     /// What is found out once it is over: evaluations, surveys and resolutions.
     fn afterthoughts(&mut self, story: &Story, leg: &Leg) {
-        let (queue, agent) = (self.id(Pool::Queue, leg.queue.into()), self.id(Pool::Agent, leg.agent));
+        let (queue, agent) =
+            (self.id(Pool::Queue, leg.queue.into()), self.id(Pool::Agent, leg.agent));
         let later = story.told_until + self.dice.between(10 * MINUTE, 4 * 24 * 60 * MINUTE);
         if self.dice.permille(40) {
             self.list("evaluations", |s| s.object(|s| s.evaluation(queue, agent, later)));
@@ -191,7 +206,10 @@ impl Scribe {
         self.json.uuid("evaluatorId", self.id(Pool::Agent, evaluator));
         self.json.time("eventTime", at);
         self.json.uuid("formId", self.id(Pool::Form, form));
-        self.json.text("formName", self.dice.pick(&["Qualität", "Compliance", "Soft skills", "Sales", "品質"]));
+        self.json.text(
+            "formName",
+            self.dice.pick(&["Qualität", "Compliance", "Soft skills", "Sales", "品質"]),
+        );
         self.json.uuid("queueId", queue);
         for (key, flag) in [("released", true), ("rescored", false), ("deleted", false)] {
             self.json.flag(key, flag);
@@ -242,7 +260,8 @@ impl Story {
         let from = self.menu_until().unwrap_or(self.facts.start);
         let count = i64::from(self.facts.legs);
         let length = (self.told_until - from) / count;
-        let mut turns = Dice::new([seed, self.facts.start.cast_unsigned(), self.facts.number.into(), 3]);
+        let mut turns =
+            Dice::new([seed, self.facts.start.cast_unsigned(), self.facts.number.into(), 3]);
         (0..count)
             .zip(self.facts.queues())
             .map(|(turn, &queue)| {

@@ -94,13 +94,23 @@ fn state_name(job: &Job, stage: Stage) -> Option<&'static str> {
 ///
 /// 404 for one that has expired; 400 for one that has no results, for a cursor that is not its own
 /// and for a page that is too large.
-pub(super) fn results(job: &Job, region: &Region, now: Duration, query: Option<&str>) -> Result<Bytes, Fault> {
+pub(super) fn results(
+    job: &Job,
+    region: &Region,
+    now: Duration,
+    query: Option<&str>,
+) -> Result<Bytes, Fault> {
     let stage = job.stage(&region.settings.jobs, now);
-    let name = state_name(job, stage).filter(|_| stage != Stage::Expired).ok_or_else(Fault::not_found)?;
+    let name =
+        state_name(job, stage).filter(|_| stage != Stage::Expired).ok_or_else(Fault::not_found)?;
     match (stage, job.kind.words) {
         (Stage::Done, _) => {}
         (_, Words::Usage) => return Ok(object(|s| s.json.text("queryStatus", name))),
-        _ => return Err(Fault::bad_request(format!("The results are not available: the query is {name}"))),
+        _ => {
+            return Err(Fault::bad_request(format!(
+                "The results are not available: the query is {name}"
+            )));
+        }
     }
     let seed = region.settings.seed;
     let (from, size) = match job.kind.page_size {
@@ -112,10 +122,12 @@ pub(super) fn results(job: &Job, region: &Region, now: Duration, query: Option<&
     // The last page has rows, or is an empty list, or not even that: by turns, from a begin that is
     // the seed's.
     let ending = (seed.wrapping_add(job.number)) % 3;
-    let next = if rows.end < total || (ending > 0 && !rows.is_empty()) { Some(rows.end) } else { None };
+    let next =
+        if rows.end < total || (ending > 0 && !rows.is_empty()) { Some(rows.end) } else { None };
     let mut scribe = Scribe::new(seed, rows.len().min(ROOM));
     scribe.object(|s| {
-        let cursor = next.filter(|_| job.kind.page_size.is_some()).map(|next| cursor(seed, job, next));
+        let cursor =
+            next.filter(|_| job.kind.page_size.is_some()).map(|next| cursor(seed, job, next));
         if job.kind.words == Words::Audits {
             s.json.text("id", &job.id);
             s.json.number("pageSize", size as i64);
@@ -135,7 +147,11 @@ pub(super) fn results(job: &Job, region: &Region, now: Duration, query: Option<&
     Ok(scribe.json.into_bytes())
 }
 
-fn page_size([unless_asked, most]: [u32; 2], settings: &Jobs, query: Option<&str>) -> Result<usize, Fault> {
+fn page_size(
+    [unless_asked, most]: [u32; 2],
+    settings: &Jobs,
+    query: Option<&str>,
+) -> Result<usize, Fault> {
     let most = if most == 0 { settings.page_size } else { most };
     let size = match parameter(query, "pageSize") {
         Some(size) => size.parse().ok().filter(|size| (1..=most).contains(size)),
@@ -155,7 +171,8 @@ fn start(seed: u64, job: &Job, query: Option<&str>) -> Result<usize, Fault> {
 fn cursor(seed: u64, job: &Job, place: usize) -> String {
     let mut dice = Dice::new([seed, 0xc0f5, job.number, place as u64]);
     let place = u32::try_from(place).unwrap_or(u32::MAX).to_be_bytes();
-    let bytes: Vec<u8> = [dice.roll(), dice.roll()].into_iter().flat_map(u64::to_be_bytes).chain(place).collect();
+    let bytes: Vec<u8> =
+        [dice.roll(), dice.roll()].into_iter().flat_map(u64::to_be_bytes).chain(place).collect();
     STANDARD.encode(bytes)
 }
 

@@ -19,7 +19,11 @@ impl Scribe {
             Medium::Email => "PureCloud Email",
             Medium::Message => "PureCloud Messaging",
         };
-        let (from, to) = if story.facts.outbound { (&story.ours, &story.theirs) } else { (&story.theirs, &story.ours) };
+        let (from, to) = if story.facts.outbound {
+            (&story.ours, &story.theirs)
+        } else {
+            (&story.theirs, &story.ours)
+        };
         match medium {
             Medium::Voice => {
                 let edge = self.dice.below(6);
@@ -38,7 +42,10 @@ impl Scribe {
                 self.json.texts("cc", &["buchhaltung@example.org", "archiv@example.org"]);
                 self.json.texts("bcc", &[]);
                 self.json.texts("destinationAddresses", &[to]);
-                self.json.text("extendedDeliveryStatus", "accepted for delivery by the receiving server");
+                self.json.text(
+                    "extendedDeliveryStatus",
+                    "accepted for delivery by the receiving server",
+                );
             }
             Medium::Message => {
                 self.json.text("addressFrom", from);
@@ -63,7 +70,8 @@ impl Scribe {
         self.list("mediaEndpointStats", |s| {
             s.object(|s| {
                 // The same codec once for each direction.
-                let codecs: &[&str] = s.dice.pick(&[&["audio/PCMU", "audio/PCMU"][..], &["audio/opus"][..]]);
+                let codecs: &[&str] =
+                    s.dice.pick(&[&["audio/PCMU", "audio/PCMU"][..], &["audio/opus"][..]]);
                 s.json.texts("codecs", codecs);
                 s.json.number("discardedPackets", s.dice.between(0, 40));
                 if s.dice.permille(300) {
@@ -91,7 +99,13 @@ impl Scribe {
         });
     }
 
-    pub(super) fn segment(&mut self, kind: &str, from: i64, to: Option<i64>, more: impl FnOnce(&mut Self)) {
+    pub(super) fn segment(
+        &mut self,
+        kind: &str,
+        from: i64,
+        to: Option<i64>,
+        more: impl FnOnce(&mut Self),
+    ) {
         self.object(|s| {
             s.json.flag("conference", false);
             if let Some(to) = to {
@@ -121,7 +135,10 @@ impl Scribe {
         self.json.text("entryType", "dnis");
         self.json.text("exitReason", "TRANSFER");
         self.json.uuid("flowId", self.id(Pool::Flow, number));
-        self.json.text("flowName", self.dice.pick(&["Hauptmenü", "Main menu", "Reklamation", "VIP", "請求書"]));
+        self.json.text(
+            "flowName",
+            self.dice.pick(&["Hauptmenü", "Main menu", "Reklamation", "VIP", "請求書"]),
+        );
         self.json.text("flowType", "INBOUNDCALL");
         let version = format!("{}.0", self.dice.between(1, 90));
         self.json.text("flowVersion", &version);

@@ -42,7 +42,8 @@ pub(super) fn read(body: &[u8]) -> Result<Interval, Fault> {
     }
     let given = body.group_by.unwrap_or_default();
     if !given.is_empty() && GROUPS.iter().any(|group| !given.iter().any(|given| given == group)) {
-        let message = format!("groupBy other than {} is not played by the sandbox", GROUPS.join(", "));
+        let message =
+            format!("groupBy other than {} is not played by the sandbox", GROUPS.join(", "));
         return Err(Fault::bad_request(message));
     }
     interval(body.interval.as_deref(), MOST_DAYS)
@@ -67,7 +68,8 @@ impl Scribe {
     fn usage(&mut self, day: i64, number: usize) {
         let (client, (method, path)) = (number / PATHS.len(), PATHS[number % PATHS.len()]);
         let mut dice = Dice::new([self.seed, 0x05a6, day.cast_unsigned(), number as u64]);
-        let [ok, moved, wrong, broken, throttled] = [80_000, 2, 300, 20, 400].map(|most| dice.between(0, most));
+        let [ok, moved, wrong, broken, throttled] =
+            [80_000, 2, 300, 20, 400].map(|most| dice.between(0, most));
         self.object(|s| {
             s.json.uuid("clientId", s.id(Pool::Contact, client as u64));
             s.json.text("clientName", CLIENTS[client]);

@@ -41,8 +41,7 @@ pub(super) fn token(seed: u64, client: &str) -> Bytes {
 
 /// `GET /api/v2/users/me`: client credentials belong to nobody.
 pub(super) fn not_a_user() -> Fault {
-    let message =
-        "This request requires a user context. Client credentials cannot be used for requests to this resource.";
+    let message = "This request requires a user context. Client credentials cannot be used for requests to this resource.";
     Fault::new(StatusCode::BAD_REQUEST, "not.a.user", message)
 }
 

@@ -6,11 +6,17 @@ use super::*;
 
 #[test]
 fn a_token_is_opaque_and_has_no_refresh_token() {
-    let region = region(Settings { token_lifetime: Duration::from_millis(86_399_900), ..Settings::default() });
+    let region = region(Settings {
+        token_lifetime: Duration::from_millis(86_399_900),
+        ..Settings::default()
+    });
     let reply = login(&region, START, "a");
     assert_eq!(reply.status(), 200);
     let body = value(&reply);
-    assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), ["access_token", "expires_in", "token_type"]);
+    assert_eq!(
+        body.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["access_token", "expires_in", "token_type"]
+    );
     assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("bearer"), &json!(86_399)));
     assert_eq!(body["access_token"].as_str().unwrap().len(), 86);
 }
@@ -21,15 +27,22 @@ fn credentials_may_stand_in_the_form() {
     let ask = |form: &str| region.reply(START, &request(Method::POST, "/oauth/token", &[], form));
     assert_eq!(ask("grant_type=client_credentials&client_id=a&client_secret=b").status(), 200);
     let missing = ask("grant_type=client_credentials&client_id=a&client_secret=");
-    assert_eq!((missing.status().as_u16(), &value(&missing)["error"]), (401, &json!("invalid_client")));
+    assert_eq!(
+        (missing.status().as_u16(), &value(&missing)["error"]),
+        (401, &json!("invalid_client"))
+    );
     let unknown = ask("grant_type=magic&client_id=a&client_secret=b");
-    assert_eq!((unknown.status().as_u16(), &value(&unknown)["error"]), (400, &json!("unsupported_grant_type")));
+    assert_eq!(
+        (unknown.status().as_u16(), &value(&unknown)["error"]),
+        (400, &json!("unsupported_grant_type"))
+    );
     assert_eq!(get(&region, START, "", "/oauth/token").status(), 405);
 }
 
 #[test]
 fn a_wrong_secret_is_an_invalid_client_and_the_right_one_is_never_printed() {
-    let settings = |secret: &str| Settings { client_secret: Some(secret.into()), ..Settings::default() };
+    let settings =
+        |secret: &str| Settings { client_secret: Some(secret.into()), ..Settings::default() };
     let wrong = login(&region(settings("other")), START, "a");
     assert_eq!((wrong.status().as_u16(), &value(&wrong)["error"]), (400, &json!("invalid_client")));
     assert_eq!(value(&wrong)["description"], value(&wrong)["error_description"]);
@@ -44,16 +57,25 @@ fn too_many_logins_in_a_window_are_a_400_that_says_rate_limit_exceeded() {
         assert_eq!(login(&region, Duration::from_secs(3), "a").status(), 200);
     }
     let reply = login(&region, Duration::from_secs(62), "a");
-    assert_eq!((reply.status().as_u16(), &value(&reply)["error"]), (400, &json!("invalid_request")));
-    assert!(value(&reply)["error_description"].as_str().unwrap().starts_with("rate limit exceeded;"));
+    assert_eq!(
+        (reply.status().as_u16(), &value(&reply)["error"]),
+        (400, &json!("invalid_request"))
+    );
+    assert!(
+        value(&reply)["error_description"].as_str().unwrap().starts_with("rate limit exceeded;")
+    );
     assert_eq!(login(&region, Duration::from_secs(63), "a").status(), 200);
 }
 
 #[test]
 fn a_token_expires_at_its_lifetime() {
-    let region = region(Settings { token_lifetime: Duration::from_millis(1500), ..Settings::default() });
+    let region =
+        region(Settings { token_lifetime: Duration::from_millis(1500), ..Settings::default() });
     let token = token(&region, Duration::from_secs(1), "a");
-    assert_eq!(get(&region, Duration::from_millis(2499), &token, "/api/v2/tokens/me").status(), 200);
+    assert_eq!(
+        get(&region, Duration::from_millis(2499), &token, "/api/v2/tokens/me").status(),
+        200
+    );
     let late = get(&region, Duration::from_millis(2500), &token, "/api/v2/tokens/me");
     assert_eq!(refused(&late, 401, "bad.credentials"), "Invalid login credentials.");
 }
@@ -68,18 +90,25 @@ fn more_than_max_tokens_evicts_the_oldest() {
 
 #[test]
 fn a_request_without_a_token_must_authenticate() {
-    let reply = region(Settings::default()).reply(START, &request(Method::GET, "/api/v2/tokens/me", &[], ""));
+    let reply = region(Settings::default())
+        .reply(START, &request(Method::GET, "/api/v2/tokens/me", &[], ""));
     refused(&reply, 401, "authentication.required");
 }
 
 #[test]
 fn the_window_admits_its_limit_and_then_says_retry_after() {
     let region = Region::new(Settings { requests: 3, ..Settings::default() });
-    let (a, same, b) = (token(&region, START, "a"), token(&region, START, "a"), token(&region, START, "b"));
+    let (a, same, b) =
+        (token(&region, START, "a"), token(&region, START, "a"), token(&region, START, "b"));
     let at = |ms, token: &str| get(&region, Duration::from_millis(ms), token, "/api/v2/tokens/me");
     let limits = |reply: &Response<Bytes>| {
-        ["count", "allowed", "reset"]
-            .map(|name| reply.headers()[&format!("inin-ratelimit-{name}")].to_str().unwrap().parse::<u64>().unwrap())
+        ["count", "allowed", "reset"].map(|name| {
+            reply.headers()[&format!("inin-ratelimit-{name}")]
+                .to_str()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        })
     };
     assert_eq!(limits(&at(10_000, &a)), [1, 3, 60]);
     assert_eq!(at(10_000, "unknown").status(), 401, "and does not count");
@@ -136,15 +165,24 @@ fn the_platform_knows_who_asks_and_that_it_is_no_user() {
     refused(&get("/api/v2/nowhere"), 404, "not.found");
     refused(&get("/elsewhere"), 404, "not.found");
     refused(&get(DETAILS), 405, "method.not.allowed");
-    refused(&post(&region, START, &token, &" ".repeat(REQUEST_LIMIT + 1)), 413, "request.entity.too.large");
+    refused(
+        &post(&region, START, &token, &" ".repeat(REQUEST_LIMIT + 1)),
+        413,
+        "request.entity.too.large",
+    );
     let headers = [("authorization", &*format!("Bearer {token}"))];
-    refused(&region.reply(START, &request(Method::POST, DETAILS, &headers, "{}")), 415, "unsupported.media.type");
+    refused(
+        &region.reply(START, &request(Method::POST, DETAILS, &headers, "{}")),
+        415,
+        "unsupported.media.type",
+    );
 }
 
 #[test]
 fn the_same_calls_get_the_same_replies() {
     let play = || {
-        let region = Region::new(Settings { requests: 2, throttle_every: 3, ..Settings::default() });
+        let region =
+            Region::new(Settings { requests: 2, throttle_every: 3, ..Settings::default() });
         let token = token(&region, START, "a");
         let query = json!({"interval": days(DAY, DAY + 1).to_string()}).to_string();
         let replies = (0..4).map(|s| post(&region, Duration::from_secs(s), &token, &query));

@@ -8,14 +8,22 @@ use crate::interval::iso;
 #[test]
 fn an_interval_of_eight_days_without_a_filter_is_refused_with_the_platforms_words() {
     let region = region(Settings { conversations_per_day: 1, ..Settings::default() });
-    let filter = json!([{"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}]}]);
+    let filter =
+        json!([{"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}]}]);
     let ask = |days_long, filter: &Value| {
-        ask(&region, &json!({"interval": days(DAY, DAY + days_long).to_string(), "segmentFilters": filter}))
+        ask(
+            &region,
+            &json!({"interval": days(DAY, DAY + days_long).to_string(), "segmentFilters": filter}),
+        )
     };
     assert_eq!(ask(7, &json!([])).status(), 200);
-    let words = "You must specify a search interval as part of your query that does not exceed 7 days.";
+    let words =
+        "You must specify a search interval as part of your query that does not exceed 7 days.";
     assert_eq!(refused(&ask(8, &json!([])), 400, "bad.request"), words);
-    assert_eq!(refused(&ask(8, &json!([{"type": "and", "predicates": []}])), 400, "bad.request"), words);
+    assert_eq!(
+        refused(&ask(8, &json!([{"type": "and", "predicates": []}])), 400, "bad.request"),
+        words
+    );
     assert_eq!(ask(31, &filter).status(), 200);
     assert_eq!(refused(&ask(32, &filter), 400, "bad.request"), words.replace('7', "31"));
 }
@@ -23,7 +31,9 @@ fn an_interval_of_eight_days_without_a_filter_is_refused_with_the_platforms_word
 #[test]
 fn paging_has_a_depth_and_a_width() {
     let region = region(Settings { conversations_per_day: 1, ..Settings::default() });
-    let ask = |paging: Value| ask(&region, &json!({"interval": days(DAY, DAY + 1).to_string(), "paging": paging}));
+    let ask = |paging: Value| {
+        ask(&region, &json!({"interval": days(DAY, DAY + 1).to_string(), "paging": paging}))
+    };
     assert_eq!(ask(json!({"pageSize": 100, "pageNumber": 1000})).status(), 200);
     let deep = ask(json!({"pageSize": 100, "pageNumber": 1001}));
     assert_eq!(refused(&deep, 400, "bad.request"), "Pagination may not exceed 100000 results.");
@@ -45,8 +55,16 @@ fn what_cannot_be_understood_is_a_bad_request() {
         (json!({"interval": "yesterday"}).to_string(), "bad.request", "slash"),
         (json!({"interval": "a/b"}).to_string(), "invalid.date", "`a`"),
         (json!({"interval": day, "order": "up"}).to_string(), "invalid.value", "up"),
-        (json!({"interval": day, "orderBy": "conversationEnd"}).to_string(), "bad.request", "conversationEnd"),
-        (json!({"interval": day, "surveyFilters": [{}]}).to_string(), "bad.request", "surveyFilters"),
+        (
+            json!({"interval": day, "orderBy": "conversationEnd"}).to_string(),
+            "bad.request",
+            "conversationEnd",
+        ),
+        (
+            json!({"interval": day, "surveyFilters": [{}]}).to_string(),
+            "bad.request",
+            "surveyFilters",
+        ),
         (filter("shoeSize").to_string(), "bad.request", "shoeSize"),
         (filter("mediaType").to_string(), "bad.request", "mediaType"),
     ] {
@@ -65,7 +83,8 @@ fn a_page_past_the_end_has_no_conversations_key() {
     assert_eq!(page(1)["conversations"].as_array().unwrap().len(), 25);
     assert_eq!(page(2)["conversations"].as_array().unwrap().len(), 5);
     assert_eq!(page(3), json!({"totalHits": 30}));
-    let before_all = value(&ask(&region, &json!({"interval": "1969-01-01T00:00:00Z/1969-01-02T00:00:00Z"})));
+    let before_all =
+        value(&ask(&region, &json!({"interval": "1969-01-01T00:00:00Z/1969-01-02T00:00:00Z"})));
     assert_eq!(before_all, json!({"totalHits": 0}));
 }
 
@@ -82,7 +101,8 @@ fn records_do_not_depend_on_the_paging() {
     backwards.reverse();
     assert_eq!(backwards, whole);
     assert!(whole.is_sorted_by_key(|row| ms(&row["conversationStart"])));
-    let ids: BTreeSet<_> = whole.iter().map(|row| row["conversationId"].as_str().unwrap()).collect();
+    let ids: BTreeSet<_> =
+        whole.iter().map(|row| row["conversationId"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), whole.len());
 }
 
@@ -95,12 +115,21 @@ fn the_truth_has_the_bytes_of_the_pages() {
     let joined = String::from_utf8(lines).unwrap().trim_end().replace('\n', ",");
     assert_eq!(page.body(), &format!(r#"{{"conversations":[{joined}],"totalHits":90}}"#));
     let (from, to) = (iso(DAY * DAY_MS + DAY_MS / 2), iso((DAY + 1) * DAY_MS));
-    let half = region.reply(START, &request(Method::GET, &format!("/sandbox/truth?from={from}&to={to}"), &[], ""));
+    let half = region.reply(
+        START,
+        &request(Method::GET, &format!("/sandbox/truth?from={from}&to={to}"), &[], ""),
+    );
     assert_eq!(
         half.body(),
-        &Bytes::from_iter(region.truth(span(DAY * DAY_MS + DAY_MS / 2, (DAY + 1) * DAY_MS)).flatten())
+        &Bytes::from_iter(
+            region.truth(span(DAY * DAY_MS + DAY_MS / 2, (DAY + 1) * DAY_MS)).flatten()
+        )
     );
-    refused(&region.reply(START, &request(Method::GET, "/sandbox/truth?from=x", &[], "")), 400, "bad.request");
+    refused(
+        &region.reply(START, &request(Method::GET, "/sandbox/truth?from=x", &[], "")),
+        400,
+        "bad.request",
+    );
 }
 
 #[test]
@@ -138,8 +167,12 @@ fn filters_find_what_the_records_say() {
         let parties = row["participants"].as_array().unwrap().clone();
         parties.iter().flat_map(|party| party["sessions"].as_array().unwrap().clone()).collect()
     };
-    let has_medium = |row: &Value, medium: &str| sessions(row).iter().any(|session| session["mediaType"] == medium);
-    let queue = everything[5]["participants"].to_string().split_once(r#""queueId":""#).unwrap().1[..36].to_owned();
+    let has_medium = |row: &Value, medium: &str| {
+        sessions(row).iter().any(|session| session["mediaType"] == medium)
+    };
+    let queue = everything[5]["participants"].to_string().split_once(r#""queueId":""#).unwrap().1
+        [..36]
+        .to_owned();
     let has_queue = |row: &Value| row.to_string().contains(&queue);
     let outbound = |row: &Value| row["originatingDirection"] == "outbound";
     let is = |dimension: &str, value: &str| json!({"type": "dimension", "dimension": dimension, "operator": "matches", "value": value});
@@ -148,8 +181,7 @@ fn filters_find_what_the_records_say() {
         assert!(wanted.len() < everything.len());
         assert_eq!(all(&region, day, 100, &query), wanted, "{query}");
     };
-    let segments =
-        |join: &str, predicates: Value| json!({"segmentFilters": [{"type": join, "predicates": predicates}]});
+    let segments = |join: &str, predicates: Value| json!({"segmentFilters": [{"type": join, "predicates": predicates}]});
     for medium in ["voice", "callback", "chat", "email", "message", "fax"] {
         check(segments("and", json!([is("mediaType", medium)])), &|row| has_medium(row, medium));
     }
@@ -161,7 +193,6 @@ fn filters_find_what_the_records_say() {
     });
     check(segments("and", json!([{"dimension": "queueId", "operator": "notExists"}])), &|_| false);
     let mut both = segments("and", json!([is("mediaType", "voice")]));
-    both["conversationFilters"] =
-        json!([{"type": "and", "clauses": [{"type": "or", "predicates": [is("originatingDirection", "outbound")]}]}]);
+    both["conversationFilters"] = json!([{"type": "and", "clauses": [{"type": "or", "predicates": [is("originatingDirection", "outbound")]}]}]);
     check(both, &|row| has_medium(row, "voice") && outbound(row));
 }

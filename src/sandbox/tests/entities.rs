@@ -38,10 +38,22 @@ fn a_list_turns_its_pages_by_relative_links_and_holds_the_truth() {
         let truth = told(&region, dataset);
         assert!(truth.len() > 3, "{dataset}");
         assert_eq!(pages(&region, &token, path), truth, "{dataset}");
-        assert_eq!(pages(&region, &token, &format!("{path}?pageSize={}", most.max(1))), truth, "{dataset}");
+        assert_eq!(
+            pages(&region, &token, &format!("{path}?pageSize={}", most.max(1))),
+            truth,
+            "{dataset}"
+        );
     }
-    let page = value(&get(&region, START, &token, "/api/v2/users?pageSize=500&pageNumber=2&sortOrder=ASC"));
-    assert_eq!((&page["total"], &page["pageCount"], page.get("nextUri")), (&json!(520), &json!(2), None));
+    let page = value(&get(
+        &region,
+        START,
+        &token,
+        "/api/v2/users?pageSize=500&pageNumber=2&sortOrder=ASC",
+    ));
+    assert_eq!(
+        (&page["total"], &page["pageCount"], page.get("nextUri")),
+        (&json!(520), &json!(2), None)
+    );
     assert_eq!(page["previousUri"], "/api/v2/users?pageSize=500&pageNumber=1&sortOrder=ASC");
     let past = value(&get(&region, START, &token, "/api/v2/users?pageSize=500&pageNumber=3"));
     assert_eq!(past["entities"], json!([]));
@@ -53,7 +65,9 @@ fn a_page_larger_than_the_platform_gives_is_refused() {
     let region = region(Settings::default());
     let token = token(&region, START, "a");
     for (_, path, most) in PATHS.iter().filter(|(_, _, most)| *most > 0) {
-        for query in [format!("pageSize={}", most + 1), "pageSize=0".to_owned(), "pageNumber=0".to_owned()] {
+        for query in
+            [format!("pageSize={}", most + 1), "pageSize=0".to_owned(), "pageNumber=0".to_owned()]
+        {
             refused(&get(&region, START, &token, &format!("{path}?{query}")), 400, "invalid.value");
         }
     }
@@ -70,9 +84,15 @@ fn conversations_refer_to_the_users_and_queues_of_the_lists() {
     let mut seen = [0; 3];
     for conversation in truth(&region, days(DAY, DAY + 1)) {
         for party in conversation["participants"].as_array().unwrap() {
-            let segments = party["sessions"].as_array().unwrap().iter().flat_map(|s| s["segments"].as_array().unwrap());
+            let segments = party["sessions"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|s| s["segments"].as_array().unwrap());
             for (n, id, known) in segments
-                .flat_map(|segment| [(1, segment.get("queueId"), &queues), (2, segment.get("wrapUpCode"), &codes)])
+                .flat_map(|segment| {
+                    [(1, segment.get("queueId"), &queues), (2, segment.get("wrapUpCode"), &codes)]
+                })
                 .chain([(0, party.get("userId"), &users)])
             {
                 if let Some(id) = id.filter(|id| **id != "ININ-WRAP-UP-TIMEOUT") {
@@ -94,7 +114,11 @@ fn every_queue_has_members_who_are_users() {
         let path = format!("/api/v2/routing/queues/{}/members", queue["id"].as_str().unwrap());
         let members = pages(&region, &token, &format!("{path}?pageSize=100"));
         assert_eq!(queue["memberCount"], members.len());
-        assert_eq!(value(&get(&region, START, &token, &path)).get("total"), None, "the schema has none");
+        assert_eq!(
+            value(&get(&region, START, &token, &path)).get("total"),
+            None,
+            "the schema has none"
+        );
         all.extend(members.into_iter().map(|mut member| {
             member["queueId"] = queue["id"].clone();
             member
@@ -102,7 +126,11 @@ fn every_queue_has_members_who_are_users() {
     }
     assert_eq!(all, told(&region, "queue-members"));
     assert!(all.len() > 24 * 100, "some queues have more than a page");
-    refused(&get(&region, START, &token, "/api/v2/routing/queues/nowhere/members"), 404, "not.found");
+    refused(
+        &get(&region, START, &token, "/api/v2/routing/queues/nowhere/members"),
+        404,
+        "not.found",
+    );
     refused(&get(&region, START, &token, "/api/v2/routing/queues/a/b/members"), 404, "not.found");
 }
 
@@ -115,8 +143,15 @@ fn a_list_wants_its_permission() {
     assert!(refused(&reply, 403, "missing.permissions").contains("routing:queue:view"));
     assert_eq!(get(&region, START, &token, "/api/v2/users").status(), 200);
     refused(
-        &region
-            .reply(START, &request(Method::PUT, "/api/v2/users", &[("authorization", &format!("Bearer {token}"))], "")),
+        &region.reply(
+            START,
+            &request(
+                Method::PUT,
+                "/api/v2/users",
+                &[("authorization", &format!("Bearer {token}"))],
+                "",
+            ),
+        ),
         405,
         "method.not.allowed",
     );

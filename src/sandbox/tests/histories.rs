@@ -18,13 +18,20 @@ fn desk() -> Desk {
 
 /// The records of users as the truth tells them: a row each, in no order.
 fn records(users: &[Value], owner: Interval) -> BTreeSet<String> {
-    let lists = |user: &Value| ["primaryPresence", "routingStatus"].map(|key| user[key].as_array().cloned());
+    let lists = |user: &Value| {
+        ["primaryPresence", "routingStatus"].map(|key| user[key].as_array().cloned())
+    };
     let row = |user: &Value, mut record: Value| {
         record["userId"] = user["userId"].clone();
         owner.contains(ms(&record["startTime"])).then(|| record.to_string())
     };
     let rows = users.iter().flat_map(|user| {
-        lists(user).into_iter().flatten().flatten().filter_map(|record| row(user, record)).collect::<Vec<_>>()
+        lists(user)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|record| row(user, record))
+            .collect::<Vec<_>>()
     });
     rows.collect()
 }
@@ -61,7 +68,8 @@ fn a_short_page_of_users_is_not_the_last() {
 fn the_query_and_the_job_tell_the_records_that_the_truth_has() {
     let desk = desk();
     let interval = span(DAY * DAY_MS + 30_000_000, (DAY + 2) * DAY_MS);
-    let truth: BTreeSet<_> = desk.truth("user-details", interval).iter().map(Value::to_string).collect();
+    let truth: BTreeSet<_> =
+        desk.truth("user-details", interval).iter().map(Value::to_string).collect();
     assert!(truth.len() > 500);
     let (pages, _) = user_pages(&desk, interval, 20);
     assert_eq!(records(&pages.concat(), interval), truth);
@@ -76,26 +84,38 @@ fn the_query_and_the_job_tell_the_records_that_the_truth_has() {
 #[test]
 fn the_records_of_one_history_follow_one_another_without_a_gap() {
     let desk = desk();
-    let users = |from, to| desk.rows(&desk.job(USER_JOBS, days(from, to), &json!({})), 1000, "userDetails");
+    let users =
+        |from, to| desk.rows(&desk.job(USER_JOBS, days(from, to), &json!({})), 1000, "userDetails");
     for user in users(DAY, DAY + 8) {
         for key in ["primaryPresence", "routingStatus"] {
             for pair in user[key].as_array().unwrap().windows(2) {
-                assert!(pair[0].get("endTime").is_none_or(|end| *end == pair[1]["startTime"]), "{pair:?}");
+                assert!(
+                    pair[0].get("endTime").is_none_or(|end| *end == pair[1]["startTime"]),
+                    "{pair:?}"
+                );
             }
         }
     }
-    let [friday, saturday, sunday, monday] = [4, 5, 6, 7].map(|day| users(DAY + day, DAY + day + 1));
+    let [friday, saturday, sunday, monday] =
+        [4, 5, 6, 7].map(|day| users(DAY + day, DAY + day + 1));
     assert_eq!(friday.len(), 54, "six of sixty never logged in");
     for (n, user) in friday.iter().enumerate() {
         let last = user["primaryPresence"].as_array().unwrap().last().unwrap();
         assert_eq!(last["systemPresence"], "OFFLINE");
-        assert!(last.get("endTime").is_none_or(|end| ms(end) >= (DAY + 7) * DAY_MS), "until Monday");
+        assert!(
+            last.get("endTime").is_none_or(|end| ms(end) >= (DAY + 7) * DAY_MS),
+            "until Monday"
+        );
         // The first user comes on the first millisecond of Monday.
         for day in [&saturday, &sunday, &monday].into_iter().take(if n == 0 { 2 } else { 3 }) {
             assert_eq!(day[n]["primaryPresence"][0], *last, "the same record, whole");
         }
     }
-    assert_eq!(desk.truth("user-details", days(DAY + 5, DAY + 7)), Vec::<Value>::new(), "nothing begins on a weekend");
+    assert_eq!(
+        desk.truth("user-details", days(DAY + 5, DAY + 7)),
+        Vec::<Value>::new(),
+        "nothing begins on a weekend"
+    );
 }
 
 #[test]
@@ -127,7 +147,8 @@ fn audits_can_be_asked_of_one_service_newest_first_and_for_thirty_days() {
     assert_eq!(ask(days(DAY, DAY + 30), json!({})).len(), 30 * 240);
     let body = json!({"interval": days(DAY, DAY + 31).to_string()}).to_string();
     refused(&desk.send(START, Method::POST, AUDITS, &body), 400, "bad.request");
-    let body = json!({"interval": days(DAY, DAY + 1).to_string(), "serviceName": "Magic"}).to_string();
+    let body =
+        json!({"interval": days(DAY, DAY + 1).to_string(), "serviceName": "Magic"}).to_string();
     refused(&desk.send(START, Method::POST, AUDITS, &body), 400, "invalid.value");
 }
 
@@ -147,12 +168,19 @@ fn usage_runs_until_its_one_page_is_complete() {
     for row in page["results"].as_array().unwrap() {
         *a_day.entry(row["date"].to_string()).or_default() += 1;
         let parts = ["status200", "status300", "status400", "status500", "status429"];
-        assert_eq!(row["requests"], parts.iter().map(|part| row[part].as_i64().unwrap()).sum::<i64>());
+        assert_eq!(
+            row["requests"],
+            parts.iter().map(|part| row[part].as_i64().unwrap()).sum::<i64>()
+        );
     }
     assert_eq!(a_day.into_values().collect::<Vec<_>>(), [12, 12]);
     let noons = span(DAY * DAY_MS + DAY_MS / 2, (DAY + 1) * DAY_MS + DAY_MS / 2);
     let rows = desk.rows(&desk.job(USAGE, noons, &json!({})), 1, "results");
-    assert_eq!(rows, desk.truth("usage", days(DAY + 1, DAY + 2)), "the one day that begins in between");
+    assert_eq!(
+        rows,
+        desk.truth("usage", days(DAY + 1, DAY + 2)),
+        "the one day that begins in between"
+    );
     refused(&desk.get(LATER, uri.trim_end_matches("/results")), 405, "method.not.allowed");
 }
 
@@ -163,7 +191,10 @@ fn a_usage_query_or_an_audit_that_fails_says_so() {
     assert_eq!(value(&desk.get(LATER, &audit))["state"], "Failed");
     refused(&desk.get(LATER, &format!("{audit}/results")), 400, "bad.request");
     let usage = desk.job(USAGE, days(DAY, DAY + 1), &json!({}));
-    assert_eq!(value(&desk.get(LATER, &format!("{usage}/results"))), json!({"queryStatus": "Failed"}));
+    assert_eq!(
+        value(&desk.get(LATER, &format!("{usage}/results"))),
+        json!({"queryStatus": "Failed"})
+    );
 }
 
 #[test]

@@ -25,8 +25,17 @@ impl Desk {
         Self { token: token(&region, START, "desk"), region }
     }
 
-    pub(super) fn send(&self, now: Duration, method: Method, path: &str, body: &str) -> Response<Bytes> {
-        let headers = [("authorization", &*format!("Bearer {}", self.token)), ("content-type", "application/json")];
+    pub(super) fn send(
+        &self,
+        now: Duration,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Response<Bytes> {
+        let headers = [
+            ("authorization", &*format!("Bearer {}", self.token)),
+            ("content-type", "application/json"),
+        ];
         self.region.reply(now, &request(method, path, &headers, body))
     }
 
@@ -34,7 +43,13 @@ impl Desk {
         self.send(now, Method::GET, path, "")
     }
 
-    fn submit(&self, now: Duration, path: &str, interval: Interval, more: &Value) -> Response<Bytes> {
+    fn submit(
+        &self,
+        now: Duration,
+        path: &str,
+        interval: Interval,
+        more: &Value,
+    ) -> Response<Bytes> {
         let mut body = json!({"interval": interval.to_string()});
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.send(now, Method::POST, path, &body.to_string())
@@ -58,11 +73,17 @@ impl Desk {
 
     /// The rows of a job.
     pub(super) fn rows(&self, job: &str, size: usize, key: &str) -> Vec<Value> {
-        self.pages(job, size).iter().filter_map(|page| page[key].as_array()).flatten().cloned().collect()
+        self.pages(job, size)
+            .iter()
+            .filter_map(|page| page[key].as_array())
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     pub(super) fn truth(&self, dataset: &str, interval: Interval) -> Vec<Value> {
-        let lines: Vec<u8> = self.region.truth_of("genesys-cloud", dataset, interval).unwrap().flatten().collect();
+        let lines: Vec<u8> =
+            self.region.truth_of("genesys-cloud", dataset, interval).unwrap().flatten().collect();
         let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
     }
@@ -89,9 +110,14 @@ fn a_job_is_queued_then_pending_then_fulfilled_and_expires() {
     let jobs = Jobs { kept: Duration::from_secs(10), ..Jobs::default() };
     let desk = Desk::new(jobs, 20);
     let job = desk.job(CONVERSATIONS, day(), &none());
-    let state = |ms| value(&desk.get(Duration::from_millis(ms), &job))["state"].as_str().unwrap().to_owned();
+    let state = |ms| {
+        value(&desk.get(Duration::from_millis(ms), &job))["state"].as_str().unwrap().to_owned()
+    };
     let states = [0, 99, 100, 499, 500, 10_499, 10_500].map(state);
-    assert_eq!(states, ["QUEUED", "QUEUED", "PENDING", "PENDING", "FULFILLED", "FULFILLED", "EXPIRED"]);
+    assert_eq!(
+        states,
+        ["QUEUED", "QUEUED", "PENDING", "PENDING", "FULFILLED", "FULFILLED", "EXPIRED"]
+    );
     let results = |ms| desk.get(Duration::from_millis(ms), &format!("{job}/results"));
     assert!(refused(&results(499), 400, "bad.request").contains("PENDING"));
     assert_eq!(results(500).status(), 200);
@@ -129,7 +155,8 @@ fn with_start_of_day_matching_a_job_finds_what_the_query_finds() {
     let desk = Desk::new(Jobs::default(), 300);
     let interval = span(DAY * DAY_MS + 36_000_000, DAY * DAY_MS + 39_600_000);
     let job = desk.job(CONVERSATIONS, interval, &json!({"startOfDayIntervalMatching": true}));
-    let ids = |rows: &[Value]| rows.iter().map(|row| row["conversationId"].clone()).collect::<Vec<_>>();
+    let ids =
+        |rows: &[Value]| rows.iter().map(|row| row["conversationId"].clone()).collect::<Vec<_>>();
     let found = desk.rows(&job, 1000, "conversations");
     assert!(!found.is_empty());
     assert_eq!(ids(&found), ids(&all(&desk.region, interval, 100, &none())));
@@ -144,13 +171,16 @@ fn a_job_takes_the_filters_of_the_query_its_order_and_a_limit() {
         "startOfDayIntervalMatching": true,
         "order": "desc",
     });
-    let ids = |rows: &[Value]| rows.iter().map(|row| row["conversationId"].clone()).collect::<Vec<_>>();
+    let ids =
+        |rows: &[Value]| rows.iter().map(|row| row["conversationId"].clone()).collect::<Vec<_>>();
     let wanted = ids(&all(&desk.region, day(), 100, &query));
-    let ask = |query: &Value| ids(&desk.rows(&desk.job(CONVERSATIONS, day(), query), 3, "conversations"));
+    let ask =
+        |query: &Value| ids(&desk.rows(&desk.job(CONVERSATIONS, day(), query), 3, "conversations"));
     assert_eq!(ask(&query), wanted);
     query["limit"] = json!(5);
     assert_eq!(ask(&query), wanted[..5]);
-    let wrong = json!({"segmentFilters": [{"predicates": [{"dimension": "shoeSize", "value": "9"}]}]});
+    let wrong =
+        json!({"segmentFilters": [{"predicates": [{"dimension": "shoeSize", "value": "9"}]}]});
     refused(&desk.submit(START, CONVERSATIONS, day(), &wrong), 400, "bad.request");
     refused(&desk.submit(START, CONVERSATIONS, days(DAY, DAY + 32), &none()), 400, "bad.request");
 }
@@ -163,7 +193,14 @@ fn only_a_job_tells_the_attributes_and_nothing_else_differs() {
     let mut with = desk.truth("conversations+attributes", day());
     for participant in with.iter_mut().flat_map(|row| row["participants"].as_array_mut().unwrap()) {
         if let Some(attributes) = participant.as_object_mut().unwrap().remove("attributes") {
-            assert!(attributes.as_object().unwrap().values().all(|v| v.as_str().unwrap().chars().count() <= 1024));
+            assert!(
+                attributes.as_object().unwrap().values().all(|v| v
+                    .as_str()
+                    .unwrap()
+                    .chars()
+                    .count()
+                    <= 1024)
+            );
             keys.extend(attributes.as_object().unwrap().keys().cloned());
         }
     }
@@ -180,11 +217,16 @@ fn the_last_page_comes_in_three_ways() {
     let mut endings = BTreeSet::new();
     for _ in 0..3 {
         let pages = desk.pages(&desk.job(CONVERSATIONS, day(), &query), 5);
-        let sizes: Vec<_> = pages.iter().map(|page| page["conversations"].as_array().map(Vec::len)).collect();
+        let sizes: Vec<_> =
+            pages.iter().map(|page| page["conversations"].as_array().map(Vec::len)).collect();
         assert_eq!(sizes[..2], [Some(5), Some(5)]);
         endings.insert(sizes.get(2).copied());
     }
-    assert_eq!(endings, BTreeSet::from([None, Some(None), Some(Some(0))]), "none, without a list, with an empty one");
+    assert_eq!(
+        endings,
+        BTreeSet::from([None, Some(None), Some(Some(0))]),
+        "none, without a list, with an empty one"
+    );
 }
 
 #[test]
@@ -205,7 +247,8 @@ fn a_cursor_belongs_to_one_job() {
 #[test]
 fn a_page_has_a_thousand_rows_unless_asked_for_others() {
     let desk = Desk::new(Jobs::default(), 1_100);
-    let page = value(&desk.get(LATER, &format!("{}/results", desk.job(CONVERSATIONS, day(), &none()))));
+    let page =
+        value(&desk.get(LATER, &format!("{}/results", desk.job(CONVERSATIONS, day(), &none()))));
     assert_eq!(page["conversations"].as_array().unwrap().len(), 1000);
 }
 
@@ -228,14 +271,24 @@ fn every_nth_job_fails_or_loses_its_results_before_or_while_they_are_fetched() {
 fn a_deleted_or_unknown_job_is_not_found_and_a_deletion_has_two_statuses() {
     let desk = Desk::new(Jobs::default(), 10);
     let jobs = [0, 1].map(|_| desk.job(CONVERSATIONS, day(), &none()));
-    let deleted = jobs.each_ref().map(|job| desk.send(LATER, Method::DELETE, job, "").status().as_u16());
+    let deleted =
+        jobs.each_ref().map(|job| desk.send(LATER, Method::DELETE, job, "").status().as_u16());
     assert_eq!(deleted, [200, 204]);
-    for path in [&jobs[0], &format!("{}/results", jobs[1]), &format!("{CONVERSATIONS}/x"), &format!("{USERS}/x")] {
+    for path in [
+        &jobs[0],
+        &format!("{}/results", jobs[1]),
+        &format!("{CONVERSATIONS}/x"),
+        &format!("{USERS}/x"),
+    ] {
         refused(&desk.get(LATER, path), 404, "not.found");
     }
     refused(&desk.send(LATER, Method::DELETE, &jobs[0], ""), 404, "not.found");
     refused(&desk.get(LATER, CONVERSATIONS), 405, "method.not.allowed");
-    refused(&desk.send(LATER, Method::DELETE, &desk.job(AUDITS, day(), &none()), ""), 405, "method.not.allowed");
+    refused(
+        &desk.send(LATER, Method::DELETE, &desk.job(AUDITS, day(), &none()), ""),
+        405,
+        "method.not.allowed",
+    );
     let foreign = desk.job(USERS, day(), &none()).replace(USERS, CONVERSATIONS);
     refused(&desk.get(LATER, &foreign), 404, "not.found");
 }
@@ -260,8 +313,10 @@ fn what_is_not_available_yet_is_silently_missing() {
     let noon = DAY * DAY_MS + DAY_MS / 2;
     let available_until = jiff::Timestamp::from_millisecond(noon).ok();
     let desk = Desk::new(Jobs { available_until, ..Jobs::default() }, 300);
-    let available =
-        |now| value(&desk.get(now, &format!("{CONVERSATIONS}/availability")))["dataAvailabilityDate"].clone();
+    let available = |now| {
+        value(&desk.get(now, &format!("{CONVERSATIONS}/availability")))["dataAvailabilityDate"]
+            .clone()
+    };
     assert_eq!(available(START), "2024-03-18T12:00:00Z");
     assert_eq!(available(Duration::from_millis(90_500)), "2024-03-18T12:01:30.500Z");
     let job = desk.job(CONVERSATIONS, day(), &json!({"startOfDayIntervalMatching": true}));
@@ -271,7 +326,9 @@ fn what_is_not_available_yet_is_silently_missing() {
     assert_eq!(pages[0]["conversations"].as_array().unwrap(), &wanted);
     assert_eq!(all(&desk.region, day(), 100, &none()).len(), 300, "the query knows all");
     let everything = Desk::new(Jobs::default(), 1);
-    let date = value(&everything.get(START, &format!("{USERS}/availability")))["dataAvailabilityDate"].clone();
+    let date =
+        value(&everything.get(START, &format!("{USERS}/availability")))["dataAvailabilityDate"]
+            .clone();
     assert!(ms(&date) > (DAY + 1_000_000) * DAY_MS);
 }
 
@@ -283,11 +340,22 @@ fn whoever_lacks_the_permission_is_told_which() {
         (AUDITS, "audits:audit:view"),
         (USAGE, "usage:organization:view"),
     ] {
-        let desk = Desk::with(Settings { deny: vec![permission.to_owned()], ..Settings::default() });
-        for reply in [desk.submit(START, path, day(), &none()), desk.get(START, &format!("{path}/x/results"))] {
+        let desk =
+            Desk::with(Settings { deny: vec![permission.to_owned()], ..Settings::default() });
+        for reply in [
+            desk.submit(START, path, day(), &none()),
+            desk.get(START, &format!("{path}/x/results")),
+        ] {
             assert!(refused(&reply, 403, "missing.permissions").contains(permission));
         }
     }
-    let desk = Desk::with(Settings { deny: vec!["analytics:userDetail:view".to_owned()], ..Settings::default() });
-    refused(&desk.submit(START, USERS.replace("jobs", "query").as_str(), day(), &none()), 403, "missing.permissions");
+    let desk = Desk::with(Settings {
+        deny: vec!["analytics:userDetail:view".to_owned()],
+        ..Settings::default()
+    });
+    refused(
+        &desk.submit(START, USERS.replace("jobs", "query").as_str(), day(), &none()),
+        403,
+        "missing.permissions",
+    );
 }

@@ -13,10 +13,15 @@ fn ask_at(region: &Region, token: &str, seconds: impl IntoIterator<Item = u32>) 
 #[test]
 fn a_limit_changes_while_the_region_runs() {
     let changes = vec![(70 * SECOND, 4), (130 * SECOND, 1)];
-    let region = Region::new(Settings { requests: 2, limit_changes: changes, ..Settings::default() });
+    let region =
+        Region::new(Settings { requests: 2, limit_changes: changes, ..Settings::default() });
     let token = token(&region, START, "a");
     assert_eq!(ask_at(&region, &token, [0, 1, 2]), [200, 200, 429]);
-    assert_eq!(ask_at(&region, &token, [65, 66, 67, 70, 71, 72]), [200, 200, 429, 200, 429, 429], "at once");
+    assert_eq!(
+        ask_at(&region, &token, [65, 66, 67, 70, 71, 72]),
+        [200, 200, 429, 200, 429, 429],
+        "at once"
+    );
     assert_eq!(ask_at(&region, &token, [130, 131]), [200, 429]);
     let told = get(&region, 200 * SECOND, &token, "/api/v2/tokens/me");
     assert_eq!(told.headers()["inin-ratelimit-allowed"], "1");
@@ -29,7 +34,9 @@ fn what_somebody_else_sends_counts_and_is_not_ours() {
     let counts: Vec<_> = [0, 5, 10, 29, 30, 31, 59]
         .map(|second| get(&region, second * SECOND, &token, "/api/v2/tokens/me"))
         .iter()
-        .map(|reply| reply.headers()["inin-ratelimit-count"].to_str().unwrap().parse::<u32>().unwrap())
+        .map(|reply| {
+            reply.headers()["inin-ratelimit-count"].to_str().unwrap().parse::<u32>().unwrap()
+        })
         .collect();
     assert_eq!(counts, [1, 2, 4, 6, 8, 9, 12], "ours, and one more every ten seconds");
     assert_eq!(region.stats().api_requests[&429], 1, "the last");
@@ -40,7 +47,8 @@ fn what_somebody_else_sends_counts_and_is_not_ours() {
 #[test]
 fn the_stats_tell_how_much_of_each_window_was_used() {
     let changes = vec![(60 * SECOND, 2)];
-    let region = Region::new(Settings { requests: 3, limit_changes: changes, ..Settings::default() });
+    let region =
+        Region::new(Settings { requests: 3, limit_changes: changes, ..Settings::default() });
     let token = token(&region, START, "a");
     ask_at(&region, &token, [0, 1, 60, 61, 62, 63, 200]);
     let usage = |sent, refused, allowed| Usage { sent, refused, allowed };
@@ -54,8 +62,10 @@ fn a_job_that_is_refused_counts_among_the_429s_of_its_window() {
     let token = token(&region, START, "a");
     let body = json!({"interval": days(DAY, DAY + 1).to_string()}).to_string();
     let path = "/api/v2/analytics/conversations/details/jobs";
-    let headers = [("authorization", &*format!("Bearer {token}")), ("content-type", "application/json")];
-    let statuses = [0, 1].map(|_| region.reply(START, &request(Method::POST, path, &headers, &body)).status());
+    let headers =
+        [("authorization", &*format!("Bearer {token}")), ("content-type", "application/json")];
+    let statuses =
+        [0, 1].map(|_| region.reply(START, &request(Method::POST, path, &headers, &body)).status());
     assert_eq!(statuses.map(|status| status.as_u16()), [200, 429]);
     assert_eq!(region.stats().windows, [Usage { sent: 2, refused: 1, allowed: 300 }]);
 }
@@ -69,6 +79,8 @@ fn each_latency_of_a_region_is_another_and_the_same_in_another_run() {
         (0..9).map(|_| region.latency(START)).collect::<Vec<_>>()
     };
     assert_eq!(play(), play());
-    assert!(play().windows(2).all(|pair| pair[0] != pair[1] && (SECOND..2 * SECOND).contains(&pair[0])));
+    assert!(
+        play().windows(2).all(|pair| pair[0] != pair[1] && (SECOND..2 * SECOND).contains(&pair[0]))
+    );
     assert_eq!(Region::new(Settings::default()).latency(START), Duration::ZERO);
 }

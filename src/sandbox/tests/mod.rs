@@ -32,7 +32,9 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> 
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().unwrap();
     for (name, value) in headers {
-        request.headers_mut().append(name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap());
+        request
+            .headers_mut()
+            .append(name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap());
     }
     request
 }
@@ -52,11 +54,15 @@ fn value(reply: &Response<Bytes>) -> Value {
 }
 
 fn get(region: &Region, now: Duration, token: &str, path: &str) -> Response<Bytes> {
-    region.reply(now, &request(Method::GET, path, &[("authorization", &format!("Bearer {token}"))], ""))
+    region.reply(
+        now,
+        &request(Method::GET, path, &[("authorization", &format!("Bearer {token}"))], ""),
+    )
 }
 
 fn post(region: &Region, now: Duration, token: &str, body: &str) -> Response<Bytes> {
-    let headers = [("authorization", &*format!("Bearer {token}")), ("content-type", "application/json")];
+    let headers =
+        [("authorization", &*format!("Bearer {token}")), ("content-type", "application/json")];
     region.reply(now, &request(Method::POST, DETAILS, &headers, body))
 }
 
@@ -99,7 +105,11 @@ fn truth(region: &Region, interval: Interval) -> Vec<Value> {
 /// The lines of a truth.
 fn rows(pieces: impl Iterator<Item = Bytes>) -> Vec<Value> {
     let lines: Vec<u8> = pieces.flatten().collect();
-    lines.split(|&byte| byte == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect()
+    lines
+        .split(|&byte| byte == b'\n')
+        .filter(|l| !l.is_empty())
+        .map(|l| serde_json::from_slice(l).unwrap())
+        .collect()
 }
 
 fn ms(time: &Value) -> i64 {

@@ -8,7 +8,8 @@ fn cache(folder: &Path, host: &str, client: &str) -> Cache {
 
 fn entry(token: &str) -> Entry {
     let lifetime = Some(Duration::from_secs(3_600));
-    let minted = Minted { secret: token.into(), lifetime, refresh: Some("r".into()), id_token: None };
+    let minted =
+        Minted { secret: token.into(), lifetime, refresh: Some("r".into()), id_token: None };
     Entry::new(&minted, Timestamp::UNIX_EPOCH, None)
 }
 
@@ -17,13 +18,20 @@ fn store(cache: &Cache, token: &str) {
 }
 
 fn stored(cache: &Cache) -> Option<String> {
-    cache.lock().unwrap().unwrap().read().unwrap().map(|entry| entry.token.expose_secret().to_owned())
+    cache
+        .lock()
+        .unwrap()
+        .unwrap()
+        .read()
+        .unwrap()
+        .map(|entry| entry.token.expose_secret().to_owned())
 }
 
 #[test]
 fn two_organisations_and_two_clients_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
-    let caches = [("login.a", "me"), ("login.b", "me"), ("login.a", "you")].map(|(h, c)| cache(folder.path(), h, c));
+    let caches = [("login.a", "me"), ("login.b", "me"), ("login.a", "you")]
+        .map(|(h, c)| cache(folder.path(), h, c));
     for (number, cache) in caches.iter().enumerate() {
         assert_eq!(stored(cache), None);
         store(cache, &number.to_string());
@@ -42,12 +50,20 @@ fn the_file_is_its_owners_alone_and_one_that_others_can_read_is_refused() {
     store(&cache, "t");
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let file = file.unwrap();
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+        assert_eq!(
+            file.metadata().unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{:?}",
+            file.path()
+        );
     }
     for mode in [0o640, 0o604, 0o660] {
         std::fs::set_permissions(&cache.path, std::fs::Permissions::from_mode(mode)).unwrap();
         let message = cache.lock().unwrap().unwrap().read().unwrap_err().to_string();
-        assert!(message.contains(&format!("mode {mode:04o}")) && message.contains("chmod 600"), "{message}");
+        assert!(
+            message.contains(&format!("mode {mode:04o}")) && message.contains("chmod 600"),
+            "{message}"
+        );
     }
 }
 

@@ -23,7 +23,8 @@ pub(super) struct Stats {
 }
 
 /// By group (the values of `groupBy`), start of the span, and metric with its qualifier.
-pub(super) type Sums = BTreeMap<Vec<Option<String>>, BTreeMap<i64, BTreeMap<(String, &'static str), Stats>>>;
+pub(super) type Sums =
+    BTreeMap<Vec<Option<String>>, BTreeMap<i64, BTreeMap<(String, &'static str), Stats>>>;
 
 /// What of a conversation's record is summed up.
 #[derive(Deserialize)]
@@ -78,7 +79,8 @@ impl Query {
             return sums;
         }
         for day in days_of(self.interval) {
-            for facts in records.day(day).iter().filter(|facts| self.interval.contains(facts.start)) {
+            for facts in records.day(day).iter().filter(|facts| self.interval.contains(facts.start))
+            {
                 self.conversation(records.seed, facts, &mut sums);
             }
         }
@@ -94,7 +96,9 @@ impl Query {
         let mut scribe = Scribe::new(seed, 1);
         scribe.conversation(facts);
         // What the scribe writes has these fields: the tests count.
-        let Ok(record) = serde_json::from_slice::<Record>(&scribe.json.into_bytes()) else { return };
+        let Ok(record) = serde_json::from_slice::<Record>(&scribe.json.into_bytes()) else {
+            return;
+        };
         for party in &record.participants {
             for session in &party.sessions {
                 // A session that waits or talks is part of no flow.
@@ -102,7 +106,9 @@ impl Query {
                     continue;
                 }
                 let of = |dimension: &str| value_of(dimension, &record, party, session);
-                for Metric { name, value } in session.metrics.iter().filter(|metric| metric.counts()) {
+                for Metric { name, value } in
+                    session.metrics.iter().filter(|metric| metric.counts())
+                {
                     self.count((name, ""), *value, facts.start, &of, sums);
                 }
             }
@@ -124,7 +130,9 @@ impl Query {
                 for (metric, [one, two, rest]) in STATES {
                     let first = dice.between(1, (end - start).max(2));
                     let second = dice.between(0, end - start - first + 1);
-                    for (state, time) in [(one, first), (two, second), (rest, end - start - first - second)] {
+                    for (state, time) in
+                        [(one, first), (two, second), (rest, end - start - first - second)]
+                    {
                         if time > 0 {
                             self.count((metric, state), time, start, &|_| Some(&user), sums);
                         }
@@ -148,7 +156,8 @@ impl Query {
         if !wanted || self.filter.as_ref().is_some_and(|filter| !filter.holds(of)) {
             return;
         }
-        let group = self.group_by.iter().map(|dimension| of(dimension).map(str::to_owned)).collect();
+        let group =
+            self.group_by.iter().map(|dimension| of(dimension).map(str::to_owned)).collect();
         let span = sums.entry(group).or_default().entry(self.start_of(at)).or_default();
         let stats = span.entry((metric.to_owned(), qualifier)).or_insert(Stats {
             count: 0,
@@ -170,7 +179,12 @@ impl Metric {
 }
 
 /// The value that a session has in a dimension.
-fn value_of<'r>(dimension: &str, record: &'r Record, party: &'r Party, session: &'r Session) -> Option<&'r str> {
+fn value_of<'r>(
+    dimension: &str,
+    record: &'r Record,
+    party: &'r Party,
+    session: &'r Session,
+) -> Option<&'r str> {
     match dimension {
         "mediaType" => Some(&session.media_type),
         "direction" => Some(&session.direction),

@@ -10,8 +10,18 @@ use super::super::{
 /// Users who are active; the first of them are the agents.
 pub(super) const ACTIVE: u64 = 520;
 /// The presences that users can choose, as the platform names them.
-pub(super) const PRESENCES: [&str; 10] =
-    ["Offline", "Available", "OnQueue", "Busy", "Away", "Meal", "Meeting", "Break", "Training", "Idle"];
+pub(super) const PRESENCES: [&str; 10] = [
+    "Offline",
+    "Available",
+    "OnQueue",
+    "Busy",
+    "Away",
+    "Meal",
+    "Meeting",
+    "Break",
+    "Training",
+    "Idle",
+];
 
 pub(super) fn user(seed: u64, n: u64) -> Value {
     let address = format!("user{n}@example.org");
@@ -85,12 +95,16 @@ pub(super) fn wrapup_code(seed: u64, n: u64) -> Value {
 }
 
 pub(super) fn skill(seed: u64, n: u64) -> Value {
-    dated(json!({"id": text(seed, Pool::Skill, n), "name": format!("Skill {n}"), "state": "active", "version": "1"}))
+    dated(
+        json!({"id": text(seed, Pool::Skill, n), "name": format!("Skill {n}"), "state": "active", "version": "1"}),
+    )
 }
 
 pub(super) fn language(seed: u64, n: u64) -> Value {
     let name = ["English", "Deutsch", "日本語", "Español", "Українська"][n as usize % 5];
-    dated(json!({"id": text(seed, Pool::Language, n), "name": name, "state": "active", "version": "3"}))
+    dated(
+        json!({"id": text(seed, Pool::Language, n), "name": name, "state": "active", "version": "3"}),
+    )
 }
 
 pub(super) fn group(seed: u64, n: u64) -> Value {
