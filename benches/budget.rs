@@ -9,11 +9,13 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cxbackfill::{
-    budget::{Budget, Key, Limit, Terms},
     catalog,
-    interval::Interval,
-    planner::{Next, Plan, PlannerActor},
-    shard::{End, Shard},
+    http::rate_limit::{Budget, Key, Limit, Terms},
+    planning::{
+        Next, Plan, PlannerActor,
+        shard::{End, Shard},
+    },
+    time::interval::Interval,
 };
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};

@@ -10,19 +10,22 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use cxbackfill::{
     catalog::{self, Dataset},
+    commands::{
+        report::Ending,
+        run::{self, Scope, World},
+    },
     config::{Config, Given},
-    fault::Fault,
-    interval::Interval,
+    decode::{Decoder, Finder, Page},
+    http::{error::Fault, transport::Transport},
     ledger::Ledger,
-    output::Output,
-    part::{FileFormat, Part},
-    progress::Board,
-    report::Ending,
-    rows::{Decoder, Finder, Page},
-    run::{self, Scope, World},
+    metrics::Board,
+    planning::shard::Shard,
     sandbox::{Region, Settings},
-    shard::Shard,
-    transport::Transport,
+    sink::{
+        shard_writer::{FileFormat, Part},
+        store::Output,
+    },
+    time::interval::Interval,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};

@@ -1,8 +1,11 @@
 //! Why a run could not start, by who must act.
 
 use crate::{
-    auth::discover::DiscoverError, config::ConfigError, history::HistoryError, ledger::LedgerError,
-    login::LoginError, output::OutputError,
+    commands::login::LoginError,
+    config::ConfigError,
+    ledger::{LedgerError, reader::HistoryError},
+    platform::discovery::DiscoverError,
+    sink::store::OutputError,
 };
 
 /// What ends the program before there is a report.

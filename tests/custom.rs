@@ -21,7 +21,7 @@ use arrow::{
     array::{Array, AsArray},
     datatypes::TimestampMillisecondType,
 };
-use cxbackfill::interval::iso;
+use cxbackfill::time::interval::iso;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 

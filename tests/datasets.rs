@@ -14,7 +14,7 @@ use std::{fs, slice, sync::Arc};
 
 use cxbackfill::{
     catalog::{self, Dataset},
-    clock,
+    time::clock,
 };
 use serde_json::{Map, Value};
 

@@ -11,13 +11,15 @@ use std::{
 
 use bytes::Bytes;
 use cxbackfill::{
-    budget::{Budget, Key, Terms},
+    auth::token::{Door, Login},
+    commands::login::{LoginError, login},
     config::{Config, Given},
-    fault::LoginFault,
-    login::{LoginError, login},
+    http::{
+        error::LoginFault,
+        rate_limit::{Budget, Key, Terms},
+        transport::{HttpTransport, Transport},
+    },
     sandbox::Settings,
-    token::{Door, Login},
-    transport::{HttpTransport, Transport},
 };
 use http::{Request, Response, header::LOCATION};
 use platform::Platform;

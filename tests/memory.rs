@@ -7,15 +7,16 @@ use actix::System;
 use bytes::Bytes;
 use cxbackfill::{
     catalog::{Dataset, Way},
+    commands::{
+        report::Ending,
+        run::{self, Scope, World},
+    },
     config::{Config, Given},
-    fault::Fault,
-    interval::{Interval, iso},
+    http::{error::Fault, transport::Transport},
     ledger::Ledger,
-    output::Output,
-    progress::Board,
-    report::Ending,
-    run::{self, Scope, World},
-    transport::Transport,
+    metrics::Board,
+    sink::store::Output,
+    time::interval::{Interval, iso},
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use cxbackfill::budget::pace::{Outcome, Pace};
+use cxbackfill::http::rate_limit::concurrency_limit::{Outcome, Pace};
 use serde::Deserialize;
 use tokio::time::Instant;
 

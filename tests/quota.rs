@@ -15,10 +15,9 @@ use std::{sync::Arc, time::Duration};
 
 use common::link::{Link, Played, config, play};
 use cxbackfill::{
-    backlog,
+    commands::{probe, remaining},
     config::Config,
     ledger::{LEDGER, Ledger},
-    survey,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -145,8 +144,8 @@ fn one_huge_day_and_thirty_small_ones_end_within_10_percent_of_what_the_quota_gi
 fn plan_and_run(strategy: &str) -> (u64, u64) {
     let folder = tempfile::tempdir().unwrap();
     let config = large(strategy, &folder.path().display().to_string());
-    actix::System::new().block_on(survey::probe(&config, CancellationToken::new())).unwrap();
-    let planned = backlog::estimate(&config).unwrap()["conversations"].requests.unwrap();
+    actix::System::new().block_on(probe::probe(&config, CancellationToken::new())).unwrap();
+    let planned = remaining::estimate(&config).unwrap()["conversations"].requests.unwrap();
     let link = Arc::new(Link::new(&config));
     let played = play(&config, &link, Ledger::open(&config.output.join(LEDGER)).unwrap());
     played.expect_truth(&config, &link);

@@ -15,7 +15,7 @@ use std::{
 };
 
 use arrow::{array::AsArray, record_batch::RecordBatch};
-use cxbackfill::{history::History, ledger::LEDGER};
+use cxbackfill::ledger::{LEDGER, reader::History};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 

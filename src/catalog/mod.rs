@@ -53,10 +53,10 @@
 //! `{from:%Y-%m-%d}` or `{from:ms}`. What is wholly one placeholder keeps its type, and what is wholly a
 //! cursor is left out of the first request.
 
-mod columns;
-mod entry;
-mod template;
-mod way;
+pub mod endpoint;
+pub mod file;
+pub mod schema;
+pub mod template;
 
 use std::{
     collections::BTreeMap,
@@ -67,11 +67,11 @@ use std::{
 use arrow::datatypes::{Schema, SchemaRef};
 
 pub use self::{
-    columns::Form,
+    endpoint::{Call, Each, Format, Paging, Place, RequestTemplate, RowsAt, Task, Way},
+    schema::Form,
     template::Slots,
-    way::{Call, Each, Format, Paging, Place, RequestTemplate, RowsAt, Task, Way},
 };
-use crate::{budget::Limit, interval::Interval};
+use crate::{http::rate_limit::Limit, time::interval::Interval};
 
 /// What a file describes.
 #[derive(Debug, Clone, Default)]
@@ -106,7 +106,7 @@ pub struct CatalogError {
 
 /// A [`CatalogError`] that does not know its file yet.
 #[derive(Debug)]
-struct Flaw {
+pub(crate) struct Flaw {
     key: String,
     reason: String,
 }
@@ -176,7 +176,7 @@ impl Dataset {
             .map(|extra| extra.split('.').collect())
             .collect();
         let fields = extras.iter().fold(self.schema.fields().clone(), |fields, extra: &Vec<_>| {
-            columns::without(&fields, extra)
+            schema::without(&fields, extra)
         });
         let plain = |way: &Arc<Way>| Arc::new(Way { extras: Vec::new(), ..Way::clone(way) });
         let (query, job) = (self.query.as_ref().map(plain), self.job.as_ref().map(plain));
@@ -263,7 +263,7 @@ pub fn builtin(platform: &str) -> Option<&'static Catalog> {
 /// Text that is not TOML, an unknown or missing key, a value out of range, an unknown placeholder,
 /// an unknown type, a type that contains itself, an `id` or `time` that is no column of a fit type.
 pub fn read(file: &str, text: &str) -> Result<Catalog, CatalogError> {
-    entry::parse(text).map_err(|Flaw { key, reason }| CatalogError {
+    file::parse(text).map_err(|Flaw { key, reason }| CatalogError {
         file: file.to_owned(),
         key,
         reason,

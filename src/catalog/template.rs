@@ -4,8 +4,10 @@ use jiff::{Timestamp, fmt::strtime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::Flaw;
-use crate::interval::{Interval, iso};
+use crate::{
+    catalog::Flaw,
+    time::interval::{Interval, iso},
+};
 
 /// What a template is filled with.
 #[derive(Debug, Clone, Copy)]

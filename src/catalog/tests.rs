@@ -3,7 +3,8 @@ use serde_json::json;
 use arrow::datatypes::{DataType, Field};
 use http::Method;
 
-use super::{columns::timestamp, *};
+use super::*;
+use crate::catalog::schema::timestamp;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

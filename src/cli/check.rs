@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::sources;
 use crate::{
-    check,
+    cli::sources,
+    commands::{check, hosts::Place},
     config::{Config, Given},
     error::Error,
-    place::Place,
-    transport::{HttpTransport, Transport},
+    http::transport::{HttpTransport, Transport},
 };
 
 /// Prints a line for each thing that a run needs; the exit code is that of the first that is not there.

@@ -5,14 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::sources;
 use crate::{
     catalog::Dataset,
+    cli::sources,
+    commands::{
+        datasets::{self, Sheet, Table},
+        infer::infer,
+        probe,
+    },
     config::{self, Choice, Config, ConfigError, Given},
-    describe::{self, Sheet, Table},
     error::Error,
-    infer::infer,
-    survey,
 };
 
 /// Arguments of `datasets`.
@@ -72,8 +74,8 @@ fn print((choice, dataset): Meant) {
 /// Prints one value for a single source, an object of those that have any for several.
 fn print_json(meant: &[Meant], sources: usize) {
     let value = |(choice, dataset): &Meant| match dataset {
-        Some(dataset) => describe::json(dataset),
-        None => choice.catalog.datasets.values().map(|dataset| describe::json(dataset)).collect(),
+        Some(dataset) => datasets::json(dataset),
+        None => choice.catalog.datasets.values().map(|dataset| datasets::json(dataset)).collect(),
     };
     let json = match meant {
         [only] if sources == 1 => value(only),
@@ -90,7 +92,7 @@ fn print_json(meant: &[Meant], sources: usize) {
 /// Prints what columns the first rows of a dataset have.
 async fn print_columns(given: &Given, name: &str) -> Result<(), Error> {
     let config = config::only(Config::load_bare(given)?)?;
-    let page = survey::first_page(config, name, CancellationToken::new()).await?;
+    let page = probe::first_page(config, name, CancellationToken::new()).await?;
     let types = infer(name, page.rows()).map_err(|error| Error::Page(error.to_string()))?;
     match page.rows().len() {
         0 => Err(Error::Page("it has no rows: set job.from to a time that has some".to_owned())),

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use super::interrupted;
 use crate::{
-    auth::Grant,
-    budget::{Budget, Key},
+    auth::{
+        Grant,
+        token::{Door, Login},
+    },
+    cli::interrupted,
+    commands::{hosts, login, report::Ending},
     config::{self, Config, Given},
     error::Error,
-    login, place,
-    progress::Board,
-    report::Ending,
-    token::{Door, Login},
-    transport::{HttpTransport, Transport},
+    http::{
+        rate_limit::{Budget, Key},
+        transport::{HttpTransport, Transport},
+    },
+    metrics::Board,
 };
 
 /// Has a user log in with a browser, and stores the tokens.
@@ -27,7 +30,7 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
     }
     let transport: Arc<dyn Transport> =
         Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
-    let Some(host) = place::login_host(&config, &transport).await? else {
+    let Some(host) = hosts::login_host(&config, &transport).await? else {
         eprintln!(
             "error: the embedded sandbox would end with this command: run `cxbackfill sandbox` and give its \
              address as source.api_url and source.login_url"

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::sources;
 use crate::{
-    backlog,
+    cli::sources,
+    commands::{
+        estimate::{Estimate, Table},
+        probe, remaining,
+    },
     config::{Config, Given},
     error::Error,
-    estimate::{Estimate, Table},
-    survey,
 };
 
 /// Arguments of `plan`.
@@ -57,7 +58,7 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
 
 async fn estimate(config: &Config, probe: bool) -> Result<BTreeMap<String, Estimate>, Error> {
     if probe {
-        survey::probe(config, CancellationToken::new()).await?;
+        probe::probe(config, CancellationToken::new()).await?;
     }
-    backlog::estimate(config)
+    remaining::estimate(config)
 }

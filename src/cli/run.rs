@@ -6,13 +6,15 @@ use clap::ValueEnum;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::{interrupted, sources};
 use crate::{
-    backlog::Scope,
+    cli::{interrupted, sources},
+    commands::{
+        remaining::Scope,
+        report::{self, Ending, Report, Summary},
+        run,
+    },
     config::{Config, Given},
     error::Error,
-    report::{self, Ending, Report, Summary},
-    run,
 };
 
 /// Arguments of `run`.

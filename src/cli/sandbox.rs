@@ -1,7 +1,7 @@
 //! `cxbackfill sandbox`.
 
-use super::interrupted;
 use crate::{
+    cli::interrupted,
     config::{self, Given},
     error::Error,
     sandbox::Server,

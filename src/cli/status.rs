@@ -1,12 +1,11 @@
 //! `cxbackfill status`.
 
-use super::sources;
 use crate::{
+    cli::sources,
+    commands::status::{self, Status},
     config::{self, Given, Job},
     error::Error,
-    history::History,
-    ledger::LEDGER,
-    status::{self, Status},
+    ledger::{LEDGER, reader::History},
 };
 
 /// Arguments of `status`.

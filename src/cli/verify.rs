@@ -2,15 +2,16 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::sources;
 use crate::{
+    cli::sources,
+    commands::{
+        probe,
+        verify::{days, verify},
+    },
     config::{self, Config, Given, Job},
     error::Error,
-    history::History,
-    ledger::LEDGER,
-    output::Output,
-    survey,
-    verify::{days, verify},
+    ledger::{LEDGER, reader::History},
+    sink::store::Output,
 };
 
 /// Exit code: something is not as the ledger says, or the platform.
@@ -63,7 +64,7 @@ async fn compare(config: &Config, history: &History) -> Result<usize, Error> {
             records.into_iter().flat_map(|records| days(dataset, records, config.interval)),
         );
     }
-    let differences = survey::compare(config, &held, CancellationToken::new()).await?;
+    let differences = probe::compare(config, &held, CancellationToken::new()).await?;
     differences.iter().for_each(|difference| sayln!("{difference}"));
     sayln!("{} days: {} as the platform counts them", held.len(), held.len() - differences.len());
     Ok(differences.len())

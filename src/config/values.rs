@@ -7,8 +7,11 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
 
-use super::layers::{ConfigError, Layers};
-use crate::{clock, transport::is_loopback_host};
+use crate::{
+    config::layers::{ConfigError, Layers},
+    http::transport::is_loopback_host,
+    time::clock,
+};
 
 /// A duration with its unit: `"60s"`, `"1d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

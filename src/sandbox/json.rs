@@ -3,8 +3,10 @@
 
 use std::io::Write as _;
 
-use super::dice::Uuid;
-use crate::interval::{DAY_MS, iso};
+use crate::{
+    sandbox::rng::Uuid,
+    time::interval::{DAY_MS, iso},
+};
 
 /// JSON in the making. Commas come by themselves; whoever opens, closes.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::dice::Dice;
+use crate::sandbox::rng::Dice;
 
 /// How long a platform takes to answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -23,16 +23,14 @@
 //! in between, in the bytes of the pages, a line each; Genesys Cloud's conversations, if it names none.
 
 mod cxone;
-mod dice;
 mod error;
 mod genesys;
 mod json;
 mod latency;
 mod limits;
 mod oauth;
+mod rng;
 pub mod server;
-#[cfg(test)]
-mod tests;
 mod tokens;
 
 use std::{
@@ -47,11 +45,11 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use self::{
-    dice::{Pool, id},
     error::Fault,
     genesys::{Queue, Records},
     limits::Window,
     oauth::Refusal,
+    rng::{Pool, id},
     tokens::Clients,
 };
 pub use self::{
@@ -60,7 +58,7 @@ pub use self::{
     limits::{Stats, Usage},
     server::Server,
 };
-use crate::interval::Interval;
+use crate::time::interval::Interval;
 
 /// The longest body of a request in bytes: beyond, 413.
 pub const REQUEST_LIMIT: usize = 512_000;
@@ -380,3 +378,6 @@ fn set(reply: &mut Response<Bytes>, name: &'static str, value: impl Display) {
         reply.headers_mut().insert(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests;

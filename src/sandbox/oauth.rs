@@ -12,11 +12,13 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
-use super::{
-    Settings, error,
-    tokens::{Clients, Family},
+use crate::{
+    auth::pkce,
+    sandbox::{
+        Settings, error,
+        tokens::{Clients, Family},
+    },
 };
-use crate::auth::pkce;
 
 /// Requests for a token that are admitted in one window, of all clients together. The platform's
 /// number is not known.

@@ -29,8 +29,10 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 use url::Url;
 
-use super::{Load, NDJSON, Region, Settings, asked_truth};
-use crate::clock;
+use crate::{
+    sandbox::{Load, NDJSON, Region, Settings, asked_truth},
+    time::clock,
+};
 
 /// How long replies under way may take once the server is asked to stop.
 const GRACE: Duration = Duration::from_secs(3);

@@ -7,7 +7,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Settings, dice::Dice, limits::Meter};
+use crate::sandbox::{Settings, limits::Meter, rng::Dice};
 
 /// How long a code may be traded in.
 const CODE_LIFETIME: Duration = Duration::from_secs(300);

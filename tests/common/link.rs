@@ -7,17 +7,18 @@ use actix::System;
 use arrow::{compute::concat_batches, record_batch::RecordBatch};
 use bytes::Bytes;
 use cxbackfill::{
+    commands::{
+        report::{Ending, Summary},
+        run::{self, Scope, World},
+    },
     config::{Config, Given, Hosts},
-    fault::Fault,
-    interval::Interval,
+    decode::{Decoder, Finder},
+    http::{error::Fault, transport::Transport},
     ledger::Ledger,
-    output::Output,
-    progress::Board,
-    report::{Ending, Summary},
-    rows::{Decoder, Finder},
-    run::{self, Scope, World},
+    metrics::Board,
     sandbox::{Load, Region, Settings, Stats, Usage},
-    transport::Transport,
+    sink::store::Output,
+    time::interval::Interval,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
 use http::{Request, Response};

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use actix::System;
 use arrow::array::AsArray;
 use cxbackfill::{
+    commands::{
+        report::Ending,
+        run::{self, Scope, World},
+    },
     config::{Config, Given},
     ledger::Ledger,
-    output::Output,
-    progress::Board,
-    report::Ending,
-    run::{self, Scope, World},
+    metrics::Board,
+    sink::store::Output,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use cxbackfill::{
     config::{Config, Given},
-    interval::Interval,
     sandbox::{Jobs, Settings},
+    time::interval::Interval,
 };
 use jiff::Timestamp;
 use tokio::time::Duration;

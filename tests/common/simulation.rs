@@ -10,14 +10,16 @@ use actix::System;
 use arrow::{array::AsArray, record_batch::RecordBatch};
 use bytes::Bytes;
 use cxbackfill::{
+    commands::{
+        report::{Ending, Summary},
+        run::{self, Scope, World},
+    },
     config::Config,
+    decode::{Decoder, Finder},
     ledger::Ledger,
-    output::Output,
-    progress::Board,
-    report::{Ending, Summary},
-    rows::{Decoder, Finder},
-    run::{self, Scope, World},
+    metrics::Board,
     sandbox::{Region, Stats},
+    sink::store::Output,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cxbackfill::{fault::Fault, transport::Transport};
+use cxbackfill::http::{error::Fault, transport::Transport};
 use futures_util::future::{BoxFuture, ready};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use serde_json::{Value, json};

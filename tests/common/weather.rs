@@ -6,7 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use cxbackfill::{fault::Fault, interval::Interval, sandbox::Region, transport::Transport};
+use cxbackfill::{
+    http::{error::Fault, transport::Transport},
+    sandbox::Region,
+    time::interval::Interval,
+};
 use futures_util::future::BoxFuture;
 use http::{Request, Response, header::AUTHORIZATION};
 use serde_json::{Value, json};

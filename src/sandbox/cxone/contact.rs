@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::things;
 use crate::{
-    interval::{DAY_MS, Interval, iso},
-    sandbox::dice::Dice,
+    sandbox::{cxone::entities, rng::Dice},
+    time::interval::{DAY_MS, Interval, iso},
 };
 
 /// Contact ids count from here, the first whole number that a double does not tell from the next.
@@ -45,8 +44,8 @@ impl Contact {
             start: start.min((day + 1) * DAY_MS - 1),
             queued: dice.between(1, 300),
             talked: (!dice.permille(80)).then_some(dice.between(20, 2_400)),
-            skill: dice.between(1, things::SKILLS + 1),
-            agent: dice.between(1, things::AGENTS + 1),
+            skill: dice.between(1, entities::SKILLS + 1),
+            agent: dice.between(1, entities::AGENTS + 1),
             outbound: dice.permille(150),
             changed: number % 50 == 7,
             chance: dice.roll(),
@@ -111,10 +110,10 @@ impl Contact {
         put("isOutbound", json!(self.outbound));
         put("fromAddress", json!(format!("+1555{:07}", self.chance % 10_000_000)));
         put("toAddress", json!("+15550100000"));
-        put("serviceLevelFlag", json!(i64::from(self.queued <= things::THRESHOLD)));
+        put("serviceLevelFlag", json!(i64::from(self.queued <= entities::THRESHOLD)));
         put(
             "primaryDispositionId",
-            if last { json!(self.skill % things::DISPOSITIONS + 1) } else { Value::Null },
+            if last { json!(self.skill % entities::DISPOSITIONS + 1) } else { Value::Null },
         );
         if self.chance.is_multiple_of(10) {
             put("tags", json!([{"tagId": 1, "tagName": "callback"}]));
@@ -138,14 +137,14 @@ impl Contact {
 
     /// Whose it was: skill, campaign, agent and team.
     fn belongings(&self, row: &mut Map<String, Value>) {
-        let skill = things::skill(self.skill);
+        let skill = entities::skill(self.skill);
         for name in
             ["skillId", "skillName", "campaignId", "campaignName", "mediaTypeId", "mediaTypeName"]
         {
             row.insert(name.to_owned(), skill[name].clone());
         }
         if self.talked.is_some() {
-            let agent = things::agent(self.agent);
+            let agent = entities::agent(self.agent);
             for name in ["agentId", "firstName", "lastName", "teamId", "teamName"] {
                 row.insert(name.to_owned(), agent[name].clone());
             }
@@ -166,7 +165,7 @@ impl Contact {
             "startDate": iso(start),
             "isWarehoused": true,
             "skillId": self.skill,
-            "skillName": things::skill(self.skill)["skillName"],
+            "skillName": entities::skill(self.skill)["skillName"],
             "duration": duration((end - start) / 1_000),
         });
         // nobody has a contact before it is routed

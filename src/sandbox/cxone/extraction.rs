@@ -6,13 +6,17 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use super::{
-    query, refusal,
-    rows::{self, Row, Rows, Seed},
-};
 use crate::{
-    interval::Interval,
-    sandbox::{dice::Dice, error, set},
+    sandbox::{
+        cxone::{
+            query, refusal,
+            rows::{self, Row, Rows, Seed},
+        },
+        error,
+        rng::Dice,
+        set,
+    },
+    time::interval::Interval,
 };
 
 /// The paths of the jobs.

@@ -4,13 +4,11 @@
 //! holds, `query` answers with a page of it, `extraction` with a file.
 
 mod contact;
+mod entities;
 mod extraction;
 mod query;
 mod rows;
 mod summary;
-#[cfg(test)]
-mod tests;
-mod things;
 
 use std::time::Duration;
 
@@ -20,8 +18,10 @@ use serde_json::{Value, json};
 
 pub(super) use self::extraction::{FILES, JOBS, Jobs};
 use self::rows::Seed;
-use super::{Region, Truth, error, oauth::TENANT};
-use crate::interval::Interval;
+use crate::{
+    sandbox::{Region, Truth, error, oauth::TENANT},
+    time::interval::Interval,
+};
 
 /// The paths of its API.
 pub(super) const API: &str = "/incontactapi/";
@@ -151,3 +151,6 @@ fn here(request: &Request<Bytes>) -> String {
         host.or(request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or("127.0.0.1");
     format!("{}://{host}", request.uri().scheme_str().unwrap_or("http"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,15 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::{
-    BUSINESS_UNIT, refusal,
-    rows::{self, Row, Seed},
-};
 use crate::{
-    interval::{DAY_MS, Interval},
-    sandbox::{error, set},
+    sandbox::{
+        cxone::{
+            BUSINESS_UNIT, refusal,
+            rows::{self, Row, Seed},
+        },
+        error, set,
+    },
+    time::interval::{DAY_MS, Interval},
 };
 
 /// Rows of a page, if not said otherwise, and at most.
@@ -199,7 +201,7 @@ impl Asked<'_> {
         }
         let total =
             rows::of(world, self.report.path, interval).map(|rows| self.narrow(rows).count());
-        let mut page = json!({"businessUnitId": BUSINESS_UNIT, "lastPollTime": crate::interval::iso(interval.to_ms())});
+        let mut page = json!({"businessUnitId": BUSINESS_UNIT, "lastPollTime": crate::time::interval::iso(interval.to_ms())});
         page[self.report.rows] = list.into();
         if self.report.counted && self.report.paged {
             page["totalRecords"] = json!(total);

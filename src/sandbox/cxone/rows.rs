@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{
-    contact::{Contact, STATES, duration},
-    summary, things,
-};
 use crate::{
-    interval::{DAY_MS, Interval, iso},
-    sandbox::Truth,
+    sandbox::{
+        Truth,
+        cxone::{
+            contact::{Contact, STATES, duration},
+            entities, summary,
+        },
+    },
+    time::interval::{DAY_MS, Interval, iso},
 };
 
 /// Rows a piece of the truth: some hundred kilobytes.
@@ -68,7 +70,7 @@ pub(super) fn of(world: Seed, path: &str, interval: Interval) -> Option<Rows> {
         }
         "agents/state-history" => agent_states(interval),
         _ => {
-            let made = things::list(path).or_else(|| summary::rows(path, contacts))?;
+            let made = entities::list(path).or_else(|| summary::rows(path, contacts))?;
             Box::new(made.into_iter().map(Row::Made))
         }
     })
@@ -103,7 +105,7 @@ fn agent_states(interval: Interval) -> Rows {
     let all = days.flat_map(|day| {
         (0..AGENT_STATES).flat_map(move |index| {
             let start = day * DAY_MS + index * DAY_MS / AGENT_STATES;
-            (1..=things::AGENTS).map(move |agent| (agent, index, start + agent * 1_000))
+            (1..=entities::AGENTS).map(move |agent| (agent, index, start + agent * 1_000))
         })
     });
     let inside = all.filter(move |(.., start)| interval.contains(*start));
@@ -121,7 +123,7 @@ fn agent_state(agent: i64, index: i64, start: i64) -> Value {
         "agentStateName": name,
         "agentSessionId": start.div_euclid(DAY_MS) * 1_000 + agent,
         "duration": duration(DAY_MS / AGENT_STATES / 1_000),
-        "teamId": things::team_of(agent),
+        "teamId": entities::team_of(agent),
     })
 }
 

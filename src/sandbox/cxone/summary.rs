@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{
+use crate::sandbox::cxone::{
     contact::{Contact, duration},
-    things,
+    entities,
 };
 
 /// What a group of contacts comes to.
@@ -27,7 +27,8 @@ impl Sum {
         let talked = contact.talked.unwrap_or(0);
         self.offered += 1;
         self.handled += i64::from(contact.talked.is_some());
-        self.in_time += i64::from(contact.talked.is_some() && contact.queued <= things::THRESHOLD);
+        self.in_time +=
+            i64::from(contact.talked.is_some() && contact.queued <= entities::THRESHOLD);
         self.talked += talked;
         self.queued += contact.queued;
         if contact.outbound {
@@ -45,7 +46,7 @@ pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Optio
         "skills/summary" => (|contact| contact.skill, skill),
         "skills/sla-summary" => (|contact| contact.skill, service_level),
         "agents/performance" => (|contact| contact.agent, agent),
-        "teams/performance-total" => (|contact| things::team_of(contact.agent), team),
+        "teams/performance-total" => (|contact| entities::team_of(contact.agent), team),
         _ => return None,
     };
     let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
@@ -57,7 +58,7 @@ pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Optio
 }
 
 fn skill(id: i64, sum: &Sum) -> Value {
-    let mut row = things::skill(id);
+    let mut row = entities::skill(id);
     let totals = json!({
         "abandonCount": sum.offered - sum.handled,
         "contactsOffered": sum.offered,
@@ -80,7 +81,7 @@ fn service_level(id: i64, sum: &Sum) -> Value {
     json!({
         "BusinessUnitId": super::BUSINESS_UNIT,
         "SkillId": id,
-        "SkillName": things::skill(id)["skillName"],
+        "SkillName": entities::skill(id)["skillName"],
         "ContactsWithinSLA": sum.in_time,
         "ContactsOutOfSLA": sum.offered - sum.in_time,
         "TotalContacts": sum.offered,
@@ -89,7 +90,7 @@ fn service_level(id: i64, sum: &Sum) -> Value {
 }
 
 fn agent(id: i64, sum: &Sum) -> Value {
-    let mut row = team(things::team_of(id), sum);
+    let mut row = team(entities::team_of(id), sum);
     row["agentId"] = json!(id);
     row
 }

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    fault::Refusal,
-    interval::{DAY_MS, iso},
+    http::error::Refusal,
     sandbox::Settings,
+    time::interval::{DAY_MS, iso},
 };
 
 /// 2024-03-18, a Monday.

@@ -1,10 +1,12 @@
 //! An agent's part in a conversation: ringing, talking with pauses, wrapping up.
 
-use super::{
-    data::Medium,
-    dice::{Pool, Uuid},
-    render::{Leg, NAMES, Scribe, Story},
-    session::Metric,
+use crate::sandbox::{
+    genesys::{
+        records::Medium,
+        renderer::{Leg, NAMES, Scribe, Story},
+        session::Metric,
+    },
+    rng::{Pool, Uuid},
 };
 
 impl Scribe {

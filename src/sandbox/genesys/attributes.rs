@@ -1,9 +1,11 @@
 //! What flows and scripts write down about participants: told by jobs alone.
 
-use super::{
-    data::Facts,
-    dice::Dice,
-    render::{NAMES, Scribe},
+use crate::sandbox::{
+    genesys::{
+        records::Facts,
+        renderer::{NAMES, Scribe},
+    },
+    rng::Dice,
 };
 
 /// The longest key or value, in characters: the platform cuts them there.

@@ -4,14 +4,18 @@ use std::ops::Range;
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{
-    data::days_of,
-    dice::{Dice, Pool, Uuid},
-    error::Fault,
-    query::{interval, invalid_value, read_json},
-    render::{AGENTS, NAMES, Scribe},
+use crate::{
+    sandbox::{
+        error::Fault,
+        genesys::{
+            conversations::{interval, invalid_value, read_json},
+            records::days_of,
+            renderer::{AGENTS, NAMES, Scribe},
+        },
+        rng::{Dice, Pool, Uuid},
+    },
+    time::interval::{DAY_MS, Interval},
 };
-use crate::interval::{DAY_MS, Interval};
 
 /// Audits of a UTC day.
 const A_DAY: i64 = 240;

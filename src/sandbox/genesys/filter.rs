@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{
-    data::{Dimension, Facts, Medium, QUEUES},
-    dice::{Pool, id},
+use crate::sandbox::{
     error::Fault,
+    genesys::records::{Dimension, Facts, Medium, QUEUES},
+    rng::{Pool, id},
 };
 
 /// `and` or `or`.

@@ -2,38 +2,36 @@
 
 mod agent;
 mod aggregates;
+mod async_job;
+mod async_jobs;
 mod attributes;
 mod audits;
-mod data;
+mod conversations;
 mod entities;
 mod filter;
-mod job;
-mod jobs;
-mod kinds;
-mod parties;
+mod job_kinds;
+mod organization;
+mod participants;
 mod presence;
-mod query;
-mod render;
-mod replies;
+mod records;
+mod renderer;
+mod responses;
 mod session;
 mod truth;
 mod usage;
-mod whoami;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 
-pub use self::job::Jobs;
-use self::query::Query;
-pub(super) use self::{data::Records, jobs::Queue};
-use super::{
-    Region, Settings, Truth, dice,
-    error::{self, Fault},
-    json,
+pub use self::async_job::Jobs;
+use self::conversations::Query;
+pub(super) use self::{async_jobs::Queue, records::Records};
+use crate::{
+    sandbox::{Region, Settings, Truth, error::Fault},
+    time::interval::Interval,
 };
-use crate::interval::Interval;
 
 const NAMESPACES: &str = "/api/v2/organizations/limits/namespaces/";
 
@@ -49,8 +47,8 @@ pub(super) fn answer(
     if let Some(permission) = lacks {
         return Err(Fault::missing_permission(permission));
     }
-    match kinds::kind(path) {
-        Some(kind) => jobs::answer(kind, region, now, request),
+    match job_kinds::kind(path) {
+        Some(kind) => async_jobs::answer(kind, region, now, request),
         None => at_once(region, client, request).map(|body| (StatusCode::OK, body)),
     }
 }
@@ -62,14 +60,14 @@ fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<By
         "/api/v2/analytics/conversations/details/query" => (Method::POST, conversation_details),
         "/api/v2/analytics/users/details/query" => (Method::POST, user_details),
         "/api/v2/organizations/me" => {
-            (Method::GET, |region, _, _| Ok(whoami::organization(region.settings.seed)))
+            (Method::GET, |region, _, _| Ok(organization::organization(region.settings.seed)))
         }
         "/api/v2/tokens/me" => {
-            (Method::GET, |region, client, _| Ok(whoami::token(region.settings.seed, client)))
+            (Method::GET, |region, client, _| Ok(organization::token(region.settings.seed, client)))
         }
-        "/api/v2/users/me" => (Method::GET, |_, _, _| Err(whoami::not_a_user())),
+        "/api/v2/users/me" => (Method::GET, |_, _, _| Err(organization::not_a_user())),
         path if path.starts_with(NAMESPACES) => (Method::GET, |region, _, request| {
-            whoami::namespace(&region.settings, &request.uri().path()[NAMESPACES.len()..])
+            organization::namespace(&region.settings, &request.uri().path()[NAMESPACES.len()..])
         }),
         path if entities::at(path).is_some() => {
             (Method::GET, |region, _, request| entities::page(region.settings.seed, request))
@@ -145,7 +143,7 @@ fn needs(path: &str) -> Option<&'static str> {
             Some("analytics:conversationDetail:view")
         }
         "/api/v2/analytics/users/details/query" => Some(presence::PERMISSION),
-        path => (kinds::kind(path).map(|kind| kind.permission))
+        path => (job_kinds::kind(path).map(|kind| kind.permission))
             .or_else(|| entities::permission(path))
             .or_else(|| Some(aggregates::at(path)?.1)),
     }

@@ -9,14 +9,18 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{
-    data::{LAST_DAY, days_of},
-    dice::{Dice, Pool},
-    error::Fault,
-    query::{MOST_JOB_DAYS, Paging, interval, invalid_value, read_json},
-    render::{AGENTS, Scribe},
+use crate::{
+    sandbox::{
+        error::Fault,
+        genesys::{
+            conversations::{MOST_JOB_DAYS, Paging, interval, invalid_value, read_json},
+            records::{LAST_DAY, days_of},
+            renderer::{AGENTS, Scribe},
+        },
+        rng::{Dice, Pool},
+    },
+    time::interval::{DAY_MS, Interval},
 };
-use crate::interval::{DAY_MS, Interval};
 
 pub(super) const PERMISSION: &str = "analytics:userDetail:view";
 /// Every tenth agent has never logged in.

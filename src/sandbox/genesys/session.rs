@@ -1,9 +1,11 @@
 //! What the sessions of all participants are made of.
 
-use super::{
-    data::Medium,
-    dice::{Pool, Uuid},
-    render::{Scribe, Story, r_factor},
+use crate::sandbox::{
+    genesys::{
+        records::Medium,
+        renderer::{Scribe, Story, r_factor},
+    },
+    rng::{Pool, Uuid},
 };
 
 /// What was counted, how much, when.

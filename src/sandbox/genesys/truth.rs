@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{
-    data::{Facts, Records, days_of},
-    render::Scribe,
+use crate::{
+    sandbox::genesys::{
+        records::{Facts, Records, days_of},
+        renderer::Scribe,
+    },
+    time::interval::{DAY_MS, Interval},
 };
-use crate::interval::{DAY_MS, Interval};
 
 /// Conversations a piece of the truth: a megabyte or so, whatever a day holds.
 const TRUTH_PIECE: usize = 200;

@@ -4,14 +4,18 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use super::{
-    data::days_of,
-    dice::{Dice, Pool},
-    error::Fault,
-    query::{interval, invalid_value, read_json},
-    render::Scribe,
+use crate::{
+    sandbox::{
+        error::Fault,
+        genesys::{
+            conversations::{interval, invalid_value, read_json},
+            records::days_of,
+            renderer::Scribe,
+        },
+        rng::{Dice, Pool},
+    },
+    time::interval::{DAY_MS, Interval},
 };
-use crate::interval::{DAY_MS, Interval};
 
 /// The longest interval of a query in days: the platform's is not known.
 const MOST_DAYS: u32 = 366;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::interval::iso;
+use crate::time::interval::iso;
 
 #[test]
 fn an_interval_of_eight_days_without_a_filter_is_refused_with_the_platforms_words() {

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    jobs::{Desk, LATER},
-    *,
-};
+use super::*;
+use crate::sandbox::tests::jobs::{Desk, LATER};
 
 const USER_QUERY: &str = "/api/v2/analytics/users/details/query";
 const USER_JOBS: &str = "/api/v2/analytics/users/details/jobs";

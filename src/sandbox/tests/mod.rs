@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use http::{Method, header};
 
 use super::*;
-use crate::interval::DAY_MS;
+use crate::time::interval::DAY_MS;
 
 /// 2024-03-18, a Monday.
 const DAY: i64 = 19_800;

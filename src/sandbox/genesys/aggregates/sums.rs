@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{
-    super::{
-        data::{Facts, Records, days_of},
-        dice::{Dice, Pool, id},
-        render::{AGENTS, Scribe},
+use crate::sandbox::{
+    genesys::{
+        aggregates::{Query, Subject},
+        records::{Facts, Records, days_of},
+        renderer::{AGENTS, Scribe},
     },
-    Query, Subject,
+    rng::{Dice, Pool, id},
 };
 
 /// Values of a metric: how many, and so on.

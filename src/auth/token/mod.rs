@@ -1,0 +1,95 @@
+//! TokenActor: one token for everybody (G7).
+//!
+//! While a token is being asked for, the actor's mailbox is closed: whoever asks meanwhile waits
+//! in it, and is answered with the token that came. So there is at most one token request in
+//! flight, and at most one for a rejected generation, however many actors were rejected with it.
+//!
+//! [`Login`] is how one is asked for, the desk what is known about the one that came, [`cache`]
+//! where it outlives the process.
+
+pub mod cache;
+pub mod source;
+pub mod state;
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use self::state::Desk;
+pub use self::{
+    source::{Auth, Door, Login},
+    state::Renewal,
+};
+use crate::http::error::LoginFault;
+
+/// Counts the tokens of a run: a 401 names the generation that it rejects.
+pub type Generation = u64;
+
+/// A token that was good when it was handed out.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Which token of the run it is.
+    pub generation: Generation,
+    /// The token itself.
+    pub secret: SecretString,
+}
+
+/// Asks for a token.
+#[derive(Message)]
+#[rtype(result = "Result<Token, LoginFault>")]
+pub struct GetToken {
+    /// The generation that the server has just answered with a 401, if that is why.
+    pub rejected: Option<Generation>,
+}
+
+/// Is answered when no token request is under way. A run waits for it before it ends: a refresh
+/// token that was replaced is in the cache by then.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Rest;
+
+/// The shell around the desk: the waiting room and the telephone.
+pub struct TokenActor {
+    desk: Desk,
+    login: Arc<Login>,
+}
+
+impl TokenActor {
+    /// Starts with no token: the first who asks has one fetched.
+    pub fn new(login: Login) -> Self {
+        Self { desk: Desk::new(login.renewal), login: Arc::new(login) }
+    }
+}
+
+impl Actor for TokenActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<GetToken> for TokenActor {
+    type Result = AtomicResponse<Self, Result<Token, LoginFault>>;
+
+    fn handle(&mut self, ask: GetToken, _: &mut Self::Context) -> Self::Result {
+        if let Some(answer) = self.desk.answer(Instant::now(), ask.rejected) {
+            return AtomicResponse::new(Box::pin(actix::fut::ready(answer)));
+        }
+        let login = Arc::clone(&self.login);
+        // `Send`, so that the compiler sees that no lock is held while it waits
+        let minted: BoxFuture<'static, _> = Box::pin(async move { login.renew().await });
+        let settled = minted.into_actor(self);
+        AtomicResponse::new(Box::pin(
+            settled.map(|minted, actor, _| actor.desk.settle(Instant::now(), minted)),
+        ))
+    }
+}
+
+impl Handler<Rest> for TokenActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Rest, _: &mut Self::Context) {}
+}
+
+#[cfg(test)]
+mod tests;

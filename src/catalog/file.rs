@@ -1,0 +1,194 @@
+//! Datasets as a file writes them, and what is wrong with them.
+
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
+
+use arrow::datatypes::{DataType, Field, Schema};
+use serde::Deserialize;
+
+use crate::{
+    catalog::{
+        Catalog, Dataset, Flaw, NO_DURATION, Way, days,
+        endpoint::WayEntry,
+        schema::{self, timestamp},
+    },
+    http::rate_limit::Limit,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    bucket: BTreeMap<String, BucketEntry>,
+    #[serde(default)]
+    dataset: BTreeMap<String, Entry>,
+    #[serde(default, rename = "type")]
+    types: schema::Types,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketEntry {
+    requests: NonZeroU32,
+    per: String,
+}
+
+/// A dataset as the file writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    version: u32,
+    permission: Option<String>,
+    id: OneOrMore,
+    time: String,
+    #[serde(default)]
+    stamp: bool,
+    #[serde(default)]
+    snapshot: bool,
+    newest: Option<String>,
+    lag: Option<String>,
+    grain: Option<String>,
+    divisible: Option<bool>,
+    columns: Option<String>,
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
+    query: Option<WayEntry>,
+    job: Option<WayEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+pub(crate) fn parse(text: &str) -> Result<Catalog, Flaw> {
+    let toml = toml::Deserializer::parse(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        Flaw::new(&format!("line {}", before.matches('\n').count() + 1), error.message())
+    })?;
+    let File { bucket, dataset, types } =
+        serde_path_to_error::deserialize(toml).map_err(|error| {
+            let key = error.path().to_string();
+            // below the key of a `Spanned` value, `toml` has one of its own
+            Flaw::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
+        })?;
+    // a type that nothing uses is checked as well
+    for name in types.keys() {
+        schema::columns(&types, name, &[])?;
+    }
+    let datasets = dataset
+        .into_iter()
+        .map(|(name, entry)| Ok((name.clone(), Arc::new(entry.check(name, &types)?))))
+        .collect::<Result<BTreeMap<_, _>, Flaw>>()?;
+    for (dataset, way) in
+        datasets.values().flat_map(|dataset| dataset.ways().map(move |way| (dataset, way)))
+    {
+        let Some(each) = &way.each else { continue };
+        let reason = match datasets.get(&each.dataset).map(|parent| &parent.query) {
+            Some(Some(query)) if query.each.is_none() => continue,
+            Some(_) => format!("the ids of `{}` are not had by a query of its own", each.dataset),
+            None => format!("there is no dataset `{}` in this file", each.dataset),
+        };
+        let name = if way.task.is_some() { "job" } else { "query" };
+        return Err(Flaw::new(&format!("dataset.{}.{name}.each", dataset.name), reason));
+    }
+    let limit = |(name, BucketEntry { requests, per }): (String, BucketEntry)| {
+        let per =
+            days(&per).ok_or_else(|| Flaw::new(&format!("bucket.{name}.per"), NO_DURATION))?;
+        Ok((Arc::from(name), Limit { requests, per, burst: None }))
+    };
+    Ok(Catalog { datasets, buckets: bucket.into_iter().map(limit).collect::<Result<_, Flaw>>()? })
+}
+
+impl Entry {
+    fn check(self, name: String, types: &schema::Types) -> Result<Dataset, Flaw> {
+        let key = |field: &str| format!("dataset.{name}.{field}");
+        let ensure = |good: bool, field: &str, reason: &str| {
+            good.then_some(()).ok_or(Flaw::new(&key(field), reason))
+        };
+        ensure(self.version > 0, "version", "versions count from 1")?;
+        let known = self.columns.as_ref().is_none_or(|columns| types.contains_key(columns));
+        ensure(known, "columns", "there is no such type in this file")?;
+        ensure(self.query.is_some() || self.job.is_some(), "query", "say how it is asked for")?;
+        let way = |way: Option<WayEntry>, field: &str| {
+            way.map(|way| way.check(&key(field)).map(Arc::new)).transpose()
+        };
+        let (query, job) = (way(self.query, "query")?, way(self.job, "job")?);
+        let submits = |way: &Option<Arc<Way>>| way.as_ref().map(|way| way.task.is_some());
+        ensure(submits(&query) != Some(true), "query.submit", "what is submitted is a job")?;
+        ensure(submits(&job) != Some(false), "job.submit", "say how the job is submitted")?;
+        let id = match self.id {
+            OneOrMore::One(id) => vec![id],
+            OneOrMore::More(id) => id,
+        };
+        let (fields, forms) = match &self.columns {
+            Some(columns) => schema::row(types, columns)?,
+            None => schema::bare(
+                &id,
+                [&self.time].into_iter().chain(&self.newest),
+                self.aliases.values(),
+            ),
+        };
+        let is = |column: &String, fit: &dyn Fn(&DataType) -> bool| {
+            fields.find(column).is_some_and(|field| fit(field.1.data_type()))
+        };
+        match id.as_slice() {
+            [] => return Err(Flaw::new(&key("id"), "say which columns identify a row")),
+            [one] => ensure(
+                is(one, &|t| matches!(t, DataType::Utf8 | DataType::Int64)),
+                "id",
+                "names no column that is a string or an int64",
+            )?,
+            more => ensure(
+                more.iter().all(|one| is(one, &schema::fits_id)),
+                "id",
+                "names a column that is not there, or one with times inside",
+            )?,
+        }
+        ensure(
+            is(&self.time, &|t| *t == timestamp()),
+            "time",
+            "names no column that is a timestamp",
+        )?;
+        let newest = self.newest.as_ref().is_none_or(|newest| is(newest, &|t| *t == timestamp()));
+        ensure(newest, "newest", "names no column that is a timestamp")?;
+        ensure(
+            self.aliases.values().all(|column| is(column, &|_| true)),
+            "aliases",
+            "name a column that is not there",
+        )?;
+        ensure(
+            !self.aliases.keys().any(|alias| is(alias, &|_| true)),
+            "aliases",
+            "an alias is the name of a column",
+        )?;
+        let never_null = |field: &Arc<Field>| {
+            let nullable = id != [field.name().clone()] && *field.name() != self.time;
+            Field::clone(field).with_nullable(nullable)
+        };
+        let duration = |text: &Option<String>, field: &str| match text {
+            Some(text) => days(text).ok_or_else(|| Flaw::new(&key(field), NO_DURATION)),
+            None => Ok(Duration::ZERO),
+        };
+        Ok(Dataset {
+            version: self.version,
+            permission: self.permission,
+            schema: Arc::new(Schema::new(fields.iter().map(never_null).collect::<Vec<_>>())),
+            forms,
+            is_described: self.columns.is_some(),
+            stamp: self.stamp || self.snapshot,
+            divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),
+            snapshot: self.snapshot,
+            newest: self.newest,
+            lag: duration(&self.lag, "lag")?,
+            grain: duration(&self.grain, "grain")?,
+            aliases: self.aliases.into_iter().collect(),
+            time: self.time,
+            id,
+            query,
+            job,
+            name,
+        })
+    }
+}

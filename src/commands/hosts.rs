@@ -1,0 +1,96 @@
+//! Where the API and its login are, once somebody has looked.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::{
+    auth::token::{Door, Login},
+    config::{Config, Hosts},
+    error::Error,
+    http::{
+        rate_limit::{Budget, Key},
+        transport::Transport,
+    },
+    platform::discovery::{self, DiscoverError},
+    sandbox,
+};
+
+/// The hosts that a command talks to.
+pub struct Place {
+    /// The API.
+    pub api: Url,
+    /// Its login: the host, or with a path the token endpoint itself.
+    pub login: Url,
+    /// The simulator that plays both, where it runs in this process.
+    pub sandbox: Option<sandbox::Server>,
+}
+
+impl Place {
+    /// Finds the hosts; starts the sandbox where that is what they are.
+    ///
+    /// # Errors
+    /// Where the sandbox cannot listen, or the platform does not tell its hosts.
+    pub async fn open(config: &Config, transport: &Arc<dyn Transport>) -> Result<Self, Error> {
+        match config.hosts.clone() {
+            Hosts::Network { api, login } => Ok(Self { api, login, sandbox: None }),
+            Hosts::Discovered { issuer, tenant } => {
+                Ok(find(config, transport, &issuer, tenant).await?)
+            }
+            Hosts::Sandbox(settings) => {
+                let port = settings.port;
+                let server = sandbox::Server::start(settings)
+                    .await
+                    .map_err(|source| Error::Sandbox { port, source })?;
+                Ok(Self {
+                    api: server.url().clone(),
+                    login: server.url().clone(),
+                    sandbox: Some(server),
+                })
+            }
+        }
+    }
+}
+
+/// Where a user logs in: nobody has a token by then, so the API may not be known yet. None in the
+/// sandbox of this process, which would end with the login.
+///
+/// # Errors
+/// Where the platform does not tell its hosts.
+pub async fn login_host(
+    config: &Config,
+    transport: &Arc<dyn Transport>,
+) -> Result<Option<Url>, Error> {
+    match &config.hosts {
+        Hosts::Network { login, .. } => Ok(Some(login.clone())),
+        Hosts::Discovered { issuer, .. } => {
+            Ok(Some(discovery::token_endpoint(transport.as_ref(), issuer).await?))
+        }
+        Hosts::Sandbox(_) => Ok(None),
+    }
+}
+
+/// Asks the issuer. Where nobody says which tenant it is, that costs a token.
+async fn find(
+    config: &Config,
+    transport: &Arc<dyn Transport>,
+    issuer: &Url,
+    tenant: Option<String>,
+) -> Result<Place, DiscoverError> {
+    let login = discovery::token_endpoint(transport.as_ref(), issuer).await?;
+    let tenant = match tenant {
+        Some(tenant) => tenant,
+        None => {
+            let door = Door {
+                transport: Arc::clone(transport),
+                budget: Arc::new(Budget::new(config.terms.clone())),
+                key: Key { credential: config.auth.account.name().into(), bucket: "login".into() },
+                board: Arc::default(),
+            };
+            discovery::tenant(&Login::new(login.clone(), &config.auth, door).renew().await?)?
+        }
+    };
+    let api = discovery::api(transport.as_ref(), issuer, &tenant).await?;
+    tracing::info!(%api, %login, "the hosts, as the issuer tells them");
+    Ok(Place { api, login, sandbox: None })
+}

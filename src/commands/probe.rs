@@ -1,0 +1,141 @@
+//! Asking the platform without a run: how many rows there are, and what a page looks like.
+
+use std::{sync::Arc, time::Duration};
+
+use object_store::memory::InMemory;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    commands::{
+        remaining::{self, Scope},
+        report::Ending,
+        run::Line,
+        verify::Day,
+    },
+    config::Config,
+    decode::Reply,
+    error::Error,
+    fetch::{Halt, Setback},
+    http::error::Fault,
+    ledger::{LEDGER, Ledger, Probe},
+    sink::{lock::Lock, store::Output},
+};
+
+/// What is asked for at once where the platform counts rows.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Holds every day against the platform's own count of it. Returns what differs, or could not be
+/// asked for, a line each.
+///
+/// # Errors
+/// Where the platform cannot be reached at all.
+pub async fn compare(
+    config: &Config,
+    days: &[Day],
+    shutdown: CancellationToken,
+) -> Result<Vec<String>, Error> {
+    let ledger = Ledger::open(&config.output.join(LEDGER))?;
+    let line = Line::open(config, Output::directory(&config.output)?, ledger, shutdown).await?;
+    let compared = compare_on(&line, days).await;
+    line.close().await;
+    compared
+}
+
+async fn compare_on(line: &Line, days: &[Day]) -> Result<Vec<String>, Error> {
+    let mut differences = Vec::new();
+    for day in days {
+        let what = match line.client.total(&day.dataset, day.interval).await {
+            Ok(total) if total == day.rows => continue,
+            Ok(total) => {
+                format!("the platform counts {total} rows, and the files hold {}", day.rows)
+            }
+            Err(setback) => format!("it cannot be compared: {}", fault(setback)?),
+        };
+        differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
+    }
+    Ok(differences)
+}
+
+/// Asks the platform how many rows there are, a request for every day that is left and that it has not
+/// been asked for, and keeps the answers in the ledger. Datasets that it does not count stay unknown.
+///
+/// # Errors
+/// Where the output or the platform cannot be reached at all.
+pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let output = Output::directory(&config.output)?;
+    let _lock = Lock::take(&config.output)?;
+    let ledger = Ledger::open(&config.output.join(LEDGER))?;
+    ledger.identify(&config.whole_identity())?;
+    let line = Line::open(config, output, ledger, shutdown).await?;
+    let probed = probe_on(&line, config).await;
+    line.close().await;
+    probed
+}
+
+async fn probe_on(line: &Line, config: &Config) -> Result<(), Error> {
+    let ledger = &line.world.ledger;
+    let plan = remaining::plan(config, Scope::Missing, ledger)?;
+    for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
+        let known: Vec<_> =
+            ledger.probes(&dataset.name)?.iter().map(|probe| probe.interval).collect();
+        let left = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
+        let days =
+            left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
+        for interval in days {
+            match line.client.total(dataset, interval).await {
+                Ok(rows) => ledger.probed(&dataset.name, Probe { interval, rows })?,
+                Err(setback) => {
+                    let fault = fault(setback)?;
+                    tracing::warn!(dataset = dataset.name, %interval, %fault, "not counted");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first page of a dataset, whose columns need not be known, of the first shard of `config`.
+///
+/// # Errors
+/// Where there is none.
+pub async fn first_page(
+    mut config: Config,
+    dataset: &str,
+    shutdown: CancellationToken,
+) -> Result<Reply, Error> {
+    let none = |reason: &str| Error::Page(reason.to_owned());
+    let dataset = config
+        .catalog
+        .datasets
+        .get(dataset)
+        .cloned()
+        .ok_or_else(|| none("there is no such dataset"))?;
+    let way = dataset
+        .query
+        .clone()
+        .ok_or_else(|| none("only a job brings it: describe its columns by hand"))?;
+    let width = config.fetch.shard.min(way.widest[0]);
+    let interval = config.interval.split(width).next().unwrap_or(config.interval);
+    config.datasets = vec![Arc::clone(&dataset)];
+    let nowhere = Output::over(Arc::new(InMemory::new()));
+    let line = Line::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
+    let page = line.client.first_page(&dataset, &way, interval).await;
+    line.close().await;
+    match page {
+        Ok(page) => Ok(page),
+        Err(setback) => Err(Error::Page(fault(setback)?.to_string())),
+    }
+}
+
+/// Why one request brought nothing; the error is why no other will.
+fn fault(setback: Setback) -> Result<Fault, Error> {
+    setback.into_fault().map_err(|halt| stopped(&halt))
+}
+
+/// Why nobody could be asked.
+fn stopped(halt: &Halt) -> Error {
+    match Ending::from_halt(halt) {
+        Ending::Denied(reason) => Error::Credentials(reason),
+        other => Error::Stopped(other.to_string()),
+    }
+}

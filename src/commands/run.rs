@@ -1,0 +1,359 @@
+//! The composition root: builds the actors bottom-up, awaits every life, reports. It decides nothing.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use actix::prelude::*;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+pub use crate::commands::remaining::Scope;
+use crate::{
+    auth::token::{Door, Login, Rest, TokenActor},
+    catalog::Way,
+    commands::{
+        hosts::Place,
+        remaining,
+        report::{Ending, Report, Summary},
+    },
+    config::Config,
+    error::Error,
+    fetch::{Client, Densities, FetchActor, Fetcher, Halt, Harvest, Lakes, Origin, Run, Shared},
+    http::{
+        rate_limit::{Budget, Key},
+        transport::{HttpTransport, Transport},
+    },
+    ledger::{Failure, Known, LEDGER, Ledger},
+    metrics::{self, Board},
+    planning::{Close, Plan, PlannerActor},
+    sandbox,
+    sink::{Note, SinkActor, SinkError, lock::Lock, shard_writer::QUARANTINE, store::Output},
+};
+
+/// What a run acts upon. A simulation brings its own.
+pub struct World {
+    /// The API.
+    pub api: Url,
+    /// Its login.
+    pub login: Url,
+    /// The door to both.
+    pub transport: Arc<dyn Transport>,
+    /// Where files go.
+    pub output: Output,
+    /// What is committed.
+    pub ledger: Ledger,
+    /// Counts.
+    pub board: Arc<Board>,
+    /// Ends the run between two requests.
+    pub shutdown: CancellationToken,
+    /// Spreads the pauses of retries.
+    pub seed: u64,
+}
+
+impl World {
+    /// The world as it is. The sandbox, where the hosts are its, lives as long as the second value.
+    async fn open(
+        config: &Config,
+        output: Output,
+        ledger: Ledger,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, Option<sandbox::Server>), Error> {
+        let transport: Arc<dyn Transport> =
+            Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+        let Place { api, login, sandbox } = Place::open(config, &transport).await?;
+        let board = Arc::new(Board::default());
+        Ok((
+            Self {
+                api,
+                login,
+                transport,
+                output,
+                ledger,
+                board,
+                shutdown,
+                seed: fastrand::u64(..),
+            },
+            sandbox,
+        ))
+    }
+}
+
+/// Runs the backfill of `config` as the world is: hosts, directory, ledger.
+///
+/// # Errors
+/// Where the run cannot start. How a run that started has ended is in the report.
+pub async fn run(
+    config: &Config,
+    scope: Scope,
+    shutdown: CancellationToken,
+) -> Result<Report, Error> {
+    let output = Output::directory(&config.output)?;
+    let _lock = Lock::take(&config.output)?;
+    let ledger = Ledger::open(&config.output.join(LEDGER))?;
+    let plan = prepare(config, scope, &output, &ledger).await?;
+    let expected = remaining::expect(config, &plan, &ledger)?;
+    if plan.waiting() == 0 && ledger.orphans()?.is_empty() {
+        tracing::info!("everything is committed already");
+        return report(
+            config,
+            &ledger,
+            Harvest::default(),
+            None,
+            &Board::default(),
+            Duration::ZERO,
+        );
+    }
+    let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
+    tracing::info!(job = config.name, source = config.source, host = %world.api, interval = %config.interval, shards = plan.waiting(), "start");
+    let whole = plan.width();
+    let ended = tokio::select! {
+        biased;
+        ended = backfill(config, plan, &world) => ended,
+        () = metrics::draw(&world.board, whole, config.source.as_deref()) => unreachable!("a bar is drawn until it is dropped"),
+    };
+    if let Some(server) = sandbox {
+        server.stop().await;
+    }
+    let mut report = ended?;
+    report.summary.compare(expected.values());
+    Ok(report)
+}
+
+/// What is left to do: requested − committed − set aside (G1). Files that no record names are swept
+/// (G3), since whoever wrote them was killed before its commit.
+///
+/// # Errors
+/// Where the output belongs to another job, or cannot be read.
+pub async fn prepare(
+    config: &Config,
+    scope: Scope,
+    output: &Output,
+    ledger: &Ledger,
+) -> Result<Plan, Error> {
+    ledger.identify(&config.whole_identity())?;
+    let folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
+    let swept =
+        output.sweep(&[folders, vec![QUARANTINE.to_owned()]].concat(), &ledger.files()?).await?;
+    if swept > 0 {
+        tracing::info!(files = swept, "swept what a killed run left");
+    }
+    remaining::plan(config, scope, ledger)
+}
+
+/// Fetches `plan` in `world`, to the end or to the first fault that concerns the whole run.
+///
+/// # Errors
+/// Where the ledger cannot be read at the end.
+pub async fn backfill(config: &Config, plan: Plan, world: &World) -> Result<Report, Error> {
+    let start = Instant::now();
+    let (harvest, halt) = fetch(config, plan, world).await;
+    report(config, &world.ledger, harvest, halt, &world.board, start.elapsed())
+}
+
+/// Builds the actors, the one that depends on nobody first, and awaits the fetchers' lives. The
+/// others live as long as somebody holds their address, and answer what they were asked before
+/// they go.
+async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<Halt>) {
+    let sink =
+        SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
+    let planner = PlannerActor::new(plan).start();
+    let (shared, tokens) = connect(config, world);
+    if let Err(halt) = tidy(&client(&shared, &tokens, world.seed), &sink, &world.ledger).await {
+        return (Harvest::default(), Some(halt));
+    }
+    let mut lives: FuturesUnordered<_> = (0..config.fetch.actors)
+        .map(|number| {
+            let client = client(&shared, &tokens, world.seed.wrapping_add(number as u64));
+            let fetcher = Fetcher { number, client, planner: planner.clone(), sink: sink.clone() };
+            FetchActor::new(Rc::new(fetcher)).start().send(Run)
+        })
+        .collect();
+    let (mut harvest, mut first) = (Harvest::default(), None);
+    while let Some(life) = lives.next().await {
+        let halt = match life {
+            Ok((more, halt)) => {
+                harvest += more;
+                halt
+            }
+            Err(gone) => Some(gone.into()),
+        };
+        if let Some(halt) = halt {
+            first.get_or_insert(halt);
+            shared.shutdown.cancel();
+            // a planner that has gone hands out nothing either
+            let _ = planner.send(Close).await;
+        }
+    }
+    // a refresh token that was replaced is stored before the process ends
+    let _ = tokens.send(Rest).await;
+    (harvest, first)
+}
+
+/// Deletes the jobs that a killed run has left with the platform.
+async fn tidy(client: &Client, sink: &Addr<SinkActor>, ledger: &Ledger) -> Result<(), Halt> {
+    for job in ledger.orphans().map_err(SinkError::from)? {
+        if client.delete(&job).await {
+            tracing::info!(job.dataset, job.path, "deleted a job that a killed run has left");
+            sink.send(Note::Deleted(job)).await??;
+        }
+    }
+    Ok(())
+}
+
+/// A line to the platform, for who asks without a run.
+pub struct Line {
+    /// Asks.
+    pub client: Client,
+    /// What it acts upon.
+    pub world: World,
+    tokens: Addr<TokenActor>,
+    sandbox: Option<sandbox::Server>,
+}
+
+impl Line {
+    /// A line to the platform of `config`.
+    ///
+    /// # Errors
+    /// Where the platform cannot be found.
+    pub async fn open(
+        config: &Config,
+        output: Output,
+        ledger: Ledger,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Error> {
+        let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
+        let (shared, tokens) = connect(config, &world);
+        Ok(Self { client: client(&shared, &tokens, world.seed), world, tokens, sandbox })
+    }
+
+    /// Ends it: a refresh token that was replaced is stored before.
+    pub async fn close(self) {
+        let _ = self.tokens.send(Rest).await;
+        if let Some(server) = self.sandbox {
+            server.stop().await;
+        }
+    }
+}
+
+/// What everyone who asks the platform shares, and who keeps the token.
+fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
+    let budget = Arc::new(Budget::new(config.terms.clone()));
+    let credential: Arc<str> = config.auth.account.name().into();
+    let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
+    let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
+    let parent = |way: &Arc<Way>| {
+        way.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
+    };
+    let parents = config.datasets.iter().flat_map(|dataset| dataset.ways()).filter_map(parent);
+    let densities = Densities::default();
+    for dataset in &config.datasets {
+        // a guess is as good without it
+        densities
+            .know(&dataset.name, Known::read(&world.ledger, &dataset.name).unwrap_or_default());
+    }
+    let shared = Shared {
+        origin: Arc::new(Origin {
+            api: world.api.clone(),
+            api_version: config.api_version.clone().unwrap_or_default(),
+            now: config.now,
+        }),
+        page_size: config.fetch.page_size,
+        ahead: config.fetch.ahead,
+        parents: parents.map(|parent| (parent.name.clone(), Arc::clone(parent))).collect(),
+        filters: config
+            .filters
+            .iter()
+            .map(|(name, filter)| (name.clone(), Arc::new(filter.clone())))
+            .collect(),
+        strategy: config.fetch.strategy,
+        lake_wait: config.fetch.lake_wait,
+        jobs: Arc::new(Semaphore::new(config.fetch.jobs)),
+        densities,
+        lakes: Lakes::default(),
+        policy: config.policy.clone(),
+        commit_every: config.commit_every,
+        smallest_shard: config.fetch.smallest_shard,
+        bucket: "api".into(),
+        credential: Arc::clone(&credential),
+        budget,
+        transport: Arc::clone(&world.transport),
+        accepted: AtomicU64::new(0),
+        board: Arc::clone(&world.board),
+        shutdown: world.shutdown.child_token(),
+    };
+    (Arc::new(shared), tokens)
+}
+
+fn client(shared: &Arc<Shared>, tokens: &Addr<TokenActor>, seed: u64) -> Client {
+    let jitter = RefCell::new(fastrand::Rng::with_seed(seed));
+    Client { shared: Arc::clone(shared), tokens: tokens.clone(), jitter }
+}
+
+fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> Login {
+    let (transport, board) = (Arc::clone(&world.transport), Arc::clone(&world.board));
+    Login::new(
+        world.login.clone(),
+        &config.auth,
+        Door { transport, budget: Arc::clone(budget), key, board },
+    )
+}
+
+/// Sums a run up. A run that does not balance (G5) has failed, whatever else it did.
+fn report(
+    config: &Config,
+    ledger: &Ledger,
+    harvest: Harvest,
+    halt: Option<Halt>,
+    board: &Board,
+    elapsed: Duration,
+) -> Result<Report, Error> {
+    let summary = Summary::new(&harvest, board, elapsed);
+    let mut open = Vec::new();
+    for dataset in &config.datasets {
+        open.extend(remaining::gaps(config, ledger, dataset)?);
+    }
+    // a shard that could not be replaced, or not be had yet, is no gap in the ledger
+    open.extend(
+        harvest
+            .failed
+            .iter()
+            .filter(|failure| !open.contains(failure))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
+    let known: Vec<_> =
+        harvest.failed.iter().map(|failure| (&failure.dataset, failure.interval)).collect();
+    for dataset in &config.datasets {
+        let told: Vec<_> = known
+            .iter()
+            .filter(|(name, _)| **name == dataset.name)
+            .map(|(_, told)| *told)
+            .collect();
+        let untried = remaining::untried(config, ledger, dataset)?;
+        open.extend(untried.into_iter().flat_map(|left| left.subtract(&told)).map(|interval| {
+            Failure {
+                dataset: dataset.name.clone(),
+                interval,
+                reason: "no run has tried it to the end".to_owned(),
+                correlation: String::new(),
+            }
+        }));
+    }
+    let ending = match halt {
+        _ if !harvest.balances() => Ending::Fatal(format!(
+            "{} rows came and {:?} went: rows were lost or doubled; this is a bug, please report it",
+            harvest.received, harvest.counts
+        )),
+        Some(halt) => Ending::from_halt(&halt),
+        None if !harvest.denied.is_empty() => Ending::denied(&harvest.denied),
+        None if open.is_empty() => Ending::Complete,
+        None => Ending::Gaps(open),
+    };
+    Ok(Report { summary, ending })
+}

@@ -1,0 +1,318 @@
+//! Configuration: what the user typed becomes what the program needs.
+//!
+//! Two representations: `file` has the keys of the TOML file, as typed; [`Config`] has what the
+//! program needs, checked. Every error names the place and the key, and says what would be right.
+
+pub mod layers;
+pub mod regions;
+pub mod sections;
+pub mod values;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+use url::Url;
+
+pub use self::{layers::ConfigError, sections::source::Platform};
+use self::{layers::Layers, sections::File};
+use crate::{
+    auth::{Offer, token::Auth},
+    catalog::{Catalog, Dataset},
+    commands::login::Browser,
+    fetch::Strategy,
+    http::{rate_limit::Terms, retry::Policy},
+    sandbox::Settings,
+    sink::shard_writer::FileFormat,
+    time::interval::Interval,
+};
+
+/// What narrows the rows of each dataset, in the platform's words.
+pub type Filters = BTreeMap<String, Map<String, Value>>;
+
+/// The configuration of a backfill from one source, checked. It does not change while the program
+/// runs.
+#[derive(Debug)]
+pub struct Config {
+    /// Names the run.
+    pub name: String,
+    /// Names the source; none: it is the only one, and has no name.
+    pub source: Option<String>,
+    /// Whose API it is.
+    pub platform: Platform,
+    /// The version of the API, fit for a path, where the platform has several.
+    pub api_version: Option<String>,
+    /// What to fetch.
+    pub interval: Interval,
+    /// When the program began, in milliseconds since 1970: what has a lag ends so long before it, and
+    /// snapshots are of its day.
+    pub now: i64,
+    /// Of which datasets.
+    pub datasets: Vec<Arc<Dataset>>,
+    /// All datasets of the platform.
+    pub catalog: Catalog,
+    /// From where.
+    pub hosts: Hosts,
+    /// As whom.
+    pub auth: Auth,
+    /// How a user logs in.
+    pub browser: Browser,
+    /// How fetching goes.
+    pub fetch: Fetch,
+    /// The quota.
+    pub terms: Terms,
+    /// How often to try, and how long to wait.
+    pub policy: Policy,
+    /// The directory of the output.
+    pub output: PathBuf,
+    /// An open shard is cut and committed so often.
+    pub commit_every: Duration,
+    /// The end of the interval that is fetched again, and its files replaced.
+    pub refresh: Duration,
+    /// Whether the newest time is fetched first.
+    pub newest_first: bool,
+    /// How long an interrupted run may take to commit what it has.
+    pub grace: Duration,
+    /// How files are written.
+    pub format: FileFormat,
+    /// What narrows the rows, sent as it is: see [`filter`](Self::filter).
+    pub filters: Filters,
+    /// What makes the output the output of this job: the same on every run, or rows would mix.
+    pub identity: BTreeMap<String, String>,
+}
+
+/// `[fetch]`, checked.
+#[derive(Debug, Clone)]
+pub struct Fetch {
+    /// How many fetchers.
+    pub actors: usize,
+    /// The widest shard.
+    pub shard: Duration,
+    /// A shard is not bisected below this.
+    pub smallest_shard: Duration,
+    /// Requests of a shard under way at once.
+    pub ahead: usize,
+    /// Which way to take where there are two.
+    pub strategy: Strategy,
+    /// Jobs that may be there at once.
+    pub jobs: usize,
+    /// How long to wait for data that jobs cannot read yet.
+    pub lake_wait: Duration,
+    /// Rows of a page, at most what the dataset allows.
+    pub page_size: u32,
+    /// Bounds a request.
+    pub timeout: Duration,
+    /// Bounds a reply, in bytes.
+    pub max_body: u64,
+}
+
+/// What concerns an output that is there already: commands that only read it need no credentials.
+#[derive(Debug)]
+pub struct Job {
+    /// Names the source; none: it is the only one, and has no name.
+    pub source: Option<String>,
+    /// What was to be fetched.
+    pub interval: Interval,
+    /// When the program began, in milliseconds since 1970.
+    pub now: i64,
+    /// Of which datasets.
+    pub datasets: Vec<Arc<Dataset>>,
+    /// All datasets of the platform, and the user's own.
+    pub catalog: Catalog,
+    /// The directory of the output.
+    pub output: PathBuf,
+}
+
+/// What there is to fetch from a source.
+#[derive(Debug)]
+pub struct Choice {
+    /// Names the source; none: it is the only one, and has no name.
+    pub source: Option<String>,
+    /// Whose API it is.
+    pub platform: Platform,
+    /// All datasets of the platform, and the user's own.
+    pub catalog: Catalog,
+}
+
+/// Where the API and its login are.
+#[derive(Debug, Clone)]
+pub enum Hosts {
+    /// On the network.
+    Network {
+        /// The API.
+        api: Url,
+        /// Its login.
+        login: Url,
+    },
+    /// Where the platform tells, when it is asked.
+    Discovered {
+        /// Who tells.
+        issuer: Url,
+        /// Whose API; none: the tenant of the token.
+        tenant: Option<String>,
+    },
+    /// In this process: started when needed.
+    Sandbox(Settings),
+}
+
+/// What the command line says about the configuration. It prints without the values, which may be
+/// secrets.
+#[derive(Clone, Default)]
+pub struct Given {
+    /// `--config`; none: `config.toml`, if there is one.
+    pub path: Option<PathBuf>,
+    /// `--set section.key=value`, in order.
+    pub set: Vec<String>,
+    /// `--source`: the only one that is meant; none: all of them.
+    pub source: Option<String>,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.set.iter().map(|set| set.split('=').next().unwrap_or_default());
+        let mut given = f.debug_struct("Given");
+        given
+            .field("path", &self.path)
+            .field("set", &keys.collect::<Vec<_>>())
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl Config {
+    /// Reads the configuration of each source: the built-in values, over them the file, over them
+    /// `--set`.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: what is wrong, where, and what would be right.
+    pub fn load(given: &Given) -> Result<Vec<Self>, ConfigError> {
+        let sources = chosen(given)?;
+        let configs = each(&sources, File::check)?;
+        for (config, layers) in configs.iter().zip(&sources) {
+            if let Some(Dataset { name, .. }) =
+                config.datasets.iter().map(Arc::as_ref).find(|one| !one.is_described)
+            {
+                let message = format!(
+                    "`{name}` has no columns yet: `cxbackfill datasets --infer {name}` tells them"
+                );
+                return Err(layers.wrong("job.datasets", message));
+            }
+        }
+        for (number, config) in configs.iter().enumerate() {
+            let shares =
+                |other: &&Self| other.quota().is_some_and(|quota| config.quota() == Some(quota));
+            if let Some(other) = configs[..number].iter().find(shares) {
+                let message = format!(
+                    "it has the credential of the source {}, and so its quota: name the datasets of both in one source",
+                    other.source.as_deref().unwrap_or_default()
+                );
+                return Err(sources[number].wrong("auth.client_id", message));
+            }
+        }
+        Ok(configs)
+    }
+
+    /// The same where datasets may lack their columns: nothing can be fetched from it but a page to
+    /// infer them from.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_bare(given: &Given) -> Result<Vec<Self>, ConfigError> {
+        each(&chosen(given)?, File::check)
+    }
+
+    /// What narrows the rows of a dataset.
+    pub fn filter(&self, dataset: &str) -> &Map<String, Value> {
+        static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+        self.filters.get(dataset).unwrap_or(&NONE)
+    }
+
+    /// What makes the output the output of this job, its datasets' versions included.
+    pub fn whole_identity(&self) -> BTreeMap<String, String> {
+        let version = |dataset: &Arc<Dataset>| {
+            (format!("dataset.{}.version", dataset.name), dataset.version.to_string())
+        };
+        self.identity.clone().into_iter().chain(self.datasets.iter().map(version)).collect()
+    }
+
+    /// What the platform counts requests by: the login host and the credential. A sandbox counts for
+    /// itself.
+    fn quota(&self) -> Option<(String, String)> {
+        let (Hosts::Network { login: host, .. } | Hosts::Discovered { issuer: host, .. }) =
+            &self.hosts
+        else {
+            return None;
+        };
+        let account = &self.auth.account;
+        Some((
+            account.endpoint(host, &Offer::Credentials).origin().ascii_serialization(),
+            account.name(),
+        ))
+    }
+}
+
+/// Reads what `status` and `verify` need of each source.
+///
+/// # Errors
+/// As for [`Config::load`].
+pub fn load_jobs(given: &Given) -> Result<Vec<Job>, ConfigError> {
+    each(&chosen(given)?, File::job)
+}
+
+/// Reads what there is to fetch from each source.
+///
+/// # Errors
+/// As for [`Config::load`].
+pub fn load_choices(given: &Given) -> Result<Vec<Choice>, ConfigError> {
+    each(&chosen(given)?, File::choice)
+}
+
+/// Reads what `cxbackfill sandbox` needs: the `[sandbox]` section of one source alone.
+///
+/// # Errors
+/// As for [`Config::load`], or where there are several sources.
+pub fn load_sandbox(given: &Given) -> Result<Settings, ConfigError> {
+    only(each(&chosen(given)?, |file, layers| file.sandbox.check(layers))?)
+}
+
+/// The one source that a command is for.
+///
+/// # Errors
+/// Where there are several.
+pub fn only<T>(sources: Vec<T>) -> Result<T, ConfigError> {
+    let [one] = <[T; 1]>::try_from(sources).map_err(|_| {
+        ConfigError::at("--source", "there are several sources: name the one that is meant")
+    })?;
+    Ok(one)
+}
+
+fn each<T>(
+    sources: &[Layers],
+    read: impl Fn(File, &Layers) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    sources.iter().map(|layers| read(layers.parse()?, layers)).collect()
+}
+
+/// The layers of each source that is meant.
+fn chosen(given: &Given) -> Result<Vec<Layers>, ConfigError> {
+    let mut sources = Layers::read(given)?;
+    let Some(name) = &given.source else { return Ok(sources) };
+    let names: Vec<_> = sources.iter().filter_map(Layers::name).map(str::to_owned).collect();
+    sources.retain(|layers| layers.name() == Some(name));
+    if sources.is_empty() {
+        let message = match names.is_empty() {
+            true => "the only source has no name: leave this out".to_owned(),
+            false => layers::sources::unknown(name, &names),
+        };
+        return Err(ConfigError::at("--source", message));
+    }
+    Ok(sources)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! `[sandbox]`: what the embedded simulator is like.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::{
+    config::{
+        layers::{ConfigError, Layers, environment::Environment},
+        values::{Length, Offset, Text, parse_time, positive},
+    },
+    sandbox,
+};
+
+/// The section as typed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxSection {
+    port: u16,
+    pub seed: u64,
+    pub conversations_per_day: u32,
+    token_lifetime: Length,
+    requests: u32,
+    per: Length,
+    limit_changes: Vec<LimitChange>,
+    eaten: u32,
+    latency: LatencyTable,
+    max_tokens: u32,
+    client_secret: Option<Text>,
+    refresh_tokens: bool,
+    revoke_every: Length,
+    clock_skew: Offset,
+    deny: Vec<String>,
+    throttle_every: u32,
+    fail_every: u32,
+    jobs: JobsTable,
+}
+
+/// Another `requests`, from a time after the start.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitChange {
+    after: Length,
+    requests: u32,
+}
+
+/// How long replies take. What is not given is nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LatencyTable {
+    base: Option<Length>,
+    jitter: Option<Length>,
+    capacity: u32,
+    steps: Vec<LatencyStep>,
+}
+
+/// Another `base`, from a time after the start.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LatencyStep {
+    after: Length,
+    base: Length,
+}
+
+/// What asynchronous queries are like. What is not given is as in `sandbox::Jobs`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct JobsTable {
+    queued: Option<Length>,
+    running: Option<Length>,
+    kept: Option<Length>,
+    fail_every: Option<u32>,
+    expire_every: Option<u32>,
+    concurrent: Option<u32>,
+    per_second: Option<u32>,
+    page_size: Option<u32>,
+    available_until: Option<String>,
+}
+
+impl SandboxSection {
+    /// The simulator's settings.
+    pub fn check(&self, at: &Layers) -> Result<sandbox::Settings, ConfigError> {
+        let client_secret = match &self.client_secret {
+            Some(text) => Some(Environment::read()?.text(text, "sandbox.client_secret", at)?),
+            None => None,
+        };
+        Ok(sandbox::Settings {
+            port: self.port,
+            seed: self.seed,
+            conversations_per_day: self.conversations_per_day,
+            token_lifetime: positive(self.token_lifetime, "sandbox.token_lifetime", at)?,
+            requests: self.requests,
+            per: positive(self.per, "sandbox.per", at)?,
+            limit_changes: self.limit_changes(at)?,
+            eaten: self.eaten,
+            latency: self.latency.check(at)?,
+            max_tokens: self.max_tokens,
+            client_secret,
+            refresh_tokens: self.refresh_tokens,
+            revoke_every: self.revoke_every.0,
+            clock_skew: self.clock_skew.0,
+            deny: self.deny.clone(),
+            throttle_every: self.throttle_every,
+            fail_every: self.fail_every,
+            jobs: self.jobs.check(at)?,
+        })
+    }
+
+    fn limit_changes(&self, at: &Layers) -> Result<Vec<(Duration, u32)>, ConfigError> {
+        let changes =
+            self.limit_changes.iter().map(|change| (change.after.0, change.requests)).collect();
+        in_order(changes, "sandbox.limit_changes", at)
+    }
+}
+
+impl LatencyTable {
+    fn check(&self, at: &Layers) -> Result<sandbox::Latency, ConfigError> {
+        let length = |length: Option<Length>| length.map_or(Duration::ZERO, |length| length.0);
+        let steps = self.steps.iter().map(|step| (step.after.0, step.base.0)).collect();
+        Ok(sandbox::Latency {
+            base: length(self.base),
+            jitter: length(self.jitter),
+            steps: in_order(steps, "sandbox.latency.steps", at)?,
+            capacity: self.capacity,
+        })
+    }
+}
+
+impl JobsTable {
+    fn check(&self, at: &Layers) -> Result<sandbox::Jobs, ConfigError> {
+        let known = sandbox::Jobs::default();
+        let length =
+            |given: Option<Length>, known: Duration| given.map_or(known, |length| length.0);
+        let key = "sandbox.jobs.available_until";
+        let wrong = |text: &str| {
+            at.wrong(
+                key,
+                format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z, or now-30m"),
+            )
+        };
+        let available_until =
+            self.available_until.as_deref().map(|text| parse_time(text).ok_or_else(|| wrong(text)));
+        if self.page_size == Some(0) {
+            return Err(at.wrong("sandbox.jobs.page_size", "it is at least 1"));
+        }
+        Ok(sandbox::Jobs {
+            queued: length(self.queued, known.queued),
+            running: length(self.running, known.running),
+            kept: length(self.kept, known.kept),
+            fail_every: self.fail_every.unwrap_or(known.fail_every),
+            expire_every: self.expire_every.unwrap_or(known.expire_every),
+            concurrent: self.concurrent.unwrap_or(known.concurrent),
+            per_second: self.per_second.unwrap_or(known.per_second),
+            page_size: self.page_size.unwrap_or(known.page_size),
+            available_until: available_until.transpose()?,
+        })
+    }
+}
+
+/// Steps that follow one another.
+fn in_order<T>(
+    steps: Vec<(Duration, T)>,
+    key: &str,
+    at: &Layers,
+) -> Result<Vec<(Duration, T)>, ConfigError> {
+    let sorted = steps.is_sorted_by_key(|(after, _)| *after);
+    if sorted {
+        Ok(steps)
+    } else {
+        Err(at.wrong(key, "each `after` is later than the one before: sort them"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Given, load_sandbox};
+
+    fn load(set: &[&str]) -> Result<sandbox::Settings, String> {
+        let given =
+            Given { set: set.iter().map(|&set| set.to_owned()).collect(), ..Given::default() };
+        load_sandbox(&given).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_built_in_values_are_those_of_the_sandbox() {
+        let (built_in, known) = (load(&[]).unwrap(), sandbox::Settings::default());
+        assert_eq!(format!("{built_in:?}"), format!("{known:?}"));
+    }
+
+    #[test]
+    fn limits_latencies_and_jobs_are_read_from_their_tables() {
+        let settings = load(&[
+            "sandbox.limit_changes=[{ after = \"1m\", requests = 100 }, { after = \"2m\", requests = 400 }]",
+            "sandbox.latency={ base = \"20ms\", capacity = 4, steps = [{ after = \"1m\", base = \"1s\" }] }",
+            "sandbox.jobs={ fail_every = 3, available_until = \"2024-01-05T00:00:00Z\" }",
+        ])
+        .unwrap();
+        let second = Duration::from_secs(1);
+        assert_eq!(settings.limit_changes, [(60 * second, 100), (120 * second, 400)]);
+        assert_eq!((settings.latency.base, settings.latency.capacity), (second / 50, 4));
+        assert_eq!(settings.latency.steps, [(60 * second, second)]);
+        let available_until = "2024-01-05T00:00:00Z".parse().ok();
+        assert_eq!(
+            settings.jobs,
+            sandbox::Jobs { fail_every: 3, available_until, ..sandbox::Jobs::default() }
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_table_is_said_by_key() {
+        for (set, key) in [
+            (
+                "sandbox.limit_changes=[{ after = \"2m\", requests = 1 }, { after = \"1m\", requests = 2 }]",
+                "sandbox.limit_changes",
+            ),
+            ("sandbox.latency.speed=1", "sandbox.latency.speed"),
+            ("sandbox.jobs.page_size=0", "sandbox.jobs.page_size"),
+            ("sandbox.jobs.available_until=soon", "sandbox.jobs.available_until"),
+        ] {
+            let message = load(&[set]).unwrap_err();
+            assert!(message.contains(&format!("{key}: ")), "{set}: {message}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Integers that survive: the layer between `arrow-json` and the columns of a dataset.
+//!
+//! `arrow-json` reads an integer that has a fraction or an exponent as a double and cuts it off:
+//! 1.5 becomes 1, and 9007199254740993.0 becomes 9007199254740992, without a word. It knows the
+//! time zone `UTC` only if a whole time zone database is built in. So it is given the [`wire`]
+//! types, where an integer is still text and a time has no zone, and [`exact`] makes the columns.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StructArray,
+        TimestampMillisecondArray,
+    },
+    datatypes::{DataType, Field, FieldRef, TimestampMillisecondType},
+};
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
+
+use crate::catalog::Form;
+
+/// The type as which a column is read from JSON.
+pub(crate) fn wire(data_type: &DataType) -> DataType {
+    match data_type {
+        // a number may come as a text, and so may a truth
+        DataType::Int64 | DataType::Boolean => DataType::Utf8,
+        DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, None),
+        DataType::List(element) => DataType::List(wire_field(element)),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(wire_field).collect()),
+        other => other.clone(),
+    }
+}
+
+/// The field as which a column is read; it may be null, since a null is worth a better message.
+pub(crate) fn wire_field(field: &FieldRef) -> FieldRef {
+    Arc::new(Field::new(field.name(), wire(field.data_type()), true))
+}
+
+/// The column of type `to` from one of type `wire(to)`; the error says which field, and why.
+pub(crate) fn exact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
+    Ok(match to {
+        DataType::Int64 => {
+            let numbers = array.as_string::<i32>().iter().map(|text| text.map(whole).transpose());
+            Arc::new(numbers.collect::<Result<Int64Array, _>>()?)
+        }
+        DataType::Boolean => {
+            let truths = array.as_string::<i32>().iter().map(|text| text.map(truth).transpose());
+            Arc::new(truths.collect::<Result<BooleanArray, _>>()?)
+        }
+        DataType::Timestamp(_, zone) => {
+            let times = array.as_primitive::<TimestampMillisecondType>().clone();
+            Arc::new(times.with_timezone_opt(zone.clone()))
+        }
+        DataType::List(element) => {
+            let (_, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
+            let values = exact(&values, element.data_type())?;
+            Arc::new(
+                ListArray::try_new(element.clone(), offsets, values, nulls)
+                    .map_err(|e| e.to_string())?,
+            )
+        }
+        DataType::Struct(fields) => {
+            let (_, columns, nulls) = array.as_struct().clone().into_parts();
+            let columns =
+                fields.iter().zip(&columns).map(|(field, column)| exact_field(field, column));
+            let columns = columns.collect::<Result<_, _>>()?;
+            Arc::new(
+                StructArray::try_new(fields.clone(), columns, nulls).map_err(|e| e.to_string())?,
+            )
+        }
+        _ => array.clone(),
+    })
+}
+
+/// [`exact`] for a named column; the error reads like those of `arrow-json`.
+pub(crate) fn exact_field(field: &Field, column: &ArrayRef) -> Result<ArrayRef, String> {
+    exact(column, field.data_type()).map_err(|reason| named(field, &reason))
+}
+
+/// The column of texts in a form of their own.
+pub(crate) fn formed(field: &Field, column: &ArrayRef, form: Form) -> Result<ArrayRef, String> {
+    let texts = column.as_string::<i32>().iter();
+    let column: Result<ArrayRef, String> = match form {
+        Form::Interval => texts
+            .map(|text| text.map(start).transpose())
+            .collect::<Result<TimestampMillisecondArray, _>>()
+            .map(|times| Arc::new(times.with_timezone("UTC")) as ArrayRef),
+        Form::Duration => texts
+            .map(|text| text.map(seconds).transpose())
+            .collect::<Result<Float64Array, _>>()
+            .map(|seconds| Arc::new(seconds) as ArrayRef),
+    };
+    column.map_err(|reason| named(field, &reason))
+}
+
+fn named(field: &Field, reason: &str) -> String {
+    format!("whilst decoding field '{}': {reason}", field.name())
+}
+
+/// The start of an ISO 8601 interval, in milliseconds.
+fn start(text: &str) -> Result<i64, String> {
+    let start = text.split('/').next().unwrap_or_default();
+    let time: Result<Timestamp, _> = start.parse();
+    time.map(Timestamp::as_millisecond).map_err(|_| format!("\"{text}\" is no interval"))
+}
+
+/// An ISO 8601 duration in seconds; a day has 24 hours.
+fn seconds(text: &str) -> Result<f64, String> {
+    let span: Result<Span, _> = text.parse();
+    let total =
+        span.and_then(|span| span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())));
+    total.map_err(|_| format!("\"{text}\" is no duration"))
+}
+
+/// A truth, as JSON writes it or as a text.
+fn truth(text: &str) -> Result<bool, String> {
+    let is = |word: &str| text.trim().eq_ignore_ascii_case(word);
+    match () {
+        () if is("true") => Ok(true),
+        () if is("false") => Ok(false),
+        () => Err(format!("\"{text}\" is neither true nor false")),
+    }
+}
+
+/// A whole number: digits of up to 64 bits, or a form like `1.0` or `1e3` where a double is exact.
+fn whole(text: &str) -> Result<i64, String> {
+    const EXACT: f64 = (1i64 << 53) as f64;
+    let text = text.trim();
+    let double = || {
+        text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() < EXACT).map(|v| v as i64)
+    };
+    text.parse()
+        .ok()
+        .or_else(double)
+        .ok_or_else(|| format!("\"{text}\" is not a whole number of 64 bits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_exact_or_refused() {
+        for (text, expected) in [
+            ("0", 0),
+            ("-7", -7),
+            (" 7 ", 7),
+            ("9007199254740993", 9_007_199_254_740_993),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+            ("1.0", 1),
+            ("1e3", 1_000),
+            ("-2.50E2", -250),
+        ] {
+            assert_eq!(whole(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "1.5",
+            "9007199254740993.0",
+            "9223372036854775808",
+            "1e18",
+            "1e999",
+            "nan",
+            "inf",
+            "true",
+            "0x1",
+        ] {
+            assert!(whole(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Which way a shard is fetched, where there are two: the one that costs fewer requests.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    catalog::{Dataset, Paging, Way},
+    fetch::{Client, Fetcher, Obstacle, Setback},
+    http::error::Fault,
+    ledger::Known,
+    planning::shard::Shard,
+    time::interval::{Interval, iso},
+};
+
+/// Looks at a job until it is done, as a rule: it has three seconds (see `task::FIRST_POLL`).
+const POLLS: u64 = 2;
+/// How often a lake is looked at that has not come far enough.
+const LAKE_PAUSE: Duration = Duration::from_secs(10 * 60);
+
+/// `fetch.strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Always by query.
+    Query,
+    /// Always by job, once the data are in the lake.
+    Job,
+    /// By job where that costs fewer requests and the data are in the lake.
+    Auto,
+}
+
+/// What is known of how many rows there are, by dataset: what `plan` knows, and what this run commits.
+#[derive(Debug, Default)]
+pub struct Densities(Mutex<BTreeMap<String, Known>>);
+
+/// Up to when data are in the lake that jobs read, by dataset, in milliseconds; and since when
+/// somebody waits for it.
+#[derive(Debug, Default)]
+pub struct Lakes(Mutex<BTreeMap<String, i64>>, OnceLock<Instant>);
+
+impl Densities {
+    /// Begins with what earlier runs know.
+    pub fn know(&self, dataset: &str, known: Known) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.to_owned(), known);
+    }
+
+    /// Takes note of committed rows.
+    pub fn add(&self, dataset: &str, rows: u64, time: Duration) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let committed = &mut known.entry(dataset.to_owned()).or_default().committed;
+        committed.0 += rows;
+        committed.2 += time;
+    }
+
+    /// The rows to expect; none: nothing is known.
+    pub fn expect(&self, dataset: &str, interval: Interval) -> Option<u64> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(dataset)?.rows(interval)
+    }
+}
+
+/// The requests that a shard of `rows` costs one way or another, faults aside; none where nobody knows
+/// how many rows or parents there are.
+pub fn cost(way: &Way, rows: Option<u64>, page_size: u32) -> Option<u64> {
+    let pages = rows.map(|rows| rows.div_ceil(page_size.min(way.page_size).into()));
+    let pages = match way.paging {
+        _ if way.each.is_some() => None,
+        Paging::None => Some(1),
+        // these say which page is the last
+        Paging::Cursor | Paging::NextLink => pages.map(|pages| pages.max(1)),
+        Paging::PageNumber | Paging::Offset => {
+            pages.map(|pages| pages + u64::from(way.next.is_none()))
+        }
+    }?;
+    let around = way.task.as_ref().map_or(0, |task| 1 + POLLS + u64::from(task.delete.is_some()));
+    Some(around + pages.max(1))
+}
+
+/// The way with fewer requests; of equals, the one that answers at once.
+fn cheaper<'a>(query: &'a Arc<Way>, job: &'a Arc<Way>, rows: u64, page_size: u32) -> &'a Arc<Way> {
+    let cost = |way| cost(way, Some(rows), page_size).unwrap_or(u64::MAX);
+    if cost(job) < cost(query) { job } else { query }
+}
+
+impl Fetcher {
+    /// The way to fetch a shard.
+    pub(crate) async fn way(&self, shard: &Shard) -> Result<Arc<Way>, Setback> {
+        let (dataset, shared) = (&shard.dataset, &self.client.shared);
+        let (query, job) = match (&dataset.query, &dataset.job) {
+            (query, Some(job)) => (query, job),
+            (_, None) => return Ok(Arc::clone(dataset.way())),
+        };
+        // columns that only a job brings are worth a wait
+        let query =
+            query.as_ref().filter(|_| shared.strategy != Strategy::Job && !dataset.has_extras());
+        let Some(query) = query else {
+            self.lake(dataset, job, shard.interval).await?;
+            return Ok(Arc::clone(job));
+        };
+        let in_the_lake = match shared.strategy {
+            Strategy::Query => false,
+            _ => match self.client.filled(dataset, job, shard.interval).await {
+                Ok(filled) => filled >= shard.interval.to_ms(),
+                Err(setback) => {
+                    let fault = setback.into_fault()?;
+                    tracing::warn!(dataset = dataset.name, %fault, "the platform does not say what jobs can read");
+                    false
+                }
+            },
+        };
+        if !in_the_lake {
+            return Ok(Arc::clone(query));
+        }
+        let rows = match shared.densities.expect(&dataset.name, shard.interval) {
+            Some(rows) => rows,
+            // what cannot be counted is asked for without much ado
+            None => match self.client.total(dataset, shard.interval).await {
+                Ok(rows) => rows,
+                Err(Setback::Shard(_)) => return Ok(Arc::clone(query)),
+                Err(setback) => return Err(setback),
+            },
+        };
+        Ok(Arc::clone(cheaper(query, job, rows, shared.page_size)))
+    }
+
+    /// Waits until the lake holds an interval.
+    async fn lake(&self, dataset: &Dataset, job: &Way, interval: Interval) -> Result<(), Setback> {
+        loop {
+            let filled = self.client.filled(dataset, job, interval).await?;
+            if filled >= interval.to_ms() {
+                return Ok(());
+            }
+            let reason = format!("the platform has data for jobs up to {} only", iso(filled));
+            // one wait for all shards
+            let begun = self.client.shared.lakes.1.get_or_init(Instant::now);
+            if begun.elapsed() + LAKE_PAUSE > self.client.shared.lake_wait {
+                return Err(
+                    Obstacle::NotYet(Fault::NotYet(format!("{reason}; run again later"))).into()
+                );
+            }
+            tracing::info!(dataset = dataset.name, shard = %interval, reason, "waits for the lake");
+            self.client.pause(LAKE_PAUSE).await?;
+        }
+    }
+}
+
+impl Client {
+    /// Up to when the lake is filled: asked again where that was before the end of `needed`.
+    async fn filled(&self, dataset: &Dataset, job: &Way, needed: Interval) -> Result<i64, Setback> {
+        let known = |lakes: &Lakes| {
+            lakes.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dataset.name).copied()
+        };
+        if let Some(filled) = known(&self.shared.lakes).filter(|&filled| filled >= needed.to_ms()) {
+            return Ok(filled);
+        }
+        let filled = self.available(job, needed).await?;
+        self.shared
+            .lakes
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(dataset.name.clone(), filled);
+        Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    fn conversations() -> &'static Arc<Dataset> {
+        &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]
+    }
+
+    #[test]
+    fn a_job_pays_from_some_hundred_rows_on() {
+        let (query, job) =
+            (conversations().query.as_ref().unwrap(), conversations().job.as_ref().unwrap());
+        let by_job = |rows, page_size| Arc::ptr_eq(cheaper(query, job, rows, page_size), job);
+        assert_eq!(
+            [0, 400, 401, 20_000].map(|rows| by_job(rows, u32::MAX)),
+            [false, false, true, true]
+        );
+        // where pages are no larger by job it never does
+        assert!(!by_job(20_000, 100));
+        assert_eq!(
+            (cost(query, Some(20_000), u32::MAX), cost(job, Some(20_000), u32::MAX)),
+            (Some(201), Some(24))
+        );
+        assert_eq!((cost(query, None, u32::MAX), cost(query, Some(0), u32::MAX)), (None, Some(1)));
+    }
+
+    #[test]
+    fn what_is_expected_follows_from_what_came() {
+        let (densities, day) = (Densities::default(), Interval::day_of(0));
+        assert_eq!(densities.expect("calls", day), None);
+        densities.add("calls", 30, day.width());
+        densities.add("calls", 10, day.width());
+        assert_eq!(densities.expect("calls", day), Some(20));
+    }
+}

@@ -1,0 +1,371 @@
+//! A query of one interval, a page at a time: which request comes next, and which was the last.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde_json::{Map, Value};
+use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    catalog::{Call, Dataset, Paging, Slots, Way},
+    decode::{Decoder, Finder, PageError, Reply},
+    http::error::Fault,
+    time::interval::{Interval, iso},
+};
+
+/// Pages of one chain: beyond, it is no list but a loop.
+const MOST_PAGES: u32 = 100_000;
+/// Pages without rows in a row that a cursor or link may lead over.
+const MOST_EMPTY: u32 = 100;
+
+/// What requests are made from beside the query itself.
+#[derive(Debug)]
+pub struct Origin {
+    /// Where the API is.
+    pub api: Url,
+    /// The version of the API; empty where the platform has none.
+    pub api_version: String,
+    /// When the run began, in milliseconds since 1970: the time of its snapshots.
+    pub now: i64,
+}
+
+/// What is asked for, and how far the pages have come.
+pub struct Query {
+    /// The dataset.
+    pub dataset: Arc<Dataset>,
+    /// How it is asked for.
+    pub way: Arc<Way>,
+    /// The interval that is asked for.
+    pub asked: Interval,
+    /// The part of it whose rows are kept.
+    pub owner: Interval,
+    /// Rows asked for in a page.
+    pub page_size: u32,
+    /// The platform's id of what was submitted; empty before.
+    pub task: String,
+    /// Where the platform keeps the result, where it is to be downloaded.
+    pub download: Option<String>,
+    /// Decodes the rows.
+    pub decoder: Arc<Decoder>,
+    finder: Arc<Finder>,
+    origin: Arc<Origin>,
+    filter: Arc<Map<String, Value>>,
+    /// Parents that are still to be asked for, the present one in front; none: there are none.
+    parents: Option<VecDeque<String>>,
+    chain: Position,
+}
+
+/// How far one chain of pages has come.
+#[derive(Default)]
+struct Position {
+    /// Pages asked for, and received.
+    sent: u32,
+    received: u32,
+    /// Pages that can be asked for: the next, or all that the total speaks of.
+    known: u32,
+    /// Items received.
+    offset: u64,
+    /// The cursor or link of the next page.
+    next: Option<String>,
+    /// The hash of every cursor and link so far.
+    seen: HashSet<u64>,
+    /// Pages without rows since the last with some.
+    empty: u32,
+    ended: bool,
+}
+
+impl Query {
+    /// The first page of `interval` comes next, with at most `page_size` rows.
+    pub fn new(
+        dataset: &Arc<Dataset>,
+        way: &Arc<Way>,
+        interval: Interval,
+        page_size: u32,
+        origin: &Arc<Origin>,
+        filter: &Arc<Map<String, Value>>,
+    ) -> Self {
+        Self {
+            asked: interval,
+            owner: interval,
+            page_size: page_size.min(way.page_size),
+            task: String::new(),
+            download: None,
+            decoder: Arc::new(Decoder::new(dataset)),
+            finder: Arc::new(Finder::new(
+                way,
+                fixed(dataset, stamp(dataset, interval, origin), None),
+            )),
+            dataset: Arc::clone(dataset),
+            way: Arc::clone(way),
+            origin: Arc::clone(origin),
+            filter: Arc::clone(filter),
+            parents: None,
+            chain: Position { known: 1, ..Position::default() },
+        }
+    }
+
+    /// The same from the start, with at most `page_size` rows a page.
+    pub fn again(&self, interval: Interval, page_size: u32) -> Self {
+        Self::new(&self.dataset, &self.way, interval, page_size, &self.origin, &self.filter)
+    }
+
+    /// The same once for every one of `parents`, whose pages may have told one twice.
+    pub fn for_each(&mut self, mut parents: Vec<String>) {
+        let mut seen = HashSet::new();
+        parents.retain(|parent| seen.insert(xxh3_64(parent.as_bytes())));
+        self.chain.ended = parents.is_empty();
+        self.parents = Some(parents.into());
+        self.begin_parent();
+    }
+
+    /// Whether its parents are still to be found.
+    pub fn lacks_parents(&self) -> bool {
+        self.way.each.is_some() && self.parents.is_none()
+    }
+
+    /// The request of the next page; none: it is not known yet, or there is none.
+    pub fn next(&mut self) -> Option<Call> {
+        if self.chain.ended || self.chain.sent >= self.chain.known.min(self.reachable()) {
+            return None;
+        }
+        self.chain.sent += 1;
+        if let Some(link) = self.chain.next.as_ref().filter(|_| self.way.paging == Paging::NextLink)
+        {
+            let bucket = self.way.request.bucket.clone();
+            return Some(Call {
+                method: Method::GET,
+                target: link.clone(),
+                bucket,
+                ..Call::default()
+            });
+        }
+        if let Some(address) = &self.download {
+            return Some(Call { target: address.clone(), anonymous: true, ..Call::default() });
+        }
+        Some(self.fill(self.chain.sent))
+    }
+
+    fn fill(&self, page: u32) -> Call {
+        let (request, slots) = (&self.way.request, self.slots(page));
+        // what narrows a job was said when it was submitted
+        if self.way.task.is_none() {
+            request.narrowed(&slots, &self.filter)
+        } else {
+            request.fill(&slots)
+        }
+    }
+
+    /// What the templates of the way are filled with.
+    pub fn slots(&self, page: u32) -> Slots<'_> {
+        Slots {
+            interval: self.asked,
+            page,
+            page_size: self.page_size,
+            offset: self.chain.offset,
+            cursor: self.chain.next.as_deref(),
+            task: &self.task,
+            each: self.parents.as_ref().and_then(VecDeque::front).map_or("", String::as_str),
+            api_version: &self.origin.api_version,
+        }
+    }
+
+    /// What narrows it.
+    pub fn filter(&self) -> &Map<String, Value> {
+        &self.filter
+    }
+
+    /// Reads the reply to a page.
+    pub fn read(
+        &self,
+    ) -> impl Fn(StatusCode, Bytes) -> Result<Reply, Fault> + Clone + Send + 'static {
+        let (finder, first, counts) =
+            (Arc::clone(&self.finder), self.chain.sent == 1, self.way.total.is_some());
+        move |status, body| match status {
+            StatusCode::NO_CONTENT => Ok(Reply::nothing()),
+            _ => {
+                let reply = finder.find(body).map_err(|error| match error {
+                    PageError::Swollen(most) => Fault::TooLarge(most),
+                    other => Fault::Malformed(other.to_string()),
+                })?;
+                plausible(reply, first, counts)
+            }
+        }
+    }
+
+    /// Takes note of the reply to the next page, and says whether the chain of pages ends with it: what
+    /// was asked for beyond is of no use.
+    ///
+    /// # Errors
+    /// [`Fault::Chain`] where pages follow on each other without an end, or to another host.
+    pub fn advance(&mut self, reply: &Reply) -> Result<bool, Fault> {
+        let chain = &mut self.chain;
+        chain.received += 1;
+        chain.offset += reply.items;
+        chain.empty = if reply.items == 0 { chain.empty + 1 } else { 0 };
+        let goes_on = match self.way.paging {
+            Paging::PageNumber | Paging::Offset => {
+                reply.items > 0 && (self.way.next.is_none() || reply.next.is_some())
+            }
+            Paging::Cursor | Paging::NextLink => reply.next.is_some(),
+            Paging::None => false,
+        };
+        if !goes_on {
+            chain.ended = true;
+        } else if chain.received >= MOST_PAGES {
+            return Err(Fault::Chain(format!(
+                "there are more than {MOST_PAGES} pages; make fetch.shard smaller"
+            )));
+        } else {
+            match (self.way.paging, &reply.next) {
+                (Paging::Cursor, Some(cursor)) => chain.follow(cursor.clone())?,
+                (Paging::NextLink, Some(link)) => {
+                    let link = self.link(link)?;
+                    self.chain.follow(link)?;
+                }
+                _ => {}
+            }
+        }
+        // pages that have numbers can be asked for before the one in front of them is there
+        let counted = reply
+            .total
+            .filter(|_| self.way.paging == Paging::PageNumber && self.way.next.is_none());
+        let counted =
+            counted.map_or(0, |total| total.div_ceil(self.page_size.into()).saturating_add(1));
+        let chain = &mut self.chain;
+        chain.known =
+            chain.known.max(chain.received + 1).max(u32::try_from(counted).unwrap_or(u32::MAX));
+        let ends = self.chain.ended;
+        if ends {
+            self.skip_parent();
+        }
+        Ok(ends)
+    }
+
+    /// The ids of a reply's rows. One that cannot be decoded has children that nobody would ask for.
+    ///
+    /// # Errors
+    /// [`Fault::Malformed`] with the first such row's reason.
+    pub fn ids(&self, reply: &Reply) -> Result<Vec<String>, Fault> {
+        self.decoder.ids(reply, self.owner).map_err(Fault::Malformed)
+    }
+
+    /// Goes on with the next parent. Says whether there are parents at all.
+    pub fn skip_parent(&mut self) -> bool {
+        let Some(parents) = &mut self.parents else { return false };
+        parents.pop_front();
+        self.chain.ended = true;
+        self.begin_parent();
+        true
+    }
+
+    /// The address that a page gives for the next: whole, or relative to its own, `?page=2` as well as
+    /// `/rows?page=2`. Another host is refused: it would be sent the token (G10).
+    fn link(&self, link: &str) -> Result<String, Fault> {
+        let api = &self.origin.api;
+        let here = self.chain.next.clone().unwrap_or_else(|| self.fill(1).target);
+        let told = api.join(&here).and_then(|here| here.join(link));
+        let told =
+            told.map_err(|error| Fault::Chain(format!("`{}` is no link: {error}", shorten(link))))?;
+        match told.origin() == api.origin() {
+            true => Ok(told.into()),
+            false => Err(Fault::Chain(format!(
+                "the next page is said to be at {}, which the configuration does not name",
+                shorten(&told.origin().ascii_serialization())
+            ))),
+        }
+    }
+
+    /// Begins the chain of the parent in front, if there is one.
+    fn begin_parent(&mut self) {
+        let parent = self.parents.as_ref().and_then(VecDeque::front);
+        let Some(parent) = parent else { return };
+        let stamp = stamp(&self.dataset, self.asked, &self.origin);
+        self.finder = Arc::new(Finder::new(
+            &self.way,
+            fixed(&self.dataset, stamp, Some((&self.way, parent))),
+        ));
+        self.chain = Position { known: 1, ..Position::default() };
+    }
+
+    /// Whether its pages can be smaller.
+    pub fn is_shrinkable(&self) -> bool {
+        self.way.page_size < u32::MAX && self.page_size > 1
+    }
+
+    /// Whether the last page was received.
+    pub fn is_whole(&self) -> bool {
+        self.chain.ended
+    }
+
+    /// Pages that the platform's paging reaches: at least the first, and where pages are short, those
+    /// that begin within its depth.
+    fn reachable(&self) -> u32 {
+        let chain = &self.chain;
+        match self.way.paging {
+            Paging::Offset if chain.offset < self.way.depth => chain.known,
+            Paging::Offset => chain.received,
+            _ => {
+                u32::try_from(self.way.depth / u64::from(self.page_size)).unwrap_or(u32::MAX).max(1)
+            }
+        }
+    }
+}
+
+impl Position {
+    /// Takes note of the cursor or link of the next page.
+    fn follow(&mut self, next: String) -> Result<(), Fault> {
+        if !self.seen.insert(xxh3_64(next.as_bytes())) {
+            return Err(Fault::Chain(format!(
+                "the next page is `{}` for the second time",
+                shorten(&next)
+            )));
+        }
+        if self.empty >= MOST_EMPTY {
+            let reason = format!(
+                "{MOST_EMPTY} pages in a row have no rows, and the next is `{}`",
+                shorten(&next)
+            );
+            return Err(Fault::Chain(reason));
+        }
+        self.next = Some(next);
+        Ok(())
+    }
+}
+
+/// The time of rows that have none of their own.
+fn stamp(dataset: &Dataset, interval: Interval, origin: &Origin) -> i64 {
+    if dataset.snapshot { origin.now } else { interval.from_ms() }
+}
+
+/// The columns that the replies do not have.
+fn fixed(dataset: &Dataset, stamp: i64, each: Option<(&Way, &String)>) -> Vec<(String, String)> {
+    let stamp = dataset.stamp.then(|| (dataset.time.clone(), iso(stamp)));
+    let parent = each.and_then(|(way, id)| Some((way.each.as_ref()?.column.clone(), id.clone())));
+    stamp.into_iter().chain(parent).collect()
+}
+
+/// Refuses a reply without rows that says there are some, or does not say: one cut to its envelope.
+fn plausible(reply: Reply, first: bool, counts: bool) -> Result<Reply, Fault> {
+    match reply.total {
+        Some(total) if reply.items == 0 && first && total > 0 => {
+            Err(Fault::Malformed(format!("the first page of {total} rows has none")))
+        }
+        None if reply.items == 0 && counts => {
+            Err(Fault::Malformed("there are neither rows nor their number".to_owned()))
+        }
+        _ => Ok(reply),
+    }
+}
+
+/// As much of a foreign text as fits a log.
+fn shorten(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests;

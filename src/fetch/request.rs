@@ -1,0 +1,274 @@
+//! One request: the one place that loops over attempts. What a fault means is decided in `retry`.
+
+use std::{
+    cell::Cell,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+};
+
+use bytes::Bytes;
+use http::{
+    Request, Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+};
+use tokio::time::{Duration, Instant, sleep, timeout};
+use url::Url;
+
+use crate::{
+    auth::{
+        self,
+        token::{GetToken, Token},
+    },
+    blocking::offload,
+    catalog::Call,
+    fetch::{Client, Halt, Obstacle, Setback},
+    http::{
+        error::{Fault, Refusal},
+        rate_limit::{Key, Permit},
+        retry::{self, Attempt, Decision},
+        transport::is_loopback_host,
+    },
+};
+
+/// A token that is there is had within this time.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+/// How long what leaves something behind with the platform, or takes it back, may hold up a run that
+/// is to end.
+pub(crate) const LAST_WORD: Duration = Duration::from_secs(5);
+
+/// What may be done about a fault of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Leeway {
+    /// Its shard can be bisected.
+    pub splittable: bool,
+    /// Its pages can be smaller.
+    pub shrinkable: bool,
+    /// Its reply is worth a moment even if the run is to end: it leaves something behind.
+    pub binding: bool,
+    /// It is sent even if the run is to end.
+    pub last_word: bool,
+}
+
+/// Why one attempt brought no reply: what `retry` decides about, or what ends the run.
+enum Failed {
+    Request(Fault),
+    Run(Halt),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Request(fault)
+    }
+}
+
+impl From<Halt> for Failed {
+    fn from(halt: Halt) -> Self {
+        Self::Run(halt)
+    }
+}
+
+impl Client {
+    /// Asks until there is a reply that `read` can read, however many attempts it takes.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        call: Call,
+        leeway: Leeway,
+        read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
+    ) -> Result<T, Setback> {
+        let Leeway { splittable, shrinkable, binding, last_word } = leeway;
+        let mut attempt = Attempt {
+            number: 1,
+            throttles: 0,
+            tokenless: 0,
+            rejections: 0,
+            splittable,
+            shrinkable,
+        };
+        let mut rejected = None;
+        loop {
+            let sent = Cell::new(false);
+            let tried = {
+                let mut attempt = pin!(self.attempt(&call, &mut rejected, read.clone(), &sent));
+                tokio::select! {
+                    biased;
+                    () = self.shared.shutdown.cancelled(), if !last_word => match binding && sent.get() {
+                        true => timeout(LAST_WORD, attempt).await.unwrap_or(Err(Halt::Interrupted.into())),
+                        false => Err(Halt::Interrupted.into()),
+                    },
+                    tried = &mut attempt => tried,
+                }
+            };
+            let fault = match tried {
+                Ok(reply) => return Ok(reply),
+                Err(Failed::Run(halt)) => return Err(halt.into()),
+                Err(Failed::Request(fault)) => fault,
+            };
+            attempt.tokenless =
+                if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
+            let fresh = rejected.is_some_and(|generation| {
+                generation > self.shared.accepted.load(Ordering::Relaxed)
+            });
+            attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
+            let throttled = matches!(&fault, Fault::Refused(refusal) if refusal.is_throttle());
+            attempt.throttles += u32::from(throttled);
+            let jitter = self.jitter.borrow_mut().f64();
+            let decision = retry::decide(&fault, attempt, &self.shared.policy, jitter);
+            // the address of a result is as good as a token, for a while
+            let target = if call.anonymous { "a result" } else { &call.target };
+            tracing::debug!(path = target, %fault, ?attempt, ?decision, "no reply");
+            match decision {
+                // nobody waits for the last word
+                _ if last_word && self.shared.shutdown.is_cancelled() => {
+                    return Err(Obstacle::Hopeless(fault).into());
+                }
+                Decision::Retry { after } => self.pause(after).await?,
+                Decision::Throttled { after } => {
+                    self.shared.board.rate_limited.add(1);
+                    self.shared.budget.close(&self.key(call.bucket.as_ref()), after);
+                }
+                Decision::Reauthenticate => {}
+                Decision::Split => return Err(Obstacle::TooBig(fault.to_string()).into()),
+                Decision::Shrink => return Err(Obstacle::TooLarge.into()),
+                Decision::GiveUp => return Err(Obstacle::Hopeless(fault).into()),
+                Decision::Deny => return Err(Obstacle::Denied(fault).into()),
+                Decision::Stop(stop) => return Err(Halt::Stopped { stop, fault }.into()),
+            }
+            self.shared.board.retries.add(1);
+            attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
+        }
+    }
+
+    /// One attempt: a permit, a token, a request, a reply that is read.
+    async fn attempt<T: Send + 'static>(
+        &self,
+        call: &Call,
+        rejected: &mut Option<u64>,
+        read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Send + 'static,
+        sent: &Cell<bool>,
+    ) -> Result<T, Failed> {
+        // a limit of its own is kept beside that of all requests
+        let _own = match &call.bucket {
+            Some(bucket) => Some(self.shared.budget.admit(&self.key(Some(bucket))).await),
+            None => None,
+        };
+        let (permit, token) = self.pay(call, rejected).await?;
+        self.shared.board.requests.add(1);
+        sent.set(true);
+        let reply = match self.request(call, token.as_ref()) {
+            Ok(request) => self.shared.transport.send(request).await,
+            Err(fault) => Err(fault),
+        };
+        if let Ok(reply) = &reply {
+            permit.answered(reply.status(), reply.headers());
+        }
+        let (status, body) = match reply.and_then(success) {
+            Err(fault) => {
+                *rejected = token.filter(|_| is_rejection(&fault)).map(|token| token.generation);
+                return Err(fault.into());
+            }
+            Ok(reply) => reply,
+        };
+        if let Some(token) = token {
+            self.shared.accepted.fetch_max(token.generation, Ordering::Relaxed);
+        }
+        self.shared.board.bytes_received.add(body.len() as u64);
+        Ok(offload(move || read(status, body)).await?)
+    }
+
+    /// A permit and a token. The permit comes first, since waiting for it can outlast a token. While a
+    /// token is waited for nobody else pays, and who waited pays again: requests that paid one after
+    /// another would else leave together (G6).
+    async fn pay(
+        &self,
+        call: &Call,
+        rejected: &mut Option<u64>,
+    ) -> Result<(Permit, Option<Token>), Failed> {
+        let turn = self.shared.budget.turn(&self.key(None)).await;
+        let mut permit = turn.admit().await;
+        if call.anonymous {
+            return Ok((permit, None));
+        }
+        let paid = Instant::now();
+        let token =
+            self.tokens.send(GetToken { rejected: rejected.take() }).await.map_err(Halt::from)?;
+        let token = token.map_err(Fault::Login)?;
+        if paid.elapsed() > AT_ONCE {
+            drop(permit);
+            permit = turn.admit().await;
+        }
+        Ok((permit, Some(token)))
+    }
+
+    /// What a request pays that names `bucket`, or none.
+    fn key(&self, bucket: Option<&Arc<str>>) -> Key {
+        let shared = &self.shared;
+        Key {
+            credential: Arc::clone(&shared.credential),
+            bucket: Arc::clone(bucket.unwrap_or(&shared.bucket)),
+        }
+    }
+
+    /// The request of a call. A token goes to the API's host alone (G10), and nothing goes in the
+    /// clear.
+    fn request(&self, call: &Call, token: Option<&Token>) -> Result<Request<Bytes>, Fault> {
+        let api = &self.shared.origin.api;
+        let url = api
+            .join(&call.target)
+            .map_err(|error| Fault::Chain(format!("`{}`: {error}", call.target)))?;
+        let is_safe = url.scheme() == "https" || is_loopback_host(&url);
+        if url.origin() != api.origin() && (token.is_some() || !is_safe) {
+            return Err(Fault::Chain(format!(
+                "{} is not to be asked",
+                url.origin().ascii_serialization()
+            )));
+        }
+        self.written(call, &url, token).map_err(Fault::Malformed)
+    }
+
+    fn written(
+        &self,
+        call: &Call,
+        url: &Url,
+        token: Option<&Token>,
+    ) -> Result<Request<Bytes>, String> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(url.as_str())
+            .header(ACCEPT, "application/json");
+        if let Some(token) = token {
+            request = request.header(
+                AUTHORIZATION,
+                auth::bearer(&token.secret).map_err(|error| error.to_string())?,
+            );
+        }
+        let body = match &call.body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        request.body(body).map_err(|error| error.to_string())
+    }
+
+    /// Waits, unless the run is to end.
+    pub(crate) async fn pause(&self, after: Duration) -> Result<(), Halt> {
+        tokio::select! {
+            () = self.shared.shutdown.cancelled() => Err(Halt::Interrupted),
+            () = sleep(after) => Ok(()),
+        }
+    }
+}
+
+/// The status and body of a success.
+fn success(reply: Response<Bytes>) -> Result<(StatusCode, Bytes), Fault> {
+    match reply.status() {
+        status if status.is_success() => Ok((status, reply.into_body())),
+        _ => Err(Fault::Refused(Refusal::read(&reply))),
+    }
+}
+
+fn is_rejection(fault: &Fault) -> bool {
+    matches!(fault, Fault::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED)
+}

@@ -1,0 +1,10 @@
+//! Requests over HTTP: sending them, classifying what goes wrong, and when to send.
+//!
+//! [`transport`] sends one request, [`error`] says what can go wrong with it, [`retry`] is the one place that
+//! decides what to do about that, and [`rate_limit`] admits requests under the shared quota. Nothing here
+//! knows a vendor or a dataset.
+
+pub mod error;
+pub mod rate_limit;
+pub mod retry;
+pub mod transport;

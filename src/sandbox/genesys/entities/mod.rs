@@ -1,0 +1,243 @@
+//! What the organisation has: users, queues, codes and the rest, as lists with pages.
+//!
+//! The ids are those that conversations refer to. A list that would fit a page of the largest size
+//! is made longer by things that nobody refers to: a client has to turn pages.
+
+mod render;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri};
+use serde_json::{Value, json};
+use url::form_urlencoded::{self, Serializer};
+
+use self::render::{
+    ACTIVE, PRESENCES, division, flow, group, language, member, members, presence, queue, skill,
+    text, user, wrapup_code,
+};
+use crate::sandbox::{
+    error::Fault,
+    genesys::{records::QUEUES, renderer::DIVISIONS},
+    rng::Pool,
+};
+
+const DEFAULT_PAGE_SIZE: u64 = 25;
+const MEMBERS: &str = "queue-members";
+
+/// A list of things.
+pub(crate) struct Listing {
+    /// The name of the dataset.
+    dataset: &'static str,
+    /// `{}` stands for a queue's id.
+    path: &'static str,
+    /// Empty if whoever has a token may read it.
+    permission: &'static str,
+    /// The most entities on a page; none if there is one page only.
+    most: Option<u64>,
+    /// How many there are in the organisation, or in the queue of this number.
+    count: fn(u64) -> u64,
+    /// The fields of the `n`th beside `selfUri`.
+    entity: fn(seed: u64, n: u64) -> Value,
+}
+
+const LISTINGS: [Listing; 10] = [
+    listing("users", "/api/v2/users", "", Some(500), |_| ACTIVE + 40, user),
+    listing(
+        "queues",
+        "/api/v2/routing/queues",
+        "routing:queue:view",
+        Some(500),
+        |_| QUEUES.into(),
+        queue,
+    ),
+    listing(
+        MEMBERS,
+        "/api/v2/routing/queues/{}/members",
+        "routing:queue:view",
+        Some(100),
+        members,
+        member,
+    ),
+    listing(
+        "wrapup-codes",
+        "/api/v2/routing/wrapupcodes",
+        "routing:wrapupCode:view",
+        Some(100),
+        |_| 130,
+        wrapup_code,
+    ),
+    listing("skills", "/api/v2/routing/skills", "routing:skill:view", Some(100), |_| 40, skill),
+    listing("languages", "/api/v2/routing/languages", "", Some(100), |_| 5, language),
+    listing("groups", "/api/v2/groups", "", Some(100), |_| 6, group),
+    listing("flows", "/api/v2/flows", "architect:flow:view", Some(100), |_| 8, flow),
+    listing("divisions", "/api/v2/authorization/divisions", "", Some(100), |_| DIVISIONS, division),
+    listing(
+        "presence-definitions",
+        "/api/v2/presence/definitions",
+        "presence:presenceDefinition:view",
+        None,
+        |_| PRESENCES.len() as u64,
+        presence,
+    ),
+];
+
+const fn listing(
+    dataset: &'static str,
+    path: &'static str,
+    permission: &'static str,
+    most: Option<u64>,
+    count: fn(u64) -> u64,
+    entity: fn(u64, u64) -> Value,
+) -> Listing {
+    Listing { dataset, path, permission, most, count, entity }
+}
+
+/// The list at a path, and of which queue.
+pub(crate) fn at(path: &str) -> Option<(&'static Listing, &str)> {
+    LISTINGS.iter().find_map(|listing| match listing.path.split_once("{}") {
+        None => (listing.path == path).then_some((listing, "")),
+        Some((before, after)) => {
+            let queue = path.strip_prefix(before)?.strip_suffix(after)?;
+            (!queue.contains('/')).then_some((listing, queue))
+        }
+    })
+}
+
+/// The permission that a list needs.
+pub(crate) fn permission(path: &str) -> Option<&'static str> {
+    at(path).map(|(listing, _)| listing.permission).filter(|permission| !permission.is_empty())
+}
+
+/// A page of the list that a request asks for.
+///
+/// # Errors
+///
+/// 404 for a queue that there is not, 400 for a page that there cannot be.
+pub(crate) fn page(seed: u64, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+    let (listing, queue) = at(request.uri().path()).ok_or_else(Fault::not_found)?;
+    let queue = match queue {
+        "" => 0,
+        of => (0..QUEUES.into())
+            .find(|&n| text(seed, Pool::Queue, n) == of)
+            .ok_or_else(Fault::not_found)?,
+    };
+    let asked = Asked::new(request.uri());
+    let entities = listing.entities(seed, queue, asked.value("state").unwrap_or("active"));
+    let total = entities.len() as u64;
+    let page = match listing.most {
+        None => json!({"total": total, "entities": entities, "selfUri": listing.path}),
+        Some(most) => {
+            let (size, number) = asked.page(most)?;
+            let mut page = asked.links(size, number, total.div_ceil(size));
+            if listing.dataset == MEMBERS {
+                page.as_object_mut().map(|page| (page.remove("pageCount"), page.remove("lastUri")));
+            } else {
+                page["total"] = total.into();
+            }
+            let skipped = usize::try_from((number - 1) * size).unwrap_or(usize::MAX);
+            page["entities"] = entities.into_iter().skip(skipped).take(size as usize).collect();
+            page
+        }
+    };
+    Ok(page.to_string().into())
+}
+
+/// What the address of a request asks for.
+struct Asked<'a> {
+    uri: &'a Uri,
+    values: Vec<(String, String)>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(uri: &'a Uri) -> Self {
+        let values = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        Self { uri, values: values.into_owned().collect() }
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The size and the number of the page.
+    fn page(&self, most: u64) -> Result<(u64, u64), Fault> {
+        let number = |name: &str, default: u64| {
+            self.value(name).map_or(Ok(default), str::parse).unwrap_or(0)
+        };
+        let (size, number) = (number("pageSize", DEFAULT_PAGE_SIZE), number("pageNumber", 1));
+        let invalid =
+            |message: String| Fault::new(StatusCode::BAD_REQUEST, "invalid.value", message);
+        if !(1..=most).contains(&size) {
+            return Err(invalid(format!("pageSize must be between 1 and {most}")));
+        }
+        if !(1..=u64::from(u32::MAX)).contains(&number) {
+            return Err(invalid("pageNumber must be at least 1".to_owned()));
+        }
+        Ok((size, number))
+    }
+
+    /// What a page says of itself and of the others, whose addresses are relative.
+    fn links(&self, size: u64, number: u64, pages: u64) -> Value {
+        let uri = |page: u64| {
+            let mut query = Serializer::new(String::new());
+            let others = self
+                .values
+                .iter()
+                .filter(|(key, _)| !matches!(key.as_str(), "pageSize" | "pageNumber"));
+            query
+                .append_pair("pageSize", &size.to_string())
+                .append_pair("pageNumber", &page.to_string());
+            format!("{}?{}", self.uri.path(), query.extend_pairs(others).finish())
+        };
+        let mut page = json!({
+            "pageSize": size,
+            "pageNumber": number,
+            "pageCount": pages,
+            "firstUri": uri(1),
+            "lastUri": uri(pages.max(1)),
+            "selfUri": uri(number),
+        });
+        if number < pages {
+            page["nextUri"] = uri(number + 1).into();
+        }
+        if number > 1 {
+            page["previousUri"] = uri(number - 1).into();
+        }
+        page
+    }
+}
+
+/// Every entity of a dataset, a line each: of users the active ones, of members those of every queue.
+pub(crate) fn truth(
+    seed: u64,
+    dataset: &str,
+) -> Option<impl Iterator<Item = Bytes> + Send + use<>> {
+    let listing = LISTINGS.iter().find(|listing| listing.dataset == dataset)?;
+    let members = listing.dataset == MEMBERS;
+    let queues = if members { QUEUES.into() } else { 1 };
+    Some((0..queues).map(move |queue| {
+        let lines = listing.entities(seed, queue, "active").into_iter().map(|mut entity| {
+            if members {
+                entity["queueId"] = text(seed, Pool::Queue, queue).into();
+            }
+            format!("{entity}\n")
+        });
+        lines.collect::<String>().into()
+    }))
+}
+
+impl Listing {
+    /// All entities, or those of a queue, that are in a state; those without one are in any.
+    fn entities(&self, seed: u64, queue: u64, state: &str) -> Vec<Value> {
+        let entities =
+            (0..(self.count)(queue)).map(|n| (self.entity)(seed, n)).map(|mut entity| {
+                let id = entity["id"].as_str().unwrap_or_default();
+                let of = text(seed, Pool::Queue, queue);
+                entity["selfUri"] = format!("{}/{id}", self.path.replace("{}", &of)).into();
+                entity
+            });
+        entities
+            .filter(|entity| {
+                state == "any" || entity["state"].as_str().is_none_or(|is| is == state)
+            })
+            .collect()
+    }
+}

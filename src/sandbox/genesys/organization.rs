@@ -1,0 +1,64 @@
+//! Who is asking: an organisation and a client, but no user.
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::sandbox::{
+    error::Fault,
+    genesys::Settings,
+    rng::{Pool, id},
+};
+
+const NAME: &str = "Sandbox";
+
+/// `GET /api/v2/organizations/me`.
+pub(crate) fn organization(seed: u64) -> Bytes {
+    body(&json!({
+        "id": id(seed, Pool::Organization, 0).to_string(),
+        "name": NAME,
+        "defaultLanguage": "en-us",
+        "defaultCountryCode": "DE",
+        "thirdPartyOrgName": "sandbox",
+        "domain": "sandbox.example",
+        "version": 1,
+        "state": "active",
+        "productPlatform": "PureCloud",
+        "selfUri": "/api/v2/organizations/me",
+    }))
+}
+
+/// `GET /api/v2/tokens/me`.
+pub(crate) fn token(seed: u64, client: &str) -> Bytes {
+    let organization = json!({"id": id(seed, Pool::Organization, 0).to_string(), "name": NAME});
+    body(&json!({
+        "organization": organization,
+        "homeOrganization": organization,
+        "authorizedScope": [],
+        "OAuthClient": {"id": client, "name": "sandbox client", "organization": organization},
+    }))
+}
+
+/// `GET /api/v2/users/me`: client credentials belong to nobody.
+pub(crate) fn not_a_user() -> Fault {
+    let message = "This request requires a user context. Client credentials cannot be used for requests to this resource.";
+    Fault::new(StatusCode::BAD_REQUEST, "not.a.user", message)
+}
+
+/// `GET /api/v2/organizations/limits/namespaces/{namespace}`, as far as a client meets limits here.
+pub(crate) fn namespace(settings: &Settings, namespace: &str) -> Result<Bytes, Fault> {
+    let limits = match namespace {
+        "platform.api" => json!([{
+            "key": "client.credentials.token.rate.per.minute",
+            "namespace": namespace,
+            "value": settings.requests,
+        }]),
+        "auth.api" | "analytics" => json!([]),
+        _ => return Err(Fault::not_found()),
+    };
+    Ok(body(&json!({ "entities": limits })))
+}
+
+fn body(value: &Value) -> Bytes {
+    value.to_string().into()
+}

@@ -1,0 +1,272 @@
+//! The conversations: which there are, when they begin and end, and what filters ask of them.
+//!
+//! Conversation `number` of a day is a pure function of (seed, day, number), and a day's are sorted
+//! by start by construction. So any page, in any order, on any day is computed from nothing.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    sandbox::rng::{Dice, Uuid},
+    time::interval::{DAY_MS, Interval},
+};
+
+/// How many days' facts are kept: two months' queries, taken in turns, compute each day once.
+const DAYS_KEPT: usize = 64;
+/// Queues of the organisation.
+pub(crate) const QUEUES: u8 = 24;
+/// The last day that has conversations, 9990-01-01: their ends must still have four-digit years.
+pub(crate) const LAST_DAY: i64 = 2_929_245;
+/// How busy each hour of a UTC day is: few at night, two humps by day.
+const HOURS: [f64; 24] = [
+    6.0, 4.0, 3.0, 3.0, 4.0, 8.0, 20.0, 45.0, 80.0, 110.0, 120.0, 115.0, 90.0, 95.0, 110.0, 115.0,
+    105.0, 85.0, 60.0, 42.0, 30.0, 22.0, 14.0, 9.0,
+];
+const MINUTE: i64 = 60_000;
+
+/// The medium that a conversation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Medium {
+    Voice,
+    Callback,
+    Chat,
+    Email,
+    Message,
+}
+
+impl Medium {
+    /// The names the platform gives them, in this order.
+    pub(crate) const NAMES: [&str; 5] = ["voice", "callback", "chat", "email", "message"];
+
+    pub(crate) fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// What is known of a conversation before its record is written: enough to count and to filter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Facts {
+    /// Its number among those of its day.
+    pub(crate) number: u32,
+    /// In milliseconds since 1970, like `end`.
+    pub(crate) start: i64,
+    /// None while it is live.
+    pub(crate) end: Option<i64>,
+    pub(crate) medium: Medium,
+    pub(crate) outbound: bool,
+    /// The caller hung up before an agent answered.
+    pub(crate) abandoned: bool,
+    /// The queues it passed through, one an agent: the first `legs` of these.
+    pub(crate) queues: [u8; 2],
+    pub(crate) legs: u8,
+}
+
+/// What a filter can ask about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dimension {
+    MediaType,
+    OriginatingDirection,
+    QueueId,
+}
+
+impl Facts {
+    fn of(seed: u64, day: i64, number: u32, of: u32) -> Self {
+        let mut dice = dice_of(seed, day, number, 0);
+        // The first of a day begins on its first millisecond: the edge that errors by one get wrong.
+        let jitter = if number == 0 { 0.0 } else { dice.fraction() };
+        let start = day * DAY_MS + time_of_day((f64::from(number) + jitter) / f64::from(of));
+        let medium = match dice.below(100) {
+            0..55 => Medium::Voice,
+            55..63 => Medium::Callback,
+            63..72 => Medium::Chat,
+            72..85 => Medium::Email,
+            _ => Medium::Message,
+        };
+        let outbound = dice.permille(match medium {
+            Medium::Voice => 200,
+            Medium::Email | Medium::Message => 100,
+            Medium::Callback | Medium::Chat => 0,
+        });
+        let legs = if outbound || dice.permille(800) { 1 } else { 2 };
+        let queues = [(); 2].map(|()| u8::try_from(dice.below(QUEUES.into())).unwrap_or(0));
+        let abandoned = medium == Medium::Voice && !outbound && legs == 1 && dice.permille(80);
+        let end = (!dice.permille(5)).then(|| start + duration(&mut dice, medium, abandoned));
+        let abandoned = abandoned && end.is_some();
+        Self { number, start, end, medium, outbound, abandoned, queues, legs }
+    }
+
+    /// The chance that writes its record.
+    pub(crate) fn dice(&self, seed: u64) -> Dice {
+        dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 1)
+    }
+
+    pub(crate) fn id(&self, seed: u64) -> Uuid {
+        dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 2).uuid()
+    }
+
+    /// The chance that gives its participants attributes: apart, since only some replies have them.
+    pub(crate) fn attribute_dice(&self, seed: u64) -> Dice {
+        dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 4)
+    }
+
+    pub(crate) fn queues(&self) -> &[u8] {
+        &self.queues[..usize::from(self.legs)]
+    }
+
+    /// Whether its lifetime shares an instant with `interval`: [start, end), and for ever while live.
+    pub(crate) fn overlaps(&self, interval: Interval) -> bool {
+        self.start < interval.to_ms() && self.end.is_none_or(|end| end > interval.from_ms())
+    }
+
+    /// The values it has in a dimension, a bit each.
+    pub(crate) fn values(&self, dimension: Dimension) -> u32 {
+        match dimension {
+            // A callback is made by a call.
+            Dimension::MediaType if self.medium == Medium::Callback => 0b11,
+            Dimension::MediaType => 1 << self.medium as u32,
+            Dimension::OriginatingDirection => 1 << u32::from(self.outbound),
+            Dimension::QueueId => self.queues().iter().fold(0, |bits, queue| bits | 1 << queue),
+        }
+    }
+}
+
+fn dice_of(seed: u64, day: i64, number: u32, purpose: u64) -> Dice {
+    Dice::new([seed, day.cast_unsigned(), number.into(), purpose])
+}
+
+/// The millisecond of the day by which `share` of a day's conversations have begun.
+fn time_of_day(share: f64) -> i64 {
+    let mut rest = share * HOURS.iter().sum::<f64>();
+    let mut hour_ms = 0;
+    for busy in HOURS {
+        if rest < busy {
+            return hour_ms + (rest / busy * 3_600_000.0) as i64;
+        }
+        rest -= busy;
+        hour_ms += 3_600_000;
+    }
+    DAY_MS - 1
+}
+
+/// How long a conversation lasts: mostly short for its medium, one in two hundred for days.
+fn duration(dice: &mut Dice, medium: Medium, abandoned: bool) -> i64 {
+    let (least, most) = match medium {
+        _ if abandoned => (MINUTE / 3, 6 * MINUTE),
+        _ if dice.permille(5) => (DAY_MS, 60 * DAY_MS),
+        Medium::Voice => (MINUTE, 45 * MINUTE),
+        Medium::Callback => (10 * MINUTE, 8 * 60 * MINUTE),
+        Medium::Chat => (2 * MINUTE, 60 * MINUTE),
+        Medium::Email | Medium::Message => (5 * MINUTE, 20 * 60 * MINUTE),
+    };
+    least + (dice.fraction().powi(3) * (most - least) as f64) as i64
+}
+
+/// All conversations of an organisation.
+#[derive(Debug)]
+pub(crate) struct Records {
+    pub(crate) seed: u64,
+    a_day: u32,
+    /// The facts of the days used last, the latest at the back: a page costs its rows, not the
+    /// making of its day.
+    known: Mutex<VecDeque<(i64, Arc<[Facts]>)>>,
+}
+
+impl Records {
+    pub(crate) fn new(seed: u64, a_day: u32) -> Self {
+        Self { seed, a_day, known: Mutex::default() }
+    }
+
+    /// The conversations that began on a day (counted from 1970), by start. None before 1970.
+    pub(crate) fn day(&self, day: i64) -> Arc<[Facts]> {
+        if !(0..=LAST_DAY).contains(&day) {
+            return Arc::default();
+        }
+        self.recall(day).unwrap_or_else(|| {
+            let facts: Arc<[_]> =
+                (0..self.a_day).map(|i| Facts::of(self.seed, day, i, self.a_day)).collect();
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.push_back((day, Arc::clone(&facts)));
+            if known.len() > DAYS_KEPT {
+                known.pop_front();
+            }
+            facts
+        })
+    }
+
+    /// The facts of a day if they are known, which are thereby the latest used.
+    fn recall(&self, day: i64) -> Option<Arc<[Facts]>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = known.iter().position(|(of, _)| *of == day)?;
+        let found = known.remove(at)?;
+        let facts = Arc::clone(&found.1);
+        known.push_back(found);
+        Some(facts)
+    }
+}
+
+/// The days, counted from 1970, that an interval touches and that can have conversations.
+pub(crate) fn days_of(interval: Interval) -> std::ops::RangeInclusive<i64> {
+    interval.from_ms().div_euclid(DAY_MS).max(0)
+        ..=(interval.to_ms() - 1).div_euclid(DAY_MS).min(LAST_DAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 19_800;
+
+    #[test]
+    fn a_day_is_sorted_by_start_and_busier_at_noon_than_at_night() {
+        for a_day in [1, 7, 500, 20_000] {
+            let day = Records::new(3, a_day).day(DAY);
+            assert_eq!(day.len(), a_day as usize);
+            assert!(day.is_sorted_by_key(|facts| facts.start));
+            assert!(day.iter().all(|facts| facts.start.div_euclid(DAY_MS) == DAY));
+            assert_eq!(day[0].start, DAY * DAY_MS);
+        }
+        let day = Records::new(3, 500).day(DAY);
+        let in_hour = |hour| {
+            day.iter().filter(|facts| facts.start.rem_euclid(DAY_MS) / 3_600_000 == hour).count()
+        };
+        assert!(in_hour(10) > 10 * in_hour(2));
+        let ties = Records::new(3, 20_000)
+            .day(DAY)
+            .windows(2)
+            .filter(|pair| pair[0].start == pair[1].start)
+            .count();
+        assert!(ties < 20, "{ties} ties in 20,000");
+    }
+
+    #[test]
+    fn some_are_live_and_some_last_for_days() {
+        let records = Records::new(1, 2_000);
+        let all: Vec<_> = (DAY..DAY + 10).flat_map(|day| records.day(day).to_vec()).collect();
+        let share = |n: usize| n * 10_000 / all.len();
+        let live = share(all.iter().filter(|facts| facts.end.is_none()).count());
+        let long =
+            share(all.iter().filter(|f| f.end.is_some_and(|end| end - f.start >= DAY_MS)).count());
+        assert!((30..70).contains(&live), "{live} in 10,000 are live");
+        assert!((30..70).contains(&long), "{long} in 10,000 last a day");
+        assert!(all.iter().any(|facts| facts.end.is_some_and(|end| end - facts.start > 1 << 32)));
+    }
+
+    #[test]
+    fn the_facts_of_a_day_are_kept_and_bounded() {
+        let records = Records::new(1, 3);
+        for day in 0..2 * DAYS_KEPT as i64 {
+            records.day(day);
+        }
+        assert_eq!(records.known.lock().unwrap().len(), DAYS_KEPT);
+        let kept = records.day(100);
+        assert!(Arc::ptr_eq(&kept, &records.day(100)));
+        assert_eq!(
+            records.day(0)[..],
+            Records::new(1, 3).day(0)[..],
+            "a forgotten day comes back the same"
+        );
+        assert!(records.day(-1).is_empty() && records.day(LAST_DAY + 1).is_empty());
+    }
+}

@@ -1,0 +1,216 @@
+//! SinkActor: batches → files → one ledger transaction (G3).
+//!
+//! It owns the open files of every leased shard and is the sole writer of the ledger. A fetcher
+//! awaits each reply, which is the only backpressure there is, and all that is needed.
+
+pub mod lock;
+pub mod shard_writer;
+pub mod store;
+
+use std::{collections::HashMap, sync::Arc};
+
+use actix::prelude::*;
+
+use crate::{
+    blocking::offload,
+    decode::Page,
+    ledger::{Counts, Failure, FileRecord, Ledger, LedgerError, Orphan, ShardRecord},
+    planning::shard::{LeaseId, Shard},
+    sink::{
+        shard_writer::{FileFormat, Part, PartError},
+        store::{Output, OutputError},
+    },
+};
+
+/// Takes in a page of a leased shard. The reply is what became of the shard's rows so far.
+#[derive(Message)]
+#[rtype(result = "Result<Counts, SinkError>")]
+pub struct Write {
+    /// The lease that the page was fetched under.
+    pub lease: LeaseId,
+    /// Its shard.
+    pub shard: Shard,
+    /// The page.
+    pub page: Page,
+}
+
+/// Commits what was written under a lease: afterwards the shard is part of the output for good. A
+/// shard narrower than the leased one is a cut: rows that it does not own are left out.
+#[derive(Message)]
+#[rtype(result = "Result<Committed, SinkError>")]
+pub struct Commit {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its shard.
+    pub shard: Shard,
+}
+
+/// Forgets what was written under a lease: it is to be fetched again.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Discard {
+    /// The lease.
+    pub lease: LeaseId,
+}
+
+/// Records in the ledger what became of a shard beside its commit, and of the jobs for it.
+#[derive(Message)]
+#[rtype(result = "Result<(), SinkError>")]
+pub enum Note {
+    /// It was bisected.
+    Split {
+        /// The shard.
+        shard: Shard,
+        /// Why.
+        reason: String,
+    },
+    /// It was set aside.
+    Failed(Failure),
+    /// It is committed, and the platform counts more rows than it gave.
+    Short {
+        /// The shard.
+        shard: Shard,
+        /// The two numbers.
+        reason: String,
+    },
+    /// The platform keeps a job for us.
+    Submitted(Orphan),
+    /// It does so no more.
+    Deleted(Orphan),
+}
+
+/// What a commit added to the output.
+#[derive(Debug)]
+pub struct Committed {
+    /// What became of the rows.
+    pub counts: Counts,
+    /// The new files.
+    pub files: Vec<FileRecord>,
+}
+
+/// Why the sink did not do it. Nothing of the shard is part of the output, and a resume fetches it.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Rows did not become a file.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// A file did not get to its place.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The ledger refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// The shell: which part belongs to which lease.
+pub struct SinkActor {
+    parts: HashMap<LeaseId, Part>,
+    output: Output,
+    ledger: Ledger,
+    format: Arc<FileFormat>,
+}
+
+impl SinkActor {
+    /// Writes to `output` and records in `ledger`.
+    pub fn new(output: Output, ledger: Ledger, format: FileFormat) -> Self {
+        Self { parts: HashMap::new(), output, ledger, format: Arc::new(format) }
+    }
+
+    /// The part of a lease, taken out while it is worked on: its fetcher awaits the reply, so
+    /// nobody else asks for it.
+    fn take(&mut self, lease: LeaseId, shard: Shard) -> Part {
+        let fresh = || Part::new(shard, self.output.clone(), Arc::clone(&self.format));
+        self.parts.remove(&lease).unwrap_or_else(fresh)
+    }
+}
+
+impl Actor for SinkActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Write> for SinkActor {
+    type Result = ResponseActFuture<Self, Result<Counts, SinkError>>;
+
+    fn handle(
+        &mut self,
+        Write { lease, shard, page }: Write,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        let mut part = self.take(lease, shard);
+        let written = offload(move || part.write(&page).map(|()| part)).into_actor(self);
+        Box::pin(written.map(move |part, sink, _| {
+            let part = part?;
+            let counts = part.counts();
+            sink.parts.insert(lease, part);
+            Ok(counts)
+        }))
+    }
+}
+
+impl Handler<Commit> for SinkActor {
+    type Result = ResponseFuture<Result<Committed, SinkError>>;
+
+    fn handle(&mut self, Commit { lease, shard }: Commit, _: &mut Self::Context) -> Self::Result {
+        let part = self.take(lease, shard.clone());
+        Box::pin(commit(part, shard, self.output.clone(), self.ledger.clone()))
+    }
+}
+
+impl Handler<Discard> for SinkActor {
+    type Result = ();
+
+    fn handle(&mut self, Discard { lease }: Discard, _: &mut Self::Context) {
+        self.parts.remove(&lease);
+    }
+}
+
+impl Handler<Note> for SinkActor {
+    type Result = ResponseFuture<Result<(), SinkError>>;
+
+    fn handle(&mut self, note: Note, _: &mut Self::Context) -> Self::Result {
+        let (ledger, output) = (self.ledger.clone(), self.output.clone());
+        Box::pin(async move {
+            let forgotten = offload(move || match note {
+                Note::Split { shard, reason } => {
+                    ledger.split(&shard.dataset.name, shard.interval, &reason)
+                }
+                Note::Failed(failure) => ledger.fail(&failure).map(|()| Vec::new()),
+                Note::Short { shard, reason } => {
+                    ledger.short(&shard.dataset.name, shard.interval, &reason).map(|()| Vec::new())
+                }
+                Note::Submitted(job) => ledger.submitted(&job).map(|()| Vec::new()),
+                Note::Deleted(job) => ledger.deleted(&job).map(|()| Vec::new()),
+            });
+            Ok(output.remove(&forgotten.await?).await?)
+        })
+    }
+}
+
+/// The commit protocol (G3): finish the files, put each to its final name, synced, then record them
+/// all in one transaction. A kill before the transaction leaves files that no record names, which
+/// the next start sweeps; a kill after it leaves nothing undone. Files of a committed shard are
+/// replaced under their own names, so that no reader sees both; a mark in the ledger says so
+/// beforehand, and the next start replaces them again.
+async fn commit(
+    part: Part,
+    shard: Shard,
+    output: Output,
+    ledger: Ledger,
+) -> Result<Committed, SinkError> {
+    let (interval, replaces, dataset) =
+        (shard.interval, shard.replaces, shard.dataset.name.clone());
+    let (whole, counts) = offload(move || part.finish(interval)).await?;
+    if replaces {
+        let (ledger, dataset) = (ledger.clone(), dataset.clone());
+        offload(move || ledger.mark_stale(&dataset, interval)).await?;
+    }
+    let mut files = Vec::with_capacity(whole.len());
+    for file in whole {
+        files.push(output.put(&file.path, file.rows, file.content).await?);
+    }
+    let record = ShardRecord { dataset, interval, counts, files };
+    let (record, forgotten) =
+        offload(move || ledger.commit(&record, replaces).map(|paths| (record, paths))).await?;
+    output.remove(&forgotten).await?;
+    Ok(Committed { counts, files: record.files })
+}
