@@ -1,7 +1,5 @@
 //! The sandbox on a socket of the test's own, where the test sees and changes what passes.
 
-#![allow(dead_code)] // every test takes what it needs
-
 use std::{
     net::SocketAddr,
     path::Path,

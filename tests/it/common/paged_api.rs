@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-use super::stub::{Asked, Stub, Told};
+use super::stub_transport::{Asked, Stub, Told};
 
 /// Rows of a list.
 pub const ROWS: usize = 10;

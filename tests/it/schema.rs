@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 /// The platforms: a word in the name of the catalogue's file, the sandbox's name, and the schema.
 const PLATFORMS: [(&str, &str, &str); 2] = [
-    ("genesys", "genesys-cloud", include_str!("schemas/genesys.json")),
-    ("cxone", "nice-cxone", include_str!("schemas/nice-cxone.json")),
+    ("genesys", "genesys-cloud", include_str!("../schemas/genesys.json")),
+    ("cxone", "nice-cxone", include_str!("../schemas/nice-cxone.json")),
 ];
 /// Paths that the platforms have and the schemas lack: known from the platforms' pages alone, so
 /// that nothing but their names is vouched for.

@@ -1,15 +1,6 @@
 //! Several sources in one configuration: the real binary runs them side by side, each from a sandbox
 //! of its own in the same process.
 
-#![cfg(test)]
-
-mod common {
-    #![allow(dead_code)] // other tests take more of it
-
-    pub mod binary;
-    pub mod reader;
-}
-
 use std::{
     fs,
     path::Path,
@@ -22,7 +13,7 @@ use cxbackfill::sandbox::{Region, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use common::{
+use crate::common::{
     binary::{has_files, summary},
     reader::expect_equal,
 };

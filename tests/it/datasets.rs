@@ -1,15 +1,6 @@
 //! Each dataset, by every way there is to fetch it, against the real sandbox: what arrives in Parquet is
 //! its truth, row for row and field for field, as readers see it that are not ours.
 
-#![cfg(test)]
-
-mod common {
-    #![allow(dead_code)] // other tests take more of it
-
-    pub mod binary;
-    pub mod reader;
-}
-
 use std::{fs, slice, sync::Arc};
 
 use cxbackfill::{
@@ -18,7 +9,7 @@ use cxbackfill::{
 };
 use serde_json::{Map, Value};
 
-use common::{
+use crate::common::{
     binary::{Job, Sandbox},
     reader::{Case, expect_all_equal},
 };

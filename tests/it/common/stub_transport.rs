@@ -1,7 +1,5 @@
 //! A small API in the process of the test: what it answers is a function, and what it was asked is kept.
 
-#![allow(dead_code)] // every test takes what it needs
-
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;

@@ -1,16 +1,14 @@
 //! G10: nothing that the program writes holds a secret that it used.
 
-mod platform;
-
 use std::{
     path::Path,
     process::{Command, Output},
     time::Duration,
 };
 
+use crate::common::platform::Platform;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cxbackfill::sandbox::Settings;
-use platform::Platform;
 
 const SECRET: &str = "hush-hush/0123+secret";
 const KEY: &str = "key-of-a-user-4711";

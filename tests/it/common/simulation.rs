@@ -27,9 +27,9 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    crash::CrashStore,
+    crash_store::CrashStore,
+    faulty_transport::Weather,
     scenario::{Scenario, Stop},
-    weather::Weather,
 };
 
 /// Runs of one scenario: crashes are bounded, so it comes to an end.

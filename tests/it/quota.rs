@@ -5,15 +5,9 @@
 //!
 //! `DAYS=30 cargo test --release --test quota` plays a whole month where that takes its time.
 
-#![cfg(test)]
-
-mod common {
-    pub mod link;
-}
-
 use std::{sync::Arc, time::Duration};
 
-use common::link::{Link, Played, config, play};
+use crate::common::simulated_link::{Link, Played, config, play};
 use cxbackfill::{
     commands::{probe, remaining},
     config::Config,

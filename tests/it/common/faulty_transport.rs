@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     pages::{Page, make_older},
+    request_recorder::{Witness, is_api, job},
     scenario::{Scenario, Stop},
-    witness::{Witness, is_api, job},
 };
 
 /// What a client waits for a reply.

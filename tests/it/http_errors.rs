@@ -1,20 +1,11 @@
 //! What an API refuses, or does not have yet, and what becomes of the rows: what can be had is had, and
 //! the rest is named.
 
-#![cfg(test)]
-
-mod common {
-    #![allow(dead_code)] // other tests take more of it
-
-    pub mod paged;
-    pub mod stub;
-}
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{
-    paged::{Played, backfill, backfill_with},
-    stub::{Asked, Stub, Told},
+use crate::common::{
+    paged_api::{Played, backfill, backfill_with},
+    stub_transport::{Asked, Stub, Told},
 };
 
 /// A dataset that is had by `way`, and the teams that others are asked for each of.

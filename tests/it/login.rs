@@ -1,7 +1,5 @@
 //! A user's login, end to end: the browser's part is played here, the platform's by the sandbox.
 
-mod platform;
-
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Stdio},
@@ -9,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use crate::common::platform::Platform;
 use bytes::Bytes;
 use cxbackfill::{
     auth::token::{Door, Login},
@@ -22,7 +21,6 @@ use cxbackfill::{
     sandbox::Settings,
 };
 use http::{Request, Response, header::LOCATION};
-use platform::Platform;
 use url::Url;
 
 fn transport() -> HttpTransport {

@@ -5,11 +5,9 @@
 //!
 //! `SEEDS=20000 cargo test --test simulation` plays more of them, `SEED=17` that one alone.
 
-mod common;
-
 use std::{sync::Mutex, time::Duration};
 
-use common::{
+use crate::common::{
     scenario::Scenario,
     simulation::{Played, Tally, play},
 };

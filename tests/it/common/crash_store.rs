@@ -9,7 +9,7 @@ use object_store::{
     path::Path,
 };
 
-use super::weather::Weather;
+use super::faulty_transport::Weather;
 
 /// Each step counts as one of the weather's: a crash can fall before or after it.
 #[derive(Debug)]

@@ -1,16 +1,9 @@
 //! Every form of paging against everything that pages do: all rows come exactly once, or the run ends
 //! with an error that names the cursor, the link or the host (G8, G10).
 
-#![cfg(test)]
-
-mod common {
-    pub mod paged;
-    pub mod stub;
-}
-
-use common::{
-    paged::{Cut, End, Form, ROWS, Trouble, backfill, play},
-    stub::Stub,
+use crate::common::{
+    paged_api::{Cut, End, Form, ROWS, Trouble, backfill, play},
+    stub_transport::Stub,
 };
 
 /// The forms in which pages have numbers, and one without rows is the last.

@@ -1,7 +1,5 @@
 //! The real binary's messages and exit codes: what is wrong, where, and what would be right.
 
-#![cfg(test)]
-
 use std::{fs, net::TcpListener};
 
 use assert_cmd::{Command, cargo::cargo_bin_cmd};

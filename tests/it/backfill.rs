@@ -1,19 +1,12 @@
 //! The real binary against the real sandbox: what arrives in Parquet is the truth, row for row and
 //! field for field, as readers see it that are not ours.
 
-#![cfg(test)]
-
-mod common {
-    pub mod binary;
-    pub mod reader;
-}
-
 use std::{collections::BTreeSet, process::Stdio, thread::sleep, time::Duration};
 
 use cxbackfill::ledger::{LEDGER, Ledger, Orphan};
 use serde_json::{Value, json};
 
-use common::{
+use crate::common::{
     binary::{Job, Sandbox, has_files, summary},
     reader::expect_equal,
 };
@@ -73,7 +66,7 @@ fn a_platform_and_a_dataset_of_the_users_own_are_fetched_as_the_built_in_ones_ar
     let job = Job::new(&sandbox);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tickets.toml");
-    let ours = include_str!("../src/catalog/genesys.toml");
+    let ours = include_str!("../../src/catalog/genesys.toml");
     std::fs::write(&file, ours.replace("[dataset.conversations", "[dataset.tickets")).unwrap();
     let catalog = format!("source.catalog={}", file.display());
     job.run(FROM, TO, &["source.platform=custom", "job.datasets=[\"tickets\"]", &catalog]);

@@ -1,16 +1,6 @@
 //! Catalogues of a user's own, in the forms that tutorials teach: the real binary fetches them, by
 //! configuration alone, from a stub that answers in that form.
 
-#![cfg(test)]
-
-mod common {
-    #![allow(dead_code)] // other tests take more of it
-
-    pub mod binary;
-    pub mod reader;
-    pub mod stub;
-}
-
 use std::{
     ops::Range,
     path::Path,
@@ -25,10 +15,10 @@ use cxbackfill::time::interval::iso;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
-use common::{
+use crate::common::{
     binary::summary,
     reader::{Case, expect_all_equal},
-    stub::{Asked, Stub, Told, serve},
+    stub_transport::{Asked, Stub, Told, serve},
 };
 
 /// 2024-01-01 and an hour, in milliseconds.
@@ -270,11 +260,13 @@ async fn an_api_that_nobody_has_seen_works_by_toml_alone() {
 
 #[test]
 fn the_walk_through_of_the_readme_is_the_example_that_is_tested() {
-    let readme = include_str!("../README.md").split("## Your own API").nth(1).unwrap();
+    let readme = include_str!("../../README.md").split("## Your own API").nth(1).unwrap();
     let blocks: Vec<_> =
         readme.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
-    let tested =
-        [include_str!("tutorials/helpdesk.toml"), include_str!("tutorials/helpdesk.config.toml")];
+    let tested = [
+        include_str!("../tutorials/helpdesk.toml"),
+        include_str!("../tutorials/helpdesk.config.toml"),
+    ];
     for (block, tested) in blocks.iter().zip(tested) {
         for line in block.lines() {
             assert!(tested.lines().any(|other| other == line), "{line}");

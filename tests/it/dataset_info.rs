@@ -1,7 +1,5 @@
 //! The real binary says what can be fetched.
 
-#![cfg(test)]
-
 use std::fs;
 
 use assert_cmd::{Command, cargo::cargo_bin_cmd};

@@ -1,0 +1,15 @@
+//! What several tests need.
+
+pub mod binary;
+pub mod crash_store;
+pub mod faulty_transport;
+pub mod paged_api;
+pub mod own_process;
+pub mod pages;
+pub mod platform;
+pub mod reader;
+pub mod request_recorder;
+pub mod scenario;
+pub mod simulated_link;
+pub mod simulation;
+pub mod stub_transport;

@@ -1,0 +1,21 @@
+//! The integration tests: one binary, a module per topic.
+
+mod common;
+
+mod backfill;
+mod check;
+mod cli;
+mod concurrency_limit;
+mod custom_platform;
+mod dataset_info;
+mod datasets;
+mod http_errors;
+mod login;
+mod memory;
+mod pagination;
+mod quota;
+mod recovery;
+mod schema;
+mod secrets;
+mod simulation;
+mod sources;
