@@ -61,7 +61,8 @@ fn pages() -> Vec<Bytes> {
 }
 
 fn decoded(pages: &[Bytes]) -> Vec<Page> {
-    let (finder, decoder) = (Finder::new(dataset().way(), Vec::new()), Decoder::new(&dataset()));
+    let (finder, decoder) =
+        (Finder::new(dataset().endpoint(), Vec::new()), Decoder::new(&dataset()));
     pages.iter().map(|page| page_of(&finder, &decoder, page)).collect()
 }
 
@@ -73,7 +74,7 @@ fn page_of(finder: &Finder, decoder: &Decoder, page: &Bytes) -> Page {
 /// One page, on one core.
 fn decode(c: &mut Criterion) {
     let (pages, finder, decoder) =
-        (pages(), Finder::new(dataset().way(), Vec::new()), Decoder::new(&dataset()));
+        (pages(), Finder::new(dataset().endpoint(), Vec::new()), Decoder::new(&dataset()));
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(&pages) / pages.len() as u64));
     let mut turn = pages.iter().cycle();

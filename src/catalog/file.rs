@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::{
     catalog::{
-        Catalog, Dataset, Flaw, NO_DURATION, Way, days,
-        endpoint::WayEntry,
+        Catalog, Dataset, Endpoint, InvalidKey, NO_DURATION, days,
+        endpoint::EndpointEntry,
         schema::{self, timestamp},
     },
     http::rate_limit::Limit,
@@ -16,11 +16,11 @@ use crate::{
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct CatalogFile {
     #[serde(default)]
     bucket: BTreeMap<String, BucketEntry>,
     #[serde(default)]
-    dataset: BTreeMap<String, Entry>,
+    dataset: BTreeMap<String, DatasetEntry>,
     #[serde(default, rename = "type")]
     types: schema::Types,
 }
@@ -35,7 +35,7 @@ struct BucketEntry {
 /// A dataset as the file writes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct DatasetEntry {
     version: u32,
     permission: Option<String>,
     id: OneOrMore,
@@ -51,8 +51,8 @@ struct Entry {
     columns: Option<String>,
     #[serde(default)]
     aliases: BTreeMap<String, String>,
-    query: Option<WayEntry>,
-    job: Option<WayEntry>,
+    query: Option<EndpointEntry>,
+    job: Option<EndpointEntry>,
 }
 
 #[derive(Deserialize)]
@@ -62,16 +62,16 @@ enum OneOrMore {
     More(Vec<String>),
 }
 
-pub(crate) fn parse(text: &str) -> Result<Catalog, Flaw> {
+pub(crate) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
     let toml = toml::Deserializer::parse(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-        Flaw::new(&format!("line {}", before.matches('\n').count() + 1), error.message())
+        InvalidKey::new(&format!("line {}", before.matches('\n').count() + 1), error.message())
     })?;
-    let File { bucket, dataset, types } =
+    let CatalogFile { bucket, dataset, types } =
         serde_path_to_error::deserialize(toml).map_err(|error| {
             let key = error.path().to_string();
             // below the key of a `Spanned` value, `toml` has one of its own
-            Flaw::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
+            InvalidKey::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
         })?;
     // a type that nothing uses is checked as well
     for name in types.keys() {
@@ -80,42 +80,48 @@ pub(crate) fn parse(text: &str) -> Result<Catalog, Flaw> {
     let datasets = dataset
         .into_iter()
         .map(|(name, entry)| Ok((name.clone(), Arc::new(entry.check(name, &types)?))))
-        .collect::<Result<BTreeMap<_, _>, Flaw>>()?;
-    for (dataset, way) in
-        datasets.values().flat_map(|dataset| dataset.ways().map(move |way| (dataset, way)))
+        .collect::<Result<BTreeMap<_, _>, InvalidKey>>()?;
+    for (dataset, endpoint) in datasets
+        .values()
+        .flat_map(|dataset| dataset.endpoints().map(move |endpoint| (dataset, endpoint)))
     {
-        let Some(each) = &way.each else { continue };
+        let Some(each) = &endpoint.each else { continue };
         let reason = match datasets.get(&each.dataset).map(|parent| &parent.query) {
             Some(Some(query)) if query.each.is_none() => continue,
             Some(_) => format!("the ids of `{}` are not had by a query of its own", each.dataset),
             None => format!("there is no dataset `{}` in this file", each.dataset),
         };
-        let name = if way.task.is_some() { "job" } else { "query" };
-        return Err(Flaw::new(&format!("dataset.{}.{name}.each", dataset.name), reason));
+        let name = if endpoint.task.is_some() { "job" } else { "query" };
+        return Err(InvalidKey::new(&format!("dataset.{}.{name}.each", dataset.name), reason));
     }
     let limit = |(name, BucketEntry { requests, per }): (String, BucketEntry)| {
-        let per =
-            days(&per).ok_or_else(|| Flaw::new(&format!("bucket.{name}.per"), NO_DURATION))?;
+        let per = days(&per)
+            .ok_or_else(|| InvalidKey::new(&format!("bucket.{name}.per"), NO_DURATION))?;
         Ok((Arc::from(name), Limit { requests, per, burst: None }))
     };
-    Ok(Catalog { datasets, buckets: bucket.into_iter().map(limit).collect::<Result<_, Flaw>>()? })
+    Ok(Catalog {
+        datasets,
+        buckets: bucket.into_iter().map(limit).collect::<Result<_, InvalidKey>>()?,
+    })
 }
 
-impl Entry {
-    fn check(self, name: String, types: &schema::Types) -> Result<Dataset, Flaw> {
+impl DatasetEntry {
+    fn check(self, name: String, types: &schema::Types) -> Result<Dataset, InvalidKey> {
         let key = |field: &str| format!("dataset.{name}.{field}");
         let ensure = |good: bool, field: &str, reason: &str| {
-            good.then_some(()).ok_or(Flaw::new(&key(field), reason))
+            good.then_some(()).ok_or(InvalidKey::new(&key(field), reason))
         };
         ensure(self.version > 0, "version", "versions count from 1")?;
         let known = self.columns.as_ref().is_none_or(|columns| types.contains_key(columns));
         ensure(known, "columns", "there is no such type in this file")?;
         ensure(self.query.is_some() || self.job.is_some(), "query", "say how it is asked for")?;
-        let way = |way: Option<WayEntry>, field: &str| {
-            way.map(|way| way.check(&key(field)).map(Arc::new)).transpose()
+        let endpoint = |endpoint: Option<EndpointEntry>, field: &str| {
+            endpoint.map(|endpoint| endpoint.check(&key(field)).map(Arc::new)).transpose()
         };
-        let (query, job) = (way(self.query, "query")?, way(self.job, "job")?);
-        let submits = |way: &Option<Arc<Way>>| way.as_ref().map(|way| way.task.is_some());
+        let (query, job) = (endpoint(self.query, "query")?, endpoint(self.job, "job")?);
+        let submits = |endpoint: &Option<Arc<Endpoint>>| {
+            endpoint.as_ref().map(|endpoint| endpoint.task.is_some())
+        };
         ensure(submits(&query) != Some(true), "query.submit", "what is submitted is a job")?;
         ensure(submits(&job) != Some(false), "job.submit", "say how the job is submitted")?;
         let id = match self.id {
@@ -134,7 +140,7 @@ impl Entry {
             fields.find(column).is_some_and(|field| fit(field.1.data_type()))
         };
         match id.as_slice() {
-            [] => return Err(Flaw::new(&key("id"), "say which columns identify a row")),
+            [] => return Err(InvalidKey::new(&key("id"), "say which columns identify a row")),
             [one] => ensure(
                 is(one, &|t| matches!(t, DataType::Utf8 | DataType::Int64)),
                 "id",
@@ -168,7 +174,7 @@ impl Entry {
             Field::clone(field).with_nullable(nullable)
         };
         let duration = |text: &Option<String>, field: &str| match text {
-            Some(text) => days(text).ok_or_else(|| Flaw::new(&key(field), NO_DURATION)),
+            Some(text) => days(text).ok_or_else(|| InvalidKey::new(&key(field), NO_DURATION)),
             None => Ok(Duration::ZERO),
         };
         Ok(Dataset {

@@ -67,9 +67,12 @@ use std::{
 use arrow::datatypes::{Schema, SchemaRef};
 
 pub use self::{
-    endpoint::{Call, Each, Format, Paging, Place, RequestTemplate, RowsAt, Task, Way},
-    schema::Form,
-    template::Slots,
+    endpoint::{
+        ApiRequest, AsyncJob, Endpoint, JsonPointer, Paging, ParentQuery, RequestTemplate,
+        ResponseFormat, RowsAt,
+    },
+    schema::WireForm,
+    template::PlaceholderValues,
 };
 use crate::{http::rate_limit::Limit, time::interval::Interval};
 
@@ -106,12 +109,12 @@ pub struct CatalogError {
 
 /// A [`CatalogError`] that does not know its file yet.
 #[derive(Debug)]
-pub(crate) struct Flaw {
+pub(crate) struct InvalidKey {
     key: String,
     reason: String,
 }
 
-impl Flaw {
+impl InvalidKey {
     fn new(key: &str, reason: impl Into<String>) -> Self {
         Self { key: key.to_owned(), reason: reason.into() }
     }
@@ -147,38 +150,40 @@ pub struct Dataset {
     /// The columns. All may be null but `time` and an `id` of one column.
     pub schema: SchemaRef,
     /// Columns of the schema, on top of a row, whose values replies write in a form of their own.
-    pub forms: BTreeMap<String, Form>,
+    pub forms: BTreeMap<String, WireForm>,
     /// Other names of columns in replies.
     pub aliases: Vec<(String, String)>,
     /// The way that answers at once, page by page.
-    pub query: Option<Arc<Way>>,
+    pub query: Option<Arc<Endpoint>>,
     /// The way that is submitted and awaited.
-    pub job: Option<Arc<Way>>,
+    pub job: Option<Arc<Endpoint>>,
 }
 
 impl Dataset {
     /// The way to ask where nothing speaks for another.
-    pub fn way(&self) -> &Arc<Way> {
-        let way = self.query.as_ref().or(self.job.as_ref());
-        way.expect("the catalogue refuses a dataset without a way")
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        let endpoint = self.query.as_ref().or(self.job.as_ref());
+        endpoint.expect("the catalogue refuses a dataset without a way")
     }
 
     /// All ways.
-    pub fn ways(&self) -> impl Iterator<Item = &Arc<Way>> {
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.query.iter().chain(&self.job)
     }
 
     /// The same without the columns that only one way brings.
     pub fn plain(&self) -> Self {
         let extras: Vec<_> = self
-            .ways()
-            .flat_map(|way| &way.extras)
+            .endpoints()
+            .flat_map(|endpoint| &endpoint.extras)
             .map(|extra| extra.split('.').collect())
             .collect();
         let fields = extras.iter().fold(self.schema.fields().clone(), |fields, extra: &Vec<_>| {
             schema::without(&fields, extra)
         });
-        let plain = |way: &Arc<Way>| Arc::new(Way { extras: Vec::new(), ..Way::clone(way) });
+        let plain = |endpoint: &Arc<Endpoint>| {
+            Arc::new(Endpoint { extras: Vec::new(), ..Endpoint::clone(endpoint) })
+        };
         let (query, job) = (self.query.as_ref().map(plain), self.job.as_ref().map(plain));
         Self { schema: Arc::new(Schema::new(fields)), query, job, ..self.clone() }
     }
@@ -216,14 +221,15 @@ impl Dataset {
 
     /// Whether the platform counts the rows of an interval.
     pub fn is_counted(&self) -> bool {
-        let counts =
-            |way: &Arc<Way>| way.total.is_some() && way.explode.is_empty() && way.each.is_none();
+        let counts = |endpoint: &Arc<Endpoint>| {
+            endpoint.total.is_some() && endpoint.explode.is_empty() && endpoint.each.is_none()
+        };
         !self.stamp && self.query.as_ref().is_some_and(counts)
     }
 
     /// Whether it has columns that only one way brings.
     pub fn has_extras(&self) -> bool {
-        self.ways().any(|way| !way.extras.is_empty())
+        self.endpoints().any(|endpoint| !endpoint.extras.is_empty())
     }
 }
 
@@ -263,7 +269,7 @@ pub fn builtin(platform: &str) -> Option<&'static Catalog> {
 /// Text that is not TOML, an unknown or missing key, a value out of range, an unknown placeholder,
 /// an unknown type, a type that contains itself, an `id` or `time` that is no column of a fit type.
 pub fn read(file: &str, text: &str) -> Result<Catalog, CatalogError> {
-    file::parse(text).map_err(|Flaw { key, reason }| CatalogError {
+    file::parse(text).map_err(|InvalidKey { key, reason }| CatalogError {
         file: file.to_owned(),
         key,
         reason,

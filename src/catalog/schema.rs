@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use toml::Spanned;
 
-use crate::catalog::Flaw;
+use crate::catalog::InvalidKey;
 
 /// The types of a file, by name; of each, its columns and their types as the file writes them.
 pub(crate) type Types = BTreeMap<String, BTreeMap<String, Spanned<String>>>;
@@ -17,14 +17,14 @@ pub(crate) fn timestamp() -> DataType {
 
 /// How replies write the values of a column where JSON's own forms do not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum WireForm {
     /// An ISO 8601 interval, of which the start counts.
     Interval,
     /// An ISO 8601 duration, which becomes seconds.
     Duration,
 }
 
-impl Form {
+impl WireForm {
     /// The form that the catalogue writes like a type.
     fn read(text: &str) -> Option<Self> {
         match text {
@@ -36,10 +36,13 @@ impl Form {
 }
 
 /// The columns of the type that is a row, and the forms of those that have one.
-pub(crate) fn row(types: &Types, name: &str) -> Result<(Fields, BTreeMap<String, Form>), Flaw> {
+pub(crate) fn row(
+    types: &Types,
+    name: &str,
+) -> Result<(Fields, BTreeMap<String, WireForm>), InvalidKey> {
     let forms = types.get(name).into_iter().flatten();
     let forms =
-        forms.filter_map(|(column, text)| Some((column.clone(), Form::read(text.as_ref())?)));
+        forms.filter_map(|(column, text)| Some((column.clone(), WireForm::read(text.as_ref())?)));
     Ok((columns(types, name, &[])?, forms.collect()))
 }
 
@@ -49,7 +52,7 @@ pub(crate) fn bare<'n>(
     id: &'n [String],
     times: impl Iterator<Item = &'n String>,
     others: impl Iterator<Item = &'n String>,
-) -> (Fields, BTreeMap<String, Form>) {
+) -> (Fields, BTreeMap<String, WireForm>) {
     let texts = id.iter().chain(others).map(|name| (name, DataType::Utf8));
     let fields: BTreeMap<_, _> = texts.chain(times.map(|name| (name, timestamp()))).collect();
     (
@@ -97,14 +100,21 @@ fn inside(data_type: &DataType, path: &[&str]) -> DataType {
 /// absent in the APIs.
 ///
 /// `outer` holds the types that are being resolved around it.
-pub(crate) fn columns<'t>(types: &'t Types, name: &'t str, outer: &[&str]) -> Result<Fields, Flaw> {
+pub(crate) fn columns<'t>(
+    types: &'t Types,
+    name: &'t str,
+    outer: &[&str],
+) -> Result<Fields, InvalidKey> {
     let key = format!("type.{name}");
-    let columns = types.get(name).ok_or_else(|| Flaw::new(&key, "there is no such type"))?;
+    let columns = types.get(name).ok_or_else(|| InvalidKey::new(&key, "there is no such type"))?;
     if columns.is_empty() {
-        return Err(Flaw::new(&key, "a type needs a column"));
+        return Err(InvalidKey::new(&key, "a type needs a column"));
     }
     if outer.contains(&name) {
-        return Err(Flaw::new(&key, format!("contains itself: {} → {name}", outer.join(" → "))));
+        return Err(InvalidKey::new(
+            &key,
+            format!("contains itself: {} → {name}", outer.join(" → ")),
+        ));
     }
     let inner = [outer, &[name]].concat();
     // `toml` sorts keys; their places in the text keep the order that the author chose
@@ -122,7 +132,7 @@ fn data_type<'t>(
     text: &'t str,
     key: &str,
     outer: &[&str],
-) -> Result<DataType, Flaw> {
+) -> Result<DataType, InvalidKey> {
     if let Some(inner) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
         return Ok(DataType::List(
             Field::new("element", data_type(types, inner, key, outer)?, true).into(),
@@ -140,7 +150,7 @@ fn data_type<'t>(
         "duration" if outer.len() == 1 => DataType::Float64,
         name if types.contains_key(name) => DataType::Struct(columns(types, name, outer)?),
         name => {
-            return Err(Flaw::new(
+            return Err(InvalidKey::new(
                 key,
                 format!("`{name}` is neither a column type nor a type of this file"),
             ));

@@ -5,13 +5,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::{
-    catalog::Flaw,
+    catalog::InvalidKey,
     time::interval::{Interval, iso},
 };
 
 /// What a template is filled with.
 #[derive(Debug, Clone, Copy)]
-pub struct Slots<'a> {
+pub struct PlaceholderValues<'a> {
     /// The time that is asked for.
     pub interval: Interval,
     /// Which page, from 1.
@@ -30,7 +30,7 @@ pub struct Slots<'a> {
     pub api_version: &'a str,
 }
 
-impl<'a> Slots<'a> {
+impl<'a> PlaceholderValues<'a> {
     /// For a request that is none of a page.
     pub fn bare(interval: Interval, api_version: &'a str) -> Self {
         Self {
@@ -58,27 +58,27 @@ pub(super) enum Template {
 #[derive(Debug, Clone)]
 pub(super) enum Piece {
     Literal(String),
-    Slot(Slot),
+    Placeholder(Placeholder),
 }
 
 /// A placeholder, by what it stands for.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Slot {
+pub(super) enum Placeholder {
     Interval,
-    Time(Edge, Form),
+    Time(IntervalBound, TimeFormat),
     Page,
     PageFromZero,
     PageSize,
     Offset,
     Cursor,
-    Task,
-    Each,
+    AsyncJob,
+    ParentQuery,
     ApiVersion,
 }
 
 /// A time of the interval: its start, its end, or the last millisecond before that.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Edge {
+pub(super) enum IntervalBound {
     From,
     To,
     Last,
@@ -86,7 +86,7 @@ pub(super) enum Edge {
 
 /// How a time is written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Form {
+pub(super) enum TimeFormat {
     /// RFC 3339 with milliseconds.
     Iso,
     /// Milliseconds since 1970, a number.
@@ -96,22 +96,22 @@ pub(super) enum Form {
 }
 
 /// How the catalogue writes each placeholder, between braces.
-const SLOTS: [(&str, Slot); 12] = [
-    ("interval", Slot::Interval),
-    ("from", Slot::Time(Edge::From, Form::Iso)),
-    ("to", Slot::Time(Edge::To, Form::Iso)),
-    ("last", Slot::Time(Edge::Last, Form::Iso)),
-    ("page", Slot::Page),
-    ("page0", Slot::PageFromZero),
-    ("page_size", Slot::PageSize),
-    ("offset", Slot::Offset),
-    ("cursor", Slot::Cursor),
-    ("task", Slot::Task),
-    ("each", Slot::Each),
-    ("api_version", Slot::ApiVersion),
+const SLOTS: [(&str, Placeholder); 12] = [
+    ("interval", Placeholder::Interval),
+    ("from", Placeholder::Time(IntervalBound::From, TimeFormat::Iso)),
+    ("to", Placeholder::Time(IntervalBound::To, TimeFormat::Iso)),
+    ("last", Placeholder::Time(IntervalBound::Last, TimeFormat::Iso)),
+    ("page", Placeholder::Page),
+    ("page0", Placeholder::PageFromZero),
+    ("page_size", Placeholder::PageSize),
+    ("offset", Placeholder::Offset),
+    ("cursor", Placeholder::Cursor),
+    ("task", Placeholder::AsyncJob),
+    ("each", Placeholder::ParentQuery),
+    ("api_version", Placeholder::ApiVersion),
 ];
 
-impl Slot {
+impl Placeholder {
     /// The placeholder of a name, with a form where it is a time: `from:%Y-%m-%d`.
     fn read(name: &str) -> Result<Self, String> {
         let (name, form) =
@@ -126,10 +126,10 @@ impl Slot {
             })?;
         match (slot, form) {
             (slot, None) => Ok(slot),
-            (Self::Time(edge, _), Some("ms")) => Ok(Self::Time(edge, Form::Milliseconds)),
+            (Self::Time(edge, _), Some("ms")) => Ok(Self::Time(edge, TimeFormat::Milliseconds)),
             (Self::Time(edge, _), Some(form)) => match strtime::format(form, Timestamp::UNIX_EPOCH)
             {
-                Ok(_) => Ok(Self::Time(edge, Form::Strftime(form.to_owned()))),
+                Ok(_) => Ok(Self::Time(edge, TimeFormat::Strftime(form.to_owned()))),
                 Err(error) => Err(format!(
                     "`{form}` is no form of a time: {error}; write ms, or like %Y-%m-%d"
                 )),
@@ -148,7 +148,7 @@ impl Slot {
     }
 
     /// Its value; none for a cursor where there is none yet.
-    fn value(&self, slots: &Slots) -> Option<Value> {
+    fn value(&self, slots: &PlaceholderValues) -> Option<Value> {
         Some(match self {
             Self::Interval => slots.interval.to_string().into(),
             Self::Time(edge, form) => form.write(edge.of(slots.interval)),
@@ -157,14 +157,14 @@ impl Slot {
             Self::PageSize => slots.page_size.into(),
             Self::Offset => slots.offset.into(),
             Self::Cursor => slots.cursor?.into(),
-            Self::Task => slots.task.into(),
-            Self::Each => slots.each.into(),
+            Self::AsyncJob => slots.task.into(),
+            Self::ParentQuery => slots.each.into(),
             Self::ApiVersion => slots.api_version.into(),
         })
     }
 }
 
-impl Edge {
+impl IntervalBound {
     fn of(self, interval: Interval) -> i64 {
         match self {
             Self::From => interval.from_ms(),
@@ -174,7 +174,7 @@ impl Edge {
     }
 }
 
-impl Form {
+impl TimeFormat {
     fn write(&self, ms: i64) -> Value {
         let time = Timestamp::from_millisecond(ms).unwrap_or_default();
         match self {
@@ -187,14 +187,14 @@ impl Form {
 
 impl Template {
     /// Reads the value that stands at `key` of a catalogue.
-    pub fn read(key: &str, value: toml::Value) -> Result<Self, Flaw> {
+    pub fn read(key: &str, value: toml::Value) -> Result<Self, InvalidKey> {
         Ok(match value {
             toml::Value::String(text) => {
-                Self::Text(pieces(&text).map_err(|reason| Flaw::new(key, reason))?)
+                Self::Text(pieces(&text).map_err(|reason| InvalidKey::new(key, reason))?)
             }
             toml::Value::Integer(number) => Self::Fixed(number.into()),
             toml::Value::Float(number) if number.is_finite() => Self::Fixed(number.into()),
-            toml::Value::Float(_) => return Err(Flaw::new(key, "json has no such number")),
+            toml::Value::Float(_) => return Err(InvalidKey::new(key, "json has no such number")),
             toml::Value::Boolean(flag) => Self::Fixed(flag.into()),
             toml::Value::Datetime(time) => Self::Fixed(time.to_string().into()),
             toml::Value::Array(items) => Self::List(
@@ -209,7 +209,7 @@ impl Template {
     }
 
     /// Reads a table's values, as [`read`](Self::read) does one.
-    pub fn read_table(key: &str, table: toml::Table) -> Result<Vec<(String, Self)>, Flaw> {
+    pub fn read_table(key: &str, table: toml::Table) -> Result<Vec<(String, Self)>, InvalidKey> {
         table
             .into_iter()
             .map(|(name, value)| {
@@ -221,11 +221,11 @@ impl Template {
 
     /// The value for one request; none where it is wholly a cursor and there is none yet. A text that
     /// is wholly one placeholder becomes the placeholder's own type, so that a page number stays a number.
-    pub fn fill(&self, slots: &Slots) -> Option<Value> {
+    pub fn fill(&self, slots: &PlaceholderValues) -> Option<Value> {
         Some(match self {
             Self::Fixed(value) => value.clone(),
             Self::Text(pieces) => match pieces.as_slice() {
-                [Piece::Slot(slot)] => slot.value(slots)?,
+                [Piece::Placeholder(slot)] => slot.value(slots)?,
                 pieces => fill_text(pieces, slots).into(),
             },
             Self::List(items) => items.iter().filter_map(|item| item.fill(slots)).collect(),
@@ -234,12 +234,12 @@ impl Template {
     }
 
     /// Whether a placeholder stands anywhere in it.
-    pub fn uses(&self, wanted: &Slot) -> bool {
+    pub fn uses(&self, wanted: &Placeholder) -> bool {
         match self {
             Self::Fixed(_) => false,
-            Self::Text(pieces) => {
-                pieces.iter().any(|piece| matches!(piece, Piece::Slot(slot) if slot == wanted))
-            }
+            Self::Text(pieces) => pieces
+                .iter()
+                .any(|piece| matches!(piece, Piece::Placeholder(slot) if slot == wanted)),
             Self::List(items) => items.iter().any(|item| item.uses(wanted)),
             Self::Table(entries) => entries.iter().any(|(_, template)| template.uses(wanted)),
         }
@@ -247,7 +247,10 @@ impl Template {
 }
 
 /// Fills every value of a table that has one.
-pub(super) fn fill_table(entries: &[(String, Template)], slots: &Slots) -> Map<String, Value> {
+pub(super) fn fill_table(
+    entries: &[(String, Template)],
+    slots: &PlaceholderValues,
+) -> Map<String, Value> {
     entries
         .iter()
         .filter_map(|(name, template)| Some((name.clone(), template.fill(slots)?)))
@@ -255,15 +258,15 @@ pub(super) fn fill_table(entries: &[(String, Template)], slots: &Slots) -> Map<S
 }
 
 /// Fills the holes of a text.
-fn fill_text(pieces: &[Piece], slots: &Slots) -> String {
+fn fill_text(pieces: &[Piece], slots: &PlaceholderValues) -> String {
     pieces.iter().map(|piece| piece.text(slots)).collect()
 }
 
 /// Fills a path: what stands in for a placeholder is one segment of it, whatever it holds.
-pub(super) fn fill_path(pieces: &[Piece], slots: &Slots) -> String {
+pub(super) fn fill_path(pieces: &[Piece], slots: &PlaceholderValues) -> String {
     let segment = |piece: &Piece| match piece {
         Piece::Literal(text) => text.clone(),
-        Piece::Slot(_) => utf8_percent_encode(&piece.text(slots), SEGMENT).to_string(),
+        Piece::Placeholder(_) => utf8_percent_encode(&piece.text(slots), SEGMENT).to_string(),
     };
     pieces.iter().map(segment).collect()
 }
@@ -272,10 +275,10 @@ pub(super) fn fill_path(pieces: &[Piece], slots: &Slots) -> String {
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Piece {
-    fn text(&self, slots: &Slots) -> String {
+    fn text(&self, slots: &PlaceholderValues) -> String {
         match self {
             Self::Literal(text) => text.clone(),
-            Self::Slot(slot) => match slot.value(slots) {
+            Self::Placeholder(slot) => match slot.value(slots) {
                 Some(Value::String(text)) => text,
                 Some(other) => other.to_string(),
                 None => String::new(),
@@ -295,7 +298,7 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
         if !before.is_empty() {
             pieces.push(Piece::Literal(before.to_owned()));
         }
-        pieces.push(Piece::Slot(Slot::read(name)?));
+        pieces.push(Piece::Placeholder(Placeholder::read(name)?));
         rest = after;
     }
     if !rest.is_empty() || pieces.is_empty() {
@@ -310,11 +313,11 @@ mod tests {
 
     use super::*;
 
-    fn fill(toml: &str) -> Result<Value, Flaw> {
+    fn fill(toml: &str) -> Result<Value, InvalidKey> {
         let interval = "2024-01-01T00:00:00Z/2024-01-02T00:00:00Z".parse().unwrap();
         let table = toml.parse().unwrap();
         let filled = Template::read("body", toml::Value::Table(table))?;
-        let slots = Slots {
+        let slots = PlaceholderValues {
             interval,
             page: 3,
             page_size: 100,

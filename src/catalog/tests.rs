@@ -50,13 +50,13 @@ fn conversations() -> &'static Dataset {
 fn the_built_in_catalogue_reads() {
     let dataset = conversations();
     assert_eq!((dataset.name.as_str(), dataset.version), ("conversations", 1));
-    let way = dataset.way();
+    let endpoint = dataset.endpoint();
     assert_eq!(
-        (&way.request.method, way.request.path().as_str()),
+        (&endpoint.request.method, endpoint.request.path().as_str()),
         (&Method::POST, "/api/v2/analytics/conversations/details/query")
     );
-    assert_eq!(way.widest, [7 * DAY, 31 * DAY]);
-    assert_eq!((way.page_size, way.depth), (100, 100_000));
+    assert_eq!(endpoint.widest, [7 * DAY, 31 * DAY]);
+    assert_eq!((endpoint.page_size, endpoint.depth), (100, 100_000));
     assert!(builtin("teapot").is_none());
 }
 
@@ -78,7 +78,7 @@ fn nested_types_become_lists_of_structs() {
     let list = |inner| DataType::List(Field::new("element", inner, true).into());
     assert_eq!(*dataset.schema.field(3).data_type(), list(leg));
     assert_eq!(*dataset.schema.field(2).data_type(), list(list(DataType::Utf8)));
-    assert_eq!((dataset.way().depth, dataset.way().widest), (u64::MAX, [DAY / 2; 2]));
+    assert_eq!((dataset.endpoint().depth, dataset.endpoint().widest), (u64::MAX, [DAY / 2; 2]));
 }
 
 #[test]
@@ -86,8 +86,9 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
     let interval = "2024-01-01T00:00:00Z/2024-01-08T00:00:00Z".parse().unwrap();
     let filter =
         json!({ "segmentFilters": [{ "type": "and", "value": "{page}" }], "order": "desc" });
-    let slots = Slots { page: 7, page_size: 50, ..Slots::bare(interval, "") };
-    let call = conversations().way().request.narrowed(&slots, filter.as_object().unwrap());
+    let slots =
+        PlaceholderValues { page: 7, page_size: 50, ..PlaceholderValues::bare(interval, "") };
+    let call = conversations().endpoint().request.narrowed(&slots, filter.as_object().unwrap());
     let expected = json!({
         "interval": "2024-01-01T00:00:00.000Z/2024-01-08T00:00:00.000Z",
         "order": "asc",
@@ -97,7 +98,7 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
     });
     assert_eq!(call.body, Some(expected));
     assert_eq!(
-        conversations().way().reserved().collect::<Vec<_>>(),
+        conversations().endpoint().reserved().collect::<Vec<_>>(),
         ["interval", "order", "orderBy", "paging"]
     );
 }
@@ -228,7 +229,7 @@ fn every_built_in_catalogue_reads_and_its_datasets_have_a_way() {
     for platform in PLATFORMS {
         let catalog = builtin(platform).unwrap();
         assert!(catalog.datasets.len() > 10, "{platform}");
-        assert!(catalog.datasets.values().all(|dataset| dataset.ways().count() > 0));
+        assert!(catalog.datasets.values().all(|dataset| dataset.endpoints().count() > 0));
     }
 }
 
@@ -250,11 +251,11 @@ fn another_name_of_a_column_is_no_column() {
 #[test]
 fn what_is_asked_for_each_id_has_them_from_a_query_of_its_own() {
     let each = |dataset: &str, more: &str| {
-        let way = "query = { page = \"{page}\" }";
+        let endpoint = "query = { page = \"{page}\" }";
         let each = format!(
             "query = {{ page = '{{page}}', q = '{{each}}' }}\neach = {{ dataset = '{dataset}', column = 'no' }}"
         );
-        read("own.toml", &format!("{}\n{more}", SOUND.replacen(way, &each, 1)))
+        read("own.toml", &format!("{}\n{more}", SOUND.replacen(endpoint, &each, 1)))
     };
     let queues = "[dataset.queues]\nversion = 1\nid = 'no'\ntime = 'at'\ncolumns = 'call'\n";
     let query = "query = { path = '/queues', rows = '', paging = 'none' }";
@@ -327,7 +328,7 @@ fn a_shard_is_as_wide_as_it_may_be_in_whole_grains_and_never_narrower_than_one()
 
 #[test]
 fn rows_come_in_no_order_unless_the_catalogue_says_so() {
-    let ordered = |text: &str| read("own.toml", text).unwrap().datasets["calls"].way().ordered;
+    let ordered = |text: &str| read("own.toml", text).unwrap().datasets["calls"].endpoint().ordered;
     assert!(!ordered(SOUND));
     assert!(ordered(&SOUND.replace("widest = ", "ordered = true\nwidest = ")));
 }

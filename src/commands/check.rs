@@ -17,7 +17,7 @@ use crate::{
         self,
         token::{Door, Login},
     },
-    catalog::{self, Call, Dataset, Slots},
+    catalog::{self, ApiRequest, Dataset, PlaceholderValues},
     commands::hosts::Place,
     config::{Config, Platform},
     http::{
@@ -215,8 +215,11 @@ impl Check<'_> {
         let Some(query) = dataset.query.as_ref().filter(|query| query.each.is_none()) else {
             return Finding::good("permission", format!("{}: {needs}, not tried", dataset.name));
         };
-        let Call { method, target, body, .. } = query.request.narrowed(
-            &Slots::bare(interval, self.config.api_version.as_deref().unwrap_or_default()),
+        let ApiRequest { method, target, body, .. } = query.request.narrowed(
+            &PlaceholderValues::bare(
+                interval,
+                self.config.api_version.as_deref().unwrap_or_default(),
+            ),
             self.config.filter(&dataset.name),
         );
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();

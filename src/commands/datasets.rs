@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 
-use crate::catalog::{Catalog, Dataset, Form, Paging, Way};
+use crate::catalog::{Catalog, Dataset, Endpoint, Paging, WireForm};
 
 /// The datasets of a catalogue, a line each.
 pub struct Table<'a>(pub &'a Catalog);
@@ -32,13 +32,14 @@ impl fmt::Display for Table<'_> {
 }
 
 fn line(dataset: &Dataset) -> [String; 5] {
-    let joined = |tell: fn((&str, &Way)) -> String| named(dataset).map(tell).collect::<Vec<_>>();
-    let mut widest = joined(|(_, way)| length(way.widest[0]));
+    let joined =
+        |tell: fn((&str, &Endpoint)) -> String| named(dataset).map(tell).collect::<Vec<_>>();
+    let mut widest = joined(|(_, endpoint)| length(endpoint.widest[0]));
     widest.dedup();
     [
         dataset.name.clone(),
         rows(dataset),
-        joined(|(name, way)| format!("{name} {}", pages(way))).join(", "),
+        joined(|(name, endpoint)| format!("{name} {}", pages(endpoint))).join(", "),
         widest.join(", "),
         dataset.permission.clone().unwrap_or_default(),
     ]
@@ -56,7 +57,7 @@ impl fmt::Display for Sheet<'_> {
         facts.extend(dataset.newest.clone().map(|newest| ("newest", newest)));
         facts.extend((!dataset.lag.is_zero()).then(|| ("lag", length(dataset.lag))));
         facts.extend(dataset.permission.clone().map(|permission| ("permission", permission)));
-        facts.extend(named(dataset).map(|(name, way)| (name, way_in_words(way))));
+        facts.extend(named(dataset).map(|(name, endpoint)| (name, endpoint_in_words(endpoint))));
         writeln!(f, "{}", dataset.name)?;
         facts.iter().try_for_each(|(name, fact)| writeln!(f, "  {name:<10}  {fact}"))?;
         if !dataset.is_described {
@@ -79,10 +80,10 @@ impl fmt::Display for Sheet<'_> {
 }
 
 /// A column and those inside it, indented.
-fn list(field: &Field, depth: usize, form: Option<Form>, columns: &mut Vec<(String, String)>) {
+fn list(field: &Field, depth: usize, form: Option<WireForm>, columns: &mut Vec<(String, String)>) {
     let from = match form {
-        Some(Form::Duration) => ", the seconds of a duration",
-        Some(Form::Interval) => ", the start of an interval",
+        Some(WireForm::Duration) => ", the seconds of a duration",
+        Some(WireForm::Interval) => ", the start of an interval",
         None => "",
     };
     columns
@@ -93,17 +94,17 @@ fn list(field: &Field, depth: usize, form: Option<Form>, columns: &mut Vec<(Stri
 /// A dataset for programs; durations in seconds, null where there is no limit.
 pub fn json(dataset: &Dataset) -> Value {
     let seconds = |duration: Duration| (duration != Duration::MAX).then_some(duration.as_secs());
-    let way = |way: &Way| {
+    let endpoint = |endpoint: &Endpoint| {
         json!({
-            "method": way.request.method.as_str(),
-            "path": way.request.path(),
-            "paging": paging(way.paging),
-            "page_size": (way.paging != Paging::None).then_some(way.page_size),
-            "depth": (way.depth != u64::MAX).then_some(way.depth),
-            "widest_s": seconds(way.widest[0]),
-            "widest_filtered_s": seconds(way.widest[1]),
-            "each": way.each.as_ref().map(|each| &each.dataset),
-            "extras": way.extras,
+            "method": endpoint.request.method.as_str(),
+            "path": endpoint.request.path(),
+            "paging": paging(endpoint.paging),
+            "page_size": (endpoint.paging != Paging::None).then_some(endpoint.page_size),
+            "depth": (endpoint.depth != u64::MAX).then_some(endpoint.depth),
+            "widest_s": seconds(endpoint.widest[0]),
+            "widest_filtered_s": seconds(endpoint.widest[1]),
+            "each": endpoint.each.as_ref().map(|each| &each.dataset),
+            "extras": endpoint.extras,
         })
     };
     let kind = match dataset {
@@ -120,8 +121,8 @@ pub fn json(dataset: &Dataset) -> Value {
         "time": dataset.time,
         "newest": dataset.newest,
         "lag_s": dataset.lag.as_secs(),
-        "query": dataset.query.as_deref().map(way),
-        "job": dataset.job.as_deref().map(way),
+        "query": dataset.query.as_deref().map(endpoint),
+        "job": dataset.job.as_deref().map(endpoint),
         "columns": dataset.is_described.then(|| columns(dataset.schema.fields())),
     })
 }
@@ -139,9 +140,9 @@ fn columns(fields: &[FieldRef]) -> Value {
 }
 
 /// The ways by name.
-fn named(dataset: &Dataset) -> impl Iterator<Item = (&'static str, &Way)> {
+fn named(dataset: &Dataset) -> impl Iterator<Item = (&'static str, &Endpoint)> {
     let named = [("query", &dataset.query), ("job", &dataset.job)].into_iter();
-    named.filter_map(|(name, way)| Some((name, way.as_deref()?)))
+    named.filter_map(|(name, endpoint)| Some((name, endpoint.as_deref()?)))
 }
 
 /// What decides which rows an interval has.
@@ -154,31 +155,34 @@ fn rows(dataset: &Dataset) -> String {
     }
 }
 
-fn pages(way: &Way) -> String {
-    let each =
-        way.each.as_ref().map_or(String::new(), |each| format!(" for each of {}", each.dataset));
-    match way.paging {
+fn pages(endpoint: &Endpoint) -> String {
+    let each = endpoint
+        .each
+        .as_ref()
+        .map_or(String::new(), |each| format!(" for each of {}", each.dataset));
+    match endpoint.paging {
         Paging::None => format!("one page{each}"),
-        paged => format!("{} {}{each}", paging(paged), way.page_size),
+        paged => format!("{} {}{each}", paging(paged), endpoint.page_size),
     }
 }
 
-fn way_in_words(way: &Way) -> String {
-    let submit = way
+fn endpoint_in_words(endpoint: &Endpoint) -> String {
+    let submit = endpoint
         .task
         .as_ref()
         .map(|task| format!("{} {}, then ", task.submit.method, task.submit.path()));
-    let fetch = match way.task.as_ref().and_then(|task| task.download.as_ref()) {
+    let fetch = match endpoint.task.as_ref().and_then(|task| task.download.as_ref()) {
         Some(_) => "a download".to_owned(),
-        None => format!("{} {}", way.request.method, way.request.path()),
+        None => format!("{} {}", endpoint.request.method, endpoint.request.path()),
     };
-    let [widest, filtered] = way.widest;
+    let [widest, filtered] = endpoint.widest;
     let limits = [
-        Some(pages(way)),
-        (way.depth != u64::MAX).then(|| format!("{} rows at most", HumanCount(way.depth))),
+        Some(pages(endpoint)),
+        (endpoint.depth != u64::MAX)
+            .then(|| format!("{} rows at most", HumanCount(endpoint.depth))),
         (widest != Duration::MAX).then(|| format!("{} at once", length(widest))),
         (filtered != widest).then(|| format!("{} with a filter", length(filtered))),
-        (!way.extras.is_empty()).then(|| format!("alone has {}", way.extras.join(", "))),
+        (!endpoint.extras.is_empty()).then(|| format!("alone has {}", endpoint.extras.join(", "))),
     ];
     let limits: Vec<_> = limits.into_iter().flatten().collect();
     format!("{}{fetch}: {}", submit.unwrap_or_default(), limits.join(", "))
@@ -194,7 +198,7 @@ fn paging(paging: Paging) -> &'static str {
     }
 }
 
-fn form(dataset: &Dataset, field: &Field) -> Option<Form> {
+fn form(dataset: &Dataset, field: &Field) -> Option<WireForm> {
     dataset.forms.get(field.name()).copied()
 }
 

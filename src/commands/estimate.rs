@@ -6,7 +6,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::{
-    catalog::Way,
+    catalog::Endpoint,
     config::Fetch,
     fetch::{Strategy, cost},
     http::rate_limit::{Limit, Terms},
@@ -57,8 +57,9 @@ pub fn estimate<'a>(
     };
     for shard in shards {
         let rows = known.rows(shard.interval);
-        let price =
-            |way: &Option<Arc<Way>>| way.as_ref().and_then(|way| cost(way, rows, fetch.page_size));
+        let price = |endpoint: &Option<Arc<Endpoint>>| {
+            endpoint.as_ref().and_then(|endpoint| cost(endpoint, rows, fetch.page_size))
+        };
         let (query, job) = (price(&shard.dataset.query), price(&shard.dataset.job));
         let chosen = match (query, job) {
             (Some(query), Some(job)) => Some(match fetch.strategy {
@@ -101,18 +102,20 @@ impl fmt::Display for Table<'_> {
             );
             writeln!(f, "  {:<14}{:>12}  {days}", "shards", HumanCount(*shards).to_string())?;
             writeln!(f, "  {:<14}{:>12}", "rows", count(estimate.rows))?;
-            let ways =
+            let endpoints =
                 [("by query", estimate.requests_by_query), ("by job", estimate.requests_by_job)];
-            let ways: Vec<_> = ways
+            let endpoints: Vec<_> = endpoints
                 .iter()
-                .filter_map(|(way, requests)| requests.map(|n| format!("{} {way}", HumanCount(n))))
+                .filter_map(|(endpoint, requests)| {
+                    requests.map(|n| format!("{} {endpoint}", HumanCount(n)))
+                })
                 .collect();
             writeln!(
                 f,
                 "  {:<14}{:>12}  {}",
                 "requests",
                 count(estimate.requests),
-                ways.join(", ")
+                endpoints.join(", ")
             )?;
             if let Some(seconds) = seconds {
                 writeln!(

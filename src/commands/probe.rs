@@ -110,16 +110,16 @@ pub async fn first_page(
         .get(dataset)
         .cloned()
         .ok_or_else(|| none("there is no such dataset"))?;
-    let way = dataset
+    let endpoint = dataset
         .query
         .clone()
         .ok_or_else(|| none("only a job brings it: describe its columns by hand"))?;
-    let width = config.fetch.shard.min(way.widest[0]);
+    let width = config.fetch.shard.min(endpoint.widest[0]);
     let interval = config.interval.split(width).next().unwrap_or(config.interval);
     config.datasets = vec![Arc::clone(&dataset)];
     let nowhere = Output::over(Arc::new(InMemory::new()));
     let line = Line::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
-    let page = line.client.first_page(&dataset, &way, interval).await;
+    let page = line.client.first_page(&dataset, &endpoint, interval).await;
     line.close().await;
     match page {
         Ok(page) => Ok(page),

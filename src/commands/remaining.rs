@@ -29,8 +29,8 @@ pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Erro
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
         let widest = dataset
-            .ways()
-            .map(|way| way.widest[usize::from(!config.filter(&dataset.name).is_empty())])
+            .endpoints()
+            .map(|endpoint| endpoint.widest[usize::from(!config.filter(&dataset.name).is_empty())])
             .min();
         let left = match scope {
             Scope::Failed => {

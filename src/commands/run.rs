@@ -16,7 +16,7 @@ use url::Url;
 pub use crate::commands::remaining::Scope;
 use crate::{
     auth::token::{Door, Login, Rest, TokenActor},
-    catalog::Way,
+    catalog::Endpoint,
     commands::{
         hosts::Place,
         remaining,
@@ -247,10 +247,10 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
     let credential: Arc<str> = config.auth.account.name().into();
     let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
     let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
-    let parent = |way: &Arc<Way>| {
-        way.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
+    let parent = |endpoint: &Arc<Endpoint>| {
+        endpoint.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
     };
-    let parents = config.datasets.iter().flat_map(|dataset| dataset.ways()).filter_map(parent);
+    let parents = config.datasets.iter().flat_map(|dataset| dataset.endpoints()).filter_map(parent);
     let densities = Densities::default();
     for dataset in &config.datasets {
         // a guess is as good without it

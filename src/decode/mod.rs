@@ -26,7 +26,7 @@ pub use self::{
     row_key::Ids,
 };
 use crate::{
-    catalog::{Dataset, Form},
+    catalog::{Dataset, WireForm},
     time::interval::Interval,
 };
 
@@ -40,7 +40,7 @@ pub struct Decoder {
     /// The column that each alias is another name of.
     aliases: Vec<usize>,
     /// How the values of some columns are written.
-    forms: Vec<Option<Form>>,
+    forms: Vec<Option<WireForm>>,
     /// The places of the id, time and newest columns in both schemas.
     id: Vec<usize>,
     time: usize,

@@ -16,7 +16,7 @@ use arrow::{
 };
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
 
-use crate::catalog::Form;
+use crate::catalog::WireForm;
 
 /// The type as which a column is read from JSON.
 pub(crate) fn wire(data_type: &DataType) -> DataType {
@@ -77,14 +77,14 @@ pub(crate) fn exact_field(field: &Field, column: &ArrayRef) -> Result<ArrayRef, 
 }
 
 /// The column of texts in a form of their own.
-pub(crate) fn formed(field: &Field, column: &ArrayRef, form: Form) -> Result<ArrayRef, String> {
+pub(crate) fn formed(field: &Field, column: &ArrayRef, form: WireForm) -> Result<ArrayRef, String> {
     let texts = column.as_string::<i32>().iter();
     let column: Result<ArrayRef, String> = match form {
-        Form::Interval => texts
+        WireForm::Interval => texts
             .map(|text| text.map(start).transpose())
             .collect::<Result<TimestampMillisecondArray, _>>()
             .map(|times| Arc::new(times.with_timezone("UTC")) as ArrayRef),
-        Form::Duration => texts
+        WireForm::Duration => texts
             .map(|text| text.map(seconds).transpose())
             .collect::<Result<Float64Array, _>>()
             .map(|seconds| Arc::new(seconds) as ArrayRef),

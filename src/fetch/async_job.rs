@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
-    catalog::{Call, Place, Slots, Task, Way},
+    catalog::{ApiRequest, AsyncJob, Endpoint, JsonPointer, PlaceholderValues},
     fetch::{
         Client, Fetcher, Halt, Obstacle, Setback,
         request::{LAST_WORD, Leeway},
@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// The pause before the first look at a job, and the longest: it doubles in between.
-const FIRST_POLL: Duration = Duration::from_secs(1);
-const LONGEST_POLL: Duration = Duration::from_secs(30);
+const FIRST_POLL_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_POLL_PAUSE: Duration = Duration::from_secs(30);
 /// How long a job may take: the platform gives up long before.
-const LONGEST_TASK: Duration = Duration::from_secs(6 * 60 * 60);
+const LONGEST_JOB: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// How a job is.
 enum State {
@@ -37,8 +37,8 @@ enum State {
 impl Fetcher {
     /// Submits what a chain asks for, and waits until there are results.
     pub(crate) async fn submit(&self, chain: &mut Chain) -> Result<(), Setback> {
-        let way = Arc::clone(&chain.query.way);
-        let Some(task) = &way.task else { return Ok(()) };
+        let endpoint = Arc::clone(&chain.query.endpoint);
+        let Some(task) = &endpoint.task else { return Ok(()) };
         let mut lost = 0;
         loop {
             let slot = Arc::clone(&self.client.shared.jobs);
@@ -54,7 +54,7 @@ impl Fetcher {
             let fault = match self.wait(chain, task).await? {
                 State::Done => return Ok(()),
                 State::Lost(fault) => fault,
-                State::Waiting => Fault::Task(format!("it is not done after {LONGEST_TASK:?}")),
+                State::Waiting => Fault::AsyncJob(format!("it is not done after {LONGEST_JOB:?}")),
             };
             self.forget(chain).await?;
             lost += 1;
@@ -67,12 +67,12 @@ impl Fetcher {
     }
 
     /// Looks at a job, less and less often, until it is done or lost.
-    async fn wait(&self, chain: &mut Chain, task: &Task) -> Result<State, Setback> {
-        let (mut pause, mut waited) = (FIRST_POLL, Duration::ZERO);
-        while waited < LONGEST_TASK {
+    async fn wait(&self, chain: &mut Chain, task: &AsyncJob) -> Result<State, Setback> {
+        let (mut pause, mut waited) = (FIRST_POLL_PAUSE, Duration::ZERO);
+        while waited < LONGEST_JOB {
             self.client.pause(pause).await?;
             waited += pause;
-            pause = (pause * 2).min(LONGEST_POLL);
+            pause = (pause * 2).min(LONGEST_POLL_PAUSE);
             let call = task.poll.fill(&chain.query.slots(1));
             let reply: Value = match self.client.json(call, Leeway::default()).await {
                 Ok(reply) => reply,
@@ -95,7 +95,7 @@ impl Fetcher {
     }
 
     /// Notes that the platform keeps something for us.
-    async fn remember(&self, chain: &Chain, task: &Task) -> Result<(), Halt> {
+    async fn remember(&self, chain: &Chain, task: &AsyncJob) -> Result<(), Halt> {
         if let Some(orphan) = orphan(chain, task) {
             self.sink.send(Note::Submitted(orphan)).await??;
         }
@@ -104,8 +104,8 @@ impl Fetcher {
 
     /// Deletes the job of a chain, if there is one, even where the run is to end.
     pub(crate) async fn forget(&self, chain: &mut Chain) -> Result<(), Halt> {
-        let way = Arc::clone(&chain.query.way);
-        let orphan = way
+        let endpoint = Arc::clone(&chain.query.endpoint);
+        let orphan = endpoint
             .task
             .as_ref()
             .filter(|_| !chain.query.task.is_empty())
@@ -126,12 +126,12 @@ impl Fetcher {
 }
 
 /// What the ledger is to know of a job that can be deleted.
-fn orphan(chain: &Chain, task: &Task) -> Option<Orphan> {
+fn orphan(chain: &Chain, task: &AsyncJob) -> Option<Orphan> {
     let delete = task.delete.as_ref()?.fill(&chain.query.slots(1));
     Some(Orphan { dataset: chain.shard().dataset.name.clone(), path: delete.target })
 }
 
-fn state(task: &Task, reply: &Value) -> State {
+fn state(task: &AsyncJob, reply: &Value) -> State {
     let state = text_at(reply, &task.state).unwrap_or_default();
     let is = |states: &[String]| states.contains(&state);
     if is(&task.done) {
@@ -139,7 +139,7 @@ fn state(task: &Task, reply: &Value) -> State {
     } else if is(&task.failed) || is(&task.gone) {
         let reason =
             task.error.as_ref().and_then(|place| text_at(reply, place)).unwrap_or_default();
-        State::Lost(Fault::Task(format!("{state} {reason}").trim_end().to_owned()))
+        State::Lost(Fault::AsyncJob(format!("{state} {reason}").trim_end().to_owned()))
     } else {
         State::Waiting
     }
@@ -148,7 +148,11 @@ fn state(task: &Task, reply: &Value) -> State {
 impl Client {
     /// Deletes a job that is no longer needed. One that is not there is as good as deleted.
     pub async fn delete(&self, orphan: &Orphan) -> bool {
-        let call = Call { method: Method::DELETE, target: orphan.path.clone(), ..Call::default() };
+        let call = ApiRequest {
+            method: Method::DELETE,
+            target: orphan.path.clone(),
+            ..ApiRequest::default()
+        };
         let leeway = Leeway { last_word: true, ..Leeway::default() };
         match self.ask(call, leeway, |_, _| Ok(())).await {
             Ok(()) => true,
@@ -157,14 +161,19 @@ impl Client {
         }
     }
 
-    /// Up to when the platform has data for jobs of `way`, in milliseconds; [`i64::MAX`] where it
+    /// Up to when the platform has data for jobs of `endpoint`, in milliseconds; [`i64::MAX`] where it
     /// does not tell.
-    pub(crate) async fn available(&self, way: &Way, interval: Interval) -> Result<i64, Setback> {
-        let Some((request, until)) = way.task.as_ref().and_then(|task| task.available.as_ref())
+    pub(crate) async fn available(
+        &self,
+        endpoint: &Endpoint,
+        interval: Interval,
+    ) -> Result<i64, Setback> {
+        let Some((request, until)) =
+            endpoint.task.as_ref().and_then(|task| task.available.as_ref())
         else {
             return Ok(i64::MAX);
         };
-        let slots = Slots::bare(interval, &self.shared.origin.api_version);
+        let slots = PlaceholderValues::bare(interval, &self.shared.origin.api_version);
         let call = request.fill(&slots);
         let until = self.value(call, Leeway::default(), until.clone()).await?;
         let invalid =
@@ -172,7 +181,7 @@ impl Client {
         Ok(until.parse::<jiff::Timestamp>().map_err(invalid)?.as_millisecond())
     }
 
-    async fn json(&self, call: Call, leeway: Leeway) -> Result<Value, Setback> {
+    async fn json(&self, call: ApiRequest, leeway: Leeway) -> Result<Value, Setback> {
         let read = |_, body: bytes::Bytes| {
             serde_json::from_slice(&body).map_err(|e| Fault::Malformed(e.to_string()))
         };
@@ -180,7 +189,12 @@ impl Client {
     }
 
     /// The text at a place of a reply.
-    async fn value(&self, call: Call, leeway: Leeway, place: Place) -> Result<String, Setback> {
+    async fn value(
+        &self,
+        call: ApiRequest,
+        leeway: Leeway,
+        place: JsonPointer,
+    ) -> Result<String, Setback> {
         let read = move |_, body: bytes::Bytes| {
             let reply = serde_json::from_slice(&body)
                 .map_err(|error| Fault::Malformed(error.to_string()))?;
@@ -192,7 +206,7 @@ impl Client {
 }
 
 /// The text or number at a place.
-fn text_at(reply: &Value, place: &Place) -> Option<String> {
+fn text_at(reply: &Value, place: &JsonPointer) -> Option<String> {
     match place.iter().try_fold(reply, |value, key| value.get(key))? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    catalog::{Dataset, Paging, Way},
+    catalog::{Dataset, Endpoint, Paging},
     fetch::{Client, Fetcher, Obstacle, Setback},
     http::error::Fault,
     ledger::Known,
@@ -17,7 +17,7 @@ use crate::{
     time::interval::{Interval, iso},
 };
 
-/// Looks at a job until it is done, as a rule: it has three seconds (see `task::FIRST_POLL`).
+/// Looks at a job until it is done, as a rule: it has three seconds (see `task::FIRST_POLL_PAUSE`).
 const POLLS: u64 = 2;
 /// How often a lake is looked at that has not come far enough.
 const LAKE_PAUSE: Duration = Duration::from_secs(10 * 60);
@@ -65,34 +65,40 @@ impl Densities {
 
 /// The requests that a shard of `rows` costs one way or another, faults aside; none where nobody knows
 /// how many rows or parents there are.
-pub fn cost(way: &Way, rows: Option<u64>, page_size: u32) -> Option<u64> {
-    let pages = rows.map(|rows| rows.div_ceil(page_size.min(way.page_size).into()));
-    let pages = match way.paging {
-        _ if way.each.is_some() => None,
+pub fn cost(endpoint: &Endpoint, rows: Option<u64>, page_size: u32) -> Option<u64> {
+    let pages = rows.map(|rows| rows.div_ceil(page_size.min(endpoint.page_size).into()));
+    let pages = match endpoint.paging {
+        _ if endpoint.each.is_some() => None,
         Paging::None => Some(1),
         // these say which page is the last
         Paging::Cursor | Paging::NextLink => pages.map(|pages| pages.max(1)),
         Paging::PageNumber | Paging::Offset => {
-            pages.map(|pages| pages + u64::from(way.next.is_none()))
+            pages.map(|pages| pages + u64::from(endpoint.next.is_none()))
         }
     }?;
-    let around = way.task.as_ref().map_or(0, |task| 1 + POLLS + u64::from(task.delete.is_some()));
+    let around =
+        endpoint.task.as_ref().map_or(0, |task| 1 + POLLS + u64::from(task.delete.is_some()));
     Some(around + pages.max(1))
 }
 
 /// The way with fewer requests; of equals, the one that answers at once.
-fn cheaper<'a>(query: &'a Arc<Way>, job: &'a Arc<Way>, rows: u64, page_size: u32) -> &'a Arc<Way> {
-    let cost = |way| cost(way, Some(rows), page_size).unwrap_or(u64::MAX);
+fn cheaper<'a>(
+    query: &'a Arc<Endpoint>,
+    job: &'a Arc<Endpoint>,
+    rows: u64,
+    page_size: u32,
+) -> &'a Arc<Endpoint> {
+    let cost = |endpoint| cost(endpoint, Some(rows), page_size).unwrap_or(u64::MAX);
     if cost(job) < cost(query) { job } else { query }
 }
 
 impl Fetcher {
     /// The way to fetch a shard.
-    pub(crate) async fn way(&self, shard: &Shard) -> Result<Arc<Way>, Setback> {
+    pub(crate) async fn endpoint(&self, shard: &Shard) -> Result<Arc<Endpoint>, Setback> {
         let (dataset, shared) = (&shard.dataset, &self.client.shared);
         let (query, job) = match (&dataset.query, &dataset.job) {
             (query, Some(job)) => (query, job),
-            (_, None) => return Ok(Arc::clone(dataset.way())),
+            (_, None) => return Ok(Arc::clone(dataset.endpoint())),
         };
         // columns that only a job brings are worth a wait
         let query =
@@ -128,7 +134,12 @@ impl Fetcher {
     }
 
     /// Waits until the lake holds an interval.
-    async fn lake(&self, dataset: &Dataset, job: &Way, interval: Interval) -> Result<(), Setback> {
+    async fn lake(
+        &self,
+        dataset: &Dataset,
+        job: &Endpoint,
+        interval: Interval,
+    ) -> Result<(), Setback> {
         loop {
             let filled = self.client.filled(dataset, job, interval).await?;
             if filled >= interval.to_ms() {
@@ -150,7 +161,12 @@ impl Fetcher {
 
 impl Client {
     /// Up to when the lake is filled: asked again where that was before the end of `needed`.
-    async fn filled(&self, dataset: &Dataset, job: &Way, needed: Interval) -> Result<i64, Setback> {
+    async fn filled(
+        &self,
+        dataset: &Dataset,
+        job: &Endpoint,
+        needed: Interval,
+    ) -> Result<i64, Setback> {
         let known = |lakes: &Lakes| {
             lakes.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dataset.name).copied()
         };

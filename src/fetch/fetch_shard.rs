@@ -33,10 +33,11 @@ impl Fetcher {
     /// what is left of the shard returns to the planner.
     pub(crate) async fn shard(&self, lease: Lease, harvest: &mut Harvest) -> Result<(), Halt> {
         let (dataset, interval) = (Arc::clone(&lease.shard().dataset), lease.shard().interval);
-        let way = self.way(lease.shard()).await;
-        let query = self.client.query(&dataset, way.as_ref().unwrap_or(dataset.way()), interval);
+        let endpoint = self.endpoint(lease.shard()).await;
+        let query =
+            self.client.query(&dataset, endpoint.as_ref().unwrap_or(dataset.endpoint()), interval);
         let mut chain = Chain::new(lease, query);
-        let gathered = match way {
+        let gathered = match endpoint {
             Ok(_) => self.gather(&mut chain, harvest).await,
             Err(setback) => Err(setback),
         };
@@ -91,7 +92,7 @@ impl Fetcher {
 
     /// Does what the end of its pages means for a shard.
     async fn end(&self, mut chain: Chain, paged: Paged, harvest: &mut Harvest) -> Result<(), Halt> {
-        let deep = |chain: &Chain| format!("paging ends at {} rows", chain.query.way.depth);
+        let deep = |chain: &Chain| format!("paging ends at {} rows", chain.query.endpoint.depth);
         match paged {
             Paged::Whole => self.commit(chain, harvest).await,
             Paged::Deep if chain.reached().is_some() => self.keep(&mut chain, harvest).await,
@@ -164,7 +165,7 @@ impl Fetcher {
                 }
                 Some(Err(setback)) => return Err(setback),
             };
-            let depth = chain.query.way.depth;
+            let depth = chain.query.endpoint.depth;
             if let Some(total) =
                 reply.total.filter(|&total| total > depth && self.splittable(chain.shard()))
             {

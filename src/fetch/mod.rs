@@ -36,7 +36,7 @@ pub use self::{
 use self::{pagination::Query, request::Leeway};
 use crate::{
     auth::token::TokenActor,
-    catalog::{Dataset, Way},
+    catalog::{Dataset, Endpoint},
     decode::Reply,
     http::{error::Fault, rate_limit::Budget, retry::Policy, transport::Transport},
     metrics::Board,
@@ -176,25 +176,30 @@ impl From<MailboxError> for Setback {
 
 impl Client {
     /// A query of an interval, as the configuration would have it.
-    pub fn query(&self, dataset: &Arc<Dataset>, way: &Arc<Way>, interval: Interval) -> Query {
-        self.sized(dataset, way, interval, self.shared.page_size)
+    pub fn query(
+        &self,
+        dataset: &Arc<Dataset>,
+        endpoint: &Arc<Endpoint>,
+        interval: Interval,
+    ) -> Query {
+        self.sized(dataset, endpoint, interval, self.shared.page_size)
     }
 
     /// The same with at most `page_size` rows a page.
     fn sized(
         &self,
         dataset: &Arc<Dataset>,
-        way: &Arc<Way>,
+        endpoint: &Arc<Endpoint>,
         interval: Interval,
         page_size: u32,
     ) -> Query {
         let filter = self.shared.filters.get(&dataset.name).cloned().unwrap_or_default();
-        Query::new(dataset, way, interval, page_size, &self.shared.origin, &filter)
+        Query::new(dataset, endpoint, interval, page_size, &self.shared.origin, &filter)
     }
 
     /// How many rows the platform counts in an interval.
     pub async fn total(&self, dataset: &Arc<Dataset>, interval: Interval) -> Result<u64, Setback> {
-        let mut query = self.sized(dataset, dataset.way(), interval, 1);
+        let mut query = self.sized(dataset, dataset.endpoint(), interval, 1);
         let Some(call) = query.next() else { return Ok(0) };
         let reply = self.ask(call, Leeway::default(), query.read()).await?;
         let unsaid =
@@ -210,10 +215,10 @@ impl Client {
     pub async fn first_page(
         &self,
         dataset: &Arc<Dataset>,
-        way: &Arc<Way>,
+        endpoint: &Arc<Endpoint>,
         interval: Interval,
     ) -> Result<Reply, Setback> {
-        let mut query = self.query(dataset, way, interval);
+        let mut query = self.query(dataset, endpoint, interval);
         if query.lacks_parents() {
             let parents = self.parents(&query).await?;
             query.for_each(parents.into_iter().take(1).collect());
@@ -227,14 +232,14 @@ impl Client {
     /// The ids of the dataset that a query is to be asked once for each of.
     async fn parents(&self, query: &Query) -> Result<Vec<String>, Setback> {
         let Some(dataset) =
-            query.way.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset))
+            query.endpoint.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset))
         else {
             return Ok(Vec::new());
         };
         // parents that are listed as they are now are of today, whatever is asked of their children
         let interval =
             dataset.requested(query.asked, self.shared.origin.now).unwrap_or(query.asked);
-        let mut query = self.query(dataset, dataset.way(), interval);
+        let mut query = self.query(dataset, dataset.endpoint(), interval);
         let mut parents = Vec::new();
         while let Some(call) = query.next() {
             let reply = self.ask(call, Leeway::default(), query.read()).await?;

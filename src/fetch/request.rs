@@ -20,7 +20,7 @@ use crate::{
         token::{GetToken, Token},
     },
     blocking::offload,
-    catalog::Call,
+    catalog::ApiRequest,
     fetch::{Client, Halt, Obstacle, Setback},
     http::{
         error::{Fault, Refusal},
@@ -72,7 +72,7 @@ impl Client {
     /// Asks until there is a reply that `read` can read, however many attempts it takes.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        call: Call,
+        call: ApiRequest,
         leeway: Leeway,
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
     ) -> Result<T, Setback> {
@@ -142,7 +142,7 @@ impl Client {
     /// One attempt: a permit, a token, a request, a reply that is read.
     async fn attempt<T: Send + 'static>(
         &self,
-        call: &Call,
+        call: &ApiRequest,
         rejected: &mut Option<u64>,
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Send + 'static,
         sent: &Cell<bool>,
@@ -181,7 +181,7 @@ impl Client {
     /// another would else leave together (G6).
     async fn pay(
         &self,
-        call: &Call,
+        call: &ApiRequest,
         rejected: &mut Option<u64>,
     ) -> Result<(Permit, Option<Token>), Failed> {
         let turn = self.shared.budget.turn(&self.key(None)).await;
@@ -211,7 +211,7 @@ impl Client {
 
     /// The request of a call. A token goes to the API's host alone (G10), and nothing goes in the
     /// clear.
-    fn request(&self, call: &Call, token: Option<&Token>) -> Result<Request<Bytes>, Fault> {
+    fn request(&self, call: &ApiRequest, token: Option<&Token>) -> Result<Request<Bytes>, Fault> {
         let api = &self.shared.origin.api;
         let url = api
             .join(&call.target)
@@ -228,7 +228,7 @@ impl Client {
 
     fn written(
         &self,
-        call: &Call,
+        call: &ApiRequest,
         url: &Url,
         token: Option<&Token>,
     ) -> Result<Request<Bytes>, String> {

@@ -80,8 +80,8 @@ impl Chain {
 
     /// Takes note of how many rows the platform counts, where its items are rows.
     pub fn count(&mut self, reply: &Reply) {
-        let way = &self.query.way;
-        let counts = way.explode.is_empty() && way.each.is_none();
+        let endpoint = &self.query.endpoint;
+        let counts = endpoint.explode.is_empty() && endpoint.each.is_none();
         self.total = reply.total.filter(|_| counts).or(self.total);
     }
 
@@ -126,7 +126,7 @@ impl Chain {
 
 /// Whether what has come of a query can be committed before the rest.
 fn is_ordered(query: &Query) -> bool {
-    query.way.ordered && query.dataset.divisible
+    query.endpoint.ordered && query.dataset.divisible
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
         };
         let query = Query::new(
             dataset,
-            dataset.way(),
+            dataset.endpoint(),
             shard.interval,
             10,
             &Arc::new(origin),

@@ -28,7 +28,7 @@ pub enum Fault {
     Chain(String),
     /// What was submitted came to nothing, time and again.
     #[error("the job came to nothing: {0}")]
-    Task(String),
+    AsyncJob(String),
     /// The platform has no data for it yet.
     #[error("{0}")]
     NotYet(String),

@@ -8,10 +8,10 @@ use crate::common::{
     stub_transport::{Asked, Stub, Told},
 };
 
-/// A dataset that is had by `way`, and the teams that others are asked for each of.
-fn catalog(way: &str) -> String {
+/// A dataset that is had by `endpoint`, and the teams that others are asked for each of.
+fn catalog(endpoint: &str) -> String {
     format!(
-        "[dataset.rows]\nversion = 1\nid = ['team', 'id']\ntime = 'at'\ncolumns = 'row'\n{way}\n\
+        "[dataset.rows]\nversion = 1\nid = ['team', 'id']\ntime = 'at'\ncolumns = 'row'\n{endpoint}\n\
          [dataset.teams]\nversion = 1\nid = 'id'\ntime = 'at'\nsnapshot = true\ncolumns = 'row'\n\
          query = {{ path = '/teams', rows = '', paging = 'none' }}\n\
          [type.row]\nid = 'string'\nteam = 'string'\nat = 'timestamp'\n"
@@ -32,8 +32,8 @@ fn row(team: &str) -> Told {
     ok(&format!(r#"[{{"id": "r", "team": "{team}", "at": "2024-01-01T00:00:00Z"}}]"#))
 }
 
-fn play(way: &str, answer: impl Fn(&Asked) -> Told + Send + Sync + 'static) -> Played {
-    backfill(&catalog(way), &Stub::new("/oauth/token", answer))
+fn play(endpoint: &str, answer: impl Fn(&Asked) -> Told + Send + Sync + 'static) -> Played {
+    backfill(&catalog(endpoint), &Stub::new("/oauth/token", answer))
 }
 
 fn count(played: &Played, seen: &str) -> usize {
@@ -121,10 +121,10 @@ fn whoever_may_not_list_the_parents_may_not_read_the_dataset() {
 
 #[test]
 fn a_dataset_that_is_had_by_jobs_alone_is_not_asked_for_beyond_what_they_can_read() {
-    let way = format!(
+    let endpoint = format!(
         "{JOB}path = '/jobs/{{task}}/rows'\navailable = {{ path = '/available', until = '/until' }}\n"
     );
-    let played = play(&way, |asked| match asked.url.path() {
+    let played = play(&endpoint, |asked| match asked.url.path() {
         "/available" => ok(r#"{"until": "2024-01-01T12:00:00Z"}"#),
         other => panic!("{other}"),
     });

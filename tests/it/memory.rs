@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc};
 use actix::System;
 use bytes::Bytes;
 use cxbackfill::{
-    catalog::{Dataset, Way},
+    catalog::{Dataset, Endpoint},
     commands::{
         report::Ending,
         run::{self, Scope, World},
@@ -76,9 +76,9 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     let mut config = Config::load(&given).unwrap().remove(0);
     config.interval = Interval::day_of(1_704_067_200_000);
     let mut dataset = Dataset::clone(&config.datasets[0]);
-    let mut way = Way::clone(dataset.way());
-    (way.page_size, way.depth) = (10_000, u64::MAX);
-    (dataset.query, dataset.job) = (Some(Arc::new(way)), None);
+    let mut endpoint = Endpoint::clone(dataset.endpoint());
+    (endpoint.page_size, endpoint.depth) = (10_000, u64::MAX);
+    (dataset.query, dataset.job) = (Some(Arc::new(endpoint)), None);
     config.datasets = vec![Arc::new(dataset)];
     let report = System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()

@@ -3,7 +3,7 @@
 //! Its window of 300 requests lasts 10 s here. Windows are judged from the second to the last but
 //! one: the last has no more to ask for.
 //!
-//! `DAYS=30 cargo test --release --test quota` plays a whole month where that takes its time.
+//! `DAYS=30 cargo test --release --test it quota` plays a whole month where that takes its time.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
 //! The real binary beside a sandbox in a process of its own: killed, hindered, out of disk, and
 //! resumed. Each time the output must be that of an undisturbed run, row for row.
-//! `SEED=17 cargo test --test recovery` draws other instants.
+//! `SEED=17 cargo test --test it recovery` draws other instants.
 #![cfg(unix)]
 
 use std::{

@@ -127,7 +127,7 @@ fn review(catalogue: &str, platform: &str, schema: &str) -> (u32, Vec<String>) {
             requests: 0,
         };
         if let Some(job) = entry.get("job") {
-            review.way(entry, job);
+            review.endpoint(entry, job);
             review.extras = job
                 .get("extras")
                 .and_then(Value::as_array)
@@ -137,7 +137,7 @@ fn review(catalogue: &str, platform: &str, schema: &str) -> (u32, Vec<String>) {
                 .collect();
         }
         if let Some(query) = entry.get("query") {
-            review.way(entry, query);
+            review.endpoint(entry, query);
         }
         let row = review.row.clone();
         for line in sandbox_rows(&region, platform, dataset) {
@@ -158,12 +158,12 @@ impl Review<'_> {
     }
 
     /// All requests of a way to fetch a dataset.
-    fn way(&mut self, dataset: &Value, way: &Value) {
-        if let Some(submit) = way.get("submit") {
+    fn endpoint(&mut self, dataset: &Value, endpoint: &Value) {
+        if let Some(submit) = endpoint.get("submit") {
             let reply = self.request(submit, "POST");
             self.pointer(&reply, submit.get("task"));
         }
-        if let Some(poll) = way.get("poll") {
+        if let Some(poll) = endpoint.get("poll") {
             let reply = self.request(poll, "GET");
             let state = self.pointer(&reply, poll.get("state"));
             for list in ["done", "failed", "gone"].iter().filter_map(|list| poll.get(*list)) {
@@ -171,20 +171,20 @@ impl Review<'_> {
                 self.value(&json!({"type": "array", "items": state}), list, "state");
             }
             self.pointer(&reply, poll.get("error"));
-            self.pointer(&reply, way.get("download"));
+            self.pointer(&reply, endpoint.get("download"));
         }
-        way.get("delete").map(|delete| self.request(delete, "DELETE"));
-        if let Some(available) = way.get("available") {
+        endpoint.get("delete").map(|delete| self.request(delete, "DELETE"));
+        if let Some(available) = endpoint.get("available") {
             let reply = self.request(available, "GET");
             self.pointer(&reply, available.get("until"));
         }
-        if way.get("path").is_some() {
-            let reply = self.request(way, "GET");
+        if endpoint.get("path").is_some() {
+            let reply = self.request(endpoint, "GET");
             for pointer in ["total", "next"] {
-                self.pointer(&reply, way.get(pointer));
+                self.pointer(&reply, endpoint.get(pointer));
             }
-            if way.get("format").is_none() {
-                self.rows(dataset, way, &reply);
+            if endpoint.get("format").is_none() {
+                self.rows(dataset, endpoint, &reply);
             }
         }
     }
@@ -300,16 +300,16 @@ impl Review<'_> {
     }
 
     /// Whether the rows are where the catalogue says, and have its columns.
-    fn rows(&mut self, dataset: &Value, way: &Value, reply: &Value) {
-        let rows = match way["rows"].as_str().unwrap() {
+    fn rows(&mut self, dataset: &Value, endpoint: &Value, reply: &Value) {
+        let rows = match endpoint["rows"].as_str().unwrap() {
             "*" => only_list(reply),
-            _ => self.pointer(reply, way.get("rows")),
+            _ => self.pointer(reply, endpoint.get("rows")),
         };
         let mut known = rows["items"]["properties"].as_object().cloned().unwrap_or_default();
         if known.is_empty() {
             return;
         }
-        for list in way
+        for list in endpoint
             .get("explode")
             .and_then(Value::as_array)
             .into_iter()
@@ -321,7 +321,7 @@ impl Review<'_> {
                 _ => self.flaw(&format!("there is no list {list} to explode")),
             }
         }
-        for column in [way.get("each").and_then(|each| each.get("column")), stamp(dataset)]
+        for column in [endpoint.get("each").and_then(|each| each.get("column")), stamp(dataset)]
             .into_iter()
             .flatten()
         {

@@ -3,7 +3,7 @@
 //! A scenario draws its shape, its faults and its crashes from its seed. It is played twice and
 //! must leave the same trace. The oracle is the sandbox's truth.
 //!
-//! `SEEDS=20000 cargo test --test simulation` plays more of them, `SEED=17` that one alone.
+//! `SEEDS=20000 cargo test --test it simulation` plays more of them, `SEED=17` that one alone.
 
 use std::{sync::Mutex, time::Duration};
 

@@ -7,9 +7,12 @@ use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
 
 use crate::catalog::{
-    Flaw, NO_DURATION, days,
-    endpoint::{Each, Format, Paging, Place, RequestTemplate, RowsAt, Task, Way},
-    template::{Slot, Template, pieces},
+    InvalidKey, NO_DURATION, days,
+    endpoint::{
+        AsyncJob, Endpoint, JsonPointer, Paging, ParentQuery, RequestTemplate, ResponseFormat,
+        RowsAt,
+    },
+    template::{Placeholder, Template, pieces},
 };
 
 /// The bucket of submits that name none: when the platform takes no more of them, everything else
@@ -19,7 +22,7 @@ const SUBMIT: &str = "submit";
 /// A way as the file writes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct WayEntry {
+pub(crate) struct EndpointEntry {
     method: Option<String>,
     path: Option<String>,
     #[serde(default)]
@@ -43,12 +46,12 @@ pub(crate) struct WayEntry {
     #[serde(default)]
     ordered: bool,
     #[serde(default)]
-    format: Format,
-    each: Option<Each>,
-    submit: Option<Step<Submit>>,
-    poll: Option<Step<Poll>>,
+    format: ResponseFormat,
+    each: Option<ParentQuery>,
+    submit: Option<JobStep<SubmitStep>>,
+    poll: Option<JobStep<PollStep>>,
     delete: Option<RequestEntry>,
-    available: Option<Step<Available>>,
+    available: Option<JobStep<AvailabilityStep>>,
     download: Option<String>,
     #[serde(default)]
     extras: Vec<String>,
@@ -69,20 +72,20 @@ struct RequestEntry {
 }
 
 /// A request, and what is to be known of its reply, in one table.
-struct Step<T> {
+struct JobStep<T> {
     request: RequestEntry,
     reply: T,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Submit {
+struct SubmitStep {
     task: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Poll {
+struct PollStep {
     state: String,
     done: Vec<String>,
     #[serde(default)]
@@ -94,11 +97,11 @@ struct Poll {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Available {
+struct AvailabilityStep {
     until: String,
 }
 
-impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Step<T> {
+impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for JobStep<T> {
     /// `flatten` would let unknown keys pass.
     fn deserialize<D: Deserializer<'de>>(table: D) -> Result<Self, D::Error> {
         const REQUEST: [&str; 6] = ["method", "path", "query", "body", "defaults", "bucket"];
@@ -110,12 +113,12 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Step<T> {
     }
 }
 
-impl WayEntry {
+impl EndpointEntry {
     /// Checks the way that stands at `key`.
-    pub fn check(self, key: &str) -> Result<Way, Flaw> {
+    pub fn check(self, key: &str) -> Result<Endpoint, InvalidKey> {
         let at = |field: &str| format!("{key}.{field}");
         let ensure = |good: bool, field: &str, reason: &str| {
-            good.then_some(()).ok_or(Flaw::new(&at(field), reason))
+            good.then_some(()).ok_or(InvalidKey::new(&at(field), reason))
         };
         ensure(self.page_size != Some(0), "page_size", "a page needs a row")?;
         ensure(
@@ -131,7 +134,7 @@ impl WayEntry {
             "say where the reply has the cursor or link",
         )?;
         let duration = |text: &Option<String>, field: &str, other: Duration| match text {
-            Some(text) => days(text).ok_or_else(|| Flaw::new(&at(field), NO_DURATION)),
+            Some(text) => days(text).ok_or_else(|| InvalidKey::new(&at(field), NO_DURATION)),
             None => Ok(other),
         };
         let widest = duration(&self.widest, "widest", Duration::MAX)?;
@@ -146,46 +149,47 @@ impl WayEntry {
             )?),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(Flaw::new(&at("poll"), "what is submitted is to be polled"));
+                return Err(InvalidKey::new(&at("poll"), "what is submitted is to be polled"));
             }
             (None, Some(_)) => {
-                return Err(Flaw::new(&at("submit"), "what is polled is to be submitted"));
+                return Err(InvalidKey::new(&at("submit"), "what is polled is to be submitted"));
             }
         };
         // what is downloaded needs no request of its own
         let path = self.path.or(self.download.map(|_| "/".to_owned()));
         let request = RequestEntry {
             method: self.method,
-            path: path.ok_or_else(|| Flaw::new(&at("path"), "a request needs a path"))?,
+            path: path.ok_or_else(|| InvalidKey::new(&at("path"), "a request needs a path"))?,
             query: self.query,
             body: self.body,
             defaults: self.defaults,
             bucket: self.bucket,
         };
         let request = request.check(key, "GET")?;
-        let page = &[("{page}", Slot::Page), ("{page0}", Slot::PageFromZero)][..];
+        let page = &[("{page}", Placeholder::Page), ("{page0}", Placeholder::PageFromZero)][..];
         let needed = match self.paging {
             Paging::PageNumber => page,
-            Paging::Offset => &[("{offset}", Slot::Offset)],
-            Paging::Cursor => &[("{cursor}", Slot::Cursor)],
+            Paging::Offset => &[("{offset}", Placeholder::Offset)],
+            Paging::Cursor => &[("{cursor}", Placeholder::Cursor)],
             Paging::NextLink | Paging::None => &[],
         };
-        let each = if self.each.is_some() { &[("{each}", Slot::Each)][..] } else { &[] };
+        let each =
+            if self.each.is_some() { &[("{each}", Placeholder::ParentQuery)][..] } else { &[] };
         for needed in [needed, each].into_iter().filter(|needed| !needed.is_empty()) {
             if !needed.iter().any(|(_, slot)| request.uses(slot)) {
                 let name = needed[0].0;
-                return Err(Flaw::new(
+                return Err(InvalidKey::new(
                     key,
                     format!("the request lacks {name}: every page would be the first"),
                 ));
             }
         }
-        Ok(Way {
+        Ok(Endpoint {
             widest: [widest, duration(&self.widest_filtered, "widest_filtered", widest)?],
             rows: if self.rows == "*" {
                 RowsAt::OnlyList
             } else {
-                RowsAt::Place(place(&at("rows"), &self.rows)?)
+                RowsAt::JsonPointer(place(&at("rows"), &self.rows)?)
             },
             total: self.total.map(|total| place(&at("total"), &total)).transpose()?,
             next: self.next.map(|next| place(&at("next"), &next)).transpose()?,
@@ -205,17 +209,20 @@ impl WayEntry {
 
 fn task(
     key: &str,
-    submit: Step<Submit>,
-    Step { request, reply: poll }: Step<Poll>,
+    submit: JobStep<SubmitStep>,
+    JobStep { request, reply: poll }: JobStep<PollStep>,
     delete: Option<RequestEntry>,
-    available: Option<Step<Available>>,
+    available: Option<JobStep<AvailabilityStep>>,
     download: Option<&str>,
-) -> Result<Task, Flaw> {
+) -> Result<AsyncJob, InvalidKey> {
     let at = |field: &str| format!("{key}.{field}");
     if poll.done.is_empty() {
-        return Err(Flaw::new(&at("poll.done"), "say in which state the results can be fetched"));
+        return Err(InvalidKey::new(
+            &at("poll.done"),
+            "say in which state the results can be fetched",
+        ));
     }
-    Ok(Task {
+    Ok(AsyncJob {
         id: place(&at("submit.task"), &submit.reply.task)?,
         submit: RequestEntry {
             bucket: submit.request.bucket.or(Some(SUBMIT.to_owned())),
@@ -230,7 +237,7 @@ fn task(
         gone: poll.gone,
         delete: delete.map(|delete| delete.check(&at("delete"), "DELETE")).transpose()?,
         available: match available {
-            Some(Step { request, reply }) => Some((
+            Some(JobStep { request, reply }) => Some((
                 request.check(&at("available"), "GET")?,
                 place(&at("available.until"), &reply.until)?,
             )),
@@ -242,28 +249,31 @@ fn task(
 
 impl RequestEntry {
     /// Checks the request that stands at `key`; `method` is what it has where none is given.
-    fn check(self, key: &str, method: &str) -> Result<RequestTemplate, Flaw> {
+    fn check(self, key: &str, method: &str) -> Result<RequestTemplate, InvalidKey> {
         let at = |field: &str| format!("{key}.{field}");
         // a host in the path would be sent the token (G10), and addresses are read leniently: `/\\host`
         let told = Url::parse("https://api.invalid").and_then(|api| api.join(&self.path));
         let names_no_host = told.is_ok_and(|told| told.host_str() == Some("api.invalid"));
         if !self.path.starts_with('/') || !names_no_host {
-            return Err(Flaw::new(&at("path"), "a path begins with one slash and names no host"));
+            return Err(InvalidKey::new(
+                &at("path"),
+                "a path begins with one slash and names no host",
+            ));
         }
         let method = match self.method.as_deref().unwrap_or(method) {
             "GET" => Method::GET,
             "POST" => Method::POST,
             "DELETE" => Method::DELETE,
-            _ => return Err(Flaw::new(&at("method"), "a method is GET, POST or DELETE")),
+            _ => return Err(InvalidKey::new(&at("method"), "a method is GET, POST or DELETE")),
         };
         if method != Method::POST && !self.body.is_empty() {
-            return Err(Flaw::new(&at("body"), "only a POST has a body"));
+            return Err(InvalidKey::new(&at("body"), "only a POST has a body"));
         }
         let fixed =
             |(name, value): (String, toml::Value)| Some((name, serde_json::to_value(value).ok()?));
         Ok(RequestTemplate {
             method,
-            path: pieces(&self.path).map_err(|reason| Flaw::new(&at("path"), reason))?,
+            path: pieces(&self.path).map_err(|reason| InvalidKey::new(&at("path"), reason))?,
             query: Template::read_table(&at("query"), self.query)?,
             body: Template::read_table(&at("body"), self.body)?,
             defaults: self.defaults.into_iter().filter_map(fixed).collect(),
@@ -273,14 +283,15 @@ impl RequestEntry {
 }
 
 /// The keys of a JSON pointer (RFC 6901).
-fn place(key: &str, pointer: &str) -> Result<Place, Flaw> {
+fn place(key: &str, pointer: &str) -> Result<JsonPointer, InvalidKey> {
     match pointer.split_once('/') {
         None if pointer.is_empty() => Ok(Vec::new()),
         Some(("", keys)) => {
             Ok(keys.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect())
         }
-        _ => {
-            Err(Flaw::new(key, format!("`{pointer}` is no json pointer: write it like /data/rows")))
-        }
+        _ => Err(InvalidKey::new(
+            key,
+            format!("`{pointer}` is no json pointer: write it like /data/rows"),
+        )),
     }
 }

@@ -9,15 +9,17 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub(crate) use self::entry::WayEntry;
-use crate::catalog::template::{Piece, Slot, Slots, Template, fill_path, fill_table};
+pub(crate) use self::entry::EndpointEntry;
+use crate::catalog::template::{
+    Piece, Placeholder, PlaceholderValues, Template, fill_path, fill_table,
+};
 
 /// The keys that lead to a place in a reply, from the top; none of them: the reply itself.
-pub type Place = Vec<String>;
+pub type JsonPointer = Vec<String>;
 
 /// One way to fetch a dataset.
 #[derive(Debug, Clone)]
-pub struct Way {
+pub struct Endpoint {
     /// The request of a page.
     pub request: RequestTemplate,
     /// Where the rows are.
@@ -26,11 +28,11 @@ pub struct Way {
     pub explode: Vec<String>,
     /// Where the reply counts the items of all pages. It moves while the interval is live: a hint,
     /// never a reason to stop.
-    pub total: Option<Place>,
+    pub total: Option<JsonPointer>,
     /// How pages follow on each other.
     pub paging: Paging,
     /// Where the reply has the cursor or the link of the next page.
-    pub next: Option<Place>,
+    pub next: Option<JsonPointer>,
     /// Rows of a page: what is asked for by default, and the most that the platform gives.
     pub page_size: u32,
     /// Rows of one interval that paging reaches; an interval with more must be split.
@@ -41,16 +43,16 @@ pub struct Way {
     /// Whether rows come by time, so that what has come can be committed before the rest.
     pub ordered: bool,
     /// What the reply is written in.
-    pub format: Format,
+    pub format: ResponseFormat,
     /// Whose ids it is asked once for.
-    pub each: Option<Each>,
+    pub each: Option<ParentQuery>,
     /// What is submitted and awaited before there are results to fetch.
-    pub task: Option<Task>,
+    pub task: Option<AsyncJob>,
     /// Columns that only this way brings.
     pub extras: Vec<String>,
 }
 
-impl Way {
+impl Endpoint {
     /// The keys that a filter must not hold: what narrows a job goes with its submission.
     pub fn reserved(&self) -> impl Iterator<Item = &str> {
         self.task.as_ref().map_or(&self.request, |task| &task.submit).reserved()
@@ -61,7 +63,7 @@ impl Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowsAt {
     /// At a place. Absent and null are no rows.
-    Place(Place),
+    JsonPointer(JsonPointer),
     /// In the only list of the reply, on top or one step below.
     OnlyList,
 }
@@ -87,7 +89,7 @@ pub enum Paging {
 /// What a reply is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Format {
+pub enum ResponseFormat {
     /// JSON.
     #[default]
     Json,
@@ -98,7 +100,7 @@ pub enum Format {
 /// The ids of another dataset, for each of which a way is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Each {
+pub struct ParentQuery {
     /// The other dataset.
     pub dataset: String,
     /// The column that gets the id.
@@ -107,15 +109,15 @@ pub struct Each {
 
 /// What is submitted and awaited before there are results.
 #[derive(Debug, Clone)]
-pub struct Task {
+pub struct AsyncJob {
     /// Submits it.
     pub submit: RequestTemplate,
     /// Where the reply has its id; nowhere: the reply is the id.
-    pub id: Place,
+    pub id: JsonPointer,
     /// Asks how it is.
     pub poll: RequestTemplate,
     /// Where the reply to that has its state.
-    pub state: Place,
+    pub state: JsonPointer,
     /// The states in which its results can be fetched, in which it has failed, and in which it has
     /// gone. In any other it is to be waited for.
     pub done: Vec<String>,
@@ -124,13 +126,13 @@ pub struct Task {
     /// See `done`.
     pub gone: Vec<String>,
     /// Where the reply says why it failed.
-    pub error: Option<Place>,
+    pub error: Option<JsonPointer>,
     /// Deletes it.
     pub delete: Option<RequestTemplate>,
     /// Asks up to when the platform has data for it, and where the reply says so.
-    pub available: Option<(RequestTemplate, Place)>,
+    pub available: Option<(RequestTemplate, JsonPointer)>,
     /// Where the reply to `poll` has the address of the results, which need no token.
-    pub download: Option<Place>,
+    pub download: Option<JsonPointer>,
 }
 
 /// A request with holes.
@@ -148,7 +150,7 @@ pub struct RequestTemplate {
 
 /// A request without holes.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Call {
+pub struct ApiRequest {
     /// Its method.
     pub method: Method,
     /// Path and query, below the API's host; or what a reply gave as the next link.
@@ -163,14 +165,14 @@ pub struct Call {
 
 impl RequestTemplate {
     /// The request for what is in `slots`.
-    pub fn fill(&self, slots: &Slots) -> Call {
+    pub fn fill(&self, slots: &PlaceholderValues) -> ApiRequest {
         self.narrowed(slots, &Map::new())
     }
 
     /// The same, narrowed by `filter`, which holds the user's own keys for the top of the body, or of the
     /// URL's query where there is no body. A key of the template's, which the configuration refuses
-    /// (see [`Way::reserved`]), does not replace it.
-    pub fn narrowed(&self, slots: &Slots, filter: &Map<String, Value>) -> Call {
+    /// (see [`Endpoint::reserved`]), does not replace it.
+    pub fn narrowed(&self, slots: &PlaceholderValues, filter: &Map<String, Value>) -> ApiRequest {
         let mut own = self.defaults.clone();
         own.extend(filter.clone());
         let mut query = fill_table(&self.query, slots);
@@ -191,7 +193,7 @@ impl RequestTemplate {
             // a blank is `%20` to every server, and `+` to some
             target = format!("{target}?{}", pairs.finish().replace('+', "%20"));
         }
-        Call {
+        ApiRequest {
             method: self.method.clone(),
             target,
             body,
@@ -207,8 +209,8 @@ impl RequestTemplate {
     }
 
     /// Whether a placeholder stands anywhere in it.
-    fn uses(&self, slot: &Slot) -> bool {
-        let piece = |piece: &Piece| matches!(piece, Piece::Slot(other) if other == slot);
+    fn uses(&self, slot: &Placeholder) -> bool {
+        let piece = |piece: &Piece| matches!(piece, Piece::Placeholder(other) if other == slot);
         self.path.iter().any(piece)
             || self.query.iter().chain(&self.body).any(|(_, value)| value.uses(slot))
     }
@@ -217,7 +219,7 @@ impl RequestTemplate {
     pub fn path(&self) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Literal(text) => text.clone(),
-            Piece::Slot(slot) => format!("{{{}}}", slot.name()),
+            Piece::Placeholder(slot) => format!("{{{}}}", slot.name()),
         };
         self.path.iter().map(piece).collect()
     }

@@ -354,8 +354,10 @@ fn check_filters(
             };
             return Err(at.wrong(&format!("filter.{name}"), message));
         };
-        if let Some(key) =
-            dataset.ways().flat_map(|way| way.reserved()).find(|key| filter.contains_key(*key))
+        if let Some(key) = dataset
+            .endpoints()
+            .flat_map(|endpoint| endpoint.reserved())
+            .find(|key| filter.contains_key(*key))
         {
             let message = format!("the dataset {name} sets `{key}` itself: leave it out");
             return Err(at.wrong(&format!("filter.{name}.{key}"), message));

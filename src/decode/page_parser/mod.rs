@@ -11,7 +11,7 @@ use serde::{
 use serde_json::{error::Category, value::RawValue};
 
 use crate::{
-    catalog::{Format, Place, RowsAt, Way},
+    catalog::{Endpoint, JsonPointer, ResponseFormat, RowsAt},
     decode::PageError,
 };
 
@@ -20,9 +20,9 @@ use crate::{
 pub struct Finder {
     rows: RowsAt,
     explode: Vec<String>,
-    total: Option<Place>,
-    next: Option<Place>,
-    format: Format,
+    total: Option<JsonPointer>,
+    next: Option<JsonPointer>,
+    format: ResponseFormat,
     /// Columns that the reply does not have, and the text that each row gets there.
     fixed: Vec<(String, String)>,
 }
@@ -58,14 +58,14 @@ impl Reply {
 }
 
 impl Finder {
-    /// Finds in the replies of `way`; each row gets the `fixed` columns.
-    pub fn new(way: &Way, fixed: Vec<(String, String)>) -> Self {
+    /// Finds in the replies of `endpoint`; each row gets the `fixed` columns.
+    pub fn new(endpoint: &Endpoint, fixed: Vec<(String, String)>) -> Self {
         Self {
-            rows: way.rows.clone(),
-            explode: way.explode.clone(),
-            total: way.total.clone(),
-            next: way.next.clone(),
-            format: way.format,
+            rows: endpoint.rows.clone(),
+            explode: endpoint.explode.clone(),
+            total: endpoint.total.clone(),
+            next: endpoint.next.clone(),
+            format: endpoint.format,
             fixed,
         }
     }
@@ -76,12 +76,12 @@ impl Finder {
     /// # Errors
     /// Only if the reply as a whole cannot be read; a row may still be none.
     pub fn find(&self, body: Bytes) -> Result<Reply, PageError> {
-        if self.format == Format::Csv {
+        if self.format == ResponseFormat::Csv {
             return self.records(&body);
         }
         let mut found = Found::default();
         match &self.rows {
-            RowsAt::Place(rows) => {
+            RowsAt::JsonPointer(rows) => {
                 walk(&body, [Some(rows), self.total.as_ref(), self.next.as_ref()], &mut found)?
             }
             RowsAt::OnlyList => {
@@ -234,15 +234,15 @@ struct Found<'de> {
 }
 
 /// The keys that still lead to the rows, to the total and to what is next; none: not this way.
-type Ways<'w> = [Option<&'w [String]>; 3];
+type RowPaths<'w> = [Option<&'w [String]>; 3];
 
 fn walk<'de>(
     body: &'de [u8],
-    places: [Option<&Place>; 3],
+    places: [Option<&JsonPointer>; 3],
     found: &mut Found<'de>,
 ) -> Result<(), PageError> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let walk = Walk { ways: places.map(|place| place.map(Vec::as_slice)), found };
+    let walk = Walk { endpoints: places.map(|place| place.map(Vec::as_slice)), found };
     walk.deserialize(&mut json).and_then(|()| json.end()).map_err(classify)
 }
 
@@ -295,7 +295,7 @@ fn only_list(body: &[u8]) -> Result<Vec<&RawValue>, PageError> {
 
 /// A value on the way.
 struct Walk<'w, 'de> {
-    ways: Ways<'w>,
+    endpoints: RowPaths<'w>,
     found: &'w mut Found<'de>,
 }
 
@@ -303,7 +303,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
-        match self.ways {
+        match self.endpoints {
             [None, None, None] => IgnoredAny::deserialize(value).map(drop),
             [Some([]), _, _] => {
                 // a key that comes twice must not cost the rows that came first
@@ -348,8 +348,8 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
             place?.split_first().filter(|(first, _)| *first == key).map(|(_, rest)| rest)
         }
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            let ways = self.ways.map(|way| step(way, &key));
-            map.next_value_seed(Walk { ways, found: &mut *self.found })?;
+            let endpoints = self.endpoints.map(|endpoint| step(endpoint, &key));
+            map.next_value_seed(Walk { endpoints, found: &mut *self.found })?;
         }
         Ok(())
     }

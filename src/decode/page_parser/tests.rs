@@ -7,22 +7,22 @@ use crate::catalog;
 
 /// The rows of a reply to a way with these keys, each as JSON.
 fn rows(
-    way: &str,
+    endpoint: &str,
     fixed: &[(&str, &str)],
     body: &str,
 ) -> Result<Vec<serde_json::Value>, PageError> {
-    let found = find(way, fixed, body)?;
+    let found = find(endpoint, fixed, body)?;
     Ok(found.rows().map(|row| serde_json::from_str(row).unwrap()).collect())
 }
 
-fn find(way: &str, fixed: &[(&str, &str)], body: &str) -> Result<Reply, PageError> {
+fn find(endpoint: &str, fixed: &[(&str, &str)], body: &str) -> Result<Reply, PageError> {
     let catalog = format!(
         "[dataset.rows]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'row'\n\
-         [dataset.rows.query]\npath = '/rows'\n{way}\n[type.row]\nid = 'string'\nat = 'timestamp'\n"
+         [dataset.rows.query]\npath = '/rows'\n{endpoint}\n[type.row]\nid = 'string'\nat = 'timestamp'\n"
     );
     let dataset = Arc::clone(&catalog::read("test", &catalog).unwrap().datasets["rows"]);
     let fixed = fixed.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned()));
-    Finder::new(dataset.way(), fixed.collect()).find(Bytes::from(body.to_owned()))
+    Finder::new(dataset.endpoint(), fixed.collect()).find(Bytes::from(body.to_owned()))
 }
 
 const EXPLODE: &str = "rows = '/results'\nexplode = ['data', 'more']";
@@ -112,9 +112,10 @@ fn a_star_among_several_lists_is_an_error_that_names_them() {
 
 #[test]
 fn what_ends_the_pages_is_null_empty_false_or_not_there() {
-    let way = "rows = '/rows'\nnext = '/page/next'";
-    let next =
-        |page: &str| find(way, &[], &format!(r#"{{"page": {page}, "rows": [1]}}"#)).unwrap().next;
+    let endpoint = "rows = '/rows'\nnext = '/page/next'";
+    let next = |page: &str| {
+        find(endpoint, &[], &format!(r#"{{"page": {page}, "rows": [1]}}"#)).unwrap().next
+    };
     for page in ["{}", "[]", "null", "\"last\"", "3", "false"] {
         assert_eq!(next(page), None, "{page}");
     }
@@ -129,7 +130,7 @@ fn what_ends_the_pages_is_null_empty_false_or_not_there() {
     ] {
         assert_eq!(next(&format!(r#"{{"next": {value}}}"#)).as_deref(), Some(text));
     }
-    assert!(find(way, &[], r#"{"page": {"next": "x"#).is_err());
+    assert!(find(endpoint, &[], r#"{"page": {"next": "x"#).is_err());
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn csv_that_is_no_text_is_an_error() {
     let dataset = "[dataset.r]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'r'\nquery = { path = '/', rows = '', format = 'csv' }\n\
         [type.r]\nid = 'string'\nat = 'timestamp'\n";
     let dataset = Arc::clone(&catalog::read("test", dataset).unwrap().datasets["r"]);
-    let found = Finder::new(dataset.way(), Vec::new()).find(Bytes::from_static(b"id\n\xff\n"));
+    let found = Finder::new(dataset.endpoint(), Vec::new()).find(Bytes::from_static(b"id\n\xff\n"));
     assert!(matches!(found, Err(PageError::NotCsv(_))), "{found:?}");
 }
 

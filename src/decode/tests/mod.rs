@@ -47,7 +47,7 @@ began = "timestamp"
 
 /// Both steps.
 fn decode_by(dataset: &Dataset, body: &[u8], owner: Interval) -> Result<Page, PageError> {
-    let reply = Finder::new(dataset.way(), Vec::new()).find(body.to_vec().into())?;
+    let reply = Finder::new(dataset.endpoint(), Vec::new()).find(body.to_vec().into())?;
     Decoder::new(dataset).decode(&reply, owner)
 }
 
@@ -61,7 +61,7 @@ fn conversations() -> &'static Dataset {
 
 /// What a reply to a query of conversations says beside its rows.
 fn total(body: &'static str) -> Option<u64> {
-    Finder::new(conversations().way(), Vec::new()).find(body.into()).unwrap().total
+    Finder::new(conversations().endpoint(), Vec::new()).find(body.into()).unwrap().total
 }
 
 /// A page of the `calls` dataset around rows, and the fates of the rows in the second of 1970.

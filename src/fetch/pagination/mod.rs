@@ -12,7 +12,7 @@ use url::Url;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    catalog::{Call, Dataset, Paging, Slots, Way},
+    catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues},
     decode::{Decoder, Finder, PageError, Reply},
     http::error::Fault,
     time::interval::{Interval, iso},
@@ -39,7 +39,7 @@ pub struct Query {
     /// The dataset.
     pub dataset: Arc<Dataset>,
     /// How it is asked for.
-    pub way: Arc<Way>,
+    pub endpoint: Arc<Endpoint>,
     /// The interval that is asked for.
     pub asked: Interval,
     /// The part of it whose rows are kept.
@@ -83,7 +83,7 @@ impl Query {
     /// The first page of `interval` comes next, with at most `page_size` rows.
     pub fn new(
         dataset: &Arc<Dataset>,
-        way: &Arc<Way>,
+        endpoint: &Arc<Endpoint>,
         interval: Interval,
         page_size: u32,
         origin: &Arc<Origin>,
@@ -92,16 +92,16 @@ impl Query {
         Self {
             asked: interval,
             owner: interval,
-            page_size: page_size.min(way.page_size),
+            page_size: page_size.min(endpoint.page_size),
             task: String::new(),
             download: None,
             decoder: Arc::new(Decoder::new(dataset)),
             finder: Arc::new(Finder::new(
-                way,
+                endpoint,
                 fixed(dataset, stamp(dataset, interval, origin), None),
             )),
             dataset: Arc::clone(dataset),
-            way: Arc::clone(way),
+            endpoint: Arc::clone(endpoint),
             origin: Arc::clone(origin),
             filter: Arc::clone(filter),
             parents: None,
@@ -111,7 +111,7 @@ impl Query {
 
     /// The same from the start, with at most `page_size` rows a page.
     pub fn again(&self, interval: Interval, page_size: u32) -> Self {
-        Self::new(&self.dataset, &self.way, interval, page_size, &self.origin, &self.filter)
+        Self::new(&self.dataset, &self.endpoint, interval, page_size, &self.origin, &self.filter)
     }
 
     /// The same once for every one of `parents`, whose pages may have told one twice.
@@ -125,35 +125,40 @@ impl Query {
 
     /// Whether its parents are still to be found.
     pub fn lacks_parents(&self) -> bool {
-        self.way.each.is_some() && self.parents.is_none()
+        self.endpoint.each.is_some() && self.parents.is_none()
     }
 
     /// The request of the next page; none: it is not known yet, or there is none.
-    pub fn next(&mut self) -> Option<Call> {
+    pub fn next(&mut self) -> Option<ApiRequest> {
         if self.chain.ended || self.chain.sent >= self.chain.known.min(self.reachable()) {
             return None;
         }
         self.chain.sent += 1;
-        if let Some(link) = self.chain.next.as_ref().filter(|_| self.way.paging == Paging::NextLink)
+        if let Some(link) =
+            self.chain.next.as_ref().filter(|_| self.endpoint.paging == Paging::NextLink)
         {
-            let bucket = self.way.request.bucket.clone();
-            return Some(Call {
+            let bucket = self.endpoint.request.bucket.clone();
+            return Some(ApiRequest {
                 method: Method::GET,
                 target: link.clone(),
                 bucket,
-                ..Call::default()
+                ..ApiRequest::default()
             });
         }
         if let Some(address) = &self.download {
-            return Some(Call { target: address.clone(), anonymous: true, ..Call::default() });
+            return Some(ApiRequest {
+                target: address.clone(),
+                anonymous: true,
+                ..ApiRequest::default()
+            });
         }
         Some(self.fill(self.chain.sent))
     }
 
-    fn fill(&self, page: u32) -> Call {
-        let (request, slots) = (&self.way.request, self.slots(page));
+    fn fill(&self, page: u32) -> ApiRequest {
+        let (request, slots) = (&self.endpoint.request, self.slots(page));
         // what narrows a job was said when it was submitted
-        if self.way.task.is_none() {
+        if self.endpoint.task.is_none() {
             request.narrowed(&slots, &self.filter)
         } else {
             request.fill(&slots)
@@ -161,8 +166,8 @@ impl Query {
     }
 
     /// What the templates of the way are filled with.
-    pub fn slots(&self, page: u32) -> Slots<'_> {
-        Slots {
+    pub fn slots(&self, page: u32) -> PlaceholderValues<'_> {
+        PlaceholderValues {
             interval: self.asked,
             page,
             page_size: self.page_size,
@@ -184,7 +189,7 @@ impl Query {
         &self,
     ) -> impl Fn(StatusCode, Bytes) -> Result<Reply, Fault> + Clone + Send + 'static {
         let (finder, first, counts) =
-            (Arc::clone(&self.finder), self.chain.sent == 1, self.way.total.is_some());
+            (Arc::clone(&self.finder), self.chain.sent == 1, self.endpoint.total.is_some());
         move |status, body| match status {
             StatusCode::NO_CONTENT => Ok(Reply::nothing()),
             _ => {
@@ -207,9 +212,9 @@ impl Query {
         chain.received += 1;
         chain.offset += reply.items;
         chain.empty = if reply.items == 0 { chain.empty + 1 } else { 0 };
-        let goes_on = match self.way.paging {
+        let goes_on = match self.endpoint.paging {
             Paging::PageNumber | Paging::Offset => {
-                reply.items > 0 && (self.way.next.is_none() || reply.next.is_some())
+                reply.items > 0 && (self.endpoint.next.is_none() || reply.next.is_some())
             }
             Paging::Cursor | Paging::NextLink => reply.next.is_some(),
             Paging::None => false,
@@ -221,7 +226,7 @@ impl Query {
                 "there are more than {MOST_PAGES} pages; make fetch.shard smaller"
             )));
         } else {
-            match (self.way.paging, &reply.next) {
+            match (self.endpoint.paging, &reply.next) {
                 (Paging::Cursor, Some(cursor)) => chain.follow(cursor.clone())?,
                 (Paging::NextLink, Some(link)) => {
                     let link = self.link(link)?;
@@ -233,7 +238,7 @@ impl Query {
         // pages that have numbers can be asked for before the one in front of them is there
         let counted = reply
             .total
-            .filter(|_| self.way.paging == Paging::PageNumber && self.way.next.is_none());
+            .filter(|_| self.endpoint.paging == Paging::PageNumber && self.endpoint.next.is_none());
         let counted =
             counted.map_or(0, |total| total.div_ceil(self.page_size.into()).saturating_add(1));
         let chain = &mut self.chain;
@@ -286,15 +291,15 @@ impl Query {
         let Some(parent) = parent else { return };
         let stamp = stamp(&self.dataset, self.asked, &self.origin);
         self.finder = Arc::new(Finder::new(
-            &self.way,
-            fixed(&self.dataset, stamp, Some((&self.way, parent))),
+            &self.endpoint,
+            fixed(&self.dataset, stamp, Some((&self.endpoint, parent))),
         ));
         self.chain = Position { known: 1, ..Position::default() };
     }
 
     /// Whether its pages can be smaller.
     pub fn is_shrinkable(&self) -> bool {
-        self.way.page_size < u32::MAX && self.page_size > 1
+        self.endpoint.page_size < u32::MAX && self.page_size > 1
     }
 
     /// Whether the last page was received.
@@ -306,12 +311,12 @@ impl Query {
     /// that begin within its depth.
     fn reachable(&self) -> u32 {
         let chain = &self.chain;
-        match self.way.paging {
-            Paging::Offset if chain.offset < self.way.depth => chain.known,
+        match self.endpoint.paging {
+            Paging::Offset if chain.offset < self.endpoint.depth => chain.known,
             Paging::Offset => chain.received,
-            _ => {
-                u32::try_from(self.way.depth / u64::from(self.page_size)).unwrap_or(u32::MAX).max(1)
-            }
+            _ => u32::try_from(self.endpoint.depth / u64::from(self.page_size))
+                .unwrap_or(u32::MAX)
+                .max(1),
         }
     }
 }
@@ -343,9 +348,14 @@ fn stamp(dataset: &Dataset, interval: Interval, origin: &Origin) -> i64 {
 }
 
 /// The columns that the replies do not have.
-fn fixed(dataset: &Dataset, stamp: i64, each: Option<(&Way, &String)>) -> Vec<(String, String)> {
+fn fixed(
+    dataset: &Dataset,
+    stamp: i64,
+    each: Option<(&Endpoint, &String)>,
+) -> Vec<(String, String)> {
     let stamp = dataset.stamp.then(|| (dataset.time.clone(), iso(stamp)));
-    let parent = each.and_then(|(way, id)| Some((way.each.as_ref()?.column.clone(), id.clone())));
+    let parent =
+        each.and_then(|(endpoint, id)| Some((endpoint.each.as_ref()?.column.clone(), id.clone())));
     stamp.into_iter().chain(parent).collect()
 }
 

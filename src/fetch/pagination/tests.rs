@@ -4,10 +4,10 @@ use super::*;
 use crate::catalog;
 
 /// A query of a way with these keys, 10 rows a page.
-fn query(way: &str) -> Query {
+fn query(endpoint: &str) -> Query {
     let catalog = format!(
         "[dataset.rows]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'row'\n\
-         [dataset.rows.query]\npath = '/v1/rows'\nrows = ''\npage_size = 10\nbucket = 'own'\n{way}\n\
+         [dataset.rows.query]\npath = '/v1/rows'\nrows = ''\npage_size = 10\nbucket = 'own'\n{endpoint}\n\
          [dataset.teams]\nversion = 1\nid = 'id'\ntime = 'at'\nsnapshot = true\ncolumns = 'row'\n\
          query = {{ path = '/teams', rows = '', paging = 'none' }}\n\
          [type.row]\nid = 'string'\nat = 'timestamp'\n"
@@ -17,7 +17,7 @@ fn query(way: &str) -> Query {
         Origin { api: "https://api.example/".parse().unwrap(), api_version: String::new(), now: 0 };
     Query::new(
         &dataset,
-        dataset.way(),
+        dataset.endpoint(),
         Interval::day_of(0),
         u32::MAX,
         &Arc::new(origin),
@@ -81,8 +81,8 @@ fn an_offset_advances_by_the_rows_received_as_far_as_paging_reaches() {
 
 #[test]
 fn a_depth_below_a_page_still_reaches_the_first() {
-    for way in [PAGES, OFFSET] {
-        let mut query = query(&format!("{way}\ndepth = 5"));
+    for endpoint in [PAGES, OFFSET] {
+        let mut query = query(&format!("{endpoint}\ndepth = 5"));
         assert_eq!(targets(&mut query).len(), 1);
         assert_eq!(query.advance(&reply(10, "")), Ok(false));
         assert!(query.next().is_none() && !query.is_whole());
@@ -144,8 +144,8 @@ fn g10_a_link_to_another_host_scheme_or_port_is_refused_by_its_name() {
 
 #[test]
 fn g8_a_chain_has_a_last_page_whatever_the_server_says() {
-    for way in [PAGES, OFFSET, CURSOR] {
-        let mut query = query(way);
+    for endpoint in [PAGES, OFFSET, CURSOR] {
+        let mut query = query(endpoint);
         let fault =
             (0..).find_map(|page| query.advance(&reply(1, &page.to_string())).err()).unwrap();
         assert!(

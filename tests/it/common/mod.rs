@@ -3,8 +3,8 @@
 pub mod binary;
 pub mod crash_store;
 pub mod faulty_transport;
-pub mod paged_api;
 pub mod own_process;
+pub mod paged_api;
 pub mod pages;
 pub mod platform;
 pub mod reader;

@@ -113,7 +113,7 @@ pub struct Played {
 
 impl Form {
     /// The keys of the dataset's way.
-    fn way(self) -> &'static str {
+    fn endpoint(self) -> &'static str {
         match self {
             Self::PageInBody => {
                 "method = 'POST'\nbody = { paging = { page = '{page}' } }\npaging = 'page-number'"
@@ -158,7 +158,7 @@ impl Form {
 
     /// The catalogue.
     fn catalog(self) -> String {
-        let (way, path, more) = match self {
+        let (endpoint, path, more) = match self {
             Self::Job => (
                 "job",
                 "/jobs/{task}/rows",
@@ -171,11 +171,11 @@ impl Form {
         };
         format!(
             "[dataset.rows]\nversion = 1\nid = ['team', 'id']\ntime = 'at'\ncolumns = 'row'\n\
-             [dataset.rows.{way}]\npath = '{path}'\nrows = '/rows'\npage_size = {PAGE}\n{}\n{more}\n\
+             [dataset.rows.{endpoint}]\npath = '{path}'\nrows = '/rows'\npage_size = {PAGE}\n{}\n{more}\n\
              [dataset.teams]\nversion = 1\nid = 'id'\ntime = 'at'\nsnapshot = true\ncolumns = 'row'\n\
              query = {{ path = '/teams', rows = '', paging = 'none' }}\n\
              [type.row]\nid = 'string'\nteam = 'string'\nat = 'timestamp'\n",
-            self.way()
+            self.endpoint()
         )
     }
 

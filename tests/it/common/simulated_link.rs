@@ -167,6 +167,6 @@ fn truth(config: &Config, region: &Region, interval: Interval) -> RecordBatch {
     let text = String::from_utf8(lines.concat()).unwrap();
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
     let dataset = &config.datasets[0];
-    let reply = Finder::new(dataset.way(), Vec::new()).find(page.into()).unwrap();
+    let reply = Finder::new(dataset.endpoint(), Vec::new()).find(page.into()).unwrap();
     Decoder::new(dataset).decode(&reply, interval).unwrap().batch
 }
