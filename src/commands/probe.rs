@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     decode::Reply,
     error::Error,
-    fetch::{Halt, Setback},
+    fetch::{FetchError, RunError},
     http::error::Fault,
     ledger::{LEDGER, Ledger, Probe},
     sink::{lock::Lock, store::Output},
@@ -49,7 +49,7 @@ async fn compare_on(line: &Line, days: &[Day]) -> Result<Vec<String>, Error> {
             Ok(total) => {
                 format!("the platform counts {total} rows, and the files hold {}", day.rows)
             }
-            Err(setback) => format!("it cannot be compared: {}", fault(setback)?),
+            Err(error) => format!("it cannot be compared: {}", fault(error)?),
         };
         differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
     }
@@ -84,8 +84,8 @@ async fn probe_on(line: &Line, config: &Config) -> Result<(), Error> {
         for interval in days {
             match line.client.total(dataset, interval).await {
                 Ok(rows) => ledger.probed(&dataset.name, Probe { interval, rows })?,
-                Err(setback) => {
-                    let fault = fault(setback)?;
+                Err(error) => {
+                    let fault = fault(error)?;
                     tracing::warn!(dataset = dataset.name, %interval, %fault, "not counted");
                 }
             }
@@ -123,18 +123,18 @@ pub async fn first_page(
     line.close().await;
     match page {
         Ok(page) => Ok(page),
-        Err(setback) => Err(Error::Page(fault(setback)?.to_string())),
+        Err(error) => Err(Error::Page(fault(error)?.to_string())),
     }
 }
 
 /// Why one request brought nothing; the error is why no other will.
-fn fault(setback: Setback) -> Result<Fault, Error> {
-    setback.into_fault().map_err(|halt| stopped(&halt))
+fn fault(error: FetchError) -> Result<Fault, Error> {
+    error.into_fault().map_err(|run_error| stopped(&run_error))
 }
 
 /// Why nobody could be asked.
-fn stopped(halt: &Halt) -> Error {
-    match Ending::from_halt(halt) {
+fn stopped(run_error: &RunError) -> Error {
+    match Ending::from_halt(run_error) {
         Ending::Denied(reason) => Error::Credentials(reason),
         other => Error::Stopped(other.to_string()),
     }

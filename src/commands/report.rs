@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     commands::estimate::Estimate,
-    fetch::{Halt, Harvest},
+    fetch::{FetchTotals, RunError},
     http::retry::Stop,
     ledger::Failure,
     metrics::Board,
@@ -90,19 +90,19 @@ pub struct Report {
 
 impl Summary {
     /// The numbers of a run.
-    pub fn new(harvest: &Harvest, board: &Board, elapsed: Duration) -> Self {
+    pub fn new(totals: &FetchTotals, board: &Board, elapsed: Duration) -> Self {
         let (cpu_s, peak_rss_bytes) = usage();
-        let counts = harvest.counts;
+        let counts = totals.counts;
         Self {
-            rows_received: harvest.received,
+            rows_received: totals.received,
             rows_written: counts.written,
             rows_not_owned: counts.not_owned,
             rows_duplicate: counts.duplicate,
             rows_quarantined: counts.quarantined,
-            shards_committed: harvest.committed,
+            shards_committed: totals.committed,
             shards_split: board.shards_split.get(),
-            shards_failed: harvest.failed.len() as u64,
-            shards_short: harvest.short,
+            shards_failed: totals.failed.len() as u64,
+            shards_short: totals.short,
             rows_expected: None,
             requests: board.requests.get(),
             requests_expected: None,
@@ -110,8 +110,8 @@ impl Summary {
             rate_limited: board.rate_limited.get(),
             token_requests: board.token_requests.get(),
             bytes_received: board.bytes_received.get(),
-            bytes_written: harvest.bytes_written,
-            files: harvest.files,
+            bytes_written: totals.bytes_written,
+            files: totals.files,
             elapsed_s: elapsed.as_secs_f64(),
             cpu_s,
             peak_rss_bytes,
@@ -180,19 +180,21 @@ impl Report {
 
 impl Ending {
     /// What a halt means for the run, with what to do about it.
-    pub fn from_halt(halt: &Halt) -> Self {
-        let Halt::Stopped { stop, fault } = halt else {
-            return match halt {
-                Halt::Interrupted => Self::Interrupted,
+    pub fn from_halt(run_error: &RunError) -> Self {
+        let RunError::Stopped { stop, fault } = run_error else {
+            return match run_error {
+                RunError::Interrupted => Self::Interrupted,
                 other => Self::Fatal(other.to_string()),
             };
         };
         match stop {
-            Stop::Credentials => Self::Denied(format!("{halt}; {}", fault.advice())),
+            Stop::Credentials => Self::Denied(format!("{run_error}; {}", fault.advice())),
             Stop::Quota => Self::Fatal(format!(
-                "{halt}; that is longer than retry.give_up_after: run again later, it goes on from here"
+                "{run_error}; that is longer than retry.give_up_after: run again later, it goes on from here"
             )),
-            Stop::Login => Self::Fatal(format!("{halt}; run again later, it goes on from here")),
+            Stop::Login => {
+                Self::Fatal(format!("{run_error}; run again later, it goes on from here"))
+            }
         }
     }
 

@@ -24,7 +24,10 @@ use crate::{
     },
     config::Config,
     error::Error,
-    fetch::{Client, Densities, FetchActor, Fetcher, Halt, Harvest, Lakes, Origin, Run, Shared},
+    fetch::{
+        ApiClient, FetchActor, FetchContext, FetchTotals, Fetcher, JobAvailability, RequestContext,
+        RowStatistics, Run, RunError,
+    },
     http::{
         rate_limit::{Budget, Key},
         transport::{HttpTransport, Transport},
@@ -103,7 +106,7 @@ pub async fn run(
         return report(
             config,
             &ledger,
-            Harvest::default(),
+            FetchTotals::default(),
             None,
             &Board::default(),
             Duration::ZERO,
@@ -152,20 +155,21 @@ pub async fn prepare(
 /// Where the ledger cannot be read at the end.
 pub async fn backfill(config: &Config, plan: Plan, world: &World) -> Result<Report, Error> {
     let start = Instant::now();
-    let (harvest, halt) = fetch(config, plan, world).await;
-    report(config, &world.ledger, harvest, halt, &world.board, start.elapsed())
+    let (totals, run_error) = fetch(config, plan, world).await;
+    report(config, &world.ledger, totals, run_error, &world.board, start.elapsed())
 }
 
 /// Builds the actors, the one that depends on nobody first, and awaits the fetchers' lives. The
 /// others live as long as somebody holds their address, and answer what they were asked before
 /// they go.
-async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<Halt>) {
+async fn fetch(config: &Config, plan: Plan, world: &World) -> (FetchTotals, Option<RunError>) {
     let sink =
         SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
     let planner = PlannerActor::new(plan).start();
     let (shared, tokens) = connect(config, world);
-    if let Err(halt) = tidy(&client(&shared, &tokens, world.seed), &sink, &world.ledger).await {
-        return (Harvest::default(), Some(halt));
+    if let Err(run_error) = tidy(&client(&shared, &tokens, world.seed), &sink, &world.ledger).await
+    {
+        return (FetchTotals::default(), Some(run_error));
     }
     let mut lives: FuturesUnordered<_> = (0..config.fetch.actors)
         .map(|number| {
@@ -174,17 +178,17 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
             FetchActor::new(Rc::new(fetcher)).start().send(Run)
         })
         .collect();
-    let (mut harvest, mut first) = (Harvest::default(), None);
+    let (mut totals, mut first) = (FetchTotals::default(), None);
     while let Some(life) = lives.next().await {
-        let halt = match life {
-            Ok((more, halt)) => {
-                harvest += more;
-                halt
+        let run_error = match life {
+            Ok((more, run_error)) => {
+                totals += more;
+                run_error
             }
             Err(gone) => Some(gone.into()),
         };
-        if let Some(halt) = halt {
-            first.get_or_insert(halt);
+        if let Some(run_error) = run_error {
+            first.get_or_insert(run_error);
             shared.shutdown.cancel();
             // a planner that has gone hands out nothing either
             let _ = planner.send(Close).await;
@@ -192,11 +196,11 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (Harvest, Option<H
     }
     // a refresh token that was replaced is stored before the process ends
     let _ = tokens.send(Rest).await;
-    (harvest, first)
+    (totals, first)
 }
 
 /// Deletes the jobs that a killed run has left with the platform.
-async fn tidy(client: &Client, sink: &Addr<SinkActor>, ledger: &Ledger) -> Result<(), Halt> {
+async fn tidy(client: &ApiClient, sink: &Addr<SinkActor>, ledger: &Ledger) -> Result<(), RunError> {
     for job in ledger.orphans().map_err(SinkError::from)? {
         if client.delete(&job).await {
             tracing::info!(job.dataset, job.path, "deleted a job that a killed run has left");
@@ -209,7 +213,7 @@ async fn tidy(client: &Client, sink: &Addr<SinkActor>, ledger: &Ledger) -> Resul
 /// A line to the platform, for who asks without a run.
 pub struct Line {
     /// Asks.
-    pub client: Client,
+    pub client: ApiClient,
     /// What it acts upon.
     pub world: World,
     tokens: Addr<TokenActor>,
@@ -242,7 +246,7 @@ impl Line {
 }
 
 /// What everyone who asks the platform shares, and who keeps the token.
-fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
+fn connect(config: &Config, world: &World) -> (Arc<FetchContext>, Addr<TokenActor>) {
     let budget = Arc::new(Budget::new(config.terms.clone()));
     let credential: Arc<str> = config.auth.account.name().into();
     let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
@@ -251,14 +255,14 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
         endpoint.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
     };
     let parents = config.datasets.iter().flat_map(|dataset| dataset.endpoints()).filter_map(parent);
-    let densities = Densities::default();
+    let row_statistics = RowStatistics::default();
     for dataset in &config.datasets {
         // a guess is as good without it
-        densities
+        row_statistics
             .know(&dataset.name, Known::read(&world.ledger, &dataset.name).unwrap_or_default());
     }
-    let shared = Shared {
-        origin: Arc::new(Origin {
+    let shared = FetchContext {
+        request: Arc::new(RequestContext {
             api: world.api.clone(),
             api_version: config.api_version.clone().unwrap_or_default(),
             now: config.now,
@@ -274,8 +278,8 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
         strategy: config.fetch.strategy,
         lake_wait: config.fetch.lake_wait,
         jobs: Arc::new(Semaphore::new(config.fetch.jobs)),
-        densities,
-        lakes: Lakes::default(),
+        row_statistics,
+        job_availability: JobAvailability::default(),
         policy: config.policy.clone(),
         commit_every: config.commit_every,
         smallest_shard: config.fetch.smallest_shard,
@@ -290,9 +294,9 @@ fn connect(config: &Config, world: &World) -> (Arc<Shared>, Addr<TokenActor>) {
     (Arc::new(shared), tokens)
 }
 
-fn client(shared: &Arc<Shared>, tokens: &Addr<TokenActor>, seed: u64) -> Client {
+fn client(shared: &Arc<FetchContext>, tokens: &Addr<TokenActor>, seed: u64) -> ApiClient {
     let jitter = RefCell::new(fastrand::Rng::with_seed(seed));
-    Client { shared: Arc::clone(shared), tokens: tokens.clone(), jitter }
+    ApiClient { context: Arc::clone(shared), tokens: tokens.clone(), jitter }
 }
 
 fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> Login {
@@ -308,27 +312,22 @@ fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> Logi
 fn report(
     config: &Config,
     ledger: &Ledger,
-    harvest: Harvest,
-    halt: Option<Halt>,
+    totals: FetchTotals,
+    run_error: Option<RunError>,
     board: &Board,
     elapsed: Duration,
 ) -> Result<Report, Error> {
-    let summary = Summary::new(&harvest, board, elapsed);
+    let summary = Summary::new(&totals, board, elapsed);
     let mut open = Vec::new();
     for dataset in &config.datasets {
         open.extend(remaining::gaps(config, ledger, dataset)?);
     }
     // a shard that could not be replaced, or not be had yet, is no gap in the ledger
     open.extend(
-        harvest
-            .failed
-            .iter()
-            .filter(|failure| !open.contains(failure))
-            .cloned()
-            .collect::<Vec<_>>(),
+        totals.failed.iter().filter(|failure| !open.contains(failure)).cloned().collect::<Vec<_>>(),
     );
     let known: Vec<_> =
-        harvest.failed.iter().map(|failure| (&failure.dataset, failure.interval)).collect();
+        totals.failed.iter().map(|failure| (&failure.dataset, failure.interval)).collect();
     for dataset in &config.datasets {
         let told: Vec<_> = known
             .iter()
@@ -345,13 +344,13 @@ fn report(
             }
         }));
     }
-    let ending = match halt {
-        _ if !harvest.balances() => Ending::Fatal(format!(
+    let ending = match run_error {
+        _ if !totals.balances() => Ending::Fatal(format!(
             "{} rows came and {:?} went: rows were lost or doubled; this is a bug, please report it",
-            harvest.received, harvest.counts
+            totals.received, totals.counts
         )),
-        Some(halt) => Ending::from_halt(&halt),
-        None if !harvest.denied.is_empty() => Ending::denied(&harvest.denied),
+        Some(run_error) => Ending::from_halt(&run_error),
+        None if !totals.denied.is_empty() => Ending::denied(&totals.denied),
         None if open.is_empty() => Ending::Complete,
         None => Ending::Gaps(open),
     };

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use crate::{
     catalog::{ApiRequest, AsyncJob, Endpoint, JsonPointer, PlaceholderValues},
     fetch::{
-        Client, Fetcher, Halt, Obstacle, Setback,
-        request::{LAST_WORD, Leeway},
-        shard_progress::Chain,
+        ApiClient, FetchError, Fetcher, RunError, ShardError,
+        request::{LAST_WORD, RequestOptions},
+        shard_progress::ShardProgress,
     },
     http::error::Fault,
     ledger::Orphan,
@@ -27,7 +27,7 @@ const LONGEST_POLL_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_JOB: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// How a job is.
-enum State {
+enum JobState {
     Done,
     Waiting,
     /// It failed, or is no longer there: it may be submitted again.
@@ -36,84 +36,90 @@ enum State {
 
 impl Fetcher {
     /// Submits what a chain asks for, and waits until there are results.
-    pub(crate) async fn submit(&self, chain: &mut Chain) -> Result<(), Setback> {
-        let endpoint = Arc::clone(&chain.query.endpoint);
+    pub(crate) async fn submit(&self, progress: &mut ShardProgress) -> Result<(), FetchError> {
+        let endpoint = Arc::clone(&progress.pager.endpoint);
         let Some(task) = &endpoint.task else { return Ok(()) };
         let mut lost = 0;
         loop {
-            let slot = Arc::clone(&self.client.shared.jobs);
-            chain.slot = Some(tokio::select! {
-                () = self.client.shared.shutdown.cancelled() => return Err(Halt::Interrupted.into()),
-                slot = slot.acquire_owned() => slot.map_err(|_| Halt::Interrupted)?,
+            let slot = Arc::clone(&self.client.context.jobs);
+            progress.slot = Some(tokio::select! {
+                () = self.client.context.shutdown.cancelled() => return Err(RunError::Interrupted.into()),
+                slot = slot.acquire_owned() => slot.map_err(|_| RunError::Interrupted)?,
             });
-            let call = task.submit.narrowed(&chain.query.slots(1), chain.query.filter());
-            let splittable = self.splittable(chain.shard());
-            let leeway = Leeway { splittable, binding: true, ..Leeway::default() };
-            chain.query.task = self.client.value(call, leeway, task.id.clone()).await?;
-            self.remember(chain, task).await?;
-            let fault = match self.wait(chain, task).await? {
-                State::Done => return Ok(()),
-                State::Lost(fault) => fault,
-                State::Waiting => Fault::AsyncJob(format!("it is not done after {LONGEST_JOB:?}")),
+            let call = task.submit.narrowed(&progress.pager.slots(1), progress.pager.filter());
+            let splittable = self.splittable(progress.shard());
+            let options = RequestOptions { splittable, binding: true, ..RequestOptions::default() };
+            progress.pager.task = self.client.value(call, options, task.id.clone()).await?;
+            self.remember(progress, task).await?;
+            let fault = match self.wait(progress, task).await? {
+                JobState::Done => return Ok(()),
+                JobState::Lost(fault) => fault,
+                JobState::Waiting => {
+                    Fault::AsyncJob(format!("it is not done after {LONGEST_JOB:?}"))
+                }
             };
-            self.forget(chain).await?;
+            self.forget(progress).await?;
             lost += 1;
-            if lost >= self.client.shared.policy.attempts {
-                return Err(Obstacle::Hopeless(fault).into());
+            if lost >= self.client.context.policy.attempts {
+                return Err(ShardError::Failed(fault).into());
             }
-            tracing::warn!(shard = %chain.shard().interval, %fault, "submitted again");
-            self.client.shared.board.retries.add(1);
+            tracing::warn!(shard = %progress.shard().interval, %fault, "submitted again");
+            self.client.context.board.retries.add(1);
         }
     }
 
     /// Looks at a job, less and less often, until it is done or lost.
-    async fn wait(&self, chain: &mut Chain, task: &AsyncJob) -> Result<State, Setback> {
+    async fn wait(
+        &self,
+        progress: &mut ShardProgress,
+        task: &AsyncJob,
+    ) -> Result<JobState, FetchError> {
         let (mut pause, mut waited) = (FIRST_POLL_PAUSE, Duration::ZERO);
         while waited < LONGEST_JOB {
             self.client.pause(pause).await?;
             waited += pause;
             pause = (pause * 2).min(LONGEST_POLL_PAUSE);
-            let call = task.poll.fill(&chain.query.slots(1));
-            let reply: Value = match self.client.json(call, Leeway::default()).await {
+            let call = task.poll.fill(&progress.pager.slots(1));
+            let reply: Value = match self.client.json(call, RequestOptions::default()).await {
                 Ok(reply) => reply,
-                Err(Setback::Shard(Obstacle::Hopeless(fault))) if fault.is_gone() => {
-                    return Ok(State::Lost(fault));
+                Err(FetchError::Shard(ShardError::Failed(fault))) if fault.is_not_found() => {
+                    return Ok(JobState::Lost(fault));
                 }
-                Err(setback) => return Err(setback),
+                Err(error) => return Err(error),
             };
             match state(task, &reply) {
-                State::Waiting => {}
-                State::Done => {
-                    chain.query.download =
+                JobState::Waiting => {}
+                JobState::Done => {
+                    progress.pager.download =
                         task.download.as_ref().and_then(|place| text_at(&reply, place));
-                    return Ok(State::Done);
+                    return Ok(JobState::Done);
                 }
                 lost => return Ok(lost),
             }
         }
-        Ok(State::Waiting)
+        Ok(JobState::Waiting)
     }
 
     /// Notes that the platform keeps something for us.
-    async fn remember(&self, chain: &Chain, task: &AsyncJob) -> Result<(), Halt> {
-        if let Some(orphan) = orphan(chain, task) {
+    async fn remember(&self, progress: &ShardProgress, task: &AsyncJob) -> Result<(), RunError> {
+        if let Some(orphan) = orphan(progress, task) {
             self.sink.send(Note::Submitted(orphan)).await??;
         }
         Ok(())
     }
 
     /// Deletes the job of a chain, if there is one, even where the run is to end.
-    pub(crate) async fn forget(&self, chain: &mut Chain) -> Result<(), Halt> {
-        let endpoint = Arc::clone(&chain.query.endpoint);
+    pub(crate) async fn forget(&self, progress: &mut ShardProgress) -> Result<(), RunError> {
+        let endpoint = Arc::clone(&progress.pager.endpoint);
         let orphan = endpoint
             .task
             .as_ref()
-            .filter(|_| !chain.query.task.is_empty())
-            .and_then(|task| orphan(chain, task));
-        chain.query.task.clear();
-        chain.slot = None;
+            .filter(|_| !progress.pager.task.is_empty())
+            .and_then(|task| orphan(progress, task));
+        progress.pager.task.clear();
+        progress.slot = None;
         let Some(orphan) = orphan else { return Ok(()) };
-        let deleted = match self.client.shared.shutdown.is_cancelled() {
+        let deleted = match self.client.context.shutdown.is_cancelled() {
             // who has told the run to end does not wait for long, and the next run deletes it as well
             true => timeout(LAST_WORD, self.client.delete(&orphan)).await.unwrap_or(false),
             false => self.client.delete(&orphan).await,
@@ -126,26 +132,26 @@ impl Fetcher {
 }
 
 /// What the ledger is to know of a job that can be deleted.
-fn orphan(chain: &Chain, task: &AsyncJob) -> Option<Orphan> {
-    let delete = task.delete.as_ref()?.fill(&chain.query.slots(1));
-    Some(Orphan { dataset: chain.shard().dataset.name.clone(), path: delete.target })
+fn orphan(progress: &ShardProgress, task: &AsyncJob) -> Option<Orphan> {
+    let delete = task.delete.as_ref()?.fill(&progress.pager.slots(1));
+    Some(Orphan { dataset: progress.shard().dataset.name.clone(), path: delete.target })
 }
 
-fn state(task: &AsyncJob, reply: &Value) -> State {
+fn state(task: &AsyncJob, reply: &Value) -> JobState {
     let state = text_at(reply, &task.state).unwrap_or_default();
     let is = |states: &[String]| states.contains(&state);
     if is(&task.done) {
-        State::Done
+        JobState::Done
     } else if is(&task.failed) || is(&task.gone) {
         let reason =
             task.error.as_ref().and_then(|place| text_at(reply, place)).unwrap_or_default();
-        State::Lost(Fault::AsyncJob(format!("{state} {reason}").trim_end().to_owned()))
+        JobState::Lost(Fault::AsyncJob(format!("{state} {reason}").trim_end().to_owned()))
     } else {
-        State::Waiting
+        JobState::Waiting
     }
 }
 
-impl Client {
+impl ApiClient {
     /// Deletes a job that is no longer needed. One that is not there is as good as deleted.
     pub async fn delete(&self, orphan: &Orphan) -> bool {
         let call = ApiRequest {
@@ -153,11 +159,11 @@ impl Client {
             target: orphan.path.clone(),
             ..ApiRequest::default()
         };
-        let leeway = Leeway { last_word: true, ..Leeway::default() };
-        match self.ask(call, leeway, |_, _| Ok(())).await {
+        let options = RequestOptions { last_word: true, ..RequestOptions::default() };
+        match self.send_with_retry(call, options, |_, _| Ok(())).await {
             Ok(()) => true,
-            Err(Setback::Shard(obstacle)) => obstacle.into_fault().is_gone(),
-            Err(Setback::Run(_)) => false,
+            Err(FetchError::Shard(obstacle)) => obstacle.into_fault().is_not_found(),
+            Err(FetchError::Run(_)) => false,
         }
     }
 
@@ -167,41 +173,41 @@ impl Client {
         &self,
         endpoint: &Endpoint,
         interval: Interval,
-    ) -> Result<i64, Setback> {
+    ) -> Result<i64, FetchError> {
         let Some((request, until)) =
             endpoint.task.as_ref().and_then(|task| task.available.as_ref())
         else {
             return Ok(i64::MAX);
         };
-        let slots = PlaceholderValues::bare(interval, &self.shared.origin.api_version);
+        let slots = PlaceholderValues::bare(interval, &self.context.request.api_version);
         let call = request.fill(&slots);
-        let until = self.value(call, Leeway::default(), until.clone()).await?;
+        let until = self.value(call, RequestOptions::default(), until.clone()).await?;
         let invalid =
-            |_| Obstacle::Hopeless(Fault::Malformed(format!("`{until}` is not a valid time")));
+            |_| ShardError::Failed(Fault::Malformed(format!("`{until}` is not a valid time")));
         Ok(until.parse::<jiff::Timestamp>().map_err(invalid)?.as_millisecond())
     }
 
-    async fn json(&self, call: ApiRequest, leeway: Leeway) -> Result<Value, Setback> {
+    async fn json(&self, call: ApiRequest, options: RequestOptions) -> Result<Value, FetchError> {
         let read = |_, body: bytes::Bytes| {
             serde_json::from_slice(&body).map_err(|e| Fault::Malformed(e.to_string()))
         };
-        self.ask(call, leeway, read).await
+        self.send_with_retry(call, options, read).await
     }
 
     /// The text at a place of a reply.
     async fn value(
         &self,
         call: ApiRequest,
-        leeway: Leeway,
+        options: RequestOptions,
         place: JsonPointer,
-    ) -> Result<String, Setback> {
+    ) -> Result<String, FetchError> {
         let read = move |_, body: bytes::Bytes| {
             let reply = serde_json::from_slice(&body)
                 .map_err(|error| Fault::Malformed(error.to_string()))?;
             let missing = || Fault::Malformed(format!("there is no /{} in it", place.join("/")));
             text_at(&reply, &place).ok_or_else(missing)
         };
-        self.ask(call, leeway, read).await
+        self.send_with_retry(call, options, read).await
     }
 }
 

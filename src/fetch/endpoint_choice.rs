@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     catalog::{Dataset, Endpoint, Paging},
-    fetch::{Client, Fetcher, Obstacle, Setback},
+    fetch::{ApiClient, FetchError, Fetcher, ShardError},
     http::error::Fault,
     ledger::Known,
     planning::shard::Shard,
@@ -35,14 +35,14 @@ pub enum Strategy {
 
 /// What is known of how many rows there are, by dataset: what `plan` knows, and what this run commits.
 #[derive(Debug, Default)]
-pub struct Densities(Mutex<BTreeMap<String, Known>>);
+pub struct RowStatistics(Mutex<BTreeMap<String, Known>>);
 
 /// Up to when data are in the lake that jobs read, by dataset, in milliseconds; and since when
 /// somebody waits for it.
 #[derive(Debug, Default)]
-pub struct Lakes(Mutex<BTreeMap<String, i64>>, OnceLock<Instant>);
+pub struct JobAvailability(Mutex<BTreeMap<String, i64>>, OnceLock<Instant>);
 
-impl Densities {
+impl RowStatistics {
     /// Begins with what earlier runs know.
     pub fn know(&self, dataset: &str, known: Known) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.to_owned(), known);
@@ -94,25 +94,25 @@ fn cheaper<'a>(
 
 impl Fetcher {
     /// The way to fetch a shard.
-    pub(crate) async fn endpoint(&self, shard: &Shard) -> Result<Arc<Endpoint>, Setback> {
-        let (dataset, shared) = (&shard.dataset, &self.client.shared);
+    pub(crate) async fn endpoint(&self, shard: &Shard) -> Result<Arc<Endpoint>, FetchError> {
+        let (dataset, context) = (&shard.dataset, &self.client.context);
         let (query, job) = match (&dataset.query, &dataset.job) {
             (query, Some(job)) => (query, job),
             (_, None) => return Ok(Arc::clone(dataset.endpoint())),
         };
         // columns that only a job brings are worth a wait
         let query =
-            query.as_ref().filter(|_| shared.strategy != Strategy::Job && !dataset.has_extras());
+            query.as_ref().filter(|_| context.strategy != Strategy::Job && !dataset.has_extras());
         let Some(query) = query else {
             self.lake(dataset, job, shard.interval).await?;
             return Ok(Arc::clone(job));
         };
-        let in_the_lake = match shared.strategy {
+        let in_the_lake = match context.strategy {
             Strategy::Query => false,
             _ => match self.client.filled(dataset, job, shard.interval).await {
                 Ok(filled) => filled >= shard.interval.to_ms(),
-                Err(setback) => {
-                    let fault = setback.into_fault()?;
+                Err(error) => {
+                    let fault = error.into_fault()?;
                     tracing::warn!(dataset = dataset.name, %fault, "the platform does not say what jobs can read");
                     false
                 }
@@ -121,16 +121,16 @@ impl Fetcher {
         if !in_the_lake {
             return Ok(Arc::clone(query));
         }
-        let rows = match shared.densities.expect(&dataset.name, shard.interval) {
+        let rows = match context.row_statistics.expect(&dataset.name, shard.interval) {
             Some(rows) => rows,
             // what cannot be counted is asked for without much ado
             None => match self.client.total(dataset, shard.interval).await {
                 Ok(rows) => rows,
-                Err(Setback::Shard(_)) => return Ok(Arc::clone(query)),
-                Err(setback) => return Err(setback),
+                Err(FetchError::Shard(_)) => return Ok(Arc::clone(query)),
+                Err(error) => return Err(error),
             },
         };
-        Ok(Arc::clone(cheaper(query, job, rows, shared.page_size)))
+        Ok(Arc::clone(cheaper(query, job, rows, context.page_size)))
     }
 
     /// Waits until the lake holds an interval.
@@ -139,7 +139,7 @@ impl Fetcher {
         dataset: &Dataset,
         job: &Endpoint,
         interval: Interval,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), FetchError> {
         loop {
             let filled = self.client.filled(dataset, job, interval).await?;
             if filled >= interval.to_ms() {
@@ -147,11 +147,12 @@ impl Fetcher {
             }
             let reason = format!("the platform has data for jobs up to {} only", iso(filled));
             // one wait for all shards
-            let begun = self.client.shared.lakes.1.get_or_init(Instant::now);
-            if begun.elapsed() + LAKE_PAUSE > self.client.shared.lake_wait {
-                return Err(
-                    Obstacle::NotYet(Fault::NotYet(format!("{reason}; run again later"))).into()
-                );
+            let begun = self.client.context.job_availability.1.get_or_init(Instant::now);
+            if begun.elapsed() + LAKE_PAUSE > self.client.context.lake_wait {
+                return Err(ShardError::NotYet(Fault::NotYet(format!(
+                    "{reason}; run again later"
+                )))
+                .into());
             }
             tracing::info!(dataset = dataset.name, shard = %interval, reason, "waits for the lake");
             self.client.pause(LAKE_PAUSE).await?;
@@ -159,23 +160,30 @@ impl Fetcher {
     }
 }
 
-impl Client {
+impl ApiClient {
     /// Up to when the lake is filled: asked again where that was before the end of `needed`.
     async fn filled(
         &self,
         dataset: &Dataset,
         job: &Endpoint,
         needed: Interval,
-    ) -> Result<i64, Setback> {
-        let known = |lakes: &Lakes| {
-            lakes.0.lock().unwrap_or_else(PoisonError::into_inner).get(&dataset.name).copied()
+    ) -> Result<i64, FetchError> {
+        let known = |job_availability: &JobAvailability| {
+            job_availability
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&dataset.name)
+                .copied()
         };
-        if let Some(filled) = known(&self.shared.lakes).filter(|&filled| filled >= needed.to_ms()) {
+        if let Some(filled) =
+            known(&self.context.job_availability).filter(|&filled| filled >= needed.to_ms())
+        {
             return Ok(filled);
         }
         let filled = self.available(job, needed).await?;
-        self.shared
-            .lakes
+        self.context
+            .job_availability
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -213,10 +221,10 @@ mod tests {
 
     #[test]
     fn what_is_expected_follows_from_what_came() {
-        let (densities, day) = (Densities::default(), Interval::day_of(0));
-        assert_eq!(densities.expect("calls", day), None);
-        densities.add("calls", 30, day.width());
-        densities.add("calls", 10, day.width());
-        assert_eq!(densities.expect("calls", day), Some(20));
+        let (row_statistics, day) = (RowStatistics::default(), Interval::day_of(0));
+        assert_eq!(row_statistics.expect("calls", day), None);
+        row_statistics.add("calls", 30, day.width());
+        row_statistics.add("calls", 10, day.width());
+        assert_eq!(row_statistics.expect("calls", day), Some(20));
     }
 }

@@ -1,17 +1,17 @@
 //! Why something was not had: what that means for its shard, or for the whole run.
 
-use crate::{fetch::Halt, http::error::Fault, sink::SinkError};
+use crate::{fetch::RunError, http::error::Fault, sink::SinkError};
 
 /// Why something was not had.
-pub enum Setback {
+pub enum FetchError {
     /// It concerns the shard that it was for.
-    Shard(Obstacle),
+    Shard(ShardError),
     /// It ends the run.
-    Run(Halt),
+    Run(RunError),
 }
 
 /// Why a shard is not fetched as it stands, and so what is to become of it.
-pub enum Obstacle {
+pub enum ShardError {
     /// It is too big: bisect it.
     TooBig(String),
     /// Its pages are too large: ask for smaller ones.
@@ -19,53 +19,52 @@ pub enum Obstacle {
     /// The job that they were of is no longer there: begin again.
     Gone(Fault),
     /// It keeps failing: set it aside.
-    Hopeless(Fault),
+    Failed(Fault),
     /// The platform cannot give it yet: leave it to another run.
     NotYet(Fault),
     /// The credentials may not read the dataset: give that up.
     Denied(Fault),
 }
 
-impl Obstacle {
+impl ShardError {
     /// What happened, for those who have no shard to care for.
     pub fn into_fault(self) -> Fault {
         match self {
-            Self::Gone(fault)
-            | Self::Hopeless(fault)
-            | Self::NotYet(fault)
-            | Self::Denied(fault) => fault,
+            Self::Gone(fault) | Self::Failed(fault) | Self::NotYet(fault) | Self::Denied(fault) => {
+                fault
+            }
             Self::TooBig(reason) => Fault::Malformed(reason),
             Self::TooLarge => Fault::Malformed("the page is too large".to_owned()),
         }
     }
 }
 
-impl Setback {
+impl FetchError {
     /// What happened, for those who have no shard to care for; or why nobody can be asked any more.
     ///
     /// # Errors
     /// With what ends the run.
-    pub fn into_fault(self) -> Result<Fault, Halt> {
+    pub fn into_fault(self) -> Result<Fault, RunError> {
         match self {
             Self::Shard(obstacle) => Ok(obstacle.into_fault()),
-            Self::Run(halt) => Err(halt),
+            Self::Run(run_error) => Err(run_error),
         }
     }
 }
 
-impl From<Obstacle> for Setback {
-    fn from(obstacle: Obstacle) -> Self {
+impl From<ShardError> for FetchError {
+    fn from(obstacle: ShardError) -> Self {
         Self::Shard(obstacle)
     }
 }
 
-impl From<Halt> for Setback {
-    fn from(halt: Halt) -> Self {
-        Self::Run(halt)
+impl From<RunError> for FetchError {
+    fn from(run_error: RunError) -> Self {
+        Self::Run(run_error)
     }
 }
 
-impl From<SinkError> for Setback {
+impl From<SinkError> for FetchError {
     fn from(error: SinkError) -> Self {
         Self::Run(error.into())
     }

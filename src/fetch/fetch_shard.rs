@@ -7,8 +7,8 @@ use crate::{
     catalog,
     decode::Reply,
     fetch::{
-        Fetcher, Halt, Harvest, Obstacle, Setback, in_flight::Flight, request::Leeway,
-        shard_progress::Chain,
+        FetchError, FetchTotals, Fetcher, RunError, ShardError, in_flight::InFlight,
+        request::RequestOptions, shard_progress::ShardProgress,
     },
     http::error::Fault,
     ledger::Failure,
@@ -21,305 +21,362 @@ use crate::{
 const MOST_ROWS: u64 = 250_000;
 
 /// Where the pages of a shard ended.
-enum Paged {
+enum PagesEnd {
     /// The sink has all of them.
-    Whole,
+    Complete,
     /// The platform does not page any deeper.
-    Deep,
+    DepthLimit,
 }
 
 impl Fetcher {
     /// The story of one shard. Whatever goes wrong, the lease is dropped on the way out, and so
     /// what is left of the shard returns to the planner.
-    pub(crate) async fn shard(&self, lease: Lease, harvest: &mut Harvest) -> Result<(), Halt> {
+    pub(crate) async fn shard(
+        &self,
+        lease: Lease,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
         let (dataset, interval) = (Arc::clone(&lease.shard().dataset), lease.shard().interval);
         let endpoint = self.endpoint(lease.shard()).await;
-        let query =
-            self.client.query(&dataset, endpoint.as_ref().unwrap_or(dataset.endpoint()), interval);
-        let mut chain = Chain::new(lease, query);
+        let pager =
+            self.client.pager(&dataset, endpoint.as_ref().unwrap_or(dataset.endpoint()), interval);
+        let mut progress = ShardProgress::new(lease, pager);
         let gathered = match endpoint {
-            Ok(_) => self.gather(&mut chain, harvest).await,
-            Err(setback) => Err(setback),
+            Ok(_) => self.fetch_with_restarts(&mut progress, totals).await,
+            Err(error) => Err(error),
         };
         match gathered {
             Ok(paged) => {
-                self.forget(&mut chain).await?;
-                self.end(chain, paged, harvest).await
+                self.forget(&mut progress).await?;
+                self.end(progress, paged, totals).await
             }
-            Err(Setback::Shard(obstacle)) => {
-                self.forget(&mut chain).await?;
-                self.give_way(chain, obstacle, harvest).await
+            Err(FetchError::Shard(obstacle)) => {
+                self.forget(&mut progress).await?;
+                self.handle_error(progress, obstacle, totals).await
             }
-            Err(Setback::Run(Halt::Interrupted)) => {
-                self.keep(&mut chain, harvest).await?;
-                self.forget(&mut chain).await?;
-                Err(Halt::Interrupted)
+            Err(FetchError::Run(RunError::Interrupted)) => {
+                self.keep(&mut progress, totals).await?;
+                self.forget(&mut progress).await?;
+                Err(RunError::Interrupted)
             }
             // the next run deletes its job
-            Err(Setback::Run(halt)) => Err(halt),
+            Err(FetchError::Run(run_error)) => Err(run_error),
         }
     }
 
     /// Gathers the pages of a shard, and begins again where that helps.
-    async fn gather(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Paged, Setback> {
+    async fn fetch_with_restarts(
+        &self,
+        progress: &mut ShardProgress,
+        totals: &mut FetchTotals,
+    ) -> Result<PagesEnd, FetchError> {
         let (mut counted_again, mut gone) = (false, 0);
         loop {
-            let page_size = chain.query.page_size;
-            match self.attempt(chain, harvest).await {
-                Ok(Paged::Whole)
-                    if !counted_again && chain.is_uncut() && chain.missing().is_some() =>
+            let page_size = progress.pager.page_size;
+            match self.attempt(progress, totals).await {
+                Ok(PagesEnd::Complete)
+                    if !counted_again && progress.is_uncut() && progress.missing().is_some() =>
                 {
                     counted_again = true;
-                    self.again(chain, page_size).await?;
+                    self.restart(progress, page_size).await?;
                 }
-                Err(Setback::Shard(Obstacle::Gone(_)))
-                    if gone < self.client.shared.policy.attempts =>
+                Err(FetchError::Shard(ShardError::Gone(_)))
+                    if gone < self.client.context.policy.attempts =>
                 {
                     gone += 1;
-                    self.again(chain, page_size).await?;
+                    self.restart(progress, page_size).await?;
                 }
-                Err(Setback::Shard(Obstacle::TooLarge)) => self.again(chain, page_size / 2).await?,
+                Err(FetchError::Shard(ShardError::TooLarge)) => {
+                    self.restart(progress, page_size / 2).await?
+                }
                 ended => return ended,
             }
         }
     }
 
     /// Submits what is to be submitted, and gathers the pages.
-    async fn attempt(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Paged, Setback> {
-        self.submit(chain).await?;
-        self.pages(chain, harvest).await
+    async fn attempt(
+        &self,
+        progress: &mut ShardProgress,
+        totals: &mut FetchTotals,
+    ) -> Result<PagesEnd, FetchError> {
+        self.submit(progress).await?;
+        self.pages(progress, totals).await
     }
 
     /// Does what the end of its pages means for a shard.
-    async fn end(&self, mut chain: Chain, paged: Paged, harvest: &mut Harvest) -> Result<(), Halt> {
-        let deep = |chain: &Chain| format!("paging ends at {} rows", chain.query.endpoint.depth);
+    async fn end(
+        &self,
+        mut progress: ShardProgress,
+        paged: PagesEnd,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let deep = |progress: &ShardProgress| {
+            format!("paging ends at {} rows", progress.pager.endpoint.depth)
+        };
         match paged {
-            Paged::Whole => self.commit(chain, harvest).await,
-            Paged::Deep if chain.reached().is_some() => self.keep(&mut chain, harvest).await,
-            // what cannot be kept would be fetched again for ever
-            Paged::Deep if self.splittable(chain.shard()) => {
-                let reason = deep(&chain);
-                self.split(chain, reason).await
+            PagesEnd::Complete => self.commit(progress, totals).await,
+            PagesEnd::DepthLimit if progress.reached().is_some() => {
+                self.keep(&mut progress, totals).await
             }
-            Paged::Deep => {
-                let fault =
-                    Fault::Chain(format!("{}; make fetch.smallest_shard smaller", deep(&chain)));
-                self.set_aside(chain, fault, harvest).await
+            // what cannot be kept would be fetched again for ever
+            PagesEnd::DepthLimit if self.splittable(progress.shard()) => {
+                let reason = deep(&progress);
+                self.split(progress, reason).await
+            }
+            PagesEnd::DepthLimit => {
+                let fault = Fault::Pagination(format!(
+                    "{}; make fetch.smallest_shard smaller",
+                    deep(&progress)
+                ));
+                self.fail(progress, fault, totals).await
             }
         }
     }
 
     /// Does what an obstacle means for a shard.
-    async fn give_way(
+    async fn handle_error(
         &self,
-        chain: Chain,
-        obstacle: Obstacle,
-        harvest: &mut Harvest,
-    ) -> Result<(), Halt> {
+        progress: ShardProgress,
+        obstacle: ShardError,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
         match obstacle {
-            Obstacle::TooBig(reason) => self.split(chain, reason).await,
-            Obstacle::TooLarge => {
+            ShardError::TooBig(reason) => self.split(progress, reason).await,
+            ShardError::TooLarge => {
                 let fault = Fault::Malformed(
                     "a page that cannot be smaller is too large; raise fetch.max_body".to_owned(),
                 );
-                self.set_aside(chain, fault, harvest).await
+                self.fail(progress, fault, totals).await
             }
-            Obstacle::Gone(fault) | Obstacle::Hopeless(fault) => {
-                self.set_aside(chain, fault, harvest).await
+            ShardError::Gone(fault) | ShardError::Failed(fault) => {
+                self.fail(progress, fault, totals).await
             }
-            Obstacle::NotYet(fault) => self.leave(chain, &fault, harvest).await,
-            Obstacle::Denied(fault) => self.abandon(chain, fault, harvest).await,
+            ShardError::NotYet(fault) => self.postpone(progress, &fault, totals).await,
+            ShardError::Denied(fault) => self.deny(progress, fault, totals).await,
         }
     }
 
     /// Moves the pages of a shard to the sink, until the last: neither a short page nor the
     /// platform's total is the end. While a page is decoded and written, the next are under way.
-    async fn pages(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<Paged, Setback> {
-        if chain.query.lacks_parents() {
-            chain.query.for_each(self.client.parents(&chain.query).await?);
+    async fn pages(
+        &self,
+        progress: &mut ShardProgress,
+        totals: &mut FetchTotals,
+    ) -> Result<PagesEnd, FetchError> {
+        if progress.pager.lacks_parents() {
+            progress.pager.for_each(self.client.parents(&progress.pager).await?);
         }
-        let mut flight = Flight::new();
+        let mut in_flight = InFlight::new();
         loop {
-            self.send_ahead(chain, &mut flight);
-            let reply = match flight.next().await {
-                None if chain.query.is_whole() => return Ok(Paged::Whole),
-                None => return Ok(Paged::Deep),
+            self.send_ahead(progress, &mut in_flight);
+            let reply = match in_flight.next().await {
+                None if progress.pager.is_whole() => return Ok(PagesEnd::Complete),
+                None => return Ok(PagesEnd::DepthLimit),
                 Some(Ok(reply)) => reply,
-                Some(Err(Setback::Shard(Obstacle::Hopeless(fault))))
-                    if !chain.query.task.is_empty() && fault.is_gone() =>
+                Some(Err(FetchError::Shard(ShardError::Failed(fault))))
+                    if !progress.pager.task.is_empty() && fault.is_not_found() =>
                 {
-                    return Err(Obstacle::Gone(fault).into());
+                    return Err(ShardError::Gone(fault).into());
                 }
                 // its address was good for a moment only
-                Some(Err(Setback::Shard(Obstacle::Hopeless(fault) | Obstacle::Denied(fault))))
-                    if chain.query.download.is_some() =>
-                {
-                    return Err(Obstacle::Gone(fault).into());
+                Some(Err(FetchError::Shard(
+                    ShardError::Failed(fault) | ShardError::Denied(fault),
+                ))) if progress.pager.download.is_some() => {
+                    return Err(ShardError::Gone(fault).into());
                 }
                 // deleted since it was listed
-                Some(Err(Setback::Shard(Obstacle::Hopeless(fault))))
-                    if fault.is_gone() && chain.query.skip_parent() =>
+                Some(Err(FetchError::Shard(ShardError::Failed(fault))))
+                    if fault.is_not_found() && progress.pager.skip_parent() =>
                 {
-                    flight = Flight::new();
+                    in_flight = InFlight::new();
                     continue;
                 }
-                Some(Err(setback)) => return Err(setback),
+                Some(Err(error)) => return Err(error),
             };
-            let depth = chain.query.endpoint.depth;
+            let depth = progress.pager.endpoint.depth;
             if let Some(total) =
-                reply.total.filter(|&total| total > depth && self.splittable(chain.shard()))
+                reply.total.filter(|&total| total > depth && self.splittable(progress.shard()))
             {
-                return Err(
-                    Obstacle::TooBig(format!("{total} rows, and paging ends at {depth}")).into()
-                );
+                return Err(ShardError::TooBig(format!(
+                    "{total} rows, and paging ends at {depth}"
+                ))
+                .into());
             }
-            if chain.query.advance(&reply).map_err(Obstacle::Hopeless)? {
-                flight = Flight::new();
+            if progress.pager.advance(&reply).map_err(ShardError::Failed)? {
+                in_flight = InFlight::new();
             }
-            chain.count(&reply);
-            self.send_ahead(chain, &mut flight);
-            let (decoder, owner) = (Arc::clone(&chain.query.decoder), chain.query.owner);
-            let decoded = flight.alongside(offload(move || decoder.decode(&reply, owner))).await;
+            progress.count(&reply);
+            self.send_ahead(progress, &mut in_flight);
+            let (decoder, owner) = (Arc::clone(&progress.pager.decoder), progress.pager.owner);
+            let decoded = in_flight.alongside(offload(move || decoder.decode(&reply, owner))).await;
             let page =
-                decoded.map_err(|error| Obstacle::Hopeless(Fault::Malformed(error.to_string())))?;
-            if let Some(at) = chain.boundary(&page).filter(|_| self.is_due(chain)) {
-                flight.alongside(self.cut(chain, at, harvest)).await?;
+                decoded.map_err(|error| ShardError::Failed(Fault::Malformed(error.to_string())))?;
+            if let Some(at) = progress.boundary(&page).filter(|_| self.is_due(progress)) {
+                in_flight.alongside(self.cut(progress, at, totals)).await?;
             }
-            chain.advance(&page);
-            self.client.shared.board.rows.add(page.received);
+            progress.advance(&page);
+            self.client.context.board.rows.add(page.received);
             if page.received > 0 {
-                let write = Write { lease: chain.lease.id(), shard: chain.shard().clone(), page };
-                chain.wrote(flight.alongside(self.sink.send(write)).await??);
+                let write =
+                    Write { lease: progress.lease.id(), shard: progress.shard().clone(), page };
+                progress.wrote(in_flight.alongside(self.sink.send(write)).await??);
             }
         }
     }
 
     /// Sends the requests whose turn it is, those of fetchers with nothing to do among them: pages cost
-    /// no more for it, where a part of the shard would be a query of its own, with rows of both.
+    /// no more for it, where a part of the shard would be a pager of its own, with rows of both.
     fn send_ahead<'a>(
         &'a self,
-        chain: &mut Chain,
-        flight: &mut Flight<'a, Result<Reply, Setback>>,
+        progress: &mut ShardProgress,
+        in_flight: &mut InFlight<'a, Result<Reply, FetchError>>,
     ) {
-        let splittable = self.splittable(chain.shard());
-        let leeway =
-            Leeway { splittable, shrinkable: chain.query.is_shrinkable(), ..Leeway::default() };
-        let most = self.client.shared.ahead.saturating_mul(1 + chain.lease.idle());
-        while flight.len() < most
-            && let Some(call) = chain.query.next()
+        let splittable = self.splittable(progress.shard());
+        let options = RequestOptions {
+            splittable,
+            shrinkable: progress.pager.is_shrinkable(),
+            ..RequestOptions::default()
+        };
+        let most = self.client.context.ahead.saturating_mul(1 + progress.lease.idle());
+        while in_flight.len() < most
+            && let Some(call) = progress.pager.next()
         {
-            flight.push(self.client.ask(call, leeway, chain.query.read()));
+            in_flight.push(self.client.send_with_retry(call, options, progress.pager.read()));
         }
     }
 
-    fn is_due(&self, chain: &Chain) -> bool {
-        let (age, rows) = chain.open();
-        (age >= self.client.shared.commit_every || rows >= MOST_ROWS) && !chain.shard().replaces
+    fn is_due(&self, progress: &ShardProgress) -> bool {
+        let (age, rows) = progress.open();
+        (age >= self.client.context.commit_every || rows >= MOST_ROWS) && !progress.shard().replaces
     }
 
     /// Commits a whole shard.
-    async fn commit(&self, chain: Chain, harvest: &mut Harvest) -> Result<(), Halt> {
-        let shard = chain.shard().clone();
-        let missing = chain.missing();
+    async fn commit(
+        &self,
+        progress: ShardProgress,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let shard = progress.shard().clone();
+        let missing = progress.missing();
         let committed =
-            self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
-        harvest.add(chain.received, &committed);
-        self.learn(&shard, committed.counts.written);
+            self.sink.send(Commit { lease: progress.lease.id(), shard: shard.clone() }).await??;
+        totals.add(progress.received, &committed);
+        self.record_rows(&shard, committed.counts.written);
         if let Some((total, came)) = missing {
             let reason = format!("the platform counts {total} rows and gave {came}, twice");
             tracing::warn!(dataset = shard.dataset.name, shard = %shard.interval, reason, "rows may be missing");
-            harvest.short += 1;
+            totals.short += 1;
             self.sink.send(Note::Short { shard, reason }).await??;
         }
-        self.settle(chain.lease, End::Done).await
+        self.settle(progress.lease, End::Done).await
     }
 
     /// Commits what an open shard has before `at`; the lease keeps the rest.
-    async fn cut(&self, chain: &mut Chain, at: i64, harvest: &mut Harvest) -> Result<(), Halt> {
-        let Some((done, _)) = chain.shard().interval.cut(at) else { return Ok(()) };
-        let shard = Shard { interval: done, ..chain.shard().clone() };
+    async fn cut(
+        &self,
+        progress: &mut ShardProgress,
+        at: i64,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let Some((done, _)) = progress.shard().interval.cut(at) else { return Ok(()) };
+        let shard = Shard { interval: done, ..progress.shard().clone() };
         let committed =
-            self.sink.send(Commit { lease: chain.lease.id(), shard: shard.clone() }).await??;
-        harvest.add(chain.received, &committed);
-        self.learn(&shard, committed.counts.written);
-        chain.lease.cut(at).await?;
-        chain.cut();
-        self.client.shared.board.settle(done);
+            self.sink.send(Commit { lease: progress.lease.id(), shard: shard.clone() }).await??;
+        totals.add(progress.received, &committed);
+        self.record_rows(&shard, committed.counts.written);
+        progress.lease.cut(at).await?;
+        progress.cut();
+        self.client.context.board.settle(done);
         Ok(())
     }
 
     /// Commits what an unfinished shard has, as far as it is complete. The rest returns.
-    async fn keep(&self, chain: &mut Chain, harvest: &mut Harvest) -> Result<(), Halt> {
-        match chain.reached() {
-            Some(at) => self.cut(chain, at, harvest).await,
-            None => Ok(self.sink.send(Discard { lease: chain.lease.id() }).await?),
+    async fn keep(
+        &self,
+        progress: &mut ShardProgress,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        match progress.reached() {
+            Some(at) => self.cut(progress, at, totals).await,
+            None => Ok(self.sink.send(Discard { lease: progress.lease.id() }).await?),
         }
     }
 
     /// Starts the rest of a shard over.
-    async fn again(&self, chain: &mut Chain, page_size: u32) -> Result<(), Halt> {
-        self.forget(chain).await?;
-        self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        chain.restart(page_size);
+    async fn restart(&self, progress: &mut ShardProgress, page_size: u32) -> Result<(), RunError> {
+        self.forget(progress).await?;
+        self.sink.send(Discard { lease: progress.lease.id() }).await?;
+        progress.restart(page_size);
         Ok(())
     }
 
-    async fn split(&self, chain: Chain, reason: String) -> Result<(), Halt> {
-        let shard = chain.shard().clone();
+    async fn split(&self, progress: ShardProgress, reason: String) -> Result<(), RunError> {
+        let shard = progress.shard().clone();
         tracing::info!(shard = %shard.interval, reason, "split");
-        self.client.shared.board.shards_split.add(1);
-        self.sink.send(Discard { lease: chain.lease.id() }).await?;
+        self.client.context.board.shards_split.add(1);
+        self.sink.send(Discard { lease: progress.lease.id() }).await?;
         self.sink.send(Note::Split { shard, reason }).await??;
-        Ok(chain.lease.end(End::Split).await?)
+        Ok(progress.lease.end(End::Split).await?)
     }
 
-    async fn set_aside(
+    async fn fail(
         &self,
-        chain: Chain,
+        progress: ShardProgress,
         fault: Fault,
-        harvest: &mut Harvest,
-    ) -> Result<(), Halt> {
-        let failure = failure(chain.shard(), &fault);
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let failure = failure(progress.shard(), &fault);
         tracing::error!(dataset = failure.dataset, shard = %failure.interval, %fault, "set aside");
-        harvest.failed.push(failure.clone());
-        self.sink.send(Discard { lease: chain.lease.id() }).await?;
+        totals.failed.push(failure.clone());
+        self.sink.send(Discard { lease: progress.lease.id() }).await?;
         self.sink.send(Note::Failed(failure)).await??;
-        self.settle(chain.lease, End::Failed).await
+        self.settle(progress.lease, End::Failed).await
     }
 
     /// Leaves out of this run what the platform cannot give yet.
-    async fn leave(&self, chain: Chain, fault: &Fault, harvest: &mut Harvest) -> Result<(), Halt> {
-        let failure = failure(chain.shard(), fault);
+    async fn postpone(
+        &self,
+        progress: ShardProgress,
+        fault: &Fault,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let failure = failure(progress.shard(), fault);
         tracing::warn!(dataset = failure.dataset, shard = %failure.interval, %fault, "left out");
-        harvest.failed.push(failure);
-        self.settle(chain.lease, End::Failed).await
+        totals.failed.push(failure);
+        self.settle(progress.lease, End::Failed).await
     }
 
     /// Gives the dataset up, for every fetcher: the others of the job go on.
-    async fn abandon(&self, chain: Chain, fault: Fault, harvest: &mut Harvest) -> Result<(), Halt> {
-        self.sink.send(Discard { lease: chain.lease.id() }).await?;
-        let dataset = &chain.shard().dataset;
+    async fn deny(
+        &self,
+        progress: ShardProgress,
+        fault: Fault,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        self.sink.send(Discard { lease: progress.lease.id() }).await?;
+        let dataset = &progress.shard().dataset;
         let reason = format!("{fault}; {}", catalog::lacking(dataset.permission.as_deref()));
         tracing::error!(dataset = dataset.name, reason, "denied");
-        harvest.denied.insert(dataset.name.clone(), reason);
-        Ok(chain.lease.end(End::Denied).await?)
+        totals.denied.insert(dataset.name.clone(), reason);
+        Ok(progress.lease.end(End::Denied).await?)
     }
 
     /// Ends a lease whose time is dealt with.
-    async fn settle(&self, lease: Lease, end: End) -> Result<(), Halt> {
+    async fn settle(&self, lease: Lease, end: End) -> Result<(), RunError> {
         let interval = lease.shard().interval;
         lease.end(end).await?;
-        self.client.shared.board.settle(interval);
+        self.client.context.board.settle(interval);
         Ok(())
     }
 
     /// Takes note of how many rows there are in a time.
-    fn learn(&self, shard: &Shard, rows: u64) {
-        self.client.shared.densities.add(&shard.dataset.name, rows, shard.interval.width());
+    fn record_rows(&self, shard: &Shard, rows: u64) {
+        self.client.context.row_statistics.add(&shard.dataset.name, rows, shard.interval.width());
     }
 
     pub(crate) fn splittable(&self, shard: &Shard) -> bool {
-        shard.dataset.divisible && shard.interval.width() >= self.client.shared.smallest_shard * 2
+        shard.dataset.divisible && shard.interval.width() >= self.client.context.smallest_shard * 2
     }
 }
 

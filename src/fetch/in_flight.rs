@@ -5,12 +5,12 @@ use std::{collections::VecDeque, future::Future, pin::pin};
 use futures_util::{StreamExt, future::LocalBoxFuture, stream::FuturesOrdered};
 
 /// What is under way, and what has come and is not taken yet.
-pub struct Flight<'a, T> {
+pub struct InFlight<'a, T> {
     pending: FuturesOrdered<LocalBoxFuture<'a, T>>,
     arrived: VecDeque<T>,
 }
 
-impl<'a, T> Flight<'a, T> {
+impl<'a, T> InFlight<'a, T> {
     /// Nothing is under way.
     pub fn new() -> Self {
         Self { pending: FuturesOrdered::new(), arrived: VecDeque::new() }
@@ -60,14 +60,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn replies_are_taken_in_the_order_of_their_requests_and_come_while_other_work_is_done() {
-        let (mut flight, start) = (Flight::new(), Instant::now());
-        [3, 1, 2].into_iter().for_each(|seconds| flight.push(after(seconds)));
-        assert_eq!(flight.alongside(after(5)).await, 5);
-        assert_eq!(flight.len(), 3);
+        let (mut in_flight, start) = (InFlight::new(), Instant::now());
+        [3, 1, 2].into_iter().for_each(|seconds| in_flight.push(after(seconds)));
+        assert_eq!(in_flight.alongside(after(5)).await, 5);
+        assert_eq!(in_flight.len(), 3);
         assert_eq!(
-            [flight.next().await, flight.next().await, flight.next().await],
+            [in_flight.next().await, in_flight.next().await, in_flight.next().await],
             [Some(3), Some(1), Some(2)]
         );
-        assert_eq!((flight.next().await, start.elapsed()), (None, Duration::from_secs(5)));
+        assert_eq!((in_flight.next().await, start.elapsed()), (None, Duration::from_secs(5)));
     }
 }

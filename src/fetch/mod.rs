@@ -1,7 +1,7 @@
 //! FetchActor: shards become rows with the sink.
 //!
-//! `story` tells what becomes of one: `strategy` chooses the way, `task` submits what is to be submitted,
-//! `query` knows which request comes next, `ask` sends it, however many attempts it takes, `flight`
+//! `fetch_shard` tells what becomes of one: `strategy` chooses the way, `task` submits what is to be submitted,
+//! `pager` knows which request comes next, `send_with_retry` sends it, however many attempts it takes, `in_flight`
 //! keeps several under way, and `chain` knows how far the shard has come.
 
 pub mod async_job;
@@ -28,12 +28,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    endpoint_choice::{Densities, Lakes, Strategy, cost},
-    error::{Obstacle, Setback},
-    pagination::Origin,
-    totals::{Halt, Harvest},
+    endpoint_choice::{JobAvailability, RowStatistics, Strategy, cost},
+    error::{FetchError, ShardError},
+    pagination::RequestContext,
+    totals::{FetchTotals, RunError},
 };
-use self::{pagination::Query, request::Leeway};
+use self::{pagination::Pager, request::RequestOptions};
 use crate::{
     auth::token::TokenActor,
     catalog::{Dataset, Endpoint},
@@ -48,13 +48,13 @@ use crate::{
 /// Fetches shards until there are no more. The reply comes when the actor's work is over: its life
 /// is one request, so whoever awaits the reply awaits the life (G9).
 #[derive(Message)]
-#[rtype(result = "(Harvest, Option<Halt>)")]
+#[rtype(result = "(FetchTotals, Option<RunError>)")]
 pub struct Run;
 
 /// What fetchers have in common.
-pub struct Shared {
+pub struct FetchContext {
     /// Where the API is.
-    pub origin: Arc<Origin>,
+    pub request: Arc<RequestContext>,
     /// The most rows that are asked for in a page; a dataset may allow fewer.
     pub page_size: u32,
     /// Requests of one shard under way at once, where its pages have numbers.
@@ -70,9 +70,9 @@ pub struct Shared {
     /// The jobs that may be there at once.
     pub jobs: Arc<Semaphore>,
     /// How many rows to expect.
-    pub densities: Densities,
+    pub row_statistics: RowStatistics,
     /// Up to when jobs can read.
-    pub lakes: Lakes,
+    pub job_availability: JobAvailability,
     /// How often, and how long.
     pub policy: Policy,
     /// An open shard is cut and committed so often.
@@ -98,10 +98,10 @@ pub struct Shared {
 /// The shell: [`Fetcher`] does the work.
 pub struct FetchActor(Rc<Fetcher>);
 
-/// Asks the platform: see `ask`.
-pub struct Client {
+/// Asks the platform: see `send_with_retry`.
+pub struct ApiClient {
     /// What it shares.
-    pub shared: Arc<Shared>,
+    pub context: Arc<FetchContext>,
     /// Gives it tokens.
     pub tokens: Addr<TokenActor>,
     /// Spreads its pauses. Never held over an await.
@@ -113,7 +113,7 @@ pub struct Fetcher {
     /// Which one of the run's it is.
     pub number: usize,
     /// Gives it replies.
-    pub client: Client,
+    pub client: ApiClient,
     /// Gives it shards.
     pub planner: Addr<PlannerActor>,
     /// Takes its pages.
@@ -132,7 +132,7 @@ impl Actor for FetchActor {
 }
 
 impl Handler<Run> for FetchActor {
-    type Result = ResponseFuture<(Harvest, Option<Halt>)>;
+    type Result = ResponseFuture<(FetchTotals, Option<RunError>)>;
 
     fn handle(&mut self, _: Run, _: &mut Self::Context) -> Self::Result {
         Box::pin(Rc::clone(&self.0).run())
@@ -141,48 +141,48 @@ impl Handler<Run> for FetchActor {
 
 impl Fetcher {
     /// Fetches shards until there are no more. What was committed before a halt still counts.
-    async fn run(self: Rc<Self>) -> (Harvest, Option<Halt>) {
-        let mut harvest = Harvest::default();
-        let halt = self.shards(&mut harvest).await.err();
-        self.client.shared.board.fetchers.remove(&self.number);
-        (harvest, halt)
+    async fn run(self: Rc<Self>) -> (FetchTotals, Option<RunError>) {
+        let mut totals = FetchTotals::default();
+        let run_error = self.shards(&mut totals).await.err();
+        self.client.context.board.fetchers.remove(&self.number);
+        (totals, run_error)
     }
 
-    async fn shards(&self, harvest: &mut Harvest) -> Result<(), Halt> {
+    async fn shards(&self, totals: &mut FetchTotals) -> Result<(), RunError> {
         while let Some(lease) = self.planner.send(Next).await? {
             self.client
-                .shared
+                .context
                 .board
                 .fetchers
                 .insert(self.number, lease.shard().interval.to_string());
-            self.shard(lease, harvest).await?;
-            self.client.shared.board.fetchers.remove(&self.number);
+            self.shard(lease, totals).await?;
+            self.client.context.board.fetchers.remove(&self.number);
         }
         Ok(())
     }
 }
 
-impl From<MailboxError> for Halt {
+impl From<MailboxError> for RunError {
     fn from(error: MailboxError) -> Self {
         Self::Actor(error.to_string())
     }
 }
 
-impl From<MailboxError> for Setback {
+impl From<MailboxError> for FetchError {
     fn from(error: MailboxError) -> Self {
         Self::Run(error.into())
     }
 }
 
-impl Client {
+impl ApiClient {
     /// A query of an interval, as the configuration would have it.
-    pub fn query(
+    pub fn pager(
         &self,
         dataset: &Arc<Dataset>,
         endpoint: &Arc<Endpoint>,
         interval: Interval,
-    ) -> Query {
-        self.sized(dataset, endpoint, interval, self.shared.page_size)
+    ) -> Pager {
+        self.sized(dataset, endpoint, interval, self.context.page_size)
     }
 
     /// The same with at most `page_size` rows a page.
@@ -192,18 +192,22 @@ impl Client {
         endpoint: &Arc<Endpoint>,
         interval: Interval,
         page_size: u32,
-    ) -> Query {
-        let filter = self.shared.filters.get(&dataset.name).cloned().unwrap_or_default();
-        Query::new(dataset, endpoint, interval, page_size, &self.shared.origin, &filter)
+    ) -> Pager {
+        let filter = self.context.filters.get(&dataset.name).cloned().unwrap_or_default();
+        Pager::new(dataset, endpoint, interval, page_size, &self.context.request, &filter)
     }
 
     /// How many rows the platform counts in an interval.
-    pub async fn total(&self, dataset: &Arc<Dataset>, interval: Interval) -> Result<u64, Setback> {
-        let mut query = self.sized(dataset, dataset.endpoint(), interval, 1);
-        let Some(call) = query.next() else { return Ok(0) };
-        let reply = self.ask(call, Leeway::default(), query.read()).await?;
+    pub async fn total(
+        &self,
+        dataset: &Arc<Dataset>,
+        interval: Interval,
+    ) -> Result<u64, FetchError> {
+        let mut pager = self.sized(dataset, dataset.endpoint(), interval, 1);
+        let Some(call) = pager.next() else { return Ok(0) };
+        let reply = self.send_with_retry(call, RequestOptions::default(), pager.read()).await?;
         let unsaid =
-            || Obstacle::Hopeless(Fault::Malformed("the platform does not say".to_owned()));
+            || ShardError::Failed(Fault::Malformed("the platform does not say".to_owned()));
         match reply.is_nothing {
             true => Ok(0),
             false => Ok(reply.total.ok_or_else(unsaid)?),
@@ -217,37 +221,38 @@ impl Client {
         dataset: &Arc<Dataset>,
         endpoint: &Arc<Endpoint>,
         interval: Interval,
-    ) -> Result<Reply, Setback> {
-        let mut query = self.query(dataset, endpoint, interval);
-        if query.lacks_parents() {
-            let parents = self.parents(&query).await?;
-            query.for_each(parents.into_iter().take(1).collect());
+    ) -> Result<Reply, FetchError> {
+        let mut pager = self.pager(dataset, endpoint, interval);
+        if pager.lacks_parents() {
+            let parents = self.parents(&pager).await?;
+            pager.for_each(parents.into_iter().take(1).collect());
         }
-        match query.next() {
-            Some(call) => self.ask(call, Leeway::default(), query.read()).await,
+        match pager.next() {
+            Some(call) => self.send_with_retry(call, RequestOptions::default(), pager.read()).await,
             None => Ok(Reply::nothing()),
         }
     }
 
     /// The ids of the dataset that a query is to be asked once for each of.
-    async fn parents(&self, query: &Query) -> Result<Vec<String>, Setback> {
+    async fn parents(&self, pager: &Pager) -> Result<Vec<String>, FetchError> {
         let Some(dataset) =
-            query.endpoint.each.as_ref().and_then(|each| self.shared.parents.get(&each.dataset))
+            pager.endpoint.each.as_ref().and_then(|each| self.context.parents.get(&each.dataset))
         else {
             return Ok(Vec::new());
         };
         // parents that are listed as they are now are of today, whatever is asked of their children
         let interval =
-            dataset.requested(query.asked, self.shared.origin.now).unwrap_or(query.asked);
-        let mut query = self.query(dataset, dataset.endpoint(), interval);
+            dataset.requested(pager.requested, self.context.request.now).unwrap_or(pager.requested);
+        let mut pager = self.pager(dataset, dataset.endpoint(), interval);
         let mut parents = Vec::new();
-        while let Some(call) = query.next() {
-            let reply = self.ask(call, Leeway::default(), query.read()).await?;
-            query.advance(&reply).map_err(Obstacle::Hopeless)?;
-            parents.extend(query.ids(&reply).map_err(Obstacle::Hopeless)?);
+        while let Some(call) = pager.next() {
+            let reply = self.send_with_retry(call, RequestOptions::default(), pager.read()).await?;
+            pager.advance(&reply).map_err(ShardError::Failed)?;
+            parents.extend(pager.ids(&reply).map_err(ShardError::Failed)?);
         }
-        let early =
-            || Obstacle::Hopeless(Fault::Chain(format!("paging of {} ends early", dataset.name)));
-        if query.is_whole() { Ok(parents) } else { Err(early().into()) }
+        let early = || {
+            ShardError::Failed(Fault::Pagination(format!("paging of {} ends early", dataset.name)))
+        };
+        if pager.is_whole() { Ok(parents) } else { Err(early().into()) }
     }
 }

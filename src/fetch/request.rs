@@ -21,7 +21,7 @@ use crate::{
     },
     blocking::offload,
     catalog::ApiRequest,
-    fetch::{Client, Halt, Obstacle, Setback},
+    fetch::{ApiClient, FetchError, RunError, ShardError},
     http::{
         error::{Fault, Refusal},
         rate_limit::{Key, Permit},
@@ -39,7 +39,7 @@ pub(crate) const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// What may be done about a fault of a request.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Leeway {
+pub struct RequestOptions {
     /// Its shard can be bisected.
     pub splittable: bool,
     /// Its pages can be smaller.
@@ -51,32 +51,32 @@ pub struct Leeway {
 }
 
 /// Why one attempt brought no reply: what `retry` decides about, or what ends the run.
-enum Failed {
+enum AttemptError {
     Request(Fault),
-    Run(Halt),
+    Run(RunError),
 }
 
-impl From<Fault> for Failed {
+impl From<Fault> for AttemptError {
     fn from(fault: Fault) -> Self {
         Self::Request(fault)
     }
 }
 
-impl From<Halt> for Failed {
-    fn from(halt: Halt) -> Self {
-        Self::Run(halt)
+impl From<RunError> for AttemptError {
+    fn from(run_error: RunError) -> Self {
+        Self::Run(run_error)
     }
 }
 
-impl Client {
+impl ApiClient {
     /// Asks until there is a reply that `read` can read, however many attempts it takes.
-    pub(crate) async fn ask<T: Send + 'static>(
+    pub(crate) async fn send_with_retry<T: Send + 'static>(
         &self,
         call: ApiRequest,
-        leeway: Leeway,
+        options: RequestOptions,
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
-    ) -> Result<T, Setback> {
-        let Leeway { splittable, shrinkable, binding, last_word } = leeway;
+    ) -> Result<T, FetchError> {
+        let RequestOptions { splittable, shrinkable, binding, last_word } = options;
         let mut attempt = Attempt {
             number: 1,
             throttles: 0,
@@ -92,49 +92,49 @@ impl Client {
                 let mut attempt = pin!(self.attempt(&call, &mut rejected, read.clone(), &sent));
                 tokio::select! {
                     biased;
-                    () = self.shared.shutdown.cancelled(), if !last_word => match binding && sent.get() {
-                        true => timeout(LAST_WORD, attempt).await.unwrap_or(Err(Halt::Interrupted.into())),
-                        false => Err(Halt::Interrupted.into()),
+                    () = self.context.shutdown.cancelled(), if !last_word => match binding && sent.get() {
+                        true => timeout(LAST_WORD, attempt).await.unwrap_or(Err(RunError::Interrupted.into())),
+                        false => Err(RunError::Interrupted.into()),
                     },
                     tried = &mut attempt => tried,
                 }
             };
             let fault = match tried {
                 Ok(reply) => return Ok(reply),
-                Err(Failed::Run(halt)) => return Err(halt.into()),
-                Err(Failed::Request(fault)) => fault,
+                Err(AttemptError::Run(run_error)) => return Err(run_error.into()),
+                Err(AttemptError::Request(fault)) => fault,
             };
             attempt.tokenless =
                 if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
             let fresh = rejected.is_some_and(|generation| {
-                generation > self.shared.accepted.load(Ordering::Relaxed)
+                generation > self.context.accepted.load(Ordering::Relaxed)
             });
             attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
             let throttled = matches!(&fault, Fault::Refused(refusal) if refusal.is_throttle());
             attempt.throttles += u32::from(throttled);
             let jitter = self.jitter.borrow_mut().f64();
-            let decision = retry::decide(&fault, attempt, &self.shared.policy, jitter);
+            let decision = retry::decide(&fault, attempt, &self.context.policy, jitter);
             // the address of a result is as good as a token, for a while
             let target = if call.anonymous { "a result" } else { &call.target };
             tracing::debug!(path = target, %fault, ?attempt, ?decision, "no reply");
             match decision {
                 // nobody waits for the last word
-                _ if last_word && self.shared.shutdown.is_cancelled() => {
-                    return Err(Obstacle::Hopeless(fault).into());
+                _ if last_word && self.context.shutdown.is_cancelled() => {
+                    return Err(ShardError::Failed(fault).into());
                 }
                 Decision::Retry { after } => self.pause(after).await?,
                 Decision::Throttled { after } => {
-                    self.shared.board.rate_limited.add(1);
-                    self.shared.budget.close(&self.key(call.bucket.as_ref()), after);
+                    self.context.board.rate_limited.add(1);
+                    self.context.budget.close(&self.key(call.bucket.as_ref()), after);
                 }
                 Decision::Reauthenticate => {}
-                Decision::Split => return Err(Obstacle::TooBig(fault.to_string()).into()),
-                Decision::Shrink => return Err(Obstacle::TooLarge.into()),
-                Decision::GiveUp => return Err(Obstacle::Hopeless(fault).into()),
-                Decision::Deny => return Err(Obstacle::Denied(fault).into()),
-                Decision::Stop(stop) => return Err(Halt::Stopped { stop, fault }.into()),
+                Decision::Split => return Err(ShardError::TooBig(fault.to_string()).into()),
+                Decision::Shrink => return Err(ShardError::TooLarge.into()),
+                Decision::GiveUp => return Err(ShardError::Failed(fault).into()),
+                Decision::Deny => return Err(ShardError::Denied(fault).into()),
+                Decision::Stop(stop) => return Err(RunError::Stopped { stop, fault }.into()),
             }
-            self.shared.board.retries.add(1);
+            self.context.board.retries.add(1);
             attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
         }
     }
@@ -146,17 +146,17 @@ impl Client {
         rejected: &mut Option<u64>,
         read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Send + 'static,
         sent: &Cell<bool>,
-    ) -> Result<T, Failed> {
+    ) -> Result<T, AttemptError> {
         // a limit of its own is kept beside that of all requests
         let _own = match &call.bucket {
-            Some(bucket) => Some(self.shared.budget.admit(&self.key(Some(bucket))).await),
+            Some(bucket) => Some(self.context.budget.admit(&self.key(Some(bucket))).await),
             None => None,
         };
         let (permit, token) = self.pay(call, rejected).await?;
-        self.shared.board.requests.add(1);
+        self.context.board.requests.add(1);
         sent.set(true);
         let reply = match self.request(call, token.as_ref()) {
-            Ok(request) => self.shared.transport.send(request).await,
+            Ok(request) => self.context.transport.send(request).await,
             Err(fault) => Err(fault),
         };
         if let Ok(reply) = &reply {
@@ -170,9 +170,9 @@ impl Client {
             Ok(reply) => reply,
         };
         if let Some(token) = token {
-            self.shared.accepted.fetch_max(token.generation, Ordering::Relaxed);
+            self.context.accepted.fetch_max(token.generation, Ordering::Relaxed);
         }
-        self.shared.board.bytes_received.add(body.len() as u64);
+        self.context.board.bytes_received.add(body.len() as u64);
         Ok(offload(move || read(status, body)).await?)
     }
 
@@ -183,15 +183,18 @@ impl Client {
         &self,
         call: &ApiRequest,
         rejected: &mut Option<u64>,
-    ) -> Result<(Permit, Option<Token>), Failed> {
-        let turn = self.shared.budget.turn(&self.key(None)).await;
+    ) -> Result<(Permit, Option<Token>), AttemptError> {
+        let turn = self.context.budget.turn(&self.key(None)).await;
         let mut permit = turn.admit().await;
         if call.anonymous {
             return Ok((permit, None));
         }
         let paid = Instant::now();
-        let token =
-            self.tokens.send(GetToken { rejected: rejected.take() }).await.map_err(Halt::from)?;
+        let token = self
+            .tokens
+            .send(GetToken { rejected: rejected.take() })
+            .await
+            .map_err(RunError::from)?;
         let token = token.map_err(Fault::Login)?;
         if paid.elapsed() > AT_ONCE {
             drop(permit);
@@ -202,23 +205,23 @@ impl Client {
 
     /// What a request pays that names `bucket`, or none.
     fn key(&self, bucket: Option<&Arc<str>>) -> Key {
-        let shared = &self.shared;
+        let context = &self.context;
         Key {
-            credential: Arc::clone(&shared.credential),
-            bucket: Arc::clone(bucket.unwrap_or(&shared.bucket)),
+            credential: Arc::clone(&context.credential),
+            bucket: Arc::clone(bucket.unwrap_or(&context.bucket)),
         }
     }
 
     /// The request of a call. A token goes to the API's host alone (G10), and nothing goes in the
     /// clear.
     fn request(&self, call: &ApiRequest, token: Option<&Token>) -> Result<Request<Bytes>, Fault> {
-        let api = &self.shared.origin.api;
+        let api = &self.context.request.api;
         let url = api
             .join(&call.target)
-            .map_err(|error| Fault::Chain(format!("`{}`: {error}", call.target)))?;
+            .map_err(|error| Fault::Pagination(format!("`{}`: {error}", call.target)))?;
         let is_safe = url.scheme() == "https" || is_loopback_host(&url);
         if url.origin() != api.origin() && (token.is_some() || !is_safe) {
-            return Err(Fault::Chain(format!(
+            return Err(Fault::Pagination(format!(
                 "{} is not to be asked",
                 url.origin().ascii_serialization()
             )));
@@ -253,9 +256,9 @@ impl Client {
     }
 
     /// Waits, unless the run is to end.
-    pub(crate) async fn pause(&self, after: Duration) -> Result<(), Halt> {
+    pub(crate) async fn pause(&self, after: Duration) -> Result<(), RunError> {
         tokio::select! {
-            () = self.shared.shutdown.cancelled() => Err(Halt::Interrupted),
+            () = self.context.shutdown.cancelled() => Err(RunError::Interrupted),
             () = sleep(after) => Ok(()),
         }
     }

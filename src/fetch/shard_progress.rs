@@ -6,18 +6,18 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     decode::{Page, Reply},
-    fetch::pagination::Query,
+    fetch::pagination::Pager,
     ledger::Counts,
     planning::shard::{Lease, Shard},
 };
 
 /// The chain of pages of one query. A cut narrows the lease and not the query: paging goes on, and
 /// rows of the committed part belong to nobody any more (G4).
-pub struct Chain {
+pub struct ShardProgress {
     /// The lease: what is still to be committed.
     pub lease: Lease,
     /// The query, and the page that comes next.
-    pub query: Query,
+    pub pager: Pager,
     /// Rows received since the last commit.
     pub received: u64,
     /// When the part that is not committed was begun.
@@ -35,12 +35,12 @@ pub struct Chain {
     pub slot: Option<OwnedSemaphorePermit>,
 }
 
-impl Chain {
-    /// The first page of a leased shard comes next, by `query`.
-    pub fn new(lease: Lease, query: Query) -> Self {
+impl ShardProgress {
+    /// The first page of a leased shard comes next, by `pager`.
+    pub fn new(lease: Lease, pager: Pager) -> Self {
         Self {
-            ordered: is_ordered(&query),
-            query,
+            ordered: is_ordered(&pager),
+            pager,
             received: 0,
             begun: Instant::now(),
             reached: None,
@@ -54,8 +54,8 @@ impl Chain {
 
     /// Begins again, for what is left of the lease, with at most `page_size` rows a page.
     pub fn restart(&mut self, page_size: u32) {
-        self.query = self.query.again(self.shard().interval, page_size);
-        let ordered = is_ordered(&self.query);
+        self.pager = self.pager.restart(self.shard().interval, page_size);
+        let ordered = is_ordered(&self.pager);
         (self.received, self.begun, self.reached, self.ordered) =
             (0, Instant::now(), None, ordered);
         (self.committed, self.open, self.total) = (0, 0, None);
@@ -80,7 +80,7 @@ impl Chain {
 
     /// Takes note of how many rows the platform counts, where its items are rows.
     pub fn count(&mut self, reply: &Reply) {
-        let endpoint = &self.query.endpoint;
+        let endpoint = &self.pager.endpoint;
         let counts = endpoint.explode.is_empty() && endpoint.each.is_none();
         self.total = reply.total.filter(|_| counts).or(self.total);
     }
@@ -99,7 +99,7 @@ impl Chain {
 
     /// Takes note of a commit of the part before the cut.
     pub fn cut(&mut self) {
-        self.query.owner = self.shard().interval;
+        self.pager.owner = self.shard().interval;
         self.begun = Instant::now();
         self.received = 0;
         self.committed += std::mem::take(&mut self.open);
@@ -120,13 +120,13 @@ impl Chain {
 
     /// Whether no part of the query is committed.
     pub fn is_uncut(&self) -> bool {
-        self.query.asked == self.query.owner
+        self.pager.requested == self.pager.owner
     }
 }
 
 /// Whether what has come of a query can be committed before the rest.
-fn is_ordered(query: &Query) -> bool {
-    query.endpoint.ordered && query.dataset.divisible
+fn is_ordered(pager: &Pager) -> bool {
+    pager.endpoint.ordered && pager.dataset.divisible
 }
 
 #[cfg(test)]
@@ -140,32 +140,32 @@ mod tests {
     use crate::{
         catalog::{self, Dataset},
         decode::RowKey,
-        fetch::Origin,
+        fetch::RequestContext,
         planning::{Next, Plan, PlannerActor},
         time::interval::Interval,
     };
 
     /// The chain of a day's rows.
-    async fn chain(dataset: &Arc<Dataset>) -> Chain {
+    async fn progress(dataset: &Arc<Dataset>) -> ShardProgress {
         let shard =
             Shard { dataset: Arc::clone(dataset), interval: Interval::day_of(0), replaces: false };
         let mut plan = Plan::default();
         plan.add_whole(&shard);
         let lease = PlannerActor::new(plan).start().send(Next).await.unwrap().unwrap();
-        let origin = Origin {
+        let context = RequestContext {
             api: "https://api.example/".parse().unwrap(),
             api_version: String::new(),
             now: 0,
         };
-        let query = Query::new(
+        let pager = Pager::new(
             dataset,
             dataset.endpoint(),
             shard.interval,
             10,
-            &Arc::new(origin),
+            &Arc::new(context),
             &Arc::default(),
         );
-        Chain::new(lease, query)
+        ShardProgress::new(lease, pager)
     }
 
     /// A page with rows of these times.
@@ -182,9 +182,9 @@ mod tests {
     }
 
     /// Where a chain can be cut after rows by time, before the next page and on an interrupt.
-    fn cuts(chain: &mut Chain) -> (Option<i64>, Option<i64>) {
-        chain.advance(&page(&[1, 2, 3]));
-        (chain.boundary(&page(&[5, 6])), chain.reached())
+    fn cuts(progress: &mut ShardProgress) -> (Option<i64>, Option<i64>) {
+        progress.advance(&page(&[1, 2, 3]));
+        (progress.boundary(&page(&[5, 6])), progress.reached())
     }
 
     #[actix::test]
@@ -193,18 +193,18 @@ mod tests {
         for (dataset, expected) in
             [("conversations", (Some(5), Some(3))), ("user-details", (None, None))]
         {
-            let mut chain = chain(&datasets[dataset]).await;
-            assert_eq!(cuts(&mut chain), expected, "{dataset}");
-            chain.restart(5);
-            assert_eq!(cuts(&mut chain), expected, "{dataset} begun again");
+            let mut progress = progress(&datasets[dataset]).await;
+            assert_eq!(cuts(&mut progress), expected, "{dataset}");
+            progress.restart(5);
+            assert_eq!(cuts(&mut progress), expected, "{dataset} begun again");
         }
     }
 
     #[actix::test]
     async fn what_turns_out_to_be_in_no_order_is_cut_no_more() {
-        let mut chain =
-            chain(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]).await;
-        chain.advance(&page(&[2, 1]));
-        assert_eq!(cuts(&mut chain), (None, None));
+        let mut progress =
+            progress(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]).await;
+        progress.advance(&page(&[2, 1]));
+        assert_eq!(cuts(&mut progress), (None, None));
     }
 }

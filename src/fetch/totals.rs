@@ -10,7 +10,7 @@ use crate::{
 
 /// What one fetcher added to the output.
 #[derive(Debug, Default)]
-pub struct Harvest {
+pub struct FetchTotals {
     /// What became of the rows that it received for committed shards.
     pub counts: Counts,
     /// Rows it received for them, counted here and not in the sink: the two must agree (G5).
@@ -31,7 +31,7 @@ pub struct Harvest {
 
 /// Why a fetcher ended before its work was done.
 #[derive(Debug, thiserror::Error)]
-pub enum Halt {
+pub enum RunError {
     /// The run was told to end.
     #[error("interrupted")]
     Interrupted,
@@ -51,7 +51,7 @@ pub enum Halt {
     Actor(String),
 }
 
-impl std::ops::AddAssign for Harvest {
+impl std::ops::AddAssign for FetchTotals {
     fn add_assign(&mut self, other: Self) {
         self.counts += other.counts;
         self.received += other.received;
@@ -64,7 +64,7 @@ impl std::ops::AddAssign for Harvest {
     }
 }
 
-impl Harvest {
+impl FetchTotals {
     /// G5: what the fetchers received is what the sink dealt with, and each row has one fate.
     pub fn balances(&self) -> bool {
         self.received == self.counts.received && self.counts.balance()

@@ -25,7 +25,7 @@ pub enum Fault {
     Malformed(String),
     /// Pages that follow on each other without an end, or to another host.
     #[error("the pages lead nowhere: {0}")]
-    Chain(String),
+    Pagination(String),
     /// What was submitted came to nothing, time and again.
     #[error("the job came to nothing: {0}")]
     AsyncJob(String),
@@ -128,7 +128,7 @@ impl Fault {
     }
 
     /// Whether it says that something is no longer there.
-    pub fn is_gone(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         let gone = [StatusCode::NOT_FOUND, StatusCode::GONE];
         matches!(self, Self::Refused(refusal) if gone.contains(&refusal.status))
     }

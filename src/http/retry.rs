@@ -92,7 +92,7 @@ pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> 
         Fault::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
         Fault::TooLarge(_) if attempt.shrinkable => Decision::Shrink,
         Fault::TooLarge(_) if attempt.splittable => Decision::Split,
-        Fault::TooLarge(_) | Fault::Chain(_) | Fault::AsyncJob(_) | Fault::NotYet(_) => {
+        Fault::TooLarge(_) | Fault::Pagination(_) | Fault::AsyncJob(_) | Fault::NotYet(_) => {
             Decision::GiveUp
         }
         Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_)

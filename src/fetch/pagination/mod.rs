@@ -25,7 +25,7 @@ const MOST_EMPTY: u32 = 100;
 
 /// What requests are made from beside the query itself.
 #[derive(Debug)]
-pub struct Origin {
+pub struct RequestContext {
     /// Where the API is.
     pub api: Url,
     /// The version of the API; empty where the platform has none.
@@ -35,13 +35,13 @@ pub struct Origin {
 }
 
 /// What is asked for, and how far the pages have come.
-pub struct Query {
+pub struct Pager {
     /// The dataset.
     pub dataset: Arc<Dataset>,
     /// How it is asked for.
     pub endpoint: Arc<Endpoint>,
     /// The interval that is asked for.
-    pub asked: Interval,
+    pub requested: Interval,
     /// The part of it whose rows are kept.
     pub owner: Interval,
     /// Rows asked for in a page.
@@ -53,16 +53,16 @@ pub struct Query {
     /// Decodes the rows.
     pub decoder: Arc<Decoder>,
     finder: Arc<Finder>,
-    origin: Arc<Origin>,
+    context: Arc<RequestContext>,
     filter: Arc<Map<String, Value>>,
     /// Parents that are still to be asked for, the present one in front; none: there are none.
     parents: Option<VecDeque<String>>,
-    chain: Position,
+    chain: PagePosition,
 }
 
 /// How far one chain of pages has come.
 #[derive(Default)]
-struct Position {
+struct PagePosition {
     /// Pages asked for, and received.
     sent: u32,
     received: u32,
@@ -79,18 +79,18 @@ struct Position {
     ended: bool,
 }
 
-impl Query {
+impl Pager {
     /// The first page of `interval` comes next, with at most `page_size` rows.
     pub fn new(
         dataset: &Arc<Dataset>,
         endpoint: &Arc<Endpoint>,
         interval: Interval,
         page_size: u32,
-        origin: &Arc<Origin>,
+        context: &Arc<RequestContext>,
         filter: &Arc<Map<String, Value>>,
     ) -> Self {
         Self {
-            asked: interval,
+            requested: interval,
             owner: interval,
             page_size: page_size.min(endpoint.page_size),
             task: String::new(),
@@ -98,20 +98,20 @@ impl Query {
             decoder: Arc::new(Decoder::new(dataset)),
             finder: Arc::new(Finder::new(
                 endpoint,
-                fixed(dataset, stamp(dataset, interval, origin), None),
+                fixed(dataset, stamp(dataset, interval, context), None),
             )),
             dataset: Arc::clone(dataset),
             endpoint: Arc::clone(endpoint),
-            origin: Arc::clone(origin),
+            context: Arc::clone(context),
             filter: Arc::clone(filter),
             parents: None,
-            chain: Position { known: 1, ..Position::default() },
+            chain: PagePosition { known: 1, ..PagePosition::default() },
         }
     }
 
     /// The same from the start, with at most `page_size` rows a page.
-    pub fn again(&self, interval: Interval, page_size: u32) -> Self {
-        Self::new(&self.dataset, &self.endpoint, interval, page_size, &self.origin, &self.filter)
+    pub fn restart(&self, interval: Interval, page_size: u32) -> Self {
+        Self::new(&self.dataset, &self.endpoint, interval, page_size, &self.context, &self.filter)
     }
 
     /// The same once for every one of `parents`, whose pages may have told one twice.
@@ -168,14 +168,14 @@ impl Query {
     /// What the templates of the way are filled with.
     pub fn slots(&self, page: u32) -> PlaceholderValues<'_> {
         PlaceholderValues {
-            interval: self.asked,
+            interval: self.requested,
             page,
             page_size: self.page_size,
             offset: self.chain.offset,
             cursor: self.chain.next.as_deref(),
             task: &self.task,
             each: self.parents.as_ref().and_then(VecDeque::front).map_or("", String::as_str),
-            api_version: &self.origin.api_version,
+            api_version: &self.context.api_version,
         }
     }
 
@@ -206,7 +206,7 @@ impl Query {
     /// was asked for beyond is of no use.
     ///
     /// # Errors
-    /// [`Fault::Chain`] where pages follow on each other without an end, or to another host.
+    /// [`Fault::Pagination`] where pages follow on each other without an end, or to another host.
     pub fn advance(&mut self, reply: &Reply) -> Result<bool, Fault> {
         let chain = &mut self.chain;
         chain.received += 1;
@@ -222,7 +222,7 @@ impl Query {
         if !goes_on {
             chain.ended = true;
         } else if chain.received >= MOST_PAGES {
-            return Err(Fault::Chain(format!(
+            return Err(Fault::Pagination(format!(
                 "there are more than {MOST_PAGES} pages; make fetch.shard smaller"
             )));
         } else {
@@ -271,14 +271,15 @@ impl Query {
     /// The address that a page gives for the next: whole, or relative to its own, `?page=2` as well as
     /// `/rows?page=2`. Another host is refused: it would be sent the token (G10).
     fn link(&self, link: &str) -> Result<String, Fault> {
-        let api = &self.origin.api;
+        let api = &self.context.api;
         let here = self.chain.next.clone().unwrap_or_else(|| self.fill(1).target);
         let told = api.join(&here).and_then(|here| here.join(link));
-        let told =
-            told.map_err(|error| Fault::Chain(format!("`{}` is no link: {error}", shorten(link))))?;
+        let told = told.map_err(|error| {
+            Fault::Pagination(format!("`{}` is no link: {error}", shorten(link)))
+        })?;
         match told.origin() == api.origin() {
             true => Ok(told.into()),
-            false => Err(Fault::Chain(format!(
+            false => Err(Fault::Pagination(format!(
                 "the next page is said to be at {}, which the configuration does not name",
                 shorten(&told.origin().ascii_serialization())
             ))),
@@ -289,12 +290,12 @@ impl Query {
     fn begin_parent(&mut self) {
         let parent = self.parents.as_ref().and_then(VecDeque::front);
         let Some(parent) = parent else { return };
-        let stamp = stamp(&self.dataset, self.asked, &self.origin);
+        let stamp = stamp(&self.dataset, self.requested, &self.context);
         self.finder = Arc::new(Finder::new(
             &self.endpoint,
             fixed(&self.dataset, stamp, Some((&self.endpoint, parent))),
         ));
-        self.chain = Position { known: 1, ..Position::default() };
+        self.chain = PagePosition { known: 1, ..PagePosition::default() };
     }
 
     /// Whether its pages can be smaller.
@@ -321,11 +322,11 @@ impl Query {
     }
 }
 
-impl Position {
+impl PagePosition {
     /// Takes note of the cursor or link of the next page.
     fn follow(&mut self, next: String) -> Result<(), Fault> {
         if !self.seen.insert(xxh3_64(next.as_bytes())) {
-            return Err(Fault::Chain(format!(
+            return Err(Fault::Pagination(format!(
                 "the next page is `{}` for the second time",
                 shorten(&next)
             )));
@@ -335,7 +336,7 @@ impl Position {
                 "{MOST_EMPTY} pages in a row have no rows, and the next is `{}`",
                 shorten(&next)
             );
-            return Err(Fault::Chain(reason));
+            return Err(Fault::Pagination(reason));
         }
         self.next = Some(next);
         Ok(())
@@ -343,8 +344,8 @@ impl Position {
 }
 
 /// The time of rows that have none of their own.
-fn stamp(dataset: &Dataset, interval: Interval, origin: &Origin) -> i64 {
-    if dataset.snapshot { origin.now } else { interval.from_ms() }
+fn stamp(dataset: &Dataset, interval: Interval, context: &RequestContext) -> i64 {
+    if dataset.snapshot { context.now } else { interval.from_ms() }
 }
 
 /// The columns that the replies do not have.

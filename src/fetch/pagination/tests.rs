@@ -4,7 +4,7 @@ use super::*;
 use crate::catalog;
 
 /// A query of a way with these keys, 10 rows a page.
-fn query(endpoint: &str) -> Query {
+fn query(endpoint: &str) -> Pager {
     let catalog = format!(
         "[dataset.rows]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'row'\n\
          [dataset.rows.query]\npath = '/v1/rows'\nrows = ''\npage_size = 10\nbucket = 'own'\n{endpoint}\n\
@@ -13,14 +13,17 @@ fn query(endpoint: &str) -> Query {
          [type.row]\nid = 'string'\nat = 'timestamp'\n"
     );
     let dataset = Arc::clone(&catalog::read("test", &catalog).unwrap().datasets["rows"]);
-    let origin =
-        Origin { api: "https://api.example/".parse().unwrap(), api_version: String::new(), now: 0 };
-    Query::new(
+    let context = RequestContext {
+        api: "https://api.example/".parse().unwrap(),
+        api_version: String::new(),
+        now: 0,
+    };
+    Pager::new(
         &dataset,
         dataset.endpoint(),
         Interval::day_of(0),
         u32::MAX,
-        &Arc::new(origin),
+        &Arc::new(context),
         &Arc::default(),
     )
 }
@@ -43,7 +46,7 @@ const CURSOR: &str =
 const LINK: &str = "paging = 'next-link'\nnext = '/next'\nquery = { top = '{page_size}' }";
 
 /// The targets of all requests that can be sent before another reply.
-fn targets(query: &mut Query) -> Vec<String> {
+fn targets(query: &mut Pager) -> Vec<String> {
     std::iter::from_fn(|| query.next()).map(|call| call.target).collect()
 }
 
@@ -182,8 +185,8 @@ fn every_parent_is_asked_for_once_from_its_first_page() {
     for (target, items, ends) in
         [("page=1&t=a%2Fb", 1, false), ("page=2&t=a%2Fb", 0, true), ("page=1&t=c", 0, true)]
     {
-        let asked = query.next().unwrap().target;
-        let mut pairs: Vec<_> = asked.split_once('?').unwrap().1.split('&').collect();
+        let requested = query.next().unwrap().target;
+        let mut pairs: Vec<_> = requested.split_once('?').unwrap().1.split('&').collect();
         pairs.sort_unstable();
         assert_eq!(pairs.join("&"), target);
         assert_eq!(query.advance(&reply(items, "")), Ok(ends));
