@@ -1,6 +1,6 @@
 //! The OAuth grants: what is asked, and what is answered. No policy and no state: `token` has them.
 //!
-//! [`Account::request`] makes a request of what the configuration says, [`read_reply`] reads the
+//! [`Credentials::request`] makes a request of what the configuration says, [`read_reply`] reads the
 //! answer, whatever the platform calls its fields. [`pkce`] is the part of a grant that a browser
 //! plays, [`discover`] finds the hosts of a platform that tells them.
 
@@ -19,25 +19,25 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
-pub use self::token_response::{Minted, fault_at, read_reply, refused};
+pub use self::token_response::{TokenResponse, fault_at, read_reply, refused};
 
 /// A shorter text is a word that messages may hold by chance, like `me`.
 const SHORTEST: usize = 5;
 
 /// A client that may ask for tokens.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct ClientCredentials {
     /// The client's id, which is no secret.
     pub id: String,
     /// The client's secret; none for a public client, which proves itself by PKCE.
     pub secret: Option<SecretString>,
     /// Where the two travel.
-    pub send: Place,
+    pub send: ClientAuthMethod,
 }
 
 /// Where the client's credentials travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum ClientAuthMethod {
     /// In a Basic authorization header.
     Basic,
     /// In the form.
@@ -72,11 +72,11 @@ pub struct AccessKey {
 
 /// Who asks for tokens, and where.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct Credentials {
     /// How.
     pub grant: Grant,
     /// As which client.
-    pub client: Client,
+    pub client: ClientCredentials,
     /// Further fields of the form, the scope among them.
     pub form: Vec<(String, SecretString)>,
     /// The token endpoint, where it is not the one that the grant has on the login host.
@@ -87,13 +87,13 @@ pub struct Account {
 
 /// What a token request offers for a token.
 #[derive(Debug)]
-pub enum Offer<'a> {
+pub enum GrantParams<'a> {
     /// What the grant has: the client's credentials or an access key.
     Credentials,
     /// A refresh token.
     Refresh(&'a SecretString),
     /// The code of a login.
-    Code(&'a pkce::Code),
+    AuthorizationCode(&'a pkce::AuthorizationCode),
 }
 
 impl Grant {
@@ -133,7 +133,7 @@ impl Grant {
     }
 }
 
-impl Account {
+impl Credentials {
     /// A name that tells accounts of one login host apart, and tells no secret.
     pub fn name(&self) -> String {
         let hash = |text: &SecretString| {
@@ -149,16 +149,16 @@ impl Account {
 
     /// Where this account asks with that in hand. `login` is the login host, or with a path the token
     /// endpoint itself.
-    pub fn endpoint(&self, login: &Url, offer: &Offer) -> Url {
-        let (given, path) = match (&self.grant, offer) {
-            (Grant::AccessKey(_), Offer::Refresh(_)) => {
+    pub fn endpoint(&self, login: &Url, grant_params: &GrantParams) -> Url {
+        let (given, path) = match (&self.grant, grant_params) {
+            (Grant::AccessKey(_), GrantParams::Refresh(_)) => {
                 (&self.refresh_url, "/public/authentication/v1/refresh")
             }
             (Grant::AccessKey(_), _) => (&self.token_url, "/authentication/v1/token/access-key"),
             (Grant::Password(_), _) => (&self.token_url, "/auth/token"),
             _ => (&self.token_url, "/oauth/token"),
         };
-        let refresh_url = matches!(offer, Offer::Refresh(_))
+        let refresh_url = matches!(grant_params, GrantParams::Refresh(_))
             .then_some(&self.refresh_url)
             .and_then(Option::as_ref);
         let told = || match &self.grant {
@@ -169,18 +169,22 @@ impl Account {
         refresh_url.or(given.as_ref()).cloned().unwrap_or_else(told)
     }
 
-    /// The request that offers `offer` at `endpoint`. Its body may hold secrets: never print it.
+    /// The request that offers `grant_params` at `endpoint`. Its body may hold secrets: never print it.
     ///
     /// # Errors
     /// Where a credential holds what no header can carry.
-    pub fn request(&self, endpoint: &Url, offer: &Offer) -> Result<Request<Bytes>, http::Error> {
+    pub fn request(
+        &self,
+        endpoint: &Url,
+        grant_params: &GrantParams,
+    ) -> Result<Request<Bytes>, http::Error> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(endpoint.as_str())
             .header(ACCEPT, "application/json");
         if let Grant::AccessKey(key) = &self.grant {
-            let body = match offer {
-                Offer::Refresh(token) => json!({ "token": token.expose_secret() }),
+            let body = match grant_params {
+                GrantParams::Refresh(token) => json!({ "token": token.expose_secret() }),
                 _ => json!({
                     "accessKeyId": key.id.expose_secret(),
                     "accessKeySecret": key.secret.expose_secret(),
@@ -190,12 +194,12 @@ impl Account {
         }
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let mut form = form_urlencoded::Serializer::new(String::new());
-        self.offer(&mut form, offer);
+        self.grant_params(&mut form, grant_params);
         let request = match (&self.client.secret, self.client.send) {
-            (Some(secret), Place::Basic) => {
+            (Some(secret), ClientAuthMethod::Basic) => {
                 request.header(AUTHORIZATION, basic(&self.client.id, secret)?)
             }
-            (Some(secret), Place::Body) => {
+            (Some(secret), ClientAuthMethod::Body) => {
                 form.append_pair("client_id", &self.client.id)
                     .append_pair("client_secret", secret.expose_secret());
                 request
@@ -212,7 +216,7 @@ impl Account {
     }
 
     /// A text of the server's without the secrets that it may quote from the request.
-    pub fn redact(&self, text: &str, offer: &Offer) -> String {
+    pub fn redact(&self, text: &str, grant_params: &GrantParams) -> String {
         let form = self.form.iter().filter(|(name, _)| name != "scope").map(|(_, value)| value);
         let mut secrets: Vec<_> = self.client.secret.iter().chain(form).collect();
         match &self.grant {
@@ -220,10 +224,10 @@ impl Account {
             Grant::RefreshToken(token) | Grant::Static(token) => secrets.push(token),
             Grant::ClientCredentials | Grant::AuthorizationCode => {}
         }
-        match offer {
-            Offer::Credentials => {}
-            Offer::Refresh(token) => secrets.push(token),
-            Offer::Code(code) => secrets.extend([&code.code, &code.verifier]),
+        match grant_params {
+            GrantParams::Credentials => {}
+            GrantParams::Refresh(token) => secrets.push(token),
+            GrantParams::AuthorizationCode(code) => secrets.extend([&code.code, &code.verifier]),
         }
         let secrets = secrets
             .into_iter()
@@ -232,25 +236,29 @@ impl Account {
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
     }
 
-    /// The fields of `offer`.
-    fn offer(&self, form: &mut form_urlencoded::Serializer<'_, String>, offer: &Offer) {
-        match (offer, &self.grant) {
-            (Offer::Refresh(token), _) => {
+    /// The fields of `grant_params`.
+    fn grant_params(
+        &self,
+        form: &mut form_urlencoded::Serializer<'_, String>,
+        grant_params: &GrantParams,
+    ) {
+        match (grant_params, &self.grant) {
+            (GrantParams::Refresh(token), _) => {
                 form.append_pair("grant_type", "refresh_token")
                     .append_pair("refresh_token", token.expose_secret());
             }
-            (Offer::Code(code), _) => {
+            (GrantParams::AuthorizationCode(code), _) => {
                 form.append_pair("grant_type", "authorization_code")
                     .append_pair("code", code.code.expose_secret())
                     .append_pair("redirect_uri", code.redirect.as_str())
                     .append_pair("code_verifier", code.verifier.expose_secret());
             }
-            (Offer::Credentials, Grant::Password(key)) => {
+            (GrantParams::Credentials, Grant::Password(key)) => {
                 form.append_pair("grant_type", "password")
                     .append_pair("username", key.id.expose_secret())
                     .append_pair("password", key.secret.expose_secret());
             }
-            (Offer::Credentials, _) => {
+            (GrantParams::Credentials, _) => {
                 form.append_pair("grant_type", "client_credentials");
             }
         }

@@ -11,7 +11,7 @@ const AUTHORIZE: &str = "/oauth/authorize";
 
 /// What a login is bound to: made before the browser opens, checked when it comes back.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct AuthorizationRequest {
     /// Comes back with the code: whoever does not know it was not sent by us.
     pub state: SecretString,
     /// Proves that who trades the code in is who asked for it.
@@ -20,7 +20,7 @@ pub struct Ticket {
 
 /// A code and what it takes to trade it for tokens.
 #[derive(Debug)]
-pub struct Code {
+pub struct AuthorizationCode {
     /// The code: good once, for a short time.
     pub code: SecretString,
     /// The ticket's verifier.
@@ -29,7 +29,7 @@ pub struct Code {
     pub redirect: Url,
 }
 
-impl Ticket {
+impl AuthorizationRequest {
     /// A ticket that nobody can guess.
     ///
     /// # Errors
@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn no_two_tickets_are_alike_and_the_page_does_not_tell_the_verifier() {
-        let (one, two) = (Ticket::new().unwrap(), Ticket::new().unwrap());
+        let (one, two) =
+            (AuthorizationRequest::new().unwrap(), AuthorizationRequest::new().unwrap());
         assert_ne!(one.verifier.expose_secret(), two.verifier.expose_secret());
         assert!((43..=128).contains(&one.verifier.expose_secret().len()));
         let (login, redirect) =

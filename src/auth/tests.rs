@@ -4,16 +4,17 @@ fn key() -> AccessKey {
     AccessKey { id: "key id".into(), secret: "key hush".into() }
 }
 
-fn account(grant: Grant, send: Place, secret: Option<&str>) -> Account {
-    let client = Client { id: "me".into(), secret: secret.map(Into::into), send };
+fn credentials(grant: Grant, send: ClientAuthMethod, secret: Option<&str>) -> Credentials {
+    let client = ClientCredentials { id: "me".into(), secret: secret.map(Into::into), send };
     let form = vec![("scope".to_owned(), "a b".into()), ("audience".to_owned(), "x".into())];
-    Account { grant, client, form, token_url: None, refresh_url: None }
+    Credentials { grant, client, form, token_url: None, refresh_url: None }
 }
 
 /// Path, Authorization and body of a request.
-fn sent(account: &Account, offer: &Offer) -> (String, String, String) {
-    let endpoint = account.endpoint(&"https://login.mypurecloud.ie".parse().unwrap(), offer);
-    let request = account.request(&endpoint, offer).unwrap();
+fn sent(credentials: &Credentials, grant_params: &GrantParams) -> (String, String, String) {
+    let endpoint =
+        credentials.endpoint(&"https://login.mypurecloud.ie".parse().unwrap(), grant_params);
+    let request = credentials.request(&endpoint, grant_params).unwrap();
     let basic = request.headers().get(AUTHORIZATION).map_or("", |value| value.to_str().unwrap());
     let body = String::from_utf8(request.body().to_vec()).unwrap();
     (request.uri().path().to_owned(), basic.to_owned(), body)
@@ -23,30 +24,31 @@ fn sent(account: &Account, offer: &Offer) -> (String, String, String) {
 fn every_grant_has_its_request() {
     let basic = format!("Basic {}", STANDARD.encode("me:hush"));
     let more = "&scope=a+b&audience=x";
-    let form = |account: Account, offer: Offer| sent(&account, &offer);
-    let client = |send| account(Grant::ClientCredentials, send, Some("hush"));
+    let form =
+        |credentials: Credentials, grant_params: GrantParams| sent(&credentials, &grant_params);
+    let client = |send| credentials(Grant::ClientCredentials, send, Some("hush"));
     let expected =
         ("/oauth/token".into(), basic.clone(), format!("grant_type=client_credentials{more}"));
-    assert_eq!(form(client(Place::Basic), Offer::Credentials), expected);
+    assert_eq!(form(client(ClientAuthMethod::Basic), GrantParams::Credentials), expected);
     let body = format!("grant_type=client_credentials&client_id=me&client_secret=hush{more}");
     assert_eq!(
-        form(client(Place::Body), Offer::Credentials),
+        form(client(ClientAuthMethod::Body), GrantParams::Credentials),
         ("/oauth/token".into(), String::new(), body)
     );
     let body = format!("grant_type=refresh_token&refresh_token=r{more}");
-    assert_eq!(form(client(Place::Basic), Offer::Refresh(&"r".into())).2, body);
-    let cxone = account(Grant::Password(key()), Place::Basic, Some("hush"));
+    assert_eq!(form(client(ClientAuthMethod::Basic), GrantParams::Refresh(&"r".into())).2, body);
+    let cxone = credentials(Grant::Password(key()), ClientAuthMethod::Basic, Some("hush"));
     let body = format!("grant_type=password&username=key+id&password=key+hush{more}");
-    assert_eq!(form(cxone, Offer::Credentials), ("/auth/token".into(), basic, body));
+    assert_eq!(form(cxone, GrantParams::Credentials), ("/auth/token".into(), basic, body));
 }
 
 #[test]
 fn an_access_key_travels_as_json_and_is_refreshed_elsewhere() {
-    let account = account(Grant::AccessKey(key()), Place::Basic, None);
-    let (path, basic, body) = sent(&account, &Offer::Credentials);
+    let credentials = credentials(Grant::AccessKey(key()), ClientAuthMethod::Basic, None);
+    let (path, basic, body) = sent(&credentials, &GrantParams::Credentials);
     assert_eq!((path.as_str(), basic.as_str()), ("/authentication/v1/token/access-key", ""));
     assert_eq!(body, r#"{"accessKeyId":"key id","accessKeySecret":"key hush"}"#);
-    let (path, _, body) = sent(&account, &Offer::Refresh(&"r".into()));
+    let (path, _, body) = sent(&credentials, &GrantParams::Refresh(&"r".into()));
     assert_eq!(
         (path.as_str(), body.as_str()),
         ("/public/authentication/v1/refresh", r#"{"token":"r"}"#)
@@ -55,10 +57,10 @@ fn an_access_key_travels_as_json_and_is_refreshed_elsewhere() {
 
 #[test]
 fn a_public_client_sends_its_id_and_its_verifier() {
-    let account = account(Grant::AuthorizationCode, Place::Basic, None);
+    let credentials = credentials(Grant::AuthorizationCode, ClientAuthMethod::Basic, None);
     let redirect = "http://127.0.0.1:8484/callback".parse().unwrap();
-    let code = pkce::Code { code: "c".into(), verifier: "v".into(), redirect };
-    let (_, basic, body) = sent(&account, &Offer::Code(&code));
+    let code = pkce::AuthorizationCode { code: "c".into(), verifier: "v".into(), redirect };
+    let (_, basic, body) = sent(&credentials, &GrantParams::AuthorizationCode(&code));
     assert_eq!(basic, "");
     let redirect = "redirect_uri=http%3A%2F%2F127.0.0.1%3A8484%2Fcallback";
     assert!(body.starts_with(&format!(
@@ -68,29 +70,35 @@ fn a_public_client_sends_its_id_and_its_verifier() {
 
 #[test]
 fn an_endpoint_that_is_given_wins() {
-    let mut account = account(Grant::ClientCredentials, Place::Basic, Some("hush"));
-    account.token_url = Some("https://api.mypurecloud.ie/oauth/token".parse().unwrap());
+    let mut credentials =
+        credentials(Grant::ClientCredentials, ClientAuthMethod::Basic, Some("hush"));
+    credentials.token_url = Some("https://api.mypurecloud.ie/oauth/token".parse().unwrap());
     let (login, token) = ("https://login.mypurecloud.ie".parse().unwrap(), "r".into());
-    let at =
-        |account: &Account, offer| account.endpoint(&login, &offer).host_str().unwrap().to_owned();
-    assert_eq!(at(&account, Offer::Credentials), "api.mypurecloud.ie");
-    assert_eq!(at(&account, Offer::Refresh(&token)), "api.mypurecloud.ie");
-    account.refresh_url = Some("https://refresh.example/r".parse().unwrap());
-    assert_eq!(at(&account, Offer::Refresh(&token)), "refresh.example");
-    assert_eq!(at(&account, Offer::Credentials), "api.mypurecloud.ie");
+    let at = |credentials: &Credentials, grant_params| {
+        credentials.endpoint(&login, &grant_params).host_str().unwrap().to_owned()
+    };
+    assert_eq!(at(&credentials, GrantParams::Credentials), "api.mypurecloud.ie");
+    assert_eq!(at(&credentials, GrantParams::Refresh(&token)), "api.mypurecloud.ie");
+    credentials.refresh_url = Some("https://refresh.example/r".parse().unwrap());
+    assert_eq!(at(&credentials, GrantParams::Refresh(&token)), "refresh.example");
+    assert_eq!(at(&credentials, GrantParams::Credentials), "api.mypurecloud.ie");
 }
 
 #[test]
 fn g10_an_account_and_its_headers_do_not_print_secrets() {
     let accounts = [
-        account(Grant::Password(key()), Place::Basic, Some("hush")),
-        account(Grant::RefreshToken("hush".into()), Place::Basic, Some("hush")),
+        credentials(Grant::Password(key()), ClientAuthMethod::Basic, Some("hush")),
+        credentials(Grant::RefreshToken("hush".into()), ClientAuthMethod::Basic, Some("hush")),
     ];
-    for account in accounts {
+    for credentials in accounts {
         let endpoint = "http://127.0.0.1/oauth/token".parse().unwrap();
-        let request = account.request(&endpoint, &Offer::Refresh(&"hush".into())).unwrap();
-        let printed =
-            format!("{:?} {account:?} {:?}", request.headers(), Offer::Refresh(&"hush".into()));
+        let request =
+            credentials.request(&endpoint, &GrantParams::Refresh(&"hush".into())).unwrap();
+        let printed = format!(
+            "{:?} {credentials:?} {:?}",
+            request.headers(),
+            GrantParams::Refresh(&"hush".into())
+        );
         assert!(
             !printed.contains("hush") && !printed.contains(&STANDARD.encode("me:hush")),
             "{printed}"

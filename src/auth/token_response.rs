@@ -18,7 +18,7 @@ const LONGEST_LIFE: f64 = 10.0 * 365.0 * 86_400.0;
 
 /// A token as it was handed out.
 #[derive(Debug, Clone)]
-pub struct Minted {
+pub struct TokenResponse {
     /// The token itself: opaque.
     pub secret: SecretString,
     /// How long it lives; none if the server did not say.
@@ -34,9 +34,9 @@ pub struct Minted {
 /// # Errors
 /// A [`LoginFault`]: permanent where the credentials are at fault. Genesys Cloud throttles this
 /// endpoint with a 400 whose description starts with `rate limit exceeded`: that is transient.
-pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<Minted, LoginFault> {
+pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<TokenResponse, LoginFault> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct ResponseBody {
         #[serde(alias = "token")]
         access_token: SecretString,
         #[serde(default, alias = "tokenExpirationTimeSec")]
@@ -59,7 +59,7 @@ pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<Minted, Log
         return Err(fault(endpoint, refusal.to_string(), permanent));
     }
     // the parser's message may quote the body, which holds the token: it is not repeated
-    let answer: Answer = serde_json::from_slice(reply.body())
+    let answer: ResponseBody = serde_json::from_slice(reply.body())
         .map_err(|_| fault(endpoint, "the reply is not a token".to_owned(), false))?;
     let seconds = match answer.expires_in {
         Some(Seconds::Number(seconds)) => Some(seconds),
@@ -72,7 +72,7 @@ pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<Minted, Log
     let refresh = answer
         .refresh_token
         .filter(|token| !secrecy::ExposeSecret::expose_secret(token).is_empty());
-    Ok(Minted { secret: answer.access_token, lifetime, refresh, id_token: answer.id_token })
+    Ok(TokenResponse { secret: answer.access_token, lifetime, refresh, id_token: answer.id_token })
 }
 
 /// A fault that befell a token request, in the words of the login.
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    fn read(status: u16, body: &str) -> Result<Minted, LoginFault> {
+    fn read(status: u16, body: &str) -> Result<TokenResponse, LoginFault> {
         let endpoint = "https://login.mypurecloud.ie/oauth/token".parse().unwrap();
         read_reply(
             &endpoint,
@@ -130,12 +130,12 @@ mod tests {
     fn a_refresh_is_read_under_either_platforms_names() {
         let cxone = r#"{"token":"t","tokenExpirationTimeSec":"3600","refreshToken":"r"}"#;
         for body in [cxone, r#"{"access_token":"t","expires_in":3600,"refresh_token":"r"}"#] {
-            let minted = read(200, body).unwrap();
+            let response = read(200, body).unwrap();
             assert_eq!(
-                (minted.secret.expose_secret(), minted.lifetime),
+                (response.secret.expose_secret(), response.lifetime),
                 ("t", Some(Duration::from_secs(3_600)))
             );
-            assert_eq!(minted.refresh.unwrap().expose_secret(), "r");
+            assert_eq!(response.refresh.unwrap().expose_secret(), "r");
         }
         assert!(read(200, r#"{"access_token":"t","refresh_token":""}"#).unwrap().refresh.is_none());
     }

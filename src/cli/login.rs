@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     auth::{
         Grant,
-        token::{Door, Login},
+        token::{TokenClient, TokenSource},
     },
     cli::interrupted,
     commands::{hosts, login, report::Ending},
@@ -21,10 +21,10 @@ use crate::{
 /// Has a user log in with a browser, and stores the tokens.
 pub async fn execute(given: &Given) -> Result<u8, Error> {
     let config = config::only(Config::load(given)?)?;
-    if !matches!(config.auth.account.grant, Grant::AuthorizationCode) {
+    if !matches!(config.auth.credentials.grant, Grant::AuthorizationCode) {
         eprintln!(
             "error: auth.grant is {}, which needs no login: it is for authorization-code",
-            config.auth.account.grant.name()
+            config.auth.credentials.grant.name()
         );
         return Ok(2);
     }
@@ -37,13 +37,13 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
         );
         return Ok(2);
     };
-    let door = Door {
+    let door = TokenClient {
         transport,
         budget: Arc::new(Budget::new(config.terms.clone())),
-        key: Key { credential: config.auth.account.name().into(), bucket: "login".into() },
+        key: Key { credential: config.auth.credentials.name().into(), bucket: "login".into() },
         board: Arc::new(Board::default()),
     };
-    let account = Login::new(host, &config.auth, door);
+    let account = TokenSource::new(host, &config.auth, door);
     let show = |page: &url::Url| sayln!("open this page and log in:\n{page}");
     tokio::select! {
         minted = login::login(&account, &config.browser, show) => {

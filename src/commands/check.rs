@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     auth::{
         self,
-        token::{Door, Login},
+        token::{TokenClient, TokenSource},
     },
     catalog::{self, ApiRequest, Dataset, PlaceholderValues},
     commands::hosts::Place,
@@ -112,14 +112,18 @@ pub async fn check(
 
 impl Check<'_> {
     fn key(&self, bucket: &str) -> Key {
-        Key { credential: self.config.auth.account.name().into(), bucket: bucket.into() }
+        Key { credential: self.config.auth.credentials.name().into(), bucket: bucket.into() }
     }
 
     async fn token(&self) -> Result<SecretString, LoginFault> {
         let (transport, budget) = (Arc::clone(&self.transport), Arc::clone(&self.budget));
-        let door =
-            Door { transport, budget, key: self.key("login"), board: Arc::new(Board::default()) };
-        let login = Login::new(self.place.login.clone(), &self.config.auth, door);
+        let client = TokenClient {
+            transport,
+            budget,
+            key: self.key("login"),
+            board: Arc::new(Board::default()),
+        };
+        let login = TokenSource::new(self.place.login.clone(), &self.config.auth, client);
         login.renew().await.map(|minted| minted.secret)
     }
 
@@ -162,7 +166,7 @@ impl Check<'_> {
     fn somebody(&self) -> Finding {
         Finding::good(
             "credentials",
-            format!("a token, by {}", self.config.auth.account.grant.name()),
+            format!("a token, by {}", self.config.auth.credentials.grant.name()),
         )
     }
 
@@ -172,7 +176,7 @@ impl Check<'_> {
             Err(Fault::Refused(_)) => self.get("/api/v2/organizations/me", token).await,
             reply => reply,
         };
-        let grant = self.config.auth.account.grant.name();
+        let grant = self.config.auth.credentials.grant.name();
         match reply {
             Ok(reply) => {
                 let me: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
@@ -180,8 +184,9 @@ impl Check<'_> {
                     .as_str()
                     .or(me["name"].as_str())
                     .unwrap_or("unnamed");
-                let client =
-                    me["OAuthClient"]["id"].as_str().unwrap_or(&self.config.auth.account.client.id);
+                let client = me["OAuthClient"]["id"]
+                    .as_str()
+                    .unwrap_or(&self.config.auth.credentials.client.id);
                 let scopes: Vec<_> = me["authorizedScope"]
                     .as_array()
                     .into_iter()
@@ -241,7 +246,7 @@ impl Check<'_> {
             Fault::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Finding::bad(
                 name,
                 3,
-                format!("{fault}; {}", self.config.auth.account.grant.advice()),
+                format!("{fault}; {}", self.config.auth.credentials.grant.advice()),
             ),
             Fault::Refused(refusal) if refusal.status == StatusCode::FORBIDDEN => {
                 Finding::bad(name, 3, fault.to_string())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::{
-    auth::token::{Door, Login},
+    auth::token::{TokenClient, TokenSource},
     config::{Config, Hosts},
     error::Error,
     http::{
@@ -81,13 +81,18 @@ async fn find(
     let tenant = match tenant {
         Some(tenant) => tenant,
         None => {
-            let door = Door {
+            let client = TokenClient {
                 transport: Arc::clone(transport),
                 budget: Arc::new(Budget::new(config.terms.clone())),
-                key: Key { credential: config.auth.account.name().into(), bucket: "login".into() },
+                key: Key {
+                    credential: config.auth.credentials.name().into(),
+                    bucket: "login".into(),
+                },
                 board: Arc::default(),
             };
-            discovery::tenant(&Login::new(login.clone(), &config.auth, door).renew().await?)?
+            discovery::tenant(
+                &TokenSource::new(login.clone(), &config.auth, client).renew().await?,
+            )?
         }
     };
     let api = discovery::api(transport.as_ref(), issuer, &tenant).await?;

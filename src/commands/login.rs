@@ -13,9 +13,9 @@ use url::{Host, Url, form_urlencoded};
 
 use crate::{
     auth::{
-        Minted,
-        pkce::{Code, Ticket},
-        token::Login,
+        TokenResponse,
+        pkce::{AuthorizationCode, AuthorizationRequest},
+        token::TokenSource,
     },
     http::error::LoginFault,
 };
@@ -89,17 +89,17 @@ impl LoginError {
 /// # Errors
 /// [`LoginError`]: nothing is stored.
 pub async fn login(
-    login: &Login,
+    login: &TokenSource,
     browser: &Browser,
     show: impl FnOnce(&Url),
-) -> Result<Minted, LoginError> {
-    let ticket = Ticket::new().map_err(LoginError::Random)?;
+) -> Result<TokenResponse, LoginError> {
+    let ticket = AuthorizationRequest::new().map_err(LoginError::Random)?;
     let (listener, redirect) = listen(&browser.redirect).await?;
     let scope = browser.scope.as_deref();
     show(&ticket.page(
         &login.host,
         browser.authorize.as_ref(),
-        &login.account.client.id,
+        &login.credentials.client.id,
         &redirect,
         scope,
     ));
@@ -107,7 +107,9 @@ pub async fn login(
         .await
         .map_err(|_| LoginError::Timeout(browser.timeout))?;
     let code = read(&answer, &ticket.state)?;
-    Ok(login.trade(&Code { code, verifier: ticket.verifier, redirect }).await?)
+    Ok(login
+        .exchange_code(&AuthorizationCode { code, verifier: ticket.verifier, redirect })
+        .await?)
 }
 
 /// A listener at the address that the browser is to come back to, and that address with its port.

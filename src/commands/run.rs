@@ -15,7 +15,7 @@ use url::Url;
 
 pub use crate::commands::remaining::Scope;
 use crate::{
-    auth::token::{Door, Login, Rest, TokenActor},
+    auth::token::{Drain, TokenActor, TokenClient, TokenSource},
     catalog::Endpoint,
     commands::{
         hosts::Place,
@@ -195,7 +195,7 @@ async fn fetch(config: &Config, plan: Plan, world: &World) -> (FetchTotals, Opti
         }
     }
     // a refresh token that was replaced is stored before the process ends
-    let _ = tokens.send(Rest).await;
+    let _ = tokens.send(Drain).await;
     (totals, first)
 }
 
@@ -238,7 +238,7 @@ impl Line {
 
     /// Ends it: a refresh token that was replaced is stored before.
     pub async fn close(self) {
-        let _ = self.tokens.send(Rest).await;
+        let _ = self.tokens.send(Drain).await;
         if let Some(server) = self.sandbox {
             server.stop().await;
         }
@@ -248,7 +248,7 @@ impl Line {
 /// What everyone who asks the platform shares, and who keeps the token.
 fn connect(config: &Config, world: &World) -> (Arc<FetchContext>, Addr<TokenActor>) {
     let budget = Arc::new(Budget::new(config.terms.clone()));
-    let credential: Arc<str> = config.auth.account.name().into();
+    let credential: Arc<str> = config.auth.credentials.name().into();
     let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
     let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
     let parent = |endpoint: &Arc<Endpoint>| {
@@ -299,12 +299,12 @@ fn client(shared: &Arc<FetchContext>, tokens: &Addr<TokenActor>, seed: u64) -> A
     ApiClient { context: Arc::clone(shared), tokens: tokens.clone(), jitter }
 }
 
-fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> Login {
+fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> TokenSource {
     let (transport, board) = (Arc::clone(&world.transport), Arc::clone(&world.board));
-    Login::new(
+    TokenSource::new(
         world.login.clone(),
         &config.auth,
-        Door { transport, budget: Arc::clone(budget), key, board },
+        TokenClient { transport, budget: Arc::clone(budget), key, board },
     )
 }
 

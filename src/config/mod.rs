@@ -22,7 +22,7 @@ use url::Url;
 pub use self::{layers::ConfigError, sections::source::Platform};
 use self::{layers::Layers, sections::File};
 use crate::{
-    auth::{Offer, token::Auth},
+    auth::{GrantParams, token::AuthSettings},
     catalog::{Catalog, Dataset},
     commands::login::Browser,
     fetch::Strategy,
@@ -59,7 +59,7 @@ pub struct Config {
     /// From where.
     pub hosts: Hosts,
     /// As whom.
-    pub auth: Auth,
+    pub auth: AuthSettings,
     /// How a user logs in.
     pub browser: Browser,
     /// How fetching goes.
@@ -248,10 +248,10 @@ impl Config {
         else {
             return None;
         };
-        let account = &self.auth.account;
+        let credentials = &self.auth.credentials;
         Some((
-            account.endpoint(host, &Offer::Credentials).origin().ascii_serialization(),
-            account.name(),
+            credentials.endpoint(host, &GrantParams::Credentials).origin().ascii_serialization(),
+            credentials.name(),
         ))
     }
 }

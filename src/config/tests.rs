@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 
 use super::*;
-use crate::auth::{Grant, Place};
+use crate::auth::{ClientAuthMethod, Grant};
 
 fn load(set: &[&str]) -> Result<Config, String> {
     let given = Given { set: set.iter().map(|&set| set.to_owned()).collect(), ..Given::default() };
@@ -34,7 +34,7 @@ fn a_grant_without_what_it_needs_or_with_what_it_does_not_is_refused_by_key() {
 #[test]
 fn only_a_login_with_a_browser_does_without_a_client_secret() {
     let public = ["auth.client_secret=\"\"", "auth.cache=c", "auth.grant=authorization-code"];
-    assert!(load(&public).unwrap().auth.account.client.secret.is_none());
+    assert!(load(&public).unwrap().auth.credentials.client.secret.is_none());
     assert!(load(&public[..2]).unwrap_err().contains("auth.client_secret: it is empty"));
 }
 
@@ -42,9 +42,13 @@ fn only_a_login_with_a_browser_does_without_a_client_secret() {
 fn scope_and_fields_of_the_form_are_sent() {
     let config =
         load(&["auth.scope=a b", "auth.form={ audience = \"x\" }", "auth.send=body"]).unwrap();
-    let names: Vec<_> = config.auth.account.form.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!((names, config.auth.account.client.send), (vec!["scope", "audience"], Place::Body));
-    assert!(matches!(config.auth.account.grant, Grant::ClientCredentials));
+    let names: Vec<_> =
+        config.auth.credentials.form.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        (names, config.auth.credentials.client.send),
+        (vec!["scope", "audience"], ClientAuthMethod::Body)
+    );
+    assert!(matches!(config.auth.credentials.grant, Grant::ClientCredentials));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
-    auth::Minted,
+    auth::TokenResponse,
     http::{
         error::{Fault, LoginFault, Refusal},
         transport::{Transport, is_loopback_host},
@@ -35,7 +35,7 @@ pub enum DiscoverError {
     },
     /// No token, and so no tenant.
     #[error("{0}; {advice}", advice = .0.advice)]
-    Login(#[from] LoginFault),
+    TokenSource(#[from] LoginFault),
     /// The token does not say whose it is.
     #[error("the token names no tenant: give source.tenant")]
     Tenant,
@@ -45,7 +45,7 @@ impl DiscoverError {
     /// The exit code: part of the outside of the program.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Login(fault) if fault.permanent => 3,
+            Self::TokenSource(fault) if fault.permanent => 3,
             Self::Tenant => 2,
             _ => 4,
         }
@@ -93,8 +93,8 @@ pub async fn api(
 ///
 /// # Errors
 /// [`DiscoverError::Tenant`].
-pub fn tenant(minted: &Minted) -> Result<String, DiscoverError> {
-    let tokens = minted.id_token.iter().chain([&minted.secret]);
+pub fn tenant(response: &TokenResponse) -> Result<String, DiscoverError> {
+    let tokens = response.id_token.iter().chain([&response.secret]);
     tokens
         .filter_map(claims)
         .find_map(|claims| Some(claims.get("tenantId")?.as_str()?.to_owned()))
@@ -180,10 +180,11 @@ mod tests {
     fn the_tenant_is_a_claim_of_the_id_token_else_of_the_token() {
         let token =
             |claims: &str| SecretString::from(format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims)));
-        let minted = |secret, id_token| Minted { secret, lifetime: None, refresh: None, id_token };
+        let response =
+            |secret, id_token| TokenResponse { secret, lifetime: None, refresh: None, id_token };
         let (one, two) = (token(r#"{"tenantId":"one"}"#), token(r#"{"tenantId":"two"}"#));
-        assert_eq!(tenant(&minted(two.clone(), Some(one))).unwrap(), "one");
-        assert_eq!(tenant(&minted(two, None)).unwrap(), "two");
-        assert!(matches!(tenant(&minted("opaque".into(), None)), Err(DiscoverError::Tenant)));
+        assert_eq!(tenant(&response(two.clone(), Some(one))).unwrap(), "one");
+        assert_eq!(tenant(&response(two, None)).unwrap(), "two");
+        assert!(matches!(tenant(&response("opaque".into(), None)), Err(DiscoverError::Tenant)));
     }
 }

@@ -138,7 +138,7 @@ fn by_form(
                     && Some(code.redirect.as_str()) == field("redirect_uri")
                     && code.challenge == challenge
             };
-            let traded = field("code").and_then(|code| clients.trade(code, now, fits));
+            let traded = field("code").and_then(|code| clients.exchange_code(code, now, fits));
             traded.map(|(_, of)| family(of)).ok_or(Refusal::WRONG_GRANT)
         }
         Some(_) => Err(Refusal(

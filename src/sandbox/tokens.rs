@@ -151,7 +151,7 @@ impl Clients {
 
     /// Trades a code in, if `fits` says so. One that was traded before takes what it was traded for
     /// with it.
-    pub(super) fn trade(
+    pub(super) fn exchange_code(
         &mut self,
         code: &str,
         now: Duration,
@@ -230,12 +230,12 @@ mod tests {
         let mut code =
             || clients.code(&settings, NOW, ["me", "http://x/", "hash"].map(str::to_owned));
         let (one, two) = (code(), code());
-        assert_eq!(clients.trade(&one, NOW, |_| false), None);
-        let (_, family) = clients.trade(&one, NOW, |code| code.client == "me").unwrap();
+        assert_eq!(clients.exchange_code(&one, NOW, |_| false), None);
+        let (_, family) = clients.exchange_code(&one, NOW, |code| code.client == "me").unwrap();
         let access = clients.mint(&settings, "me", Some(family), NOW);
-        assert_eq!(clients.trade(&one, NOW, |_| true), None);
+        assert_eq!(clients.exchange_code(&one, NOW, |_| true), None);
         assert!(clients.holder(&settings, &access, NOW).is_none(), "what it gave is revoked");
-        assert_eq!(clients.trade(&two, NOW + CODE_LIFETIME, |_| true), None);
+        assert_eq!(clients.exchange_code(&two, NOW + CODE_LIFETIME, |_| true), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use crate::common::platform::Platform;
 use bytes::Bytes;
 use cxbackfill::{
-    auth::token::{Door, Login},
+    auth::token::{TokenClient, TokenSource},
     commands::login::{LoginError, login},
     config::{Config, Given},
     http::{
@@ -51,14 +51,17 @@ where
     ];
     given.extend(set.iter().map(|&set| set.to_owned()));
     let config = Config::load(&Given { set: given, ..Given::default() }).unwrap().remove(0);
-    let door = Door {
+    let door = TokenClient {
         transport: Arc::new(transport()),
         budget: Arc::new(Budget::new(Terms::default())),
         key: Key { credential: "me".into(), bucket: "login".into() },
         board: Arc::default(),
     };
-    let account =
-        Login::new(format!("http://{}", platform.address).parse().unwrap(), &config.auth, door);
+    let account = TokenSource::new(
+        format!("http://{}", platform.address).parse().unwrap(),
+        &config.auth,
+        door,
+    );
     let minted =
         login(&account, &config.browser, |page| drop(tokio::spawn(play(page.clone())))).await;
     let stored = std::fs::read_to_string(folder.path().join("tokens")).unwrap_or_default();

@@ -4,7 +4,7 @@
 //! in it, and is answered with the token that came. So there is at most one token request in
 //! flight, and at most one for a rejected generation, however many actors were rejected with it.
 //!
-//! [`Login`] is how one is asked for, the desk what is known about the one that came, [`cache`]
+//! [`TokenSource`] is how one is asked for, the desk what is known about the one that came, [`cache`]
 //! where it outlives the process.
 
 pub mod cache;
@@ -18,10 +18,10 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use self::state::Desk;
+use self::state::TokenState;
 pub use self::{
-    source::{Auth, Door, Login},
-    state::Renewal,
+    source::{AuthSettings, TokenClient, TokenSource},
+    state::RenewalPolicy,
 };
 use crate::http::error::LoginFault;
 
@@ -49,18 +49,18 @@ pub struct GetToken {
 /// token that was replaced is in the cache by then.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Rest;
+pub struct Drain;
 
 /// The shell around the desk: the waiting room and the telephone.
 pub struct TokenActor {
-    desk: Desk,
-    login: Arc<Login>,
+    state: TokenState,
+    login: Arc<TokenSource>,
 }
 
 impl TokenActor {
     /// Starts with no token: the first who asks has one fetched.
-    pub fn new(login: Login) -> Self {
-        Self { desk: Desk::new(login.renewal), login: Arc::new(login) }
+    pub fn new(login: TokenSource) -> Self {
+        Self { state: TokenState::new(login.renewal), login: Arc::new(login) }
     }
 }
 
@@ -72,23 +72,23 @@ impl Handler<GetToken> for TokenActor {
     type Result = AtomicResponse<Self, Result<Token, LoginFault>>;
 
     fn handle(&mut self, ask: GetToken, _: &mut Self::Context) -> Self::Result {
-        if let Some(answer) = self.desk.answer(Instant::now(), ask.rejected) {
+        if let Some(answer) = self.state.answer(Instant::now(), ask.rejected) {
             return AtomicResponse::new(Box::pin(actix::fut::ready(answer)));
         }
         let login = Arc::clone(&self.login);
         // `Send`, so that the compiler sees that no lock is held while it waits
-        let minted: BoxFuture<'static, _> = Box::pin(async move { login.renew().await });
-        let settled = minted.into_actor(self);
+        let response: BoxFuture<'static, _> = Box::pin(async move { login.renew().await });
+        let settled = response.into_actor(self);
         AtomicResponse::new(Box::pin(
-            settled.map(|minted, actor, _| actor.desk.settle(Instant::now(), minted)),
+            settled.map(|response, actor, _| actor.state.settle(Instant::now(), response)),
         ))
     }
 }
 
-impl Handler<Rest> for TokenActor {
+impl Handler<Drain> for TokenActor {
     type Result = ();
 
-    fn handle(&mut self, _: Rest, _: &mut Self::Context) {}
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use url::Url;
 
 use crate::{
     auth::{
-        self, Account, Grant, Minted, Offer, pkce,
+        self, Credentials, Grant, GrantParams, TokenResponse, pkce,
         token::{
-            Renewal,
-            cache::{Cache, CacheError, Entry, Locked},
+            RenewalPolicy,
+            cache::{Cache, CacheEntry, CacheError, LockedCache},
         },
     },
     blocking::offload,
@@ -35,31 +35,31 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who asks for tokens, and what is done with them: `[auth]`, checked.
 #[derive(Debug, Clone)]
-pub struct Auth {
+pub struct AuthSettings {
     /// Who asks for tokens, and how.
-    pub account: Account,
+    pub credentials: Credentials,
     /// When a token is renewed.
-    pub renewal: Renewal,
+    pub renewal: RenewalPolicy,
     /// Where tokens outlive the process; none: nowhere.
     pub cache: Option<PathBuf>,
 }
 
 /// Who asks for tokens, and with what.
-pub struct Login {
+pub struct TokenSource {
     /// The login host.
     pub host: Url,
     /// Who asks.
-    pub account: Account,
+    pub credentials: Credentials,
     /// When a token is renewed.
-    pub renewal: Renewal,
+    pub renewal: RenewalPolicy,
     cache: Option<Cache>,
-    door: Door,
+    client: TokenClient,
     /// What earlier calls left. Never held over an await.
-    memory: Mutex<Memory>,
+    memory: Mutex<SourceState>,
 }
 
 /// What a token request passes on its way out.
-pub struct Door {
+pub struct TokenClient {
     /// The network.
     pub transport: Arc<dyn Transport>,
     /// Token calls pay a key of their own.
@@ -72,7 +72,7 @@ pub struct Door {
 
 /// What a process knows of its tokens beside the current one.
 #[derive(Debug, Default)]
-struct Memory {
+struct SourceState {
     /// The token that was handed out last: when a token is asked for, this one will not do.
     handed: Option<SecretString>,
     /// What gives the next one.
@@ -81,27 +81,28 @@ struct Memory {
     unstored: bool,
 }
 
-impl Login {
+impl TokenSource {
     /// The account that `auth` describes, at the login host `host`.
-    pub fn new(host: Url, auth: &Auth, door: Door) -> Self {
-        let cache = auth.cache.clone().map(|path| Cache::new(path, &host, &auth.account.name()));
-        let (account, renewal) = (auth.account.clone(), auth.renewal);
-        Self { host, account, renewal, cache, door, memory: Mutex::default() }
+    pub fn new(host: Url, auth: &AuthSettings, client: TokenClient) -> Self {
+        let cache =
+            auth.cache.clone().map(|path| Cache::new(path, &host, &auth.credentials.name()));
+        let (credentials, renewal) = (auth.credentials.clone(), auth.renewal);
+        Self { host, credentials, renewal, cache, client, memory: Mutex::default() }
     }
 
     /// One new token. It waits for nothing but its permits, and sends at most one request for each
     /// thing that it can offer: the refresh token, and when that is rejected the credentials.
-    pub async fn renew(&self) -> Result<Minted, LoginFault> {
+    pub async fn renew(&self) -> Result<TokenResponse, LoginFault> {
         let held = self.memory().refresh.clone();
-        let minted = match (&self.account.grant, &self.cache) {
+        let response = match (&self.credentials.grant, &self.cache) {
             (Grant::Static(token), _) => self.given(token)?,
             (_, None) => self.ask(held.or_else(|| self.configured())).await?,
             (_, Some(cache)) => self.through(cache).await?,
         };
         let mut memory = self.memory();
-        memory.handed = Some(minted.secret.clone());
-        memory.refresh.clone_from(&minted.refresh);
-        Ok(minted)
+        memory.handed = Some(response.secret.clone());
+        memory.refresh.clone_from(&response.refresh);
+        Ok(response)
     }
 
     /// Trades the code of a user's login in, and stores what came: without the cache nobody would
@@ -109,7 +110,10 @@ impl Login {
     ///
     /// # Errors
     /// A [`LoginFault`] where the code is refused, or what came of it cannot be kept.
-    pub async fn trade(&self, code: &pkce::Code) -> Result<Minted, LoginFault> {
+    pub async fn exchange_code(
+        &self,
+        code: &pkce::AuthorizationCode,
+    ) -> Result<TokenResponse, LoginFault> {
         let fault = |error: CacheError| self.cache_fault(&error);
         let Some(cache) = self.cache.clone() else {
             return Err(auth::refused(
@@ -120,14 +124,14 @@ impl Login {
         };
         let locked =
             offload(move || cache.lock()).await.map_err(fault)?.ok_or_else(|| self.busy())?;
-        let minted = self.request(&Offer::Code(code)).await?;
-        let entry = Entry::new(&minted, clock::now(), None);
+        let response = self.request(&GrantParams::AuthorizationCode(code)).await?;
+        let entry = CacheEntry::new(&response, clock::now(), None);
         offload(move || locked.write(&entry)).await.map_err(fault)?;
-        Ok(minted)
+        Ok(response)
     }
 
     /// The token that the configuration gives: good until it is not.
-    fn given(&self, token: &SecretString) -> Result<Minted, LoginFault> {
+    fn given(&self, token: &SecretString) -> Result<TokenResponse, LoginFault> {
         if self.memory().handed.is_some() {
             return Err(auth::refused(
                 &self.host,
@@ -135,29 +139,29 @@ impl Login {
                 self.advice(),
             ));
         }
-        Ok(Minted { secret: token.clone(), lifetime: None, refresh: None, id_token: None })
+        Ok(TokenResponse { secret: token.clone(), lifetime: None, refresh: None, id_token: None })
     }
 
     /// Asks under the lock of the cache, so that no two processes spend one refresh token, and
     /// stores what came before anybody uses it.
-    async fn through(&self, cache: &Cache) -> Result<Minted, LoginFault> {
+    async fn through(&self, cache: &Cache) -> Result<TokenResponse, LoginFault> {
         let (shared, fault) = (cache.clone(), |error| self.cache_fault(&error));
         let locked = offload(move || shared.lock()).await.map_err(fault)?;
         let locked = locked.ok_or_else(|| self.busy())?;
         let (locked, entry) =
             offload(move || locked.read().map(|entry| (locked, entry))).await.map_err(fault)?;
-        if let Some(minted) = entry.as_ref().and_then(|entry| self.reusable(entry)) {
+        if let Some(response) = entry.as_ref().and_then(|entry| self.reusable(entry)) {
             tracing::debug!("the cache has a token that will do");
-            return Ok(minted);
+            return Ok(response);
         }
-        let minted = self.ask(self.choose(entry.as_ref())).await?;
-        self.store(locked, &minted).await;
-        Ok(minted)
+        let response = self.ask(self.choose(entry.as_ref())).await?;
+        self.store(locked, &response).await;
+        Ok(response)
     }
 
     /// Stores a token. A disk that is full now may not be later: the run goes on with what it has.
-    async fn store(&self, locked: Locked, minted: &Minted) {
-        let entry = Entry::new(minted, clock::now(), self.configured().as_ref());
+    async fn store(&self, locked: LockedCache, response: &TokenResponse) {
+        let entry = CacheEntry::new(response, clock::now(), self.configured().as_ref());
         let stored = offload(move || locked.write(&entry)).await;
         self.memory().unstored = stored.is_err();
         if let Err(error) = stored {
@@ -166,12 +170,12 @@ impl Login {
     }
 
     /// A cached token that is not the one that will not do, and is not due for renewal.
-    fn reusable(&self, entry: &Entry) -> Option<Minted> {
+    fn reusable(&self, entry: &CacheEntry) -> Option<TokenResponse> {
         let handed = self.memory().handed.as_ref().map(|token| token.expose_secret().to_owned());
         let fresh = entry
             .lifetime_left(clock::now(), self.renewal)
             .filter(|_| entry.comes_from(self.configured().as_ref()))?;
-        (handed.as_deref() != Some(entry.token.expose_secret())).then(|| Minted {
+        (handed.as_deref() != Some(entry.token.expose_secret())).then(|| TokenResponse {
             secret: entry.token.clone(),
             lifetime: fresh,
             refresh: entry.refresh.clone(),
@@ -181,7 +185,7 @@ impl Login {
 
     /// The refresh token to offer. What the cache holds is the newest, since another process may
     /// have replaced ours; unless it could not be written, or the configuration gives a new one.
-    fn choose(&self, entry: Option<&Entry>) -> Option<SecretString> {
+    fn choose(&self, entry: Option<&CacheEntry>) -> Option<SecretString> {
         let (memory, configured) = (self.memory(), self.configured());
         let cached =
             entry.filter(|entry| !memory.unstored && entry.comes_from(configured.as_ref()));
@@ -192,19 +196,22 @@ impl Login {
     }
 
     fn configured(&self) -> Option<SecretString> {
-        match &self.account.grant {
+        match &self.credentials.grant {
             Grant::RefreshToken(token) => Some(token.clone()),
             _ => None,
         }
     }
 
     /// Asks with the refresh token; without one, or where it is rejected, with the credentials.
-    async fn ask(&self, refresh: Option<SecretString>) -> Result<Minted, LoginFault> {
-        let alone = self.account.grant.stands_alone();
+    async fn ask(&self, refresh: Option<SecretString>) -> Result<TokenResponse, LoginFault> {
+        let alone = self.credentials.grant.stands_alone();
         if let Some(token) = refresh {
-            match self.request(&Offer::Refresh(&token)).await {
-                Ok(minted) => {
-                    return Ok(Minted { refresh: minted.refresh.or(Some(token)), ..minted });
+            match self.request(&GrantParams::Refresh(&token)).await {
+                Ok(response) => {
+                    return Ok(TokenResponse {
+                        refresh: response.refresh.or(Some(token)),
+                        ..response
+                    });
                 }
                 Err(fault) if alone && fault.permanent => {
                     tracing::info!(%fault, "the refresh token is of no use: asking with the credentials");
@@ -215,23 +222,26 @@ impl Login {
         } else if !alone {
             return Err(auth::refused(&self.host, "there is no refresh token", self.advice()));
         }
-        self.request(&Offer::Credentials).await
+        self.request(&GrantParams::Credentials).await
     }
 
     /// One request.
-    pub async fn request(&self, offer: &Offer<'_>) -> Result<Minted, LoginFault> {
-        let endpoint = self.account.endpoint(&self.host, offer);
-        let permit = self.door.budget.admit(&self.door.key).await;
-        self.door.board.token_requests.add(1);
+    pub async fn request(
+        &self,
+        grant_params: &GrantParams<'_>,
+    ) -> Result<TokenResponse, LoginFault> {
+        let endpoint = self.credentials.endpoint(&self.host, grant_params);
+        let permit = self.client.budget.admit(&self.client.key).await;
+        self.client.board.token_requests.add(1);
         let request = self
-            .account
-            .request(&endpoint, offer)
+            .credentials
+            .request(&endpoint, grant_params)
             .map_err(|error| auth::refused(&endpoint, error.to_string(), self.advice()))?;
-        let sent = self.door.transport.send(request).await;
+        let sent = self.client.transport.send(request).await;
         let reply = sent.map_err(|fault| auth::fault_at(&endpoint, &fault))?;
         permit.answered(reply.status(), reply.headers());
         auth::read_reply(&endpoint, &reply).map_err(|fault| LoginFault {
-            reason: self.account.redact(&fault.reason, offer),
+            reason: self.credentials.redact(&fault.reason, grant_params),
             advice: self.advice(),
             ..fault
         })
@@ -253,10 +263,10 @@ impl Login {
     }
 
     fn advice(&self) -> &'static str {
-        self.account.grant.advice()
+        self.credentials.grant.advice()
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    fn memory(&self) -> MutexGuard<'_, SourceState> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

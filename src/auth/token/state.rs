@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     auth::{
-        Minted,
+        TokenResponse,
         token::{Generation, Token},
     },
     http::error::LoginFault,
@@ -19,7 +19,7 @@ const LONGEST_COOLDOWN: Duration = Duration::from_secs(60);
 
 /// When a token is renewed before it expires.
 #[derive(Debug, Clone, Copy)]
-pub struct Renewal {
+pub struct RenewalPolicy {
     /// So long before its end …
     pub ahead: Duration,
     /// … or at this share of its lifetime, whichever is later: a token of five seconds is not
@@ -28,24 +28,24 @@ pub struct Renewal {
 }
 
 /// What is known about the token: a state machine without an actor, a network or a clock.
-pub(crate) struct Desk {
-    renewal: Renewal,
+pub(crate) struct TokenState {
+    renewal: RenewalPolicy,
     generation: Generation,
-    current: Option<Current>,
+    current: Option<CurrentToken>,
     /// The last failure, and how many there were in a row: for `wait` it is the answer to all who
     /// ask, so that those who queued behind it do not each try again.
     failure: Option<(Instant, LoginFault, u32)>,
 }
 
-struct Current {
+struct CurrentToken {
     token: Token,
     /// From here on a newer one is fetched before the token is handed out again.
     renew: Option<Instant>,
     expires: Option<Instant>,
 }
 
-impl Desk {
-    pub(crate) fn new(renewal: Renewal) -> Self {
+impl TokenState {
+    pub(crate) fn new(renewal: RenewalPolicy) -> Self {
         Self { renewal, generation: 0, current: None, failure: None }
     }
 
@@ -76,16 +76,16 @@ impl Desk {
     pub(crate) fn settle(
         &mut self,
         now: Instant,
-        minted: Result<Minted, LoginFault>,
+        response: Result<TokenResponse, LoginFault>,
     ) -> Result<Token, LoginFault> {
-        match minted {
-            Ok(minted) => {
+        match response {
+            Ok(response) => {
                 self.generation += 1;
                 self.failure = None;
-                let token = Token { generation: self.generation, secret: minted.secret };
-                let renew = minted.lifetime.map(|lifetime| now + self.renewal.after(lifetime));
-                let expires = minted.lifetime.map(|lifetime| now + lifetime);
-                self.current = Some(Current { token: token.clone(), renew, expires });
+                let token = Token { generation: self.generation, secret: response.secret };
+                let renew = response.lifetime.map(|lifetime| now + self.renewal.after(lifetime));
+                let expires = response.lifetime.map(|lifetime| now + lifetime);
+                self.current = Some(CurrentToken { token: token.clone(), renew, expires });
                 Ok(token)
             }
             Err(fault) => {
@@ -104,7 +104,7 @@ impl Desk {
     }
 }
 
-impl Renewal {
+impl RenewalPolicy {
     /// The age at which a token of this lifetime is renewed.
     pub(crate) fn after(self, lifetime: Duration) -> Duration {
         lifetime.saturating_sub(self.ahead).max(lifetime.mul_f64(self.at))
@@ -120,13 +120,13 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const RENEWAL: Renewal = Renewal { ahead: Duration::from_secs(60), at: 0.8 };
+    const RENEWAL: RenewalPolicy = RenewalPolicy { ahead: Duration::from_secs(60), at: 0.8 };
 
-    fn minted(lifetime: Option<Duration>) -> Result<Minted, LoginFault> {
-        Ok(Minted { secret: "t".into(), lifetime, refresh: None, id_token: None })
+    fn response(lifetime: Option<Duration>) -> Result<TokenResponse, LoginFault> {
+        Ok(TokenResponse { secret: "t".into(), lifetime, refresh: None, id_token: None })
     }
 
-    fn failed(permanent: bool) -> Result<Minted, LoginFault> {
+    fn failed(permanent: bool) -> Result<TokenResponse, LoginFault> {
         Err(LoginFault {
             endpoint: String::new(),
             reason: "no".into(),
@@ -136,11 +136,11 @@ mod tests {
         })
     }
 
-    fn desk_with(lifetime: Option<Duration>) -> (Desk, Instant) {
-        let (mut desk, now) = (Desk::new(RENEWAL), Instant::now());
-        assert!(desk.answer(now, None).is_none());
-        assert_eq!(desk.settle(now, minted(lifetime)).unwrap().generation, 1);
-        (desk, now)
+    fn desk_with(lifetime: Option<Duration>) -> (TokenState, Instant) {
+        let (mut state, now) = (TokenState::new(RENEWAL), Instant::now());
+        assert!(state.answer(now, None).is_none());
+        assert_eq!(state.settle(now, response(lifetime)).unwrap().generation, 1);
+        (state, now)
     }
 
     fn generation(answer: Option<Result<Token, LoginFault>>) -> Option<Generation> {
@@ -151,19 +151,19 @@ mod tests {
     fn a_long_token_is_renewed_a_minute_ahead_and_a_short_one_at_four_fifths() {
         assert_eq!(RENEWAL.after(SECOND * 3_600), SECOND * 3_540);
         assert_eq!(RENEWAL.after(SECOND * 5), SECOND * 4);
-        let (mut desk, now) = desk_with(Some(SECOND * 5));
-        assert_eq!(generation(desk.answer(now + SECOND * 3, None)), Some(1));
-        assert_eq!(generation(desk.answer(now + SECOND * 4, None)), None);
+        let (mut state, now) = desk_with(Some(SECOND * 5));
+        assert_eq!(generation(state.answer(now + SECOND * 3, None)), Some(1));
+        assert_eq!(generation(state.answer(now + SECOND * 4, None)), None);
     }
 
     #[test]
     fn g7_a_rejected_generation_is_renewed_once() {
-        let (mut desk, now) = desk_with(None);
-        assert_eq!(generation(desk.answer(now, Some(1))), None);
-        desk.settle(now, minted(None)).unwrap();
+        let (mut state, now) = desk_with(None);
+        assert_eq!(generation(state.answer(now, Some(1))), None);
+        state.settle(now, response(None)).unwrap();
         for _ in 0..64 {
             assert_eq!(
-                generation(desk.answer(now, Some(1))),
+                generation(state.answer(now, Some(1))),
                 Some(2),
                 "the others get the token that came"
             );
@@ -172,28 +172,28 @@ mod tests {
 
     #[test]
     fn a_failure_answers_all_who_wait_and_is_tried_again_by_one_after_a_pause() {
-        let (mut desk, now) = (Desk::new(RENEWAL), Instant::now());
-        assert!(desk.settle(now, failed(false)).is_err());
-        assert!(desk.answer(now + SECOND / 2, None).unwrap().is_err());
-        assert!(desk.answer(now + SECOND, None).is_none());
-        assert_eq!(desk.settle(now + SECOND, failed(false)).unwrap_err().wait, SECOND * 2);
+        let (mut state, now) = (TokenState::new(RENEWAL), Instant::now());
+        assert!(state.settle(now, failed(false)).is_err());
+        assert!(state.answer(now + SECOND / 2, None).unwrap().is_err());
+        assert!(state.answer(now + SECOND, None).is_none());
+        assert_eq!(state.settle(now + SECOND, failed(false)).unwrap_err().wait, SECOND * 2);
     }
 
     #[test]
     fn a_permanent_failure_is_latched() {
-        let (mut desk, now) = (Desk::new(RENEWAL), Instant::now());
-        assert!(desk.settle(now, failed(true)).is_err());
-        assert!(desk.answer(now + SECOND * 86_400, None).unwrap().unwrap_err().permanent);
+        let (mut state, now) = (TokenState::new(RENEWAL), Instant::now());
+        assert!(state.settle(now, failed(true)).is_err());
+        assert!(state.answer(now + SECOND * 86_400, None).unwrap().unwrap_err().permanent);
     }
 
     #[test]
     fn a_failed_renewal_hands_out_the_token_that_still_lives() {
-        let (mut desk, now) = desk_with(Some(SECOND * 5));
-        assert!(desk.answer(now + SECOND * 4, None).is_none());
-        assert_eq!(desk.settle(now + SECOND * 4, failed(false)).unwrap().generation, 1);
-        assert_eq!(generation(desk.answer(now + SECOND * 4, None)), Some(1));
+        let (mut state, now) = desk_with(Some(SECOND * 5));
+        assert!(state.answer(now + SECOND * 4, None).is_none());
+        assert_eq!(state.settle(now + SECOND * 4, failed(false)).unwrap().generation, 1);
+        assert_eq!(generation(state.answer(now + SECOND * 4, None)), Some(1));
         assert!(
-            desk.answer(now + SECOND * 5, None).is_none_or(|answer| answer.is_err()),
+            state.answer(now + SECOND * 5, None).is_none_or(|answer| answer.is_err()),
             "it has expired"
         );
     }

@@ -107,13 +107,13 @@ fn config(set: &[&str]) -> Config {
     Config::load(&Given { set, ..Given::default() }).unwrap().remove(0)
 }
 
-fn login(wire: &Arc<Wire>, config: &Config) -> Login {
+fn login(wire: &Arc<Wire>, config: &Config) -> TokenSource {
     let key = Key { credential: "me".into(), bucket: "login".into() };
     let (budget, board) = (Arc::new(Budget::new(Terms::default())), Arc::new(Board::default()));
-    Login::new(
+    TokenSource::new(
         HOST.parse().unwrap(),
         &config.auth,
-        Door { transport: wire.clone(), budget, key, board },
+        TokenClient { transport: wire.clone(), budget, key, board },
     )
 }
 

@@ -8,8 +8,8 @@ use url::Url;
 
 use crate::{
     auth::{
-        AccessKey, Account, Client, Grant, Place,
-        token::{Auth, Renewal},
+        AccessKey, ClientAuthMethod, ClientCredentials, Credentials, Grant,
+        token::{AuthSettings, RenewalPolicy},
     },
     commands::login::Browser,
     config::{
@@ -85,31 +85,31 @@ struct Check<'a> {
 
 impl AuthSection {
     /// Checks every key.
-    pub fn check(self, at: &Layers) -> Result<(Auth, Browser), ConfigError> {
+    pub fn check(self, at: &Layers) -> Result<(AuthSettings, Browser), ConfigError> {
         let check = Check { section: &self, environment: Environment::read()?, at };
         check.unused()?;
-        let account = check.account()?;
+        let credentials = check.credentials()?;
         check.cache()?;
         let browser = check.browser()?;
         let renewal = check.renewal()?;
-        Ok((Auth { account, renewal, cache: self.cache }, browser))
+        Ok((AuthSettings { credentials, renewal, cache: self.cache }, browser))
     }
 }
 
 impl Check<'_> {
-    fn account(&self) -> Result<Account, ConfigError> {
+    fn credentials(&self) -> Result<Credentials, ConfigError> {
         let section = self.section;
         let url = |url: &Option<Url>, key| {
             url.clone().map(|url| checked_url(url, key, self.at)).transpose()
         };
-        Ok(Account {
+        Ok(Credentials {
             grant: self.grant()?,
-            client: Client {
+            client: ClientCredentials {
                 id: self.text(&section.client_id, "auth.client_id")?.expose_secret().to_owned(),
                 secret: self.client_secret()?,
                 send: match section.send {
-                    SendBy::Basic => Place::Basic,
-                    SendBy::Body => Place::Body,
+                    SendBy::Basic => ClientAuthMethod::Basic,
+                    SendBy::Body => ClientAuthMethod::Body,
                 },
             },
             form: self.form()?,
@@ -226,7 +226,7 @@ impl Check<'_> {
         })
     }
 
-    fn renewal(&self) -> Result<Renewal, ConfigError> {
+    fn renewal(&self) -> Result<RenewalPolicy, ConfigError> {
         let (ahead, at): (Duration, f64) = (self.section.refresh_ahead.0, self.section.refresh_at);
         if !(at > 0.0 && at <= 1.0) {
             return Err(self.at.wrong(
@@ -234,7 +234,7 @@ impl Check<'_> {
                 "it is a share of the lifetime: more than 0, at most 1",
             ));
         }
-        Ok(Renewal { ahead, at })
+        Ok(RenewalPolicy { ahead, at })
     }
 
     fn needed(&self, text: Option<&Text>, key: &str) -> Result<SecretString, ConfigError> {

@@ -132,7 +132,7 @@ impl File {
         }
         identity.insert("attributes".to_owned(), self.fetch.attributes.to_string());
         let (auth, browser) = self.auth.check(at)?;
-        let hosts = self.source.hosts(&self.sandbox, &auth.account, at)?;
+        let hosts = self.source.hosts(&self.sandbox, &auth.credentials, at)?;
         Ok(Config {
             auth,
             browser,

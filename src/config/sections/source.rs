@@ -6,7 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::{
-    auth::{Account, Grant},
+    auth::{Credentials, Grant},
     catalog::{self, Catalog},
     config::{
         Hosts,
@@ -128,7 +128,7 @@ impl SourceSection {
     pub fn hosts(
         &self,
         sandbox: &SandboxSection,
-        account: &Account,
+        credentials: &Credentials,
         at: &Layers,
     ) -> Result<Hosts, ConfigError> {
         if let Some(hosts) = self.discovered(at)? {
@@ -139,7 +139,7 @@ impl SourceSection {
         }
         let known = match self.platform {
             Platform::GenesysCloud => regions::genesys(&self.region),
-            Platform::NiceCxone => regions::cxone(&self.region, &account.grant),
+            Platform::NiceCxone => regions::cxone(&self.region, &credentials.grant),
             Platform::Custom => {
                 if !at.is_built_in("source.region") {
                     return Err(
@@ -151,12 +151,13 @@ impl SourceSection {
         };
         let [known_api, known_login] = known.map_or([None, None], |hosts| hosts.map(Some));
         let api = self.host("api", self.api_url.as_ref(), known_api, at)?;
-        let login = match (self.platform, &self.login_url, &account.token_url, &account.grant) {
-            (Platform::Custom, None, Some(endpoint), _) => endpoint.clone(),
-            // nobody logs in with a token that is given
-            (Platform::Custom, None, None, Grant::Static(_)) => api.clone(),
-            _ => self.host("login", self.login_url.as_ref(), known_login, at)?,
-        };
+        let login =
+            match (self.platform, &self.login_url, &credentials.token_url, &credentials.grant) {
+                (Platform::Custom, None, Some(endpoint), _) => endpoint.clone(),
+                // nobody logs in with a token that is given
+                (Platform::Custom, None, None, Grant::Static(_)) => api.clone(),
+                _ => self.host("login", self.login_url.as_ref(), known_login, at)?,
+            };
         Ok(Hosts::Network { api, login })
     }
 

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use url::Url;
 
-use crate::auth::{Minted, token::Renewal};
+use crate::auth::{TokenResponse, token::RenewalPolicy};
 
 /// The form of the file.
 const VERSION: u32 = 1;
@@ -59,11 +59,11 @@ impl CacheError {
 #[derive(Debug, Clone)]
 pub struct Cache {
     path: PathBuf,
-    account: String,
+    credentials: String,
 }
 
 /// A cache that no other process changes meanwhile.
-pub struct Locked {
+pub struct LockedCache {
     cache: Cache,
     /// Lets go of the lock when it is closed, however the process ends.
     _lock: File,
@@ -73,7 +73,7 @@ pub struct Locked {
 
 /// The tokens of one account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Entry {
+pub struct CacheEntry {
     /// The access token.
     #[serde(rename = "access_token", serialize_with = "expose")]
     pub token: SecretString,
@@ -95,23 +95,26 @@ pub struct Entry {
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Content {
+struct CacheContent {
     cxbackfill_tokens: u32,
-    accounts: BTreeMap<String, Entry>,
+    accounts: BTreeMap<String, CacheEntry>,
 }
 
 impl Cache {
     /// The cache at `path` of the account `client` at the login host `login`.
     pub fn new(path: PathBuf, login: &Url, client: &str) -> Self {
         let port = login.port().map(|port| format!(":{port}")).unwrap_or_default();
-        Self { path, account: format!("{}{port} {client}", login.host_str().unwrap_or_default()) }
+        Self {
+            path,
+            credentials: format!("{}{port} {client}", login.host_str().unwrap_or_default()),
+        }
     }
 
     /// Takes the lock, if no other process has it, and makes sure that the file can be replaced.
     ///
     /// # Errors
     /// [`CacheError`] where the file is not ours alone or its folder cannot be written to.
-    pub fn lock(&self) -> Result<Option<Locked>, CacheError> {
+    pub fn lock(&self) -> Result<Option<LockedCache>, CacheError> {
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -132,7 +135,7 @@ impl Cache {
             .prefix(".cxbackfill-tokens-")
             .tempfile_in(folder)
             .map_err(at)?;
-        Ok(Some(Locked { cache: self.clone(), _lock: lock, spare }))
+        Ok(Some(LockedCache { cache: self.clone(), _lock: lock, spare }))
     }
 
     /// The path of a file that goes with this one.
@@ -144,16 +147,18 @@ impl Cache {
 
     /// What the file holds. A file that is torn or somebody else's is set aside: tokens can be
     /// asked for again, and what it was can still be looked at.
-    fn content(&self) -> Result<Content, CacheError> {
+    fn content(&self) -> Result<CacheContent, CacheError> {
         let at = |source| error(&self.path, source);
         let file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(CacheContent::default());
+            }
             file => file.map_err(at)?,
         };
         check_private(&self.path, &file)?;
         let mut text = Vec::new();
         file.take(LARGEST + 1).read_to_end(&mut text).map_err(at)?;
-        let content = serde_json::from_slice(&text).ok().filter(|content: &Content| {
+        let content = serde_json::from_slice(&text).ok().filter(|content: &CacheContent| {
             content.cxbackfill_tokens == VERSION && text.len() as u64 <= LARGEST
         });
         if content.is_none() {
@@ -165,13 +170,13 @@ impl Cache {
     }
 }
 
-impl Locked {
+impl LockedCache {
     /// The account's tokens; none if there are none yet.
     ///
     /// # Errors
     /// [`CacheError`] where the file is not ours alone, or cannot be read.
-    pub fn read(&self) -> Result<Option<Entry>, CacheError> {
-        Ok(self.cache.content()?.accounts.remove(&self.cache.account))
+    pub fn read(&self) -> Result<Option<CacheEntry>, CacheError> {
+        Ok(self.cache.content()?.accounts.remove(&self.cache.credentials))
     }
 
     /// Replaces the account's tokens, and lets go of the lock. After it the new ones survive a loss
@@ -179,13 +184,13 @@ impl Locked {
     ///
     /// # Errors
     /// [`CacheError`]: the file is as it was.
-    pub fn write(mut self, entry: &Entry) -> Result<(), CacheError> {
+    pub fn write(mut self, entry: &CacheEntry) -> Result<(), CacheError> {
         let mut content = self.cache.content()?;
         content.cxbackfill_tokens = VERSION;
         content
             .accounts
             .retain(|_, other| other.refresh.is_some() || other.expires > Some(entry.issued));
-        content.accounts.insert(self.cache.account.clone(), entry.clone());
+        content.accounts.insert(self.cache.credentials.clone(), entry.clone());
         let at = |source| error(&self.cache.path, source);
         let folder = self.spare.path().parent().map(Path::to_owned).unwrap_or_default();
         serde_json::to_writer(&mut self.spare, &content).map_err(|error| at(error.into()))?;
@@ -201,14 +206,18 @@ impl Locked {
     }
 }
 
-impl Entry {
+impl CacheEntry {
     /// What is worth keeping of a token that came `now`, by way of the `configured` refresh token.
-    pub fn new(minted: &Minted, now: Timestamp, configured: Option<&SecretString>) -> Self {
+    pub fn new(
+        response: &TokenResponse,
+        now: Timestamp,
+        configured: Option<&SecretString>,
+    ) -> Self {
         Self {
-            token: minted.secret.clone(),
+            token: response.secret.clone(),
             issued: now,
-            expires: minted.lifetime.and_then(|lifetime| now.checked_add(lifetime).ok()),
-            refresh: minted.refresh.clone(),
+            expires: response.lifetime.and_then(|lifetime| now.checked_add(lifetime).ok()),
+            refresh: response.refresh.clone(),
             origin: configured.map(fingerprint),
         }
     }
@@ -219,7 +228,11 @@ impl Entry {
     }
 
     /// How long the token still lives, which may not be known; none once it is due for renewal.
-    pub fn lifetime_left(&self, now: Timestamp, renewal: Renewal) -> Option<Option<Duration>> {
+    pub fn lifetime_left(
+        &self,
+        now: Timestamp,
+        renewal: RenewalPolicy,
+    ) -> Option<Option<Duration>> {
         let Some(expires) = self.expires else { return Some(None) };
         let lifetime = Duration::try_from(expires.duration_since(self.issued)).ok()?;
         let age = Duration::try_from(now.duration_since(self.issued)).ok()?;

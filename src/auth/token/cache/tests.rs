@@ -1,16 +1,16 @@
 use super::*;
 
-const RENEWAL: Renewal = Renewal { ahead: Duration::from_secs(60), at: 0.8 };
+const RENEWAL: RenewalPolicy = RenewalPolicy { ahead: Duration::from_secs(60), at: 0.8 };
 
 fn cache(folder: &Path, host: &str, client: &str) -> Cache {
     Cache::new(folder.join("tokens"), &format!("https://{host}").parse().unwrap(), client)
 }
 
-fn entry(token: &str) -> Entry {
+fn entry(token: &str) -> CacheEntry {
     let lifetime = Some(Duration::from_secs(3_600));
-    let minted =
-        Minted { secret: token.into(), lifetime, refresh: Some("r".into()), id_token: None };
-    Entry::new(&minted, Timestamp::UNIX_EPOCH, None)
+    let response =
+        TokenResponse { secret: token.into(), lifetime, refresh: Some("r".into()), id_token: None };
+    CacheEntry::new(&response, Timestamp::UNIX_EPOCH, None)
 }
 
 fn store(cache: &Cache, token: &str) {
@@ -124,8 +124,9 @@ fn a_cached_token_is_of_use_until_it_is_due() {
 
 #[test]
 fn another_configured_refresh_token_begins_anew() {
-    let minted = Minted { secret: "t".into(), lifetime: None, refresh: None, id_token: None };
-    let entry = Entry::new(&minted, Timestamp::UNIX_EPOCH, Some(&"first".into()));
+    let response =
+        TokenResponse { secret: "t".into(), lifetime: None, refresh: None, id_token: None };
+    let entry = CacheEntry::new(&response, Timestamp::UNIX_EPOCH, Some(&"first".into()));
     assert!(entry.comes_from(Some(&"first".into())));
     assert!(!entry.comes_from(Some(&"second".into())));
     assert!(!serde_json::to_string(&entry).unwrap().contains("first"));
