@@ -11,7 +11,7 @@ use crate::{
         endpoint::EndpointEntry,
         schema::{self, timestamp},
     },
-    http::rate_limit::Limit,
+    http::rate_limit::RequestLimit,
 };
 
 #[derive(Deserialize)]
@@ -97,7 +97,7 @@ pub(crate) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
     let limit = |(name, BucketEntry { requests, per }): (String, BucketEntry)| {
         let per = days(&per)
             .ok_or_else(|| InvalidKey::new(&format!("bucket.{name}.per"), NO_DURATION))?;
-        Ok((Arc::from(name), Limit { requests, per, burst: None }))
+        Ok((Arc::from(name), RequestLimit { requests, per, burst: None }))
     };
     Ok(Catalog {
         datasets,

@@ -74,7 +74,7 @@ pub use self::{
     schema::WireForm,
     template::PlaceholderValues,
 };
-use crate::{http::rate_limit::Limit, time::interval::Interval};
+use crate::{http::rate_limit::RequestLimit, time::interval::Interval};
 
 /// What a file describes.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +82,7 @@ pub struct Catalog {
     /// Datasets by name.
     pub datasets: BTreeMap<String, Arc<Dataset>>,
     /// Limits of their own, by the bucket that requests name.
-    pub buckets: BTreeMap<Arc<str>, Limit>,
+    pub buckets: BTreeMap<Arc<str>, RequestLimit>,
 }
 
 impl Catalog {

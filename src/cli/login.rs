@@ -12,7 +12,7 @@ use crate::{
     config::{self, Config, Given},
     error::Error,
     http::{
-        rate_limit::{Budget, Key},
+        rate_limit::{QuotaKey, RateLimit},
         transport::{HttpTransport, Transport},
     },
     metrics::Board,
@@ -39,8 +39,8 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
     };
     let door = TokenClient {
         transport,
-        budget: Arc::new(Budget::new(config.terms.clone())),
-        key: Key { credential: config.auth.credentials.name().into(), bucket: "login".into() },
+        rate_limit: Arc::new(RateLimit::new(config.quota_settings.clone())),
+        key: QuotaKey { credential: config.auth.credentials.name().into(), bucket: "login".into() },
         board: Arc::new(Board::default()),
     };
     let account = TokenSource::new(host, &config.auth, door);

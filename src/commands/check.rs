@@ -22,7 +22,7 @@ use crate::{
     config::{Config, Platform},
     http::{
         error::{Fault, LoginFault, Refusal, header},
-        rate_limit::{Budget, Key},
+        rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
     ledger::{LEDGER, Ledger},
@@ -69,7 +69,7 @@ struct Check<'a> {
     config: &'a Config,
     place: &'a Place,
     transport: Arc<dyn Transport>,
-    budget: Arc<Budget>,
+    rate_limit: Arc<RateLimit>,
 }
 
 /// Tries what a run of `config` needs, and hands every finding to `tell` as it comes.
@@ -79,8 +79,12 @@ pub async fn check(
     transport: Arc<dyn Transport>,
     mut tell: impl FnMut(Finding),
 ) {
-    let check =
-        Check { config, place, transport, budget: Arc::new(Budget::new(config.terms.clone())) };
+    let check = Check {
+        config,
+        place,
+        transport,
+        rate_limit: Arc::new(RateLimit::new(config.quota_settings.clone())),
+    };
     let datasets: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
     tell(Finding::good(
         "configuration",
@@ -111,15 +115,15 @@ pub async fn check(
 }
 
 impl Check<'_> {
-    fn key(&self, bucket: &str) -> Key {
-        Key { credential: self.config.auth.credentials.name().into(), bucket: bucket.into() }
+    fn key(&self, bucket: &str) -> QuotaKey {
+        QuotaKey { credential: self.config.auth.credentials.name().into(), bucket: bucket.into() }
     }
 
     async fn token(&self) -> Result<SecretString, LoginFault> {
-        let (transport, budget) = (Arc::clone(&self.transport), Arc::clone(&self.budget));
+        let (transport, rate_limit) = (Arc::clone(&self.transport), Arc::clone(&self.rate_limit));
         let client = TokenClient {
             transport,
-            budget,
+            rate_limit,
             key: self.key("login"),
             board: Arc::new(Board::default()),
         };
@@ -148,7 +152,7 @@ impl Check<'_> {
             .header(ACCEPT, "application/json")
             .body(body)
             .map_err(|error| malformed(error.to_string()))?;
-        let permit = self.budget.admit(&self.key("api")).await;
+        let permit = self.rate_limit.admit(&self.key("api")).await;
         let reply = self.transport.send(request).await?;
         permit.answered(reply.status(), reply.headers());
         if reply.status().is_success() {
@@ -267,7 +271,7 @@ impl Check<'_> {
                 Err(fault) => tracing::debug!(namespace, %fault, "no limits"),
             }
         }
-        let budget = match self.config.terms.limit {
+        let rate_limit = match self.config.quota_settings.limit {
             Some(limit) => format!("the budget is {} a {:?}", limit.requests, limit.per),
             None => "there is no budget".to_owned(),
         };
@@ -276,7 +280,7 @@ impl Check<'_> {
         } else {
             known.join(", ")
         };
-        Finding::good("limits", format!("{known}; {budget}"))
+        Finding::good("limits", format!("{known}; {rate_limit}"))
     }
 
     /// Writes and removes an object, and asks the ledger whether the output is this job's.

@@ -9,7 +9,7 @@ use crate::{
     catalog::Endpoint,
     config::Fetch,
     fetch::{Strategy, cost},
-    http::rate_limit::{Limit, Terms},
+    http::rate_limit::{QuotaSettings, RequestLimit},
     ledger::Known,
     planning::shard::Shard,
 };
@@ -42,7 +42,7 @@ pub fn estimate<'a>(
     shards: impl Iterator<Item = &'a Shard>,
     known: &Known,
     fetch: &Fetch,
-    terms: &Terms,
+    quota_settings: &QuotaSettings,
 ) -> Estimate {
     let mut sum = Estimate {
         rows: Some(0),
@@ -78,8 +78,10 @@ pub fn estimate<'a>(
         plus(&mut sum.requests, chosen);
     }
     sum.bytes = sum.rows.zip(known.row_bytes()).map(|(rows, bytes)| (rows as f64 * bytes) as u64);
-    let ours = |limit: Limit| f64::from(limit.requests.get()) * f64::from(terms.share) / 100.0;
-    let pace = terms.limit.map(|limit| limit.per.as_secs_f64() / ours(limit));
+    let ours = |limit: RequestLimit| {
+        f64::from(limit.requests.get()) * f64::from(quota_settings.share) / 100.0
+    };
+    let pace = quota_settings.limit.map(|limit| limit.per.as_secs_f64() / ours(limit));
     sum.seconds = sum.requests.zip(pace).map(|(requests, pace)| requests as f64 * pace);
     sum
 }

@@ -9,7 +9,7 @@ use crate::{
     config::{Config, Hosts},
     error::Error,
     http::{
-        rate_limit::{Budget, Key},
+        rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
     platform::discovery::{self, DiscoverError},
@@ -83,8 +83,8 @@ async fn find(
         None => {
             let client = TokenClient {
                 transport: Arc::clone(transport),
-                budget: Arc::new(Budget::new(config.terms.clone())),
-                key: Key {
+                rate_limit: Arc::new(RateLimit::new(config.quota_settings.clone())),
+                key: QuotaKey {
                     credential: config.auth.credentials.name().into(),
                     bucket: "login".into(),
                 },

@@ -138,7 +138,10 @@ pub fn expect(
     let estimate = |dataset: &Arc<Dataset>| {
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
         let known = Known::read(ledger, &dataset.name)?;
-        Ok((dataset.name.clone(), estimate::estimate(shards, &known, &config.fetch, &config.terms)))
+        Ok((
+            dataset.name.clone(),
+            estimate::estimate(shards, &known, &config.fetch, &config.quota_settings),
+        ))
     };
     config.datasets.iter().map(estimate).collect()
 }

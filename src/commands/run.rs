@@ -29,7 +29,7 @@ use crate::{
         RowStatistics, Run, RunError,
     },
     http::{
-        rate_limit::{Budget, Key},
+        rate_limit::{QuotaKey, RateLimit},
         transport::{HttpTransport, Transport},
     },
     ledger::{Failure, Known, LEDGER, Ledger},
@@ -247,10 +247,11 @@ impl Line {
 
 /// What everyone who asks the platform shares, and who keeps the token.
 fn connect(config: &Config, world: &World) -> (Arc<FetchContext>, Addr<TokenActor>) {
-    let budget = Arc::new(Budget::new(config.terms.clone()));
+    let rate_limit = Arc::new(RateLimit::new(config.quota_settings.clone()));
     let credential: Arc<str> = config.auth.credentials.name().into();
-    let key = |bucket: &str| Key { credential: Arc::clone(&credential), bucket: bucket.into() };
-    let tokens = TokenActor::new(login(config, world, &budget, key("login"))).start();
+    let key =
+        |bucket: &str| QuotaKey { credential: Arc::clone(&credential), bucket: bucket.into() };
+    let tokens = TokenActor::new(login(config, world, &rate_limit, key("login"))).start();
     let parent = |endpoint: &Arc<Endpoint>| {
         endpoint.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
     };
@@ -285,7 +286,7 @@ fn connect(config: &Config, world: &World) -> (Arc<FetchContext>, Addr<TokenActo
         smallest_shard: config.fetch.smallest_shard,
         bucket: "api".into(),
         credential: Arc::clone(&credential),
-        budget,
+        rate_limit,
         transport: Arc::clone(&world.transport),
         accepted: AtomicU64::new(0),
         board: Arc::clone(&world.board),
@@ -299,12 +300,17 @@ fn client(shared: &Arc<FetchContext>, tokens: &Addr<TokenActor>, seed: u64) -> A
     ApiClient { context: Arc::clone(shared), tokens: tokens.clone(), jitter }
 }
 
-fn login(config: &Config, world: &World, budget: &Arc<Budget>, key: Key) -> TokenSource {
+fn login(
+    config: &Config,
+    world: &World,
+    rate_limit: &Arc<RateLimit>,
+    key: QuotaKey,
+) -> TokenSource {
     let (transport, board) = (Arc::clone(&world.transport), Arc::clone(&world.board));
     TokenSource::new(
         world.login.clone(),
         &config.auth,
-        TokenClient { transport, budget: Arc::clone(budget), key, board },
+        TokenClient { transport, rate_limit: Arc::clone(rate_limit), key, board },
     )
 }
 

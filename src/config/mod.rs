@@ -26,7 +26,7 @@ use crate::{
     catalog::{Catalog, Dataset},
     commands::login::Browser,
     fetch::Strategy,
-    http::{rate_limit::Terms, retry::Policy},
+    http::{rate_limit::QuotaSettings, retry::Policy},
     sandbox::Settings,
     sink::shard_writer::FileFormat,
     time::interval::Interval,
@@ -65,7 +65,7 @@ pub struct Config {
     /// How fetching goes.
     pub fetch: Fetch,
     /// The quota.
-    pub terms: Terms,
+    pub quota_settings: QuotaSettings,
     /// How often to try, and how long to wait.
     pub policy: Policy,
     /// The directory of the output.

@@ -53,7 +53,7 @@ fn scope_and_fields_of_the_form_are_sent() {
 
 #[test]
 fn a_share_is_a_percentage_that_is_not_nothing() {
-    assert_eq!(load(&["budget.share=\"60%\""]).unwrap().terms.share, 60);
+    assert_eq!(load(&["budget.share=\"60%\""]).unwrap().quota_settings.share, 60);
     for share in ["0%", "101%", "-5%", "60", "1.5%", "half"] {
         let message = load(&[&format!("budget.share=\"{share}\"")]).unwrap_err();
         assert!(
@@ -206,7 +206,7 @@ fn what_a_source_says_for_itself_lies_between_the_file_and_the_command_line() {
     let list = "[budget]\nrequests = 1\n[[source]]\nname = 'a'\n[[source]]\nname = 'b'\n[source.budget]\nrequests = 2\n";
     let requests = |set: &[&str]| {
         let configs = load_file(list, set).unwrap();
-        [&configs[0], &configs[1]].map(|config| config.terms.limit.unwrap().requests.get())
+        [&configs[0], &configs[1]].map(|config| config.quota_settings.limit.unwrap().requests.get())
     };
     assert_eq!(requests(&[]), [1, 2]);
     assert_eq!(requests(&["budget.requests=3"]), [3, 3]);

@@ -38,7 +38,7 @@ use crate::{
     auth::token::TokenActor,
     catalog::{Dataset, Endpoint},
     decode::Reply,
-    http::{error::Fault, rate_limit::Budget, retry::Policy, transport::Transport},
+    http::{error::Fault, rate_limit::RateLimit, retry::Policy, transport::Transport},
     metrics::Board,
     planning::{Next, PlannerActor},
     sink::SinkActor,
@@ -84,7 +84,7 @@ pub struct FetchContext {
     /// See `credential`.
     pub bucket: Arc<str>,
     /// The quota.
-    pub budget: Arc<Budget>,
+    pub rate_limit: Arc<RateLimit>,
     /// The door to the network.
     pub transport: Arc<dyn Transport>,
     /// The newest token that any fetcher had a request accepted with.

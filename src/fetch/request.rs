@@ -24,7 +24,7 @@ use crate::{
     fetch::{ApiClient, FetchError, RunError, ShardError},
     http::{
         error::{Fault, Refusal},
-        rate_limit::{Key, Permit},
+        rate_limit::{Permit, QuotaKey},
         retry::{self, Attempt, Decision},
         transport::is_loopback_host,
     },
@@ -125,7 +125,7 @@ impl ApiClient {
                 Decision::Retry { after } => self.pause(after).await?,
                 Decision::Throttled { after } => {
                     self.context.board.rate_limited.add(1);
-                    self.context.budget.close(&self.key(call.bucket.as_ref()), after);
+                    self.context.rate_limit.close(&self.key(call.bucket.as_ref()), after);
                 }
                 Decision::Reauthenticate => {}
                 Decision::Split => return Err(ShardError::TooBig(fault.to_string()).into()),
@@ -149,7 +149,7 @@ impl ApiClient {
     ) -> Result<T, AttemptError> {
         // a limit of its own is kept beside that of all requests
         let _own = match &call.bucket {
-            Some(bucket) => Some(self.context.budget.admit(&self.key(Some(bucket))).await),
+            Some(bucket) => Some(self.context.rate_limit.admit(&self.key(Some(bucket))).await),
             None => None,
         };
         let (permit, token) = self.pay(call, rejected).await?;
@@ -184,7 +184,7 @@ impl ApiClient {
         call: &ApiRequest,
         rejected: &mut Option<u64>,
     ) -> Result<(Permit, Option<Token>), AttemptError> {
-        let turn = self.context.budget.turn(&self.key(None)).await;
+        let turn = self.context.rate_limit.turn(&self.key(None)).await;
         let mut permit = turn.admit().await;
         if call.anonymous {
             return Ok((permit, None));
@@ -204,9 +204,9 @@ impl ApiClient {
     }
 
     /// What a request pays that names `bucket`, or none.
-    fn key(&self, bucket: Option<&Arc<str>>) -> Key {
+    fn key(&self, bucket: Option<&Arc<str>>) -> QuotaKey {
         let context = &self.context;
-        Key {
+        QuotaKey {
             credential: Arc::clone(&context.credential),
             bucket: Arc::clone(bucket.unwrap_or(&context.bucket)),
         }

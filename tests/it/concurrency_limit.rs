@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use cxbackfill::http::rate_limit::concurrency_limit::{Outcome, Pace};
+use cxbackfill::http::rate_limit::concurrency_limit::{ConcurrencyLimit, Outcome};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -69,7 +69,7 @@ impl Wire {
 /// The mean concurrency of each phase once it has converged.
 fn play(link: &Link) -> Vec<f64> {
     let epoch = Instant::now();
-    let mut pace = Pace::new(link.most);
+    let mut pace = ConcurrencyLimit::new(link.most);
     let mut wire = Wire {
         events: BTreeMap::new(),
         free: Vec::new(),

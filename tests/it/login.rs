@@ -15,7 +15,7 @@ use cxbackfill::{
     config::{Config, Given},
     http::{
         error::LoginFault,
-        rate_limit::{Budget, Key, Terms},
+        rate_limit::{QuotaKey, QuotaSettings, RateLimit},
         transport::{HttpTransport, Transport},
     },
     sandbox::Settings,
@@ -53,8 +53,8 @@ where
     let config = Config::load(&Given { set: given, ..Given::default() }).unwrap().remove(0);
     let door = TokenClient {
         transport: Arc::new(transport()),
-        budget: Arc::new(Budget::new(Terms::default())),
-        key: Key { credential: "me".into(), bucket: "login".into() },
+        rate_limit: Arc::new(RateLimit::new(QuotaSettings::default())),
+        key: QuotaKey { credential: "me".into(), bucket: "login".into() },
         board: Arc::default(),
     };
     let account = TokenSource::new(

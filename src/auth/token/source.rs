@@ -23,7 +23,7 @@ use crate::{
     blocking::offload,
     http::{
         error::LoginFault,
-        rate_limit::{Budget, Key},
+        rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
     metrics::Board,
@@ -63,9 +63,9 @@ pub struct TokenClient {
     /// The network.
     pub transport: Arc<dyn Transport>,
     /// Token calls pay a key of their own.
-    pub budget: Arc<Budget>,
+    pub rate_limit: Arc<RateLimit>,
     /// That key.
-    pub key: Key,
+    pub key: QuotaKey,
     /// Where they are counted.
     pub board: Arc<Board>,
 }
@@ -231,7 +231,7 @@ impl TokenSource {
         grant_params: &GrantParams<'_>,
     ) -> Result<TokenResponse, LoginFault> {
         let endpoint = self.credentials.endpoint(&self.host, grant_params);
-        let permit = self.client.budget.admit(&self.client.key).await;
+        let permit = self.client.rate_limit.admit(&self.client.key).await;
         self.client.board.token_requests.add(1);
         let request = self
             .credentials

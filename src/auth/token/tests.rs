@@ -23,7 +23,7 @@ use crate::{
     config::{Config, Given},
     http::{
         error::Fault,
-        rate_limit::{Budget, Key, Terms},
+        rate_limit::{QuotaKey, QuotaSettings, RateLimit},
         transport::Transport,
     },
     ledger::Ledger,
@@ -108,12 +108,13 @@ fn config(set: &[&str]) -> Config {
 }
 
 fn login(wire: &Arc<Wire>, config: &Config) -> TokenSource {
-    let key = Key { credential: "me".into(), bucket: "login".into() };
-    let (budget, board) = (Arc::new(Budget::new(Terms::default())), Arc::new(Board::default()));
+    let key = QuotaKey { credential: "me".into(), bucket: "login".into() };
+    let (rate_limit, board) =
+        (Arc::new(RateLimit::new(QuotaSettings::default())), Arc::new(Board::default()));
     TokenSource::new(
         HOST.parse().unwrap(),
         &config.auth,
-        TokenClient { transport: wire.clone(), budget, key, board },
+        TokenClient { transport: wire.clone(), rate_limit, key, board },
     )
 }
 

@@ -24,7 +24,7 @@ use crate::{
     },
     fetch::Strategy,
     http::{
-        rate_limit::{Limit, Terms},
+        rate_limit::{QuotaSettings, RequestLimit},
         retry::Policy,
     },
     sink::shard_writer::FileFormat,
@@ -137,7 +137,11 @@ impl File {
             auth,
             browser,
             fetch: self.fetch.check(at)?,
-            terms: self.budget.check(self.fetch.actors * self.fetch.ahead, &catalog, at)?,
+            quota_settings: self.budget.check(
+                self.fetch.actors * self.fetch.ahead,
+                &catalog,
+                at,
+            )?,
             policy: Policy {
                 attempts: self.retry.attempts.get(),
                 first: self.retry.first.0,
@@ -289,14 +293,14 @@ impl BudgetSection {
         in_flight: usize,
         catalog: &Catalog,
         at: &Layers,
-    ) -> Result<Terms, ConfigError> {
+    ) -> Result<QuotaSettings, ConfigError> {
         let per = positive(self.per, "budget.per", at)?;
-        let limit = NonZeroU32::new(self.requests).map(|requests| Limit {
+        let limit = NonZeroU32::new(self.requests).map(|requests| RequestLimit {
             requests,
             per,
             burst: self.burst,
         });
-        Ok(Terms {
+        Ok(QuotaSettings {
             limit,
             share: self.share.0,
             in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),

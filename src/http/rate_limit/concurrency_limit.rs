@@ -35,16 +35,16 @@ pub enum Outcome {
 
 /// The number of requests that may be in flight.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct ConcurrencyLimit {
     limit: u32,
     most: u32,
     /// The moving average of latency, in seconds, and when it was last told.
     average: Option<(f64, Instant)>,
-    round: Round,
+    round: MeasurementRound,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Round {
+struct MeasurementRound {
     /// Requests sent before do not count.
     since: Option<Instant>,
     replies: u32,
@@ -54,10 +54,10 @@ struct Round {
     full: bool,
 }
 
-impl Pace {
+impl ConcurrencyLimit {
     /// Begins with one, and never passes `most`.
     pub fn new(most: u32) -> Self {
-        Self { limit: 1, most: most.max(1), average: None, round: Round::default() }
+        Self { limit: 1, most: most.max(1), average: None, round: MeasurementRound::default() }
     }
 
     /// Requests that may be in flight.
@@ -95,12 +95,12 @@ impl Pace {
         }
         self.follow(mean, now);
         self.limit = (self.limit + u32::from(self.round.full)).min(self.most);
-        self.round = Round { since: Some(now), ..Round::default() };
+        self.round = MeasurementRound { since: Some(now), ..MeasurementRound::default() };
     }
 
     fn slow_down(&mut self, now: Instant) {
         self.limit = ((f64::from(self.limit) * DECREASE) as u32).max(1);
-        self.round = Round { since: Some(now), ..Round::default() };
+        self.round = MeasurementRound { since: Some(now), ..MeasurementRound::default() };
     }
 
     /// Moves the average towards `mean`. A round that slowed down does not: it would excuse the next

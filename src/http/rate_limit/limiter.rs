@@ -11,7 +11,7 @@ use governor::{
 };
 use tokio::time::Instant;
 
-use crate::http::rate_limit::Key;
+use crate::http::rate_limit::QuotaKey;
 
 /// Below this a spare request would cost more than 1 % of the limit.
 const SPARES: u32 = 100;
@@ -21,7 +21,7 @@ const LARGEST_BURST: u32 = 100_000;
 
 /// A published limit: so many requests in any window of this length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
+pub struct RequestLimit {
     /// Requests a window.
     pub requests: NonZeroU32,
     /// The window.
@@ -31,21 +31,21 @@ pub struct Limit {
 }
 
 /// governor's keyed limiter. It is made anew when a limit changes; what was sent is not forgotten.
-pub(crate) type Limiter = RateLimiter<Key, Sent, TokioClock, NoOpMiddleware<Duration>>;
+pub(crate) type Limiter = RateLimiter<QuotaKey, StartState, TokioClock, NoOpMiddleware<Duration>>;
 
 /// What was sent with every key, whatever the limit was then.
-pub(crate) type Record = Arc<DashMapStateStore<Key>>;
+pub(crate) type Record = Arc<DashMapStateStore<QuotaKey>>;
 
 /// The record as one limiter sees it, which counts time from when it was made.
-pub(crate) struct Sent {
+pub(crate) struct StartState {
     record: Record,
     since: Nanos,
 }
 
-impl StateStore for Sent {
-    type Key = Key;
+impl StateStore for StartState {
+    type Key = QuotaKey;
 
-    fn measure_and_replace<T, F, E>(&self, key: &Key, measure: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, key: &QuotaKey, measure: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
@@ -82,7 +82,7 @@ pub(crate) fn part(requests: u32, percent: u8) -> NonZeroU32 {
     u32::try_from(part).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }
 
-impl Limit {
+impl RequestLimit {
     /// So many hundredths of it.
     pub fn share(self, percent: u8) -> Self {
         Self { requests: part(self.requests.get(), percent), ..self }
@@ -90,7 +90,7 @@ impl Limit {
 
     /// The limiter of this limit, over what was sent before.
     pub(crate) fn limiter(self, record: &Record, clock: TokioClock) -> Limiter {
-        let sent = Sent { record: Arc::clone(record), since: clock.now().into() };
+        let sent = StartState { record: Arc::clone(record), since: clock.now().into() };
         RateLimiter::new(self.quota(), sent, clock)
     }
 

@@ -19,7 +19,7 @@ const LONGEST_RESET: Duration = Duration::from_secs(3_600);
 
 /// What a reply says of the quota: `inin-ratelimit-allowed`, `-count` and `-reset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Word {
+pub struct RateLimitHeaders {
     /// Requests that a window allows.
     pub allowed: u32,
     /// Requests in this window so far, of everyone with the token.
@@ -30,7 +30,7 @@ pub struct Word {
 
 /// A window of the server.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Window {
+pub(crate) struct ServerWindow {
     allowed: u32,
     /// The largest count that a reply told.
     count: u32,
@@ -46,31 +46,42 @@ pub(crate) struct Window {
     latest: Instant,
 }
 
-impl Word {
+impl RateLimitHeaders {
     /// Reads the headers of a reply; none where the server says nothing that can be believed.
     pub fn read(headers: &HeaderMap) -> Option<Self> {
         let number = |name: &str| header(headers, name)?.trim().parse::<u32>().ok();
-        let word = Self {
+        let headers = Self {
             allowed: number("inin-ratelimit-allowed").filter(|&allowed| allowed > 0)?,
             count: number("inin-ratelimit-count")?,
             reset: Duration::from_secs(number("inin-ratelimit-reset")?.into()),
         };
-        (word.reset <= LONGEST_RESET).then_some(word)
+        (headers.reset <= LONGEST_RESET).then_some(headers)
     }
 }
 
-impl Window {
+impl ServerWindow {
     /// The window that a reply tells of: its request went at `sent`, it came at `now`.
-    pub(crate) fn new(word: Word, per: Duration, sent: Instant, now: Instant) -> Self {
-        let Word { allowed, count, reset } = word;
+    pub(crate) fn new(
+        headers: RateLimitHeaders,
+        per: Duration,
+        sent: Instant,
+        now: Instant,
+    ) -> Self {
+        let RateLimitHeaders { allowed, count, reset } = headers;
         let earliest = (sent + reset).checked_sub(GRAIN).unwrap_or(sent);
         Self { allowed, count, ours: 1, trip: now - sent, per, earliest, latest: now + reset }
     }
 
     /// Takes in what a further reply tells, and whether it tells of now: a late reply of an earlier
     /// window does not.
-    pub(crate) fn learn(&mut self, word: Word, per: Duration, sent: Instant, now: Instant) -> bool {
-        let told = Self::new(word, per, sent, now);
+    pub(crate) fn learn(
+        &mut self,
+        headers: RateLimitHeaders,
+        per: Duration,
+        sent: Instant,
+        now: Instant,
+    ) -> bool {
+        let told = Self::new(headers, per, sent, now);
         let over = self.is_over(now);
         // the next window ends one window after this one, or later
         if told.earliest > self.latest || (over && told.latest >= self.earliest + per) {
@@ -81,14 +92,14 @@ impl Window {
             return false;
         }
         // the word of the reply that was counted last is the newest
-        if word.count >= self.count {
-            (self.allowed, self.count) = (word.allowed, word.count);
+        if headers.count >= self.count {
+            (self.allowed, self.count) = (headers.allowed, headers.count);
         }
         self.ours += 1;
         self.trip = (7 * self.trip + told.trip) / 8;
         self.earliest = self.earliest.max(told.earliest);
         self.latest = self.latest.min(told.latest);
-        self.allowed == word.allowed
+        self.allowed == headers.allowed
     }
 
     /// The instant to wait for with `in_flight` requests unanswered, if `share` hundredths of the window

@@ -11,16 +11,16 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn key(bucket: &str) -> Key {
-    Key { credential: "client".into(), bucket: bucket.into() }
+fn key(bucket: &str) -> QuotaKey {
+    QuotaKey { credential: "client".into(), bucket: bucket.into() }
 }
 
-fn limit(requests: u32, per: Duration) -> Option<Limit> {
-    Some(Limit { requests: NonZeroU32::new(requests).unwrap(), per, burst: None })
+fn limit(requests: u32, per: Duration) -> Option<RequestLimit> {
+    Some(RequestLimit { requests: NonZeroU32::new(requests).unwrap(), per, burst: None })
 }
 
-fn terms(limit: Option<Limit>) -> Terms {
-    Terms { limit, ..Terms::default() }
+fn quota_settings(limit: Option<RequestLimit>) -> QuotaSettings {
+    QuotaSettings { limit, ..QuotaSettings::default() }
 }
 
 fn virtually<T>(future: impl Future<Output = T>) -> T {
@@ -105,10 +105,10 @@ impl Server {
 }
 
 /// Lets `actors` ask `server` for so long, and gives what it saw.
-fn ask(server: Server, terms: Terms, actors: usize, long: Duration) -> Server {
+fn ask(server: Server, quota_settings: QuotaSettings, actors: usize, long: Duration) -> Server {
     let server = Rc::new(RefCell::new(server));
     virtually(async {
-        let (budget, start) = (Budget::new(terms), Instant::now());
+        let (rate_limit, start) = (RateLimit::new(quota_settings), Instant::now());
         let dice = RefCell::new(fastrand::Rng::with_seed(7));
         let travel = || {
             let (least, most) = server.borrow().travel;
@@ -116,14 +116,14 @@ fn ask(server: Server, terms: Terms, actors: usize, long: Duration) -> Server {
         };
         let actor = || async {
             while start.elapsed() < long {
-                let permit = budget.admit(&key("api")).await;
+                let permit = rate_limit.admit(&key("api")).await;
                 server.borrow_mut().sent.push(start.elapsed());
                 sleep(travel()).await;
                 let (status, headers, reset) = server.borrow_mut().answer(start.elapsed());
                 sleep(travel()).await;
                 permit.answered(status, &headers);
                 if status == StatusCode::TOO_MANY_REQUESTS {
-                    budget.close(&key("api"), reset);
+                    rate_limit.close(&key("api"), reset);
                 }
             }
         };
@@ -161,8 +161,8 @@ proptest! {
         let burst = burst.and_then(NonZeroU32::new);
         let mut server = Server::new(requests, per);
         server.travel = (Duration::ZERO, Duration::from_millis(slow));
-        let terms = terms(limit(requests, per).map(|limit| Limit { burst, ..limit }));
-        let server = ask(server, terms, actors, per * 3);
+        let quota_settings = quota_settings(limit(requests, per).map(|limit| RequestLimit { burst, ..limit }));
+        let server = ask(server, quota_settings, actors, per * 3);
         prop_assert!(most_within(&server.sent, per) <= requests as usize);
         prop_assert!(server.windows.iter().all(|window| window.refused == 0 || slow > 0), "{:?}", server.windows);
     }
@@ -181,8 +181,12 @@ fn alone_every_window_is_used_to_98_percent_and_nothing_is_refused() {
             if asked < 2.0 * f64::from(requests) / per as f64 || slowest * 20 >= per * 1_000 {
                 continue;
             }
-            let server =
-                ask(server, terms(limit(requests, Duration::from_secs(per))), actors, MINUTE * 8);
+            let server = ask(
+                server,
+                quota_settings(limit(requests, Duration::from_secs(per))),
+                actors,
+                MINUTE * 8,
+            );
             for window in inner(&server) {
                 let used = f64::from(window.ours) / f64::from(requests);
                 assert!(used >= 0.98, "{requests} a {per} s, {actors} at {slowest} ms: {window:?}");
@@ -227,7 +231,7 @@ fn beside_another_client_95_percent_of_what_it_leaves_is_used_with_one_refusal_a
             let mut server = Server::new(300, MINUTE);
             server.others.clone_from(&others);
             server.travel = (Duration::from_millis(50), Duration::from_millis(slowest));
-            let server = ask(server, terms(limit(300, MINUTE)), actors, MINUTE * 9);
+            let server = ask(server, quota_settings(limit(300, MINUTE)), actors, MINUTE * 9);
             for window in inner(&server) {
                 // what it asked for beyond the limit it was refused
                 let left = 300u32.saturating_sub(window.others);
@@ -247,7 +251,7 @@ fn a_changed_limit_is_followed_within_a_window() {
     for (before, after) in [(300, 600), (300, 150), (300, 60), (60, 300)] {
         let mut server = Server::new(before, MINUTE);
         server.allowed.push((Duration::from_secs(150), after));
-        let server = ask(server, terms(limit(300, MINUTE)), 8, MINUTE * 8);
+        let server = ask(server, quota_settings(limit(300, MINUTE)), 8, MINUTE * 8);
         let refused: u32 = server.windows.iter().map(|window| window.refused).sum();
         assert!(refused <= 4, "{before} to {after}: {:?}", server.windows);
         let changed = server.windows.iter().position(|window| window.allowed == after).unwrap();
@@ -262,7 +266,12 @@ fn a_changed_limit_is_followed_within_a_window() {
 fn a_share_is_kept_of_the_configured_and_of_the_learned_limit() {
     let mut server = Server::new(300, MINUTE);
     server.allowed.push((Duration::from_secs(200), 100));
-    let server = ask(server, Terms { share: 60, ..terms(limit(300, MINUTE)) }, 8, MINUTE * 8);
+    let server = ask(
+        server,
+        QuotaSettings { share: 60, ..quota_settings(limit(300, MINUTE)) },
+        8,
+        MINUTE * 8,
+    );
     for window in inner(&server) {
         assert!(
             window.ours <= window.allowed * 60 / 100 || window.since < MINUTE * 4,
@@ -274,8 +283,12 @@ fn a_share_is_kept_of_the_configured_and_of_the_learned_limit() {
 
 #[test]
 fn a_limit_that_is_not_configured_is_learned() {
-    let server =
-        ask(Server::new(120, MINUTE), Terms { in_flight: 8, ..terms(None) }, 8, MINUTE * 8);
+    let server = ask(
+        Server::new(120, MINUTE),
+        QuotaSettings { in_flight: 8, ..quota_settings(None) },
+        8,
+        MINUTE * 8,
+    );
     assert!(inner(&server).iter().all(|window| window.ours >= 118), "{:?}", server.windows);
     assert!(server.windows.iter().all(|window| window.refused == 0), "{:?}", server.windows);
 }
@@ -284,11 +297,13 @@ fn a_limit_that_is_not_configured_is_learned() {
 fn a_bucket_has_the_limit_of_its_own() {
     virtually(async {
         let own = [("jobs".into(), limit(2, MINUTE).unwrap())].into();
-        let (budget, start) =
-            (Budget::new(Terms { own, ..terms(limit(300, MINUTE)) }), Instant::now());
+        let (rate_limit, start) = (
+            RateLimit::new(QuotaSettings { own, ..quota_settings(limit(300, MINUTE)) }),
+            Instant::now(),
+        );
         for _ in 0..3 {
-            drop(budget.admit(&key("jobs")).await);
-            drop(budget.admit(&key("api")).await);
+            drop(rate_limit.admit(&key("jobs")).await);
+            drop(rate_limit.admit(&key("api")).await);
         }
         assert_eq!(start.elapsed(), MINUTE);
     });
@@ -297,13 +312,13 @@ fn a_bucket_has_the_limit_of_its_own() {
 #[test]
 fn a_hundred_refusals_in_flight_cost_one_pause() {
     let opened = virtually(async {
-        let (budget, start) = (Budget::new(Terms::default()), Instant::now());
+        let (rate_limit, start) = (RateLimit::new(QuotaSettings::default()), Instant::now());
         for _ in 0..100 {
-            budget.close(&key("api"), Duration::from_secs(7));
+            rate_limit.close(&key("api"), Duration::from_secs(7));
         }
-        budget.close(&key("api"), Duration::from_secs(2));
+        rate_limit.close(&key("api"), Duration::from_secs(2));
         join_all((0..50).map(|_| async {
-            drop(budget.admit(&key("api")).await);
+            drop(rate_limit.admit(&key("api")).await);
             start.elapsed()
         }))
         .await
@@ -314,23 +329,24 @@ fn a_hundred_refusals_in_flight_cost_one_pause() {
 #[test]
 fn a_hundred_refusals_in_flight_slow_the_pace_down_once() {
     virtually(async {
-        let (mut pace, start) = (Pace::new(200), Instant::now());
-        while pace.limit() < 100 {
-            pace.admits(pace.limit());
-            (0..pace.limit().max(4)).for_each(|_| pace.ended(start, start, Outcome::Answered));
+        let (mut concurrency_limit, start) = (ConcurrencyLimit::new(200), Instant::now());
+        while concurrency_limit.limit() < 100 {
+            concurrency_limit.admits(concurrency_limit.limit());
+            (0..concurrency_limit.limit().max(4))
+                .for_each(|_| concurrency_limit.ended(start, start, Outcome::Answered));
         }
         sleep(MINUTE).await;
-        (0..100).for_each(|_| pace.ended(start, Instant::now(), Outcome::Throttled));
-        assert_eq!(pace.limit(), 50);
+        (0..100).for_each(|_| concurrency_limit.ended(start, Instant::now(), Outcome::Throttled));
+        assert_eq!(concurrency_limit.limit(), 50);
     });
 }
 
 #[test]
 fn keys_do_not_share_a_gate() {
     virtually(async {
-        let (budget, start) = (Budget::new(Terms::default()), Instant::now());
-        budget.close(&key("api"), Duration::from_secs(7));
-        drop(budget.admit(&key("login")).await);
+        let (rate_limit, start) = (RateLimit::new(QuotaSettings::default()), Instant::now());
+        rate_limit.close(&key("api"), Duration::from_secs(7));
+        drop(rate_limit.admit(&key("login")).await);
         assert_eq!(start.elapsed(), Duration::ZERO);
     });
 }
@@ -338,11 +354,12 @@ fn keys_do_not_share_a_gate() {
 #[test]
 fn first_come_first_served() {
     let order = virtually(async {
-        let (budget, order) = (Budget::new(terms(limit(60, MINUTE))), RefCell::new(Vec::new()));
+        let (rate_limit, order) =
+            (RateLimit::new(quota_settings(limit(60, MINUTE))), RefCell::new(Vec::new()));
         join_all((0..50).map(|number| {
-            let (budget, order) = (&budget, &order);
+            let (rate_limit, order) = (&rate_limit, &order);
             async move {
-                drop(budget.admit(&key("api")).await);
+                drop(rate_limit.admit(&key("api")).await);
                 order.borrow_mut().push(number);
             }
         }))
@@ -354,8 +371,8 @@ fn first_come_first_served() {
 
 #[test]
 fn words_that_cannot_be_believed_are_none() {
-    assert!(Word::read(&headers(300, 1, 60)).is_some());
-    assert!(Word::read(&headers(0, 1, 60)).is_none());
-    assert!(Word::read(&headers(300, 1, 100_000)).is_none());
-    assert!(Word::read(&HeaderMap::new()).is_none());
+    assert!(RateLimitHeaders::read(&headers(300, 1, 60)).is_some());
+    assert!(RateLimitHeaders::read(&headers(0, 1, 60)).is_none());
+    assert!(RateLimitHeaders::read(&headers(300, 1, 100_000)).is_none());
+    assert!(RateLimitHeaders::read(&HeaderMap::new()).is_none());
 }

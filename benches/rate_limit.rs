@@ -10,7 +10,7 @@ use actix::prelude::*;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cxbackfill::{
     catalog,
-    http::rate_limit::{Budget, Key, Limit, Terms},
+    http::rate_limit::{QuotaKey, QuotaSettings, RateLimit, RequestLimit},
     planning::{
         Next, Plan, PlannerActor,
         shard::{End, Shard},
@@ -33,8 +33,8 @@ fn headers() -> HeaderMap {
 }
 
 /// Every actor pays for its requests, and hears of them.
-async fn pay(budget: Arc<Budget>, headers: Arc<HeaderMap>) {
-    let key = Key { credential: "client".into(), bucket: "api".into() };
+async fn pay(budget: Arc<RateLimit>, headers: Arc<HeaderMap>) {
+    let key = QuotaKey { credential: "client".into(), bucket: "api".into() };
     let actor = || async {
         for _ in 0..REQUESTS {
             let permit = budget.admit(&key).await;
@@ -50,11 +50,15 @@ fn limiter(c: &mut Criterion) {
     group.throughput(Throughput::Elements(ACTORS * REQUESTS));
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let limit =
-        ALLOWED.try_into().ok().map(|requests| Limit { requests, per: PER, burst: Some(requests) });
+    let limit = ALLOWED.try_into().ok().map(|requests| RequestLimit {
+        requests,
+        per: PER,
+        burst: Some(requests),
+    });
     let headers = Arc::new(headers());
-    let budget =
-        runtime.block_on(async { Arc::new(Budget::new(Terms { limit, ..Terms::default() })) });
+    let budget = runtime.block_on(async {
+        Arc::new(RateLimit::new(QuotaSettings { limit, ..QuotaSettings::default() }))
+    });
     group.bench_function("20,000 permits of 1,000 actors", |bencher| {
         bencher.iter(|| runtime.block_on(pay(Arc::clone(&budget), Arc::clone(&headers))));
     });
