@@ -16,7 +16,7 @@ use cxbackfill::{
     },
     config::{Config, Given},
     decode::{Decoder, Finder, Page},
-    http::{error::Fault, transport::Transport},
+    http::{error::RequestError, transport::Transport},
     ledger::Ledger,
     metrics::Board,
     planning::shard::Shard,
@@ -161,7 +161,10 @@ impl Local {
 }
 
 impl Transport for Local {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
         Box::pin(async move { Ok(self.region.reply(self.started.elapsed(), &request)) })
     }
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use crate::http::error::{Fault, LoginFault, Refusal};
+use crate::http::error::{ErrorResponse, RequestError, TokenError};
 
 /// OAuth errors that asking again cannot mend (RFC 6749, section 5.2).
 const PERMANENT: [&str; 4] =
@@ -32,9 +32,9 @@ pub struct TokenResponse {
 /// Reads the answer of the token endpoint, under OAuth's names or those of CXone's refresh.
 ///
 /// # Errors
-/// A [`LoginFault`]: permanent where the credentials are at fault. Genesys Cloud throttles this
+/// A [`TokenError`]: permanent where the credentials are at fault. Genesys Cloud throttles this
 /// endpoint with a 400 whose description starts with `rate limit exceeded`: that is transient.
-pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<TokenResponse, LoginFault> {
+pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<TokenResponse, TokenError> {
     #[derive(Deserialize)]
     struct ResponseBody {
         #[serde(alias = "token")]
@@ -53,7 +53,7 @@ pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<TokenRespon
         Text(String),
     }
     if !reply.status().is_success() {
-        let refusal = Refusal::read(reply);
+        let refusal = ErrorResponse::read(reply);
         let permanent = PERMANENT.contains(&refusal.code.as_str())
             || (reply.status().is_client_error() && !is_transient(&refusal));
         return Err(fault(endpoint, refusal.to_string(), permanent));
@@ -76,17 +76,17 @@ pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<TokenRespon
 }
 
 /// A fault that befell a token request, in the words of the login.
-pub fn fault_at(endpoint: &Url, cause: &Fault) -> LoginFault {
+pub fn fault_at(endpoint: &Url, cause: &RequestError) -> TokenError {
     fault(endpoint, cause.to_string(), false)
 }
 
 /// No token, and none to be expected: `reason` says why, `advice` what to do.
-pub fn refused(endpoint: &Url, reason: impl Into<String>, advice: &'static str) -> LoginFault {
-    LoginFault { advice, ..fault(endpoint, reason.into(), true) }
+pub fn refused(endpoint: &Url, reason: impl Into<String>, advice: &'static str) -> TokenError {
+    TokenError { advice, ..fault(endpoint, reason.into(), true) }
 }
 
-fn fault(endpoint: &Url, reason: String, permanent: bool) -> LoginFault {
-    LoginFault {
+fn fault(endpoint: &Url, reason: String, permanent: bool) -> TokenError {
+    TokenError {
         endpoint: endpoint.to_string(),
         reason,
         permanent,
@@ -95,7 +95,7 @@ fn fault(endpoint: &Url, reason: String, permanent: bool) -> LoginFault {
     }
 }
 
-fn is_transient(refusal: &Refusal) -> bool {
+fn is_transient(refusal: &ErrorResponse) -> bool {
     refusal.message.starts_with("rate limit exceeded")
         || matches!(refusal.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    fn read(status: u16, body: &str) -> Result<TokenResponse, LoginFault> {
+    fn read(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
         let endpoint = "https://login.mypurecloud.ie/oauth/token".parse().unwrap();
         read_reply(
             &endpoint,

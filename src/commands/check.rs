@@ -21,7 +21,7 @@ use crate::{
     commands::hosts::Place,
     config::{Config, Platform},
     http::{
-        error::{Fault, LoginFault, Refusal, header},
+        error::{ErrorResponse, RequestError, TokenError, header},
         rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
@@ -119,7 +119,7 @@ impl Check<'_> {
         QuotaKey { credential: self.config.auth.credentials.name().into(), bucket: bucket.into() }
     }
 
-    async fn token(&self) -> Result<SecretString, LoginFault> {
+    async fn token(&self) -> Result<SecretString, TokenError> {
         let (transport, rate_limit) = (Arc::clone(&self.transport), Arc::clone(&self.rate_limit));
         let client = TokenClient {
             transport,
@@ -138,8 +138,8 @@ impl Check<'_> {
         path: &str,
         token: &SecretString,
         body: Bytes,
-    ) -> Result<Response<Bytes>, Fault> {
-        let malformed = |error: String| Fault::Malformed(error);
+    ) -> Result<Response<Bytes>, RequestError> {
+        let malformed = |error: String| RequestError::Malformed(error);
         let url = self.place.api.join(path).map_err(|error| malformed(error.to_string()))?;
         let request = Request::builder()
             .method(method)
@@ -158,11 +158,11 @@ impl Check<'_> {
         if reply.status().is_success() {
             Ok(reply)
         } else {
-            Err(Fault::Refused(Refusal::read(&reply)))
+            Err(RequestError::Refused(ErrorResponse::read(&reply)))
         }
     }
 
-    async fn get(&self, path: &str, token: &SecretString) -> Result<Response<Bytes>, Fault> {
+    async fn get(&self, path: &str, token: &SecretString) -> Result<Response<Bytes>, RequestError> {
         self.ask(Method::GET, path, token, Bytes::new()).await
     }
 
@@ -177,7 +177,7 @@ impl Check<'_> {
     /// Who the token stands for, and how far the clock is off. (Never `users/me`: a client is no user.)
     async fn who(&self, token: &SecretString) -> (Finding, Option<Finding>) {
         let reply = match self.get("/api/v2/tokens/me", token).await {
-            Err(Fault::Refused(_)) => self.get("/api/v2/organizations/me", token).await,
+            Err(RequestError::Refused(_)) => self.get("/api/v2/organizations/me", token).await,
             reply => reply,
         };
         let grant = self.config.auth.credentials.grant.name();
@@ -234,7 +234,7 @@ impl Check<'_> {
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         match self.ask(method, &target, token, body).await {
             Ok(_) => Finding::good("permission", format!("{}: {needs}", dataset.name)),
-            Err(Fault::Refused(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
+            Err(RequestError::Refused(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
                 let lacking = catalog::lacking(dataset.permission.as_deref());
                 Finding::bad("permission", 3, format!("{}: {refusal}; {lacking}", dataset.name))
             }
@@ -245,14 +245,16 @@ impl Check<'_> {
         }
     }
 
-    fn refused(&self, name: &'static str, fault: &Fault) -> Finding {
+    fn refused(&self, name: &'static str, fault: &RequestError) -> Finding {
         match fault {
-            Fault::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Finding::bad(
-                name,
-                3,
-                format!("{fault}; {}", self.config.auth.credentials.grant.advice()),
-            ),
-            Fault::Refused(refusal) if refusal.status == StatusCode::FORBIDDEN => {
+            RequestError::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
+                Finding::bad(
+                    name,
+                    3,
+                    format!("{fault}; {}", self.config.auth.credentials.grant.advice()),
+                )
+            }
+            RequestError::Refused(refusal) if refusal.status == StatusCode::FORBIDDEN => {
                 Finding::bad(name, 3, fault.to_string())
             }
             _ => Finding::bad(name, 4, fault.to_string()),

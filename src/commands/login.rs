@@ -17,7 +17,7 @@ use crate::{
         pkce::{AuthorizationCode, AuthorizationRequest},
         token::TokenSource,
     },
-    http::error::LoginFault,
+    http::error::TokenError,
 };
 
 /// What the browser shows at the end.
@@ -67,7 +67,7 @@ pub enum LoginError {
     #[error(
         "{0}; run the command again, and check auth.client_id, auth.client_secret and auth.cache if that does not help"
     )]
-    Token(#[from] LoginFault),
+    Token(#[from] TokenError),
     /// A state that somebody could guess would be none.
     #[error("the system has no randomness to give: {0}")]
     Random(getrandom::Error),

@@ -16,7 +16,7 @@ use crate::{
     decode::Reply,
     error::Error,
     fetch::{FetchError, RunError},
-    http::error::Fault,
+    http::error::RequestError,
     ledger::{LEDGER, Ledger, Probe},
     sink::{lock::Lock, store::Output},
 };
@@ -128,7 +128,7 @@ pub async fn first_page(
 }
 
 /// Why one request brought nothing; the error is why no other will.
-fn fault(error: FetchError) -> Result<Fault, Error> {
+fn fault(error: FetchError) -> Result<RequestError, Error> {
     error.into_fault().map_err(|run_error| stopped(&run_error))
 }
 

@@ -26,7 +26,7 @@ use crate::{
     catalog::{Catalog, Dataset},
     commands::login::Browser,
     fetch::Strategy,
-    http::{rate_limit::QuotaSettings, retry::Policy},
+    http::{rate_limit::QuotaSettings, retry::RetryPolicy},
     sandbox::Settings,
     sink::shard_writer::FileFormat,
     time::interval::Interval,
@@ -67,7 +67,7 @@ pub struct Config {
     /// The quota.
     pub quota_settings: QuotaSettings,
     /// How often to try, and how long to wait.
-    pub policy: Policy,
+    pub policy: RetryPolicy,
     /// The directory of the output.
     pub output: PathBuf,
     /// An open shard is cut and committed so often.

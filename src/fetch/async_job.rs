@@ -14,7 +14,7 @@ use crate::{
         request::{LAST_WORD, RequestOptions},
         shard_progress::ShardProgress,
     },
-    http::error::Fault,
+    http::error::RequestError,
     ledger::Orphan,
     sink::Note,
     time::interval::Interval,
@@ -31,7 +31,7 @@ enum JobState {
     Done,
     Waiting,
     /// It failed, or is no longer there: it may be submitted again.
-    Lost(Fault),
+    Lost(RequestError),
 }
 
 impl Fetcher {
@@ -55,7 +55,7 @@ impl Fetcher {
                 JobState::Done => return Ok(()),
                 JobState::Lost(fault) => fault,
                 JobState::Waiting => {
-                    Fault::AsyncJob(format!("it is not done after {LONGEST_JOB:?}"))
+                    RequestError::AsyncJob(format!("it is not done after {LONGEST_JOB:?}"))
                 }
             };
             self.forget(progress).await?;
@@ -145,7 +145,7 @@ fn state(task: &AsyncJob, reply: &Value) -> JobState {
     } else if is(&task.failed) || is(&task.gone) {
         let reason =
             task.error.as_ref().and_then(|place| text_at(reply, place)).unwrap_or_default();
-        JobState::Lost(Fault::AsyncJob(format!("{state} {reason}").trim_end().to_owned()))
+        JobState::Lost(RequestError::AsyncJob(format!("{state} {reason}").trim_end().to_owned()))
     } else {
         JobState::Waiting
     }
@@ -182,14 +182,15 @@ impl ApiClient {
         let slots = PlaceholderValues::bare(interval, &self.context.request.api_version);
         let call = request.fill(&slots);
         let until = self.value(call, RequestOptions::default(), until.clone()).await?;
-        let invalid =
-            |_| ShardError::Failed(Fault::Malformed(format!("`{until}` is not a valid time")));
+        let invalid = |_| {
+            ShardError::Failed(RequestError::Malformed(format!("`{until}` is not a valid time")))
+        };
         Ok(until.parse::<jiff::Timestamp>().map_err(invalid)?.as_millisecond())
     }
 
     async fn json(&self, call: ApiRequest, options: RequestOptions) -> Result<Value, FetchError> {
         let read = |_, body: bytes::Bytes| {
-            serde_json::from_slice(&body).map_err(|e| Fault::Malformed(e.to_string()))
+            serde_json::from_slice(&body).map_err(|e| RequestError::Malformed(e.to_string()))
         };
         self.send_with_retry(call, options, read).await
     }
@@ -203,8 +204,9 @@ impl ApiClient {
     ) -> Result<String, FetchError> {
         let read = move |_, body: bytes::Bytes| {
             let reply = serde_json::from_slice(&body)
-                .map_err(|error| Fault::Malformed(error.to_string()))?;
-            let missing = || Fault::Malformed(format!("there is no /{} in it", place.join("/")));
+                .map_err(|error| RequestError::Malformed(error.to_string()))?;
+            let missing =
+                || RequestError::Malformed(format!("there is no /{} in it", place.join("/")));
             text_at(&reply, &place).ok_or_else(missing)
         };
         self.send_with_retry(call, options, read).await

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     catalog::{Dataset, Endpoint, Paging},
     fetch::{ApiClient, FetchError, Fetcher, ShardError},
-    http::error::Fault,
+    http::error::RequestError,
     ledger::Known,
     planning::shard::Shard,
     time::interval::{Interval, iso},
@@ -149,7 +149,7 @@ impl Fetcher {
             // one wait for all shards
             let begun = self.client.context.job_availability.1.get_or_init(Instant::now);
             if begun.elapsed() + LAKE_PAUSE > self.client.context.lake_wait {
-                return Err(ShardError::NotYet(Fault::NotYet(format!(
+                return Err(ShardError::NotYet(RequestError::NotYet(format!(
                     "{reason}; run again later"
                 )))
                 .into());

@@ -1,6 +1,6 @@
 //! Why something was not had: what that means for its shard, or for the whole run.
 
-use crate::{fetch::RunError, http::error::Fault, sink::SinkError};
+use crate::{fetch::RunError, http::error::RequestError, sink::SinkError};
 
 /// Why something was not had.
 pub enum FetchError {
@@ -17,24 +17,24 @@ pub enum ShardError {
     /// Its pages are too large: ask for smaller ones.
     TooLarge,
     /// The job that they were of is no longer there: begin again.
-    Gone(Fault),
+    Gone(RequestError),
     /// It keeps failing: set it aside.
-    Failed(Fault),
+    Failed(RequestError),
     /// The platform cannot give it yet: leave it to another run.
-    NotYet(Fault),
+    NotYet(RequestError),
     /// The credentials may not read the dataset: give that up.
-    Denied(Fault),
+    Denied(RequestError),
 }
 
 impl ShardError {
     /// What happened, for those who have no shard to care for.
-    pub fn into_fault(self) -> Fault {
+    pub fn into_fault(self) -> RequestError {
         match self {
             Self::Gone(fault) | Self::Failed(fault) | Self::NotYet(fault) | Self::Denied(fault) => {
                 fault
             }
-            Self::TooBig(reason) => Fault::Malformed(reason),
-            Self::TooLarge => Fault::Malformed("the page is too large".to_owned()),
+            Self::TooBig(reason) => RequestError::Malformed(reason),
+            Self::TooLarge => RequestError::Malformed("the page is too large".to_owned()),
         }
     }
 }
@@ -44,7 +44,7 @@ impl FetchError {
     ///
     /// # Errors
     /// With what ends the run.
-    pub fn into_fault(self) -> Result<Fault, RunError> {
+    pub fn into_fault(self) -> Result<RequestError, RunError> {
         match self {
             Self::Shard(obstacle) => Ok(obstacle.into_fault()),
             Self::Run(run_error) => Err(run_error),

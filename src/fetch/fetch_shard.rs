@@ -10,7 +10,7 @@ use crate::{
         FetchError, FetchTotals, Fetcher, RunError, ShardError, in_flight::InFlight,
         request::RequestOptions, shard_progress::ShardProgress,
     },
-    http::error::Fault,
+    http::error::RequestError,
     ledger::Failure,
     planning::shard::{End, Lease, Shard},
     sink::{Commit, Discard, Note, Write},
@@ -125,7 +125,7 @@ impl Fetcher {
                 self.split(progress, reason).await
             }
             PagesEnd::DepthLimit => {
-                let fault = Fault::Pagination(format!(
+                let fault = RequestError::Pagination(format!(
                     "{}; make fetch.smallest_shard smaller",
                     deep(&progress)
                 ));
@@ -144,7 +144,7 @@ impl Fetcher {
         match obstacle {
             ShardError::TooBig(reason) => self.split(progress, reason).await,
             ShardError::TooLarge => {
-                let fault = Fault::Malformed(
+                let fault = RequestError::Malformed(
                     "a page that cannot be smaller is too large; raise fetch.max_body".to_owned(),
                 );
                 self.fail(progress, fault, totals).await
@@ -210,8 +210,8 @@ impl Fetcher {
             self.send_ahead(progress, &mut in_flight);
             let (decoder, owner) = (Arc::clone(&progress.pager.decoder), progress.pager.owner);
             let decoded = in_flight.alongside(offload(move || decoder.decode(&reply, owner))).await;
-            let page =
-                decoded.map_err(|error| ShardError::Failed(Fault::Malformed(error.to_string())))?;
+            let page = decoded
+                .map_err(|error| ShardError::Failed(RequestError::Malformed(error.to_string())))?;
             if let Some(at) = progress.boundary(&page).filter(|_| self.is_due(progress)) {
                 in_flight.alongside(self.cut(progress, at, totals)).await?;
             }
@@ -323,7 +323,7 @@ impl Fetcher {
     async fn fail(
         &self,
         progress: ShardProgress,
-        fault: Fault,
+        fault: RequestError,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         let failure = failure(progress.shard(), &fault);
@@ -338,7 +338,7 @@ impl Fetcher {
     async fn postpone(
         &self,
         progress: ShardProgress,
-        fault: &Fault,
+        fault: &RequestError,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         let failure = failure(progress.shard(), fault);
@@ -351,7 +351,7 @@ impl Fetcher {
     async fn deny(
         &self,
         progress: ShardProgress,
-        fault: Fault,
+        fault: RequestError,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         self.sink.send(Discard { lease: progress.lease.id() }).await?;
@@ -380,7 +380,7 @@ impl Fetcher {
     }
 }
 
-fn failure(shard: &Shard, fault: &Fault) -> Failure {
+fn failure(shard: &Shard, fault: &RequestError) -> Failure {
     Failure {
         dataset: shard.dataset.name.clone(),
         interval: shard.interval,

@@ -38,7 +38,7 @@ use crate::{
     auth::token::TokenActor,
     catalog::{Dataset, Endpoint},
     decode::Reply,
-    http::{error::Fault, rate_limit::RateLimit, retry::Policy, transport::Transport},
+    http::{error::RequestError, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
     metrics::Board,
     planning::{Next, PlannerActor},
     sink::SinkActor,
@@ -74,7 +74,7 @@ pub struct FetchContext {
     /// Up to when jobs can read.
     pub job_availability: JobAvailability,
     /// How often, and how long.
-    pub policy: Policy,
+    pub policy: RetryPolicy,
     /// An open shard is cut and committed so often.
     pub commit_every: Duration,
     /// A shard is not bisected below this.
@@ -207,7 +207,7 @@ impl ApiClient {
         let Some(call) = pager.next() else { return Ok(0) };
         let reply = self.send_with_retry(call, RequestOptions::default(), pager.read()).await?;
         let unsaid =
-            || ShardError::Failed(Fault::Malformed("the platform does not say".to_owned()));
+            || ShardError::Failed(RequestError::Malformed("the platform does not say".to_owned()));
         match reply.is_nothing {
             true => Ok(0),
             false => Ok(reply.total.ok_or_else(unsaid)?),
@@ -251,7 +251,10 @@ impl ApiClient {
             parents.extend(pager.ids(&reply).map_err(ShardError::Failed)?);
         }
         let early = || {
-            ShardError::Failed(Fault::Pagination(format!("paging of {} ends early", dataset.name)))
+            ShardError::Failed(RequestError::Pagination(format!(
+                "paging of {} ends early",
+                dataset.name
+            )))
         };
         if pager.is_whole() { Ok(parents) } else { Err(early().into()) }
     }

@@ -23,7 +23,7 @@ use crate::{
     catalog::ApiRequest,
     fetch::{ApiClient, FetchError, RunError, ShardError},
     http::{
-        error::{Fault, Refusal},
+        error::{ErrorResponse, RequestError},
         rate_limit::{Permit, QuotaKey},
         retry::{self, Attempt, Decision},
         transport::is_loopback_host,
@@ -52,12 +52,12 @@ pub struct RequestOptions {
 
 /// Why one attempt brought no reply: what `retry` decides about, or what ends the run.
 enum AttemptError {
-    Request(Fault),
+    Request(RequestError),
     Run(RunError),
 }
 
-impl From<Fault> for AttemptError {
-    fn from(fault: Fault) -> Self {
+impl From<RequestError> for AttemptError {
+    fn from(fault: RequestError) -> Self {
         Self::Request(fault)
     }
 }
@@ -74,7 +74,7 @@ impl ApiClient {
         &self,
         call: ApiRequest,
         options: RequestOptions,
-        read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Clone + Send + 'static,
+        read: impl Fn(StatusCode, Bytes) -> Result<T, RequestError> + Clone + Send + 'static,
     ) -> Result<T, FetchError> {
         let RequestOptions { splittable, shrinkable, binding, last_word } = options;
         let mut attempt = Attempt {
@@ -105,12 +105,13 @@ impl ApiClient {
                 Err(AttemptError::Request(fault)) => fault,
             };
             attempt.tokenless =
-                if matches!(fault, Fault::Login(_)) { attempt.tokenless + 1 } else { 0 };
+                if matches!(fault, RequestError::Login(_)) { attempt.tokenless + 1 } else { 0 };
             let fresh = rejected.is_some_and(|generation| {
                 generation > self.context.accepted.load(Ordering::Relaxed)
             });
             attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
-            let throttled = matches!(&fault, Fault::Refused(refusal) if refusal.is_throttle());
+            let throttled =
+                matches!(&fault, RequestError::Refused(refusal) if refusal.is_throttle());
             attempt.throttles += u32::from(throttled);
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&fault, attempt, &self.context.policy, jitter);
@@ -144,7 +145,7 @@ impl ApiClient {
         &self,
         call: &ApiRequest,
         rejected: &mut Option<u64>,
-        read: impl Fn(StatusCode, Bytes) -> Result<T, Fault> + Send + 'static,
+        read: impl Fn(StatusCode, Bytes) -> Result<T, RequestError> + Send + 'static,
         sent: &Cell<bool>,
     ) -> Result<T, AttemptError> {
         // a limit of its own is kept beside that of all requests
@@ -195,7 +196,7 @@ impl ApiClient {
             .send(GetToken { rejected: rejected.take() })
             .await
             .map_err(RunError::from)?;
-        let token = token.map_err(Fault::Login)?;
+        let token = token.map_err(RequestError::Login)?;
         if paid.elapsed() > AT_ONCE {
             drop(permit);
             permit = turn.admit().await;
@@ -214,19 +215,23 @@ impl ApiClient {
 
     /// The request of a call. A token goes to the API's host alone (G10), and nothing goes in the
     /// clear.
-    fn request(&self, call: &ApiRequest, token: Option<&Token>) -> Result<Request<Bytes>, Fault> {
+    fn request(
+        &self,
+        call: &ApiRequest,
+        token: Option<&Token>,
+    ) -> Result<Request<Bytes>, RequestError> {
         let api = &self.context.request.api;
         let url = api
             .join(&call.target)
-            .map_err(|error| Fault::Pagination(format!("`{}`: {error}", call.target)))?;
+            .map_err(|error| RequestError::Pagination(format!("`{}`: {error}", call.target)))?;
         let is_safe = url.scheme() == "https" || is_loopback_host(&url);
         if url.origin() != api.origin() && (token.is_some() || !is_safe) {
-            return Err(Fault::Pagination(format!(
+            return Err(RequestError::Pagination(format!(
                 "{} is not to be asked",
                 url.origin().ascii_serialization()
             )));
         }
-        self.written(call, &url, token).map_err(Fault::Malformed)
+        self.written(call, &url, token).map_err(RequestError::Malformed)
     }
 
     fn written(
@@ -265,13 +270,13 @@ impl ApiClient {
 }
 
 /// The status and body of a success.
-fn success(reply: Response<Bytes>) -> Result<(StatusCode, Bytes), Fault> {
+fn success(reply: Response<Bytes>) -> Result<(StatusCode, Bytes), RequestError> {
     match reply.status() {
         status if status.is_success() => Ok((status, reply.into_body())),
-        _ => Err(Fault::Refused(Refusal::read(&reply))),
+        _ => Err(RequestError::Refused(ErrorResponse::read(&reply))),
     }
 }
 
-fn is_rejection(fault: &Fault) -> bool {
-    matches!(fault, Fault::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED)
+fn is_rejection(fault: &RequestError) -> bool {
+    matches!(fault, RequestError::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    http::{error::Fault, retry::Stop},
+    http::{error::RequestError, retry::Stop},
     ledger::{Counts, Failure},
     sink::{Committed, SinkError},
 };
@@ -41,7 +41,7 @@ pub enum RunError {
         /// Who must act.
         stop: Stop,
         /// What happened.
-        fault: Fault,
+        fault: RequestError,
     },
     /// The output cannot be written.
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! What can go wrong with one request.
 //!
-//! A [`Fault`] says what happened and decides nothing: `retry` reads it and decides, `fetch` acts.
+//! A [`RequestError`] says what happened and decides nothing: `retry` reads it and decides, `fetch` acts.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// One attempt that gave no page.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Fault {
+pub enum RequestError {
     /// No whole reply within `fetch.timeout`.
     #[error("no reply within {0:?}")]
     Timeout(Duration),
@@ -34,15 +34,15 @@ pub enum Fault {
     NotYet(String),
     /// The server answered, and not with success.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(ErrorResponse),
     /// There is no token to send the request with.
     #[error("{0}")]
-    Login(LoginFault),
+    Login(TokenError),
 }
 
 /// A reply of another status than success, in the words of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ErrorResponse {
     /// The HTTP status.
     pub status: StatusCode,
     /// The platform's code, like `bad.credentials`; empty if it gave none.
@@ -58,7 +58,7 @@ pub struct Refusal {
 /// Why the token endpoint gave no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no token from {endpoint}: {reason}")]
-pub struct LoginFault {
+pub struct TokenError {
     /// The token endpoint.
     pub endpoint: String,
     /// What it answered, or why it did not.
@@ -71,7 +71,7 @@ pub struct LoginFault {
     pub advice: &'static str,
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Reads a reply that is not a success.
     pub fn read(reply: &Response<Bytes>) -> Self {
         // those of both platforms and of OAuth; whatever else stands in it is no reason to lose the rest
@@ -98,14 +98,14 @@ impl Refusal {
     }
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Whether it says to slow down: NICE CXone says so by 503, too.
     pub fn is_throttle(&self) -> bool {
         matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ErrorResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server answered {}", self.status.as_u16())?;
         for part in [&self.code, &self.message].into_iter().filter(|part| !part.is_empty()) {
@@ -118,7 +118,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Fault {
+impl RequestError {
     /// What to check where the credentials are at fault.
     pub fn advice(&self) -> &'static str {
         match self {
@@ -156,12 +156,12 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn refusal(status: u16, body: &'static str) -> Refusal {
+    fn refusal(status: u16, body: &'static str) -> ErrorResponse {
         let reply = Response::builder()
             .status(status)
             .header("Retry-After", "42")
             .header("ININ-Correlation-Id", "c-1");
-        Refusal::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap())
+        ErrorResponse::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap())
     }
 
     #[test]
@@ -192,7 +192,8 @@ mod tests {
             let reply = Response::builder()
                 .status(400)
                 .header("icStatusDescription", "startDate is too old");
-            Refusal::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap()).to_string()
+            ErrorResponse::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap())
+                .to_string()
         };
         assert_eq!(refusal(""), "the server answered 400: startDate is too old");
         assert_eq!(

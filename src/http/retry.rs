@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::http::error::{Fault, Refusal};
+use crate::http::error::{ErrorResponse, RequestError};
 
 /// Fresh tokens in a row that one request was rejected with, after which tokens are not the reason.
 const MOST_REJECTIONS: u32 = 3;
@@ -17,7 +17,7 @@ const MOST_THROTTLES: u32 = 100;
 
 /// The limits of `[retry]`.
 #[derive(Debug, Clone)]
-pub struct Policy {
+pub struct RetryPolicy {
     /// Attempts of one request before its shard is set aside.
     pub attempts: u32,
     /// The ceiling of the first pause; it doubles with every attempt.
@@ -86,33 +86,46 @@ pub enum Stop {
 
 /// Decides about `fault`. `jitter`, in [0, 1), spreads the pauses ("full jitter": anything between
 /// nothing and the ceiling), so that callers that failed together do not return together.
-pub fn decide(fault: &Fault, attempt: Attempt, policy: &Policy, jitter: f64) -> Decision {
+pub fn decide(
+    fault: &RequestError,
+    attempt: Attempt,
+    policy: &RetryPolicy,
+    jitter: f64,
+) -> Decision {
     match fault {
-        Fault::Refused(refusal) => decide_refusal(refusal, attempt, policy, jitter),
-        Fault::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
-        Fault::TooLarge(_) if attempt.shrinkable => Decision::Shrink,
-        Fault::TooLarge(_) if attempt.splittable => Decision::Split,
-        Fault::TooLarge(_) | Fault::Pagination(_) | Fault::AsyncJob(_) | Fault::NotYet(_) => {
-            Decision::GiveUp
-        }
-        Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_)
+        RequestError::Refused(refusal) => decide_refusal(refusal, attempt, policy, jitter),
+        RequestError::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
+        RequestError::TooLarge(_) if attempt.shrinkable => Decision::Shrink,
+        RequestError::TooLarge(_) if attempt.splittable => Decision::Split,
+        RequestError::TooLarge(_)
+        | RequestError::Pagination(_)
+        | RequestError::AsyncJob(_)
+        | RequestError::NotYet(_) => Decision::GiveUp,
+        RequestError::Timeout(_) | RequestError::Network(_) | RequestError::Malformed(_)
             if attempt.number >= policy.attempts =>
         {
             Decision::GiveUp
         }
-        Fault::Timeout(_) | Fault::Network(_) | Fault::Malformed(_) => {
+        RequestError::Timeout(_) | RequestError::Network(_) | RequestError::Malformed(_) => {
             Decision::Retry { after: pause(attempt.number, policy, jitter) }
         }
-        Fault::Login(login) if login.permanent => Decision::Stop(Stop::Credentials),
+        RequestError::Login(login) if login.permanent => Decision::Stop(Stop::Credentials),
         // no fault of the shard's: it is not set aside for it
-        Fault::Login(_) if attempt.tokenless >= policy.attempts => Decision::Stop(Stop::Login),
-        Fault::Login(login) => {
+        RequestError::Login(_) if attempt.tokenless >= policy.attempts => {
+            Decision::Stop(Stop::Login)
+        }
+        RequestError::Login(login) => {
             Decision::Retry { after: login.wait.max(pause(attempt.tokenless, policy, jitter)) }
         }
     }
 }
 
-fn decide_refusal(refusal: &Refusal, attempt: Attempt, policy: &Policy, jitter: f64) -> Decision {
+fn decide_refusal(
+    refusal: &ErrorResponse,
+    attempt: Attempt,
+    policy: &RetryPolicy,
+    jitter: f64,
+) -> Decision {
     let spent = attempt.number >= policy.attempts;
     match refusal.status {
         StatusCode::UNAUTHORIZED if refusal.code == "ip.not.authorized" => {
@@ -152,7 +165,7 @@ fn decide_refusal(refusal: &Refusal, attempt: Attempt, policy: &Policy, jitter: 
 }
 
 /// The pause after attempt `number`.
-fn pause(number: u32, policy: &Policy, jitter: f64) -> Duration {
+fn pause(number: u32, policy: &RetryPolicy, jitter: f64) -> Duration {
     let doublings = number.saturating_sub(1).min(20);
     policy.first.saturating_mul(1 << doublings).min(policy.longest).mul_f64(jitter)
 }
@@ -160,9 +173,9 @@ fn pause(number: u32, policy: &Policy, jitter: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::error::LoginFault;
+    use crate::http::error::TokenError;
 
-    const POLICY: Policy = Policy {
+    const POLICY: RetryPolicy = RetryPolicy {
         attempts: 4,
         first: Duration::from_secs(1),
         longest: Duration::from_secs(3),
@@ -170,8 +183,8 @@ mod tests {
     };
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn refused(status: u16, code: &str, retry_after: Option<u64>) -> Fault {
-        Fault::Refused(Refusal {
+    fn refused(status: u16, code: &str, retry_after: Option<u64>) -> RequestError {
+        RequestError::Refused(ErrorResponse {
             status: StatusCode::from_u16(status).unwrap(),
             code: code.into(),
             message: if code == "depth" {
@@ -184,8 +197,8 @@ mod tests {
         })
     }
 
-    fn login(permanent: bool) -> Fault {
-        Fault::Login(LoginFault {
+    fn login(permanent: bool) -> RequestError {
+        RequestError::Login(TokenError {
             endpoint: String::new(),
             reason: String::new(),
             permanent,
@@ -198,8 +211,9 @@ mod tests {
     fn every_fault_has_its_decision() {
         use Decision::{GiveUp, Reauthenticate, Retry, Shrink, Split, Throttled};
         let half = |seconds: u32| Retry { after: SECOND * seconds / 2 };
-        let timeout = Fault::Timeout(SECOND);
-        let (reset, html) = (Fault::Network("reset".into()), Fault::Malformed("html".into()));
+        let timeout = RequestError::Timeout(SECOND);
+        let (reset, html) =
+            (RequestError::Network("reset".into()), RequestError::Malformed("html".into()));
         // fault, attempt, rejections, splittable and shrinkable → decision, at a jitter of one half
         let table = [
             (timeout.clone(), 1, 0, true, half(1)),
@@ -210,10 +224,10 @@ mod tests {
             (reset, 4, 0, true, GiveUp),
             (html.clone(), 1, 0, true, half(1)),
             (html, 4, 0, true, GiveUp),
-            (Fault::TooLarge(1), 1, 0, true, Shrink),
+            (RequestError::TooLarge(1), 1, 0, true, Shrink),
             (refused(400, "response.entity.too.large", None), 1, 0, true, Shrink),
             (refused(400, "response.entity.too.large", None), 1, 0, false, GiveUp),
-            (Fault::TooLarge(1), 1, 0, false, GiveUp),
+            (RequestError::TooLarge(1), 1, 0, false, GiveUp),
             (refused(500, "", None), 1, 0, true, half(1)),
             (refused(502, "", None), 4, 0, true, GiveUp),
             (refused(504, "", None), 1, 0, true, Split),
@@ -278,7 +292,7 @@ mod tests {
                 splittable,
                 shrinkable: false,
             };
-            for fault in [&Fault::TooLarge(1), &said] {
+            for fault in [&RequestError::TooLarge(1), &said] {
                 assert_eq!(
                     decide(fault, attempt, &POLICY, 0.5),
                     expected,

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response, Uri, header::ACCEPT_ENCODING};
 use url::Url;
 
-use crate::http::error::Fault;
+use crate::http::error::RequestError;
 
 /// Sends one request and reads the whole reply. Replies of every status are replies; a fault means
 /// that there was none. Whoever implements it neither retries nor waits.
@@ -15,8 +15,9 @@ pub trait Transport: Send + Sync {
     /// Sends `request`, whose address is absolute.
     ///
     /// # Errors
-    /// [`Fault::Timeout`], [`Fault::Network`] or [`Fault::TooLarge`].
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>>;
+    /// [`RequestError::Timeout`], [`RequestError::Network`] or [`RequestError::TooLarge`].
+    fn send(&self, request: Request<Bytes>)
+    -> BoxFuture<'_, Result<Response<Bytes>, RequestError>>;
 }
 
 /// HTTP by `reqwest`: one pool of connections, no redirects (a token must not follow one to another
@@ -44,7 +45,7 @@ impl HttpTransport {
         Ok(Self { client, timeout, max_body })
     }
 
-    async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+    async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, RequestError> {
         if is_loopback(request.uri()) {
             // compressing costs more than memory does
             request
@@ -55,12 +56,12 @@ impl HttpTransport {
         let mut reply = self.client.execute(request).await.map_err(|error| self.fault(&error))?;
         let announced = reply.content_length().unwrap_or(0);
         if announced > self.max_body {
-            return Err(Fault::TooLarge(self.max_body));
+            return Err(RequestError::TooLarge(self.max_body));
         }
         let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
         while let Some(chunk) = reply.chunk().await.map_err(|error| self.fault(&error))? {
             if (body.len() + chunk.len()) as u64 > self.max_body {
-                return Err(Fault::TooLarge(self.max_body));
+                return Err(RequestError::TooLarge(self.max_body));
             }
             body.extend_from_slice(&chunk);
         }
@@ -71,20 +72,23 @@ impl HttpTransport {
     }
 
     /// reqwest's error without its address, which may carry more than a log should hold.
-    fn fault(&self, error: &reqwest::Error) -> Fault {
+    fn fault(&self, error: &reqwest::Error) -> RequestError {
         if error.is_timeout() {
-            return Fault::Timeout(self.timeout);
+            return RequestError::Timeout(self.timeout);
         }
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
             cause = source;
         }
-        Fault::Network(cause.to_string())
+        RequestError::Network(cause.to_string())
     }
 }
 
 impl Transport for HttpTransport {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
         Box::pin(self.exchange(request))
     }
 }

@@ -15,7 +15,7 @@ use url::Url;
 use crate::{
     auth::TokenResponse,
     http::{
-        error::{Fault, LoginFault, Refusal},
+        error::{ErrorResponse, RequestError, TokenError},
         transport::{Transport, is_loopback_host},
     },
 };
@@ -31,11 +31,11 @@ pub enum DiscoverError {
         /// Where it was looked for.
         url: String,
         /// What came instead.
-        fault: Fault,
+        fault: RequestError,
     },
     /// No token, and so no tenant.
     #[error("{0}; {advice}", advice = .0.advice)]
-    TokenSource(#[from] LoginFault),
+    TokenSource(#[from] TokenError),
     /// The token does not say whose it is.
     #[error("the token names no tenant: give source.tenant")]
     Tenant,
@@ -117,7 +117,7 @@ async fn document<T: DeserializeOwned>(
     let request = request.map_err(|error| wrong(url, &error.to_string()))?;
     let reply = transport.send(request).await.map_err(at)?;
     if !reply.status().is_success() {
-        return Err(at(Fault::Refused(Refusal::read(&reply))));
+        return Err(at(RequestError::Refused(ErrorResponse::read(&reply))));
     }
     serde_json::from_slice(reply.body()).map_err(|error| wrong(url, &error.to_string()))
 }
@@ -135,7 +135,10 @@ fn safe(found: Url, document: &Url) -> Result<Url, DiscoverError> {
 }
 
 fn wrong(url: &Url, reason: &str) -> DiscoverError {
-    DiscoverError::Document { url: url.to_string(), fault: Fault::Malformed(reason.to_owned()) }
+    DiscoverError::Document {
+        url: url.to_string(),
+        fault: RequestError::Malformed(reason.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +152,7 @@ mod tests {
     struct Says(&'static str);
 
     impl Transport for Says {
-        fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+        fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
             Box::pin(async { Ok(Response::new(Bytes::from_static(self.0.as_bytes()))) })
         }
     }

@@ -14,7 +14,7 @@ use cxbackfill::{
     commands::login::{LoginError, login},
     config::{Config, Given},
     http::{
-        error::LoginFault,
+        error::TokenError,
         rate_limit::{QuotaKey, QuotaSettings, RateLimit},
         transport::{HttpTransport, Transport},
     },
@@ -128,7 +128,7 @@ async fn a_code_that_somebody_has_traded_before_is_refused_and_what_it_gave_is_r
         open(back.as_str()).await;
     };
     let error = log_in(&platform, &[], replay).await.unwrap_err();
-    assert!(matches!(error, LoginError::Token(LoginFault { permanent: true, .. })), "{error}");
+    assert!(matches!(error, LoginError::Token(TokenError { permanent: true, .. })), "{error}");
     assert!(error.to_string().contains("invalid_grant"), "{error}");
 }
 

@@ -10,7 +10,7 @@ use cxbackfill::{
         run::{self, Scope, World},
     },
     config::{Config, Given},
-    http::{error::Fault, transport::Transport},
+    http::{error::RequestError, transport::Transport},
     ledger::Ledger,
     metrics::Board,
     sink::store::Output,
@@ -55,7 +55,10 @@ impl Endless {
 }
 
 impl Transport for Endless {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
         let body = match serde_json::from_slice::<Value>(request.body()) {
             Ok(query) => self.page(query["paging"]["pageNumber"].as_u64().unwrap()),
             Err(_) => Bytes::from_static(br#"{"access_token":"t"}"#),

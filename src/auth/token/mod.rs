@@ -23,7 +23,7 @@ pub use self::{
     source::{AuthSettings, TokenClient, TokenSource},
     state::RenewalPolicy,
 };
-use crate::http::error::LoginFault;
+use crate::http::error::TokenError;
 
 /// Counts the tokens of a run: a 401 names the generation that it rejects.
 pub type Generation = u64;
@@ -39,7 +39,7 @@ pub struct Token {
 
 /// Asks for a token.
 #[derive(Message)]
-#[rtype(result = "Result<Token, LoginFault>")]
+#[rtype(result = "Result<Token, TokenError>")]
 pub struct GetToken {
     /// The generation that the server has just answered with a 401, if that is why.
     pub rejected: Option<Generation>,
@@ -69,7 +69,7 @@ impl Actor for TokenActor {
 }
 
 impl Handler<GetToken> for TokenActor {
-    type Result = AtomicResponse<Self, Result<Token, LoginFault>>;
+    type Result = AtomicResponse<Self, Result<Token, TokenError>>;
 
     fn handle(&mut self, ask: GetToken, _: &mut Self::Context) -> Self::Result {
         if let Some(answer) = self.state.answer(Instant::now(), ask.rejected) {

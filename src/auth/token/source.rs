@@ -22,7 +22,7 @@ use crate::{
     },
     blocking::offload,
     http::{
-        error::LoginFault,
+        error::TokenError,
         rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
@@ -92,7 +92,7 @@ impl TokenSource {
 
     /// One new token. It waits for nothing but its permits, and sends at most one request for each
     /// thing that it can offer: the refresh token, and when that is rejected the credentials.
-    pub async fn renew(&self) -> Result<TokenResponse, LoginFault> {
+    pub async fn renew(&self) -> Result<TokenResponse, TokenError> {
         let held = self.memory().refresh.clone();
         let response = match (&self.credentials.grant, &self.cache) {
             (Grant::Static(token), _) => self.given(token)?,
@@ -109,11 +109,11 @@ impl TokenSource {
     /// ever have it.
     ///
     /// # Errors
-    /// A [`LoginFault`] where the code is refused, or what came of it cannot be kept.
+    /// A [`TokenError`] where the code is refused, or what came of it cannot be kept.
     pub async fn exchange_code(
         &self,
         code: &pkce::AuthorizationCode,
-    ) -> Result<TokenResponse, LoginFault> {
+    ) -> Result<TokenResponse, TokenError> {
         let fault = |error: CacheError| self.cache_fault(&error);
         let Some(cache) = self.cache.clone() else {
             return Err(auth::refused(
@@ -131,7 +131,7 @@ impl TokenSource {
     }
 
     /// The token that the configuration gives: good until it is not.
-    fn given(&self, token: &SecretString) -> Result<TokenResponse, LoginFault> {
+    fn given(&self, token: &SecretString) -> Result<TokenResponse, TokenError> {
         if self.memory().handed.is_some() {
             return Err(auth::refused(
                 &self.host,
@@ -144,7 +144,7 @@ impl TokenSource {
 
     /// Asks under the lock of the cache, so that no two processes spend one refresh token, and
     /// stores what came before anybody uses it.
-    async fn through(&self, cache: &Cache) -> Result<TokenResponse, LoginFault> {
+    async fn through(&self, cache: &Cache) -> Result<TokenResponse, TokenError> {
         let (shared, fault) = (cache.clone(), |error| self.cache_fault(&error));
         let locked = offload(move || shared.lock()).await.map_err(fault)?;
         let locked = locked.ok_or_else(|| self.busy())?;
@@ -203,7 +203,7 @@ impl TokenSource {
     }
 
     /// Asks with the refresh token; without one, or where it is rejected, with the credentials.
-    async fn ask(&self, refresh: Option<SecretString>) -> Result<TokenResponse, LoginFault> {
+    async fn ask(&self, refresh: Option<SecretString>) -> Result<TokenResponse, TokenError> {
         let alone = self.credentials.grant.stands_alone();
         if let Some(token) = refresh {
             match self.request(&GrantParams::Refresh(&token)).await {
@@ -229,7 +229,7 @@ impl TokenSource {
     pub async fn request(
         &self,
         grant_params: &GrantParams<'_>,
-    ) -> Result<TokenResponse, LoginFault> {
+    ) -> Result<TokenResponse, TokenError> {
         let endpoint = self.credentials.endpoint(&self.host, grant_params);
         let permit = self.client.rate_limit.admit(&self.client.key).await;
         self.client.board.token_requests.add(1);
@@ -240,16 +240,16 @@ impl TokenSource {
         let sent = self.client.transport.send(request).await;
         let reply = sent.map_err(|fault| auth::fault_at(&endpoint, &fault))?;
         permit.answered(reply.status(), reply.headers());
-        auth::read_reply(&endpoint, &reply).map_err(|fault| LoginFault {
+        auth::read_reply(&endpoint, &reply).map_err(|fault| TokenError {
             reason: self.credentials.redact(&fault.reason, grant_params),
             advice: self.advice(),
             ..fault
         })
     }
 
-    fn busy(&self) -> LoginFault {
+    fn busy(&self) -> TokenError {
         let reason = "another process is renewing the token in auth.cache".to_owned();
-        LoginFault {
+        TokenError {
             endpoint: self.host.to_string(),
             reason,
             permanent: false,
@@ -258,7 +258,7 @@ impl TokenSource {
         }
     }
 
-    fn cache_fault(&self, error: &CacheError) -> LoginFault {
+    fn cache_fault(&self, error: &CacheError) -> TokenError {
         auth::refused(&self.host, error.to_string(), CacheError::ADVICE)
     }
 

@@ -9,7 +9,7 @@ use crate::{
         TokenResponse,
         token::{Generation, Token},
     },
-    http::error::LoginFault,
+    http::error::TokenError,
 };
 
 /// How long the endpoint is left alone after its first failure in a row; it doubles.
@@ -34,7 +34,7 @@ pub(crate) struct TokenState {
     current: Option<CurrentToken>,
     /// The last failure, and how many there were in a row: for `wait` it is the answer to all who
     /// ask, so that those who queued behind it do not each try again.
-    failure: Option<(Instant, LoginFault, u32)>,
+    failure: Option<(Instant, TokenError, u32)>,
 }
 
 struct CurrentToken {
@@ -54,14 +54,14 @@ impl TokenState {
         &mut self,
         now: Instant,
         rejected: Option<Generation>,
-    ) -> Option<Result<Token, LoginFault>> {
+    ) -> Option<Result<Token, TokenError>> {
         self.current.take_if(|current| {
             Some(current.token.generation) == rejected || passed(current.expires, now)
         });
         let resting = self.failure.as_ref().and_then(|(at, fault, _)| {
             let left = (*at + fault.wait).saturating_duration_since(now);
             (fault.permanent || left > Duration::ZERO)
-                .then(|| LoginFault { wait: left, ..fault.clone() })
+                .then(|| TokenError { wait: left, ..fault.clone() })
         });
         match (&self.current, resting) {
             (Some(current), None) if passed(current.renew, now) => None,
@@ -76,8 +76,8 @@ impl TokenState {
     pub(crate) fn settle(
         &mut self,
         now: Instant,
-        response: Result<TokenResponse, LoginFault>,
-    ) -> Result<Token, LoginFault> {
+        response: Result<TokenResponse, TokenError>,
+    ) -> Result<Token, TokenError> {
         match response {
             Ok(response) => {
                 self.generation += 1;
@@ -93,7 +93,7 @@ impl TokenState {
                 let cooldown = FIRST_COOLDOWN
                     .saturating_mul(1 << (failures - 1).min(16))
                     .min(LONGEST_COOLDOWN);
-                let fault = LoginFault { wait: fault.wait.max(cooldown), ..fault };
+                let fault = TokenError { wait: fault.wait.max(cooldown), ..fault };
                 self.failure = Some((now, fault.clone(), failures));
                 match &self.current {
                     Some(current) if !passed(current.expires, now) => Ok(current.token.clone()),
@@ -122,12 +122,12 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const RENEWAL: RenewalPolicy = RenewalPolicy { ahead: Duration::from_secs(60), at: 0.8 };
 
-    fn response(lifetime: Option<Duration>) -> Result<TokenResponse, LoginFault> {
+    fn response(lifetime: Option<Duration>) -> Result<TokenResponse, TokenError> {
         Ok(TokenResponse { secret: "t".into(), lifetime, refresh: None, id_token: None })
     }
 
-    fn failed(permanent: bool) -> Result<TokenResponse, LoginFault> {
-        Err(LoginFault {
+    fn failed(permanent: bool) -> Result<TokenResponse, TokenError> {
+        Err(TokenError {
             endpoint: String::new(),
             reason: "no".into(),
             permanent,
@@ -143,7 +143,7 @@ mod tests {
         (state, now)
     }
 
-    fn generation(answer: Option<Result<Token, LoginFault>>) -> Option<Generation> {
+    fn generation(answer: Option<Result<Token, TokenError>>) -> Option<Generation> {
         answer.map(|token| token.unwrap().generation)
     }
 

@@ -22,7 +22,7 @@ use crate::{
     },
     config::{Config, Given},
     http::{
-        error::Fault,
+        error::RequestError,
         rate_limit::{QuotaKey, QuotaSettings, RateLimit},
         transport::Transport,
     },
@@ -82,7 +82,10 @@ impl Wire {
 }
 
 impl Transport for Wire {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
         Box::pin(async move {
             sleep(self.latency).await;
             Ok(self.answer(&request))
@@ -122,7 +125,7 @@ fn actor(wire: &Arc<Wire>, set: &[&str]) -> Addr<TokenActor> {
     TokenActor::new(login(wire, &config(set))).start()
 }
 
-async fn ask(tokens: &Addr<TokenActor>, rejected: Option<Generation>) -> Result<Token, LoginFault> {
+async fn ask(tokens: &Addr<TokenActor>, rejected: Option<Generation>) -> Result<Token, TokenError> {
     tokens.send(GetToken { rejected }).await.unwrap()
 }
 

@@ -25,7 +25,7 @@ use crate::{
     fetch::Strategy,
     http::{
         rate_limit::{QuotaSettings, RequestLimit},
-        retry::Policy,
+        retry::RetryPolicy,
     },
     sink::shard_writer::FileFormat,
     time::{clock, interval::Interval},
@@ -142,7 +142,7 @@ impl File {
                 &catalog,
                 at,
             )?,
-            policy: Policy {
+            policy: RetryPolicy {
                 attempts: self.retry.attempts.get(),
                 first: self.retry.first.0,
                 longest: self.retry.longest.0,

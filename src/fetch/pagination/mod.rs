@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues},
     decode::{Decoder, Finder, PageError, Reply},
-    http::error::Fault,
+    http::error::RequestError,
     time::interval::{Interval, iso},
 };
 
@@ -187,15 +187,15 @@ impl Pager {
     /// Reads the reply to a page.
     pub fn read(
         &self,
-    ) -> impl Fn(StatusCode, Bytes) -> Result<Reply, Fault> + Clone + Send + 'static {
+    ) -> impl Fn(StatusCode, Bytes) -> Result<Reply, RequestError> + Clone + Send + 'static {
         let (finder, first, counts) =
             (Arc::clone(&self.finder), self.chain.sent == 1, self.endpoint.total.is_some());
         move |status, body| match status {
             StatusCode::NO_CONTENT => Ok(Reply::nothing()),
             _ => {
                 let reply = finder.find(body).map_err(|error| match error {
-                    PageError::Swollen(most) => Fault::TooLarge(most),
-                    other => Fault::Malformed(other.to_string()),
+                    PageError::Swollen(most) => RequestError::TooLarge(most),
+                    other => RequestError::Malformed(other.to_string()),
                 })?;
                 plausible(reply, first, counts)
             }
@@ -206,8 +206,8 @@ impl Pager {
     /// was asked for beyond is of no use.
     ///
     /// # Errors
-    /// [`Fault::Pagination`] where pages follow on each other without an end, or to another host.
-    pub fn advance(&mut self, reply: &Reply) -> Result<bool, Fault> {
+    /// [`RequestError::Pagination`] where pages follow on each other without an end, or to another host.
+    pub fn advance(&mut self, reply: &Reply) -> Result<bool, RequestError> {
         let chain = &mut self.chain;
         chain.received += 1;
         chain.offset += reply.items;
@@ -222,7 +222,7 @@ impl Pager {
         if !goes_on {
             chain.ended = true;
         } else if chain.received >= MOST_PAGES {
-            return Err(Fault::Pagination(format!(
+            return Err(RequestError::Pagination(format!(
                 "there are more than {MOST_PAGES} pages; make fetch.shard smaller"
             )));
         } else {
@@ -254,9 +254,9 @@ impl Pager {
     /// The ids of a reply's rows. One that cannot be decoded has children that nobody would ask for.
     ///
     /// # Errors
-    /// [`Fault::Malformed`] with the first such row's reason.
-    pub fn ids(&self, reply: &Reply) -> Result<Vec<String>, Fault> {
-        self.decoder.ids(reply, self.owner).map_err(Fault::Malformed)
+    /// [`RequestError::Malformed`] with the first such row's reason.
+    pub fn ids(&self, reply: &Reply) -> Result<Vec<String>, RequestError> {
+        self.decoder.ids(reply, self.owner).map_err(RequestError::Malformed)
     }
 
     /// Goes on with the next parent. Says whether there are parents at all.
@@ -270,16 +270,16 @@ impl Pager {
 
     /// The address that a page gives for the next: whole, or relative to its own, `?page=2` as well as
     /// `/rows?page=2`. Another host is refused: it would be sent the token (G10).
-    fn link(&self, link: &str) -> Result<String, Fault> {
+    fn link(&self, link: &str) -> Result<String, RequestError> {
         let api = &self.context.api;
         let here = self.chain.next.clone().unwrap_or_else(|| self.fill(1).target);
         let told = api.join(&here).and_then(|here| here.join(link));
         let told = told.map_err(|error| {
-            Fault::Pagination(format!("`{}` is no link: {error}", shorten(link)))
+            RequestError::Pagination(format!("`{}` is no link: {error}", shorten(link)))
         })?;
         match told.origin() == api.origin() {
             true => Ok(told.into()),
-            false => Err(Fault::Pagination(format!(
+            false => Err(RequestError::Pagination(format!(
                 "the next page is said to be at {}, which the configuration does not name",
                 shorten(&told.origin().ascii_serialization())
             ))),
@@ -324,9 +324,9 @@ impl Pager {
 
 impl PagePosition {
     /// Takes note of the cursor or link of the next page.
-    fn follow(&mut self, next: String) -> Result<(), Fault> {
+    fn follow(&mut self, next: String) -> Result<(), RequestError> {
         if !self.seen.insert(xxh3_64(next.as_bytes())) {
-            return Err(Fault::Pagination(format!(
+            return Err(RequestError::Pagination(format!(
                 "the next page is `{}` for the second time",
                 shorten(&next)
             )));
@@ -336,7 +336,7 @@ impl PagePosition {
                 "{MOST_EMPTY} pages in a row have no rows, and the next is `{}`",
                 shorten(&next)
             );
-            return Err(Fault::Pagination(reason));
+            return Err(RequestError::Pagination(reason));
         }
         self.next = Some(next);
         Ok(())
@@ -361,13 +361,13 @@ fn fixed(
 }
 
 /// Refuses a reply without rows that says there are some, or does not say: one cut to its envelope.
-fn plausible(reply: Reply, first: bool, counts: bool) -> Result<Reply, Fault> {
+fn plausible(reply: Reply, first: bool, counts: bool) -> Result<Reply, RequestError> {
     match reply.total {
         Some(total) if reply.items == 0 && first && total > 0 => {
-            Err(Fault::Malformed(format!("the first page of {total} rows has none")))
+            Err(RequestError::Malformed(format!("the first page of {total} rows has none")))
         }
         None if reply.items == 0 && counts => {
-            Err(Fault::Malformed("there are neither rows nor their number".to_owned()))
+            Err(RequestError::Malformed("there are neither rows nor their number".to_owned()))
         }
         _ => Ok(reply),
     }

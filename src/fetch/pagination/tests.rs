@@ -218,5 +218,5 @@ fn g8_a_page_whose_rows_swell_is_too_large_and_no_page_that_cannot_be_read() {
     };
     assert_eq!(read(StatusCode::OK, body(15).into()).unwrap().rows().count(), 15);
     let fault = read(StatusCode::OK, body(20).into()).unwrap_err();
-    assert!(matches!(fault, Fault::TooLarge(_)), "{fault}");
+    assert!(matches!(fault, RequestError::TooLarge(_)), "{fault}");
 }

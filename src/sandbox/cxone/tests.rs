@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    http::error::Refusal,
+    http::error::ErrorResponse,
     sandbox::Settings,
     time::interval::{DAY_MS, iso},
 };
@@ -75,7 +75,7 @@ fn a_token_that_is_no_good_is_refused_in_the_words_of_cxone() {
     let region = region(Settings::default());
     let path = "/incontactapi/services/v34.0/contacts/completed";
     let request = Request::get(path).header("Authorization", "Bearer none").body(Bytes::new());
-    let refusal = Refusal::read(&region.reply(START, &request.unwrap()));
+    let refusal = ErrorResponse::read(&region.reply(START, &request.unwrap()));
     assert_eq!((refusal.status.as_u16(), refusal.code.as_str()), (401, "invalid_token"));
     assert!(refusal.message.contains("expired"));
     assert_eq!(
@@ -276,5 +276,5 @@ fn refusals_have_the_words_of_the_platform_and_count() {
     report(&limited, "agents", (0, 1), "");
     let over = report(&limited, "agents", (0, 1), "");
     assert_eq!((over.status().as_u16(), over.headers().get("inin-ratelimit-count")), (429, None));
-    assert_eq!(Refusal::read(&over).code, "too_many_requests");
+    assert_eq!(ErrorResponse::read(&over).code, "too_many_requests");
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use cxbackfill::{
-    http::{error::Fault, transport::Transport},
+    http::{error::RequestError, transport::Transport},
     sandbox::Region,
     time::interval::Interval,
 };
@@ -179,7 +179,7 @@ impl Weather {
         self.inner.lock().unwrap()
     }
 
-    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>, RequestError> {
         let query: Option<Value> = serde_json::from_slice(request.body()).ok();
         let (method, uri, body) =
             (request.method(), request.uri(), String::from_utf8_lossy(request.body()));
@@ -211,14 +211,14 @@ impl Weather {
         request: &Request<Bytes>,
         query: Option<&Value>,
         event: Event,
-    ) -> Result<Response<Bytes>, Fault> {
+    ) -> Result<Response<Bytes>, RequestError> {
         let token = request
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         if event == Event::LostBefore {
-            return Err(Fault::Network("connection reset".into()));
+            return Err(RequestError::Network("connection reset".into()));
         }
         let now = {
             let mut inner = self.inner();
@@ -249,8 +249,8 @@ impl Weather {
             }
         }
         match event {
-            Event::LostAfter => Err(Fault::Network("connection reset".into())),
-            Event::Timeout => Err(Fault::Timeout(TIMEOUT)),
+            Event::LostAfter => Err(RequestError::Network("connection reset".into())),
+            Event::Timeout => Err(RequestError::Timeout(TIMEOUT)),
             Event::Status(status, after) => Ok(refusal(status, after, "storm")),
             Event::Truncated => Ok(reply.map(|body| body.slice(..body.len() / 2))),
             Event::Html => Ok(Response::new(Bytes::from_static(b"<html>proxy</html>"))),
@@ -359,7 +359,10 @@ impl Inner {
 }
 
 impl Transport for Weather {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
         Box::pin(self.exchange(request))
     }
 }

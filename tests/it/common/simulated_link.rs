@@ -13,7 +13,7 @@ use cxbackfill::{
     },
     config::{Config, Given, Hosts},
     decode::{Decoder, Finder},
-    http::{error::Fault, transport::Transport},
+    http::{error::RequestError, transport::Transport},
     ledger::Ledger,
     metrics::Board,
     sandbox::{Load, Region, Settings, Stats, Usage},
@@ -103,7 +103,10 @@ impl Link {
 }
 
 impl Transport for Link {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
         Box::pin(async { Ok(self.exchange(request).await) })
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cxbackfill::http::{error::Fault, transport::Transport};
+use cxbackfill::http::{error::RequestError, transport::Transport};
 use futures_util::future::{BoxFuture, ready};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use serde_json::{Value, json};
@@ -93,7 +93,10 @@ impl Stub {
 }
 
 impl Transport for Stub {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, Fault>> {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
         Box::pin(ready(Ok(self.reply(&request))))
     }
 }
