@@ -22,8 +22,8 @@ use cxbackfill::{
     planning::shard::Shard,
     sandbox::{Region, Settings},
     sink::{
-        shard_writer::{FileFormat, Part},
-        store::Output,
+        shard_writer::{ParquetSettings, ShardWriter},
+        store::OutputStore,
     },
     time::interval::Interval,
 };
@@ -88,14 +88,14 @@ fn decode(c: &mut Criterion) {
 fn write(c: &mut Criterion) {
     let bytes = pages();
     let decoded = decoded(&bytes);
-    let output = Output::over(Arc::new(InMemory::new()));
-    let format = Arc::new(FileFormat { compression: zstd(), row_group_rows: 20_000 });
+    let output = OutputStore::over(Arc::new(InMemory::new()));
+    let format = Arc::new(ParquetSettings { compression: zstd(), row_group_rows: 20_000 });
     let shard = Shard { dataset: dataset(), interval: day(), replaces: false };
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(&bytes)));
     group.bench_function("record batches to Parquet", |bencher| {
         bencher.iter_batched(
-            || Part::new(shard.clone(), output.clone(), Arc::clone(&format)),
+            || ShardWriter::new(shard.clone(), output.clone(), Arc::clone(&format)),
             |mut part| {
                 decoded.iter().for_each(|page| part.write(page).expect("it fits"));
                 part.finish(day()).expect("it fits")
@@ -133,7 +133,7 @@ async fn once(config: &Config, local: &Arc<Local>) -> u64 {
         api: host.clone(),
         login: host,
         transport: Arc::clone(local) as Arc<_>,
-        output: Output::over(Arc::new(InMemory::new())),
+        output: OutputStore::over(Arc::new(InMemory::new())),
         ledger: Ledger::in_memory().expect("a ledger"),
         board: Arc::new(Board::default()),
         shutdown: CancellationToken::new(),

@@ -3,9 +3,9 @@
 use crate::{
     commands::login::LoginError,
     config::ConfigError,
-    ledger::{LedgerError, reader::HistoryError},
+    ledger::{LedgerError, reader::SnapshotError},
     platform::discovery::DiscoverError,
-    sink::store::OutputError,
+    sink::store::StoreError,
 };
 
 /// What ends the program before there is a report.
@@ -19,10 +19,10 @@ pub enum Error {
     Ledger(#[from] LedgerError),
     /// The ledger cannot be read.
     #[error(transparent)]
-    History(#[from] HistoryError),
+    History(#[from] SnapshotError),
     /// The output cannot be used.
     #[error(transparent)]
-    Output(#[from] OutputError),
+    Output(#[from] StoreError),
     /// The sandbox cannot listen.
     #[error(
         "the sandbox cannot listen on port {port}: {source}; choose another sandbox.port, or 0 for a free one"

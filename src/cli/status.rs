@@ -5,7 +5,7 @@ use crate::{
     commands::status::{self, Status},
     config::{self, Given, Job},
     error::Error,
-    ledger::{LEDGER, reader::History},
+    ledger::{LEDGER, reader::Snapshot},
 };
 
 /// Arguments of `status`.
@@ -42,5 +42,5 @@ pub fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
 }
 
 fn read(job: &Job) -> Result<Status, Error> {
-    Ok(Status::new(job, &History::read(&job.output.join(LEDGER))?))
+    Ok(Status::new(job, &Snapshot::read(&job.output.join(LEDGER))?))
 }

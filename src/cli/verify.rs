@@ -10,8 +10,8 @@ use crate::{
     },
     config::{self, Config, Given, Job},
     error::Error,
-    ledger::{LEDGER, reader::History},
-    sink::store::Output,
+    ledger::{LEDGER, reader::Snapshot},
+    sink::store::OutputStore,
 };
 
 /// Exit code: something is not as the ledger says, or the platform.
@@ -42,8 +42,8 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
 async fn one(job: &Job, remote: Option<&Config>) -> Result<u8, Error> {
     let ledger = job.output.join(LEDGER);
     // before the directory is opened, which would make it
-    let history = History::read(&ledger)?;
-    let output = Output::directory(&job.output)?;
+    let history = Snapshot::read(&ledger)?;
+    let output = OutputStore::directory(&job.output)?;
     let verified =
         verify(&output, &ledger, &job.catalog, &mut |difference| sayln!("{difference}")).await?;
     sayln!("{verified}");
@@ -56,7 +56,7 @@ async fn one(job: &Job, remote: Option<&Config>) -> Result<u8, Error> {
 }
 
 /// Says what the platform counts otherwise, and how many days that are.
-async fn compare(config: &Config, history: &History) -> Result<usize, Error> {
+async fn compare(config: &Config, history: &Snapshot) -> Result<usize, Error> {
     let mut held = Vec::new();
     for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
         let records = history.datasets.get(&dataset.name);

@@ -27,7 +27,7 @@ use crate::{
     },
     ledger::{LEDGER, Ledger},
     metrics::Board,
-    sink::store::Output,
+    sink::store::OutputStore,
     time::{clock, interval::Interval},
 };
 
@@ -298,7 +298,7 @@ impl Check<'_> {
 
     async fn write(&self) -> Result<(), (u8, String)> {
         let output =
-            Output::directory(&self.config.output).map_err(|error| (4, error.to_string()))?;
+            OutputStore::directory(&self.config.output).map_err(|error| (4, error.to_string()))?;
         let probe = StorePath::from(PROBE);
         let put = output.store().put(&probe, Bytes::from_static(b"probe").into()).await;
         put.map_err(|error| (4, error.to_string()))?;

@@ -10,7 +10,7 @@ use crate::{
     config::Fetch,
     fetch::{Strategy, cost},
     http::rate_limit::{QuotaSettings, RequestLimit},
-    ledger::Known,
+    ledger::RowStats,
     planning::shard::Shard,
 };
 
@@ -40,7 +40,7 @@ pub struct Estimate {
 /// What the shards of one dataset will cost.
 pub fn estimate<'a>(
     shards: impl Iterator<Item = &'a Shard>,
-    known: &Known,
+    known: &RowStats,
     fetch: &Fetch,
     quota_settings: &QuotaSettings,
 ) -> Estimate {

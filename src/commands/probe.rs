@@ -18,7 +18,7 @@ use crate::{
     fetch::{FetchError, RunError},
     http::error::RequestError,
     ledger::{LEDGER, Ledger, Probe},
-    sink::{lock::Lock, store::Output},
+    sink::{lock::OutputLock, store::OutputStore},
 };
 
 /// What is asked for at once where the platform counts rows.
@@ -35,7 +35,8 @@ pub async fn compare(
     shutdown: CancellationToken,
 ) -> Result<Vec<String>, Error> {
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
-    let line = Line::open(config, Output::directory(&config.output)?, ledger, shutdown).await?;
+    let line =
+        Line::open(config, OutputStore::directory(&config.output)?, ledger, shutdown).await?;
     let compared = compare_on(&line, days).await;
     line.close().await;
     compared
@@ -62,8 +63,8 @@ async fn compare_on(line: &Line, days: &[Day]) -> Result<Vec<String>, Error> {
 /// # Errors
 /// Where the output or the platform cannot be reached at all.
 pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let output = Output::directory(&config.output)?;
-    let _lock = Lock::take(&config.output)?;
+    let output = OutputStore::directory(&config.output)?;
+    let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     ledger.identify(&config.whole_identity())?;
     let line = Line::open(config, output, ledger, shutdown).await?;
@@ -117,7 +118,7 @@ pub async fn first_page(
     let width = config.fetch.shard.min(endpoint.widest[0]);
     let interval = config.interval.split(width).next().unwrap_or(config.interval);
     config.datasets = vec![Arc::clone(&dataset)];
-    let nowhere = Output::over(Arc::new(InMemory::new()));
+    let nowhere = OutputStore::over(Arc::new(InMemory::new()));
     let line = Line::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
     let page = line.client.first_page(&dataset, &endpoint, interval).await;
     line.close().await;

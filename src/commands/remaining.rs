@@ -7,7 +7,7 @@ use crate::{
     commands::estimate::{self, Estimate},
     config::Config,
     error::Error,
-    ledger::{Failure, Known, LEDGER, Ledger},
+    ledger::{Failure, LEDGER, Ledger, RowStats},
     planning::{Plan, shard::Shard},
     time::interval::Interval,
 };
@@ -137,7 +137,7 @@ pub fn expect(
 ) -> Result<BTreeMap<String, Estimate>, Error> {
     let estimate = |dataset: &Arc<Dataset>| {
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
-        let known = Known::read(ledger, &dataset.name)?;
+        let known = RowStats::read(ledger, &dataset.name)?;
         Ok((
             dataset.name.clone(),
             estimate::estimate(shards, &known, &config.fetch, &config.quota_settings),

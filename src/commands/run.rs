@@ -32,11 +32,14 @@ use crate::{
         rate_limit::{QuotaKey, RateLimit},
         transport::{HttpTransport, Transport},
     },
-    ledger::{Failure, Known, LEDGER, Ledger},
+    ledger::{Failure, LEDGER, Ledger, RowStats},
     metrics::{self, Board},
     planning::{Close, Plan, PlannerActor},
     sandbox,
-    sink::{Note, SinkActor, SinkError, lock::Lock, shard_writer::QUARANTINE, store::Output},
+    sink::{
+        LedgerEvent, SinkActor, SinkError, lock::OutputLock, shard_writer::QUARANTINE,
+        store::OutputStore,
+    },
 };
 
 /// What a run acts upon. A simulation brings its own.
@@ -48,7 +51,7 @@ pub struct World {
     /// The door to both.
     pub transport: Arc<dyn Transport>,
     /// Where files go.
-    pub output: Output,
+    pub output: OutputStore,
     /// What is committed.
     pub ledger: Ledger,
     /// Counts.
@@ -63,7 +66,7 @@ impl World {
     /// The world as it is. The sandbox, where the hosts are its, lives as long as the second value.
     async fn open(
         config: &Config,
-        output: Output,
+        output: OutputStore,
         ledger: Ledger,
         shutdown: CancellationToken,
     ) -> Result<(Self, Option<sandbox::Server>), Error> {
@@ -96,8 +99,8 @@ pub async fn run(
     scope: Scope,
     shutdown: CancellationToken,
 ) -> Result<Report, Error> {
-    let output = Output::directory(&config.output)?;
-    let _lock = Lock::take(&config.output)?;
+    let output = OutputStore::directory(&config.output)?;
+    let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
     let expected = remaining::expect(config, &plan, &ledger)?;
@@ -136,7 +139,7 @@ pub async fn run(
 pub async fn prepare(
     config: &Config,
     scope: Scope,
-    output: &Output,
+    output: &OutputStore,
     ledger: &Ledger,
 ) -> Result<Plan, Error> {
     ledger.identify(&config.whole_identity())?;
@@ -204,7 +207,7 @@ async fn tidy(client: &ApiClient, sink: &Addr<SinkActor>, ledger: &Ledger) -> Re
     for job in ledger.orphans().map_err(SinkError::from)? {
         if client.delete(&job).await {
             tracing::info!(job.dataset, job.path, "deleted a job that a killed run has left");
-            sink.send(Note::Deleted(job)).await??;
+            sink.send(LedgerEvent::Deleted(job)).await??;
         }
     }
     Ok(())
@@ -227,7 +230,7 @@ impl Line {
     /// Where the platform cannot be found.
     pub async fn open(
         config: &Config,
-        output: Output,
+        output: OutputStore,
         ledger: Ledger,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
@@ -260,7 +263,7 @@ fn connect(config: &Config, world: &World) -> (Arc<FetchContext>, Addr<TokenActo
     for dataset in &config.datasets {
         // a guess is as good without it
         row_statistics
-            .know(&dataset.name, Known::read(&world.ledger, &dataset.name).unwrap_or_default());
+            .know(&dataset.name, RowStats::read(&world.ledger, &dataset.name).unwrap_or_default());
     }
     let shared = FetchContext {
         request: Arc::new(RequestContext {

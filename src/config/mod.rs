@@ -28,7 +28,7 @@ use crate::{
     fetch::Strategy,
     http::{rate_limit::QuotaSettings, retry::RetryPolicy},
     sandbox::Settings,
-    sink::shard_writer::FileFormat,
+    sink::shard_writer::ParquetSettings,
     time::interval::Interval,
 };
 
@@ -79,7 +79,7 @@ pub struct Config {
     /// How long an interrupted run may take to commit what it has.
     pub grace: Duration,
     /// How files are written.
-    pub format: FileFormat,
+    pub format: ParquetSettings,
     /// What narrows the rows, sent as it is: see [`filter`](Self::filter).
     pub filters: Filters,
     /// What makes the output the output of this job: the same on every run, or rows would mix.

@@ -15,8 +15,8 @@ use crate::{
         shard_progress::ShardProgress,
     },
     http::error::RequestError,
-    ledger::Orphan,
-    sink::Note,
+    ledger::RemoteJob,
+    sink::LedgerEvent,
     time::interval::Interval,
 };
 
@@ -103,7 +103,7 @@ impl Fetcher {
     /// Notes that the platform keeps something for us.
     async fn remember(&self, progress: &ShardProgress, task: &AsyncJob) -> Result<(), RunError> {
         if let Some(orphan) = orphan(progress, task) {
-            self.sink.send(Note::Submitted(orphan)).await??;
+            self.sink.send(LedgerEvent::Submitted(orphan)).await??;
         }
         Ok(())
     }
@@ -125,16 +125,16 @@ impl Fetcher {
             false => self.client.delete(&orphan).await,
         };
         match deleted {
-            true => Ok(self.sink.send(Note::Deleted(orphan)).await??),
+            true => Ok(self.sink.send(LedgerEvent::Deleted(orphan)).await??),
             false => Ok(()),
         }
     }
 }
 
 /// What the ledger is to know of a job that can be deleted.
-fn orphan(progress: &ShardProgress, task: &AsyncJob) -> Option<Orphan> {
+fn orphan(progress: &ShardProgress, task: &AsyncJob) -> Option<RemoteJob> {
     let delete = task.delete.as_ref()?.fill(&progress.pager.slots(1));
-    Some(Orphan { dataset: progress.shard().dataset.name.clone(), path: delete.target })
+    Some(RemoteJob { dataset: progress.shard().dataset.name.clone(), path: delete.target })
 }
 
 fn state(task: &AsyncJob, reply: &Value) -> JobState {
@@ -153,7 +153,7 @@ fn state(task: &AsyncJob, reply: &Value) -> JobState {
 
 impl ApiClient {
     /// Deletes a job that is no longer needed. One that is not there is as good as deleted.
-    pub async fn delete(&self, orphan: &Orphan) -> bool {
+    pub async fn delete(&self, orphan: &RemoteJob) -> bool {
         let call = ApiRequest {
             method: Method::DELETE,
             target: orphan.path.clone(),

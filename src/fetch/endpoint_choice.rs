@@ -12,7 +12,7 @@ use crate::{
     catalog::{Dataset, Endpoint, Paging},
     fetch::{ApiClient, FetchError, Fetcher, ShardError},
     http::error::RequestError,
-    ledger::Known,
+    ledger::RowStats,
     planning::shard::Shard,
     time::interval::{Interval, iso},
 };
@@ -35,7 +35,7 @@ pub enum Strategy {
 
 /// What is known of how many rows there are, by dataset: what `plan` knows, and what this run commits.
 #[derive(Debug, Default)]
-pub struct RowStatistics(Mutex<BTreeMap<String, Known>>);
+pub struct RowStatistics(Mutex<BTreeMap<String, RowStats>>);
 
 /// Up to when data are in the lake that jobs read, by dataset, in milliseconds; and since when
 /// somebody waits for it.
@@ -44,7 +44,7 @@ pub struct JobAvailability(Mutex<BTreeMap<String, i64>>, OnceLock<Instant>);
 
 impl RowStatistics {
     /// Begins with what earlier runs know.
-    pub fn know(&self, dataset: &str, known: Known) {
+    pub fn know(&self, dataset: &str, known: RowStats) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.to_owned(), known);
     }
 

@@ -12,8 +12,8 @@ use crate::{
     },
     http::error::RequestError,
     ledger::Failure,
-    planning::shard::{End, Lease, Shard},
-    sink::{Commit, Discard, Note, Write},
+    planning::shard::{Lease, LeaseEnd, Shard},
+    sink::{Commit, Discard, LedgerEvent, Write},
 };
 
 /// Rows that a part may hold before it is committed, if the shard can be cut: bounds what tells
@@ -267,9 +267,9 @@ impl Fetcher {
             let reason = format!("the platform counts {total} rows and gave {came}, twice");
             tracing::warn!(dataset = shard.dataset.name, shard = %shard.interval, reason, "rows may be missing");
             totals.short += 1;
-            self.sink.send(Note::Short { shard, reason }).await??;
+            self.sink.send(LedgerEvent::Short { shard, reason }).await??;
         }
-        self.settle(progress.lease, End::Done).await
+        self.settle(progress.lease, LeaseEnd::Done).await
     }
 
     /// Commits what an open shard has before `at`; the lease keeps the rest.
@@ -316,8 +316,8 @@ impl Fetcher {
         tracing::info!(shard = %shard.interval, reason, "split");
         self.client.context.board.shards_split.add(1);
         self.sink.send(Discard { lease: progress.lease.id() }).await?;
-        self.sink.send(Note::Split { shard, reason }).await??;
-        Ok(progress.lease.end(End::Split).await?)
+        self.sink.send(LedgerEvent::Split { shard, reason }).await??;
+        Ok(progress.lease.end(LeaseEnd::Split).await?)
     }
 
     async fn fail(
@@ -330,8 +330,8 @@ impl Fetcher {
         tracing::error!(dataset = failure.dataset, shard = %failure.interval, %fault, "set aside");
         totals.failed.push(failure.clone());
         self.sink.send(Discard { lease: progress.lease.id() }).await?;
-        self.sink.send(Note::Failed(failure)).await??;
-        self.settle(progress.lease, End::Failed).await
+        self.sink.send(LedgerEvent::Failed(failure)).await??;
+        self.settle(progress.lease, LeaseEnd::Failed).await
     }
 
     /// Leaves out of this run what the platform cannot give yet.
@@ -344,7 +344,7 @@ impl Fetcher {
         let failure = failure(progress.shard(), fault);
         tracing::warn!(dataset = failure.dataset, shard = %failure.interval, %fault, "left out");
         totals.failed.push(failure);
-        self.settle(progress.lease, End::Failed).await
+        self.settle(progress.lease, LeaseEnd::Failed).await
     }
 
     /// Gives the dataset up, for every fetcher: the others of the job go on.
@@ -359,11 +359,11 @@ impl Fetcher {
         let reason = format!("{fault}; {}", catalog::lacking(dataset.permission.as_deref()));
         tracing::error!(dataset = dataset.name, reason, "denied");
         totals.denied.insert(dataset.name.clone(), reason);
-        Ok(progress.lease.end(End::Denied).await?)
+        Ok(progress.lease.end(LeaseEnd::Denied).await?)
     }
 
     /// Ends a lease whose time is dealt with.
-    async fn settle(&self, lease: Lease, end: End) -> Result<(), RunError> {
+    async fn settle(&self, lease: Lease, end: LeaseEnd) -> Result<(), RunError> {
         let interval = lease.shard().interval;
         lease.end(end).await?;
         self.client.context.board.settle(interval);

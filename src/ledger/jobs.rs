@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::params;
 
 use crate::{
-    ledger::{Ledger, LedgerError, Orphan, Probe},
+    ledger::{Ledger, LedgerError, Probe, RemoteJob},
     time::{clock, interval::Interval},
 };
 
@@ -14,7 +14,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
-    pub fn submitted(&self, job: &Orphan) -> Result<(), LedgerError> {
+    pub fn submitted(&self, job: &RemoteJob) -> Result<(), LedgerError> {
         let values = params![job.path, job.dataset, clock::now().to_string()];
         self.lock().execute("INSERT OR REPLACE INTO job VALUES (?1, ?2, ?3)", values)?;
         Ok(())
@@ -24,7 +24,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
-    pub fn deleted(&self, job: &Orphan) -> Result<(), LedgerError> {
+    pub fn deleted(&self, job: &RemoteJob) -> Result<(), LedgerError> {
         self.lock().execute("DELETE FROM job WHERE path = ?1", [&job.path])?;
         Ok(())
     }
@@ -33,11 +33,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
-    pub fn orphans(&self) -> Result<Vec<Orphan>, LedgerError> {
+    pub fn orphans(&self) -> Result<Vec<RemoteJob>, LedgerError> {
         let connection = self.lock();
         let mut query = connection.prepare("SELECT path, dataset FROM job ORDER BY rowid")?;
         let rows =
-            query.query_map([], |row| Ok(Orphan { path: row.get(0)?, dataset: row.get(1)? }))?;
+            query.query_map([], |row| Ok(RemoteJob { path: row.get(0)?, dataset: row.get(1)? }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

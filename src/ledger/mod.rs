@@ -17,8 +17,8 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 pub use self::{
-    records::{Counts, Failure, FileRecord, LedgerError, Orphan, Probe, ShardRecord},
-    row_stats::Known,
+    records::{Counts, Failure, FileRecord, LedgerError, Probe, RemoteJob, ShardRecord},
+    row_stats::RowStats,
 };
 use crate::time::{clock, interval::Interval};
 

@@ -21,16 +21,16 @@ const TABLES: [&str; 4] = ["identity", "shard", "file", "failure"];
 
 /// A ledger at one moment.
 #[derive(Debug, Default)]
-pub struct History {
+pub struct Snapshot {
     /// The job that the output belongs to.
     pub identity: BTreeMap<String, String>,
     /// What is recorded, by dataset.
-    pub datasets: BTreeMap<String, Records>,
+    pub datasets: BTreeMap<String, DatasetRecords>,
 }
 
 /// What is recorded of one dataset.
 #[derive(Debug, Default)]
-pub struct Records {
+pub struct DatasetRecords {
     /// Committed shards with their files, in order.
     pub shards: Vec<ShardRecord>,
     /// Shards that were set aside, in order.
@@ -39,7 +39,7 @@ pub struct Records {
 
 /// Why a ledger tells nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
+pub enum SnapshotError {
     /// No run has begun there.
     #[error(
         "there is no ledger at {0}: nothing was fetched into this output; is output.path right?"
@@ -57,16 +57,16 @@ pub enum HistoryError {
     },
 }
 
-impl History {
+impl Snapshot {
     /// Reads the ledger at `path`.
     ///
     /// # Errors
-    /// [`HistoryError`] where there is none, or none that can be read.
-    pub fn read(path: &Path) -> Result<Self, HistoryError> {
+    /// [`SnapshotError`] where there is none, or none that can be read.
+    pub fn read(path: &Path) -> Result<Self, SnapshotError> {
         if !path.exists() {
-            return Err(HistoryError::Missing(path.display().to_string()));
+            return Err(SnapshotError::Missing(path.display().to_string()));
         }
-        let wrong = |source| HistoryError::Sqlite { path: path.display().to_string(), source };
+        let wrong = |source| SnapshotError::Sqlite { path: path.display().to_string(), source };
         Self::query(path).map_err(wrong)
     }
 
@@ -202,7 +202,7 @@ mod tests {
             Failure { dataset: "d".into(), interval, reason: "no".into(), correlation: "c".into() };
         ledger.fail(&failure).unwrap();
 
-        let history = History::read(&path).unwrap();
+        let history = Snapshot::read(&path).unwrap();
         assert_eq!(history.identity["source"], "here");
         assert_eq!(history.datasets["d"].failures, [failure]);
         let shard = &history.datasets["d"].shards[0];
@@ -213,18 +213,18 @@ mod tests {
         assert_eq!(shard.files, record(10, 20).files);
         // and it holds nobody up
         ledger.commit(&record(20, 30), false).unwrap();
-        assert_eq!(History::read(&path).unwrap().paths().count(), 2);
+        assert_eq!(Snapshot::read(&path).unwrap().paths().count(), 2);
     }
 
     #[test]
     fn a_ledger_that_is_missing_and_one_that_is_none_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LEDGER);
-        let error = History::read(&path).unwrap_err().to_string();
+        let error = Snapshot::read(&path).unwrap_err().to_string();
         assert!(error.contains("there is no ledger at") && error.contains(LEDGER), "{error}");
         std::fs::write(&path, "no database, but long enough to be looked at as one".repeat(10))
             .unwrap();
-        let error = History::read(&path).unwrap_err().to_string();
+        let error = Snapshot::read(&path).unwrap_err().to_string();
         assert!(error.contains("cannot be read"), "{error}");
     }
 
@@ -233,7 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LEDGER);
         std::fs::write(&path, "").unwrap();
-        assert!(History::read(&path).unwrap().datasets.is_empty());
+        assert!(Snapshot::read(&path).unwrap().datasets.is_empty());
         assert!(path.metadata().unwrap().len() == 0, "reading writes nothing");
     }
 }

@@ -84,7 +84,7 @@ pub struct Probe {
 
 /// Something that the platform keeps for us and that is to be deleted: a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Orphan {
+pub struct RemoteJob {
     /// The dataset that it was for.
     pub dataset: String,
     /// The path that deletes it.

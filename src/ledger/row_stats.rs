@@ -9,14 +9,14 @@ use crate::{
 
 /// What is known of how many rows a dataset has.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct RowStats {
     /// What the platform counted.
     pub probes: Vec<Probe>,
     /// Rows of committed shards, their files' size, and the time that they are of.
     pub committed: (u64, u64, Duration),
 }
 
-impl Known {
+impl RowStats {
     /// What the ledger knows of a dataset.
     ///
     /// # Errors
@@ -72,11 +72,11 @@ mod tests {
     fn what_was_counted_counts_and_the_rest_is_as_dense_as_what_is_committed() {
         let probe = |interval, rows| Probe { interval, rows };
         let known =
-            Known { probes: vec![probe(hours(0, 24), 240)], committed: (100, 5_000, 10 * HOUR) };
+            RowStats { probes: vec![probe(hours(0, 24), 240)], committed: (100, 5_000, 10 * HOUR) };
         assert_eq!(known.rows(hours(0, 12)), Some(120));
         assert_eq!(known.rows(hours(12, 36)), Some(120 + 120));
         assert_eq!(known.row_bytes(), Some(50.0));
-        let unknown = Known { probes: known.probes, ..Known::default() };
+        let unknown = RowStats { probes: known.probes, ..RowStats::default() };
         assert_eq!((unknown.rows(hours(0, 24)), unknown.rows(hours(0, 25))), (Some(240), None));
     }
 }

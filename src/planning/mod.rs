@@ -19,7 +19,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 pub use self::plan::Plan;
-use crate::planning::shard::{Ended, Lease, LeaseId, Narrowed, Shard};
+use crate::planning::shard::{Lease, LeaseEnded, LeaseId, LeaseNarrowed, Shard};
 
 /// Asks for a shard; none: there will be no more.
 #[derive(Message)]
@@ -88,19 +88,19 @@ impl Handler<Next> for PlannerActor {
     }
 }
 
-impl Handler<Ended> for PlannerActor {
+impl Handler<LeaseEnded> for PlannerActor {
     type Result = ();
 
-    fn handle(&mut self, ended: Ended, ctx: &mut Self::Context) {
+    fn handle(&mut self, ended: LeaseEnded, ctx: &mut Self::Context) {
         self.plan.end(ended.lease, ended.end);
         self.serve(&ctx.address());
     }
 }
 
-impl Handler<Narrowed> for PlannerActor {
+impl Handler<LeaseNarrowed> for PlannerActor {
     type Result = ();
 
-    fn handle(&mut self, Narrowed { lease, at }: Narrowed, _: &mut Self::Context) {
+    fn handle(&mut self, LeaseNarrowed { lease, at }: LeaseNarrowed, _: &mut Self::Context) {
         self.plan.narrow(lease, at);
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{catalog, planning::shard::End, time::interval::Interval};
+    use crate::{catalog, planning::shard::LeaseEnd, time::interval::Interval};
 
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];
@@ -137,7 +137,7 @@ mod tests {
         let planner = PlannerActor::new(plan).start();
         let whole = planner.send(Next).await.unwrap().unwrap();
         let second = tokio::spawn(planner.send(Next));
-        whole.end(End::Split).await.unwrap();
+        whole.end(LeaseEnd::Split).await.unwrap();
         let half = second.await.unwrap().unwrap().unwrap();
         assert_eq!(half.shard().interval, Interval::new(0, 50).unwrap());
     }
@@ -173,9 +173,9 @@ mod tests {
         let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(planner.send(Next))).collect();
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!((first.idle(), second.idle()), (1, 1), "three for two");
-        second.end(End::Done).await.unwrap();
+        second.end(LeaseEnd::Done).await.unwrap();
         assert_eq!(first.idle(), 3);
-        first.end(End::Done).await.unwrap();
+        first.end(LeaseEnd::Done).await.unwrap();
         for over in waiting {
             assert!(over.await.unwrap().unwrap().is_none());
         }

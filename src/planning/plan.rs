@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    planning::shard::{End, LeaseId, Shard},
+    planning::shard::{LeaseEnd, LeaseId, Shard},
     time::interval::Interval,
 };
 
@@ -83,18 +83,18 @@ impl Plan {
         Some((self.leases, shard))
     }
 
-    pub(crate) fn end(&mut self, lease: LeaseId, end: End) {
+    pub(crate) fn end(&mut self, lease: LeaseId, end: LeaseEnd) {
         let Some(shard) = self.leased.remove(&lease) else {
             debug_assert!(false, "G2: lease {lease} ended twice");
             return;
         };
         match (end, shard.interval.bisect()) {
-            (End::Done | End::Failed, _) => self.ended.push(shard),
-            (End::Denied, _) => {
+            (LeaseEnd::Done | LeaseEnd::Failed, _) => self.ended.push(shard),
+            (LeaseEnd::Denied, _) => {
                 self.denied.push(shard.dataset.name.clone());
                 self.ended.push(shard);
             }
-            (End::Split, Some((left, right))) => {
+            (LeaseEnd::Split, Some((left, right))) => {
                 // what was replaced is replaced by its halves, which are new
                 let halves = [left, right].map(|interval| Shard {
                     interval,
@@ -105,7 +105,7 @@ impl Plan {
                 self.waiting.push_front(halves[second].clone());
                 self.waiting.push_front(halves[first].clone());
             }
-            (End::Split | End::Returned, _) => self.waiting.push_front(shard),
+            (LeaseEnd::Split | LeaseEnd::Returned, _) => self.waiting.push_front(shard),
         }
         self.forsake();
         self.check();
@@ -178,8 +178,8 @@ mod tests {
         }
     }
 
-    fn ends() -> impl Strategy<Value = Vec<(usize, End)>> {
-        let end = prop_oneof![4 => Just(End::Done), 4 => Just(End::Split), 2 => Just(End::Failed), 4 => Just(End::Returned), 1 => Just(End::Denied)];
+    fn ends() -> impl Strategy<Value = Vec<(usize, LeaseEnd)>> {
+        let end = prop_oneof![4 => Just(LeaseEnd::Done), 4 => Just(LeaseEnd::Split), 2 => Just(LeaseEnd::Failed), 4 => Just(LeaseEnd::Returned), 1 => Just(LeaseEnd::Denied)];
         prop::collection::vec((0usize..4, end), 0..60)
     }
 

@@ -22,7 +22,7 @@ pub struct Shard {
 
 /// How a lease ended (G2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum LeaseEnd {
     /// The shard is committed.
     Done,
     /// The shard is too big: its halves are to be leased instead.
@@ -38,17 +38,17 @@ pub enum End {
 /// Tells the planner how a lease ended.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Ended {
+pub struct LeaseEnded {
     /// Which lease.
     pub lease: LeaseId,
     /// How.
-    pub end: End,
+    pub end: LeaseEnd,
 }
 
 /// Tells the planner that a lease covers less of its shard.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Narrowed {
+pub struct LeaseNarrowed {
     /// Which lease.
     pub lease: LeaseId,
     /// Where it was cut: the first millisecond that it still covers. What lies before is committed.
@@ -64,8 +64,8 @@ pub struct Lease {
     id: LeaseId,
     shard: Shard,
     /// The planner, until the lease has ended.
-    planner: Option<Recipient<Ended>>,
-    narrows: Recipient<Narrowed>,
+    planner: Option<Recipient<LeaseEnded>>,
+    narrows: Recipient<LeaseNarrowed>,
     /// How many have nothing to do, for each lease. The other half is the planner's.
     idle: Arc<AtomicUsize>,
 }
@@ -75,8 +75,8 @@ impl Lease {
     pub fn new(
         id: LeaseId,
         shard: Shard,
-        planner: Recipient<Ended>,
-        narrows: Recipient<Narrowed>,
+        planner: Recipient<LeaseEnded>,
+        narrows: Recipient<LeaseNarrowed>,
         idle: Arc<AtomicUsize>,
     ) -> Self {
         Self { id, shard, planner: Some(planner), narrows, idle }
@@ -99,7 +99,7 @@ impl Lease {
     pub async fn cut(&mut self, at: i64) -> Result<(), MailboxError> {
         if let Some((_, rest)) = self.shard.interval.cut(at) {
             self.shard.interval = rest;
-            self.narrows.send(Narrowed { lease: self.id, at }).await?;
+            self.narrows.send(LeaseNarrowed { lease: self.id, at }).await?;
         }
         Ok(())
     }
@@ -114,9 +114,9 @@ impl Lease {
     ///
     /// # Errors
     /// Where the planner has gone.
-    pub async fn end(mut self, end: End) -> Result<(), MailboxError> {
+    pub async fn end(mut self, end: LeaseEnd) -> Result<(), MailboxError> {
         match self.planner.take() {
-            Some(planner) => planner.send(Ended { lease: self.id, end }).await,
+            Some(planner) => planner.send(LeaseEnded { lease: self.id, end }).await,
             None => Ok(()),
         }
     }
@@ -126,7 +126,7 @@ impl Drop for Lease {
     #[allow(clippy::disallowed_methods)] // a drop cannot await, and there is one message a lease
     fn drop(&mut self) {
         if let Some(planner) = self.planner.take() {
-            planner.do_send(Ended { lease: self.id, end: End::Returned });
+            planner.do_send(LeaseEnded { lease: self.id, end: LeaseEnd::Returned });
         }
     }
 }

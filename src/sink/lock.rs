@@ -6,25 +6,25 @@ use std::{
     path::Path,
 };
 
-use crate::{sink::store::OutputError, time::clock};
+use crate::{sink::store::StoreError, time::clock};
 
 /// The lock's file in the output directory. It stays; the lock on it ends with the process.
 const NAME: &str = "_ledger.lock";
 
 /// The right to write to an output, until it is dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub struct OutputLock {
     _file: File,
 }
 
-impl Lock {
+impl OutputLock {
     /// Takes the lock of the output at `root`.
     ///
     /// # Errors
-    /// [`OutputError::Locked`] with its holder, or [`OutputError::Io`].
-    pub fn take(root: &Path) -> Result<Self, OutputError> {
+    /// [`StoreError::Locked`] with its holder, or [`StoreError::Io`].
+    pub fn take(root: &Path) -> Result<Self, StoreError> {
         let path = root.join(NAME);
-        let at = |source| OutputError::Io { path: path.display().to_string(), source };
+        let at = |source| StoreError::Io { path: path.display().to_string(), source };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -35,7 +35,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(OutputError::Locked { holder: holder(&mut file) });
+                return Err(StoreError::Locked { holder: holder(&mut file) });
             }
             Err(TryLockError::Error(error)) => return Err(at(error)),
         }
@@ -61,10 +61,10 @@ mod tests {
     #[test]
     fn a_second_run_on_an_output_is_told_who_holds_it() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Lock::take(folder.path()).unwrap();
-        let refused = Lock::take(folder.path()).unwrap_err().to_string();
+        let first = OutputLock::take(folder.path()).unwrap();
+        let refused = OutputLock::take(folder.path()).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
-        Lock::take(folder.path()).unwrap();
+        OutputLock::take(folder.path()).unwrap();
     }
 }

@@ -14,11 +14,11 @@ use actix::prelude::*;
 use crate::{
     blocking::offload,
     decode::Page,
-    ledger::{Counts, Failure, FileRecord, Ledger, LedgerError, Orphan, ShardRecord},
+    ledger::{Counts, Failure, FileRecord, Ledger, LedgerError, RemoteJob, ShardRecord},
     planning::shard::{LeaseId, Shard},
     sink::{
-        shard_writer::{FileFormat, Part, PartError},
-        store::{Output, OutputError},
+        shard_writer::{ParquetSettings, ShardWriter, WriteError},
+        store::{OutputStore, StoreError},
     },
 };
 
@@ -56,7 +56,7 @@ pub struct Discard {
 /// Records in the ledger what became of a shard beside its commit, and of the jobs for it.
 #[derive(Message)]
 #[rtype(result = "Result<(), SinkError>")]
-pub enum Note {
+pub enum LedgerEvent {
     /// It was bisected.
     Split {
         /// The shard.
@@ -74,9 +74,9 @@ pub enum Note {
         reason: String,
     },
     /// The platform keeps a job for us.
-    Submitted(Orphan),
+    Submitted(RemoteJob),
     /// It does so no more.
-    Deleted(Orphan),
+    Deleted(RemoteJob),
 }
 
 /// What a commit added to the output.
@@ -93,10 +93,10 @@ pub struct Committed {
 pub enum SinkError {
     /// Rows did not become a file.
     #[error(transparent)]
-    Part(#[from] PartError),
+    ShardWriter(#[from] WriteError),
     /// A file did not get to its place.
     #[error(transparent)]
-    Output(#[from] OutputError),
+    OutputStore(#[from] StoreError),
     /// The ledger refused.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -104,22 +104,22 @@ pub enum SinkError {
 
 /// The shell: which part belongs to which lease.
 pub struct SinkActor {
-    parts: HashMap<LeaseId, Part>,
-    output: Output,
+    parts: HashMap<LeaseId, ShardWriter>,
+    output: OutputStore,
     ledger: Ledger,
-    format: Arc<FileFormat>,
+    format: Arc<ParquetSettings>,
 }
 
 impl SinkActor {
     /// Writes to `output` and records in `ledger`.
-    pub fn new(output: Output, ledger: Ledger, format: FileFormat) -> Self {
+    pub fn new(output: OutputStore, ledger: Ledger, format: ParquetSettings) -> Self {
         Self { parts: HashMap::new(), output, ledger, format: Arc::new(format) }
     }
 
     /// The part of a lease, taken out while it is worked on: its fetcher awaits the reply, so
     /// nobody else asks for it.
-    fn take(&mut self, lease: LeaseId, shard: Shard) -> Part {
-        let fresh = || Part::new(shard, self.output.clone(), Arc::clone(&self.format));
+    fn take(&mut self, lease: LeaseId, shard: Shard) -> ShardWriter {
+        let fresh = || ShardWriter::new(shard, self.output.clone(), Arc::clone(&self.format));
         self.parts.remove(&lease).unwrap_or_else(fresh)
     }
 }
@@ -164,22 +164,22 @@ impl Handler<Discard> for SinkActor {
     }
 }
 
-impl Handler<Note> for SinkActor {
+impl Handler<LedgerEvent> for SinkActor {
     type Result = ResponseFuture<Result<(), SinkError>>;
 
-    fn handle(&mut self, note: Note, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, note: LedgerEvent, _: &mut Self::Context) -> Self::Result {
         let (ledger, output) = (self.ledger.clone(), self.output.clone());
         Box::pin(async move {
             let forgotten = offload(move || match note {
-                Note::Split { shard, reason } => {
+                LedgerEvent::Split { shard, reason } => {
                     ledger.split(&shard.dataset.name, shard.interval, &reason)
                 }
-                Note::Failed(failure) => ledger.fail(&failure).map(|()| Vec::new()),
-                Note::Short { shard, reason } => {
+                LedgerEvent::Failed(failure) => ledger.fail(&failure).map(|()| Vec::new()),
+                LedgerEvent::Short { shard, reason } => {
                     ledger.short(&shard.dataset.name, shard.interval, &reason).map(|()| Vec::new())
                 }
-                Note::Submitted(job) => ledger.submitted(&job).map(|()| Vec::new()),
-                Note::Deleted(job) => ledger.deleted(&job).map(|()| Vec::new()),
+                LedgerEvent::Submitted(job) => ledger.submitted(&job).map(|()| Vec::new()),
+                LedgerEvent::Deleted(job) => ledger.deleted(&job).map(|()| Vec::new()),
             });
             Ok(output.remove(&forgotten.await?).await?)
         })
@@ -192,9 +192,9 @@ impl Handler<Note> for SinkActor {
 /// replaced under their own names, so that no reader sees both; a mark in the ledger says so
 /// beforehand, and the next start replaces them again.
 async fn commit(
-    part: Part,
+    part: ShardWriter,
     shard: Shard,
-    output: Output,
+    output: OutputStore,
     ledger: Ledger,
 ) -> Result<Committed, SinkError> {
     let (interval, replaces, dataset) =

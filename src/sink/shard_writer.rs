@@ -22,7 +22,7 @@ use crate::{
     decode::{BadRow, Page, RowKey},
     ledger::Counts,
     planning::shard::Shard,
-    sink::store::Output,
+    sink::store::OutputStore,
     time::interval::{Interval, iso},
 };
 
@@ -31,7 +31,7 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// How files are written: `[output]`.
 #[derive(Debug, Clone)]
-pub struct FileFormat {
+pub struct ParquetSettings {
     /// The codec of every column.
     pub compression: Compression,
     /// Rows of a row group: readers skip and hold these.
@@ -39,10 +39,10 @@ pub struct FileFormat {
 }
 
 /// The open files of one shard.
-pub struct Part {
+pub struct ShardWriter {
     shard: Shard,
-    output: Output,
-    format: Arc<FileFormat>,
+    output: OutputStore,
+    format: Arc<ParquetSettings>,
     days: BTreeMap<i64, DayFile>,
     /// The newest copy of each row by the hash of its id. It lives as long as the shard, so no
     /// result depends on what other shards saw, or when.
@@ -82,7 +82,7 @@ struct DayFile {
 }
 
 /// A whole file that has no name yet.
-pub struct WholeFile {
+pub struct FinishedFile {
     /// Its path below the output.
     pub path: String,
     /// Rows in it.
@@ -93,7 +93,7 @@ pub struct WholeFile {
 
 /// Why rows did not become a file.
 #[derive(Debug, thiserror::Error)]
-pub enum PartError {
+pub enum WriteError {
     /// Parquet failed, or the disk below it.
     #[error("a file cannot be written: {0}; is the output's disk full?")]
     Parquet(#[from] ParquetError),
@@ -105,9 +105,9 @@ pub enum PartError {
     Io(#[from] io::Error),
 }
 
-impl Part {
+impl ShardWriter {
     /// A part without rows.
-    pub fn new(shard: Shard, output: Output, format: Arc<FileFormat>) -> Self {
+    pub fn new(shard: Shard, output: OutputStore, format: Arc<ParquetSettings>) -> Self {
         let (days, newest) = (BTreeMap::new(), HashMap::new());
         Self {
             shard,
@@ -129,8 +129,8 @@ impl Part {
     /// Takes in the rows of a page.
     ///
     /// # Errors
-    /// [`PartError`]: the part is of no use any more.
-    pub fn write(&mut self, page: &Page) -> Result<(), PartError> {
+    /// [`WriteError`]: the part is of no use any more.
+    pub fn write(&mut self, page: &Page) -> Result<(), WriteError> {
         self.counts.received += page.received;
         self.counts.not_owned += page.not_owned;
         self.counts.quarantined += page.bad.len() as u64;
@@ -147,7 +147,7 @@ impl Part {
     }
 
     /// Takes in rows of one day.
-    fn write_day(&mut self, keys: &[RowKey], batch: &RecordBatch) -> Result<(), PartError> {
+    fn write_day(&mut self, keys: &[RowKey], batch: &RecordBatch) -> Result<(), WriteError> {
         let Some(first) = keys.first() else { return Ok(()) };
         let day = Interval::day_of(first.time_ms).from_ms();
         let mut row = self.days.get(&day).map_or(0, |file| file.rows);
@@ -205,7 +205,7 @@ impl Part {
         self.shard.interval = interval;
     }
 
-    fn append(&mut self, day: i64, batch: &RecordBatch) -> Result<(), PartError> {
+    fn append(&mut self, day: i64, batch: &RecordBatch) -> Result<(), WriteError> {
         let file = match self.days.entry(day) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
@@ -219,7 +219,7 @@ impl Part {
     }
 
     /// Keeps a row that cannot be decoded as a line of JSON.
-    fn set_aside(&mut self, row: &BadRow) -> Result<(), PartError> {
+    fn set_aside(&mut self, row: &BadRow) -> Result<(), WriteError> {
         let bad = self.bad.get_or_insert_with(|| self.output.spool());
         let line = serde_json::json!({ "reason": row.reason, "row": row.raw });
         Ok(writeln!(bad, "{line}")?)
@@ -228,8 +228,8 @@ impl Part {
     /// Ends the part at the end of `interval`: its files, whole, and what became of its rows.
     ///
     /// # Errors
-    /// [`PartError`].
-    pub fn finish(mut self, interval: Interval) -> Result<(Vec<WholeFile>, Counts), PartError> {
+    /// [`WriteError`].
+    pub fn finish(mut self, interval: Interval) -> Result<(Vec<FinishedFile>, Counts), WriteError> {
         self.narrow(interval);
         let Self { shard, output, format, days, bad, counts, .. } = self;
         let (name, slug) = (&shard.dataset.name, shard.interval.slug());
@@ -238,7 +238,7 @@ impl Part {
             let rows = file.rows - file.replaced.len() as u64;
             let content = file.finish(shard.interval, || format.writer(&shard, output.spool()))?;
             if rows > 0 {
-                files.push(WholeFile {
+                files.push(FinishedFile {
                     path: format!("{name}/date={}/{slug}.parquet", &iso(day)[..10]),
                     rows,
                     content,
@@ -247,7 +247,7 @@ impl Part {
         }
         if let Some(content) = bad {
             let path = format!("{QUARANTINE}/{name}/{slug}.ndjson");
-            files.push(WholeFile { path, rows: counts.quarantined, content });
+            files.push(FinishedFile { path, rows: counts.quarantined, content });
         }
         Ok((files, counts))
     }
@@ -261,8 +261,8 @@ impl DayFile {
     fn finish(
         self,
         interval: Interval,
-        fresh: impl FnOnce() -> Result<ArrowWriter<SpooledTempFile>, PartError>,
-    ) -> Result<SpooledTempFile, PartError> {
+        fresh: impl FnOnce() -> Result<ArrowWriter<SpooledTempFile>, WriteError>,
+    ) -> Result<SpooledTempFile, WriteError> {
         let mut written = self.writer;
         // not known before: an open shard may be cut
         let interval = KeyValue::new("cxbackfill.interval".to_owned(), interval.to_string());
@@ -288,13 +288,13 @@ impl DayFile {
     }
 }
 
-impl FileFormat {
+impl ParquetSettings {
     /// A Parquet writer whose metadata says what the file is.
     fn writer(
         &self,
         shard: &Shard,
         spool: SpooledTempFile,
-    ) -> Result<ArrowWriter<SpooledTempFile>, PartError> {
+    ) -> Result<ArrowWriter<SpooledTempFile>, WriteError> {
         let entry = |key: &str, value: String| KeyValue::new(format!("cxbackfill.{key}"), value);
         let properties = WriterProperties::builder()
             .set_compression(self.compression)

@@ -28,7 +28,7 @@ const PIECES: usize = 2;
 
 /// Why the output did not take a file.
 #[derive(Debug, thiserror::Error)]
-pub enum OutputError {
+pub enum StoreError {
     /// The object store failed.
     #[error(
         "the output failed: {0}; free its disk or give it back its permissions, then run again"
@@ -56,19 +56,19 @@ pub enum OutputError {
 
 /// The files of a backfill.
 #[derive(Clone)]
-pub struct Output {
+pub struct OutputStore {
     store: Arc<dyn ObjectStore>,
     /// The directory, where the store is one: object stores sync for themselves, directories do not.
     root: Option<PathBuf>,
 }
 
-impl Output {
+impl OutputStore {
     /// The directory at `root`, which is made if it is missing.
     ///
     /// # Errors
     /// Where it cannot be made.
-    pub fn directory(root: &FsPath) -> Result<Self, OutputError> {
-        let at = |source| OutputError::Io { path: root.display().to_string(), source };
+    pub fn directory(root: &FsPath) -> Result<Self, StoreError> {
+        let at = |source| StoreError::Io { path: root.display().to_string(), source };
         std::fs::create_dir_all(root).map_err(at)?;
         let root = root.canonicalize().map_err(at)?;
         let store = LocalFileSystem::new_with_prefix(&root)?;
@@ -96,15 +96,15 @@ impl Output {
     /// power, or it is not there.
     ///
     /// # Errors
-    /// [`OutputError`]: the file is not there, or an older one of that name still is.
+    /// [`StoreError`]: the file is not there, or an older one of that name still is.
     pub async fn put(
         &self,
         path: &str,
         rows: u64,
         mut spool: SpooledTempFile,
-    ) -> Result<FileRecord, OutputError> {
+    ) -> Result<FileRecord, StoreError> {
         let name = Path::from(path);
-        let at = |source| OutputError::Io { path: path.to_owned(), source };
+        let at = |source| StoreError::Io { path: path.to_owned(), source };
         let mut hasher = Sha256::new();
         let mut bytes = 0;
         spool.rewind().map_err(at)?;
@@ -145,8 +145,8 @@ impl Output {
     /// Removes files that no record names any more.
     ///
     /// # Errors
-    /// [`OutputError`]; those that are left are swept by the next start.
-    pub async fn remove(&self, paths: &[String]) -> Result<(), OutputError> {
+    /// [`StoreError`]; those that are left are swept by the next start.
+    pub async fn remove(&self, paths: &[String]) -> Result<(), StoreError> {
         for path in paths {
             match self.store.delete(&Path::from(path.as_str())).await {
                 Err(object_store::Error::NotFound { .. }) => {}
@@ -159,8 +159,8 @@ impl Output {
     /// The whole files in `folders` whose names are such as this program gives.
     ///
     /// # Errors
-    /// [`OutputError`] where a folder cannot be listed. One that is not there holds nothing.
-    pub async fn list(&self, folders: &[String]) -> Result<Vec<Path>, OutputError> {
+    /// [`StoreError`] where a folder cannot be listed. One that is not there holds nothing.
+    pub async fn list(&self, folders: &[String]) -> Result<Vec<Path>, StoreError> {
         let mut files = Vec::new();
         for folder in folders {
             let listed = self.store.list(Some(&Path::from(folder.as_str())));
@@ -174,12 +174,12 @@ impl Output {
     /// half-written ones. Returns how many there were.
     ///
     /// # Errors
-    /// [`OutputError`] where a file cannot be listed or removed.
+    /// [`StoreError`] where a file cannot be listed or removed.
     pub async fn sweep(
         &self,
         folders: &[String],
         recorded: &HashSet<String>,
-    ) -> Result<usize, OutputError> {
+    ) -> Result<usize, StoreError> {
         let mut strays = self.list(folders).await?;
         strays.retain(|path| !recorded.contains(path.as_ref()));
         for stray in &strays {
@@ -199,7 +199,7 @@ impl Output {
     }
 
     /// Syncs a file, its folder, and the folders above that may be new.
-    async fn sync(&self, path: &str) -> Result<(), OutputError> {
+    async fn sync(&self, path: &str) -> Result<(), StoreError> {
         let Some(root) = self.root.clone() else { return Ok(()) };
         let file = root.join(path);
         let at = path.to_owned();
@@ -209,7 +209,7 @@ impl Output {
                 .try_for_each(|entry| File::open(entry)?.sync_all())
         })
         .await
-        .map_err(|source| OutputError::Io { path: at, source })
+        .map_err(|source| StoreError::Io { path: at, source })
     }
 }
 
@@ -219,8 +219,8 @@ fn is_ours(path: &str) -> bool {
 }
 
 /// Removes what a killed upload leaves in a directory: `name.parquet#1`.
-fn sweep_halves(folder: &FsPath) -> Result<usize, OutputError> {
-    let at = |source| OutputError::Io { path: folder.display().to_string(), source };
+fn sweep_halves(folder: &FsPath) -> Result<usize, StoreError> {
+    let at = |source| StoreError::Io { path: folder.display().to_string(), source };
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         entries => entries.map_err(at)?,
@@ -260,7 +260,7 @@ mod tests {
     #[tokio::test]
     async fn g3_what_no_record_names_is_swept_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let output = Output::directory(folder.path()).unwrap();
+        let output = OutputStore::directory(folder.path()).unwrap();
         for name in
             ["d/date=2024-01-01/kept.parquet", "d/date=2024-01-01/stray.parquet", "d/notes.txt"]
         {
@@ -285,7 +285,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_of_many_pieces_arrives_whole_with_its_checksum() {
-        let output = Output::over(Arc::new(InMemory::new()));
+        let output = OutputStore::over(Arc::new(InMemory::new()));
         let content = vec![7u8; 3 * CHUNK + 11];
         let mut spool = output.spool();
         spool.write_all(&content).unwrap();

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, process::Stdio, thread::sleep, time::Duration};
 
-use cxbackfill::ledger::{LEDGER, Ledger, Orphan};
+use cxbackfill::ledger::{LEDGER, Ledger, RemoteJob};
 use serde_json::{Value, json};
 
 use crate::common::{
@@ -259,7 +259,7 @@ fn the_next_run_deletes_a_job_that_a_killed_one_has_left_even_where_all_is_commi
     day();
     let path = "/api/v2/analytics/conversations/details/jobs/left".to_owned();
     let ledger = || Ledger::open(&job.folder(LEDGER)).unwrap();
-    ledger().submitted(&Orphan { dataset: "conversations".into(), path }).unwrap();
+    ledger().submitted(&RemoteJob { dataset: "conversations".into(), path }).unwrap();
     assert_eq!(day()["requests"], 1);
     // it is not there any more, which is as good
     assert_eq!(

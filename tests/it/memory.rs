@@ -13,7 +13,7 @@ use cxbackfill::{
     http::{error::RequestError, transport::Transport},
     ledger::Ledger,
     metrics::Board,
-    sink::store::Output,
+    sink::store::OutputStore,
     time::interval::{Interval, iso},
 };
 use futures_util::future::BoxFuture;
@@ -89,7 +89,7 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     .block_on(async {
         let host: url::Url = "http://127.0.0.1/".parse().unwrap();
         let (output, ledger) =
-            (Output::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
+            (OutputStore::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
         let world = World {
             api: host.clone(),

@@ -15,7 +15,7 @@ use std::{
 };
 
 use arrow::{array::AsArray, record_batch::RecordBatch};
-use cxbackfill::ledger::{LEDGER, reader::History};
+use cxbackfill::ledger::{LEDGER, reader::Snapshot};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
@@ -163,7 +163,7 @@ impl Backfill {
             .into_iter()
             .filter(|file| !file.starts_with("_ledger."))
             .collect();
-        let history = History::read(&self.output().join(LEDGER)).unwrap();
+        let history = Snapshot::read(&self.output().join(LEDGER)).unwrap();
         assert_eq!(
             files,
             history.paths().map(str::to_owned).collect(),
@@ -297,7 +297,7 @@ fn hinder(hinder: impl Fn(&Path), relent: impl Fn(&Path)) {
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("error: the output failed") && said.contains("then run again"), "{said}");
     let committed =
-        History::read(&output.join(LEDGER)).unwrap().datasets["conversations"].shards.len();
+        Snapshot::read(&output.join(LEDGER)).unwrap().datasets["conversations"].shards.len();
     assert!((1..40).contains(&committed), "{committed} shards were committed");
     assert_same(&backfill.complete(), &undisturbed(&sandbox));
 }

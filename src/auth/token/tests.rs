@@ -29,7 +29,7 @@ use crate::{
     ledger::Ledger,
     metrics::Board,
     sandbox::{Region, Settings},
-    sink::store::Output,
+    sink::store::OutputStore,
 };
 
 const HOST: &str = "https://login.sandbox.example";
@@ -136,7 +136,7 @@ async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> Report {
         &[&["fetch.actors=64", "fetch.strategy=query", "budget.requests=1000000"], set].concat(),
     );
     let (output, ledger) = (
-        Output::over(Arc::new(object_store::memory::InMemory::new())),
+        OutputStore::over(Arc::new(object_store::memory::InMemory::new())),
         Ledger::in_memory().unwrap(),
     );
     let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();

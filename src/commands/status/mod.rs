@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     config::Job,
-    ledger::reader::{History, Records},
+    ledger::reader::{DatasetRecords, Snapshot},
     time::interval::{DAY_MS, Interval, iso},
 };
 
@@ -97,12 +97,12 @@ pub struct Gap {
 
 impl Status {
     /// What the ledger says about a job.
-    pub fn new(job: &Job, history: &History) -> Self {
+    pub fn new(job: &Job, history: &Snapshot) -> Self {
         let asked: BTreeMap<_, _> = (job.datasets.iter())
             .map(|dataset| (dataset.name.as_str(), dataset.requested(job.interval, job.now)))
             .collect();
         let known = history.datasets.keys().map(String::as_str);
-        let none = Records::default();
+        let none = DatasetRecords::default();
         let datasets: Vec<_> =
             (asked.keys().copied().chain(known).collect::<BTreeSet<_>>().into_iter())
                 .map(|name| {
@@ -129,7 +129,7 @@ pub fn json(sources: Vec<(&str, Status)>, wanted: usize) -> String {
 }
 
 impl DatasetStatus {
-    fn new(name: &str, asked: Option<Interval>, records: &Records) -> Self {
+    fn new(name: &str, asked: Option<Interval>, records: &DatasetRecords) -> Self {
         let committed = merged(records.shards.iter().map(|shard| shard.interval).collect());
         let gaps: Vec<_> = (records.failures.iter())
             // what was set aside of another time concerns another job

@@ -37,17 +37,17 @@ fn shard(interval: Interval, files: &[(&str, u64)]) -> ShardRecord {
     ShardRecord { dataset: "conversations".into(), interval, counts, files: files.collect() }
 }
 
-fn history(shards: Vec<ShardRecord>, failed: Option<Interval>) -> History {
+fn history(shards: Vec<ShardRecord>, failed: Option<Interval>) -> Snapshot {
     let failure = |interval| Failure {
         dataset: "conversations".into(),
         interval,
         reason: "too slow".into(),
         correlation: "c-1".into(),
     };
-    let records = Records { shards, failures: failed.map(failure).into_iter().collect() };
-    History {
+    let records = DatasetRecords { shards, failures: failed.map(failure).into_iter().collect() };
+    Snapshot {
         datasets: BTreeMap::from([("conversations".to_owned(), records)]),
-        ..History::default()
+        ..Snapshot::default()
     }
 }
 
@@ -117,7 +117,7 @@ fn what_the_job_does_not_ask_for_is_shown_and_not_missed() {
     let mut later = history(vec![shard(hours(0, 240), &[]), shard(hours(400, 401), &[])], None);
     later.datasets.insert(
         "other".into(),
-        Records { shards: vec![shard(hours(0, 1), &[])], ..Records::default() },
+        DatasetRecords { shards: vec![shard(hours(0, 1), &[])], ..DatasetRecords::default() },
     );
     let status = Status::new(&job(), &later);
     assert!(status.complete);
@@ -127,7 +127,7 @@ fn what_the_job_does_not_ask_for_is_shown_and_not_missed() {
 
 #[test]
 fn nothing_committed_is_all_missing() {
-    let status = Status::new(&job(), &History::default());
+    let status = Status::new(&job(), &Snapshot::default());
     assert!(!status.complete);
     assert_eq!(status.datasets[0].total, Amount { missing_s: 864_000.0, ..Amount::default() });
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     catalog::Dataset,
-    ledger::reader::Records,
+    ledger::reader::DatasetRecords,
     time::interval::{DAY_MS, Interval, iso},
 };
 
@@ -21,7 +21,7 @@ pub struct Day {
 }
 
 /// The whole days of `interval` that are committed.
-pub fn days(dataset: &Arc<Dataset>, records: &Records, interval: Interval) -> Vec<Day> {
+pub fn days(dataset: &Arc<Dataset>, records: &DatasetRecords, interval: Interval) -> Vec<Day> {
     let committed: Vec<_> = records.shards.iter().map(|shard| shard.interval).collect();
     let mut rows = BTreeMap::<&str, u64>::new();
     for file in records.shards.iter().flat_map(|shard| &shard.files) {

@@ -20,7 +20,7 @@ use crate::{
     commands::verify::{Difference, open, unreadable},
     decode::Ids,
     ledger::FileRecord,
-    sink::store::Output,
+    sink::store::OutputStore,
 };
 
 /// Ids that are compared in one pass: 20 bytes of each, so 100 MB.
@@ -33,7 +33,7 @@ type Seen = ([u8; 16], u32);
 /// The ids that are there twice: a difference for each pair of files. `files` are as the ledger
 /// says; at most about `held` ids are compared at once.
 pub(crate) async fn twice(
-    output: &Output,
+    output: &OutputStore,
     dataset: &Dataset,
     files: &[FileRecord],
     held: u64,
@@ -53,7 +53,7 @@ pub(crate) async fn twice(
 
 /// The same for the ids whose hash is `wanted`; `seen` is empty, with room for them.
 async fn pass_over(
-    output: &Output,
+    output: &OutputStore,
     dataset: &Dataset,
     files: &[FileRecord],
     mut seen: Vec<Seen>,
@@ -107,7 +107,12 @@ fn pairs(mut seen: Vec<Seen>) -> BTreeMap<(u32, u32), ([u8; 16], u64)> {
 }
 
 /// The text of the id with this hash.
-async fn name(output: &Output, columns: &[String], file: &FileRecord, hash: [u8; 16]) -> String {
+async fn name(
+    output: &OutputStore,
+    columns: &[String],
+    file: &FileRecord,
+    hash: [u8; 16],
+) -> String {
     let (mut name, columns) = (None, columns.to_vec());
     let Ok(content) = open(output, &file.path).await else { return "an id".to_owned() };
     let name = offload(move || {

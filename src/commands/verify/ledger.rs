@@ -2,7 +2,7 @@
 
 use crate::{
     commands::verify::Difference,
-    ledger::{FileRecord, ShardRecord, reader::Records},
+    ledger::{FileRecord, ShardRecord, reader::DatasetRecords},
 };
 
 /// Whether a file holds rows that could not be decoded.
@@ -11,7 +11,7 @@ pub(crate) fn is_quarantine(file: &FileRecord) -> bool {
 }
 
 /// Shards that overlap, and shards whose rows do not add up (G5).
-pub(crate) fn differences(records: &Records, tell: &mut dyn FnMut(Difference)) {
+pub(crate) fn differences(records: &DatasetRecords, tell: &mut dyn FnMut(Difference)) {
     let mut tell = |shard: &ShardRecord, what| {
         tell(Difference { place: format!("{} {}", shard.dataset, shard.interval), what });
     };

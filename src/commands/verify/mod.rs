@@ -34,9 +34,9 @@ use crate::{
     error::Error,
     ledger::{
         FileRecord,
-        reader::{History, Records},
+        reader::{DatasetRecords, Snapshot},
     },
-    sink::{shard_writer::QUARANTINE, store::Output},
+    sink::{shard_writer::QUARANTINE, store::OutputStore},
     time::interval::Interval,
 };
 
@@ -75,7 +75,7 @@ pub(crate) struct Expected {
 
 /// Where files are read and differences told.
 struct Check<'a> {
-    output: &'a Output,
+    output: &'a OutputStore,
     tell: &'a mut dyn FnMut(Difference),
     verified: Verified,
 }
@@ -86,12 +86,12 @@ struct Check<'a> {
 /// # Errors
 /// Where the ledger or the output as a whole cannot be read. What is wrong with a file is a difference.
 pub async fn verify(
-    output: &Output,
+    output: &OutputStore,
     path: &Path,
     catalog: &Catalog,
     tell: &mut dyn FnMut(Difference),
 ) -> Result<Verified, Error> {
-    let history = History::read(path)?;
+    let history = Snapshot::read(path)?;
     let mut check = Check { output, tell, verified: Verified::default() };
     for (name, records) in &history.datasets {
         ledger::differences(records, &mut |difference| check.differs(difference));
@@ -115,7 +115,12 @@ impl Check<'_> {
     }
 
     /// The files of one dataset, each for itself and then all of them together.
-    async fn dataset(&mut self, dataset: &Arc<Dataset>, records: &Records, history: &History) {
+    async fn dataset(
+        &mut self,
+        dataset: &Arc<Dataset>,
+        records: &DatasetRecords,
+        history: &Snapshot,
+    ) {
         let written = history.identity.get(&format!("dataset.{}.version", dataset.name)).cloned();
         let version = written.unwrap_or_else(|| dataset.version.to_string());
         let mut sound = Vec::new();
@@ -157,13 +162,13 @@ impl Check<'_> {
         &mut self,
         path: &Path,
         catalog: &Catalog,
-        history: &History,
+        history: &Snapshot,
     ) -> Result<(), Error> {
         let names: BTreeSet<_> =
             catalog.datasets.keys().chain(history.datasets.keys()).cloned().collect();
         let folders: Vec<_> = names.into_iter().chain([QUARANTINE.to_owned()]).collect();
         let mut there = self.output.list(&folders).await?;
-        let now = History::read(path)?;
+        let now = Snapshot::read(path)?;
         let recorded: HashSet<_> = now.paths().collect();
         there.retain(|file| !recorded.contains(file.as_ref()));
         there.sort_unstable();
@@ -178,7 +183,7 @@ impl Check<'_> {
 }
 
 /// The content of a file, from a directory as it is, from elsewhere by way of a file without a name.
-async fn open(output: &Output, path: &str) -> Result<File, String> {
+async fn open(output: &OutputStore, path: &str) -> Result<File, String> {
     let content = output.store().get(&path.into()).await.map_err(|error| match error {
         object_store::Error::NotFound { .. } => "it is missing".to_owned(),
         other => unreadable(&other),

@@ -24,7 +24,7 @@ const FIRST: i64 = 1_704_067_200_000;
 /// An output whose every byte a test can choose.
 struct World {
     folder: TempDir,
-    output: Output,
+    output: OutputStore,
     ledger: Ledger,
     dataset: Arc<Dataset>,
 }
@@ -32,7 +32,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let output = Output::directory(folder.path()).unwrap();
+        let output = OutputStore::directory(folder.path()).unwrap();
         let ledger = Ledger::open(&folder.path().join(LEDGER)).unwrap();
         let dataset =
             Arc::clone(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]);
@@ -222,7 +222,7 @@ async fn g8_ids_are_compared_in_as_many_passes_as_memory_needs() {
         let rows: Vec<_> = ids.iter().map(|id| (id.as_str(), FIRST + number * DAY)).collect();
         world.commit(day(number), &rows).await;
     }
-    let history = History::read(&world.path(LEDGER)).unwrap();
+    let history = Snapshot::read(&world.path(LEDGER)).unwrap();
     let files: Vec<_> = history.datasets["conversations"]
         .shards
         .iter()
@@ -258,7 +258,7 @@ fn a_ledger_that_does_not_agree_with_itself_is_told() {
     let shard =
         |interval, counts| ShardRecord { dataset: "d".into(), interval, counts, files: Vec::new() };
     let lost = Counts { received: 5, written: 4, ..Counts::default() };
-    let records = Records {
+    let records = DatasetRecords {
         shards: vec![
             shard(day(0), Counts::default()),
             shard(Interval::new(FIRST + DAY - 1, FIRST + DAY + 9).unwrap(), lost),

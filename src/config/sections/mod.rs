@@ -27,7 +27,7 @@ use crate::{
         rate_limit::{QuotaSettings, RequestLimit},
         retry::RetryPolicy,
     },
-    sink::shard_writer::FileFormat,
+    sink::shard_writer::ParquetSettings,
     time::{clock, interval::Interval},
 };
 
@@ -315,7 +315,7 @@ impl OutputSection {
         at.listed().map_or(self.path.clone(), |name| self.path.join(name))
     }
 
-    fn format(&self, at: &Layers) -> Result<FileFormat, ConfigError> {
+    fn format(&self, at: &Layers) -> Result<ParquetSettings, ConfigError> {
         let compression: Compression = self.compression.parse().map_err(|_| {
             let message = format!(
                 "`{}` is unknown: it is zstd(1) to zstd(22), snappy or uncompressed",
@@ -334,7 +334,7 @@ impl OutputSection {
         if self.row_group_rows == 0 {
             return Err(at.wrong("output.row_group_rows", "it is at least 1"));
         }
-        Ok(FileFormat { compression, row_group_rows: self.row_group_rows })
+        Ok(ParquetSettings { compression, row_group_rows: self.row_group_rows })
     }
 }
 

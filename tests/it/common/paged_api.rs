@@ -12,7 +12,7 @@ use cxbackfill::{
     config::{Config, Given},
     ledger::Ledger,
     metrics::Board,
-    sink::store::Output,
+    sink::store::OutputStore,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -344,7 +344,7 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> Played {
     let path = Some(folder.path().join("config.toml"));
     let config = Config::load(&Given { path, ..Given::default() }).unwrap().remove(0);
     let memory = Arc::new(InMemory::new());
-    let output = Output::over(Arc::clone(&memory) as Arc<_>);
+    let output = OutputStore::over(Arc::clone(&memory) as Arc<_>);
     let (ledger, host) =
         (Ledger::in_memory().unwrap(), "http://api.example/".parse::<url::Url>().unwrap());
     let world = World {

@@ -17,7 +17,7 @@ use cxbackfill::{
     ledger::Ledger,
     metrics::Board,
     sandbox::{Load, Region, Settings, Stats, Usage},
-    sink::store::Output,
+    sink::store::OutputStore,
     time::interval::Interval,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
@@ -128,7 +128,7 @@ pub fn play(config: &Config, link: &Arc<Link>, ledger: Ledger) -> Played {
             api: host.clone(),
             login: host,
             transport: Arc::clone(link) as Arc<_>,
-            output: Output::over(Arc::clone(&store) as Arc<_>),
+            output: OutputStore::over(Arc::clone(&store) as Arc<_>),
             ledger,
             board: Arc::new(Board::default()),
             shutdown: CancellationToken::new(),

@@ -19,7 +19,7 @@ use cxbackfill::{
     ledger::Ledger,
     metrics::Board,
     sandbox::{Region, Stats},
-    sink::store::Output,
+    sink::store::OutputStore,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -92,7 +92,7 @@ pub fn play(scenario: &Scenario) -> Played {
             (step, how, if how == Stop::Kill { &crash } else { &shutdown }.clone())
         }));
         let output =
-            Output::over(Arc::new(CrashStore::new(Arc::clone(&memory), Arc::clone(&weather))));
+            OutputStore::over(Arc::new(CrashStore::new(Arc::clone(&memory), Arc::clone(&weather))));
         let Some((summary, ending)) =
             run_once(&config, scope, &output, &ledger, &weather, crash, shutdown)
         else {
@@ -152,7 +152,7 @@ pub fn play(scenario: &Scenario) -> Played {
 fn run_once(
     config: &Config,
     scope: Scope,
-    output: &Output,
+    output: &OutputStore,
     ledger: &Ledger,
     weather: &Arc<Weather>,
     crash: CancellationToken,
