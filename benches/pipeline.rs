@@ -15,7 +15,7 @@ use cxbackfill::{
         run::{self, Scope, World},
     },
     config::{Config, Given},
-    decode::{Decoder, Finder, Page},
+    decode::{Decoder, Page, PageParser},
     http::{error::RequestError, transport::Transport},
     ledger::Ledger,
     metrics::Board,
@@ -62,11 +62,11 @@ fn pages() -> Vec<Bytes> {
 
 fn decoded(pages: &[Bytes]) -> Vec<Page> {
     let (finder, decoder) =
-        (Finder::new(dataset().endpoint(), Vec::new()), Decoder::new(&dataset()));
+        (PageParser::new(dataset().endpoint(), Vec::new()), Decoder::new(&dataset()));
     pages.iter().map(|page| page_of(&finder, &decoder, page)).collect()
 }
 
-fn page_of(finder: &Finder, decoder: &Decoder, page: &Bytes) -> Page {
+fn page_of(finder: &PageParser, decoder: &Decoder, page: &Bytes) -> Page {
     let reply = finder.find(page.clone()).expect("a reply");
     decoder.decode(&reply, day()).expect("a page")
 }
@@ -74,7 +74,7 @@ fn page_of(finder: &Finder, decoder: &Decoder, page: &Bytes) -> Page {
 /// One page, on one core.
 fn decode(c: &mut Criterion) {
     let (pages, finder, decoder) =
-        (pages(), Finder::new(dataset().endpoint(), Vec::new()), Decoder::new(&dataset()));
+        (pages(), PageParser::new(dataset().endpoint(), Vec::new()), Decoder::new(&dataset()));
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(&pages) / pages.len() as u64));
     let mut turn = pages.iter().cycle();

@@ -13,7 +13,7 @@ use cxbackfill::{
     http::rate_limit::{QuotaKey, QuotaSettings, RateLimit, RequestLimit},
     planning::{
         Next, Plan, PlannerActor,
-        shard::{End, Shard},
+        shard::{LeaseEnd, Shard},
     },
     time::interval::Interval,
 };
@@ -76,7 +76,7 @@ async fn lease() {
     let planner = PlannerActor::new(plan).start();
     let actor = || async {
         let lease = planner.send(Next).await.expect("a planner").expect("a shard");
-        lease.end(End::Done).await.expect("a planner");
+        lease.end(LeaseEnd::Done).await.expect("a planner");
     };
     join_all((0..ACTORS).map(|_| actor())).await;
 }

@@ -13,7 +13,7 @@ use crate::{
         verify::Day,
     },
     config::Config,
-    decode::Reply,
+    decode::RawPage,
     error::Error,
     fetch::{FetchError, RunError},
     http::error::RequestError,
@@ -103,7 +103,7 @@ pub async fn first_page(
     mut config: Config,
     dataset: &str,
     shutdown: CancellationToken,
-) -> Result<Reply, Error> {
+) -> Result<RawPage, Error> {
     let none = |reason: &str| Error::Page(reason.to_owned());
     let dataset = config
         .catalog

@@ -1,6 +1,6 @@
 //! Page bytes to Arrow: which rows a page holds, which of them the shard owns, which are no rows.
 //!
-//! Pure functions of the bytes, without I/O, for any thread, in two steps: [`Finder`] takes a reply
+//! Pure functions of the bytes, without I/O, for any thread, in two steps: [`PageParser`] takes a reply
 //! apart, so that the next one can be asked for, and [`Decoder`] makes columns of its rows. They are
 //! decoded together, at the speed of `arrow-json`; if a row spoils that, halving finds the row, and
 //! it costs itself alone.
@@ -22,8 +22,8 @@ use arrow::{
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 pub use self::{
-    page_parser::{Finder, Reply},
-    row_key::Ids,
+    page_parser::{PageParser, RawPage},
+    row_key::RowKeyColumns,
 };
 use crate::{
     catalog::{Dataset, WireForm},
@@ -61,13 +61,13 @@ pub struct Page {
     pub not_owned: u64,
     /// Rows that cannot be decoded, in the order received. They count as bad whoever owns them,
     /// since the time of such a row is not known; so two shards may report the same one.
-    pub bad: Vec<BadRow>,
+    pub bad: Vec<UndecodableRow>,
 }
 
 /// What tells rows and copies of rows apart, without keeping them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowKey {
-    /// XXH3-128 of the id's text: see [`Ids`]. By the birthday bound, a billion rows collide with a
+    /// XXH3-128 of the id's text: see [`RowKeyColumns`]. By the birthday bound, a billion rows collide with a
     /// probability of about 10⁻²¹.
     pub id: u128,
     /// The time of the row's `newest` column, in milliseconds since 1970: of two copies that with the
@@ -81,7 +81,7 @@ pub struct RowKey {
 
 /// A row for quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadRow {
+pub struct UndecodableRow {
     /// Why it is no row of the dataset: the field and a value, cut at [`REASON_CHARS`] characters.
     /// It quotes the data: it belongs into the quarantine file, not into a log.
     pub reason: String,
@@ -89,7 +89,7 @@ pub struct BadRow {
     pub raw: String,
 }
 
-/// The length at which the reason of a [`BadRow`] is cut: `arrow-json` quotes a whole value.
+/// The length at which the reason of a [`UndecodableRow`] is cut: `arrow-json` quotes a whole value.
 pub const REASON_CHARS: usize = 300;
 
 /// How deep a row may nest. `arrow-json` recurses over a value that it quotes in an error, so the
@@ -107,7 +107,7 @@ pub enum PageError {
     NotCsv(#[source] csv::Error),
     /// Its rows, written out, would take more bytes than this.
     #[error("the rows of the page take more than {0} bytes, many times its size")]
-    Swollen(u64),
+    TooLarge(u64),
     /// JSON in which something else stands where the rows should be.
     #[error("the rows of the page are not where the catalogue says: {0}")]
     Shape(#[source] serde_json::Error),
@@ -147,7 +147,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`PageError::Columns`] alone.
-    pub fn decode(&self, reply: &Reply, owner: Interval) -> Result<Page, PageError> {
+    pub fn decode(&self, reply: &RawPage, owner: Interval) -> Result<Page, PageError> {
         let rows: Vec<&str> = reply.rows().collect();
         let mut decoded = Decoded::default();
         self.decode_rows(&rows, &mut decoded);
@@ -157,7 +157,7 @@ impl Decoder {
         };
         let at = times(&batch, self.time);
         let owned: BooleanBuffer = at.values().iter().map(|&ms| owner.contains(ms)).collect();
-        let ids = Ids::new(&batch, &self.id).map_err(PageError::Columns)?;
+        let ids = RowKeyColumns::new(&batch, &self.id).map_err(PageError::Columns)?;
         let newest = self.newest.map(|newest| times(&batch, newest));
         let key = |row: usize| RowKey {
             id: xxh3_128(ids.text(row).as_bytes()),
@@ -188,12 +188,12 @@ impl Decoder {
     ///
     /// # Errors
     /// Why a row has none.
-    pub fn ids(&self, reply: &Reply, owner: Interval) -> Result<Vec<String>, String> {
+    pub fn ids(&self, reply: &RawPage, owner: Interval) -> Result<Vec<String>, String> {
         let page = self.decode(reply, owner).map_err(|error| error.to_string())?;
         if let Some(bad) = page.bad.first() {
             return Err(bad.reason.clone());
         }
-        let ids = Ids::new(&page.batch, &self.id).map_err(|error| error.to_string())?;
+        let ids = RowKeyColumns::new(&page.batch, &self.id).map_err(|error| error.to_string())?;
         Ok((0..page.batch.num_rows()).map(|row| ids.text(row).into_owned()).collect())
     }
 
@@ -210,7 +210,7 @@ impl Decoder {
             }
             ([row], Err(reason)) => {
                 let reason = reason.chars().take(REASON_CHARS).collect();
-                decoded.bad.push(BadRow { reason, raw: (*row).to_owned() });
+                decoded.bad.push(UndecodableRow { reason, raw: (*row).to_owned() });
             }
             (_, Err(_)) => {
                 let (left, right) = rows.split_at(rows.len() / 2);
@@ -248,8 +248,8 @@ impl Decoder {
         });
         let batch = RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_, _>>()?);
         let batch = batch.map_err(|error| error.to_string())?;
-        let without = |ids: Ids| (0..batch.num_rows()).any(|row| ids.is_empty(row));
-        if Ids::new(&batch, &self.id).map(without).map_err(|error| error.to_string())? {
+        let without = |ids: RowKeyColumns| (0..batch.num_rows()).any(|row| ids.is_empty(row));
+        if RowKeyColumns::new(&batch, &self.id).map(without).map_err(|error| error.to_string())? {
             let names = self
                 .id
                 .iter()
@@ -283,7 +283,7 @@ struct Decoded<'p> {
     batches: Vec<RecordBatch>,
     /// The text of each row of the batches, in their order.
     good: Vec<&'p str>,
-    bad: Vec<BadRow>,
+    bad: Vec<UndecodableRow>,
 }
 
 /// Whether a row may be given to `arrow-json`.

@@ -13,15 +13,15 @@ use arrow::{
 const SEPARATOR: char = '\u{1f}';
 
 /// The ids of a batch.
-pub enum Ids<'a> {
+pub enum RowKeyColumns<'a> {
     /// Of one column of strings or int64s, never null.
     One(&'a ArrayRef),
     /// Of several columns of any type.
-    Several(Vec<Part<'a>>),
+    Several(Vec<KeyColumn<'a>>),
 }
 
 /// One of several columns of an id.
-pub enum Part<'a> {
+pub enum KeyColumn<'a> {
     /// Times as milliseconds: arrow writes none in `UTC` without a whole time zone database.
     Time(&'a PrimitiveArray<TimestampMillisecondType>),
     /// Anything else as arrow writes it; a null is nothing.
@@ -30,7 +30,7 @@ pub enum Part<'a> {
     Map(&'a MapArray),
 }
 
-impl<'a> Ids<'a> {
+impl<'a> RowKeyColumns<'a> {
     /// The ids that stand in these columns.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl<'a> Ids<'a> {
         match columns {
             [one] => Ok(Self::One(batch.column(*one))),
             more => {
-                let part = |&column: &usize| Part::new(batch.column(column).as_ref());
+                let part = |&column: &usize| KeyColumn::new(batch.column(column).as_ref());
                 Ok(Self::Several(more.iter().map(part).collect::<Result<_, _>>()?))
             }
         }
@@ -65,7 +65,7 @@ impl<'a> Ids<'a> {
     }
 }
 
-impl<'a> Part<'a> {
+impl<'a> KeyColumn<'a> {
     fn new(column: &'a dyn Array) -> Result<Self, ArrowError> {
         Ok(match (column.as_primitive_opt(), column.as_map_opt()) {
             (Some(times), _) => Self::Time(times),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     blocking::offload,
     catalog,
-    decode::Reply,
+    decode::RawPage,
     fetch::{
         FetchError, FetchTotals, Fetcher, RunError, ShardError, in_flight::InFlight,
         request::RequestOptions, shard_progress::ShardProgress,
@@ -230,7 +230,7 @@ impl Fetcher {
     fn send_ahead<'a>(
         &'a self,
         progress: &mut ShardProgress,
-        in_flight: &mut InFlight<'a, Result<Reply, FetchError>>,
+        in_flight: &mut InFlight<'a, Result<RawPage, FetchError>>,
     ) {
         let splittable = self.splittable(progress.shard());
         let options = RequestOptions {

@@ -37,7 +37,7 @@ use self::{pagination::Pager, request::RequestOptions};
 use crate::{
     auth::token::TokenActor,
     catalog::{Dataset, Endpoint},
-    decode::Reply,
+    decode::RawPage,
     http::{error::RequestError, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
     metrics::Board,
     planning::{Next, PlannerActor},
@@ -221,7 +221,7 @@ impl ApiClient {
         dataset: &Arc<Dataset>,
         endpoint: &Arc<Endpoint>,
         interval: Interval,
-    ) -> Result<Reply, FetchError> {
+    ) -> Result<RawPage, FetchError> {
         let mut pager = self.pager(dataset, endpoint, interval);
         if pager.lacks_parents() {
             let parents = self.parents(&pager).await?;
@@ -229,7 +229,7 @@ impl ApiClient {
         }
         match pager.next() {
             Some(call) => self.send_with_retry(call, RequestOptions::default(), pager.read()).await,
-            None => Ok(Reply::nothing()),
+            None => Ok(RawPage::nothing()),
         }
     }
 

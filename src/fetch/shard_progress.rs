@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
-    decode::{Page, Reply},
+    decode::{Page, RawPage},
     fetch::pagination::Pager,
     ledger::Counts,
     planning::shard::{Lease, Shard},
@@ -79,7 +79,7 @@ impl ShardProgress {
     }
 
     /// Takes note of how many rows the platform counts, where its items are rows.
-    pub fn count(&mut self, reply: &Reply) {
+    pub fn count(&mut self, reply: &RawPage) {
         let endpoint = &self.pager.endpoint;
         let counts = endpoint.explode.is_empty() && endpoint.each.is_none();
         self.total = reply.total.filter(|_| counts).or(self.total);

@@ -19,7 +19,7 @@ use parquet::{
 use tempfile::SpooledTempFile;
 
 use crate::{
-    decode::{BadRow, Page, RowKey},
+    decode::{Page, RowKey, UndecodableRow},
     ledger::Counts,
     planning::shard::Shard,
     sink::store::OutputStore,
@@ -219,7 +219,7 @@ impl ShardWriter {
     }
 
     /// Keeps a row that cannot be decoded as a line of JSON.
-    fn set_aside(&mut self, row: &BadRow) -> Result<(), WriteError> {
+    fn set_aside(&mut self, row: &UndecodableRow) -> Result<(), WriteError> {
         let bad = self.bad.get_or_insert_with(|| self.output.spool());
         let line = serde_json::json!({ "reason": row.reason, "row": row.raw });
         Ok(writeln!(bad, "{line}")?)

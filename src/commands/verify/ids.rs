@@ -18,7 +18,7 @@ use crate::{
     blocking::offload,
     catalog::Dataset,
     commands::verify::{Difference, open, unreadable},
-    decode::Ids,
+    decode::RowKeyColumns,
     ledger::FileRecord,
     sink::store::OutputStore,
 };
@@ -140,7 +140,7 @@ fn each(content: File, columns: &[String], mut with: impl FnMut(&str)) -> Result
         if places.len() == 1 && !places.iter().all(fit) {
             return Err(ParquetError::General(format!("the column `{}` holds no ids", columns[0])));
         }
-        let ids = Ids::new(&batch, &places)?;
+        let ids = RowKeyColumns::new(&batch, &places)?;
         (0..batch.num_rows()).for_each(|row| with(&ids.text(row)));
     }
     Ok(())

@@ -17,7 +17,7 @@ use crate::{
 
 /// Where replies of one way hold what.
 #[derive(Debug, Clone)]
-pub struct Finder {
+pub struct PageParser {
     rows: RowsAt,
     explode: Vec<String>,
     total: Option<JsonPointer>,
@@ -29,7 +29,7 @@ pub struct Finder {
 
 /// A reply, taken apart but not decoded.
 #[derive(Debug, Clone, Default)]
-pub struct Reply {
+pub struct RawPage {
     /// The text that the rows are in.
     text: Bytes,
     rows: Vec<Range<usize>>,
@@ -44,7 +44,7 @@ pub struct Reply {
     pub is_nothing: bool,
 }
 
-impl Reply {
+impl RawPage {
     /// A reply of status 204.
     pub fn nothing() -> Self {
         Self { is_nothing: true, ..Self::default() }
@@ -57,7 +57,7 @@ impl Reply {
     }
 }
 
-impl Finder {
+impl PageParser {
     /// Finds in the replies of `endpoint`; each row gets the `fixed` columns.
     pub fn new(endpoint: &Endpoint, fixed: Vec<(String, String)>) -> Self {
         Self {
@@ -75,11 +75,11 @@ impl Finder {
     ///
     /// # Errors
     /// Only if the reply as a whole cannot be read; a row may still be none.
-    pub fn find(&self, body: Bytes) -> Result<Reply, PageError> {
+    pub fn find(&self, body: Bytes) -> Result<RawPage, PageError> {
         if self.format == ResponseFormat::Csv {
             return self.records(&body);
         }
-        let mut found = Found::default();
+        let mut found = FoundRows::default();
         match &self.rows {
             RowsAt::JsonPointer(rows) => {
                 walk(&body, [Some(rows), self.total.as_ref(), self.next.as_ref()], &mut found)?
@@ -89,12 +89,12 @@ impl Finder {
                 found.rows = only_list(&body)?;
             }
         }
-        let Found { rows, total, next } = found;
-        let mut reply = Reply {
+        let FoundRows { rows, total, next } = found;
+        let mut reply = RawPage {
             items: rows.len() as u64,
             total: total.and_then(text).and_then(|total| total.parse().ok()),
             next: next.and_then(text),
-            ..Reply::default()
+            ..RawPage::default()
         };
         if self.explode.is_empty() && self.fixed.is_empty() {
             let start = body.as_ptr() as usize;
@@ -105,7 +105,7 @@ impl Finder {
             reply.rows = rows.iter().map(range).collect();
             reply.text = body;
         } else {
-            let mut written = Written::default();
+            let mut written = RewrittenRow::default();
             rows.iter().try_for_each(|row| self.rewrite(row, &body, &mut written))?;
             (reply.text, reply.rows) = (written.text.into(), written.rows);
         }
@@ -118,7 +118,7 @@ impl Finder {
         &self,
         item: &RawValue,
         body: &[u8],
-        written: &mut Written,
+        written: &mut RewrittenRow,
     ) -> Result<(), PageError> {
         let fixed = self
             .fixed
@@ -145,7 +145,7 @@ impl Finder {
     }
 
     /// The records of a CSV file as JSON objects of texts; an empty field is no field.
-    fn records(&self, body: &[u8]) -> Result<Reply, PageError> {
+    fn records(&self, body: &[u8]) -> Result<RawPage, PageError> {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
         let header = reader.headers().map_err(PageError::NotCsv)?.clone();
@@ -156,7 +156,7 @@ impl Finder {
                 io::Error::other("it begins like a page or an object").into(),
             ));
         }
-        let mut written = Written::default();
+        let mut written = RewrittenRow::default();
         for record in reader.records() {
             let record = record.map_err(PageError::NotCsv)?;
             let fields = header.iter().zip(&record).filter(|(_, field)| !field.is_empty());
@@ -168,12 +168,12 @@ impl Finder {
             written.fits(body)?;
         }
         let (items, is_nothing) = (written.rows.len() as u64, body.is_empty());
-        Ok(Reply {
+        Ok(RawPage {
             text: written.text.into(),
             rows: written.rows,
             items,
             is_nothing,
-            ..Reply::default()
+            ..RawPage::default()
         })
     }
 }
@@ -185,16 +185,16 @@ const SMALL: usize = 64 * 1024;
 
 /// Rows that were written anew, and where they are in the text.
 #[derive(Default)]
-struct Written {
+struct RewrittenRow {
     text: Vec<u8>,
     rows: Vec<Range<usize>>,
 }
 
-impl Written {
+impl RewrittenRow {
     /// Refuses to grow out of proportion to the body.
     fn fits(&self, body: &[u8]) -> Result<(), PageError> {
         let most = body.len().max(SMALL) * SWELLS;
-        if self.text.len() > most { Err(PageError::Swollen(most as u64)) } else { Ok(()) }
+        if self.text.len() > most { Err(PageError::TooLarge(most as u64)) } else { Ok(()) }
     }
 
     /// Writes a row: the fields around it, its own, which win, and the fixed ones, which win over both.
@@ -227,7 +227,7 @@ fn members(fields: impl Iterator<Item = (impl AsRef<str>, impl fmt::Display)>) -
 
 /// What one walk finds, still as text.
 #[derive(Debug, Default)]
-struct Found<'de> {
+struct FoundRows<'de> {
     rows: Vec<&'de RawValue>,
     total: Option<&'de RawValue>,
     next: Option<&'de RawValue>,
@@ -239,10 +239,10 @@ type RowPaths<'w> = [Option<&'w [String]>; 3];
 fn walk<'de>(
     body: &'de [u8],
     places: [Option<&JsonPointer>; 3],
-    found: &mut Found<'de>,
+    found: &mut FoundRows<'de>,
 ) -> Result<(), PageError> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let walk = Walk { endpoints: places.map(|place| place.map(Vec::as_slice)), found };
+    let walk = PageWalk { endpoints: places.map(|place| place.map(Vec::as_slice)), found };
     walk.deserialize(&mut json).and_then(|()| json.end()).map_err(classify)
 }
 
@@ -294,12 +294,12 @@ fn only_list(body: &[u8]) -> Result<Vec<&RawValue>, PageError> {
 }
 
 /// A value on the way.
-struct Walk<'w, 'de> {
+struct PageWalk<'w, 'de> {
     endpoints: RowPaths<'w>,
-    found: &'w mut Found<'de>,
+    found: &'w mut FoundRows<'de>,
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
+impl<'de> DeserializeSeed<'de> for PageWalk<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
@@ -332,7 +332,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_, 'de> {
+impl<'de> Visitor<'de> for PageWalk<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -349,7 +349,7 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         }
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
             let endpoints = self.endpoints.map(|endpoint| step(endpoint, &key));
-            map.next_value_seed(Walk { endpoints, found: &mut *self.found })?;
+            map.next_value_seed(PageWalk { endpoints, found: &mut *self.found })?;
         }
         Ok(())
     }

@@ -15,14 +15,14 @@ fn rows(
     Ok(found.rows().map(|row| serde_json::from_str(row).unwrap()).collect())
 }
 
-fn find(endpoint: &str, fixed: &[(&str, &str)], body: &str) -> Result<Reply, PageError> {
+fn find(endpoint: &str, fixed: &[(&str, &str)], body: &str) -> Result<RawPage, PageError> {
     let catalog = format!(
         "[dataset.rows]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'row'\n\
          [dataset.rows.query]\npath = '/rows'\n{endpoint}\n[type.row]\nid = 'string'\nat = 'timestamp'\n"
     );
     let dataset = Arc::clone(&catalog::read("test", &catalog).unwrap().datasets["rows"]);
     let fixed = fixed.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned()));
-    Finder::new(dataset.endpoint(), fixed.collect()).find(Bytes::from(body.to_owned()))
+    PageParser::new(dataset.endpoint(), fixed.collect()).find(Bytes::from(body.to_owned()))
 }
 
 const EXPLODE: &str = "rows = '/results'\nexplode = ['data', 'more']";
@@ -156,7 +156,8 @@ fn csv_that_is_no_text_is_an_error() {
     let dataset = "[dataset.r]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'r'\nquery = { path = '/', rows = '', format = 'csv' }\n\
         [type.r]\nid = 'string'\nat = 'timestamp'\n";
     let dataset = Arc::clone(&catalog::read("test", dataset).unwrap().datasets["r"]);
-    let found = Finder::new(dataset.endpoint(), Vec::new()).find(Bytes::from_static(b"id\n\xff\n"));
+    let found =
+        PageParser::new(dataset.endpoint(), Vec::new()).find(Bytes::from_static(b"id\n\xff\n"));
     assert!(matches!(found, Err(PageError::NotCsv(_))), "{found:?}");
 }
 
@@ -172,12 +173,12 @@ fn g8_rows_that_swell_beyond_sixteen_times_their_page_are_refused_as_too_large()
     };
     assert_eq!(rows(EXPLODE, &[], &page(31)).unwrap().len(), 31);
     let error = rows(EXPLODE, &[], &page(33)).unwrap_err();
-    assert!(matches!(error, PageError::Swollen(most) if most == 16 * 64 * 1024), "{error}");
+    assert!(matches!(error, PageError::TooLarge(most) if most == 16 * 64 * 1024), "{error}");
 
     let header = "n".repeat(32 * 1024);
     let records = format!("id,{header}\n{}", "a,b\n".repeat(40));
     let error = rows("rows = ''\nformat = 'csv'", &[], &records).unwrap_err();
-    assert!(matches!(error, PageError::Swollen(_)), "{error}");
+    assert!(matches!(error, PageError::TooLarge(_)), "{error}");
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn page(name: &str, fixed: &[(&str, &str)], rows: &str) -> Page {
     let dataset = Arc::clone(&catalog::read("test", CATALOG).unwrap().datasets[name]);
     let fixed =
         fixed.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned())).collect();
-    let reply = Finder::new(dataset.endpoint(), fixed).find(format!("[{rows}]").into()).unwrap();
+    let reply =
+        PageParser::new(dataset.endpoint(), fixed).find(format!("[{rows}]").into()).unwrap();
     Decoder::new(&dataset).decode(&reply, Interval::new(0, i64::MAX).unwrap()).unwrap()
 }
 

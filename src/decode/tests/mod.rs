@@ -47,7 +47,7 @@ began = "timestamp"
 
 /// Both steps.
 fn decode_by(dataset: &Dataset, body: &[u8], owner: Interval) -> Result<Page, PageError> {
-    let reply = Finder::new(dataset.endpoint(), Vec::new()).find(body.to_vec().into())?;
+    let reply = PageParser::new(dataset.endpoint(), Vec::new()).find(body.to_vec().into())?;
     Decoder::new(dataset).decode(&reply, owner)
 }
 
@@ -61,7 +61,7 @@ fn conversations() -> &'static Dataset {
 
 /// What a reply to a query of conversations says beside its rows.
 fn total(body: &'static str) -> Option<u64> {
-    Finder::new(conversations().endpoint(), Vec::new()).find(body.into()).unwrap().total
+    PageParser::new(conversations().endpoint(), Vec::new()).find(body.into()).unwrap().total
 }
 
 /// A page of the `calls` dataset around rows, and the fates of the rows in the second of 1970.
@@ -207,7 +207,7 @@ fn one_bad_row_costs_itself_alone() {
     let page = decode(&rows);
     assert_eq!(ints(&page), [1, 2, 4, 5]);
     let reason = r#"whilst decoding field 'legs': whilst decoding field 'seconds': "soon" is not a whole number of 64 bits"#;
-    assert_eq!(page.bad, [BadRow { reason: reason.into(), raw: bad }]);
+    assert_eq!(page.bad, [UndecodableRow { reason: reason.into(), raw: bad }]);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_decoder_is_shared_by_threads() {
 /// A row and its fate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
-    Written,
+    RewrittenRow,
     NotOwned,
     Bad,
 }
@@ -344,7 +344,7 @@ fn any_row() -> impl Strategy<Value = (String, Fate)> {
         format!(r#"{{"no": {no}, "at": {ms}, "name": "[{{\"", "legs": [{{"seconds": {ms}}}]}}"#)
     };
     prop_oneof![
-        4 => (any::<i64>(), 0i64..1_000).prop_map(move |(no, ms)| (at(no, ms), Fate::Written)),
+        4 => (any::<i64>(), 0i64..1_000).prop_map(move |(no, ms)| (at(no, ms), Fate::RewrittenRow)),
         1 => (any::<i64>(), 1_000i64..9_000).prop_map(move |(no, ms)| (at(no, ms), Fate::NotOwned)),
         1 => prop::sample::select(vec!["null", "{}", "17", "[]", r#"{"no": 1.5, "at": 1}"#, r#"{"no": 1, "at": {}}"#,
             r#"{"no": 1, "at": 1, "name": []}"#, r#"{"no": 1, "at": 1, "done": "yes"}"#, r#""\ud800""#])
@@ -363,7 +363,7 @@ proptest! {
         prop_assert_eq!(page.received, rows.len() as u64);
         prop_assert_eq!(page.not_owned, of(Fate::NotOwned).count() as u64);
         prop_assert_eq!(page.bad.iter().map(|bad| bad.raw.clone()).collect::<Vec<_>>(), of(Fate::Bad).collect::<Vec<_>>());
-        let digests: Vec<_> = of(Fate::Written).map(|row| xxh3_64(row.as_bytes())).collect();
+        let digests: Vec<_> = of(Fate::RewrittenRow).map(|row| xxh3_64(row.as_bytes())).collect();
         prop_assert_eq!(page.keys.iter().map(|key| key.digest).collect::<Vec<_>>(), digests);
         for (key, no) in page.keys.iter().zip(ints(&page)) {
             prop_assert_eq!(key.id, xxh3_128(no.to_string().as_bytes()));

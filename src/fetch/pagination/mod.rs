@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues},
-    decode::{Decoder, Finder, PageError, Reply},
+    decode::{Decoder, PageError, PageParser, RawPage},
     http::error::RequestError,
     time::interval::{Interval, iso},
 };
@@ -52,7 +52,7 @@ pub struct Pager {
     pub download: Option<String>,
     /// Decodes the rows.
     pub decoder: Arc<Decoder>,
-    finder: Arc<Finder>,
+    finder: Arc<PageParser>,
     context: Arc<RequestContext>,
     filter: Arc<Map<String, Value>>,
     /// Parents that are still to be asked for, the present one in front; none: there are none.
@@ -96,7 +96,7 @@ impl Pager {
             task: String::new(),
             download: None,
             decoder: Arc::new(Decoder::new(dataset)),
-            finder: Arc::new(Finder::new(
+            finder: Arc::new(PageParser::new(
                 endpoint,
                 fixed(dataset, stamp(dataset, interval, context), None),
             )),
@@ -187,14 +187,14 @@ impl Pager {
     /// Reads the reply to a page.
     pub fn read(
         &self,
-    ) -> impl Fn(StatusCode, Bytes) -> Result<Reply, RequestError> + Clone + Send + 'static {
+    ) -> impl Fn(StatusCode, Bytes) -> Result<RawPage, RequestError> + Clone + Send + 'static {
         let (finder, first, counts) =
             (Arc::clone(&self.finder), self.chain.sent == 1, self.endpoint.total.is_some());
         move |status, body| match status {
-            StatusCode::NO_CONTENT => Ok(Reply::nothing()),
+            StatusCode::NO_CONTENT => Ok(RawPage::nothing()),
             _ => {
                 let reply = finder.find(body).map_err(|error| match error {
-                    PageError::Swollen(most) => RequestError::TooLarge(most),
+                    PageError::TooLarge(most) => RequestError::TooLarge(most),
                     other => RequestError::Malformed(other.to_string()),
                 })?;
                 plausible(reply, first, counts)
@@ -207,7 +207,7 @@ impl Pager {
     ///
     /// # Errors
     /// [`RequestError::Pagination`] where pages follow on each other without an end, or to another host.
-    pub fn advance(&mut self, reply: &Reply) -> Result<bool, RequestError> {
+    pub fn advance(&mut self, reply: &RawPage) -> Result<bool, RequestError> {
         let chain = &mut self.chain;
         chain.received += 1;
         chain.offset += reply.items;
@@ -255,7 +255,7 @@ impl Pager {
     ///
     /// # Errors
     /// [`RequestError::Malformed`] with the first such row's reason.
-    pub fn ids(&self, reply: &Reply) -> Result<Vec<String>, RequestError> {
+    pub fn ids(&self, reply: &RawPage) -> Result<Vec<String>, RequestError> {
         self.decoder.ids(reply, self.owner).map_err(RequestError::Malformed)
     }
 
@@ -291,7 +291,7 @@ impl Pager {
         let parent = self.parents.as_ref().and_then(VecDeque::front);
         let Some(parent) = parent else { return };
         let stamp = stamp(&self.dataset, self.requested, &self.context);
-        self.finder = Arc::new(Finder::new(
+        self.finder = Arc::new(PageParser::new(
             &self.endpoint,
             fixed(&self.dataset, stamp, Some((&self.endpoint, parent))),
         ));
@@ -361,7 +361,7 @@ fn fixed(
 }
 
 /// Refuses a reply without rows that says there are some, or does not say: one cut to its envelope.
-fn plausible(reply: Reply, first: bool, counts: bool) -> Result<Reply, RequestError> {
+fn plausible(reply: RawPage, first: bool, counts: bool) -> Result<RawPage, RequestError> {
     match reply.total {
         Some(total) if reply.items == 0 && first && total > 0 => {
             Err(RequestError::Malformed(format!("the first page of {total} rows has none")))

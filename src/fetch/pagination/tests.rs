@@ -28,12 +28,12 @@ fn query(endpoint: &str) -> Pager {
     )
 }
 
-fn reply(items: u64, next: &str) -> Reply {
+fn reply(items: u64, next: &str) -> RawPage {
     counted(items, next, None)
 }
 
-fn counted(items: u64, next: &str, total: Option<u64>) -> Reply {
-    let mut reply = Reply::default();
+fn counted(items: u64, next: &str, total: Option<u64>) -> RawPage {
+    let mut reply = RawPage::default();
     (reply.items, reply.total) = (items, total);
     reply.next = Some(next.to_owned()).filter(|next| !next.is_empty());
     reply

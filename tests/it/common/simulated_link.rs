@@ -12,7 +12,7 @@ use cxbackfill::{
         run::{self, Scope, World},
     },
     config::{Config, Given, Hosts},
-    decode::{Decoder, Finder},
+    decode::{Decoder, PageParser},
     http::{error::RequestError, transport::Transport},
     ledger::Ledger,
     metrics::Board,
@@ -170,6 +170,6 @@ fn truth(config: &Config, region: &Region, interval: Interval) -> RecordBatch {
     let text = String::from_utf8(lines.concat()).unwrap();
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
     let dataset = &config.datasets[0];
-    let reply = Finder::new(dataset.endpoint(), Vec::new()).find(page.into()).unwrap();
+    let reply = PageParser::new(dataset.endpoint(), Vec::new()).find(page.into()).unwrap();
     Decoder::new(dataset).decode(&reply, interval).unwrap().batch
 }

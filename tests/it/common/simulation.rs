@@ -15,7 +15,7 @@ use cxbackfill::{
         run::{self, Scope, World},
     },
     config::Config,
-    decode::{Decoder, Finder},
+    decode::{Decoder, PageParser},
     ledger::Ledger,
     metrics::Board,
     sandbox::{Region, Stats},
@@ -218,7 +218,7 @@ fn truth(scenario: &Scenario, config: &Config, region: &Region) -> Rows {
     let text = String::from_utf8(lines.concat()).unwrap();
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
     let dataset = &config.datasets[0];
-    let reply = Finder::new(dataset.endpoint(), Vec::new()).find(page.into()).unwrap();
+    let reply = PageParser::new(dataset.endpoint(), Vec::new()).find(page.into()).unwrap();
     let page = Decoder::new(dataset).decode(&reply, config.interval).unwrap();
     assert_eq!((page.bad.len(), page.not_owned), (0, 0));
     by_id(&page.batch).collect()
