@@ -11,14 +11,14 @@ use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group,
 use cxbackfill::{
     catalog::{self, Dataset},
     commands::{
-        report::Ending,
-        run::{self, Scope, World},
+        report::RunOutcome,
+        run::{self, Environment, Scope},
     },
-    config::{Config, Given},
+    config::{Config, Overrides},
     decode::{Decoder, Page, PageParser},
     http::{error::RequestError, transport::Transport},
     ledger::Ledger,
-    metrics::Board,
+    metrics::Metrics,
     planning::shard::Shard,
     sandbox::{Region, Settings},
     sink::{
@@ -112,8 +112,9 @@ fn backfill(c: &mut Criterion) {
     let set = ["job.to=2024-01-09T00:00:00Z", "budget.requests=0", "fetch.strategy=query"]
         .map(str::to_owned)
         .into();
-    let config =
-        Config::load(&Given { set, ..Given::default() }).expect("a configuration").remove(0);
+    let config = Config::load(&Overrides { set, ..Overrides::default() })
+        .expect("a configuration")
+        .remove(0);
     let runtime = || Builder::new_multi_thread().enable_all().build().expect("threads");
     let system = System::with_tokio_rt(runtime);
     let local = Arc::new(Local::new());
@@ -129,20 +130,21 @@ fn backfill(c: &mut Criterion) {
 /// One run of a backfill into an output of its own; the bytes that it received.
 async fn once(config: &Config, local: &Arc<Local>) -> u64 {
     let host: url::Url = "http://127.0.0.1/".parse().expect("an address");
-    let world = World {
+    let environment = Environment {
         api: host.clone(),
         login: host,
         transport: Arc::clone(local) as Arc<_>,
         output: OutputStore::over(Arc::new(InMemory::new())),
         ledger: Ledger::in_memory().expect("a ledger"),
-        board: Arc::new(Board::default()),
+        metrics: Arc::new(Metrics::default()),
         shutdown: CancellationToken::new(),
         seed: 1,
     };
-    let plan =
-        run::prepare(config, Scope::Missing, &world.output, &world.ledger).await.expect("a plan");
-    let report = run::backfill(config, plan, &world).await.expect("a report");
-    assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
+    let plan = run::prepare(config, Scope::Missing, &environment.output, &environment.ledger)
+        .await
+        .expect("a plan");
+    let report = run::backfill(config, plan, &environment).await.expect("a report");
+    assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
     report.summary.bytes_received
 }
 

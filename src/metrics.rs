@@ -36,7 +36,7 @@ impl Counter {
 
 /// Counts of one run. Rows and bytes received include those of shards that were fetched in vain.
 #[derive(Debug, Default)]
-pub struct Board {
+pub struct Metrics {
     /// API requests sent, retries included.
     pub requests: Counter,
     /// Those that were sent again after a fault.
@@ -57,7 +57,7 @@ pub struct Board {
     pub fetchers: DashMap<usize, String>,
 }
 
-impl Board {
+impl Metrics {
     /// Counts time of the data as dealt with.
     pub fn settle(&self, interval: Interval) {
         self.settled_ms.add(interval.to_ms().abs_diff(interval.from_ms()));
@@ -66,7 +66,7 @@ impl Board {
 
 /// Draws the bar of a run until it is dropped, beside those of other sources. `whole` is the time to
 /// fetch, in time of the data. Where standard error is no terminal there is no bar.
-pub async fn draw(board: &Board, whole: Duration, source: Option<&str>) {
+pub async fn draw(metrics: &Metrics, whole: Duration, source: Option<&str>) {
     let bar = tracing::info_span!("backfill");
     let style =
         ProgressStyle::with_template("{wide_bar} {percent:>3}%  {msg}  {elapsed}, {eta} left");
@@ -78,19 +78,19 @@ pub async fn draw(board: &Board, whole: Duration, source: Option<&str>) {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
-        show(&bar, &name, board, start.elapsed());
+        show(&bar, &name, metrics, start.elapsed());
     }
 }
 
-fn show(bar: &Span, name: &str, board: &Board, elapsed: Duration) {
-    let requests = board.requests.get();
-    bar.pb_set_position(board.settled_ms.get());
+fn show(bar: &Span, name: &str, metrics: &Metrics, elapsed: Duration) {
+    let requests = metrics.requests.get();
+    bar.pb_set_position(metrics.settled_ms.get());
     bar.pb_set_message(&format!(
         "{name}{} rows, {}, {} requests ({:.1}/s), {} fetching",
-        HumanCount(board.rows.get()),
-        HumanBytes(board.bytes_received.get()),
+        HumanCount(metrics.rows.get()),
+        HumanBytes(metrics.bytes_received.get()),
         HumanCount(requests),
         requests as f64 / elapsed.as_secs_f64().max(0.001),
-        board.fetchers.len(),
+        metrics.fetchers.len(),
     ));
 }

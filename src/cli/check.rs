@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use crate::{
     cli::sources,
-    commands::{check, hosts::Place},
-    config::{Config, Given},
+    commands::{check, hosts::Hosts},
+    config::{Config, Overrides},
     error::Error,
     http::transport::{HttpTransport, Transport},
 };
 
 /// Prints a line for each thing that a run needs; the exit code is that of the first that is not there.
-pub async fn execute(given: &Given) -> Result<u8, Error> {
+pub async fn execute(overrides: &Overrides) -> Result<u8, Error> {
     let mut codes = Vec::new();
-    for config in Config::load(given)? {
+    for config in Config::load(overrides)? {
         let source = config.source.as_deref();
         sources::head(source);
         codes.push(sources::code(source, one(&config).await));
@@ -24,7 +24,7 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
 async fn one(config: &Config) -> Result<u8, Error> {
     let transport: Arc<dyn Transport> =
         Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
-    let place = Place::open(config, &transport).await?;
+    let place = Hosts::open(config, &transport).await?;
     let mut code = None;
     let tell = |finding: check::Finding| {
         sayln!("{finding}");

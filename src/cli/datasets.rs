@@ -9,17 +9,17 @@ use crate::{
     catalog::Dataset,
     cli::sources,
     commands::{
-        datasets::{self, Sheet, Table},
+        datasets::{self, DatasetSheet, DatasetTable},
         infer::infer,
         probe,
     },
-    config::{self, Choice, Config, ConfigError, Given},
+    config::{self, Config, ConfigError, DatasetSelection, Overrides},
     error::Error,
 };
 
 /// Arguments of `datasets`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DatasetsArgs {
     /// Says all about one dataset, its columns included.
     name: Option<String>,
     /// Asks the platform for a first page, and prints the types of its rows for the catalogue.
@@ -31,17 +31,17 @@ pub struct Args {
 }
 
 /// A source, and the one dataset of it that is meant; none: all.
-type Meant<'c> = (&'c Choice, Option<&'c Arc<Dataset>>);
+type Meant<'c> = (&'c DatasetSelection, Option<&'c Arc<Dataset>>);
 
 /// Says what can be fetched from each source.
-pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let choices = config::load_choices(given)?;
+pub async fn execute(overrides: &Overrides, args: &DatasetsArgs) -> Result<u8, Error> {
+    let choices = config::load_choices(overrides)?;
     let meant = match &args.name {
         Some(name) => find(name, &choices)?,
         None => choices.iter().map(|choice| (choice, None)).collect(),
     };
     match &args.name {
-        Some(name) if args.infer => print_columns(given, name).await?,
+        Some(name) if args.infer => print_columns(overrides, name).await?,
         _ if args.json => print_json(&meant, choices.len()),
         _ => meant.into_iter().for_each(print),
     }
@@ -49,13 +49,14 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
 }
 
 /// The dataset of a name in each source that has it.
-fn find<'c>(name: &str, choices: &'c [Choice]) -> Result<Vec<Meant<'c>>, ConfigError> {
-    let has = |choice: &'c Choice| Some((choice, Some(choice.catalog.datasets.get(name)?)));
+fn find<'c>(name: &str, choices: &'c [DatasetSelection]) -> Result<Vec<Meant<'c>>, ConfigError> {
+    let has =
+        |choice: &'c DatasetSelection| Some((choice, Some(choice.catalog.datasets.get(name)?)));
     let found: Vec<_> = choices.iter().filter_map(has).collect();
     if !found.is_empty() {
         return Ok(found);
     }
-    let known = choices.iter().map(|Choice { platform, catalog, .. }| {
+    let known = choices.iter().map(|DatasetSelection { platform, catalog, .. }| {
         let names = catalog.datasets.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         format!("{} has {names}", platform.name())
     });
@@ -66,8 +67,8 @@ fn find<'c>(name: &str, choices: &'c [Choice]) -> Result<Vec<Meant<'c>>, ConfigE
 fn print((choice, dataset): Meant) {
     sources::head(choice.source.as_deref());
     match dataset {
-        Some(dataset) => say!("{}", Sheet(dataset)),
-        None => say!("{}", Table(&choice.catalog)),
+        Some(dataset) => say!("{}", DatasetSheet(dataset)),
+        None => say!("{}", DatasetTable(&choice.catalog)),
     }
 }
 
@@ -90,8 +91,8 @@ fn print_json(meant: &[Meant], sources: usize) {
 }
 
 /// Prints what columns the first rows of a dataset have.
-async fn print_columns(given: &Given, name: &str) -> Result<(), Error> {
-    let config = config::only(Config::load_bare(given)?)?;
+async fn print_columns(overrides: &Overrides, name: &str) -> Result<(), Error> {
+    let config = config::only(Config::load_bare(overrides)?)?;
     let page = probe::first_page(config, name, CancellationToken::new()).await?;
     let types = infer(name, page.rows()).map_err(|error| Error::Page(error.to_string()))?;
     match page.rows().len() {

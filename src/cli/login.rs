@@ -8,19 +8,19 @@ use crate::{
         token::{TokenClient, TokenSource},
     },
     cli::interrupted,
-    commands::{hosts, login, report::Ending},
-    config::{self, Config, Given},
+    commands::{hosts, login, report::RunOutcome},
+    config::{self, Config, Overrides},
     error::Error,
     http::{
         rate_limit::{QuotaKey, RateLimit},
         transport::{HttpTransport, Transport},
     },
-    metrics::Board,
+    metrics::Metrics,
 };
 
 /// Has a user log in with a browser, and stores the tokens.
-pub async fn execute(given: &Given) -> Result<u8, Error> {
-    let config = config::only(Config::load(given)?)?;
+pub async fn execute(overrides: &Overrides) -> Result<u8, Error> {
+    let config = config::only(Config::load(overrides)?)?;
     if !matches!(config.auth.credentials.grant, Grant::AuthorizationCode) {
         eprintln!(
             "error: auth.grant is {}, which needs no login: it is for authorization-code",
@@ -41,7 +41,7 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
         transport,
         rate_limit: Arc::new(RateLimit::new(config.quota_settings.clone())),
         key: QuotaKey { credential: config.auth.credentials.name().into(), bucket: "login".into() },
-        board: Arc::new(Board::default()),
+        metrics: Arc::new(Metrics::default()),
     };
     let account = TokenSource::new(host, &config.auth, door);
     let show = |page: &url::Url| sayln!("open this page and log in:\n{page}");
@@ -55,6 +55,6 @@ pub async fn execute(given: &Given) -> Result<u8, Error> {
             }
             Ok(0)
         }
-        _ = interrupted() => Ok(Ending::Interrupted.exit_code()),
+        _ = interrupted() => Ok(RunOutcome::Interrupted.exit_code()),
     }
 }

@@ -30,7 +30,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Given;
+use crate::config::Overrides;
 
 /// Backfills contact-centre analytics through rate-limited REST APIs into Parquet, exactly once.
 #[derive(Parser)]
@@ -57,19 +57,19 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Fetches what is missing, and ends when nothing is.
-    Run(run::Args),
+    Run(run::RunArgs),
     /// Says what a run would cost: shards, rows, requests, minutes; and what is committed already.
-    Plan(plan::Args),
+    Plan(plan::PlanArgs),
     /// Tries everything that a run needs, and fetches nothing.
     Check,
     /// Logs a user in with a browser, for the grant `authorization-code`.
     Login,
     /// Says what is committed, failed and missing, by dataset and UTC day, from the ledger alone.
-    Status(status::Args),
+    Status(status::StatusArgs),
     /// Reads every file again and holds it against the ledger; exit code 1 if anything differs.
-    Verify(verify::Args),
+    Verify(verify::VerifyArgs),
     /// Says what can be fetched: all datasets, or all about one.
-    Datasets(datasets::Args),
+    Datasets(datasets::DatasetsArgs),
     /// Runs the embedded API simulator alone, until it is interrupted.
     Sandbox,
 }
@@ -77,19 +77,19 @@ enum Command {
 impl Cli {
     /// Does what was asked. Results go to standard output, everything else to standard error.
     pub async fn execute(self) -> ExitCode {
-        let mut given = Given { path: self.config, set: self.set, source: self.source };
-        if let Command::Run(run::Args { refresh: Some(refresh), .. }) = &self.command {
-            given.set.push(format!("job.refresh={refresh}"));
+        let mut overrides = Overrides { path: self.config, set: self.set, source: self.source };
+        if let Command::Run(run::RunArgs { refresh: Some(refresh), .. }) = &self.command {
+            overrides.set.push(format!("job.refresh={refresh}"));
         }
         let code = match self.command {
-            Command::Run(args) => run::execute(&given, &args).await,
-            Command::Plan(args) => plan::execute(&given, &args).await,
-            Command::Check => check::execute(&given).await,
-            Command::Login => login::execute(&given).await,
-            Command::Status(args) => status::execute(&given, &args),
-            Command::Verify(args) => verify::execute(&given, &args).await,
-            Command::Datasets(args) => datasets::execute(&given, &args).await,
-            Command::Sandbox => sandbox::execute(&given).await,
+            Command::Run(args) => run::execute(&overrides, &args).await,
+            Command::Plan(args) => plan::execute(&overrides, &args).await,
+            Command::Check => check::execute(&overrides).await,
+            Command::Login => login::execute(&overrides).await,
+            Command::Status(args) => status::execute(&overrides, &args),
+            Command::Verify(args) => verify::execute(&overrides, &args).await,
+            Command::Datasets(args) => datasets::execute(&overrides, &args).await,
+            Command::Sandbox => sandbox::execute(&overrides).await,
         };
         ExitCode::from(sources::code(None, code))
     }

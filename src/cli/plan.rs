@@ -7,16 +7,16 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cli::sources,
     commands::{
-        estimate::{Estimate, Table},
+        estimate::{Estimate, EstimateTable},
         probe, remaining,
     },
-    config::{Config, Given},
+    config::{Config, Overrides},
     error::Error,
 };
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct PlanArgs {
     /// Asks the platform how many rows there are, at the cost of a request a day that is left.
     #[arg(long)]
     probe: bool,
@@ -26,8 +26,8 @@ pub struct Args {
 }
 
 /// Says what a run of each source would cost.
-pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let configs = Config::load(given)?;
+pub async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<u8, Error> {
+    let configs = Config::load(overrides)?;
     let (mut known, mut codes) = (BTreeMap::new(), Vec::new());
     for config in &configs {
         let source = config.source.as_deref();
@@ -46,7 +46,7 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
     }
     for (source, estimates) in known.iter().filter(|_| !args.json) {
         sources::head(*source);
-        say!("{}", Table(estimates));
+        say!("{}", EstimateTable(estimates));
     }
     if known.values().flat_map(BTreeMap::values).any(|estimate| estimate.requests.is_none()) {
         eprintln!(

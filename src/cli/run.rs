@@ -10,16 +10,16 @@ use crate::{
     cli::{interrupted, sources},
     commands::{
         remaining::Scope,
-        report::{self, Ending, Report, Summary},
+        report::{self, RunOutcome, RunReport, Summary},
         run,
     },
-    config::{Config, Given},
+    config::{Config, Overrides},
     error::Error,
 };
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RunArgs {
     /// How the summary is printed to standard output.
     #[arg(long, value_enum, default_value = "table")]
     summary: SummaryForm,
@@ -40,11 +40,11 @@ enum SummaryForm {
 }
 
 /// What became of a source: its name, and how its run ended.
-type Ended<'a> = (Option<&'a str>, Result<Report, Error>);
+type Ended<'a> = (Option<&'a str>, Result<RunReport, Error>);
 
 /// Runs the backfills of all sources side by side, and prints how they ended. An interrupt ends all.
-pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let configs = Config::load(given)?;
+pub async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<u8, Error> {
+    let configs = Config::load(overrides)?;
     let shutdown = CancellationToken::new();
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
     let signals = tokio::spawn(interrupt(shutdown.clone(), grace));
@@ -66,7 +66,7 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
 fn print(ended: &[Ended], form: SummaryForm) {
     let several = ended.len() > 1;
     // what could not start has done nothing
-    let summary = |ended: &Result<Report, Error>| {
+    let summary = |ended: &Result<RunReport, Error>| {
         ended.as_ref().map_or(Summary::default(), |report| report.summary)
     };
     let total = Summary::total(ended.iter().map(|(_, ended)| summary(ended)));
@@ -97,17 +97,17 @@ fn print(ended: &[Ended], form: SummaryForm) {
 }
 
 /// Says on standard error why a source is not complete; its exit code.
-fn tell(source: Option<&str>) -> impl FnOnce(Report) -> u8 {
+fn tell(source: Option<&str>) -> impl FnOnce(RunReport) -> u8 {
     let prefix = sources::prefix(source);
-    move |Report { ending, .. }| {
-        match &ending {
-            Ending::Complete => {}
-            ending => eprintln!(
-                "{}: {prefix}{ending}",
-                if ending.exit_code() > 2 { "error" } else { "warning" }
+    move |RunReport { outcome, .. }| {
+        match &outcome {
+            RunOutcome::Complete => {}
+            outcome => eprintln!(
+                "{}: {prefix}{outcome}",
+                if outcome.exit_code() > 2 { "error" } else { "warning" }
             ),
         }
-        ending.exit_code()
+        outcome.exit_code()
     }
 }
 
@@ -123,5 +123,5 @@ async fn interrupt(shutdown: CancellationToken, grace: Duration) {
         tracing::warn!(?grace, "still not ended after job.grace");
     }
     tracing::warn!("ending at once: what is not committed is fetched again by the next run");
-    std::process::exit(i32::from(Ending::Interrupted.exit_code()));
+    std::process::exit(i32::from(RunOutcome::Interrupted.exit_code()));
 }

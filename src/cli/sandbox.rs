@@ -2,14 +2,14 @@
 
 use crate::{
     cli::interrupted,
-    config::{self, Given},
+    config::{self, Overrides},
     error::Error,
     sandbox::Server,
 };
 
 /// Serves until it is interrupted.
-pub async fn execute(given: &Given) -> Result<u8, Error> {
-    let settings = config::load_sandbox(given)?;
+pub async fn execute(overrides: &Overrides) -> Result<u8, Error> {
+    let settings = config::load_sandbox(overrides)?;
     let port = settings.port;
     let server = Server::start(settings).await.map_err(|source| Error::Sandbox { port, source })?;
     sayln!("listening on {}", server.url().as_str().trim_end_matches('/'));

@@ -3,22 +3,22 @@
 use crate::{
     cli::sources,
     commands::status::{self, Status},
-    config::{self, Given, Job},
+    config::{self, BackfillScope, Overrides},
     error::Error,
     ledger::{LEDGER, reader::Snapshot},
 };
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct StatusArgs {
     /// Prints one JSON object for programs.
     #[arg(long)]
     json: bool,
 }
 
 /// Says what the ledger of each source knows.
-pub fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let jobs = config::load_jobs(given)?;
+pub fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<u8, Error> {
+    let jobs = config::load_jobs(overrides)?;
     if let ([job], true) = (jobs.as_slice(), args.json) {
         sayln!("{}", read(job)?.json());
         return Ok(0);
@@ -41,6 +41,6 @@ pub fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
     Ok(sources::worst(&codes))
 }
 
-fn read(job: &Job) -> Result<Status, Error> {
+fn read(job: &BackfillScope) -> Result<Status, Error> {
     Ok(Status::new(job, &Snapshot::read(&job.output.join(LEDGER))?))
 }

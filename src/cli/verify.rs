@@ -8,7 +8,7 @@ use crate::{
         probe,
         verify::{days, verify},
     },
-    config::{self, Config, Given, Job},
+    config::{self, BackfillScope, Config, Overrides},
     error::Error,
     ledger::{LEDGER, reader::Snapshot},
     sink::store::OutputStore,
@@ -19,16 +19,16 @@ const DIFFERS: u8 = 1;
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct VerifyArgs {
     /// Holds every whole day against the platform's own count, too: a request a day.
     #[arg(long)]
     remote: bool,
 }
 
 /// Says of each source what differs, a line each, and then what was looked at.
-pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
-    let jobs = config::load_jobs(given)?;
-    let configs = if args.remote { Config::load(given)? } else { Vec::new() };
+pub async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<u8, Error> {
+    let jobs = config::load_jobs(overrides)?;
+    let configs = if args.remote { Config::load(overrides)? } else { Vec::new() };
     let mut codes = Vec::new();
     for (number, job) in jobs.iter().enumerate() {
         let source = job.source.as_deref();
@@ -39,7 +39,7 @@ pub async fn execute(given: &Given, args: &Args) -> Result<u8, Error> {
 }
 
 /// One source, with `remote` against the platform, too.
-async fn one(job: &Job, remote: Option<&Config>) -> Result<u8, Error> {
+async fn one(job: &BackfillScope, remote: Option<&Config>) -> Result<u8, Error> {
     let ledger = job.output.join(LEDGER);
     // before the directory is opened, which would make it
     let history = Snapshot::read(&ledger)?;

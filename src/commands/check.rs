@@ -18,7 +18,7 @@ use crate::{
         token::{TokenClient, TokenSource},
     },
     catalog::{self, ApiRequest, Dataset, PlaceholderValues},
-    commands::hosts::Place,
+    commands::hosts::Hosts,
     config::{Config, Platform},
     http::{
         error::{ErrorResponse, RequestError, TokenError, header},
@@ -26,7 +26,7 @@ use crate::{
         transport::Transport,
     },
     ledger::{LEDGER, Ledger},
-    metrics::Board,
+    metrics::Metrics,
     sink::store::OutputStore,
     time::{clock, interval::Interval},
 };
@@ -65,9 +65,9 @@ impl fmt::Display for Finding {
 }
 
 /// What is tried, and with what.
-struct Check<'a> {
+struct Preflight<'a> {
     config: &'a Config,
-    place: &'a Place,
+    place: &'a Hosts,
     transport: Arc<dyn Transport>,
     rate_limit: Arc<RateLimit>,
 }
@@ -75,11 +75,11 @@ struct Check<'a> {
 /// Tries what a run of `config` needs, and hands every finding to `tell` as it comes.
 pub async fn check(
     config: &Config,
-    place: &Place,
+    place: &Hosts,
     transport: Arc<dyn Transport>,
     mut tell: impl FnMut(Finding),
 ) {
-    let check = Check {
+    let check = Preflight {
         config,
         place,
         transport,
@@ -114,7 +114,7 @@ pub async fn check(
     tell(check.sink().await);
 }
 
-impl Check<'_> {
+impl Preflight<'_> {
     fn key(&self, bucket: &str) -> QuotaKey {
         QuotaKey { credential: self.config.auth.credentials.name().into(), bucket: bucket.into() }
     }
@@ -125,7 +125,7 @@ impl Check<'_> {
             transport,
             rate_limit,
             key: self.key("login"),
-            board: Arc::new(Board::default()),
+            metrics: Arc::new(Metrics::default()),
         };
         let login = TokenSource::new(self.place.login.clone(), &self.config.auth, client);
         login.renew().await.map(|minted| minted.secret)

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use crate::catalog::{Catalog, Dataset, Endpoint, Paging, WireForm};
 
 /// The datasets of a catalogue, a line each.
-pub struct Table<'a>(pub &'a Catalog);
+pub struct DatasetTable<'a>(pub &'a Catalog);
 
 /// All that is known of a dataset, its columns included.
-pub struct Sheet<'a>(pub &'a Dataset);
+pub struct DatasetSheet<'a>(pub &'a Dataset);
 
-impl fmt::Display for Table<'_> {
+impl fmt::Display for DatasetTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["dataset", "rows", "ways and rows of a page", "widest", "permission"]
             .map(str::to_owned);
@@ -45,7 +45,7 @@ fn line(dataset: &Dataset) -> [String; 5] {
     ]
 }
 
-impl fmt::Display for Sheet<'_> {
+impl fmt::Display for DatasetSheet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let dataset = self.0;
         let mut facts = vec![
@@ -256,7 +256,7 @@ mod tests {
             .iter()
             .flat_map(|platform| catalog::builtin(platform).unwrap().datasets.values())
         {
-            let sheet = Sheet(dataset).to_string();
+            let sheet = DatasetSheet(dataset).to_string();
             assert!(
                 sheet.lines().skip(1).all(|line| line == "  columns" || line.trim().contains("  ")),
                 "{sheet}"

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     catalog::Endpoint,
-    config::Fetch,
+    config::FetchSettings,
     fetch::{Strategy, cost},
     http::rate_limit::{QuotaSettings, RequestLimit},
     ledger::RowStats,
@@ -41,7 +41,7 @@ pub struct Estimate {
 pub fn estimate<'a>(
     shards: impl Iterator<Item = &'a Shard>,
     known: &RowStats,
-    fetch: &Fetch,
+    fetch: &FetchSettings,
     quota_settings: &QuotaSettings,
 ) -> Estimate {
     let mut sum = Estimate {
@@ -87,9 +87,9 @@ pub fn estimate<'a>(
 }
 
 /// Estimates of several datasets, for people.
-pub struct Table<'a>(pub &'a BTreeMap<String, Estimate>);
+pub struct EstimateTable<'a>(pub &'a BTreeMap<String, Estimate>);
 
-impl fmt::Display for Table<'_> {
+impl fmt::Display for EstimateTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |number: Option<u64>| {
             number.map_or("unknown".to_owned(), |number| HumanCount(number).to_string())

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::{
     auth::token::{TokenClient, TokenSource},
-    config::{Config, Hosts},
+    config::{Config, HostSettings},
     error::Error,
     http::{
         rate_limit::{QuotaKey, RateLimit},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The hosts that a command talks to.
-pub struct Place {
+pub struct Hosts {
     /// The API.
     pub api: Url,
     /// Its login: the host, or with a path the token endpoint itself.
@@ -26,18 +26,18 @@ pub struct Place {
     pub sandbox: Option<sandbox::Server>,
 }
 
-impl Place {
+impl Hosts {
     /// Finds the hosts; starts the sandbox where that is what they are.
     ///
     /// # Errors
     /// Where the sandbox cannot listen, or the platform does not tell its hosts.
     pub async fn open(config: &Config, transport: &Arc<dyn Transport>) -> Result<Self, Error> {
         match config.hosts.clone() {
-            Hosts::Network { api, login } => Ok(Self { api, login, sandbox: None }),
-            Hosts::Discovered { issuer, tenant } => {
+            HostSettings::Network { api, login } => Ok(Self { api, login, sandbox: None }),
+            HostSettings::Discovered { issuer, tenant } => {
                 Ok(find(config, transport, &issuer, tenant).await?)
             }
-            Hosts::Sandbox(settings) => {
+            HostSettings::Sandbox(settings) => {
                 let port = settings.port;
                 let server = sandbox::Server::start(settings)
                     .await
@@ -62,11 +62,11 @@ pub async fn login_host(
     transport: &Arc<dyn Transport>,
 ) -> Result<Option<Url>, Error> {
     match &config.hosts {
-        Hosts::Network { login, .. } => Ok(Some(login.clone())),
-        Hosts::Discovered { issuer, .. } => {
+        HostSettings::Network { login, .. } => Ok(Some(login.clone())),
+        HostSettings::Discovered { issuer, .. } => {
             Ok(Some(discovery::token_endpoint(transport.as_ref(), issuer).await?))
         }
-        Hosts::Sandbox(_) => Ok(None),
+        HostSettings::Sandbox(_) => Ok(None),
     }
 }
 
@@ -76,7 +76,7 @@ async fn find(
     transport: &Arc<dyn Transport>,
     issuer: &Url,
     tenant: Option<String>,
-) -> Result<Place, DiscoverError> {
+) -> Result<Hosts, DiscoverError> {
     let login = discovery::token_endpoint(transport.as_ref(), issuer).await?;
     let tenant = match tenant {
         Some(tenant) => tenant,
@@ -88,7 +88,7 @@ async fn find(
                     credential: config.auth.credentials.name().into(),
                     bucket: "login".into(),
                 },
-                board: Arc::default(),
+                metrics: Arc::default(),
             };
             discovery::tenant(
                 &TokenSource::new(login.clone(), &config.auth, client).renew().await?,
@@ -97,5 +97,5 @@ async fn find(
     };
     let api = discovery::api(transport.as_ref(), issuer, &tenant).await?;
     tracing::info!(%api, %login, "the hosts, as the issuer tells them");
-    Ok(Place { api, login, sandbox: None })
+    Ok(Hosts { api, login, sandbox: None })
 }

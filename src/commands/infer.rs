@@ -9,7 +9,7 @@ use serde::{
 
 /// What kind of value stands in a place, from all values seen there.
 #[derive(Debug, Clone, PartialEq)]
-enum Kind {
+enum InferredType {
     /// There was none but nulls.
     Unknown,
     Boolean,
@@ -18,9 +18,9 @@ enum Kind {
     /// A text that is an RFC 3339 time.
     Timestamp,
     Text,
-    List(Box<Kind>),
+    List(Box<InferredType>),
     /// Its fields, in the order first seen.
-    Object(Vec<(String, Kind)>),
+    Object(Vec<(String, InferredType)>),
     /// Values of kinds that no column holds together.
     Mixed,
 }
@@ -33,20 +33,20 @@ pub fn infer<'r>(
     name: &str,
     rows: impl Iterator<Item = &'r str>,
 ) -> Result<String, serde_json::Error> {
-    let mut kind = Kind::Object(Vec::new());
+    let mut kind = InferredType::Object(Vec::new());
     for row in rows {
         kind = kind.with(serde_json::from_str(row)?);
     }
     let mut types = Vec::new();
     match &kind {
-        Kind::Object(fields) => write(name, fields, &mut types),
+        InferredType::Object(fields) => write(name, fields, &mut types),
         _ => return Err(serde_json::Error::custom("a row is not an object")),
     }
     Ok(types.join("\n"))
 }
 
 /// Writes the type of an object, and behind it those of the objects inside.
-fn write(name: &str, fields: &[(String, Kind)], types: &mut Vec<String>) {
+fn write(name: &str, fields: &[(String, InferredType)], types: &mut Vec<String>) {
     let keys: Vec<_> = fields.iter().map(|(key, _)| quoted(key)).collect();
     let width = keys.iter().map(String::len).max().unwrap_or_default();
     let mut text = format!("[type.{}]\n", quoted(name));
@@ -70,7 +70,7 @@ fn quoted(key: &str) -> String {
     if is_bare { key.to_owned() } else { toml::Value::from(key).to_string() }
 }
 
-impl Kind {
+impl InferredType {
     /// The kind of what is of one or the other.
     fn with(self, other: Self) -> Self {
         match (self, other) {
@@ -126,17 +126,20 @@ impl Kind {
     }
 }
 
-fn merge(mut one: Vec<(String, Kind)>, other: Vec<(String, Kind)>) -> Vec<(String, Kind)> {
+fn merge(
+    mut one: Vec<(String, InferredType)>,
+    other: Vec<(String, InferredType)>,
+) -> Vec<(String, InferredType)> {
     for (key, kind) in other {
         match one.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, known)) => *known = std::mem::replace(known, Kind::Unknown).with(kind),
+            Some((_, known)) => *known = std::mem::replace(known, InferredType::Unknown).with(kind),
             None => one.push((key, kind)),
         }
     }
     one
 }
 
-impl<'de> Deserialize<'de> for Kind {
+impl<'de> Deserialize<'de> for InferredType {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         json.deserialize_any(Values)
     }
@@ -145,51 +148,51 @@ impl<'de> Deserialize<'de> for Kind {
 struct Values;
 
 impl<'de> Visitor<'de> for Values {
-    type Value = Kind;
+    type Value = InferredType;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("json")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Kind, E> {
-        Ok(Kind::Unknown)
+    fn visit_unit<E: Error>(self) -> Result<InferredType, E> {
+        Ok(InferredType::Unknown)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Kind, E> {
-        Ok(Kind::Boolean)
+    fn visit_bool<E: Error>(self, _: bool) -> Result<InferredType, E> {
+        Ok(InferredType::Boolean)
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Kind, E> {
-        Ok(Kind::Int64)
+    fn visit_i64<E: Error>(self, _: i64) -> Result<InferredType, E> {
+        Ok(InferredType::Int64)
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Kind, E> {
-        Ok(if i64::try_from(number).is_ok() { Kind::Int64 } else { Kind::Double })
+    fn visit_u64<E: Error>(self, number: u64) -> Result<InferredType, E> {
+        Ok(if i64::try_from(number).is_ok() { InferredType::Int64 } else { InferredType::Double })
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Kind, E> {
-        Ok(Kind::Double)
+    fn visit_f64<E: Error>(self, _: f64) -> Result<InferredType, E> {
+        Ok(InferredType::Double)
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Kind, E> {
+    fn visit_str<E: Error>(self, text: &str) -> Result<InferredType, E> {
         let time: Result<jiff::Timestamp, _> = text.parse();
-        Ok(if time.is_ok() { Kind::Timestamp } else { Kind::Text })
+        Ok(if time.is_ok() { InferredType::Timestamp } else { InferredType::Text })
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Kind, A::Error> {
-        let mut element = Kind::Unknown;
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<InferredType, A::Error> {
+        let mut element = InferredType::Unknown;
         while let Some(kind) = list.next_element()? {
             element = element.with(kind);
         }
-        Ok(Kind::List(Box::new(element)))
+        Ok(InferredType::List(Box::new(element)))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Kind, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<InferredType, A::Error> {
         let mut fields = Vec::new();
         while let Some(field) = object.next_entry()? {
             fields = merge(fields, vec![field]);
         }
-        Ok(Kind::Object(fields))
+        Ok(InferredType::Object(fields))
     }
 }
 

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     commands::{
         remaining::{self, Scope},
-        report::Ending,
-        run::Line,
-        verify::Day,
+        report::RunOutcome,
+        run::ApiSession,
+        verify::DayCount,
     },
     config::Config,
     decode::RawPage,
@@ -31,21 +31,21 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Where the platform cannot be reached at all.
 pub async fn compare(
     config: &Config,
-    days: &[Day],
+    days: &[DayCount],
     shutdown: CancellationToken,
 ) -> Result<Vec<String>, Error> {
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
-    let line =
-        Line::open(config, OutputStore::directory(&config.output)?, ledger, shutdown).await?;
-    let compared = compare_on(&line, days).await;
-    line.close().await;
+    let session =
+        ApiSession::open(config, OutputStore::directory(&config.output)?, ledger, shutdown).await?;
+    let compared = compare_on(&session, days).await;
+    session.close().await;
     compared
 }
 
-async fn compare_on(line: &Line, days: &[Day]) -> Result<Vec<String>, Error> {
+async fn compare_on(session: &ApiSession, days: &[DayCount]) -> Result<Vec<String>, Error> {
     let mut differences = Vec::new();
     for day in days {
-        let what = match line.client.total(&day.dataset, day.interval).await {
+        let what = match session.client.total(&day.dataset, day.interval).await {
             Ok(total) if total == day.rows => continue,
             Ok(total) => {
                 format!("the platform counts {total} rows, and the files hold {}", day.rows)
@@ -67,14 +67,14 @@ pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), E
     let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     ledger.identify(&config.whole_identity())?;
-    let line = Line::open(config, output, ledger, shutdown).await?;
-    let probed = probe_on(&line, config).await;
-    line.close().await;
+    let session = ApiSession::open(config, output, ledger, shutdown).await?;
+    let probed = probe_on(&session, config).await;
+    session.close().await;
     probed
 }
 
-async fn probe_on(line: &Line, config: &Config) -> Result<(), Error> {
-    let ledger = &line.world.ledger;
+async fn probe_on(session: &ApiSession, config: &Config) -> Result<(), Error> {
+    let ledger = &session.environment.ledger;
     let plan = remaining::plan(config, Scope::Missing, ledger)?;
     for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
         let known: Vec<_> =
@@ -83,7 +83,7 @@ async fn probe_on(line: &Line, config: &Config) -> Result<(), Error> {
         let days =
             left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
         for interval in days {
-            match line.client.total(dataset, interval).await {
+            match session.client.total(dataset, interval).await {
                 Ok(rows) => ledger.probed(&dataset.name, Probe { interval, rows })?,
                 Err(error) => {
                     let fault = fault(error)?;
@@ -119,9 +119,9 @@ pub async fn first_page(
     let interval = config.interval.split(width).next().unwrap_or(config.interval);
     config.datasets = vec![Arc::clone(&dataset)];
     let nowhere = OutputStore::over(Arc::new(InMemory::new()));
-    let line = Line::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
-    let page = line.client.first_page(&dataset, &endpoint, interval).await;
-    line.close().await;
+    let session = ApiSession::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
+    let page = session.client.first_page(&dataset, &endpoint, interval).await;
+    session.close().await;
     match page {
         Ok(page) => Ok(page),
         Err(error) => Err(Error::Page(fault(error)?.to_string())),
@@ -135,8 +135,8 @@ fn fault(error: FetchError) -> Result<RequestError, Error> {
 
 /// Why nobody could be asked.
 fn stopped(run_error: &RunError) -> Error {
-    match Ending::from_halt(run_error) {
-        Ending::Denied(reason) => Error::Credentials(reason),
+    match RunOutcome::from_halt(run_error) {
+        RunOutcome::Denied(reason) => Error::Credentials(reason),
         other => Error::Stopped(other.to_string()),
     }
 }

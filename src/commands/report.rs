@@ -10,7 +10,7 @@ use crate::{
     fetch::{FetchTotals, RunError},
     http::retry::Stop,
     ledger::Failure,
-    metrics::Board,
+    metrics::Metrics,
 };
 
 /// A run in numbers: `--summary json` prints this object.
@@ -66,7 +66,7 @@ const ADVICE: &str = "`run --retry-failed` takes up what was set aside, and `run
 
 /// How a run ended. The exit code follows from it.
 #[derive(Debug)]
-pub enum Ending {
+pub enum RunOutcome {
     /// Everything that was asked for is committed.
     Complete,
     /// Some shards were set aside, in this run or an earlier one.
@@ -81,16 +81,16 @@ pub enum Ending {
 
 /// How a run ended, and its numbers.
 #[derive(Debug)]
-pub struct Report {
+pub struct RunReport {
     /// The numbers of this run.
     pub summary: Summary,
     /// How it ended.
-    pub ending: Ending,
+    pub outcome: RunOutcome,
 }
 
 impl Summary {
     /// The numbers of a run.
-    pub fn new(totals: &FetchTotals, board: &Board, elapsed: Duration) -> Self {
+    pub fn new(totals: &FetchTotals, metrics: &Metrics, elapsed: Duration) -> Self {
         let (cpu_s, peak_rss_bytes) = usage();
         let counts = totals.counts;
         Self {
@@ -100,16 +100,16 @@ impl Summary {
             rows_duplicate: counts.duplicate,
             rows_quarantined: counts.quarantined,
             shards_committed: totals.committed,
-            shards_split: board.shards_split.get(),
+            shards_split: metrics.shards_split.get(),
             shards_failed: totals.failed.len() as u64,
             shards_short: totals.short,
             rows_expected: None,
-            requests: board.requests.get(),
+            requests: metrics.requests.get(),
             requests_expected: None,
-            retries: board.retries.get(),
-            rate_limited: board.rate_limited.get(),
-            token_requests: board.token_requests.get(),
-            bytes_received: board.bytes_received.get(),
+            retries: metrics.retries.get(),
+            rate_limited: metrics.rate_limited.get(),
+            token_requests: metrics.token_requests.get(),
+            bytes_received: metrics.bytes_received.get(),
             bytes_written: totals.bytes_written,
             files: totals.files,
             elapsed_s: elapsed.as_secs_f64(),
@@ -171,14 +171,14 @@ pub fn json<'a>(sources: impl Iterator<Item = (&'a str, Summary)>, total: &Summa
     serde_json::to_string(&All { sources: sources.collect(), total }).unwrap_or_default()
 }
 
-impl Report {
+impl RunReport {
     /// Whether there was nothing to do.
     pub fn is_idle(&self) -> bool {
-        matches!(self.ending, Ending::Complete) && self.summary.requests == 0
+        matches!(self.outcome, RunOutcome::Complete) && self.summary.requests == 0
     }
 }
 
-impl Ending {
+impl RunOutcome {
     /// What a halt means for the run, with what to do about it.
     pub fn from_halt(run_error: &RunError) -> Self {
         let RunError::Stopped { stop, fault } = run_error else {
@@ -217,7 +217,7 @@ impl Ending {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for RunOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Complete => write!(f, "complete"),

@@ -18,9 +18,9 @@ use crate::{
     auth::token::{Drain, TokenActor, TokenClient, TokenSource},
     catalog::Endpoint,
     commands::{
-        hosts::Place,
+        hosts::Hosts,
         remaining,
-        report::{Ending, Report, Summary},
+        report::{RunOutcome, RunReport, Summary},
     },
     config::Config,
     error::Error,
@@ -33,7 +33,7 @@ use crate::{
         transport::{HttpTransport, Transport},
     },
     ledger::{Failure, LEDGER, Ledger, RowStats},
-    metrics::{self, Board},
+    metrics::{self, Metrics},
     planning::{Close, Plan, PlannerActor},
     sandbox,
     sink::{
@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// What a run acts upon. A simulation brings its own.
-pub struct World {
+pub struct Environment {
     /// The API.
     pub api: Url,
     /// Its login.
@@ -55,14 +55,14 @@ pub struct World {
     /// What is committed.
     pub ledger: Ledger,
     /// Counts.
-    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
     /// Ends the run between two requests.
     pub shutdown: CancellationToken,
     /// Spreads the pauses of retries.
     pub seed: u64,
 }
 
-impl World {
+impl Environment {
     /// The world as it is. The sandbox, where the hosts are its, lives as long as the second value.
     async fn open(
         config: &Config,
@@ -72,8 +72,8 @@ impl World {
     ) -> Result<(Self, Option<sandbox::Server>), Error> {
         let transport: Arc<dyn Transport> =
             Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
-        let Place { api, login, sandbox } = Place::open(config, &transport).await?;
-        let board = Arc::new(Board::default());
+        let Hosts { api, login, sandbox } = Hosts::open(config, &transport).await?;
+        let metrics = Arc::new(Metrics::default());
         Ok((
             Self {
                 api,
@@ -81,7 +81,7 @@ impl World {
                 transport,
                 output,
                 ledger,
-                board,
+                metrics,
                 shutdown,
                 seed: fastrand::u64(..),
             },
@@ -98,7 +98,7 @@ pub async fn run(
     config: &Config,
     scope: Scope,
     shutdown: CancellationToken,
-) -> Result<Report, Error> {
+) -> Result<RunReport, Error> {
     let output = OutputStore::directory(&config.output)?;
     let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
@@ -111,17 +111,17 @@ pub async fn run(
             &ledger,
             FetchTotals::default(),
             None,
-            &Board::default(),
+            &Metrics::default(),
             Duration::ZERO,
         );
     }
-    let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
-    tracing::info!(job = config.name, source = config.source, host = %world.api, interval = %config.interval, shards = plan.waiting(), "start");
+    let (environment, sandbox) = Environment::open(config, output, ledger, shutdown).await?;
+    tracing::info!(job = config.name, source = config.source, host = %environment.api, interval = %config.interval, shards = plan.waiting(), "start");
     let whole = plan.width();
     let ended = tokio::select! {
         biased;
-        ended = backfill(config, plan, &world) => ended,
-        () = metrics::draw(&world.board, whole, config.source.as_deref()) => unreachable!("a bar is drawn until it is dropped"),
+        ended = backfill(config, plan, &environment) => ended,
+        () = metrics::draw(&environment.metrics, whole, config.source.as_deref()) => unreachable!("a bar is drawn until it is dropped"),
     };
     if let Some(server) = sandbox {
         server.stop().await;
@@ -152,31 +152,44 @@ pub async fn prepare(
     remaining::plan(config, scope, ledger)
 }
 
-/// Fetches `plan` in `world`, to the end or to the first fault that concerns the whole run.
+/// Fetches `plan` in `environment`, to the end or to the first fault that concerns the whole run.
 ///
 /// # Errors
 /// Where the ledger cannot be read at the end.
-pub async fn backfill(config: &Config, plan: Plan, world: &World) -> Result<Report, Error> {
+pub async fn backfill(
+    config: &Config,
+    plan: Plan,
+    environment: &Environment,
+) -> Result<RunReport, Error> {
     let start = Instant::now();
-    let (totals, run_error) = fetch(config, plan, world).await;
-    report(config, &world.ledger, totals, run_error, &world.board, start.elapsed())
+    let (totals, run_error) = fetch(config, plan, environment).await;
+    report(config, &environment.ledger, totals, run_error, &environment.metrics, start.elapsed())
 }
 
 /// Builds the actors, the one that depends on nobody first, and awaits the fetchers' lives. The
 /// others live as long as somebody holds their address, and answer what they were asked before
 /// they go.
-async fn fetch(config: &Config, plan: Plan, world: &World) -> (FetchTotals, Option<RunError>) {
-    let sink =
-        SinkActor::new(world.output.clone(), world.ledger.clone(), config.format.clone()).start();
+async fn fetch(
+    config: &Config,
+    plan: Plan,
+    environment: &Environment,
+) -> (FetchTotals, Option<RunError>) {
+    let sink = SinkActor::new(
+        environment.output.clone(),
+        environment.ledger.clone(),
+        config.format.clone(),
+    )
+    .start();
     let planner = PlannerActor::new(plan).start();
-    let (shared, tokens) = connect(config, world);
-    if let Err(run_error) = tidy(&client(&shared, &tokens, world.seed), &sink, &world.ledger).await
+    let (shared, tokens) = connect(config, environment);
+    if let Err(run_error) =
+        tidy(&client(&shared, &tokens, environment.seed), &sink, &environment.ledger).await
     {
         return (FetchTotals::default(), Some(run_error));
     }
     let mut lives: FuturesUnordered<_> = (0..config.fetch.actors)
         .map(|number| {
-            let client = client(&shared, &tokens, world.seed.wrapping_add(number as u64));
+            let client = client(&shared, &tokens, environment.seed.wrapping_add(number as u64));
             let fetcher = Fetcher { number, client, planner: planner.clone(), sink: sink.clone() };
             FetchActor::new(Rc::new(fetcher)).start().send(Run)
         })
@@ -214,16 +227,16 @@ async fn tidy(client: &ApiClient, sink: &Addr<SinkActor>, ledger: &Ledger) -> Re
 }
 
 /// A line to the platform, for who asks without a run.
-pub struct Line {
+pub struct ApiSession {
     /// Asks.
     pub client: ApiClient,
     /// What it acts upon.
-    pub world: World,
+    pub environment: Environment,
     tokens: Addr<TokenActor>,
     sandbox: Option<sandbox::Server>,
 }
 
-impl Line {
+impl ApiSession {
     /// A line to the platform of `config`.
     ///
     /// # Errors
@@ -234,9 +247,14 @@ impl Line {
         ledger: Ledger,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let (world, sandbox) = World::open(config, output, ledger, shutdown).await?;
-        let (shared, tokens) = connect(config, &world);
-        Ok(Self { client: client(&shared, &tokens, world.seed), world, tokens, sandbox })
+        let (environment, sandbox) = Environment::open(config, output, ledger, shutdown).await?;
+        let (shared, tokens) = connect(config, &environment);
+        Ok(Self {
+            client: client(&shared, &tokens, environment.seed),
+            environment,
+            tokens,
+            sandbox,
+        })
     }
 
     /// Ends it: a refresh token that was replaced is stored before.
@@ -249,12 +267,12 @@ impl Line {
 }
 
 /// What everyone who asks the platform shares, and who keeps the token.
-fn connect(config: &Config, world: &World) -> (Arc<FetchContext>, Addr<TokenActor>) {
+fn connect(config: &Config, environment: &Environment) -> (Arc<FetchContext>, Addr<TokenActor>) {
     let rate_limit = Arc::new(RateLimit::new(config.quota_settings.clone()));
     let credential: Arc<str> = config.auth.credentials.name().into();
     let key =
         |bucket: &str| QuotaKey { credential: Arc::clone(&credential), bucket: bucket.into() };
-    let tokens = TokenActor::new(login(config, world, &rate_limit, key("login"))).start();
+    let tokens = TokenActor::new(login(config, environment, &rate_limit, key("login"))).start();
     let parent = |endpoint: &Arc<Endpoint>| {
         endpoint.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
     };
@@ -262,12 +280,14 @@ fn connect(config: &Config, world: &World) -> (Arc<FetchContext>, Addr<TokenActo
     let row_statistics = RowStatistics::default();
     for dataset in &config.datasets {
         // a guess is as good without it
-        row_statistics
-            .know(&dataset.name, RowStats::read(&world.ledger, &dataset.name).unwrap_or_default());
+        row_statistics.know(
+            &dataset.name,
+            RowStats::read(&environment.ledger, &dataset.name).unwrap_or_default(),
+        );
     }
     let shared = FetchContext {
         request: Arc::new(RequestContext {
-            api: world.api.clone(),
+            api: environment.api.clone(),
             api_version: config.api_version.clone().unwrap_or_default(),
             now: config.now,
         }),
@@ -290,10 +310,10 @@ fn connect(config: &Config, world: &World) -> (Arc<FetchContext>, Addr<TokenActo
         bucket: "api".into(),
         credential: Arc::clone(&credential),
         rate_limit,
-        transport: Arc::clone(&world.transport),
+        transport: Arc::clone(&environment.transport),
         accepted: AtomicU64::new(0),
-        board: Arc::clone(&world.board),
-        shutdown: world.shutdown.child_token(),
+        metrics: Arc::clone(&environment.metrics),
+        shutdown: environment.shutdown.child_token(),
     };
     (Arc::new(shared), tokens)
 }
@@ -305,15 +325,16 @@ fn client(shared: &Arc<FetchContext>, tokens: &Addr<TokenActor>, seed: u64) -> A
 
 fn login(
     config: &Config,
-    world: &World,
+    environment: &Environment,
     rate_limit: &Arc<RateLimit>,
     key: QuotaKey,
 ) -> TokenSource {
-    let (transport, board) = (Arc::clone(&world.transport), Arc::clone(&world.board));
+    let (transport, metrics) =
+        (Arc::clone(&environment.transport), Arc::clone(&environment.metrics));
     TokenSource::new(
-        world.login.clone(),
+        environment.login.clone(),
         &config.auth,
-        TokenClient { transport, rate_limit: Arc::clone(rate_limit), key, board },
+        TokenClient { transport, rate_limit: Arc::clone(rate_limit), key, metrics },
     )
 }
 
@@ -323,10 +344,10 @@ fn report(
     ledger: &Ledger,
     totals: FetchTotals,
     run_error: Option<RunError>,
-    board: &Board,
+    metrics: &Metrics,
     elapsed: Duration,
-) -> Result<Report, Error> {
-    let summary = Summary::new(&totals, board, elapsed);
+) -> Result<RunReport, Error> {
+    let summary = Summary::new(&totals, metrics, elapsed);
     let mut open = Vec::new();
     for dataset in &config.datasets {
         open.extend(remaining::gaps(config, ledger, dataset)?);
@@ -353,15 +374,15 @@ fn report(
             }
         }));
     }
-    let ending = match run_error {
-        _ if !totals.balances() => Ending::Fatal(format!(
+    let outcome = match run_error {
+        _ if !totals.balances() => RunOutcome::Fatal(format!(
             "{} rows came and {:?} went: rows were lost or doubled; this is a bug, please report it",
             totals.received, totals.counts
         )),
-        Some(run_error) => Ending::from_halt(&run_error),
-        None if !totals.denied.is_empty() => Ending::denied(&totals.denied),
-        None if open.is_empty() => Ending::Complete,
-        None => Ending::Gaps(open),
+        Some(run_error) => RunOutcome::from_halt(&run_error),
+        None if !totals.denied.is_empty() => RunOutcome::denied(&totals.denied),
+        None if open.is_empty() => RunOutcome::Complete,
+        None => RunOutcome::Gaps(open),
     };
-    Ok(Report { summary, ending })
+    Ok(RunReport { summary, outcome })
 }

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 pub use self::{layers::ConfigError, sections::source::Platform};
-use self::{layers::Layers, sections::File};
+use self::{layers::Layers, sections::ConfigFile};
 use crate::{
     auth::{GrantParams, token::AuthSettings},
     catalog::{Catalog, Dataset},
@@ -57,13 +57,13 @@ pub struct Config {
     /// All datasets of the platform.
     pub catalog: Catalog,
     /// From where.
-    pub hosts: Hosts,
+    pub hosts: HostSettings,
     /// As whom.
     pub auth: AuthSettings,
     /// How a user logs in.
     pub browser: Browser,
     /// How fetching goes.
-    pub fetch: Fetch,
+    pub fetch: FetchSettings,
     /// The quota.
     pub quota_settings: QuotaSettings,
     /// How often to try, and how long to wait.
@@ -88,7 +88,7 @@ pub struct Config {
 
 /// `[fetch]`, checked.
 #[derive(Debug, Clone)]
-pub struct Fetch {
+pub struct FetchSettings {
     /// How many fetchers.
     pub actors: usize,
     /// The widest shard.
@@ -113,7 +113,7 @@ pub struct Fetch {
 
 /// What concerns an output that is there already: commands that only read it need no credentials.
 #[derive(Debug)]
-pub struct Job {
+pub struct BackfillScope {
     /// Names the source; none: it is the only one, and has no name.
     pub source: Option<String>,
     /// What was to be fetched.
@@ -130,7 +130,7 @@ pub struct Job {
 
 /// What there is to fetch from a source.
 #[derive(Debug)]
-pub struct Choice {
+pub struct DatasetSelection {
     /// Names the source; none: it is the only one, and has no name.
     pub source: Option<String>,
     /// Whose API it is.
@@ -141,7 +141,7 @@ pub struct Choice {
 
 /// Where the API and its login are.
 #[derive(Debug, Clone)]
-pub enum Hosts {
+pub enum HostSettings {
     /// On the network.
     Network {
         /// The API.
@@ -163,7 +163,7 @@ pub enum Hosts {
 /// What the command line says about the configuration. It prints without the values, which may be
 /// secrets.
 #[derive(Clone, Default)]
-pub struct Given {
+pub struct Overrides {
     /// `--config`; none: `config.toml`, if there is one.
     pub path: Option<PathBuf>,
     /// `--set section.key=value`, in order.
@@ -172,11 +172,11 @@ pub struct Given {
     pub source: Option<String>,
 }
 
-impl fmt::Debug for Given {
+impl fmt::Debug for Overrides {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = self.set.iter().map(|set| set.split('=').next().unwrap_or_default());
-        let mut given = f.debug_struct("Given");
-        given
+        let mut overrides = f.debug_struct("Given");
+        overrides
             .field("path", &self.path)
             .field("set", &keys.collect::<Vec<_>>())
             .field("source", &self.source)
@@ -190,9 +190,9 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`]: what is wrong, where, and what would be right.
-    pub fn load(given: &Given) -> Result<Vec<Self>, ConfigError> {
-        let sources = chosen(given)?;
-        let configs = each(&sources, File::check)?;
+    pub fn load(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
+        let sources = chosen(overrides)?;
+        let configs = each(&sources, ConfigFile::check)?;
         for (config, layers) in configs.iter().zip(&sources) {
             if let Some(Dataset { name, .. }) =
                 config.datasets.iter().map(Arc::as_ref).find(|one| !one.is_described)
@@ -222,8 +222,8 @@ impl Config {
     ///
     /// # Errors
     /// As for [`load`](Self::load).
-    pub fn load_bare(given: &Given) -> Result<Vec<Self>, ConfigError> {
-        each(&chosen(given)?, File::check)
+    pub fn load_bare(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
+        each(&chosen(overrides)?, ConfigFile::check)
     }
 
     /// What narrows the rows of a dataset.
@@ -243,8 +243,8 @@ impl Config {
     /// What the platform counts requests by: the login host and the credential. A sandbox counts for
     /// itself.
     fn quota(&self) -> Option<(String, String)> {
-        let (Hosts::Network { login: host, .. } | Hosts::Discovered { issuer: host, .. }) =
-            &self.hosts
+        let (HostSettings::Network { login: host, .. }
+        | HostSettings::Discovered { issuer: host, .. }) = &self.hosts
         else {
             return None;
         };
@@ -260,24 +260,24 @@ impl Config {
 ///
 /// # Errors
 /// As for [`Config::load`].
-pub fn load_jobs(given: &Given) -> Result<Vec<Job>, ConfigError> {
-    each(&chosen(given)?, File::job)
+pub fn load_jobs(overrides: &Overrides) -> Result<Vec<BackfillScope>, ConfigError> {
+    each(&chosen(overrides)?, ConfigFile::job)
 }
 
 /// Reads what there is to fetch from each source.
 ///
 /// # Errors
 /// As for [`Config::load`].
-pub fn load_choices(given: &Given) -> Result<Vec<Choice>, ConfigError> {
-    each(&chosen(given)?, File::choice)
+pub fn load_choices(overrides: &Overrides) -> Result<Vec<DatasetSelection>, ConfigError> {
+    each(&chosen(overrides)?, ConfigFile::choice)
 }
 
 /// Reads what `cxbackfill sandbox` needs: the `[sandbox]` section of one source alone.
 ///
 /// # Errors
 /// As for [`Config::load`], or where there are several sources.
-pub fn load_sandbox(given: &Given) -> Result<Settings, ConfigError> {
-    only(each(&chosen(given)?, |file, layers| file.sandbox.check(layers))?)
+pub fn load_sandbox(overrides: &Overrides) -> Result<Settings, ConfigError> {
+    only(each(&chosen(overrides)?, |file, layers| file.sandbox.check(layers))?)
 }
 
 /// The one source that a command is for.
@@ -293,15 +293,15 @@ pub fn only<T>(sources: Vec<T>) -> Result<T, ConfigError> {
 
 fn each<T>(
     sources: &[Layers],
-    read: impl Fn(File, &Layers) -> Result<T, ConfigError>,
+    read: impl Fn(ConfigFile, &Layers) -> Result<T, ConfigError>,
 ) -> Result<Vec<T>, ConfigError> {
     sources.iter().map(|layers| read(layers.parse()?, layers)).collect()
 }
 
 /// The layers of each source that is meant.
-fn chosen(given: &Given) -> Result<Vec<Layers>, ConfigError> {
-    let mut sources = Layers::read(given)?;
-    let Some(name) = &given.source else { return Ok(sources) };
+fn chosen(overrides: &Overrides) -> Result<Vec<Layers>, ConfigError> {
+    let mut sources = Layers::read(overrides)?;
+    let Some(name) = &overrides.source else { return Ok(sources) };
     let names: Vec<_> = sources.iter().filter_map(Layers::name).map(str::to_owned).collect();
     sources.retain(|layers| layers.name() == Some(name));
     if sources.is_empty() {

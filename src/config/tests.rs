@@ -8,8 +8,9 @@ use super::*;
 use crate::auth::{ClientAuthMethod, Grant};
 
 fn load(set: &[&str]) -> Result<Config, String> {
-    let given = Given { set: set.iter().map(|&set| set.to_owned()).collect(), ..Given::default() };
-    Config::load(&given).map(|mut configs| configs.remove(0)).map_err(|error| error.to_string())
+    let overrides =
+        Overrides { set: set.iter().map(|&set| set.to_owned()).collect(), ..Overrides::default() };
+    Config::load(&overrides).map(|mut configs| configs.remove(0)).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -79,8 +80,8 @@ fn g10_neither_what_was_given_nor_what_came_of_it_prints_a_secret() {
         "auth.access_key_id=hush",
         "auth.access_key_secret=hush",
     ];
-    let given = Given { set: set.map(str::to_owned).to_vec(), ..Given::default() };
-    let printed = format!("{given:?} {:?}", Config::load(&given).unwrap());
+    let overrides = Overrides { set: set.map(str::to_owned).to_vec(), ..Overrides::default() };
+    let printed = format!("{overrides:?} {:?}", Config::load(&overrides).unwrap());
     assert!(printed.contains("auth.client_secret") && !printed.contains("hush"), "{printed}");
 }
 
@@ -103,7 +104,8 @@ fn load_file(text: &str, set: &[&str]) -> Result<Vec<Config>, String> {
     let path = folder.path().join("job.toml");
     fs::write(&path, text).unwrap();
     let set = set.iter().map(|&set| set.to_owned()).collect();
-    Config::load(&Given { path: Some(path), set, source: None }).map_err(|error| error.to_string())
+    Config::load(&Overrides { path: Some(path), set, source: None })
+        .map_err(|error| error.to_string())
 }
 
 const CXONE: &str =
@@ -113,7 +115,7 @@ const CUSTOM: &str =
 
 fn hosts(config: &Config) -> [String; 2] {
     match &config.hosts {
-        Hosts::Network { api, login } => [api, login].map(Url::to_string),
+        HostSettings::Network { api, login } => [api, login].map(Url::to_string),
         other => panic!("{other:?}"),
     }
 }
@@ -130,7 +132,7 @@ fn cxone_has_its_hosts_by_area_and_grant() {
         assert_eq!(config.api_version.as_deref(), Some("v34.0"));
     }
     let simulated = load_file(CXONE, &[]).unwrap().remove(0);
-    assert!(matches!(simulated.hosts, Hosts::Sandbox(_)));
+    assert!(matches!(simulated.hosts, HostSettings::Sandbox(_)));
     for area in ["na1.evil.example/", "a@b", "NA1", "\"\""] {
         let message = load_file(CXONE, &[&format!("source.region={area}")]).unwrap_err();
         assert!(

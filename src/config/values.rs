@@ -15,9 +15,9 @@ use crate::{
 
 /// A duration with its unit: `"60s"`, `"1d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Length(pub Duration);
+pub struct DurationText(pub Duration);
 
-impl<'de> Deserialize<'de> for Length {
+impl<'de> Deserialize<'de> for DurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer).map_err(|_| {
             D::Error::custom("a duration is a text with its unit, like \"60s\", \"10m\" or \"1d\"")
@@ -47,9 +47,9 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 /// How far a clock is off: a duration that may be negative, `"-90s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offset(pub SignedDuration);
+pub struct SignedDurationText(pub SignedDuration);
 
-impl<'de> Deserialize<'de> for Offset {
+impl<'de> Deserialize<'de> for SignedDurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let span: Option<Span> = text.parse().ok();
@@ -63,9 +63,9 @@ impl<'de> Deserialize<'de> for Offset {
 
 /// A size in bytes: `"64MiB"`, or a number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size(pub u64);
+pub struct ByteSizeText(pub u64);
 
-impl<'de> Deserialize<'de> for Size {
+impl<'de> Deserialize<'de> for ByteSizeText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "it is a size like \"64MiB\", or a number of bytes")]
@@ -84,9 +84,9 @@ impl<'de> Deserialize<'de> for Size {
 
 /// A share that is not nothing: `"60%"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Percent(pub u8);
+pub struct PercentText(pub u8);
 
-impl<'de> Deserialize<'de> for Percent {
+impl<'de> Deserialize<'de> for PercentText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)
             .map_err(|_| D::Error::custom("a share is a text from \"1%\" to \"100%\""))?;
@@ -118,9 +118,9 @@ fn parse_size(text: &str) -> Option<u64> {
 
 /// The address of a host.
 #[derive(Debug, Clone)]
-pub struct Address(pub Url);
+pub struct HttpUrl(pub Url);
 
-impl<'de> Deserialize<'de> for Address {
+impl<'de> Deserialize<'de> for HttpUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let wrong = |_| {
@@ -139,7 +139,7 @@ impl<'de> Deserialize<'de> for Address {
     expecting = "it is a string, { env = \"NAME\" } or { file = \"PATH\" }",
     deny_unknown_fields
 )]
-pub enum Text {
+pub enum TextSource {
     /// An environment variable, or a line of `.env`.
     Env {
         /// Its name.
@@ -155,7 +155,7 @@ pub enum Text {
 }
 
 /// A duration that is not nothing.
-pub fn positive(length: Length, key: &str, at: &Layers) -> Result<Duration, ConfigError> {
+pub fn positive(length: DurationText, key: &str, at: &Layers) -> Result<Duration, ConfigError> {
     if length.0.is_zero() { Err(at.wrong(key, "it is longer than nothing")) } else { Ok(length.0) }
 }
 
@@ -177,8 +177,8 @@ mod tests {
 
     #[derive(Deserialize)]
     struct Both {
-        length: Length,
-        size: Size,
+        length: DurationText,
+        size: ByteSizeText,
     }
 
     fn read(length: &str, size: &str) -> Result<Both, toml::de::Error> {

@@ -64,7 +64,7 @@ impl Fetcher {
                 return Err(ShardError::Failed(fault).into());
             }
             tracing::warn!(shard = %progress.shard().interval, %fault, "submitted again");
-            self.client.context.board.retries.add(1);
+            self.client.context.metrics.retries.add(1);
         }
     }
 

@@ -216,7 +216,7 @@ impl Fetcher {
                 in_flight.alongside(self.cut(progress, at, totals)).await?;
             }
             progress.advance(&page);
-            self.client.context.board.rows.add(page.received);
+            self.client.context.metrics.rows.add(page.received);
             if page.received > 0 {
                 let write =
                     Write { lease: progress.lease.id(), shard: progress.shard().clone(), page };
@@ -287,7 +287,7 @@ impl Fetcher {
         self.record_rows(&shard, committed.counts.written);
         progress.lease.cut(at).await?;
         progress.cut();
-        self.client.context.board.settle(done);
+        self.client.context.metrics.settle(done);
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl Fetcher {
     async fn split(&self, progress: ShardProgress, reason: String) -> Result<(), RunError> {
         let shard = progress.shard().clone();
         tracing::info!(shard = %shard.interval, reason, "split");
-        self.client.context.board.shards_split.add(1);
+        self.client.context.metrics.shards_split.add(1);
         self.sink.send(Discard { lease: progress.lease.id() }).await?;
         self.sink.send(LedgerEvent::Split { shard, reason }).await??;
         Ok(progress.lease.end(LeaseEnd::Split).await?)
@@ -366,7 +366,7 @@ impl Fetcher {
     async fn settle(&self, lease: Lease, end: LeaseEnd) -> Result<(), RunError> {
         let interval = lease.shard().interval;
         lease.end(end).await?;
-        self.client.context.board.settle(interval);
+        self.client.context.metrics.settle(interval);
         Ok(())
     }
 

@@ -39,7 +39,7 @@ use crate::{
     catalog::{Dataset, Endpoint},
     decode::RawPage,
     http::{error::RequestError, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
-    metrics::Board,
+    metrics::Metrics,
     planning::{Next, PlannerActor},
     sink::SinkActor,
     time::interval::Interval,
@@ -90,7 +90,7 @@ pub struct FetchContext {
     /// The newest token that any fetcher had a request accepted with.
     pub accepted: AtomicU64,
     /// Counts.
-    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
     /// Ends the run between two requests.
     pub shutdown: CancellationToken,
 }
@@ -144,7 +144,7 @@ impl Fetcher {
     async fn run(self: Rc<Self>) -> (FetchTotals, Option<RunError>) {
         let mut totals = FetchTotals::default();
         let run_error = self.shards(&mut totals).await.err();
-        self.client.context.board.fetchers.remove(&self.number);
+        self.client.context.metrics.fetchers.remove(&self.number);
         (totals, run_error)
     }
 
@@ -152,11 +152,11 @@ impl Fetcher {
         while let Some(lease) = self.planner.send(Next).await? {
             self.client
                 .context
-                .board
+                .metrics
                 .fetchers
                 .insert(self.number, lease.shard().interval.to_string());
             self.shard(lease, totals).await?;
-            self.client.context.board.fetchers.remove(&self.number);
+            self.client.context.metrics.fetchers.remove(&self.number);
         }
         Ok(())
     }

@@ -125,7 +125,7 @@ impl ApiClient {
                 }
                 Decision::Retry { after } => self.pause(after).await?,
                 Decision::Throttled { after } => {
-                    self.context.board.rate_limited.add(1);
+                    self.context.metrics.rate_limited.add(1);
                     self.context.rate_limit.close(&self.key(call.bucket.as_ref()), after);
                 }
                 Decision::Reauthenticate => {}
@@ -135,7 +135,7 @@ impl ApiClient {
                 Decision::Deny => return Err(ShardError::Denied(fault).into()),
                 Decision::Stop(stop) => return Err(RunError::Stopped { stop, fault }.into()),
             }
-            self.context.board.retries.add(1);
+            self.context.metrics.retries.add(1);
             attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
         }
     }
@@ -154,7 +154,7 @@ impl ApiClient {
             None => None,
         };
         let (permit, token) = self.pay(call, rejected).await?;
-        self.context.board.requests.add(1);
+        self.context.metrics.requests.add(1);
         sent.set(true);
         let reply = match self.request(call, token.as_ref()) {
             Ok(request) => self.context.transport.send(request).await,
@@ -173,7 +173,7 @@ impl ApiClient {
         if let Some(token) = token {
             self.context.accepted.fetch_max(token.generation, Ordering::Relaxed);
         }
-        self.context.board.bytes_received.add(body.len() as u64);
+        self.context.metrics.bytes_received.add(body.len() as u64);
         Ok(offload(move || read(status, body)).await?)
     }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use cxbackfill::{
     auth::token::{TokenClient, TokenSource},
     commands::login::{LoginError, login},
-    config::{Config, Given},
+    config::{Config, Overrides},
     http::{
         error::TokenError,
         rate_limit::{QuotaKey, QuotaSettings, RateLimit},
@@ -50,12 +50,12 @@ where
         "auth.login_timeout=10s".to_owned(),
     ];
     given.extend(set.iter().map(|&set| set.to_owned()));
-    let config = Config::load(&Given { set: given, ..Given::default() }).unwrap().remove(0);
+    let config = Config::load(&Overrides { set: given, ..Overrides::default() }).unwrap().remove(0);
     let door = TokenClient {
         transport: Arc::new(transport()),
         rate_limit: Arc::new(RateLimit::new(QuotaSettings::default())),
         key: QuotaKey { credential: "me".into(), bucket: "login".into() },
-        board: Arc::default(),
+        metrics: Arc::default(),
     };
     let account = TokenSource::new(
         format!("http://{}", platform.address).parse().unwrap(),

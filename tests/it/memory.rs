@@ -6,13 +6,13 @@ use bytes::Bytes;
 use cxbackfill::{
     catalog::{Dataset, Endpoint},
     commands::{
-        report::Ending,
-        run::{self, Scope, World},
+        report::RunOutcome,
+        run::{self, Environment, Scope},
     },
-    config::{Config, Given},
+    config::{Config, Overrides},
     http::{error::RequestError, transport::Transport},
     ledger::Ledger,
-    metrics::Board,
+    metrics::Metrics,
     sink::store::OutputStore,
     time::interval::{Interval, iso},
 };
@@ -75,7 +75,7 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     let folder = tempfile::tempdir().unwrap();
     let set =
         ["fetch.actors=1", "fetch.page_size=10000", "budget.requests=0", "output.commit_every=1d"];
-    let given = Given { set: set.map(str::to_owned).to_vec(), ..Given::default() };
+    let given = Overrides { set: set.map(str::to_owned).to_vec(), ..Overrides::default() };
     let mut config = Config::load(&given).unwrap().remove(0);
     config.interval = Interval::day_of(1_704_067_200_000);
     let mut dataset = Dataset::clone(&config.datasets[0]);
@@ -91,19 +91,19 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
         let (output, ledger) =
             (OutputStore::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
-        let world = World {
+        let environment = Environment {
             api: host.clone(),
             login: host,
             transport: Arc::new(Endless(config.interval)),
             output,
             ledger,
-            board: Arc::new(Board::default()),
+            metrics: Arc::new(Metrics::default()),
             shutdown: CancellationToken::new(),
             seed: 1,
         };
-        run::backfill(&config, plan, &world).await.unwrap()
+        run::backfill(&config, plan, &environment).await.unwrap()
     });
-    assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
+    assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
     assert_eq!(report.summary.rows_written, ROWS);
     let peak = getrusage(UsageWho::RUSAGE_SELF).unwrap().max_rss()
         * if cfg!(target_os = "macos") { 1 } else { 1_024 };

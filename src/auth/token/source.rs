@@ -26,7 +26,7 @@ use crate::{
         rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
-    metrics::Board,
+    metrics::Metrics,
     time::clock,
 };
 
@@ -67,7 +67,7 @@ pub struct TokenClient {
     /// That key.
     pub key: QuotaKey,
     /// Where they are counted.
-    pub board: Arc<Board>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// What a process knows of its tokens beside the current one.
@@ -232,7 +232,7 @@ impl TokenSource {
     ) -> Result<TokenResponse, TokenError> {
         let endpoint = self.credentials.endpoint(&self.host, grant_params);
         let permit = self.client.rate_limit.admit(&self.client.key).await;
-        self.client.board.token_requests.add(1);
+        self.client.metrics.token_requests.add(1);
         let request = self
             .credentials
             .request(&endpoint, grant_params)

@@ -17,17 +17,17 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::{
     commands::{
-        report::{Ending, Report},
-        run::{self, Scope, World},
+        report::{RunOutcome, RunReport},
+        run::{self, Environment, Scope},
     },
-    config::{Config, Given},
+    config::{Config, Overrides},
     http::{
         error::RequestError,
         rate_limit::{QuotaKey, QuotaSettings, RateLimit},
         transport::Transport,
     },
     ledger::Ledger,
-    metrics::Board,
+    metrics::Metrics,
     sandbox::{Region, Settings},
     sink::store::OutputStore,
 };
@@ -107,17 +107,17 @@ fn virtually<T>(test: impl Future<Output = T>) -> T {
 
 fn config(set: &[&str]) -> Config {
     let set = set.iter().map(|&set| set.to_owned()).collect();
-    Config::load(&Given { set, ..Given::default() }).unwrap().remove(0)
+    Config::load(&Overrides { set, ..Overrides::default() }).unwrap().remove(0)
 }
 
 fn login(wire: &Arc<Wire>, config: &Config) -> TokenSource {
     let key = QuotaKey { credential: "me".into(), bucket: "login".into() };
-    let (rate_limit, board) =
-        (Arc::new(RateLimit::new(QuotaSettings::default())), Arc::new(Board::default()));
+    let (rate_limit, metrics) =
+        (Arc::new(RateLimit::new(QuotaSettings::default())), Arc::new(Metrics::default()));
     TokenSource::new(
         HOST.parse().unwrap(),
         &config.auth,
-        TokenClient { transport: wire.clone(), rate_limit, key, board },
+        TokenClient { transport: wire.clone(), rate_limit, key, metrics },
     )
 }
 
@@ -130,7 +130,7 @@ async fn ask(tokens: &Addr<TokenActor>, rejected: Option<Generation>) -> Result<
 }
 
 /// What a run with 64 fetchers comes to.
-async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> Report {
+async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> RunReport {
     // a limit that nobody meets: without one, requests in flight would begin with one
     let config = config(
         &[&["fetch.actors=64", "fetch.strategy=query", "budget.requests=1000000"], set].concat(),
@@ -140,17 +140,17 @@ async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> Report {
         Ledger::in_memory().unwrap(),
     );
     let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
-    let world = World {
+    let environment = Environment {
         api: "https://api.sandbox.example".parse().unwrap(),
         login: HOST.parse().unwrap(),
         transport: wire.clone(),
         output,
         ledger,
-        board: Arc::default(),
+        metrics: Arc::default(),
         shutdown: tokio_util::sync::CancellationToken::new(),
         seed: 1,
     };
-    run::backfill(&config, plan, &world).await.unwrap()
+    run::backfill(&config, plan, &environment).await.unwrap()
 }
 
 fn truth(wire: &Wire, interval: &str) -> u64 {
@@ -160,8 +160,8 @@ fn truth(wire: &Wire, interval: &str) -> u64 {
 
 const TEN_DAYS: &str = "2024-01-01T00:00:00Z/2024-01-11T00:00:00Z";
 
-fn assert_whole(wire: &Wire, report: &Report) {
-    assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
+fn assert_whole(wire: &Wire, report: &RunReport) {
+    assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
     assert_eq!(report.summary.rows_written, truth(wire, TEN_DAYS));
     assert_eq!(report.summary.shards_failed, 0);
 }
@@ -227,7 +227,11 @@ fn rows_equal_the_truth_whenever_every_token_is_revoked() {
                 "output.compression=uncompressed",
             ];
             let report = backfill(&wire, &set).await;
-            assert!(matches!(report.ending, Ending::Complete), "seed {seed}: {}", report.ending);
+            assert!(
+                matches!(report.outcome, RunOutcome::Complete),
+                "seed {seed}: {}",
+                report.outcome
+            );
             assert_eq!(report.summary.rows_written, truth(&wire, day), "seed {seed}");
             met += wire.region.stats().api_requests.get(&401).copied().unwrap_or(0);
         });
@@ -252,12 +256,12 @@ fn a_failure_is_tried_again_by_one_and_wrong_credentials_by_nobody() {
 
         let report = backfill(&wire, &["auth.client_secret=wrong"]).await;
         assert_eq!(
-            (report.ending.exit_code(), wire.token_requests().len()),
+            (report.outcome.exit_code(), wire.token_requests().len()),
             (3, 3),
             "{}",
-            report.ending
+            report.outcome
         );
-        assert!(report.ending.to_string().contains("check auth.client_id"), "{}", report.ending);
+        assert!(report.outcome.to_string().contains("check auth.client_id"), "{}", report.outcome);
     });
 }
 
@@ -267,12 +271,12 @@ fn a_403_names_the_permission_and_costs_no_token() {
         let permission = "analytics:conversationDetail:view".to_owned();
         let wire = Wire::new(Settings { deny: vec![permission.clone()], ..Settings::default() });
         let report = backfill(&wire, &[]).await;
-        let message = report.ending.to_string();
+        let message = report.outcome.to_string();
         assert!(
             message.contains(&format!("give a role of the client the permission {permission}")),
             "{message}"
         );
-        assert_eq!((report.ending.exit_code(), wire.token_requests()), (3, vec![200]));
+        assert_eq!((report.outcome.exit_code(), wire.token_requests()), (3, vec![200]));
     });
 }
 
@@ -382,8 +386,8 @@ fn a_refresh_token_that_was_spent_elsewhere_says_to_log_in_again_once() {
         ask(&actor(&wire, &set), None).await.unwrap();
         std::fs::remove_file(folder.path().join("tokens")).unwrap();
         let report = backfill(&wire, &set).await;
-        assert_eq!(report.ending.exit_code(), 3);
-        assert!(report.ending.to_string().contains("log in again"), "{}", report.ending);
+        assert_eq!(report.outcome.exit_code(), 3);
+        assert!(report.outcome.to_string().contains("log in again"), "{}", report.outcome);
         assert_eq!(wire.token_requests(), [200, 200, 400]);
     });
 }

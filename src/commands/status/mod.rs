@@ -12,7 +12,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::{
-    config::Job,
+    config::BackfillScope,
     ledger::reader::{DatasetRecords, Snapshot},
     time::interval::{DAY_MS, Interval, iso},
 };
@@ -36,30 +36,30 @@ pub struct DatasetStatus {
     /// Its name.
     pub dataset: String,
     /// All days together.
-    pub total: Amount,
+    pub total: Totals,
     /// Rows that could not be decoded and are kept as raw JSON.
     pub rows_quarantined: u64,
     /// Every UTC day that the job asks for or the ledger knows, in order.
-    pub days: Vec<Day>,
+    pub days: Vec<DayStatus>,
     /// What was set aside and is not committed since.
     pub failed: Vec<Gap>,
     /// What the job asks for and no run has tried to the end.
-    pub missing: Vec<Span>,
+    pub missing: Vec<TimeSpan>,
 }
 
 /// How a UTC day stands.
 #[derive(Debug, Clone, Serialize)]
-pub struct Day {
+pub struct DayStatus {
     /// `2024-01-01`.
     pub date: String,
     /// How much of it there is.
     #[serde(flatten)]
-    pub amount: Amount,
+    pub amount: Totals,
 }
 
 /// How much there is of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Amount {
+pub struct Totals {
     /// Rows in its files.
     pub rows: u64,
     /// The size of its files.
@@ -76,7 +76,7 @@ pub struct Amount {
 
 /// A piece of time.
 #[derive(Debug, Serialize)]
-pub struct Span {
+pub struct TimeSpan {
     /// Its start.
     pub from: String,
     /// Its end, which it does not hold.
@@ -88,7 +88,7 @@ pub struct Span {
 pub struct Gap {
     /// When.
     #[serde(flatten)]
-    pub span: Span,
+    pub span: TimeSpan,
     /// Why.
     pub reason: String,
     /// The platform's id of the last failed request; empty if there is none.
@@ -97,7 +97,7 @@ pub struct Gap {
 
 impl Status {
     /// What the ledger says about a job.
-    pub fn new(job: &Job, history: &Snapshot) -> Self {
+    pub fn new(job: &BackfillScope, history: &Snapshot) -> Self {
         let asked: BTreeMap<_, _> = (job.datasets.iter())
             .map(|dataset| (dataset.name.as_str(), dataset.requested(job.interval, job.now)))
             .collect();
@@ -150,7 +150,7 @@ impl DatasetStatus {
             asked.subtract(&[committed.clone(), failed.clone()].concat())
         });
 
-        let mut days: BTreeMap<i64, Amount> = BTreeMap::new();
+        let mut days: BTreeMap<i64, Totals> = BTreeMap::new();
         add(&mut days, &committed, |amount| &mut amount.committed_s);
         add(&mut days, &failed, |amount| &mut amount.failed_s);
         add(&mut days, &missing, |amount| &mut amount.missing_s);
@@ -162,13 +162,13 @@ impl DatasetStatus {
                 continue;
             };
             *amount = *amount
-                + Amount { rows: file.rows, bytes: file.bytes, files: 1, ..Amount::default() };
+                + Totals { rows: file.rows, bytes: file.bytes, files: 1, ..Totals::default() };
         }
         Self {
             dataset: name.to_owned(),
             total: days.values().copied().sum(),
             rows_quarantined: records.shards.iter().map(|shard| shard.counts.quarantined).sum(),
-            days: days.into_iter().map(|(date, amount)| Day { date, amount }).collect(),
+            days: days.into_iter().map(|(date, amount)| DayStatus { date, amount }).collect(),
             failed: (gaps.into_iter())
                 .map(|(left, failure)| Gap {
                     span: left.into(),
@@ -176,7 +176,7 @@ impl DatasetStatus {
                     correlation: failure.correlation.clone(),
                 })
                 .collect(),
-            missing: missing.into_iter().map(Span::from).collect(),
+            missing: missing.into_iter().map(TimeSpan::from).collect(),
         }
     }
 
@@ -186,7 +186,7 @@ impl DatasetStatus {
 }
 
 /// Adds the time of `parts` to the days that they touch.
-fn add(days: &mut BTreeMap<i64, Amount>, parts: &[Interval], field: fn(&mut Amount) -> &mut f64) {
+fn add(days: &mut BTreeMap<i64, Totals>, parts: &[Interval], field: fn(&mut Totals) -> &mut f64) {
     let pieces =
         parts.iter().flat_map(|part| part.split(Duration::from_millis(DAY_MS.unsigned_abs())));
     for piece in pieces {
@@ -221,13 +221,13 @@ pub fn date_of(path: &str) -> Option<&str> {
     path.split('/').find_map(|folder| folder.strip_prefix("date="))
 }
 
-impl From<Interval> for Span {
+impl From<Interval> for TimeSpan {
     fn from(interval: Interval) -> Self {
         Self { from: iso(interval.from_ms()), to: iso(interval.to_ms()) }
     }
 }
 
-impl Add for Amount {
+impl Add for Totals {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -242,7 +242,7 @@ impl Add for Amount {
     }
 }
 
-impl Sum for Amount {
+impl Sum for Totals {
     fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
         amounts.fold(Self::default(), Add::add)
     }
@@ -284,23 +284,28 @@ impl fmt::Display for DatasetStatus {
                 HumanCount(self.rows_quarantined)
             )?;
         }
-        self.failed.iter().try_for_each(|Gap { span: Span { from, to }, reason, correlation }| {
-            let id =
-                if correlation.is_empty() { String::new() } else { format!(" ({correlation})") };
-            writeln!(f, "failed {from}/{to}: {reason}{id}")
-        })
+        self.failed.iter().try_for_each(
+            |Gap { span: TimeSpan { from, to }, reason, correlation }| {
+                let id = if correlation.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({correlation})")
+                };
+                writeln!(f, "failed {from}/{to}: {reason}{id}")
+            },
+        )
     }
 }
 
-impl Day {
+impl DayStatus {
     /// Whether nothing of it is committed or was set aside.
     fn is_untouched(&self) -> bool {
-        self.amount == Amount { missing_s: self.amount.missing_s, ..Amount::default() }
+        self.amount == Totals { missing_s: self.amount.missing_s, ..Totals::default() }
     }
 }
 
-fn row(f: &mut fmt::Formatter<'_>, name: &str, amount: Amount) -> fmt::Result {
-    let Amount { rows, bytes, files, committed_s, failed_s, missing_s } = amount;
+fn row(f: &mut fmt::Formatter<'_>, name: &str, amount: Totals) -> fmt::Result {
+    let Totals { rows, bytes, files, committed_s, failed_s, missing_s } = amount;
     write!(f, "{name:<24}{:>10}{:>10}{:>10}", time(committed_s), time(failed_s), time(missing_s))?;
     let (rows, bytes, files) = (HumanCount(rows), HumanBytes(bytes), HumanCount(files));
     writeln!(f, "{:>12}{:>12}{:>8}", rows.to_string(), bytes.to_string(), files.to_string())

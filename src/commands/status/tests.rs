@@ -14,9 +14,9 @@ fn hours(from: i64, to: i64) -> Interval {
 }
 
 /// A job of ten days.
-fn job() -> Job {
+fn job() -> BackfillScope {
     let catalog = catalog::builtin("genesys-cloud").unwrap();
-    Job {
+    BackfillScope {
         source: None,
         interval: hours(0, 240),
         now: 0,
@@ -72,7 +72,7 @@ fn every_day_says_how_much_of_it_is_committed_failed_and_missing() {
     let status = in_part();
     let days = &status.datasets[0].days;
     assert_eq!(days.len(), 10);
-    let third = Amount {
+    let third = Totals {
         rows: 2,
         bytes: 20,
         files: 1,
@@ -129,7 +129,7 @@ fn what_the_job_does_not_ask_for_is_shown_and_not_missed() {
 fn nothing_committed_is_all_missing() {
     let status = Status::new(&job(), &Snapshot::default());
     assert!(!status.complete);
-    assert_eq!(status.datasets[0].total, Amount { missing_s: 864_000.0, ..Amount::default() });
+    assert_eq!(status.datasets[0].total, Totals { missing_s: 864_000.0, ..Totals::default() });
 }
 
 #[test]

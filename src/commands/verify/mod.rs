@@ -27,7 +27,7 @@ use futures_util::TryStreamExt;
 use indicatif::{HumanBytes, HumanCount};
 use object_store::{GetResultPayload, ObjectStoreExt};
 
-pub use self::days::{Day, days};
+pub use self::days::{DayCount, days};
 use crate::{
     blocking::offload,
     catalog::{Catalog, Dataset},
@@ -74,7 +74,7 @@ pub(crate) struct Expected {
 }
 
 /// Where files are read and differences told.
-struct Check<'a> {
+struct Verification<'a> {
     output: &'a OutputStore,
     tell: &'a mut dyn FnMut(Difference),
     verified: Verified,
@@ -92,7 +92,7 @@ pub async fn verify(
     tell: &mut dyn FnMut(Difference),
 ) -> Result<Verified, Error> {
     let history = Snapshot::read(path)?;
-    let mut check = Check { output, tell, verified: Verified::default() };
+    let mut check = Verification { output, tell, verified: Verified::default() };
     for (name, records) in &history.datasets {
         ledger::differences(records, &mut |difference| check.differs(difference));
         match catalog.datasets.get(name) {
@@ -104,7 +104,7 @@ pub async fn verify(
     Ok(check.verified)
 }
 
-impl Check<'_> {
+impl Verification<'_> {
     fn tell(&mut self, place: &str, what: impl Into<String>) {
         self.differs(Difference { place: place.to_owned(), what: what.into() });
     }

@@ -22,14 +22,14 @@ const DAY: i64 = 86_400_000;
 const FIRST: i64 = 1_704_067_200_000;
 
 /// An output whose every byte a test can choose.
-struct World {
+struct Environment {
     folder: TempDir,
     output: OutputStore,
     ledger: Ledger,
     dataset: Arc<Dataset>,
 }
 
-impl World {
+impl Environment {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let output = OutputStore::directory(folder.path()).unwrap();
@@ -132,44 +132,48 @@ fn assert_told(told: &[String], expected: &[(&str, &str)]) {
 
 #[tokio::test]
 async fn an_output_that_is_as_the_ledger_says_has_no_difference() {
-    let world = World::new();
-    world.commit(day(0), &[("a", FIRST), ("b", FIRST + DAY - 1)]).await;
-    world.commit(day(1), &[("c", FIRST + DAY)]).await;
-    std::fs::write(world.path("conversations/notes.txt"), "not ours").unwrap();
-    assert_told(&world.verify().await, &[]);
+    let environment = Environment::new();
+    environment.commit(day(0), &[("a", FIRST), ("b", FIRST + DAY - 1)]).await;
+    environment.commit(day(1), &[("c", FIRST + DAY)]).await;
+    std::fs::write(environment.path("conversations/notes.txt"), "not ours").unwrap();
+    assert_told(&environment.verify().await, &[]);
 }
 
 #[tokio::test]
 async fn a_file_that_is_missing_or_changed_or_not_in_the_ledger_is_named() {
-    let world = World::new();
-    let gone = world.commit(day(0), &[("a", FIRST)]).await;
-    let cut = world.commit(day(1), &[("b", FIRST + DAY)]).await;
-    let changed = world.commit(day(2), &[("c", FIRST + 2 * DAY)]).await;
-    let stray = world.put(day(3), &[("d", FIRST + 3 * DAY)]).await.path;
-    std::fs::remove_file(world.path(&gone)).unwrap();
-    let mut bytes = std::fs::read(world.path(&changed)).unwrap();
+    let environment = Environment::new();
+    let gone = environment.commit(day(0), &[("a", FIRST)]).await;
+    let cut = environment.commit(day(1), &[("b", FIRST + DAY)]).await;
+    let changed = environment.commit(day(2), &[("c", FIRST + 2 * DAY)]).await;
+    let stray = environment.put(day(3), &[("d", FIRST + 3 * DAY)]).await.path;
+    std::fs::remove_file(environment.path(&gone)).unwrap();
+    let mut bytes = std::fs::read(environment.path(&changed)).unwrap();
     bytes[7] ^= 1;
-    std::fs::write(world.path(&changed), &bytes).unwrap();
-    std::fs::write(world.path(&cut), &std::fs::read(world.path(&cut)).unwrap()[1..]).unwrap();
+    std::fs::write(environment.path(&changed), &bytes).unwrap();
+    std::fs::write(environment.path(&cut), &std::fs::read(environment.path(&cut)).unwrap()[1..])
+        .unwrap();
     let expected = [
         (&*gone, "it is missing"),
         (&*cut, "it has "),
         (&*changed, "its sha256 is "),
         (&*stray, "the ledger does not"),
     ];
-    assert_told(&world.verify().await, &expected);
+    assert_told(&environment.verify().await, &expected);
 }
 
 #[tokio::test]
 async fn a_file_of_another_shard_or_with_other_rows_is_named() {
-    let world = World::new();
-    let mut short = world.put(day(0), &[("a", FIRST)]).await;
+    let environment = Environment::new();
+    let mut short = environment.put(day(0), &[("a", FIRST)]).await;
     short.rows = 2;
-    world.record(day(0), vec![short.clone()]);
-    let path = world.put(day(1), &[]).await.path;
-    let other =
-        world.output.put(&path, 1, world.file(day(2), &[("b", FIRST + DAY)])).await.unwrap();
-    world.record(day(1), vec![other.clone()]);
+    environment.record(day(0), vec![short.clone()]);
+    let path = environment.put(day(1), &[]).await.path;
+    let other = environment
+        .output
+        .put(&path, 1, environment.file(day(2), &[("b", FIRST + DAY)]))
+        .await
+        .unwrap();
+    environment.record(day(1), vec![other.clone()]);
     let expected = [
         (&*short.path, "it has 1 rows, and the ledger says 2"),
         (
@@ -177,17 +181,17 @@ async fn a_file_of_another_shard_or_with_other_rows_is_named() {
             "its metadata says interval 2024-01-03T00:00:00.000Z/2024-01-04T00:00:00.000Z, and the ledger 2024",
         ),
     ];
-    assert_told(&world.verify().await, &expected);
+    assert_told(&environment.verify().await, &expected);
 }
 
 #[tokio::test]
 async fn g4_a_row_outside_its_shard_or_its_day_is_named() {
-    let world = World::new();
+    let environment = Environment::new();
     let half = Interval::new(FIRST, FIRST + DAY / 2).unwrap();
     let outside =
-        world.commit(half, &[("a", FIRST), ("b", FIRST + DAY / 2), ("c", FIRST - 1)]).await;
+        environment.commit(half, &[("a", FIRST), ("b", FIRST + DAY / 2), ("c", FIRST - 1)]).await;
     let two_days = Interval::new(FIRST + DAY, FIRST + 3 * DAY).unwrap();
-    let next_day = world.commit(two_days, &[("d", FIRST + 2 * DAY)]).await;
+    let next_day = environment.commit(two_days, &[("d", FIRST + 2 * DAY)]).await;
     let expected = [
         (
             &*outside,
@@ -195,17 +199,19 @@ async fn g4_a_row_outside_its_shard_or_its_day_is_named() {
         ),
         (&*next_day, "1 rows are not of 2024-01-02T00:00:00.000Z/2024-01-03T00:00:00.000Z"),
     ];
-    assert_told(&world.verify().await, &expected);
+    assert_told(&environment.verify().await, &expected);
 }
 
 #[tokio::test]
 async fn an_id_that_is_there_twice_is_named_with_its_files() {
-    let world = World::new();
-    let once = world.commit(day(0), &[("a", FIRST), ("b", FIRST + 1)]).await;
-    let twice =
-        world.commit(day(1), &[("a", FIRST + DAY), ("b", FIRST + DAY), ("c", FIRST + DAY)]).await;
-    let inside = world.commit(day(2), &[("e", FIRST + 2 * DAY), ("e", FIRST + 2 * DAY)]).await;
-    let told = world.verify().await;
+    let environment = Environment::new();
+    let once = environment.commit(day(0), &[("a", FIRST), ("b", FIRST + 1)]).await;
+    let twice = environment
+        .commit(day(1), &[("a", FIRST + DAY), ("b", FIRST + DAY), ("c", FIRST + DAY)])
+        .await;
+    let inside =
+        environment.commit(day(2), &[("e", FIRST + 2 * DAY), ("e", FIRST + 2 * DAY)]).await;
+    let told = environment.verify().await;
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(
         told[0].starts_with(&once)
@@ -216,19 +222,19 @@ async fn an_id_that_is_there_twice_is_named_with_its_files() {
 
 #[tokio::test]
 async fn g8_ids_are_compared_in_as_many_passes_as_memory_needs() {
-    let world = World::new();
+    let environment = Environment::new();
     let ids: Vec<_> = (0..100).map(|number| format!("id-{number}")).collect();
     for number in 0..2 {
         let rows: Vec<_> = ids.iter().map(|id| (id.as_str(), FIRST + number * DAY)).collect();
-        world.commit(day(number), &rows).await;
+        environment.commit(day(number), &rows).await;
     }
-    let history = Snapshot::read(&world.path(LEDGER)).unwrap();
+    let history = Snapshot::read(&environment.path(LEDGER)).unwrap();
     let files: Vec<_> = history.datasets["conversations"]
         .shards
         .iter()
         .flat_map(|shard| shard.files.clone())
         .collect();
-    let told = ids::twice(&world.output, &world.dataset, &files, 20).await;
+    let told = ids::twice(&environment.output, &environment.dataset, &files, 20).await;
     // ten passes, and each finds its share of the hundred pairs
     let found: u64 = told
         .iter()
@@ -239,18 +245,18 @@ async fn g8_ids_are_compared_in_as_many_passes_as_memory_needs() {
 
 #[tokio::test]
 async fn quarantined_rows_are_counted_too() {
-    let world = World::new();
-    let mut spool = world.output.spool();
+    let environment = Environment::new();
+    let mut spool = environment.output.spool();
     spool.write_all(b"{}\n{}\n").unwrap();
     let path = "_quarantine/conversations/x.ndjson";
-    let record = world.output.put(path, 3, spool).await.unwrap();
-    world.record(day(0), vec![record]);
-    std::fs::write(world.path("_quarantine/conversations/y.ndjson"), "{}\n").unwrap();
+    let record = environment.output.put(path, 3, spool).await.unwrap();
+    environment.record(day(0), vec![record]);
+    std::fs::write(environment.path("_quarantine/conversations/y.ndjson"), "{}\n").unwrap();
     let expected = [
         (path, "it has 2 rows, and the ledger says 3"),
         ("_quarantine/conversations/y.ndjson", "the ledger does not know it"),
     ];
-    assert_told(&world.verify().await, &expected);
+    assert_told(&environment.verify().await, &expected);
 }
 
 #[test]

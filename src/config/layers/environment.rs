@@ -6,13 +6,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{
     layers::{ConfigError, Layers},
-    values::Text,
+    values::TextSource,
 };
 
 /// The environment, and below it the lines of `.env`.
-pub struct Environment(HashMap<String, String>);
+pub struct EnvironmentVariables(HashMap<String, String>);
 
-impl Environment {
+impl EnvironmentVariables {
     /// Reads `.env`, where there is one.
     pub fn read() -> Result<Self, ConfigError> {
         match dotenvy::dotenv_iter() {
@@ -26,10 +26,15 @@ impl Environment {
     }
 
     /// The text that `key` means, which is not empty.
-    pub fn text(&self, text: &Text, key: &str, at: &Layers) -> Result<SecretString, ConfigError> {
+    pub fn text(
+        &self,
+        text: &TextSource,
+        key: &str,
+        at: &Layers,
+    ) -> Result<SecretString, ConfigError> {
         let value = match text {
-            Text::Here(value) => value.expose_secret().to_owned(),
-            Text::Env { env } => {
+            TextSource::Here(value) => value.expose_secret().to_owned(),
+            TextSource::Env { env } => {
                 std::env::var(env).ok().or_else(|| self.0.get(env).cloned()).ok_or_else(|| {
                     at.wrong(
                         key,
@@ -37,7 +42,7 @@ impl Environment {
                     )
                 })?
             }
-            Text::File { file } => std::fs::read_to_string(file)
+            TextSource::File { file } => std::fs::read_to_string(file)
                 .map_err(|error| {
                     at.wrong(key, format!("{} cannot be read: {error}", file.display()))
                 })?

@@ -46,7 +46,7 @@ pub struct Layer {
 }
 
 /// One `--set section.key=value`.
-pub struct Set {
+pub struct SetArgument {
     /// The path, two keys at least.
     pub keys: Vec<String>,
     /// The value.
@@ -96,7 +96,7 @@ impl Layer {
     }
 }
 
-impl Set {
+impl SetArgument {
     /// Reads `section.key=value`. The value is TOML, else a text.
     pub fn read(set: &str) -> Result<Self, ConfigError> {
         let malformed = || {

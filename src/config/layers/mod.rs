@@ -18,8 +18,8 @@ use toml::{Table, Value};
 
 pub use crate::config::layers::layer::ConfigError;
 use crate::config::{
-    Given,
-    layers::layer::{ARGUMENT, Layer, Set},
+    Overrides,
+    layers::layer::{ARGUMENT, Layer, SetArgument},
 };
 
 /// The file that documents every key is also the lowest layer.
@@ -35,7 +35,7 @@ const DEFAULT_PATH: &str = "config.toml";
 pub struct Layers {
     table: Table,
     /// Where each key was said last, those inside values included.
-    said: HashMap<String, Said>,
+    said: HashMap<String, ValueOrigin>,
     /// Where a key would be said that nobody said.
     main: PathBuf,
     /// The name of the source, if it is one of a list.
@@ -44,22 +44,22 @@ pub struct Layers {
 
 /// Where a key was said, and as what: a source of a list says `auth.cache` as `source.emea.auth.cache`.
 #[derive(Clone)]
-struct Said {
+struct ValueOrigin {
     place: String,
     key: String,
 }
 
 impl Layers {
     /// Reads the layers of each source.
-    pub fn read(given: &Given) -> Result<Vec<Self>, ConfigError> {
-        let path = given.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+    pub fn read(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
+        let path = overrides.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         let mut layers =
             Self { table: Table::new(), said: HashMap::new(), main: path.to_owned(), listed: None };
         layers.lay(Layer::read(DEFAULTS, BUILT_IN)?);
         let name = path.display().to_string();
         let mut file = match std::fs::read_to_string(path) {
             Ok(text) => Layer::read(&text, &name)?,
-            Err(error) if given.path.is_none() && error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if overrides.path.is_none() && error.kind() == io::ErrorKind::NotFound => {
                 Layer::default()
             }
             Err(error) => {
@@ -71,9 +71,13 @@ impl Layers {
         };
         let sources = sources::take(&mut file)?;
         layers.lay(file);
-        let mut sets = given.set.iter().map(|set| Set::read(set)).collect::<Result<Vec<_>, _>>()?;
+        let mut sets = overrides
+            .set
+            .iter()
+            .map(|set| SetArgument::read(set))
+            .collect::<Result<Vec<_>, _>>()?;
         let Some(sources) = sources else {
-            sets.iter().for_each(|Set { keys, value }| layers.set(keys, keys, value));
+            sets.iter().for_each(|SetArgument { keys, value }| layers.set(keys, keys, value));
             return Ok(vec![layers]);
         };
         sets.sort_by_key(sources::is_addressed);
@@ -109,7 +113,7 @@ impl Layers {
     /// Lays a file over what is there.
     fn lay(&mut self, layer: Layer) {
         for (path, place) in layer.places {
-            self.say(path.clone(), Said { place, key: path });
+            self.say(path.clone(), ValueOrigin { place, key: path });
         }
         for (section, value) in layer.table {
             self.merge(section, value);
@@ -122,7 +126,7 @@ impl Layers {
         for (path, place) in own.places {
             self.say(
                 sources::place_of(&path),
-                Said { place, key: format!("source.{name}.{path}") },
+                ValueOrigin { place, key: format!("source.{name}.{path}") },
             );
         }
         for (key, value) in own.table {
@@ -136,8 +140,8 @@ impl Layers {
     fn set(&mut self, keys: &[String], typed: &[String], value: &Value) {
         let key = keys.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(".");
         let typed = typed[..typed.len() - keys.len().saturating_sub(2)].join(".");
-        self.say(key, Said { place: ARGUMENT.to_owned(), key: typed });
-        let section = Said { place: ARGUMENT.to_owned(), key: keys[0].clone() };
+        self.say(key, ValueOrigin { place: ARGUMENT.to_owned(), key: typed });
+        let section = ValueOrigin { place: ARGUMENT.to_owned(), key: keys[0].clone() };
         self.said.entry(keys[0].clone()).or_insert(section);
         self.put(keys, value.clone());
     }
@@ -156,7 +160,7 @@ impl Layers {
     }
 
     /// Notes where a key was said. A value is replaced whole, and so what was said inside it.
-    fn say(&mut self, path: String, said: Said) {
+    fn say(&mut self, path: String, said: ValueOrigin) {
         if path.matches('.').count() == 1 {
             let inside = format!("{path}.");
             self.said.retain(|other, _| !other.starts_with(&inside));

@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use crate::config::layers::layer::{ConfigError, Layer, Set};
+use crate::config::layers::layer::{ConfigError, Layer, SetArgument};
 
 /// The sections that a source of a list may have for itself.
 const SECTIONS: [&str; 6] = ["auth", "budget", "fetch", "retry", "filter", "sandbox"];
@@ -92,7 +92,7 @@ pub fn key_of(name: &str, key: &str) -> String {
 }
 
 /// Whether an argument is for one source: `source.NAME.key=value`.
-pub fn is_addressed(set: &Set) -> bool {
+pub fn is_addressed(set: &SetArgument) -> bool {
     set.keys[0] == "source" && set.keys.len() > 2
 }
 
@@ -101,7 +101,7 @@ pub fn is_addressed(set: &Set) -> bool {
 /// # Errors
 /// Where it is for a source that there is not.
 pub fn addressed(
-    set: &Set,
+    set: &SetArgument,
     name: &str,
     names: &[String],
 ) -> Result<Option<Vec<String>>, ConfigError> {

@@ -13,8 +13,8 @@ use crate::{
     },
     commands::login::Browser,
     config::{
-        layers::{ConfigError, Layers, environment::Environment},
-        values::{Length, Text, checked_url, positive},
+        layers::{ConfigError, Layers, environment::EnvironmentVariables},
+        values::{DurationText, TextSource, checked_url, positive},
     },
     http::transport::is_loopback_host,
 };
@@ -38,23 +38,23 @@ const RESERVED: [&str; 10] = [
 #[serde(deny_unknown_fields)]
 pub struct AuthSection {
     grant: GrantName,
-    client_id: Text,
-    client_secret: Text,
+    client_id: TextSource,
+    client_secret: TextSource,
     send: SendBy,
     scope: Option<String>,
     #[serde(default)]
-    form: BTreeMap<String, Text>,
+    form: BTreeMap<String, TextSource>,
     token_url: Option<Url>,
     refresh_url: Option<Url>,
-    refresh_token: Option<Text>,
-    access_key_id: Option<Text>,
-    access_key_secret: Option<Text>,
-    token: Option<Text>,
+    refresh_token: Option<TextSource>,
+    access_key_id: Option<TextSource>,
+    access_key_secret: Option<TextSource>,
+    token: Option<TextSource>,
     cache: Option<PathBuf>,
     authorize_url: Option<Url>,
     redirect_url: Url,
-    login_timeout: Length,
-    refresh_ahead: Length,
+    login_timeout: DurationText,
+    refresh_ahead: DurationText,
     refresh_at: f64,
 }
 
@@ -77,16 +77,16 @@ enum SendBy {
 }
 
 /// What every check needs.
-struct Check<'a> {
+struct GrantChecks<'a> {
     section: &'a AuthSection,
-    environment: Environment,
+    environment: EnvironmentVariables,
     at: &'a Layers,
 }
 
 impl AuthSection {
     /// Checks every key.
     pub fn check(self, at: &Layers) -> Result<(AuthSettings, Browser), ConfigError> {
-        let check = Check { section: &self, environment: Environment::read()?, at };
+        let check = GrantChecks { section: &self, environment: EnvironmentVariables::read()?, at };
         check.unused()?;
         let credentials = check.credentials()?;
         check.cache()?;
@@ -96,7 +96,7 @@ impl AuthSection {
     }
 }
 
-impl Check<'_> {
+impl GrantChecks<'_> {
     fn credentials(&self) -> Result<Credentials, ConfigError> {
         let section = self.section;
         let url = |url: &Option<Url>, key| {
@@ -141,7 +141,7 @@ impl Check<'_> {
 
     /// The secret of a client that has one: a public client's is written as an empty text.
     fn client_secret(&self) -> Result<Option<SecretString>, ConfigError> {
-        let public = matches!(&self.section.client_secret, Text::Here(text) if text.expose_secret().is_empty());
+        let public = matches!(&self.section.client_secret, TextSource::Here(text) if text.expose_secret().is_empty());
         match self.section.grant {
             GrantName::AccessKey | GrantName::Static => Ok(None),
             GrantName::AuthorizationCode | GrantName::RefreshToken if public => Ok(None),
@@ -180,7 +180,10 @@ impl Check<'_> {
             ("auth.token", section.token.is_some(), &[Static]),
             ("auth.authorize_url", section.authorize_url.is_some(), &[AuthorizationCode]),
         ];
-        match keys.iter().find(|(_, given, grants)| *given && !grants.contains(&section.grant)) {
+        match keys
+            .iter()
+            .find(|(_, overrides, grants)| *overrides && !grants.contains(&section.grant))
+        {
             Some((key, ..)) => Err(self
                 .at
                 .wrong(key, "the grant that auth.grant names does not use it: leave it out")),
@@ -237,13 +240,13 @@ impl Check<'_> {
         Ok(RenewalPolicy { ahead, at })
     }
 
-    fn needed(&self, text: Option<&Text>, key: &str) -> Result<SecretString, ConfigError> {
+    fn needed(&self, text: Option<&TextSource>, key: &str) -> Result<SecretString, ConfigError> {
         let text =
             text.ok_or_else(|| self.at.wrong(key, "the grant that auth.grant names needs it"))?;
         self.text(text, key)
     }
 
-    fn text(&self, text: &Text, key: &str) -> Result<SecretString, ConfigError> {
+    fn text(&self, text: &TextSource, key: &str) -> Result<SecretString, ConfigError> {
         self.environment.text(text, key, self.at)
     }
 }

@@ -13,14 +13,14 @@ use serde_json::Value;
 use crate::{
     catalog::{Catalog, Dataset},
     config::{
-        Choice, Config, Fetch, Filters, Job,
+        BackfillScope, Config, DatasetSelection, FetchSettings, Filters,
         layers::{ConfigError, Layers},
         sections::{
             auth::AuthSection,
             sandbox::SandboxSection,
             source::{Platform, SourceSection},
         },
-        values::{Length, Percent, Size, parse_time, positive},
+        values::{ByteSizeText, DurationText, PercentText, parse_time, positive},
     },
     fetch::Strategy,
     http::{
@@ -34,7 +34,7 @@ use crate::{
 /// The file. `config.toml` documents every key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct File {
+pub struct ConfigFile {
     job: JobSection,
     source: SourceSection,
     auth: AuthSection,
@@ -55,8 +55,8 @@ struct JobSection {
     to: String,
     datasets: Vec<String>,
     order: Order,
-    refresh: Length,
-    grace: Length,
+    refresh: DurationText,
+    grace: DurationText,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -70,16 +70,16 @@ enum Order {
 #[serde(deny_unknown_fields)]
 struct FetchSection {
     actors: usize,
-    shard: Length,
-    smallest_shard: Length,
+    shard: DurationText,
+    smallest_shard: DurationText,
     ahead: usize,
     strategy: StrategyKey,
     attributes: bool,
     jobs: usize,
-    lake_wait: Length,
+    lake_wait: DurationText,
     page_size: Option<NonZeroU32>,
-    timeout: Length,
-    max_body: Size,
+    timeout: DurationText,
+    max_body: ByteSizeText,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -94,18 +94,18 @@ enum StrategyKey {
 #[serde(deny_unknown_fields)]
 struct BudgetSection {
     requests: u32,
-    per: Length,
+    per: DurationText,
     burst: Option<NonZeroU32>,
-    share: Percent,
+    share: PercentText,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RetrySection {
     attempts: NonZeroU32,
-    first: Length,
-    longest: Length,
-    give_up_after: Length,
+    first: DurationText,
+    longest: DurationText,
+    give_up_after: DurationText,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,10 +114,10 @@ struct OutputSection {
     path: PathBuf,
     compression: String,
     row_group_rows: usize,
-    commit_every: Length,
+    commit_every: DurationText,
 }
 
-impl File {
+impl ConfigFile {
     /// Checks every key and builds what the program needs.
     pub fn check(self, at: &Layers) -> Result<Config, ConfigError> {
         let interval = self.job.interval(at)?;
@@ -175,9 +175,9 @@ impl File {
     }
 
     /// What there is to fetch.
-    pub fn choice(self, at: &Layers) -> Result<Choice, ConfigError> {
+    pub fn choice(self, at: &Layers) -> Result<DatasetSelection, ConfigError> {
         let Self { source, .. } = self;
-        Ok(Choice {
+        Ok(DatasetSelection {
             catalog: source.catalog(at)?,
             source: source.name(at)?,
             platform: source.platform,
@@ -185,9 +185,9 @@ impl File {
     }
 
     /// What of it concerns an output that is there already.
-    pub fn job(self, at: &Layers) -> Result<Job, ConfigError> {
+    pub fn job(self, at: &Layers) -> Result<BackfillScope, ConfigError> {
         let catalog = self.catalog(at)?;
-        Ok(Job {
+        Ok(BackfillScope {
             source: self.source.name(at)?,
             interval: self.job.interval(at)?,
             now: clock::now().as_millisecond(),
@@ -251,7 +251,7 @@ impl JobSection {
 }
 
 impl FetchSection {
-    fn check(&self, at: &Layers) -> Result<Fetch, ConfigError> {
+    fn check(&self, at: &Layers) -> Result<FetchSettings, ConfigError> {
         if !(1..=1_000).contains(&self.actors) {
             return Err(at.wrong("fetch.actors", "it is between 1 and 1000"));
         }
@@ -267,7 +267,7 @@ impl FetchSection {
         if !(1..=1_000).contains(&self.jobs) {
             return Err(at.wrong("fetch.jobs", "it is between 1 and 1000"));
         }
-        Ok(Fetch {
+        Ok(FetchSettings {
             actors: self.actors,
             shard: positive(self.shard, "fetch.shard", at)?,
             smallest_shard: positive(self.smallest_shard, "fetch.smallest_shard", at)?,

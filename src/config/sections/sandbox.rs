@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::{
     config::{
-        layers::{ConfigError, Layers, environment::Environment},
-        values::{Length, Offset, Text, parse_time, positive},
+        layers::{ConfigError, Layers, environment::EnvironmentVariables},
+        values::{DurationText, SignedDurationText, TextSource, parse_time, positive},
     },
     sandbox,
 };
@@ -19,17 +19,17 @@ pub struct SandboxSection {
     port: u16,
     pub seed: u64,
     pub conversations_per_day: u32,
-    token_lifetime: Length,
+    token_lifetime: DurationText,
     requests: u32,
-    per: Length,
+    per: DurationText,
     limit_changes: Vec<LimitChange>,
     eaten: u32,
     latency: LatencyTable,
     max_tokens: u32,
-    client_secret: Option<Text>,
+    client_secret: Option<TextSource>,
     refresh_tokens: bool,
-    revoke_every: Length,
-    clock_skew: Offset,
+    revoke_every: DurationText,
+    clock_skew: SignedDurationText,
     deny: Vec<String>,
     throttle_every: u32,
     fail_every: u32,
@@ -40,7 +40,7 @@ pub struct SandboxSection {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitChange {
-    after: Length,
+    after: DurationText,
     requests: u32,
 }
 
@@ -48,8 +48,8 @@ struct LimitChange {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct LatencyTable {
-    base: Option<Length>,
-    jitter: Option<Length>,
+    base: Option<DurationText>,
+    jitter: Option<DurationText>,
     capacity: u32,
     steps: Vec<LatencyStep>,
 }
@@ -58,17 +58,17 @@ struct LatencyTable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LatencyStep {
-    after: Length,
-    base: Length,
+    after: DurationText,
+    base: DurationText,
 }
 
 /// What asynchronous queries are like. What is not given is as in `sandbox::Jobs`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct JobsTable {
-    queued: Option<Length>,
-    running: Option<Length>,
-    kept: Option<Length>,
+    queued: Option<DurationText>,
+    running: Option<DurationText>,
+    kept: Option<DurationText>,
     fail_every: Option<u32>,
     expire_every: Option<u32>,
     concurrent: Option<u32>,
@@ -81,7 +81,9 @@ impl SandboxSection {
     /// The simulator's settings.
     pub fn check(&self, at: &Layers) -> Result<sandbox::Settings, ConfigError> {
         let client_secret = match &self.client_secret {
-            Some(text) => Some(Environment::read()?.text(text, "sandbox.client_secret", at)?),
+            Some(text) => {
+                Some(EnvironmentVariables::read()?.text(text, "sandbox.client_secret", at)?)
+            }
             None => None,
         };
         Ok(sandbox::Settings {
@@ -115,7 +117,8 @@ impl SandboxSection {
 
 impl LatencyTable {
     fn check(&self, at: &Layers) -> Result<sandbox::Latency, ConfigError> {
-        let length = |length: Option<Length>| length.map_or(Duration::ZERO, |length| length.0);
+        let length =
+            |length: Option<DurationText>| length.map_or(Duration::ZERO, |length| length.0);
         let steps = self.steps.iter().map(|step| (step.after.0, step.base.0)).collect();
         Ok(sandbox::Latency {
             base: length(self.base),
@@ -129,8 +132,9 @@ impl LatencyTable {
 impl JobsTable {
     fn check(&self, at: &Layers) -> Result<sandbox::Jobs, ConfigError> {
         let known = sandbox::Jobs::default();
-        let length =
-            |given: Option<Length>, known: Duration| given.map_or(known, |length| length.0);
+        let length = |overrides: Option<DurationText>, known: Duration| {
+            overrides.map_or(known, |length| length.0)
+        };
         let key = "sandbox.jobs.available_until";
         let wrong = |text: &str| {
             at.wrong(
@@ -174,12 +178,14 @@ fn in_order<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Given, load_sandbox};
+    use crate::config::{Overrides, load_sandbox};
 
     fn load(set: &[&str]) -> Result<sandbox::Settings, String> {
-        let given =
-            Given { set: set.iter().map(|&set| set.to_owned()).collect(), ..Given::default() };
-        load_sandbox(&given).map_err(|error| error.to_string())
+        let overrides = Overrides {
+            set: set.iter().map(|&set| set.to_owned()).collect(),
+            ..Overrides::default()
+        };
+        load_sandbox(&overrides).map_err(|error| error.to_string())
     }
 
     #[test]

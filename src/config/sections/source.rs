@@ -9,11 +9,11 @@ use crate::{
     auth::{Credentials, Grant},
     catalog::{self, Catalog},
     config::{
-        Hosts,
+        HostSettings,
         layers::{ConfigError, Layers, sources},
         regions,
         sections::sandbox::SandboxSection,
-        values::{Address, checked_url},
+        values::{HttpUrl, checked_url},
     },
 };
 
@@ -41,9 +41,9 @@ pub struct SourceSection {
     region: String,
     api_version: Option<String>,
     catalog: Option<PathBuf>,
-    api_url: Option<Address>,
-    login_url: Option<Address>,
-    issuer: Option<Address>,
+    api_url: Option<HttpUrl>,
+    login_url: Option<HttpUrl>,
+    issuer: Option<HttpUrl>,
     tenant: Option<String>,
 }
 
@@ -130,12 +130,12 @@ impl SourceSection {
         sandbox: &SandboxSection,
         credentials: &Credentials,
         at: &Layers,
-    ) -> Result<Hosts, ConfigError> {
+    ) -> Result<HostSettings, ConfigError> {
         if let Some(hosts) = self.discovered(at)? {
             return Ok(hosts);
         }
         if self.is_sandbox() {
-            return Ok(Hosts::Sandbox(sandbox.check(at)?));
+            return Ok(HostSettings::Sandbox(sandbox.check(at)?));
         }
         let known = match self.platform {
             Platform::GenesysCloud => regions::genesys(&self.region),
@@ -158,19 +158,19 @@ impl SourceSection {
                 (Platform::Custom, None, None, Grant::Static(_)) => api.clone(),
                 _ => self.host("login", self.login_url.as_ref(), known_login, at)?,
             };
-        Ok(Hosts::Network { api, login })
+        Ok(HostSettings::Network { api, login })
     }
 
     /// One of the two hosts: as given, else as the platform has it.
     fn host(
         &self,
         name: &str,
-        given: Option<&Address>,
+        overrides: Option<&HttpUrl>,
         known: Option<String>,
         at: &Layers,
     ) -> Result<Url, ConfigError> {
         let key = format!("source.{name}_url");
-        if let Some(Address(url)) = given {
+        if let Some(HttpUrl(url)) = overrides {
             // a dataset's path would replace it without a word
             if name == "api" && url.path() != "/" {
                 let path = url.path();
@@ -210,8 +210,8 @@ impl SourceSection {
     }
 
     /// The hosts that the platform is to tell, if the configuration says so.
-    fn discovered(&self, at: &Layers) -> Result<Option<Hosts>, ConfigError> {
-        let Some(Address(issuer)) = self.issuer.clone() else {
+    fn discovered(&self, at: &Layers) -> Result<Option<HostSettings>, ConfigError> {
+        let Some(HttpUrl(issuer)) = self.issuer.clone() else {
             return match self.tenant {
                 Some(_) => Err(
                     at.wrong("source.tenant", "it is of use with source.issuer only: leave it out")
@@ -226,7 +226,7 @@ impl SourceSection {
             ));
         }
         let issuer = checked_url(issuer, "source.issuer", at)?;
-        Ok(Some(Hosts::Discovered { issuer, tenant: self.tenant.clone() }))
+        Ok(Some(HostSettings::Discovered { issuer, tenant: self.tenant.clone() }))
     }
 
     fn is_sandbox(&self) -> bool {
@@ -241,8 +241,8 @@ impl SourceSection {
         api_version: Option<&str>,
     ) -> BTreeMap<String, String> {
         let source = match (&self.api_url, &self.issuer) {
-            (Some(Address(url)), _) => url.to_string(),
-            (None, Some(Address(issuer))) => {
+            (Some(HttpUrl(url)), _) => url.to_string(),
+            (None, Some(HttpUrl(issuer))) => {
                 format!("{issuer} {}", self.tenant.as_deref().unwrap_or_default())
             }
             (None, None) => self.region.clone(),

@@ -6,12 +6,12 @@ use actix::System;
 use arrow::array::AsArray;
 use cxbackfill::{
     commands::{
-        report::Ending,
-        run::{self, Scope, World},
+        report::RunOutcome,
+        run::{self, Environment, Scope},
     },
-    config::{Config, Given},
+    config::{Config, Overrides},
     ledger::Ledger,
-    metrics::Board,
+    metrics::Metrics,
     sink::store::OutputStore,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
@@ -342,31 +342,31 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> Played {
         [budget]\nrequests = 0\n";
     std::fs::write(folder.path().join("config.toml"), format!("{config}{more}")).unwrap();
     let path = Some(folder.path().join("config.toml"));
-    let config = Config::load(&Given { path, ..Given::default() }).unwrap().remove(0);
+    let config = Config::load(&Overrides { path, ..Overrides::default() }).unwrap().remove(0);
     let memory = Arc::new(InMemory::new());
     let output = OutputStore::over(Arc::clone(&memory) as Arc<_>);
     let (ledger, host) =
         (Ledger::in_memory().unwrap(), "http://api.example/".parse::<url::Url>().unwrap());
-    let world = World {
+    let environment = Environment {
         api: host.clone(),
         login: host,
         transport: Arc::clone(stub) as Arc<_>,
         output: output.clone(),
         ledger: ledger.clone(),
-        board: Arc::new(Board::default()),
+        metrics: Arc::new(Metrics::default()),
         shutdown: CancellationToken::new(),
         seed: 1,
     };
     let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let ending = System::with_tokio_rt(paused).block_on(async {
+    let outcome = System::with_tokio_rt(paused).block_on(async {
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
-        run::backfill(&config, plan, &world).await.unwrap().ending
+        run::backfill(&config, plan, &environment).await.unwrap().outcome
     });
-    let code = ending.exit_code();
-    let gaps = match ending {
-        Ending::Complete => Vec::new(),
-        Ending::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
-        Ending::Denied(reason) => vec![reason],
+    let code = outcome.exit_code();
+    let gaps = match outcome {
+        RunOutcome::Complete => Vec::new(),
+        RunOutcome::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
+        RunOutcome::Denied(reason) => vec![reason],
         other => panic!("{other}"),
     };
     Played { rows: rows(&memory, &ledger), gaps, code, seen: stub.seen() }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use cxbackfill::{
-    config::{Config, Given},
+    config::{Config, Overrides},
     sandbox::{Jobs, Settings},
     time::interval::Interval,
 };
@@ -177,7 +177,7 @@ impl Scenario {
             // most of a small file's time would go into setting the codec up
             "output.compression=uncompressed".to_owned(),
         ];
-        Config::load(&Given { set: set.to_vec(), ..Given::default() }).unwrap().remove(0)
+        Config::load(&Overrides { set: set.to_vec(), ..Overrides::default() }).unwrap().remove(0)
     }
 }
 

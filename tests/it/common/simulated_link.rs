@@ -8,14 +8,14 @@ use arrow::{compute::concat_batches, record_batch::RecordBatch};
 use bytes::Bytes;
 use cxbackfill::{
     commands::{
-        report::{Ending, Summary},
-        run::{self, Scope, World},
+        report::{RunOutcome, Summary},
+        run::{self, Environment, Scope},
     },
-    config::{Config, Given, Hosts},
+    config::{Config, Hosts, Overrides},
     decode::{Decoder, PageParser},
     http::{error::RequestError, transport::Transport},
     ledger::Ledger,
-    metrics::Board,
+    metrics::Metrics,
     sandbox::{Load, Region, Settings, Stats, Usage},
     sink::store::OutputStore,
     time::interval::Interval,
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 /// The configuration that `set` makes of the defaults.
 pub fn config(set: &[&str]) -> Config {
     let set = set.iter().map(ToString::to_string).collect();
-    Config::load(&Given { set, ..Given::default() }).unwrap().remove(0)
+    Config::load(&Overrides { set, ..Overrides::default() }).unwrap().remove(0)
 }
 
 /// A sandbox at the end of a link.
@@ -124,21 +124,22 @@ pub fn play(config: &Config, link: &Arc<Link>, ledger: Ledger) -> Played {
     let report = System::with_tokio_rt(paused).block_on(async {
         *link.start.lock().unwrap() = Some(Instant::now());
         let host: url::Url = "http://127.0.0.1/".parse().unwrap();
-        let world = World {
+        let environment = Environment {
             api: host.clone(),
             login: host,
             transport: Arc::clone(link) as Arc<_>,
             output: OutputStore::over(Arc::clone(&store) as Arc<_>),
             ledger,
-            board: Arc::new(Board::default()),
+            metrics: Arc::new(Metrics::default()),
             shutdown: CancellationToken::new(),
             seed: 1,
         };
-        let plan =
-            run::prepare(config, Scope::Missing, &world.output, &world.ledger).await.unwrap();
-        run::backfill(config, plan, &world).await.unwrap()
+        let plan = run::prepare(config, Scope::Missing, &environment.output, &environment.ledger)
+            .await
+            .unwrap();
+        run::backfill(config, plan, &environment).await.unwrap()
     });
-    assert!(matches!(report.ending, Ending::Complete), "{}", report.ending);
+    assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
     Played { summary: report.summary, store }
 }
 

@@ -11,13 +11,13 @@ use arrow::{array::AsArray, record_batch::RecordBatch};
 use bytes::Bytes;
 use cxbackfill::{
     commands::{
-        report::{Ending, Summary},
-        run::{self, Scope, World},
+        report::{RunOutcome, Summary},
+        run::{self, Environment, Scope},
     },
     config::Config,
     decode::{Decoder, PageParser},
     ledger::Ledger,
-    metrics::Board,
+    metrics::Metrics,
     sandbox::{Region, Stats},
     sink::store::OutputStore,
 };
@@ -93,7 +93,7 @@ pub fn play(scenario: &Scenario) -> Played {
         }));
         let output =
             OutputStore::over(Arc::new(CrashStore::new(Arc::clone(&memory), Arc::clone(&weather))));
-        let Some((summary, ending)) =
+        let Some((summary, outcome)) =
             run_once(&config, scope, &output, &ledger, &weather, crash, shutdown)
         else {
             tally.crashes += 1;
@@ -102,9 +102,9 @@ pub fn play(scenario: &Scenario) -> Played {
             continue;
         };
         tally += &summary;
-        weather.note(format!("{ending}"));
-        match ending {
-            Ending::Complete if refresh => {
+        weather.note(format!("{outcome}"));
+        match outcome {
+            RunOutcome::Complete if refresh => {
                 refresh = false;
                 tally.refreshes += 1;
                 weather.change();
@@ -112,20 +112,20 @@ pub fn play(scenario: &Scenario) -> Played {
                 config.refresh = config.interval.width();
             }
             // an interrupt came while the last job was deleted: the next run does it
-            Ending::Complete if !ledger.orphans().unwrap().is_empty() => {
+            RunOutcome::Complete if !ledger.orphans().unwrap().is_empty() => {
                 tally.interrupts += u64::from(stop.is_some())
             }
-            Ending::Complete => {
+            RunOutcome::Complete => {
                 last = Some(summary);
                 break;
             }
-            Ending::Gaps(gaps) => {
+            RunOutcome::Gaps(gaps) => {
                 tally.poisoned += gaps.len() as u64;
                 weather.clear();
                 // what could not be replaced is no gap: it is just replaced again
                 scope = if config.refresh.is_zero() { Scope::Failed } else { Scope::Missing };
             }
-            Ending::Interrupted => tally.interrupts += 1,
+            RunOutcome::Interrupted => tally.interrupts += 1,
             other => panic!("seed {}: {other}", scenario.seed),
         }
         last = Some(summary);
@@ -157,29 +157,29 @@ fn run_once(
     weather: &Arc<Weather>,
     crash: CancellationToken,
     shutdown: CancellationToken,
-) -> Option<(Summary, Ending)> {
+) -> Option<(Summary, RunOutcome)> {
     let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     System::with_tokio_rt(paused).block_on(async {
         weather.begin();
         let host: url::Url = "http://127.0.0.1/".parse().unwrap();
-        let world = World {
+        let environment = Environment {
             api: host.clone(),
             login: host,
             transport: Arc::clone(weather) as Arc<_>,
             output: output.clone(),
             ledger: ledger.clone(),
-            board: Arc::new(Board::default()),
+            metrics: Arc::new(Metrics::default()),
             shutdown,
             seed: weather.seed(),
         };
         let ran = async {
             let plan = run::prepare(config, scope, output, ledger).await.unwrap();
-            run::backfill(config, plan, &world).await.unwrap()
+            run::backfill(config, plan, &environment).await.unwrap()
         };
         let ended = tokio::select! {
             biased;
             () = crash.cancelled() => None,
-            report = ran => Some((report.summary, report.ending)),
+            report = ran => Some((report.summary, report.outcome)),
         };
         weather.end();
         ended
