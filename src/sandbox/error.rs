@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// A refusal of the API, in the platform's words.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -26,7 +26,7 @@ struct Envelope<'a> {
     errors: [(); 0],
 }
 
-impl Fault {
+impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), retry_after: None }
     }

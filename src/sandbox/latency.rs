@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::sandbox::rng::Dice;
+use crate::sandbox::rng::Rng;
 
 /// How long a platform takes to answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Latency {
     /// How long the reply to request `number` takes where nothing else is asked: a function of its
     /// arguments alone.
     pub fn alone(&self, seed: u64, number: u64, now: Duration) -> Duration {
-        let jitter = Dice::new([seed, 0x1a7e, number, 0]).fraction();
+        let jitter = Rng::new([seed, 0x1a7e, number, 0]).fraction();
         self.base_at(now) + self.jitter.mul_f64(jitter)
     }
 }

@@ -42,12 +42,12 @@ pub struct Usage {
 
 /// A fixed window: it begins with the first request after the one before has ended.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct RequestWindow {
     since: Option<Duration>,
     used: u32,
 }
 
-impl Window {
+impl RequestWindow {
     /// Counts one request and gives the number in the window, this one included.
     pub(super) fn count(&mut self, now: Duration, per: Duration) -> u32 {
         if self.since.is_none_or(|since| now.saturating_sub(since) >= per) {
@@ -74,7 +74,7 @@ impl Window {
 /// The requests of one client.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    pub(super) window: Window,
+    pub(super) window: RequestWindow,
     /// When those of the last `per` came.
     times: VecDeque<Duration>,
     /// Which of [`Stats::windows`] is the current one.
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_window_begins_with_its_first_request_and_rounds_its_rest_up() {
-        let mut window = Window::default();
+        let mut window = RequestWindow::default();
         assert_eq!(window.count(Duration::from_millis(5_500), PER), 1);
         assert_eq!(window.reset(Duration::from_millis(5_500), PER), 60);
         assert_eq!(window.reset(Duration::from_millis(5_501), PER), 60);
@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn what_somebody_else_eats_is_spread_evenly_over_a_window() {
-        let mut window = Window::default();
+        let mut window = RequestWindow::default();
         window.count(Duration::from_secs(7), PER);
         let eaten = |second| window.eaten(Duration::from_secs(second), PER, 90);
         assert_eq!([7, 8, 37, 66, 67].map(eaten), [0, 1, 45, 88, 90]);
-        assert_eq!(Window::default().eaten(PER, PER, 90), 0, "no window has begun");
+        assert_eq!(RequestWindow::default().eaten(PER, PER, 90), 0, "no window has begun");
     }
 
     #[test]

@@ -45,10 +45,10 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use self::{
-    error::Fault,
+    error::ApiError,
     genesys::{Queue, Records},
-    limits::Window,
-    oauth::Refusal,
+    limits::RequestWindow,
+    oauth::OAuthError,
     rng::{Pool, id},
     tokens::Clients,
 };
@@ -137,14 +137,14 @@ impl Default for Settings {
 pub struct Region {
     settings: Settings,
     records: Arc<Records>,
-    state: Mutex<State>,
+    state: Mutex<RegionState>,
 }
 
 /// What changes from request to request.
 #[derive(Debug, Default)]
-struct State {
+struct RegionState {
     clients: Clients,
-    logins: Window,
+    logins: RequestWindow,
     stats: Stats,
     /// Requests so far: what correlation ids follow from.
     requests: u64,
@@ -159,7 +159,7 @@ struct State {
 
 /// A client's window, for the headers of a reply.
 #[derive(Clone, Copy)]
-struct Limit {
+struct RegionLimit {
     used: u32,
     /// 0 for no limit, and no headers.
     allowed: u32,
@@ -196,7 +196,7 @@ impl Region {
                 self.truth_reply(request).unwrap_or_else(|fault| fault.reply(&context))
             }
             path if path.starts_with("/api/v2/") => self.api(now, request, &context),
-            _ => Fault::not_found().reply(&context),
+            _ => ApiError::not_found().reply(&context),
         };
         set(&mut reply, "inin-correlation-id", context);
         reply
@@ -232,7 +232,7 @@ impl Region {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RegionState> {
         // Every change is whole before the lock is let go, even if a thread panics in between.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -245,10 +245,10 @@ impl Region {
     }
 
     fn login(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
-        let State { clients, logins, stats, .. } = &mut *self.state();
+        let RegionState { clients, logins, stats, .. } = &mut *self.state();
         let throttled = logins.count(now, self.settings.per) > oauth::TOKEN_REQUESTS;
         let granted = if throttled {
-            Err(Refusal::THROTTLED)
+            Err(OAuthError::THROTTLED)
         } else {
             oauth::grant(&self.settings, clients, now, request)
         };
@@ -275,7 +275,7 @@ impl Region {
             Ok((status, body)) => error::reply(status, body),
             Err(fault) => fault.reply(context),
         };
-        if let Some(Limit { used, allowed, reset, told }) = limit {
+        if let Some(RegionLimit { used, allowed, reset, told }) = limit {
             if allowed > 0 {
                 set(&mut reply, "inin-ratelimit-count", used);
                 set(&mut reply, "inin-ratelimit-allowed", allowed);
@@ -309,37 +309,37 @@ impl Region {
         &self,
         now: Duration,
         request: &Request<Bytes>,
-        limit: &mut Option<Limit>,
-    ) -> Result<String, Fault> {
+        limit: &mut Option<RegionLimit>,
+    ) -> Result<String, ApiError> {
         let Settings { per, eaten, throttle_every, fail_every, .. } = self.settings;
         let requests =
             latency::in_force(&self.settings.limit_changes, now).unwrap_or(self.settings.requests);
         if request.body().len() > REQUEST_LIMIT {
-            return Err(Fault::too_large(REQUEST_LIMIT));
+            return Err(ApiError::too_large(REQUEST_LIMIT));
         }
-        let token = oauth::bearer(request).ok_or_else(Fault::unauthenticated)?;
-        let State { clients, stats, authenticated, .. } = &mut *self.state();
+        let token = oauth::bearer(request).ok_or_else(ApiError::unauthenticated)?;
+        let RegionState { clients, stats, authenticated, .. } = &mut *self.state();
         let (id, client) =
-            clients.holder(&self.settings, token, now).ok_or_else(Fault::bad_credentials)?;
+            clients.holder(&self.settings, token, now).ok_or_else(ApiError::bad_credentials)?;
         let sent = client.meter.count(now, per, stats);
         let used = sent.saturating_add(client.meter.window.eaten(now, per, eaten));
         let reset = client.meter.window.reset(now, per);
-        *limit = Some(Limit { used, allowed: requests, reset, told: client.meter.told });
+        *limit = Some(RegionLimit { used, allowed: requests, reset, told: client.meter.told });
         *authenticated += 1;
         let falls_on = |every: u32| every > 0 && *authenticated % u64::from(every) == 0;
         if requests > 0 && used > requests {
-            Err(Fault::too_many_requests(reset))
+            Err(ApiError::too_many_requests(reset))
         } else if falls_on(fail_every) {
-            Err(Fault::internal())
+            Err(ApiError::internal())
         } else if falls_on(throttle_every) {
-            Err(Fault::too_many_requests(1))
+            Err(ApiError::too_many_requests(1))
         } else {
             Ok(id.to_owned())
         }
     }
 
     /// The whole truth in one body.
-    fn truth_reply(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, Fault> {
+    fn truth_reply(&self, request: &Request<Bytes>) -> Result<Response<Bytes>, ApiError> {
         let lines = asked_truth(self, request.uri().query())?.fold(Vec::new(), |mut all, piece| {
             all.extend_from_slice(&piece);
             all
@@ -356,7 +356,7 @@ const NDJSON: &str = "application/x-ndjson";
 pub type Truth = Box<dyn Iterator<Item = Bytes> + Send>;
 
 /// The truth that `platform=…&dataset=…&from=…&to=…` asks for: the first two may be left out.
-fn asked_truth(region: &Region, query: Option<&str>) -> Result<Truth, Fault> {
+fn asked_truth(region: &Region, query: Option<&str>) -> Result<Truth, ApiError> {
     let value = |name: &str| {
         let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
@@ -364,11 +364,11 @@ fn asked_truth(region: &Region, query: Option<&str>) -> Result<Truth, Fault> {
     let side = |name: &str| value(name).unwrap_or_default();
     let interval: Interval = format!("{}/{}", side("from"), side("to"))
         .parse()
-        .map_err(|error| Fault::bad_request(format!("from and to: {error}")))?;
+        .map_err(|error| ApiError::bad_request(format!("from and to: {error}")))?;
     let platform = value("platform").unwrap_or("genesys-cloud".to_owned());
     let dataset = value("dataset").unwrap_or("conversations".to_owned());
     let unknown =
-        || Fault::bad_request(format!("the sandbox does not play {dataset} of {platform}"));
+        || ApiError::bad_request(format!("the sandbox does not play {dataset} of {platform}"));
     region.truth_of(&platform, &dataset, interval).ok_or_else(unknown)
 }
 

@@ -16,7 +16,7 @@ use crate::{
     auth::pkce,
     sandbox::{
         Settings, error,
-        tokens::{Clients, Family},
+        tokens::{Clients, TokenFamily},
     },
 };
 
@@ -29,20 +29,20 @@ const REFRESH_SECONDS: u64 = 24 * 60 * 60;
 
 /// What is handed out, and under which names.
 #[derive(Debug)]
-pub(super) enum Grant {
+pub(super) enum TokenGrant {
     /// OAuth's names; the refresh token and the id token where the grant gives them.
-    OAuth { client: String, family: Option<Family>, id_token: bool },
+    OAuth { client: String, family: Option<TokenFamily>, id_token: bool },
     /// CXone's regional names: OAuth's, with a lifetime that is a text.
-    Regional { client: String, family: Family },
+    Regional { client: String, family: TokenFamily },
     /// CXone's names for a regional refresh.
-    RegionalRefresh { client: String, family: Family },
+    RegionalRefresh { client: String, family: TokenFamily },
 }
 
 /// A refusal of the login endpoint: its status, error and description.
 #[derive(Debug)]
-pub(super) struct Refusal(StatusCode, &'static str, &'static str);
+pub(super) struct OAuthError(StatusCode, &'static str, &'static str);
 
-impl Refusal {
+impl OAuthError {
     pub(super) const THROTTLED: Self = Self(
         StatusCode::BAD_REQUEST,
         "invalid_request",
@@ -85,16 +85,20 @@ pub(super) fn grant(
     clients: &mut Clients,
     now: Duration,
     request: &Request<Bytes>,
-) -> Result<Grant, Refusal> {
+) -> Result<TokenGrant, OAuthError> {
     if request.method() != Method::POST {
-        return Err(Refusal(
+        return Err(OAuthError(
             StatusCode::METHOD_NOT_ALLOWED,
             "invalid_request",
             "only POST is supported",
         ));
     }
     if request.body().len() > FORM_LIMIT {
-        return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request", "request too large"));
+        return Err(OAuthError(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request",
+            "request too large",
+        ));
     }
     match request.uri().path() {
         "/authentication/v1/token/access-key" => access_key(settings, clients, request.body()),
@@ -108,45 +112,48 @@ fn by_form(
     clients: &mut Clients,
     now: Duration,
     request: &Request<Bytes>,
-) -> Result<Grant, Refusal> {
+) -> Result<TokenGrant, OAuthError> {
     let form: BTreeMap<_, _> = form_urlencoded::parse(request.body()).into_owned().collect();
     let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let (client, public) = client(settings, request, &field)?;
-    let family =
-        |family| Grant::OAuth { client: client.clone(), family: Some(family), id_token: false };
+    let family = |family| TokenGrant::OAuth {
+        client: client.clone(),
+        family: Some(family),
+        id_token: false,
+    };
     match field("grant_type") {
-        Some("client_credentials") if public => Err(Refusal::NO_CLIENT),
+        Some("client_credentials") if public => Err(OAuthError::NO_CLIENT),
         Some("client_credentials") => {
             let family = settings.refresh_tokens.then(|| clients.family());
-            Ok(Grant::OAuth { client, family, id_token: false })
+            Ok(TokenGrant::OAuth { client, family, id_token: false })
         }
         Some("password") if field("username").is_none() || field("password").is_none() => {
-            Err(Refusal::WRONG_GRANT)
+            Err(OAuthError::WRONG_GRANT)
         }
         Some("password") => {
-            Ok(Grant::OAuth { client, family: Some(clients.family()), id_token: true })
+            Ok(TokenGrant::OAuth { client, family: Some(clients.family()), id_token: true })
         }
         Some("refresh_token") => {
             let spent =
                 field("refresh_token").and_then(|token| clients.spend(token, Some(&client)));
-            spent.map(|(_, of)| family(of)).ok_or(Refusal::WRONG_GRANT)
+            spent.map(|(_, of)| family(of)).ok_or(OAuthError::WRONG_GRANT)
         }
         Some("authorization_code") => {
             let challenge = field("code_verifier").map(pkce::challenge).unwrap_or_default();
-            let fits = |code: &super::tokens::Code| {
+            let fits = |code: &super::tokens::IssuedCode| {
                 code.client == client
                     && Some(code.redirect.as_str()) == field("redirect_uri")
                     && code.challenge == challenge
             };
             let traded = field("code").and_then(|code| clients.exchange_code(code, now, fits));
-            traded.map(|(_, of)| family(of)).ok_or(Refusal::WRONG_GRANT)
+            traded.map(|(_, of)| family(of)).ok_or(OAuthError::WRONG_GRANT)
         }
-        Some(_) => Err(Refusal(
+        Some(_) => Err(OAuthError(
             StatusCode::BAD_REQUEST,
             "unsupported_grant_type",
             "unsupported grant type",
         )),
-        None => Err(Refusal(StatusCode::BAD_REQUEST, "invalid_request", "missing grant_type")),
+        None => Err(OAuthError(StatusCode::BAD_REQUEST, "invalid_request", "missing grant_type")),
     }
 }
 
@@ -156,7 +163,7 @@ fn client<'a>(
     settings: &Settings,
     request: &Request<Bytes>,
     field: &impl Fn(&str) -> Option<&'a str>,
-) -> Result<(String, bool), Refusal> {
+) -> Result<(String, bool), OAuthError> {
     let (client, secret) = basic(request)
         .or_else(|| {
             Some((
@@ -165,12 +172,12 @@ fn client<'a>(
             ))
         })
         .filter(|(client, _)| !client.is_empty())
-        .ok_or(Refusal::NO_CLIENT)?;
+        .ok_or(OAuthError::NO_CLIENT)?;
     let without = matches!(field("grant_type"), Some("authorization_code" | "refresh_token"));
     match (secret.is_empty(), &settings.client_secret) {
         (true, _) if without => Ok((client, true)),
-        (true, _) => Err(Refusal::NO_CLIENT),
-        (false, Some(right)) if right.expose_secret() != secret => Err(Refusal::WRONG_CLIENT),
+        (true, _) => Err(OAuthError::NO_CLIENT),
+        (false, Some(right)) if right.expose_secret() != secret => Err(OAuthError::WRONG_CLIENT),
         (false, _) => Ok((client, false)),
     }
 }
@@ -185,26 +192,31 @@ fn basic(request: &Request<Bytes>) -> Option<(String, String)> {
     Some((client.to_owned(), secret.to_owned()))
 }
 
-fn access_key(settings: &Settings, clients: &mut Clients, body: &[u8]) -> Result<Grant, Refusal> {
+fn access_key(
+    settings: &Settings,
+    clients: &mut Clients,
+    body: &[u8],
+) -> Result<TokenGrant, OAuthError> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let field =
-        |name: &str| body[name].as_str().filter(|text| !text.is_empty()).ok_or(Refusal::NO_CLIENT);
+    let field = |name: &str| {
+        body[name].as_str().filter(|text| !text.is_empty()).ok_or(OAuthError::NO_CLIENT)
+    };
     let (client, secret) = (field("accessKeyId")?.to_owned(), field("accessKeySecret")?);
     if settings.client_secret.as_ref().is_some_and(|right| right.expose_secret() != secret) {
-        return Err(Refusal::WRONG_CLIENT);
+        return Err(OAuthError::WRONG_CLIENT);
     }
-    Ok(Grant::Regional { client, family: clients.family() })
+    Ok(TokenGrant::Regional { client, family: clients.family() })
 }
 
-fn regional_refresh(clients: &mut Clients, body: &[u8]) -> Result<Grant, Refusal> {
+fn regional_refresh(clients: &mut Clients, body: &[u8]) -> Result<TokenGrant, OAuthError> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let spent = body["token"].as_str().and_then(|token| clients.spend(token, None));
     spent
-        .map(|(client, family)| Grant::RegionalRefresh { client, family })
-        .ok_or(Refusal::WRONG_GRANT)
+        .map(|(client, family)| TokenGrant::RegionalRefresh { client, family })
+        .ok_or(OAuthError::WRONG_GRANT)
 }
 
-impl Grant {
+impl TokenGrant {
     /// Hands it out.
     pub(super) fn reply(
         self,
@@ -260,8 +272,8 @@ pub(super) fn authorize(
     clients: &mut Clients,
     now: Duration,
     query: &str,
-) -> Result<Response<Bytes>, Refusal> {
-    let wrong = |what| Refusal(StatusCode::BAD_REQUEST, "invalid_request", what);
+) -> Result<Response<Bytes>, OAuthError> {
+    let wrong = |what| OAuthError(StatusCode::BAD_REQUEST, "invalid_request", what);
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let field = |name: &str, what| {
         query.get(name).filter(|value| !value.is_empty()).cloned().ok_or(wrong(what))

@@ -12,9 +12,9 @@ fn mix(word: u64) -> u64 {
 
 /// A stream of numbers that follows from the words it was made of.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub(crate) fn new(words: [u64; 4]) -> Self {
         Self(
             words
@@ -110,7 +110,7 @@ pub(crate) enum Pool {
 
 /// The id of the `n`th thing of `pool` in the organisation that `seed` makes.
 pub(crate) fn id(seed: u64, pool: Pool, n: u64) -> Uuid {
-    Dice::new([seed, 0x0c1d, pool as u64, n]).uuid()
+    Rng::new([seed, 0x0c1d, pool as u64, n]).uuid()
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_uuid_says_that_it_is_random() {
-        let text = Dice::new([1, 2, 3, 4]).uuid().to_string();
+        let text = Rng::new([1, 2, 3, 4]).uuid().to_string();
         assert_eq!(text.len(), 36);
         assert_eq!(&text[14..15], "4");
         assert!("89ab".contains(&text[19..20]), "{text}");
@@ -130,7 +130,7 @@ mod tests {
     fn every_word_changes_the_dice() {
         let rolls: std::collections::BTreeSet<u64> =
             [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-                .map(|w| Dice::new(w).roll())
+                .map(|w| Rng::new(w).roll())
                 .into();
         assert_eq!(rolls.len(), 5);
     }

@@ -54,28 +54,28 @@ pub struct Server {
 
 /// What the handler of every request shares.
 #[derive(Clone)]
-struct Shared {
+struct ServerState {
     region: Arc<Region>,
     started: Instant,
     load: Arc<Mutex<Load>>,
 }
 
 /// A request under way, until it is answered or its client has gone.
-struct Seat(Arc<Mutex<Load>>);
+struct ConnectionSlot(Arc<Mutex<Load>>);
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).leave();
     }
 }
 
-impl Shared {
+impl ServerState {
     /// Counts a request in, and says how long its reply takes.
-    fn seat(&self, now: Duration) -> (Seat, Duration) {
+    fn seat(&self, now: Duration) -> (ConnectionSlot, Duration) {
         let alone = self.region.latency(now);
         let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
         let takes = load.enter(&self.region.settings.latency, alone, now);
-        (Seat(Arc::clone(&self.load)), takes)
+        (ConnectionSlot(Arc::clone(&self.load)), takes)
     }
 }
 
@@ -90,7 +90,7 @@ impl Server {
         let url =
             Url::parse(&format!("http://{}", listener.local_addr()?)).map_err(io::Error::other)?;
         let region = Arc::new(Region::new(settings));
-        let shared = Shared { region, started: Instant::now(), load: Arc::default() };
+        let shared = ServerState { region, started: Instant::now(), load: Arc::default() };
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let app = Router::new().fallback(reply).with_state(shared);
         let serving = axum::serve(Listener { inner: listener, cut: cut.clone() }, app)
@@ -117,8 +117,8 @@ impl Server {
 }
 
 /// The one handler: everything that the region knows is behind its `reply`.
-async fn reply(State(shared): State<Shared>, request: Request) -> Response {
-    let Shared { region, started, .. } = &shared;
+async fn reply(State(shared): State<ServerState>, request: Request) -> Response {
+    let ServerState { region, started, .. } = &shared;
     if request.uri().path() == "/sandbox/truth"
         && let Ok(truth) = asked_truth(region, request.uri().query())
     {

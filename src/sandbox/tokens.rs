@@ -7,17 +7,17 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::sandbox::{Settings, limits::Meter, rng::Dice};
+use crate::sandbox::{Settings, limits::Meter, rng::Rng};
 
 /// How long a code may be traded in.
 const CODE_LIFETIME: Duration = Duration::from_secs(300);
 
 /// What came of one login: its refresh tokens follow one another, and die together.
-pub(super) type Family = u64;
+pub(super) type TokenFamily = u64;
 
 /// A client that has been given a token.
 #[derive(Debug, Default)]
-pub(super) struct Client {
+pub(super) struct RegisteredClient {
     /// Oldest first.
     tokens: VecDeque<Token>,
     pub(super) meter: Meter,
@@ -27,35 +27,35 @@ pub(super) struct Client {
 struct Token {
     text: String,
     expires: Duration,
-    family: Option<Family>,
+    family: Option<TokenFamily>,
 }
 
 #[derive(Debug)]
 struct Refresh {
     client: String,
-    family: Family,
+    family: TokenFamily,
     spent: bool,
 }
 
 /// A code that a browser brings back.
 #[derive(Debug)]
-pub(super) struct Code {
+pub(super) struct IssuedCode {
     pub(super) client: String,
     pub(super) redirect: String,
     /// The hash of the verifier.
     pub(super) challenge: String,
     expires: Duration,
     /// What it was traded for.
-    family: Option<Family>,
+    family: Option<TokenFamily>,
 }
 
 /// The clients by their ids, and everything that was handed out.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    known: BTreeMap<String, Client>,
+    known: BTreeMap<String, RegisteredClient>,
     refresh: BTreeMap<String, Refresh>,
-    codes: BTreeMap<String, Code>,
-    families: Family,
+    codes: BTreeMap<String, IssuedCode>,
+    families: TokenFamily,
     minted: u64,
     /// Revocations that are past.
     revocations: u128,
@@ -67,7 +67,7 @@ impl Clients {
         &mut self,
         settings: &Settings,
         client: &str,
-        family: Option<Family>,
+        family: Option<TokenFamily>,
         now: Duration,
     ) -> String {
         self.revoke_on_schedule(settings, now);
@@ -91,9 +91,9 @@ impl Clients {
         settings: &Settings,
         token: &str,
         now: Duration,
-    ) -> Option<(&str, &mut Client)> {
+    ) -> Option<(&str, &mut RegisteredClient)> {
         self.revoke_on_schedule(settings, now);
-        let valid = |client: &Client| {
+        let valid = |client: &RegisteredClient| {
             client.tokens.iter().any(|held| held.text == token && now < held.expires)
         };
         self.known
@@ -103,7 +103,7 @@ impl Clients {
     }
 
     /// A family that nothing belongs to yet.
-    pub(super) fn family(&mut self) -> Family {
+    pub(super) fn family(&mut self) -> TokenFamily {
         self.families += 1;
         self.families
     }
@@ -113,7 +113,7 @@ impl Clients {
         &mut self,
         settings: &Settings,
         client: &str,
-        family: Family,
+        family: TokenFamily,
     ) -> String {
         let text = self.text(settings);
         self.refresh
@@ -123,7 +123,11 @@ impl Clients {
 
     /// Spends a refresh token. One that was spent before has been stolen, for all that the platform
     /// can know: its whole family dies.
-    pub(super) fn spend(&mut self, token: &str, client: Option<&str>) -> Option<(String, Family)> {
+    pub(super) fn spend(
+        &mut self,
+        token: &str,
+        client: Option<&str>,
+    ) -> Option<(String, TokenFamily)> {
         let held = self.refresh.get_mut(token)?;
         if client.is_some_and(|client| client != held.client) {
             return None;
@@ -144,7 +148,8 @@ impl Clients {
         [client, redirect, challenge]: [String; 3],
     ) -> String {
         let text = self.text(settings);
-        let code = Code { client, redirect, challenge, expires: now + CODE_LIFETIME, family: None };
+        let code =
+            IssuedCode { client, redirect, challenge, expires: now + CODE_LIFETIME, family: None };
         self.codes.insert(text.clone(), code);
         text
     }
@@ -155,8 +160,8 @@ impl Clients {
         &mut self,
         code: &str,
         now: Duration,
-        fits: impl Fn(&Code) -> bool,
-    ) -> Option<(String, Family)> {
+        fits: impl Fn(&IssuedCode) -> bool,
+    ) -> Option<(String, TokenFamily)> {
         let held = self.codes.get(code).filter(|held| now < held.expires && fits(held))?;
         if let Some(family) = held.family {
             self.revoke(family);
@@ -167,7 +172,7 @@ impl Clients {
         Some((client, family))
     }
 
-    fn revoke(&mut self, family: Family) {
+    fn revoke(&mut self, family: TokenFamily) {
         self.refresh
             .values_mut()
             .filter(|held| held.family == family)
@@ -188,8 +193,8 @@ impl Clients {
 
     fn text(&mut self, settings: &Settings) -> String {
         self.minted += 1;
-        let mut dice = Dice::new([settings.seed, 0x70ce, self.minted, 0]);
-        let bytes: Vec<u8> = (0..8).flat_map(|_| dice.roll().to_be_bytes()).collect();
+        let mut rng = Rng::new([settings.seed, 0x70ce, self.minted, 0]);
+        let bytes: Vec<u8> = (0..8).flat_map(|_| rng.roll().to_be_bytes()).collect();
         URL_SAFE_NO_PAD.encode(bytes)
     }
 }

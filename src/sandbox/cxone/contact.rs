@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    sandbox::{cxone::entities, rng::Dice},
+    sandbox::{cxone::entities, rng::Rng},
     time::interval::{DAY_MS, Interval, iso},
 };
 
@@ -34,21 +34,21 @@ pub(super) struct Contact {
 
 impl Contact {
     fn of(seed: u64, day: i64, number: u32, a_day: u32) -> Self {
-        let mut dice = Dice::new([seed, day.cast_unsigned(), number.into(), 0xc0]);
+        let mut rng = Rng::new([seed, day.cast_unsigned(), number.into(), 0xc0]);
         // The first of a day begins on its first millisecond: the edge that errors by one get wrong.
-        let jitter = if number == 0 { 0.0 } else { dice.fraction() };
+        let jitter = if number == 0 { 0.0 } else { rng.fraction() };
         let start =
             day * DAY_MS + ((f64::from(number) + jitter) / f64::from(a_day) * DAY_MS as f64) as i64;
         Self {
             id: FIRST_ID + (day << 32) + i64::from(number),
             start: start.min((day + 1) * DAY_MS - 1),
-            queued: dice.between(1, 300),
-            talked: (!dice.permille(80)).then_some(dice.between(20, 2_400)),
-            skill: dice.between(1, entities::SKILLS + 1),
-            agent: dice.between(1, entities::AGENTS + 1),
-            outbound: dice.permille(150),
+            queued: rng.between(1, 300),
+            talked: (!rng.permille(80)).then_some(rng.between(20, 2_400)),
+            skill: rng.between(1, entities::SKILLS + 1),
+            agent: rng.between(1, entities::AGENTS + 1),
+            outbound: rng.permille(150),
             changed: number % 50 == 7,
-            chance: dice.roll(),
+            chance: rng.roll(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
             rows::{self, Row, Rows, Seed},
         },
         error,
-        rng::Dice,
+        rng::Rng,
         set,
     },
     time::interval::Interval,
@@ -60,11 +60,11 @@ const COLUMNS: [&str; 20] = [
 #[derive(Debug, Default)]
 pub(in crate::sandbox) struct Jobs {
     last: Option<Duration>,
-    jobs: BTreeMap<String, Job>,
+    jobs: BTreeMap<String, ExtractionJob>,
 }
 
 #[derive(Debug)]
-struct Job {
+struct ExtractionJob {
     interval: Interval,
     submitted: Duration,
     /// When its address was told last.
@@ -117,11 +117,10 @@ impl Jobs {
         if self.jobs.len() >= MOST {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "too many jobs");
         }
-        let id =
-            Dice::new([seed, 0x0e, now.as_millis() as u64, interval.from_ms().cast_unsigned()])
-                .uuid()
-                .to_string();
-        self.jobs.insert(id.clone(), Job { interval, submitted: now, told: None });
+        let id = Rng::new([seed, 0x0e, now.as_millis() as u64, interval.from_ms().cast_unsigned()])
+            .uuid()
+            .to_string();
+        self.jobs.insert(id.clone(), ExtractionJob { interval, submitted: now, told: None });
         error::json(StatusCode::ACCEPTED, &id)
     }
 
@@ -156,7 +155,7 @@ impl Jobs {
     }
 }
 
-impl Job {
+impl ExtractionJob {
     fn status(&self, now: Duration) -> &'static str {
         match now.saturating_sub(self.submitted) {
             age if age < RUNS => "RUNNING",

@@ -98,7 +98,7 @@ pub(super) fn answer(
         return refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send a GET");
     }
     let query = request.uri().query().unwrap_or_default();
-    let asked = Asked {
+    let asked = ReportRequest {
         report,
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
     };
@@ -145,12 +145,12 @@ pub(super) fn interval(
         .ok_or_else(|| "endDate must be after startDate".to_owned())
 }
 
-struct Asked<'a> {
+struct ReportRequest<'a> {
     report: &'a Report,
     query: BTreeMap<String, String>,
 }
 
-impl Asked<'_> {
+impl ReportRequest<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
     }

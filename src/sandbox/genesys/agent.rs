@@ -3,15 +3,15 @@
 use crate::sandbox::{
     genesys::{
         records::Medium,
-        renderer::{Leg, NAMES, Scribe, Story},
+        renderer::{NAMES, Renderer, Timeline, TimelineSession},
         session::Metric,
     },
     rng::{Pool, Uuid},
 };
 
-impl Scribe {
-    pub(super) fn agent(&mut self, story: &Story, leg: &Leg) {
-        self.json.uuid("participantId", self.dice.uuid());
+impl Renderer {
+    pub(super) fn agent(&mut self, story: &Timeline, leg: &TimelineSession) {
+        self.json.uuid("participantId", self.rng.uuid());
         self.json.text("participantName", NAMES[leg.agent as usize % NAMES.len()]);
         self.json.text("purpose", "agent");
         self.json.uuid("teamId", self.id(Pool::Team, leg.agent % 6));
@@ -24,18 +24,18 @@ impl Scribe {
         });
     }
 
-    fn agent_session(&mut self, story: &Story, leg: &Leg, medium: Medium) {
-        let session = self.dice.uuid();
+    fn agent_session(&mut self, story: &Timeline, leg: &TimelineSession, medium: Medium) {
+        let session = self.rng.uuid();
         self.session(story, medium, session);
         self.json.uuid("peerId", story.peer);
-        if self.dice.permille(300) {
+        if self.rng.permille(300) {
             self.json.uuid("scriptId", self.id(Pool::Form, 200));
         }
         if medium == Medium::Voice && leg.first {
             self.media_stats(story, leg.wrapped);
         }
         let pauses = match story.facts.legs {
-            1 if medium != Medium::Chat => self.dice.pick(&[0, 0, 0, 1, 1, 2]),
+            1 if medium != Medium::Chat => self.rng.pick(&[0, 0, 0, 1, 1, 2]),
             _ => 0,
         };
         let metrics = self.agent_metrics(leg, medium, pauses);
@@ -43,7 +43,7 @@ impl Scribe {
         self.list("segments", |s| s.agent_segments(story, leg, medium, pauses));
     }
 
-    fn agent_metrics(&mut self, leg: &Leg, medium: Medium, pauses: i64) -> Vec<Metric> {
+    fn agent_metrics(&mut self, leg: &TimelineSession, medium: Medium, pauses: i64) -> Vec<Metric> {
         let talked = leg.wrapped - leg.answered;
         let (paused, pauses_complete) = if medium == Medium::Voice {
             ("tHeld", "tHeldComplete")
@@ -64,15 +64,15 @@ impl Scribe {
             }
         }
         if matches!(medium, Medium::Chat | Medium::Message) {
-            for n in 1..=self.dice.between(1, 4) {
+            for n in 1..=self.rng.between(1, 4) {
                 metrics.push((
                     "tAgentResponseTime",
-                    self.dice.between(2_000, 90_000),
+                    self.rng.between(2_000, 90_000),
                     leg.answered + n * 2_000,
                 ));
                 metrics.push((
                     "tUserResponseTime",
-                    self.dice.between(2_000, 90_000),
+                    self.rng.between(2_000, 90_000),
                     leg.answered + n * 3_000,
                 ));
             }
@@ -92,7 +92,13 @@ impl Scribe {
         metrics
     }
 
-    fn agent_segments(&mut self, story: &Story, leg: &Leg, medium: Medium, pauses: i64) {
+    fn agent_segments(
+        &mut self,
+        story: &Timeline,
+        leg: &TimelineSession,
+        medium: Medium,
+        pauses: i64,
+    ) {
         let queue = self.id(Pool::Queue, leg.queue.into());
         let ringing = if story.facts.outbound { "dialing" } else { "alert" };
         self.segment(ringing, leg.alerted, Some(leg.answered), |s| s.json.uuid("queueId", queue));
@@ -127,30 +133,30 @@ impl Scribe {
 
     fn wrap_up(&mut self, queue: Uuid) {
         self.json.uuid("queueId", queue);
-        if self.dice.permille(60) {
+        if self.rng.permille(60) {
             self.json.text("wrapUpCode", "ININ-WRAP-UP-TIMEOUT");
         } else {
-            let code = self.dice.below(25);
+            let code = self.rng.below(25);
             self.json.uuid("wrapUpCode", self.id(Pool::WrapUp, code));
         }
-        if self.dice.permille(300) {
+        if self.rng.permille(300) {
             self.json.text(
                 "wrapUpNote",
-                self.dice.pick(&[
+                self.rng.pick(&[
                     "Kunde zufrieden,\\nruft zurück",
                     "wants \\\"gold\\\" tier",
                     "再連絡",
                 ]),
             );
         }
-        if self.dice.permille(80) {
+        if self.rng.permille(80) {
             self.json.texts("wrapUpTags", &["billing", "follow-up"]);
         }
     }
 
     /// The call that makes a callback.
-    fn returned_call(&mut self, story: &Story, leg: &Leg) {
-        let session = self.dice.uuid();
+    fn returned_call(&mut self, story: &Timeline, leg: &TimelineSession) {
+        let session = self.rng.uuid();
         self.session(story, Medium::Voice, session);
         self.json.uuid("peerId", story.peer);
         self.media_stats(story, leg.wrapped);

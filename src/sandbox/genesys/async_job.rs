@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     sandbox::genesys::{
-        job_kinds::{Ask, Kind},
+        job_kinds::{JobKind, JobQuery},
         records::LAST_DAY,
     },
     time::interval::DAY_MS,
@@ -75,12 +75,12 @@ pub(crate) enum Stage {
 
 /// A query that was submitted.
 #[derive(Clone, Debug)]
-pub(crate) struct Job {
+pub(crate) struct ActiveJob {
     /// How manieth it is of all.
     pub(crate) number: u64,
     pub(crate) id: String,
-    pub(crate) kind: &'static Kind,
-    pub(crate) ask: Arc<Ask>,
+    pub(crate) kind: &'static JobKind,
+    pub(crate) ask: Arc<JobQuery>,
     /// When it was submitted.
     pub(crate) at: Duration,
     /// Until when details were available to it.
@@ -89,7 +89,7 @@ pub(crate) struct Job {
     pub(crate) fetched: bool,
 }
 
-impl Job {
+impl ActiveJob {
     /// How far it has come.
     pub(crate) fn stage(&self, settings: &Jobs, now: Duration) -> Stage {
         let age = now.saturating_sub(self.at);

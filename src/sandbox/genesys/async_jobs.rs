@@ -11,13 +11,13 @@ use http::{Method, Request, StatusCode};
 
 use crate::sandbox::{
     genesys::{
-        Fault, Region,
-        async_job::{Job, Stage},
-        job_kinds::Kind,
+        ApiError, Region,
+        async_job::{ActiveJob, Stage},
+        job_kinds::JobKind,
         json_body, responses,
     },
-    limits::Window,
-    rng::Dice,
+    limits::RequestWindow,
+    rng::Rng,
 };
 
 /// The jobs that are remembered: one more and the oldest is forgotten.
@@ -27,8 +27,8 @@ const JOBS_KEPT: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     submitted: u64,
-    jobs: VecDeque<Job>,
-    second: Window,
+    jobs: VecDeque<ActiveJob>,
+    second: RequestWindow,
 }
 
 impl Queue {
@@ -37,14 +37,19 @@ impl Queue {
     /// # Errors
     ///
     /// 429: too many in this second, or too many that have not ended.
-    fn submit(&mut self, region: &Region, now: Duration, job: Job) -> Result<Job, Fault> {
+    fn submit(
+        &mut self,
+        region: &Region,
+        now: Duration,
+        job: ActiveJob,
+    ) -> Result<ActiveJob, ApiError> {
         let settings = &region.settings.jobs;
         if settings.per_second > 0
             && self.second.count(now, Duration::from_secs(1)) > settings.per_second
         {
-            return Err(Fault::too_many_requests(1));
+            return Err(ApiError::too_many_requests(1));
         }
-        let unfinished = |other: &&Job| {
+        let unfinished = |other: &&ActiveJob| {
             std::ptr::eq(other.kind, job.kind)
                 && matches!(other.stage(settings, now), Stage::Queued | Stage::Running)
         };
@@ -52,11 +57,11 @@ impl Queue {
             && self.jobs.iter().filter(unfinished).count() >= settings.concurrent as usize
         {
             let message = "The maximum number of concurrent asynchronous queries has been reached.";
-            return Err(Fault::new(StatusCode::TOO_MANY_REQUESTS, "too.many.requests", message));
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too.many.requests", message));
         }
         self.submitted += 1;
-        let id = Dice::new([region.settings.seed, 0x10b5, self.submitted, 0]).uuid().to_string();
-        let job = Job { number: self.submitted, id, ..job };
+        let id = Rng::new([region.settings.seed, 0x10b5, self.submitted, 0]).uuid().to_string();
+        let job = ActiveJob { number: self.submitted, id, ..job };
         self.jobs.push_back(job.clone());
         if self.jobs.len() > JOBS_KEPT {
             self.jobs.pop_front();
@@ -64,19 +69,19 @@ impl Queue {
         Ok(job)
     }
 
-    fn find(&mut self, kind: &'static Kind, id: &str) -> Result<&mut Job, Fault> {
-        let asked = |job: &&mut Job| job.id == id && std::ptr::eq(job.kind, kind);
-        self.jobs.iter_mut().find(asked).ok_or_else(Fault::not_found)
+    fn find(&mut self, kind: &'static JobKind, id: &str) -> Result<&mut ActiveJob, ApiError> {
+        let asked = |job: &&mut ActiveJob| job.id == id && std::ptr::eq(job.kind, kind);
+        self.jobs.iter_mut().find(asked).ok_or_else(ApiError::not_found)
     }
 }
 
 /// Answers a request below the path of a kind.
 pub(crate) fn answer(
-    kind: &'static Kind,
+    kind: &'static JobKind,
     region: &Region,
     now: Duration,
     request: &Request<Bytes>,
-) -> Result<(StatusCode, Bytes), Fault> {
+) -> Result<(StatusCode, Bytes), ApiError> {
     let method = request.method();
     let rest = &request.uri().path()[kind.path.len()..];
     let parts: Vec<_> = rest.split('/').skip(1).collect();
@@ -98,20 +103,20 @@ pub(crate) fn answer(
             }
             Ok((StatusCode::OK, page))
         }
-        [] | [_] | [_, "results"] => Err(Fault::method_not_allowed()),
-        _ => Err(Fault::not_found()),
+        [] | [_] | [_, "results"] => Err(ApiError::method_not_allowed()),
+        _ => Err(ApiError::not_found()),
     }
 }
 
 fn submit(
-    kind: &'static Kind,
+    kind: &'static JobKind,
     region: &Region,
     now: Duration,
     request: &Request<Bytes>,
-) -> Result<(StatusCode, Bytes), Fault> {
+) -> Result<(StatusCode, Bytes), ApiError> {
     let until = region.settings.jobs.until(now);
     let ask = (kind.read)(json_body(request)?, region.settings.seed, until)?;
-    let job = Job {
+    let job = ActiveJob {
         number: 0,
         id: String::new(),
         kind,
@@ -127,7 +132,11 @@ fn submit(
     ))
 }
 
-fn delete(kind: &'static Kind, region: &Region, id: &str) -> Result<(StatusCode, Bytes), Fault> {
+fn delete(
+    kind: &'static JobKind,
+    region: &Region,
+    id: &str,
+) -> Result<(StatusCode, Bytes), ApiError> {
     let queue = &mut region.state().queue;
     let job = queue.find(kind, id)?.clone();
     queue.jobs.retain(|other| other.number != job.number);
@@ -135,6 +144,6 @@ fn delete(kind: &'static Kind, region: &Region, id: &str) -> Result<(StatusCode,
 }
 
 /// Both are said of the platform: a client meets both.
-fn by_turns(job: &Job, statuses: [StatusCode; 2]) -> StatusCode {
+fn by_turns(job: &ActiveJob, statuses: [StatusCode; 2]) -> StatusCode {
     statuses[usize::from(job.number.is_multiple_of(2))]
 }

@@ -3,9 +3,9 @@
 use crate::sandbox::{
     genesys::{
         records::Facts,
-        renderer::{NAMES, Scribe},
+        renderer::{NAMES, Renderer},
     },
-    rng::Dice,
+    rng::Rng,
 };
 
 /// The longest key or value, in characters: the platform cuts them there.
@@ -26,33 +26,33 @@ const KEYS: [&str; 11] = [
 ];
 
 /// The attributes of a conversation's participants, one after the other.
-pub(super) struct Attributes(Dice);
+pub(super) struct AttributeSource(Rng);
 
-impl Attributes {
+impl AttributeSource {
     pub(super) fn of(facts: &Facts, seed: u64) -> Self {
         Self(facts.attribute_dice(seed))
     }
 
     /// Writes those of the next participant: three in ten have none, and no key about it.
-    pub(super) fn write(&mut self, scribe: &mut Scribe) {
-        let Self(dice) = self;
-        if dice.permille(300) {
+    pub(super) fn write(&mut self, renderer: &mut Renderer) {
+        let Self(rng) = self;
+        if rng.permille(300) {
             return;
         }
-        let (first, count) = (dice.below(KEYS.len() as u64) as usize, dice.below(6) as usize);
-        scribe.json.open_field("attributes", b'{');
+        let (first, count) = (rng.below(KEYS.len() as u64) as usize, rng.below(6) as usize);
+        renderer.json.open_field("attributes", b'{');
         for key in KEYS.iter().cycle().skip(first).take(count) {
-            let value = match dice.below(20) {
+            let value = match rng.below(20) {
                 0 => String::new(),
                 1 => "0".repeat(LONGEST),
-                2..=6 => dice.pick(&NAMES).to_owned(),
+                2..=6 => rng.pick(&NAMES).to_owned(),
                 7..=10 => {
-                    dice.pick(&["true", "false", "null", "{\\\"a\\\": 1}", "  ", "1e3"]).to_owned()
+                    rng.pick(&["true", "false", "null", "{\\\"a\\\": 1}", "  ", "1e3"]).to_owned()
                 }
-                _ => format!("{:08}", dice.below(100_000_000)),
+                _ => format!("{:08}", rng.below(100_000_000)),
             };
-            scribe.json.text(key, &value);
+            renderer.json.text(key, &value);
         }
-        scribe.json.close(b'}');
+        renderer.json.close(b'}');
     }
 }

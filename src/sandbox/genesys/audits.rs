@@ -6,13 +6,13 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     sandbox::{
-        error::Fault,
+        error::ApiError,
         genesys::{
             conversations::{interval, invalid_value, read_json},
             records::days_of,
-            renderer::{AGENTS, NAMES, Scribe},
+            renderer::{AGENTS, NAMES, Renderer},
         },
-        rng::{Dice, Pool, Uuid},
+        rng::{Pool, Rng, Uuid},
     },
     time::interval::{DAY_MS, Interval},
 };
@@ -27,7 +27,7 @@ const ENTITY_TYPES: [&str; 5] = ["Queue", "Role", "Flow", "Utilization", "Form"]
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+struct AuditQueryBody {
     interval: Option<String>,
     service_name: Option<String>,
     filters: Option<Vec<IgnoredAny>>,
@@ -43,7 +43,7 @@ struct Sort {
 
 /// What is asked of the audits.
 #[derive(Clone, Debug)]
-pub(super) struct Query {
+pub(super) struct AuditQuery {
     pub(super) interval: Interval,
     pub(super) service: Option<&'static str>,
     descending: bool,
@@ -57,12 +57,12 @@ struct Audit {
     at: i64,
 }
 
-impl Query {
+impl AuditQuery {
     /// Reads the body of a query.
-    pub(super) fn read(body: &[u8]) -> Result<Self, Fault> {
-        let body: Body = read_json(body)?;
+    pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let body: AuditQueryBody = read_json(body)?;
         if body.filters.is_some_and(|filters| !filters.is_empty()) {
-            return Err(Fault::bad_request("filters are not played by the sandbox"));
+            return Err(ApiError::bad_request("filters are not played by the sandbox"));
         }
         let known = |name: &str| SERVICES.into_iter().find(|service| *service == name);
         let unknown = |name: &str| invalid_value(format!("unknown serviceName: {name}"));
@@ -91,9 +91,9 @@ impl Query {
     }
 
     /// Writes some of what it finds, as elements of a list.
-    pub(super) fn write(&self, scribe: &mut Scribe, rows: Range<usize>) {
-        let audits = self.audits(scribe.seed);
-        audits.get(rows).unwrap_or_default().iter().for_each(|audit| scribe.audit(audit));
+    pub(super) fn write(&self, renderer: &mut Renderer, rows: Range<usize>) {
+        let audits = self.audits(renderer.seed);
+        audits.get(rows).unwrap_or_default().iter().for_each(|audit| renderer.audit(audit));
     }
 
     fn audits(&self, seed: u64) -> Vec<Audit> {
@@ -115,35 +115,35 @@ impl Audit {
         let jitter = if number == 0 {
             0
         } else {
-            Self::dice(seed, day, number, 0).between(0, DAY_MS / A_DAY)
+            Self::rng(seed, day, number, 0).between(0, DAY_MS / A_DAY)
         };
         Self { day, number, at: day * DAY_MS + number * (DAY_MS / A_DAY) + jitter }
     }
 
-    fn dice(seed: u64, day: i64, number: i64, purpose: i64) -> Dice {
-        Dice::new([seed, 0xa0d1, day.cast_unsigned(), (number + A_DAY * purpose).cast_unsigned()])
+    fn rng(seed: u64, day: i64, number: i64, purpose: i64) -> Rng {
+        Rng::new([seed, 0xa0d1, day.cast_unsigned(), (number + A_DAY * purpose).cast_unsigned()])
     }
 
     fn id(&self, seed: u64) -> Uuid {
-        Self::dice(seed, self.day, self.number, 1).uuid()
+        Self::rng(seed, self.day, self.number, 1).uuid()
     }
 
     fn service(&self, seed: u64) -> usize {
-        Self::dice(seed, self.day, self.number, 2).below(SERVICES.len() as u64) as usize
+        Self::rng(seed, self.day, self.number, 2).below(SERVICES.len() as u64) as usize
     }
 }
 
-impl Scribe {
+impl Renderer {
     fn audit(&mut self, audit: &Audit) {
-        let mut dice = Audit::dice(self.seed, audit.day, audit.number, 3);
+        let mut rng = Audit::rng(self.seed, audit.day, audit.number, 3);
         let service = audit.service(self.seed);
-        let by_user = dice.permille(800);
-        let action = dice.pick(&["Create", "Update", "Update", "Update", "Delete"]);
+        let by_user = rng.permille(800);
+        let action = rng.pick(&["Create", "Update", "Update", "Update", "Delete"]);
         self.object(|s| {
             s.json.uuid("id", audit.id(s.seed));
             s.json.uuid("userHomeOrgId", s.id(Pool::Organization, 0));
             if by_user {
-                let user = dice.below(AGENTS);
+                let user = rng.below(AGENTS);
                 s.entity("user", s.id(Pool::Agent, user), Some(NAMES[user as usize % NAMES.len()]));
                 s.json.texts("remoteIp", &["203.0.113.7", "10.0.0.1"]);
             } else {
@@ -155,11 +155,11 @@ impl Scribe {
             s.json.text("action", action);
             s.entity(
                 "entity",
-                dice.uuid(),
-                Some(dice.pick(&["Beschwerden", "VIP \\\"gold\\\"", "請求書", "Sales"])),
+                rng.uuid(),
+                Some(rng.pick(&["Beschwerden", "VIP \\\"gold\\\"", "請求書", "Sales"])),
             );
             s.json.text("entityType", ENTITY_TYPES[service]);
-            s.json.text("status", if dice.permille(950) { "SUCCESS" } else { "FAILURE" });
+            s.json.text("status", if rng.permille(950) { "SUCCESS" } else { "FAILURE" });
             if action == "Update" {
                 s.list("propertyChanges", |s| {
                     s.object(|s| {
@@ -169,7 +169,7 @@ impl Scribe {
                     });
                 });
             }
-            if dice.permille(200) {
+            if rng.permille(200) {
                 s.json.open_field("context", b'{');
                 s.json.text("correlation.id", "sandbox");
                 s.json.close(b'}');
@@ -188,9 +188,11 @@ impl Scribe {
 }
 
 /// Every audit of a part of one day, a line each.
-pub(super) fn lines(scribe: &mut Scribe, part: Interval) {
-    for audit in (Query { interval: part, service: None, descending: false }).audits(scribe.seed) {
-        scribe.audit(&audit);
-        scribe.json.newline();
+pub(super) fn lines(renderer: &mut Renderer, part: Interval) {
+    for audit in
+        (AuditQuery { interval: part, service: None, descending: false }).audits(renderer.seed)
+    {
+        renderer.audit(&audit);
+        renderer.json.newline();
     }
 }

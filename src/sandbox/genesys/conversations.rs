@@ -12,11 +12,11 @@ use serde::{
 
 use crate::{
     sandbox::{
-        error::Fault,
+        error::ApiError,
         genesys::{
-            filter::{Filter, Place, Wish, compile},
+            filter::{Filter, FilterTarget, RequestedFilter, compile},
             records::{Facts, Records, days_of},
-            renderer::Scribe,
+            renderer::Renderer,
         },
     },
     time::interval::{Interval, ParseError},
@@ -38,17 +38,17 @@ const MOST_RESULTS: i64 = 100_000;
 /// The body of a request. Fields that the platform does not know it ignores.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+struct ConversationQueryBody {
     interval: Option<String>,
-    conversation_filters: Option<Vec<Wish>>,
-    segment_filters: Option<Vec<Wish>>,
+    conversation_filters: Option<Vec<RequestedFilter>>,
+    segment_filters: Option<Vec<RequestedFilter>>,
     evaluation_filters: Option<Vec<IgnoredAny>>,
     survey_filters: Option<Vec<IgnoredAny>>,
     resolution_filters: Option<Vec<IgnoredAny>>,
     aggregations: Option<Vec<IgnoredAny>>,
     order: Option<String>,
     order_by: Option<String>,
-    paging: Option<Paging>,
+    paging: Option<PageRequest>,
     limit: Option<usize>,
     start_of_day_interval_matching: Option<bool>,
 }
@@ -56,14 +56,14 @@ struct Body {
 /// Which page of a synchronous query.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Paging {
+pub(crate) struct PageRequest {
     page_size: Option<i64>,
     page_number: Option<i64>,
 }
 
 /// A query that can be answered.
 #[derive(Debug)]
-pub(crate) struct Query {
+pub(crate) struct ConversationQuery {
     interval: Interval,
     filters: Vec<Filter>,
     descending: bool,
@@ -73,14 +73,14 @@ pub(crate) struct Query {
     until: i64,
 }
 
-impl Query {
+impl ConversationQuery {
     /// Reads the body of a details query, and the rows of its page.
     ///
     /// # Errors
     ///
     /// 400 in the platform's words for what it refuses, and in ours for what is not played here.
-    pub(crate) fn read(body: &[u8], seed: u64) -> Result<(Self, Range<usize>), Fault> {
-        let body: Body = read_json(body)?;
+    pub(crate) fn read(body: &[u8], seed: u64) -> Result<(Self, Range<usize>), ApiError> {
+        let body: ConversationQueryBody = read_json(body)?;
         let query = Self::new(&body, MOST_DAYS, seed)?;
         Ok((query, body.paging.unwrap_or_default().rows()?))
     }
@@ -91,17 +91,18 @@ impl Query {
     /// # Errors
     ///
     /// See [`read`](Self::read).
-    pub(crate) fn read_job(body: &[u8], seed: u64, until: i64) -> Result<(Self, usize), Fault> {
-        let body: Body = read_json(body)?;
+    pub(crate) fn read_job(body: &[u8], seed: u64, until: i64) -> Result<(Self, usize), ApiError> {
+        let body: ConversationQueryBody = read_json(body)?;
         let query = Self::new(&body, [MOST_JOB_DAYS; 2], seed)?;
         let back = if body.start_of_day_interval_matching == Some(true) { 0 } else { LONGEST_DAYS };
         Ok((Self { back, until, ..query }, body.limit.unwrap_or(usize::MAX)))
     }
 
-    fn new(body: &Body, most_days: [u32; 2], seed: u64) -> Result<Self, Fault> {
+    fn new(body: &ConversationQueryBody, most_days: [u32; 2], seed: u64) -> Result<Self, ApiError> {
         body.refuse_what_is_not_played()?;
-        let mut filters = compile(body.conversation_filters.as_deref(), Place::Conversation, seed)?;
-        filters.extend(compile(body.segment_filters.as_deref(), Place::Segment, seed)?);
+        let mut filters =
+            compile(body.conversation_filters.as_deref(), FilterTarget::Conversation, seed)?;
+        filters.extend(compile(body.segment_filters.as_deref(), FilterTarget::Segment, seed)?);
         Ok(Self {
             interval: interval(
                 body.interval.as_deref(),
@@ -121,14 +122,14 @@ impl Query {
     /// The page with these rows, in JSON: past the last result it has no `conversations` at all.
     pub(crate) fn page(&self, records: &Records, rows: &Range<usize>) -> Bytes {
         let (rows, total) = self.results(records, rows);
-        let mut scribe = Scribe::new(records.seed, rows.len());
-        scribe.object(|s| {
+        let mut renderer = Renderer::new(records.seed, rows.len());
+        renderer.object(|s| {
             if !rows.is_empty() {
                 s.list("conversations", |s| rows.iter().for_each(|facts| s.conversation(facts)));
             }
             s.json.number("totalHits", i64::try_from(total).unwrap_or(i64::MAX));
         });
-        scribe.json.into_bytes()
+        renderer.json.into_bytes()
     }
 
     /// The conversations whose place in the results is among `wanted`, and how many there are.
@@ -161,9 +162,9 @@ impl Query {
     }
 }
 
-impl Body {
+impl ConversationQueryBody {
     /// What the platform would act on must not be ignored.
-    fn refuse_what_is_not_played(&self) -> Result<(), Fault> {
+    fn refuse_what_is_not_played(&self) -> Result<(), ApiError> {
         let lists = [
             ("evaluationFilters", &self.evaluation_filters),
             ("surveyFilters", &self.survey_filters),
@@ -172,21 +173,21 @@ impl Body {
         ];
         for (name, list) in lists {
             if list.as_ref().is_some_and(|list| !list.is_empty()) {
-                return Err(Fault::bad_request(format!("{name} are not played by the sandbox")));
+                return Err(ApiError::bad_request(format!("{name} are not played by the sandbox")));
             }
         }
         match self.order_by.as_deref() {
             None | Some("conversationStart") => Ok(()),
             Some(order) => {
-                Err(Fault::bad_request(format!("orderBy {order} is not played by the sandbox")))
+                Err(ApiError::bad_request(format!("orderBy {order} is not played by the sandbox")))
             }
         }
     }
 }
 
-impl Paging {
+impl PageRequest {
     /// The places of its rows in the results.
-    pub(crate) fn rows(&self) -> Result<Range<usize>, Fault> {
+    pub(crate) fn rows(&self) -> Result<Range<usize>, ApiError> {
         let size = self.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
         let number = self.page_number.unwrap_or(1);
         if !(1..=MOST_ROWS).contains(&size) {
@@ -197,7 +198,7 @@ impl Paging {
         }
         let to = size.saturating_mul(number);
         if to > MOST_RESULTS {
-            return Err(Fault::bad_request(format!(
+            return Err(ApiError::bad_request(format!(
                 "Pagination may not exceed {MOST_RESULTS} results."
             )));
         }
@@ -207,9 +208,9 @@ impl Paging {
 }
 
 /// Reads the body of a request.
-pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let malformed = |_| {
-        Fault::bad_request(
+        ApiError::bad_request(
             "The request could not be understood by the server due to malformed syntax.",
         )
     };
@@ -217,26 +218,26 @@ pub(crate) fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
 }
 
 /// Reads an interval of at most so many days.
-pub(crate) fn interval(text: Option<&str>, days: u32) -> Result<Interval, Fault> {
+pub(crate) fn interval(text: Option<&str>, days: u32) -> Result<Interval, ApiError> {
     let too_long = || {
-        Fault::bad_request(format!(
+        ApiError::bad_request(format!(
             "You must specify a search interval as part of your query that does not exceed {days} days."
         ))
     };
     let interval: Interval = text.ok_or_else(too_long)?.parse().map_err(|error| match error {
-        ParseError::Time(_) => Fault::new(
+        ParseError::Time(_) => ApiError::new(
             StatusCode::BAD_REQUEST,
             "invalid.date",
             format!("Invalid interval: {error}"),
         ),
         ParseError::Form | ParseError::Empty => {
-            Fault::bad_request(format!("Invalid interval: {error}"))
+            ApiError::bad_request(format!("Invalid interval: {error}"))
         }
     })?;
     if interval.width() > DAY * days { Err(too_long()) } else { Ok(interval) }
 }
 
 /// A value that the platform does not take.
-pub(crate) fn invalid_value(message: String) -> Fault {
-    Fault::new(StatusCode::BAD_REQUEST, "invalid.value", message)
+pub(crate) fn invalid_value(message: String) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid.value", message)
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::sandbox::{
-    error::Fault,
+    error::ApiError,
     genesys::records::{Dimension, Facts, Medium, QUEUES},
     rng::{Pool, id},
 };
@@ -22,10 +22,10 @@ enum Join {
 
 /// A filter, or a clause of one, as the request has it.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Wish {
+pub(super) struct RequestedFilter {
     #[serde(rename = "type")]
     join: Option<Join>,
-    clauses: Option<Vec<Wish>>,
+    clauses: Option<Vec<RequestedFilter>>,
     predicates: Option<Vec<Predicate>>,
 }
 
@@ -41,7 +41,7 @@ struct Predicate {
 
 /// The two places that a filter can stand in: each knows its own dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum FilterTarget {
     Conversation,
     Segment,
 }
@@ -62,7 +62,7 @@ struct Test {
     wanted: bool,
 }
 
-impl Wish {
+impl RequestedFilter {
     /// Whether it asks nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.clauses.iter().flatten().all(Self::is_empty)
@@ -74,18 +74,18 @@ impl Wish {
     /// # Errors
     ///
     /// 400 that names what is not played.
-    pub(super) fn check(&self, known: &[&str]) -> Result<(), Fault> {
+    pub(super) fn check(&self, known: &[&str]) -> Result<(), ApiError> {
         self.clauses.iter().flatten().try_for_each(|clause| clause.check(known))?;
         for Predicate { kind, dimension, operator, range, .. } in self.predicates.iter().flatten() {
             let name = dimension.as_deref().unwrap_or_default();
             let usual =
                 matches!(operator.as_deref(), None | Some("matches" | "exists" | "notExists"));
             if !known.contains(&name) {
-                return Err(Fault::bad_request(format!("unknown dimension: {name}")));
+                return Err(ApiError::bad_request(format!("unknown dimension: {name}")));
             }
             if !usual || range.is_some() || kind.as_deref().is_some_and(|kind| kind != "dimension")
             {
-                return Err(Fault::bad_request(format!(
+                return Err(ApiError::bad_request(format!(
                     "this predicate on {name} is not played by the sandbox"
                 )));
             }
@@ -119,18 +119,27 @@ impl Filter {
     ///
     /// 400 for a predicate that the platform would refuse, or that is not played here; the message
     /// names it.
-    pub(super) fn new(wish: &Wish, place: Place, seed: u64) -> Result<Self, Fault> {
-        Self::nested(wish, place, seed, 2)
+    pub(super) fn new(
+        filter_request: &RequestedFilter,
+        place: FilterTarget,
+        seed: u64,
+    ) -> Result<Self, ApiError> {
+        Self::nested(filter_request, place, seed, 2)
     }
 
-    fn nested(wish: &Wish, place: Place, seed: u64, levels: u32) -> Result<Self, Fault> {
-        let clauses = wish.clauses.as_deref().unwrap_or_default();
+    fn nested(
+        filter_request: &RequestedFilter,
+        place: FilterTarget,
+        seed: u64,
+        levels: u32,
+    ) -> Result<Self, ApiError> {
+        let clauses = filter_request.clauses.as_deref().unwrap_or_default();
         if levels == 0 || (levels == 1 && !clauses.is_empty()) {
-            return Err(Fault::bad_request("a clause holds predicates only"));
+            return Err(ApiError::bad_request("a clause holds predicates only"));
         }
         Ok(Self {
-            join: wish.join.unwrap_or_default(),
-            tests: wish
+            join: filter_request.join.unwrap_or_default(),
+            tests: filter_request
                 .predicates
                 .iter()
                 .flatten()
@@ -158,16 +167,16 @@ impl Filter {
 }
 
 impl Test {
-    fn new(predicate: &Predicate, place: Place, seed: u64) -> Result<Self, Fault> {
-        let refuse = |what: String| Err(Fault::bad_request(what));
+    fn new(predicate: &Predicate, place: FilterTarget, seed: u64) -> Result<Self, ApiError> {
+        let refuse = |what: String| Err(ApiError::bad_request(what));
         if let Some(kind) = predicate.kind.as_deref().filter(|kind| *kind != "dimension") {
             return refuse(format!("predicates of type {kind} are not played by the sandbox"));
         }
         let name = predicate.dimension.as_deref().unwrap_or_default();
         let dimension = match (place, name) {
-            (Place::Conversation, "originatingDirection") => Dimension::OriginatingDirection,
-            (Place::Segment, "mediaType") => Dimension::MediaType,
-            (Place::Segment, "queueId") => Dimension::QueueId,
+            (FilterTarget::Conversation, "originatingDirection") => Dimension::OriginatingDirection,
+            (FilterTarget::Segment, "mediaType") => Dimension::MediaType,
+            (FilterTarget::Segment, "queueId") => Dimension::QueueId,
             _ => return refuse(format!("unknown dimension: {name}")),
         };
         if predicate.range.is_some() {
@@ -208,14 +217,14 @@ fn bits(dimension: Dimension, value: &str, seed: u64) -> u32 {
 ///
 /// See [`Filter::new`].
 pub(super) fn compile(
-    wishes: Option<&[Wish]>,
-    place: Place,
+    wishes: Option<&[RequestedFilter]>,
+    place: FilterTarget,
     seed: u64,
-) -> Result<Vec<Filter>, Fault> {
+) -> Result<Vec<Filter>, ApiError> {
     wishes
         .unwrap_or_default()
         .iter()
-        .filter(|wish| !wish.is_empty())
-        .map(|wish| Filter::new(wish, place, seed))
+        .filter(|filter_request| !filter_request.is_empty())
+        .map(|filter_request| Filter::new(filter_request, place, seed))
         .collect()
 }

@@ -26,10 +26,10 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 
 pub use self::async_job::Jobs;
-use self::conversations::Query;
+use self::conversations::ConversationQuery;
 pub(super) use self::{async_jobs::Queue, records::Records};
 use crate::{
-    sandbox::{Region, Settings, Truth, error::Fault},
+    sandbox::{Region, Settings, Truth, error::ApiError},
     time::interval::Interval,
 };
 
@@ -41,11 +41,11 @@ pub(super) fn answer(
     now: Duration,
     client: &str,
     request: &Request<Bytes>,
-) -> Result<(StatusCode, Bytes), Fault> {
+) -> Result<(StatusCode, Bytes), ApiError> {
     let path = request.uri().path();
     let lacks = needs(path).filter(|needed| region.settings.deny.iter().any(|lack| lack == needed));
     if let Some(permission) = lacks {
-        return Err(Fault::missing_permission(permission));
+        return Err(ApiError::missing_permission(permission));
     }
     match job_kinds::kind(path) {
         Some(kind) => async_jobs::answer(kind, region, now, request),
@@ -54,8 +54,8 @@ pub(super) fn answer(
 }
 
 /// Answers what needs no waiting.
-fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
-    type Handler = fn(&Region, &str, &Request<Bytes>) -> Result<Bytes, Fault>;
+fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<Bytes, ApiError> {
+    type Handler = fn(&Region, &str, &Request<Bytes>) -> Result<Bytes, ApiError>;
     let (method, handler): (Method, Handler) = match request.uri().path() {
         "/api/v2/analytics/conversations/details/query" => (Method::POST, conversation_details),
         "/api/v2/analytics/users/details/query" => (Method::POST, user_details),
@@ -73,12 +73,12 @@ fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<By
             (Method::GET, |region, _, request| entities::page(region.settings.seed, request))
         }
         path if aggregates::at(path).is_some() => (Method::POST, aggregates),
-        _ => return Err(Fault::not_found()),
+        _ => return Err(ApiError::not_found()),
     };
     if request.method() == method {
         handler(region, client, request)
     } else {
-        Err(Fault::method_not_allowed())
+        Err(ApiError::method_not_allowed())
     }
 }
 
@@ -107,27 +107,27 @@ fn conversation_details(
     region: &Region,
     _: &str,
     request: &Request<Bytes>,
-) -> Result<Bytes, Fault> {
-    let (query, rows) = Query::read(json_body(request)?, region.settings.seed)?;
+) -> Result<Bytes, ApiError> {
+    let (query, rows) = ConversationQuery::read(json_body(request)?, region.settings.seed)?;
     Ok(query.page(&region.records, &rows))
 }
 
-fn user_details(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
+fn user_details(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, ApiError> {
     presence::page(json_body(request)?, region.settings.seed)
 }
 
-fn aggregates(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, Fault> {
-    let (subject, _) = aggregates::at(request.uri().path()).ok_or_else(Fault::not_found)?;
-    Ok(aggregates::Query::read(subject, json_body(request)?)?.reply(&region.records))
+fn aggregates(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, ApiError> {
+    let (subject, _) = aggregates::at(request.uri().path()).ok_or_else(ApiError::not_found)?;
+    Ok(aggregates::AggregateQuery::read(subject, json_body(request)?)?.reply(&region.records))
 }
 
 /// The body of a request that says that it is JSON.
-fn json_body(request: &Request<Bytes>) -> Result<&[u8], Fault> {
+fn json_body(request: &Request<Bytes>) -> Result<&[u8], ApiError> {
     let media_type =
         request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !media_type.is_some_and(|value| value.starts_with("application/json")) {
         let message = "The content type is not supported: send application/json";
-        return Err(Fault::new(
+        return Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported.media.type",
             message,

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::sandbox::{
-    error::Fault,
+    error::ApiError,
     genesys::Settings,
     rng::{Pool, id},
 };
@@ -40,13 +40,13 @@ pub(crate) fn token(seed: u64, client: &str) -> Bytes {
 }
 
 /// `GET /api/v2/users/me`: client credentials belong to nobody.
-pub(crate) fn not_a_user() -> Fault {
+pub(crate) fn not_a_user() -> ApiError {
     let message = "This request requires a user context. Client credentials cannot be used for requests to this resource.";
-    Fault::new(StatusCode::BAD_REQUEST, "not.a.user", message)
+    ApiError::new(StatusCode::BAD_REQUEST, "not.a.user", message)
 }
 
 /// `GET /api/v2/organizations/limits/namespaces/{namespace}`, as far as a client meets limits here.
-pub(crate) fn namespace(settings: &Settings, namespace: &str) -> Result<Bytes, Fault> {
+pub(crate) fn namespace(settings: &Settings, namespace: &str) -> Result<Bytes, ApiError> {
     let limits = match namespace {
         "platform.api" => json!([{
             "key": "client.credentials.token.rate.per.minute",
@@ -54,7 +54,7 @@ pub(crate) fn namespace(settings: &Settings, namespace: &str) -> Result<Bytes, F
             "value": settings.requests,
         }]),
         "auth.api" | "analytics" => json!([]),
-        _ => return Err(Fault::not_found()),
+        _ => return Err(ApiError::not_found()),
     };
     Ok(body(&json!({ "entities": limits })))
 }

@@ -11,13 +11,13 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     sandbox::{
-        error::Fault,
+        error::ApiError,
         genesys::{
-            conversations::{MOST_JOB_DAYS, Paging, interval, invalid_value, read_json},
+            conversations::{MOST_JOB_DAYS, PageRequest, interval, invalid_value, read_json},
             records::{LAST_DAY, days_of},
-            renderer::{AGENTS, Scribe},
+            renderer::{AGENTS, Renderer},
         },
-        rng::{Dice, Pool},
+        rng::{Pool, Rng},
     },
     time::interval::{DAY_MS, Interval},
 };
@@ -48,7 +48,7 @@ struct Change {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+struct PresenceQueryBody {
     interval: Option<String>,
     user_filters: Option<Vec<IgnoredAny>>,
     presence_filters: Option<Vec<IgnoredAny>>,
@@ -56,19 +56,19 @@ struct Body {
     presence_aggregations: Option<Vec<IgnoredAny>>,
     routing_status_aggregations: Option<Vec<IgnoredAny>>,
     order: Option<String>,
-    paging: Option<Paging>,
+    paging: Option<PageRequest>,
     limit: Option<usize>,
 }
 
 /// What is asked of the agents: their records in an interval, as far as they are available.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Query {
+pub(super) struct PresenceQuery {
     interval: Interval,
     until: i64,
 }
 
-impl Query {
-    fn new(body: &Body, until: i64) -> Result<Self, Fault> {
+impl PresenceQuery {
+    fn new(body: &PresenceQueryBody, until: i64) -> Result<Self, ApiError> {
         let lists = [
             ("userFilters", &body.user_filters),
             ("presenceFilters", &body.presence_filters),
@@ -79,7 +79,7 @@ impl Query {
         if let Some((name, _)) =
             lists.iter().find(|(_, list)| list.as_ref().is_some_and(|list| !list.is_empty()))
         {
-            return Err(Fault::bad_request(format!("{name} are not played by the sandbox")));
+            return Err(ApiError::bad_request(format!("{name} are not played by the sandbox")));
         }
         match body.order.as_deref() {
             None | Some("asc" | "unordered") => {}
@@ -91,8 +91,8 @@ impl Query {
     }
 
     /// Reads the body of a job, and the most agents that it gives.
-    pub(super) fn read_job(body: &[u8], until: i64) -> Result<(Self, usize), Fault> {
-        let body: Body = read_json(body)?;
+    pub(super) fn read_job(body: &[u8], until: i64) -> Result<(Self, usize), ApiError> {
+        let body: PresenceQueryBody = read_json(body)?;
         Ok((Self::new(&body, until)?, body.limit.unwrap_or(usize::MAX)))
     }
 
@@ -126,27 +126,27 @@ fn changes(seed: u64, user: u64, history: History, days: Range<i64>) -> Vec<Chan
 }
 
 fn changes_of_day(seed: u64, user: u64, history: History, day: i64) -> Vec<Change> {
-    let mut dice = Dice::new([seed, 0x9e5e ^ history as u64, user, day.cast_unsigned()]);
+    let mut rng = Rng::new([seed, 0x9e5e ^ history as u64, user, day.cast_unsigned()]);
     // The first agent begins with the day: the edge that errors by one get wrong.
     let mut at =
-        day * DAY_MS + if user == 0 { 0 } else { dice.between(5 * 3_600_000, 9 * 3_600_000) };
+        day * DAY_MS + if user == 0 { 0 } else { rng.between(5 * 3_600_000, 9 * 3_600_000) };
     let (while_at_work, after): (&[&str], _) = match history {
         History::Presence => (&PRESENCES, "OFFLINE"),
         History::Routing => (&STATUSES, "OFF_QUEUE"),
     };
-    let count = dice.between(3, 12);
+    let count = rng.between(3, 12);
     let mut changes = Vec::new();
     for n in 0..=count {
-        let to = if n == count { after } else { dice.pick(while_at_work) };
-        changes.push(Change { at, to, open: dice.permille(10) });
-        at += dice.between(1_000, 3_000_000);
+        let to = if n == count { after } else { rng.pick(while_at_work) };
+        changes.push(Change { at, to, open: rng.permille(10) });
+        at += rng.between(1_000, 3_000_000);
     }
     changes
 }
 
-impl Scribe {
+impl Renderer {
     /// Writes an agent and its records, as an element of `userDetails`.
-    pub(super) fn user(&mut self, query: &Query, user: u64) {
+    pub(super) fn user(&mut self, query: &PresenceQuery, user: u64) {
         self.object(|s| {
             s.json.uuid("userId", s.id(Pool::Agent, user));
             for (key, history) in
@@ -179,7 +179,7 @@ impl Scribe {
                     .map_or(0, |at| at as u64 + 1);
                 self.json.uuid(
                     "organizationPresenceId",
-                    Dice::new([self.seed, 0x9e60, number, 0]).uuid(),
+                    Rng::new([self.seed, 0x9e60, number, 0]).uuid(),
                 );
             }
             History::Routing => self.json.text("routingStatus", change.to),
@@ -188,9 +188,9 @@ impl Scribe {
 }
 
 /// A page of the details query. Every other one is short, without being the last.
-pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, Fault> {
-    let body: Body = read_json(body)?;
-    let query = Query::new(&body, i64::MAX)?;
+pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, ApiError> {
+    let body: PresenceQueryBody = read_json(body)?;
+    let query = PresenceQuery::new(&body, i64::MAX)?;
     let rows = body.paging.unwrap_or_default().rows()?;
     let (size, before) = (rows.len(), rows.start / rows.len());
     let missing = size / 3;
@@ -198,8 +198,8 @@ pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, Fault> {
     let count = if before.is_multiple_of(2) { size - missing } else { size };
     let users = query.users(seed);
     let page = users.get(from..).unwrap_or_default();
-    let mut scribe = Scribe::new(seed, count);
-    scribe.object(|s| {
+    let mut renderer = Renderer::new(seed, count);
+    renderer.object(|s| {
         if !page.is_empty() {
             s.list("userDetails", |s| {
                 page.iter().take(count).for_each(|&user| s.user(&query, user))
@@ -207,21 +207,21 @@ pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, Fault> {
         }
         s.json.number("totalHits", users.len() as i64);
     });
-    Ok(scribe.json.into_bytes())
+    Ok(renderer.json.into_bytes())
 }
 
 /// Every record that starts in a part of one day, a line each with its agent.
-pub(super) fn lines(scribe: &mut Scribe, part: Interval) {
-    let query = Query { interval: part, until: i64::MAX };
-    for user in query.users(scribe.seed) {
+pub(super) fn lines(renderer: &mut Renderer, part: Interval) {
+    let query = PresenceQuery { interval: part, until: i64::MAX };
+    for user in query.users(renderer.seed) {
         for history in [History::Presence, History::Routing] {
-            let records = query.records(scribe.seed, user, history);
+            let records = query.records(renderer.seed, user, history);
             for (change, end) in records.iter().filter(|(change, _)| part.contains(change.at)) {
-                scribe.object(|s| {
+                renderer.object(|s| {
                     s.json.uuid("userId", s.id(Pool::Agent, user));
                     s.change(history, change, *end);
                 });
-                scribe.json.newline();
+                renderer.json.newline();
             }
         }
     }

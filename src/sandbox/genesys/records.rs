@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    sandbox::rng::{Dice, Uuid},
+    sandbox::rng::{Rng, Uuid},
     time::interval::{DAY_MS, Interval},
 };
 
@@ -73,32 +73,32 @@ pub(crate) enum Dimension {
 
 impl Facts {
     fn of(seed: u64, day: i64, number: u32, of: u32) -> Self {
-        let mut dice = dice_of(seed, day, number, 0);
+        let mut rng = dice_of(seed, day, number, 0);
         // The first of a day begins on its first millisecond: the edge that errors by one get wrong.
-        let jitter = if number == 0 { 0.0 } else { dice.fraction() };
+        let jitter = if number == 0 { 0.0 } else { rng.fraction() };
         let start = day * DAY_MS + time_of_day((f64::from(number) + jitter) / f64::from(of));
-        let medium = match dice.below(100) {
+        let medium = match rng.below(100) {
             0..55 => Medium::Voice,
             55..63 => Medium::Callback,
             63..72 => Medium::Chat,
             72..85 => Medium::Email,
             _ => Medium::Message,
         };
-        let outbound = dice.permille(match medium {
+        let outbound = rng.permille(match medium {
             Medium::Voice => 200,
             Medium::Email | Medium::Message => 100,
             Medium::Callback | Medium::Chat => 0,
         });
-        let legs = if outbound || dice.permille(800) { 1 } else { 2 };
-        let queues = [(); 2].map(|()| u8::try_from(dice.below(QUEUES.into())).unwrap_or(0));
-        let abandoned = medium == Medium::Voice && !outbound && legs == 1 && dice.permille(80);
-        let end = (!dice.permille(5)).then(|| start + duration(&mut dice, medium, abandoned));
+        let legs = if outbound || rng.permille(800) { 1 } else { 2 };
+        let queues = [(); 2].map(|()| u8::try_from(rng.below(QUEUES.into())).unwrap_or(0));
+        let abandoned = medium == Medium::Voice && !outbound && legs == 1 && rng.permille(80);
+        let end = (!rng.permille(5)).then(|| start + duration(&mut rng, medium, abandoned));
         let abandoned = abandoned && end.is_some();
         Self { number, start, end, medium, outbound, abandoned, queues, legs }
     }
 
     /// The chance that writes its record.
-    pub(crate) fn dice(&self, seed: u64) -> Dice {
+    pub(crate) fn rng(&self, seed: u64) -> Rng {
         dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 1)
     }
 
@@ -107,7 +107,7 @@ impl Facts {
     }
 
     /// The chance that gives its participants attributes: apart, since only some replies have them.
-    pub(crate) fn attribute_dice(&self, seed: u64) -> Dice {
+    pub(crate) fn attribute_dice(&self, seed: u64) -> Rng {
         dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 4)
     }
 
@@ -132,8 +132,8 @@ impl Facts {
     }
 }
 
-fn dice_of(seed: u64, day: i64, number: u32, purpose: u64) -> Dice {
-    Dice::new([seed, day.cast_unsigned(), number.into(), purpose])
+fn dice_of(seed: u64, day: i64, number: u32, purpose: u64) -> Rng {
+    Rng::new([seed, day.cast_unsigned(), number.into(), purpose])
 }
 
 /// The millisecond of the day by which `share` of a day's conversations have begun.
@@ -151,16 +151,16 @@ fn time_of_day(share: f64) -> i64 {
 }
 
 /// How long a conversation lasts: mostly short for its medium, one in two hundred for days.
-fn duration(dice: &mut Dice, medium: Medium, abandoned: bool) -> i64 {
+fn duration(rng: &mut Rng, medium: Medium, abandoned: bool) -> i64 {
     let (least, most) = match medium {
         _ if abandoned => (MINUTE / 3, 6 * MINUTE),
-        _ if dice.permille(5) => (DAY_MS, 60 * DAY_MS),
+        _ if rng.permille(5) => (DAY_MS, 60 * DAY_MS),
         Medium::Voice => (MINUTE, 45 * MINUTE),
         Medium::Callback => (10 * MINUTE, 8 * 60 * MINUTE),
         Medium::Chat => (2 * MINUTE, 60 * MINUTE),
         Medium::Email | Medium::Message => (5 * MINUTE, 20 * 60 * MINUTE),
     };
-    least + (dice.fraction().powi(3) * (most - least) as f64) as i64
+    least + (rng.fraction().powi(3) * (most - least) as f64) as i64
 }
 
 /// All conversations of an organisation.

@@ -6,7 +6,7 @@
 use crate::sandbox::{
     genesys::records::{Facts, Medium},
     json::Json,
-    rng::{Dice, Pool, Uuid, id},
+    rng::{Pool, Rng, Uuid, id},
 };
 
 /// Names as people have them: accents, other scripts, quotes. JSON text, escapes included.
@@ -35,17 +35,17 @@ const MINUTE: i64 = 60_000;
 const ROOM: usize = 8 * 1024;
 
 /// Writes records, one after the other.
-pub(crate) struct Scribe {
+pub(crate) struct Renderer {
     pub(crate) json: Json,
     pub(crate) seed: u64,
     /// The chance of the record being written.
-    pub(crate) dice: Dice,
+    pub(crate) rng: Rng,
     /// Whether conversations are told as jobs tell them: with the attributes of participants.
     pub(crate) tells_attributes: bool,
 }
 
 /// What the parts of one record have to agree on.
-pub(crate) struct Story {
+pub(crate) struct Timeline {
     pub(crate) facts: Facts,
     /// When it ended or, while it is live, until when it is told.
     pub(crate) told_until: i64,
@@ -61,7 +61,7 @@ pub(crate) struct Story {
 
 /// One agent's turn: waiting in a queue, ringing, talking, wrapping up.
 #[derive(Clone, Copy)]
-pub(crate) struct Leg {
+pub(crate) struct TimelineSession {
     pub(crate) queue: u8,
     pub(crate) agent: u64,
     pub(crate) queued: i64,
@@ -76,13 +76,13 @@ pub(crate) struct Leg {
     pub(crate) open: bool,
 }
 
-impl Scribe {
+impl Renderer {
     /// A scribe with room for `records`.
     pub(crate) fn new(seed: u64, records: usize) -> Self {
         Self {
             json: Json::with_capacity(records * ROOM),
             seed,
-            dice: Dice::new([0; 4]),
+            rng: Rng::new([0; 4]),
             tells_attributes: false,
         }
     }
@@ -107,7 +107,7 @@ impl Scribe {
 
     /// Writes the whole record of a conversation.
     pub(crate) fn conversation(&mut self, facts: &Facts) {
-        self.dice = facts.dice(self.seed);
+        self.rng = facts.rng(self.seed);
         let story = self.story(*facts);
         let legs = story.legs(self.seed);
         self.object(|s| {
@@ -119,35 +119,35 @@ impl Scribe {
         });
     }
 
-    fn story(&mut self, facts: Facts) -> Story {
-        let dice = &mut self.dice;
-        let customer = dice.pick(&NAMES);
+    fn story(&mut self, facts: Facts) -> Timeline {
+        let rng = &mut self.rng;
+        let customer = rng.pick(&NAMES);
         let (theirs, ours) = if facts.medium == Medium::Email {
             (
-                format!("kunde{}@example.com", dice.below(100_000)),
-                format!("service{}@example.org", dice.below(5)),
+                format!("kunde{}@example.com", rng.below(100_000)),
+                format!("service{}@example.org", rng.below(5)),
             )
         } else {
             (
-                format!("tel:+4930{:07}", dice.below(10_000_000)),
-                format!("tel:+498000{:03}", dice.below(20)),
+                format!("tel:+4930{:07}", rng.below(10_000_000)),
+                format!("tel:+498000{:03}", rng.below(20)),
             )
         };
-        Story {
-            told_until: facts.end.unwrap_or(facts.start + dice.between(5 * MINUTE, 50 * MINUTE)),
+        Timeline {
+            told_until: facts.end.unwrap_or(facts.start + rng.between(5 * MINUTE, 50 * MINUTE)),
             // A float in the platform's own books, hence the many digits.
             mos: f64::from(
-                f32::from(u16::try_from(dice.between(31_000, 49_200)).unwrap_or(0)) / 10_000.0,
+                f32::from(u16::try_from(rng.between(31_000, 49_200)).unwrap_or(0)) / 10_000.0,
             ),
             customer,
             theirs,
             ours,
-            peer: dice.uuid(),
+            peer: rng.uuid(),
             facts,
         }
     }
 
-    fn head(&mut self, story: &Story) {
+    fn head(&mut self, story: &Timeline) {
         let Facts { start, end, medium, outbound, .. } = story.facts;
         if let Some(end) = end {
             self.json.time("conversationEnd", end);
@@ -156,14 +156,14 @@ impl Scribe {
         self.json.text("conversationInitiator", if outbound { "agent" } else { "customer" });
         self.json.time("conversationStart", start);
         if end.is_some() {
-            self.json.flag("customerParticipation", !outbound || self.dice.permille(800));
+            self.json.flag("customerParticipation", !outbound || self.rng.permille(800));
         }
-        let home = self.dice.below(DIVISIONS);
+        let home = self.rng.below(DIVISIONS);
         let divisions =
             [self.id(Pool::Division, home), self.id(Pool::Division, (home + 1) % DIVISIONS)];
-        self.json.uuids("divisionIds", &divisions[..1 + usize::from(self.dice.permille(200))]);
-        if self.dice.permille(100) {
-            let tag = format!("CRM-{:08}", self.dice.below(100_000_000));
+        self.json.uuids("divisionIds", &divisions[..1 + usize::from(self.rng.permille(200))]);
+        if self.rng.permille(100) {
+            let tag = format!("CRM-{:08}", self.rng.below(100_000_000));
             self.json.text("externalTag", &tag);
         }
         if story.on_the_phone() {
@@ -177,17 +177,17 @@ impl Scribe {
     }
 
     /// What is found out once it is over: evaluations, surveys and resolutions.
-    fn afterthoughts(&mut self, story: &Story, leg: &Leg) {
+    fn afterthoughts(&mut self, story: &Timeline, leg: &TimelineSession) {
         let (queue, agent) =
             (self.id(Pool::Queue, leg.queue.into()), self.id(Pool::Agent, leg.agent));
-        let later = story.told_until + self.dice.between(10 * MINUTE, 4 * 24 * 60 * MINUTE);
-        if self.dice.permille(40) {
+        let later = story.told_until + self.rng.between(10 * MINUTE, 4 * 24 * 60 * MINUTE);
+        if self.rng.permille(40) {
             self.list("evaluations", |s| s.object(|s| s.evaluation(queue, agent, later)));
         }
-        if self.dice.permille(50) {
+        if self.rng.permille(50) {
             self.list("surveys", |s| s.object(|s| s.survey(queue, agent, later)));
         }
-        if self.dice.permille(30) {
+        if self.rng.permille(30) {
             self.list("resolutions", |s| {
                 s.object(|s| {
                     s.json.time("eventTime", later);
@@ -200,37 +200,37 @@ impl Scribe {
     }
 
     fn evaluation(&mut self, queue: Uuid, agent: Uuid, at: i64) {
-        let (evaluator, form) = (self.dice.below(AGENTS), self.dice.below(5));
-        self.json.uuid("evaluationId", self.dice.uuid());
+        let (evaluator, form) = (self.rng.below(AGENTS), self.rng.below(5));
+        self.json.uuid("evaluationId", self.rng.uuid());
         self.json.text("evaluationStatus", "Finished");
         self.json.uuid("evaluatorId", self.id(Pool::Agent, evaluator));
         self.json.time("eventTime", at);
         self.json.uuid("formId", self.id(Pool::Form, form));
         self.json.text(
             "formName",
-            self.dice.pick(&["Qualität", "Compliance", "Soft skills", "Sales", "品質"]),
+            self.rng.pick(&["Qualität", "Compliance", "Soft skills", "Sales", "品質"]),
         );
         self.json.uuid("queueId", queue);
         for (key, flag) in [("released", true), ("rescored", false), ("deleted", false)] {
             self.json.flag(key, flag);
         }
         self.json.uuid("userId", agent);
-        self.json.number("oTotalCriticalScore", self.dice.between(40, 101));
-        self.json.number("oTotalScore", self.dice.between(30, 101));
+        self.json.number("oTotalCriticalScore", self.rng.between(40, 101));
+        self.json.number("oTotalScore", self.rng.between(30, 101));
     }
 
     fn survey(&mut self, queue: Uuid, agent: Uuid, at: i64) {
-        let form = self.dice.below(3);
+        let form = self.rng.below(3);
         self.json.time("eventTime", at);
         self.json.uuid("queueId", queue);
         self.json.uuid("surveyFormId", self.id(Pool::Form, 100 + form));
         self.json.text("surveyFormName", "How did we do?");
-        self.json.uuid("surveyId", self.dice.uuid());
-        if self.dice.permille(600) {
+        self.json.uuid("surveyId", self.rng.uuid());
+        if self.rng.permille(600) {
             self.json.time("surveyCompletedDate", at);
             self.json.text("surveyStatus", "Finished");
-            self.json.number("surveyPromoterScore", self.dice.between(0, 11));
-            self.json.number("oSurveyTotalScore", self.dice.between(0, 101));
+            self.json.number("surveyPromoterScore", self.rng.between(0, 11));
+            self.json.number("oSurveyTotalScore", self.rng.between(0, 101));
         } else {
             self.json.text("surveyStatus", "Sent");
         }
@@ -239,7 +239,7 @@ impl Scribe {
     }
 }
 
-impl Story {
+impl Timeline {
     pub(crate) fn on_the_phone(&self) -> bool {
         matches!(self.facts.medium, Medium::Voice | Medium::Callback)
     }
@@ -256,12 +256,12 @@ impl Story {
     }
 
     /// The turns of its agents, one after the other, from the menu to the end.
-    fn legs(&self, seed: u64) -> Vec<Leg> {
+    fn legs(&self, seed: u64) -> Vec<TimelineSession> {
         let from = self.menu_until().unwrap_or(self.facts.start);
         let count = i64::from(self.facts.legs);
         let length = (self.told_until - from) / count;
         let mut turns =
-            Dice::new([seed, self.facts.start.cast_unsigned(), self.facts.number.into(), 3]);
+            Rng::new([seed, self.facts.start.cast_unsigned(), self.facts.number.into(), 3]);
         (0..count)
             .zip(self.facts.queues())
             .map(|(turn, &queue)| {
@@ -277,7 +277,7 @@ impl Story {
                 let answered = alerted + ((left - alerted) / 8).min(turns.between(1_200, 15_000));
                 let wrapped = left - ((left - answered) / 5).min(turns.between(3_000, 3 * MINUTE));
                 let open = last && self.facts.end.is_none();
-                Leg {
+                TimelineSession {
                     queue,
                     agent: turns.below(AGENTS),
                     queued,

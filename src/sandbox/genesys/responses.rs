@@ -7,13 +7,13 @@ use bytes::Bytes;
 
 use crate::sandbox::{
     genesys::{
-        Fault, Region,
-        async_job::{Job, Jobs, Stage},
+        ApiError, Region,
+        async_job::{ActiveJob, Jobs, Stage},
         conversations::invalid_value,
-        job_kinds::{Ask, Words},
-        renderer::Scribe,
+        job_kinds::{JobQuery, JobVocabulary},
+        renderer::Renderer,
     },
-    rng::Dice,
+    rng::Rng,
 };
 
 /// What the platform's clock said when the region began, as far as jobs tell: 2026-01-01.
@@ -27,11 +27,11 @@ pub(crate) fn availability(until: i64) -> Bytes {
 }
 
 /// The reply to whoever submitted a job.
-pub(crate) fn accepted(job: &Job, settings: &Jobs, now: Duration) -> Result<Bytes, Fault> {
-    match job.kind.words {
-        Words::Details => Ok(object(|s| s.json.text("jobId", &job.id))),
-        Words::Audits => state(job, settings, now),
-        Words::Usage => Ok(object(|s| {
+pub(crate) fn accepted(job: &ActiveJob, settings: &Jobs, now: Duration) -> Result<Bytes, ApiError> {
+    match job.kind.vocabulary {
+        JobVocabulary::Details => Ok(object(|s| s.json.text("jobId", &job.id))),
+        JobVocabulary::Audits => state(job, settings, now),
+        JobVocabulary::Usage => Ok(object(|s| {
             s.json.text("executionId", &job.id);
             s.json.text("resultsUri", &format!("{}/{}/results", job.kind.path, job.id));
         })),
@@ -43,12 +43,12 @@ pub(crate) fn accepted(job: &Job, settings: &Jobs, now: Duration) -> Result<Byte
 /// # Errors
 ///
 /// 404 for one that has expired, unless its kind has a word for that.
-pub(crate) fn state(job: &Job, settings: &Jobs, now: Duration) -> Result<Bytes, Fault> {
+pub(crate) fn state(job: &ActiveJob, settings: &Jobs, now: Duration) -> Result<Bytes, ApiError> {
     let stage = job.stage(settings, now);
-    let name = state_name(job, stage).ok_or_else(Fault::not_found)?;
+    let name = state_name(job, stage).ok_or_else(ApiError::not_found)?;
     let ended = job.at + settings.queued + settings.running;
-    Ok(object(|s| match (job.kind.words, &*job.ask) {
-        (Words::Audits, Ask::Audits(query)) => {
+    Ok(object(|s| match (job.kind.vocabulary, &*job.ask) {
+        (JobVocabulary::Audits, JobQuery::Audits(query)) => {
             s.json.text("id", &job.id);
             s.json.text("state", name);
             s.json.time("startDate", date(job.at));
@@ -74,11 +74,11 @@ pub(crate) fn state(job: &Job, settings: &Jobs, now: Duration) -> Result<Bytes, 
 }
 
 /// The word for a stage; none where the platform would know of no such job.
-fn state_name(job: &Job, stage: Stage) -> Option<&'static str> {
-    let [queued, running, done, failed, expired] = match job.kind.words {
-        Words::Details => ["QUEUED", "PENDING", "FULFILLED", "FAILED", "EXPIRED"],
-        Words::Audits => ["Queued", "Running", "Succeeded", "Failed", ""],
-        Words::Usage => ["Running", "Running", "Complete", "Failed", ""],
+fn state_name(job: &ActiveJob, stage: Stage) -> Option<&'static str> {
+    let [queued, running, done, failed, expired] = match job.kind.vocabulary {
+        JobVocabulary::Details => ["QUEUED", "PENDING", "FULFILLED", "FAILED", "EXPIRED"],
+        JobVocabulary::Audits => ["Queued", "Running", "Succeeded", "Failed", ""],
+        JobVocabulary::Usage => ["Running", "Running", "Complete", "Failed", ""],
     };
     let name = match stage {
         Stage::Queued => queued,
@@ -97,19 +97,20 @@ fn state_name(job: &Job, stage: Stage) -> Option<&'static str> {
 /// 404 for one that has expired; 400 for one that has no results, for a cursor that is not its own
 /// and for a page that is too large.
 pub(crate) fn results(
-    job: &Job,
+    job: &ActiveJob,
     region: &Region,
     now: Duration,
     query: Option<&str>,
-) -> Result<Bytes, Fault> {
+) -> Result<Bytes, ApiError> {
     let stage = job.stage(&region.settings.jobs, now);
-    let name =
-        state_name(job, stage).filter(|_| stage != Stage::Expired).ok_or_else(Fault::not_found)?;
-    match (stage, job.kind.words) {
+    let name = state_name(job, stage)
+        .filter(|_| stage != Stage::Expired)
+        .ok_or_else(ApiError::not_found)?;
+    match (stage, job.kind.vocabulary) {
         (Stage::Done, _) => {}
-        (_, Words::Usage) => return Ok(object(|s| s.json.text("queryStatus", name))),
+        (_, JobVocabulary::Usage) => return Ok(object(|s| s.json.text("queryStatus", name))),
         _ => {
-            return Err(Fault::bad_request(format!(
+            return Err(ApiError::bad_request(format!(
                 "The results are not available: the query is {name}"
             )));
         }
@@ -126,11 +127,11 @@ pub(crate) fn results(
     let ending = (seed.wrapping_add(job.number)) % 3;
     let next =
         if rows.end < total || (ending > 0 && !rows.is_empty()) { Some(rows.end) } else { None };
-    let mut scribe = Scribe::new(seed, rows.len().min(ROOM));
-    scribe.object(|s| {
+    let mut renderer = Renderer::new(seed, rows.len().min(ROOM));
+    renderer.object(|s| {
         let cursor =
             next.filter(|_| job.kind.page_size.is_some()).map(|next| cursor(seed, job, next));
-        if job.kind.words == Words::Audits {
+        if job.kind.vocabulary == JobVocabulary::Audits {
             s.json.text("id", &job.id);
             s.json.number("pageSize", size as i64);
         }
@@ -140,20 +141,20 @@ pub(crate) fn results(
         if let Some(cursor) = cursor {
             s.json.text("cursor", &cursor);
         }
-        match job.kind.words {
-            Words::Details => s.json.time("dataAvailabilityDate", job.until),
-            Words::Audits => {}
-            Words::Usage => s.json.text("queryStatus", name),
+        match job.kind.vocabulary {
+            JobVocabulary::Details => s.json.time("dataAvailabilityDate", job.until),
+            JobVocabulary::Audits => {}
+            JobVocabulary::Usage => s.json.text("queryStatus", name),
         }
     });
-    Ok(scribe.json.into_bytes())
+    Ok(renderer.json.into_bytes())
 }
 
 fn page_size(
     [unless_asked, most]: [u32; 2],
     settings: &Jobs,
     query: Option<&str>,
-) -> Result<usize, Fault> {
+) -> Result<usize, ApiError> {
     let most = if most == 0 { settings.page_size } else { most };
     let size = match parameter(query, "pageSize") {
         Some(size) => size.parse().ok().filter(|size| (1..=most).contains(size)),
@@ -164,22 +165,22 @@ fn page_size(
 }
 
 /// The place of a page's first row.
-fn start(seed: u64, job: &Job, query: Option<&str>) -> Result<usize, Fault> {
+fn start(seed: u64, job: &ActiveJob, query: Option<&str>) -> Result<usize, ApiError> {
     let Some(cursor) = parameter(query, "cursor") else { return Ok(0) };
     place(seed, job, &cursor).ok_or_else(|| invalid_value("Invalid cursor".to_owned()))
 }
 
 /// What stands for a place in the results of one job: the place, and a proof of whose it is.
-fn cursor(seed: u64, job: &Job, place: usize) -> String {
-    let mut dice = Dice::new([seed, 0xc0f5, job.number, place as u64]);
+fn cursor(seed: u64, job: &ActiveJob, place: usize) -> String {
+    let mut rng = Rng::new([seed, 0xc0f5, job.number, place as u64]);
     let place = u32::try_from(place).unwrap_or(u32::MAX).to_be_bytes();
     let bytes: Vec<u8> =
-        [dice.roll(), dice.roll()].into_iter().flat_map(u64::to_be_bytes).chain(place).collect();
+        [rng.roll(), rng.roll()].into_iter().flat_map(u64::to_be_bytes).chain(place).collect();
     STANDARD.encode(bytes)
 }
 
 /// The place that a cursor of this job stands for.
-fn place(seed: u64, job: &Job, text: &str) -> Option<usize> {
+fn place(seed: u64, job: &ActiveJob, text: &str) -> Option<usize> {
     let bytes = STANDARD.decode(text).ok()?;
     let place = u32::from_be_bytes(*bytes.last_chunk()?) as usize;
     (cursor(seed, job, place) == text).then_some(place)
@@ -194,8 +195,8 @@ fn date(at: Duration) -> i64 {
     BEGAN.saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn object(fields: impl FnOnce(&mut Scribe)) -> Bytes {
-    let mut scribe = Scribe::new(0, 0);
-    scribe.object(fields);
-    scribe.json.into_bytes()
+fn object(fields: impl FnOnce(&mut Renderer)) -> Bytes {
+    let mut renderer = Renderer::new(0, 0);
+    renderer.object(fields);
+    renderer.json.into_bytes()
 }

@@ -3,7 +3,7 @@
 use crate::sandbox::{
     genesys::{
         records::Medium,
-        renderer::{Scribe, Story, r_factor},
+        renderer::{Renderer, Timeline, r_factor},
     },
     rng::{Pool, Uuid},
 };
@@ -11,9 +11,9 @@ use crate::sandbox::{
 /// What was counted, how much, when.
 pub(super) type Metric = (&'static str, i64, i64);
 
-impl Scribe {
+impl Renderer {
     /// What every session says of itself.
-    pub(super) fn session(&mut self, story: &Story, medium: Medium, session: Uuid) {
+    pub(super) fn session(&mut self, story: &Timeline, medium: Medium, session: Uuid) {
         let provider = match medium {
             Medium::Voice => "Edge",
             Medium::Callback => "PureCloud Callback",
@@ -28,12 +28,12 @@ impl Scribe {
         };
         match medium {
             Medium::Voice => {
-                let edge = self.dice.below(6);
+                let edge = self.rng.below(6);
                 self.json.text("ani", from);
                 self.json.text("dnis", to);
                 self.json.uuid("edgeId", self.id(Pool::Edge, edge));
-                self.json.uuid("protocolCallId", self.dice.uuid());
-                self.json.flag("recording", self.dice.permille(700));
+                self.json.uuid("protocolCallId", self.rng.uuid());
+                self.json.flag("recording", self.rng.permille(700));
                 self.json.text("sessionDnis", to);
             }
             Medium::Email => {
@@ -68,19 +68,19 @@ impl Scribe {
         self.json.uuid("sessionId", session);
     }
 
-    pub(super) fn media_stats(&mut self, story: &Story, at: i64) {
+    pub(super) fn media_stats(&mut self, story: &Timeline, at: i64) {
         self.list("mediaEndpointStats", |s| {
             s.object(|s| {
                 // The same codec once for each direction.
                 let codecs: &[&str] =
-                    s.dice.pick(&[&["audio/PCMU", "audio/PCMU"][..], &["audio/opus"][..]]);
+                    s.rng.pick(&[&["audio/PCMU", "audio/PCMU"][..], &["audio/opus"][..]]);
                 s.json.texts("codecs", codecs);
-                s.json.number("discardedPackets", s.dice.between(0, 40));
-                if s.dice.permille(300) {
-                    s.json.number("duplicatePackets", s.dice.between(1, 9));
+                s.json.number("discardedPackets", s.rng.between(0, 40));
+                if s.rng.permille(300) {
+                    s.json.number("duplicatePackets", s.rng.between(1, 9));
                 }
                 s.json.time("eventTime", at);
-                s.json.number("maxLatencyMs", s.dice.between(2, 300));
+                s.json.number("maxLatencyMs", s.rng.between(2, 300));
                 s.json.double("minMos", story.mos);
                 s.json.double("minRFactor", r_factor(story.mos));
                 s.json.number("overrunPackets", 0);
@@ -120,7 +120,7 @@ impl Scribe {
     }
 
     pub(super) fn subject(&mut self) {
-        let subject = self.dice.pick(&[
+        let subject = self.rng.pick(&[
             "Re: Ihre Rechnung Nr. 4711",
             "AW: \\\"Kündigung\\\" meines Vertrags",
             "ご請求について",
@@ -130,7 +130,7 @@ impl Scribe {
     }
 
     pub(super) fn flow(&mut self, start: i64, until: i64) {
-        let number = self.dice.below(8);
+        let number = self.rng.below(8);
         self.json.open_field("flow", b'{');
         self.json.text("endingLanguage", "en-us");
         self.json.text("entryReason", "tel:+498000111");
@@ -139,19 +139,19 @@ impl Scribe {
         self.json.uuid("flowId", self.id(Pool::Flow, number));
         self.json.text(
             "flowName",
-            self.dice.pick(&["Hauptmenü", "Main menu", "Reklamation", "VIP", "請求書"]),
+            self.rng.pick(&["Hauptmenü", "Main menu", "Reklamation", "VIP", "請求書"]),
         );
         self.json.text("flowType", "INBOUNDCALL");
-        let version = format!("{}.0", self.dice.between(1, 90));
+        let version = format!("{}.0", self.rng.between(1, 90));
         self.json.text("flowVersion", &version);
         self.json.flag("issuedCallback", false);
         self.json.text("startingLanguage", "en-us");
         self.json.text("transferTargetName", "Service / Rechnung");
         self.json.text("transferType", "ACD");
         self.list("outcomes", |s| {
-            for n in 0..s.dice.below(2) {
+            for n in 0..s.rng.below(2) {
                 s.object(|s| {
-                    s.json.text("flowOutcome", s.dice.pick(&["SUCCESS", "FAILURE"]));
+                    s.json.text("flowOutcome", s.rng.pick(&["SUCCESS", "FAILURE"]));
                     s.json.time("flowOutcomeEndTimestamp", until);
                     s.json.uuid("flowOutcomeId", s.id(Pool::Outcome, n));
                     s.json.time("flowOutcomeStartTimestamp", start);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     sandbox::genesys::{
         records::{Facts, Records, days_of},
-        renderer::Scribe,
+        renderer::Renderer,
     },
     time::interval::{DAY_MS, Interval},
 };
@@ -33,15 +33,15 @@ impl Records {
                 if piece.is_empty() {
                     continue;
                 }
-                let mut scribe = Scribe::new(self.seed, piece.len());
-                scribe.tells_attributes = attributes;
+                let mut renderer = Renderer::new(self.seed, piece.len());
+                renderer.tells_attributes = attributes;
                 for facts in piece.iter().filter(|facts| interval.contains(facts.start)) {
-                    scribe.conversation(facts);
-                    scribe.json.newline();
+                    renderer.conversation(facts);
+                    renderer.json.newline();
                 }
                 rest = Some((Arc::clone(&facts), at + piece.len()));
-                if scribe.json.len() > 0 {
-                    return Some(scribe.json.into_bytes());
+                if renderer.json.len() > 0 {
+                    return Some(renderer.json.into_bytes());
                 }
             }
         })
@@ -53,11 +53,11 @@ impl Records {
 pub(super) fn daily(
     seed: u64,
     interval: Interval,
-    write: fn(&mut Scribe, Interval),
+    write: fn(&mut Renderer, Interval),
 ) -> impl Iterator<Item = bytes::Bytes> + Send + use<> {
     days_of(interval).filter_map(move |day| {
-        let mut scribe = Scribe::new(seed, 0);
-        write(&mut scribe, Interval::day_of(day * DAY_MS).intersect(interval)?);
-        Some(scribe.json.into_bytes()).filter(|piece| !piece.is_empty())
+        let mut renderer = Renderer::new(seed, 0);
+        write(&mut renderer, Interval::day_of(day * DAY_MS).intersect(interval)?);
+        Some(renderer.json.into_bytes()).filter(|piece| !piece.is_empty())
     })
 }

@@ -6,13 +6,13 @@ use serde::Deserialize;
 
 use crate::{
     sandbox::{
-        error::Fault,
+        error::ApiError,
         genesys::{
             conversations::{interval, invalid_value, read_json},
             records::days_of,
-            renderer::Scribe,
+            renderer::Renderer,
         },
-        rng::{Dice, Pool},
+        rng::{Pool, Rng},
     },
     time::interval::{DAY_MS, Interval},
 };
@@ -32,15 +32,15 @@ const GROUPS: [&str; 4] = ["OAuthClientId", "OrganizationId", "TemplateUri", "Ht
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+struct UsageQueryBody {
     interval: Option<String>,
     granularity: Option<String>,
     group_by: Option<Vec<String>>,
 }
 
 /// Reads the body of a query.
-pub(super) fn read(body: &[u8]) -> Result<Interval, Fault> {
-    let body: Body = read_json(body)?;
+pub(super) fn read(body: &[u8]) -> Result<Interval, ApiError> {
+    let body: UsageQueryBody = read_json(body)?;
     if let Some(other) = body.granularity.filter(|granularity| granularity != "Day") {
         return Err(invalid_value(format!("granularity {other} is not played by the sandbox")));
     }
@@ -48,7 +48,7 @@ pub(super) fn read(body: &[u8]) -> Result<Interval, Fault> {
     if !given.is_empty() && GROUPS.iter().any(|group| !given.iter().any(|given| given == group)) {
         let message =
             format!("groupBy other than {} is not played by the sandbox", GROUPS.join(", "));
-        return Err(Fault::bad_request(message));
+        return Err(ApiError::bad_request(message));
     }
     interval(body.interval.as_deref(), MOST_DAYS)
 }
@@ -59,21 +59,21 @@ pub(super) fn count(interval: Interval) -> usize {
 }
 
 /// Writes some of the rows, as elements of a list.
-pub(super) fn write(scribe: &mut Scribe, interval: Interval, rows: Range<usize>) {
+pub(super) fn write(renderer: &mut Renderer, interval: Interval, rows: Range<usize>) {
     let all = days(interval).flat_map(|day| (0..A_DAY).map(move |number| (day, number)));
-    all.skip(rows.start).take(rows.len()).for_each(|(day, number)| scribe.usage(day, number));
+    all.skip(rows.start).take(rows.len()).for_each(|(day, number)| renderer.usage(day, number));
 }
 
 fn days(interval: Interval) -> impl Iterator<Item = i64> {
     days_of(interval).filter(move |day| interval.contains(day * DAY_MS))
 }
 
-impl Scribe {
+impl Renderer {
     fn usage(&mut self, day: i64, number: usize) {
         let (client, (method, path)) = (number / PATHS.len(), PATHS[number % PATHS.len()]);
-        let mut dice = Dice::new([self.seed, 0x05a6, day.cast_unsigned(), number as u64]);
+        let mut rng = Rng::new([self.seed, 0x05a6, day.cast_unsigned(), number as u64]);
         let [ok, moved, wrong, broken, throttled] =
-            [80_000, 2, 300, 20, 400].map(|most| dice.between(0, most));
+            [80_000, 2, 300, 20, 400].map(|most| rng.between(0, most));
         self.object(|s| {
             s.json.uuid("clientId", s.id(Pool::Contact, client as u64));
             s.json.text("clientName", CLIENTS[client]);
@@ -92,9 +92,9 @@ impl Scribe {
 }
 
 /// The rows of a day if the part of it holds its begin, a line each.
-pub(super) fn lines(scribe: &mut Scribe, part: Interval) {
+pub(super) fn lines(renderer: &mut Renderer, part: Interval) {
     for row in 0..count(part) {
-        write(scribe, part, row..row + 1);
-        scribe.json.newline();
+        write(renderer, part, row..row + 1);
+        renderer.json.newline();
     }
 }

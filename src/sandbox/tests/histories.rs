@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::sandbox::tests::jobs::{Desk, LATER};
+use crate::sandbox::tests::jobs::{JobDesk, LATER};
 
 const USER_QUERY: &str = "/api/v2/analytics/users/details/query";
 const USER_JOBS: &str = "/api/v2/analytics/users/details/jobs";
 const AUDITS: &str = "/api/v2/audits/query";
 const USAGE: &str = "/api/v2/usage/query";
 
-fn desk() -> Desk {
-    Desk::new(Jobs::default(), 1)
+fn desk() -> JobDesk {
+    JobDesk::new(Jobs::default(), 1)
 }
 
 /// The records of users as the truth tells them: a row each, in no order.
@@ -35,7 +35,7 @@ fn records(users: &[Value], owner: Interval) -> BTreeSet<String> {
 }
 
 /// The users of the details query, page by page.
-fn user_pages(desk: &Desk, interval: Interval, size: usize) -> (Vec<Vec<Value>>, usize) {
+fn user_pages(desk: &JobDesk, interval: Interval, size: usize) -> (Vec<Vec<Value>>, usize) {
     let mut pages = Vec::new();
     for number in 1.. {
         let paging = json!({"pageSize": size, "pageNumber": number});
@@ -184,7 +184,7 @@ fn usage_runs_until_its_one_page_is_complete() {
 
 #[test]
 fn a_usage_query_or_an_audit_that_fails_says_so() {
-    let desk = Desk::new(Jobs { fail_every: 1, ..Jobs::default() }, 1);
+    let desk = JobDesk::new(Jobs { fail_every: 1, ..Jobs::default() }, 1);
     let audit = desk.job(AUDITS, days(DAY, DAY + 1), &json!({}));
     assert_eq!(value(&desk.get(LATER, &audit))["state"], "Failed");
     refused(&desk.get(LATER, &format!("{audit}/results")), 400, "bad.request");

@@ -10,12 +10,12 @@ const AUDITS: &str = "/api/v2/audits/query";
 const USAGE: &str = "/api/v2/usage/query";
 
 /// A client of a region.
-pub(super) struct Desk {
+pub(super) struct JobDesk {
     pub(super) region: Region,
     token: String,
 }
 
-impl Desk {
+impl JobDesk {
     pub(super) fn new(jobs: Jobs, conversations_per_day: u32) -> Self {
         Self::with(Settings { jobs, conversations_per_day, ..Settings::default() })
     }
@@ -108,7 +108,7 @@ fn none() -> Value {
 #[test]
 fn a_job_is_queued_then_pending_then_fulfilled_and_expires() {
     let jobs = Jobs { kept: Duration::from_secs(10), ..Jobs::default() };
-    let desk = Desk::new(jobs, 20);
+    let desk = JobDesk::new(jobs, 20);
     let job = desk.job(CONVERSATIONS, day(), &none());
     let state = |ms| {
         value(&desk.get(Duration::from_millis(ms), &job))["state"].as_str().unwrap().to_owned()
@@ -135,7 +135,7 @@ fn a_job_is_queued_then_pending_then_fulfilled_and_expires() {
 
 #[test]
 fn a_job_finds_every_conversation_that_lives_in_its_interval_and_once() {
-    let desk = Desk::new(Jobs::default(), 400);
+    let desk = JobDesk::new(Jobs::default(), 400);
     let interval = span(DAY * DAY_MS + 36_000_000, DAY * DAY_MS + 39_600_000);
     let from = interval.from_ms();
     let lives = |row: &Value| row.get("conversationEnd").is_none_or(|end| ms(end) > from);
@@ -152,7 +152,7 @@ fn a_job_finds_every_conversation_that_lives_in_its_interval_and_once() {
 
 #[test]
 fn with_start_of_day_matching_a_job_finds_what_the_query_finds() {
-    let desk = Desk::new(Jobs::default(), 300);
+    let desk = JobDesk::new(Jobs::default(), 300);
     let interval = span(DAY * DAY_MS + 36_000_000, DAY * DAY_MS + 39_600_000);
     let job = desk.job(CONVERSATIONS, interval, &json!({"startOfDayIntervalMatching": true}));
     let ids =
@@ -165,7 +165,7 @@ fn with_start_of_day_matching_a_job_finds_what_the_query_finds() {
 
 #[test]
 fn a_job_takes_the_filters_of_the_query_its_order_and_a_limit() {
-    let desk = Desk::new(Jobs::default(), 200);
+    let desk = JobDesk::new(Jobs::default(), 200);
     let mut query = json!({
         "segmentFilters": [{"predicates": [{"dimension": "mediaType", "value": "chat"}]}],
         "startOfDayIntervalMatching": true,
@@ -187,7 +187,7 @@ fn a_job_takes_the_filters_of_the_query_its_order_and_a_limit() {
 
 #[test]
 fn only_a_job_tells_the_attributes_and_nothing_else_differs() {
-    let desk = Desk::new(Jobs::default(), 300);
+    let desk = JobDesk::new(Jobs::default(), 300);
     let plain = truth(&desk.region, day());
     let mut keys = BTreeSet::new();
     let mut with = desk.truth("conversations+attributes", day());
@@ -212,7 +212,7 @@ fn only_a_job_tells_the_attributes_and_nothing_else_differs() {
 
 #[test]
 fn the_last_page_comes_in_three_ways() {
-    let desk = Desk::new(Jobs::default(), 10);
+    let desk = JobDesk::new(Jobs::default(), 10);
     let query = json!({"startOfDayIntervalMatching": true});
     let mut endings = BTreeSet::new();
     for _ in 0..3 {
@@ -231,7 +231,7 @@ fn the_last_page_comes_in_three_ways() {
 
 #[test]
 fn a_cursor_belongs_to_one_job() {
-    let desk = Desk::new(Jobs::default(), 30);
+    let desk = JobDesk::new(Jobs::default(), 30);
     let [one, other] = [0, 1].map(|_| desk.job(CONVERSATIONS, day(), &none()));
     let first = value(&desk.get(LATER, &format!("{one}/results?pageSize=7")));
     let cursor = first["cursor"].as_str().unwrap();
@@ -246,7 +246,7 @@ fn a_cursor_belongs_to_one_job() {
 
 #[test]
 fn a_page_has_a_thousand_rows_unless_asked_for_others() {
-    let desk = Desk::new(Jobs::default(), 1_100);
+    let desk = JobDesk::new(Jobs::default(), 1_100);
     let page =
         value(&desk.get(LATER, &format!("{}/results", desk.job(CONVERSATIONS, day(), &none()))));
     assert_eq!(page["conversations"].as_array().unwrap().len(), 1000);
@@ -254,7 +254,7 @@ fn a_page_has_a_thousand_rows_unless_asked_for_others() {
 
 #[test]
 fn every_nth_job_fails_or_loses_its_results_before_or_while_they_are_fetched() {
-    let desk = Desk::new(Jobs { fail_every: 5, expire_every: 2, ..Jobs::default() }, 10);
+    let desk = JobDesk::new(Jobs { fail_every: 5, expire_every: 2, ..Jobs::default() }, 10);
     let jobs: Vec<_> = (0..6).map(|_| desk.job(CONVERSATIONS, day(), &none())).collect();
     let state = |job: &String| value(&desk.get(LATER, job))["state"].as_str().unwrap().to_owned();
     let states = || jobs.iter().map(state).collect::<Vec<_>>();
@@ -269,7 +269,7 @@ fn every_nth_job_fails_or_loses_its_results_before_or_while_they_are_fetched() {
 
 #[test]
 fn a_deleted_or_unknown_job_is_not_found_and_a_deletion_has_two_statuses() {
-    let desk = Desk::new(Jobs::default(), 10);
+    let desk = JobDesk::new(Jobs::default(), 10);
     let jobs = [0, 1].map(|_| desk.job(CONVERSATIONS, day(), &none()));
     let deleted =
         jobs.each_ref().map(|job| desk.send(LATER, Method::DELETE, job, "").status().as_u16());
@@ -296,7 +296,7 @@ fn a_deleted_or_unknown_job_is_not_found_and_a_deletion_has_two_statuses() {
 #[test]
 fn too_many_jobs_are_refused_with_a_pause_or_without() {
     let jobs = Jobs { concurrent: 2, per_second: 3, ..Jobs::default() };
-    let desk = Desk::new(jobs, 10);
+    let desk = JobDesk::new(jobs, 10);
     let submit = |ms| desk.submit(Duration::from_millis(ms), CONVERSATIONS, day(), &none());
     assert_eq!([submit(0), submit(0)].map(|reply| reply.status().as_u16()), [200, 202]);
     let busy = submit(400);
@@ -312,7 +312,7 @@ fn too_many_jobs_are_refused_with_a_pause_or_without() {
 fn what_is_not_available_yet_is_silently_missing() {
     let noon = DAY * DAY_MS + DAY_MS / 2;
     let available_until = jiff::Timestamp::from_millisecond(noon).ok();
-    let desk = Desk::new(Jobs { available_until, ..Jobs::default() }, 300);
+    let desk = JobDesk::new(Jobs { available_until, ..Jobs::default() }, 300);
     let available = |now| {
         value(&desk.get(now, &format!("{CONVERSATIONS}/availability")))["dataAvailabilityDate"]
             .clone()
@@ -325,7 +325,7 @@ fn what_is_not_available_yet_is_silently_missing() {
     let wanted = desk.truth("conversations+attributes", span(DAY * DAY_MS, noon));
     assert_eq!(pages[0]["conversations"].as_array().unwrap(), &wanted);
     assert_eq!(all(&desk.region, day(), 100, &none()).len(), 300, "the query knows all");
-    let everything = Desk::new(Jobs::default(), 1);
+    let everything = JobDesk::new(Jobs::default(), 1);
     let date =
         value(&everything.get(START, &format!("{USERS}/availability")))["dataAvailabilityDate"]
             .clone();
@@ -341,7 +341,7 @@ fn whoever_lacks_the_permission_is_told_which() {
         (USAGE, "usage:organization:view"),
     ] {
         let desk =
-            Desk::with(Settings { deny: vec![permission.to_owned()], ..Settings::default() });
+            JobDesk::with(Settings { deny: vec![permission.to_owned()], ..Settings::default() });
         for reply in [
             desk.submit(START, path, day(), &none()),
             desk.get(START, &format!("{path}/x/results")),
@@ -349,7 +349,7 @@ fn whoever_lacks_the_permission_is_told_which() {
             assert!(refused(&reply, 403, "missing.permissions").contains(permission));
         }
     }
-    let desk = Desk::with(Settings {
+    let desk = JobDesk::with(Settings {
         deny: vec!["analytics:userDetail:view".to_owned()],
         ..Settings::default()
     });

@@ -11,7 +11,7 @@ use cxbackfill::{
         report::{RunOutcome, Summary},
         run::{self, Environment, Scope},
     },
-    config::{Config, Hosts, Overrides},
+    config::{Config, HostSettings, Overrides},
     decode::{Decoder, PageParser},
     http::{error::RequestError, transport::Transport},
     ledger::Ledger,
@@ -49,7 +49,7 @@ pub struct Link {
 impl Link {
     /// The sandbox that `config` describes.
     pub fn new(config: &Config) -> Self {
-        let Hosts::Sandbox(settings) = &config.hosts else {
+        let HostSettings::Sandbox(settings) = &config.hosts else {
             panic!("no sandbox: {:?}", config.hosts)
         };
         let region = Region::new(settings.clone());

@@ -13,12 +13,12 @@ use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
-use self::sums::Stats;
+use self::sums::AggregateStats;
 use crate::{
     sandbox::{
-        error::Fault,
+        error::ApiError,
         genesys::{
-            filter::Wish,
+            filter::RequestedFilter,
             records::{Records, days_of},
         },
     },
@@ -50,12 +50,12 @@ pub(crate) fn at(path: &str) -> Option<(Subject, &'static str)> {
 /// The body of a request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+struct AggregateQueryBody {
     interval: Option<String>,
     granularity: Option<String>,
     time_zone: Option<String>,
     group_by: Option<Vec<String>>,
-    filter: Option<Wish>,
+    filter: Option<RequestedFilter>,
     metrics: Option<Vec<String>>,
     views: Option<Vec<IgnoredAny>>,
     alternate_time_dimension: Option<String>,
@@ -64,13 +64,13 @@ struct Body {
 
 /// A query that can be answered.
 #[derive(Clone, Debug)]
-pub(crate) struct Query {
+pub(crate) struct AggregateQuery {
     subject: Subject,
     interval: Interval,
     /// The length of a span in milliseconds.
     granularity: i64,
     group_by: Vec<String>,
-    filter: Option<Wish>,
+    filter: Option<RequestedFilter>,
     metrics: Vec<String>,
 }
 
@@ -86,19 +86,19 @@ const DIMENSIONS: [&str; 8] = [
     "flowName",
 ];
 
-impl Query {
+impl AggregateQuery {
     /// Reads the body of a request.
     ///
     /// # Errors
     ///
     /// 400 in the platform's words for what it refuses, and in ours for what is not played here.
-    pub(crate) fn read(subject: Subject, body: &[u8]) -> Result<Self, Fault> {
-        let body: Body = serde_json::from_slice(body).map_err(|_| {
-            Fault::bad_request(
+    pub(crate) fn read(subject: Subject, body: &[u8]) -> Result<Self, ApiError> {
+        let body: AggregateQueryBody = serde_json::from_slice(body).map_err(|_| {
+            ApiError::bad_request(
                 "The request could not be understood by the server due to malformed syntax.",
             )
         })?;
-        let refuse = |what: &str| Err(Fault::bad_request(what));
+        let refuse = |what: &str| Err(ApiError::bad_request(what));
         if body.views.is_some_and(|views| !views.is_empty())
             || body.alternate_time_dimension.is_some()
         {
@@ -116,7 +116,7 @@ impl Query {
             .interval
             .unwrap_or_default()
             .parse()
-            .map_err(|error| Fault::bad_request(format!("Invalid interval: {error}")))?;
+            .map_err(|error| ApiError::bad_request(format!("Invalid interval: {error}")))?;
         let group_by = body.group_by.unwrap_or_default();
         let known = if subject == Subject::Users { &["userId"][..] } else { &DIMENSIONS };
         if let Some(unknown) = group_by.iter().find(|name| !known.contains(&name.as_str())) {
@@ -165,7 +165,7 @@ impl Query {
             .collect()
     }
 
-    fn span(&self, start: i64, sums: &BTreeMap<(String, &'static str), Stats>) -> Value {
+    fn span(&self, start: i64, sums: &BTreeMap<(String, &'static str), AggregateStats>) -> Value {
         let end = start.saturating_add(self.granularity).min(self.interval.to_ms());
         let metrics = sums.iter().map(|((metric, qualifier), stats)| {
             let stats = match metric.starts_with('n') {
@@ -214,6 +214,9 @@ pub(crate) fn truth(
     let (subject, _) = at(query.get("path")?.as_str()?)?;
     let mut body = serde_json::to_value(query.get("defaults")?).ok()?;
     body["interval"] = interval.to_string().into();
-    let query = Query::read(subject, body.to_string().as_bytes()).ok()?;
-    Some(daily(interval).map(move |interval| Query { interval, ..query.clone() }.lines(&records)))
+    let query = AggregateQuery::read(subject, body.to_string().as_bytes()).ok()?;
+    Some(
+        daily(interval)
+            .map(move |interval| AggregateQuery { interval, ..query.clone() }.lines(&records)),
+    )
 }

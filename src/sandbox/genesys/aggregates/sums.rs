@@ -6,16 +6,16 @@ use serde::Deserialize;
 
 use crate::sandbox::{
     genesys::{
-        aggregates::{Query, Subject},
+        aggregates::{AggregateQuery, Subject},
         records::{Facts, Records, days_of},
-        renderer::{AGENTS, Scribe},
+        renderer::{AGENTS, Renderer},
     },
-    rng::{Dice, Pool, id},
+    rng::{Pool, Rng, id},
 };
 
 /// Values of a metric: how many, and so on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stats {
+pub(super) struct AggregateStats {
     pub(super) count: i64,
     pub(super) sum: i64,
     pub(super) min: i64,
@@ -24,54 +24,54 @@ pub(super) struct Stats {
 
 /// By group (the values of `groupBy`), start of the span, and metric with its qualifier.
 pub(super) type Sums =
-    BTreeMap<Vec<Option<String>>, BTreeMap<i64, BTreeMap<(String, &'static str), Stats>>>;
+    BTreeMap<Vec<Option<String>>, BTreeMap<i64, BTreeMap<(String, &'static str), AggregateStats>>>;
 
 /// What of a conversation's record is summed up.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record {
+struct ConversationRecord {
     originating_direction: String,
-    participants: Vec<Party>,
+    participants: Vec<ParticipantRecord>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Party {
+struct ParticipantRecord {
     purpose: String,
     user_id: Option<String>,
-    sessions: Vec<Session>,
+    sessions: Vec<SessionRecord>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Session {
+struct SessionRecord {
     media_type: String,
     direction: String,
-    flow: Option<Flow>,
-    segments: Vec<Segment>,
-    metrics: Vec<Metric>,
+    flow: Option<FlowRecord>,
+    segments: Vec<SegmentRecord>,
+    metrics: Vec<MetricRecord>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Flow {
+struct FlowRecord {
     flow_id: String,
     flow_name: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Segment {
+struct SegmentRecord {
     queue_id: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Metric {
+struct MetricRecord {
     name: String,
     value: i64,
 }
 
-impl Query {
+impl AggregateQuery {
     pub(super) fn sums(&self, records: &Records) -> Sums {
         let mut sums = Sums::new();
         if self.subject == Subject::Users {
@@ -93,10 +93,11 @@ impl Query {
     }
 
     fn conversation(&self, seed: u64, facts: &Facts, sums: &mut Sums) {
-        let mut scribe = Scribe::new(seed, 1);
-        scribe.conversation(facts);
+        let mut renderer = Renderer::new(seed, 1);
+        renderer.conversation(facts);
         // What the scribe writes has these fields: the tests count.
-        let Ok(record) = serde_json::from_slice::<Record>(&scribe.json.into_bytes()) else {
+        let Ok(record) = serde_json::from_slice::<ConversationRecord>(&renderer.json.into_bytes())
+        else {
             return;
         };
         for party in &record.participants {
@@ -106,7 +107,7 @@ impl Query {
                     continue;
                 }
                 let of = |dimension: &str| value_of(dimension, &record, party, session);
-                for Metric { name, value } in
+                for MetricRecord { name, value } in
                     session.metrics.iter().filter(|metric| metric.counts())
                 {
                     self.count((name, ""), *value, facts.start, &of, sums);
@@ -125,11 +126,11 @@ impl Query {
         while start < self.interval.to_ms() {
             let end = start.saturating_add(self.granularity).min(self.interval.to_ms());
             for agent in 0..AGENTS {
-                let mut dice = Dice::new([seed, 0xa99, agent, start.cast_unsigned()]);
+                let mut rng = Rng::new([seed, 0xa99, agent, start.cast_unsigned()]);
                 let user = id(seed, Pool::Agent, agent).to_string();
                 for (metric, [one, two, rest]) in STATES {
-                    let first = dice.between(1, (end - start).max(2));
-                    let second = dice.between(0, end - start - first + 1);
+                    let first = rng.between(1, (end - start).max(2));
+                    let second = rng.between(0, end - start - first + 1);
                     for (state, time) in
                         [(one, first), (two, second), (rest, end - start - first - second)]
                     {
@@ -159,7 +160,7 @@ impl Query {
         let group =
             self.group_by.iter().map(|dimension| of(dimension).map(str::to_owned)).collect();
         let span = sums.entry(group).or_default().entry(self.start_of(at)).or_default();
-        let stats = span.entry((metric.to_owned(), qualifier)).or_insert(Stats {
+        let stats = span.entry((metric.to_owned(), qualifier)).or_insert(AggregateStats {
             count: 0,
             sum: 0,
             min: i64::MAX,
@@ -171,7 +172,7 @@ impl Query {
     }
 }
 
-impl Metric {
+impl MetricRecord {
     /// Whether it says that something happened.
     fn counts(&self) -> bool {
         self.value != 0 || !self.name.starts_with('n')
@@ -181,9 +182,9 @@ impl Metric {
 /// The value that a session has in a dimension.
 fn value_of<'r>(
     dimension: &str,
-    record: &'r Record,
-    party: &'r Party,
-    session: &'r Session,
+    record: &'r ConversationRecord,
+    party: &'r ParticipantRecord,
+    session: &'r SessionRecord,
 ) -> Option<&'r str> {
     match dimension {
         "mediaType" => Some(&session.media_type),

@@ -15,7 +15,7 @@ use self::render::{
     text, user, wrapup_code,
 };
 use crate::sandbox::{
-    error::Fault,
+    error::ApiError,
     genesys::{records::QUEUES, renderer::DIVISIONS},
     rng::Pool,
 };
@@ -112,15 +112,15 @@ pub(crate) fn permission(path: &str) -> Option<&'static str> {
 /// # Errors
 ///
 /// 404 for a queue that there is not, 400 for a page that there cannot be.
-pub(crate) fn page(seed: u64, request: &Request<Bytes>) -> Result<Bytes, Fault> {
-    let (listing, queue) = at(request.uri().path()).ok_or_else(Fault::not_found)?;
+pub(crate) fn page(seed: u64, request: &Request<Bytes>) -> Result<Bytes, ApiError> {
+    let (listing, queue) = at(request.uri().path()).ok_or_else(ApiError::not_found)?;
     let queue = match queue {
         "" => 0,
         of => (0..QUEUES.into())
             .find(|&n| text(seed, Pool::Queue, n) == of)
-            .ok_or_else(Fault::not_found)?,
+            .ok_or_else(ApiError::not_found)?,
     };
-    let asked = Asked::new(request.uri());
+    let asked = EntityRequest::new(request.uri());
     let entities = listing.entities(seed, queue, asked.value("state").unwrap_or("active"));
     let total = entities.len() as u64;
     let page = match listing.most {
@@ -142,12 +142,12 @@ pub(crate) fn page(seed: u64, request: &Request<Bytes>) -> Result<Bytes, Fault> 
 }
 
 /// What the address of a request asks for.
-struct Asked<'a> {
+struct EntityRequest<'a> {
     uri: &'a Uri,
     values: Vec<(String, String)>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> EntityRequest<'a> {
     fn new(uri: &'a Uri) -> Self {
         let values = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         Self { uri, values: values.into_owned().collect() }
@@ -158,13 +158,13 @@ impl<'a> Asked<'a> {
     }
 
     /// The size and the number of the page.
-    fn page(&self, most: u64) -> Result<(u64, u64), Fault> {
+    fn page(&self, most: u64) -> Result<(u64, u64), ApiError> {
         let number = |name: &str, default: u64| {
             self.value(name).map_or(Ok(default), str::parse).unwrap_or(0)
         };
         let (size, number) = (number("pageSize", DEFAULT_PAGE_SIZE), number("pageNumber", 1));
         let invalid =
-            |message: String| Fault::new(StatusCode::BAD_REQUEST, "invalid.value", message);
+            |message: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid.value", message);
         if !(1..=most).contains(&size) {
             return Err(invalid(format!("pageSize must be between 1 and {most}")));
         }

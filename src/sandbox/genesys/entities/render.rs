@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{
     genesys::renderer::{AGENTS, DIVISIONS, NAMES},
-    rng::{Dice, Pool, id},
+    rng::{Pool, Rng, id},
 };
 
 /// Users who are active; the first of them are the agents.
@@ -155,7 +155,7 @@ pub(crate) fn division(seed: u64, n: u64) -> Value {
 pub(crate) fn presence(seed: u64, n: u64) -> Value {
     let name = PRESENCES[n as usize % PRESENCES.len()];
     json!({
-        "id": Dice::new([seed, 0x9e5f, n, 0]).uuid().to_string(),
+        "id": Rng::new([seed, 0x9e5f, n, 0]).uuid().to_string(),
         "type": "System",
         "languageLabels": {"en_US": name, "de": format!("{name} (de)")},
         "systemPresence": name,
