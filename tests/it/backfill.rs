@@ -187,12 +187,12 @@ fn the_summary_has_the_promised_keys_and_no_other() {
 fn g3_killed_thirty_times_and_resumed_every_row_equals_the_truth() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
-    let mut dice = fastrand::Rng::with_seed(11);
+    let mut rng = fastrand::Rng::with_seed(11);
     let slow = ["fetch.shard=2h", "fetch.page_size=10", "budget.requests=150", "budget.per=1s"];
     for _ in 0..30 {
         let mut command = job.command(FROM, TO, &slow);
         let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        sleep(Duration::from_millis(dice.u64(20..120)));
+        sleep(Duration::from_millis(rng.u64(20..120)));
         run.kill().unwrap();
         run.wait().unwrap();
     }

@@ -15,7 +15,7 @@ const WATCHED: f64 = 60.0;
 /// A link and what is expected of it. Times are in seconds.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Link {
+struct LinkDescription {
     /// The most requests in flight that the caller wants.
     most: u32,
     /// How the link is, and from when on; each phase lasts until the next.
@@ -39,17 +39,17 @@ struct Phase {
 }
 
 /// Requests on a link: those that have a server until then, and who waits for one.
-struct Wire {
+struct LinkSimulation {
     /// When each request will be answered, in nanoseconds, and a number that tells two apart → when it
     /// was sent, and what comes of it.
     events: BTreeMap<(u64, u64), (Duration, Outcome)>,
     /// When each server is free again.
     free: Vec<Duration>,
-    dice: fastrand::Rng,
+    rng: fastrand::Rng,
     sent: u64,
 }
 
-impl Wire {
+impl LinkSimulation {
     fn send(&mut self, now: Duration, phase: &Phase) {
         self.free.resize(phase.capacity, now);
         self.sent += 1;
@@ -57,7 +57,7 @@ impl Wire {
             (now + Duration::from_millis(10), Outcome::Throttled)
         } else {
             let server = self.free.iter_mut().min().unwrap();
-            let jitter = phase.jitter * (2.0 * self.dice.f64() - 1.0);
+            let jitter = phase.jitter * (2.0 * self.rng.f64() - 1.0);
             *server = (*server).max(now) + Duration::from_secs_f64(phase.latency * (1.0 + jitter));
             (*server, Outcome::Answered)
         };
@@ -67,13 +67,13 @@ impl Wire {
 }
 
 /// The mean concurrency of each phase once it has converged.
-fn play(link: &Link) -> Vec<f64> {
+fn run_scenario(link: &LinkDescription) -> Vec<f64> {
     let epoch = Instant::now();
     let mut pace = ConcurrencyLimit::new(link.most);
-    let mut wire = Wire {
+    let mut wire = LinkSimulation {
         events: BTreeMap::new(),
         free: Vec::new(),
-        dice: fastrand::Rng::with_seed(5),
+        rng: fastrand::Rng::with_seed(5),
         sent: 0,
     };
     let mut now = Duration::ZERO;
@@ -104,8 +104,8 @@ fn on_every_link_the_concurrency_converges_within_a_minute() {
     let mut played = 0;
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/links")).unwrap() {
         let path = entry.unwrap().path();
-        let link: Link = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let means = play(&link);
+        let link: LinkDescription = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let means = run_scenario(&link);
         for (mean, Phase { expected: (least, most), .. }) in means.iter().zip(&link.phases) {
             assert!(
                 (least..=most).contains(&mean),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::common::{
     binary::summary,
     reader::{Case, expect_all_equal},
-    stub_transport::{Asked, Stub, Told, serve},
+    stub_transport::{Stub, StubRequest, StubResponse, serve},
 };
 
 /// 2024-01-01 and an hour, in milliseconds.
@@ -50,7 +50,7 @@ fn page(rows: &[Value], at: usize) -> (&[Value], bool) {
     (&rows[start..end], end < rows.len())
 }
 
-fn ok(reply: &Value) -> Told {
+fn ok(reply: &Value) -> StubResponse {
     (200, reply.to_string())
 }
 
@@ -60,7 +60,7 @@ async fn expect_three_days(
     catalog: &str,
     auth: &str,
     token_path: &'static str,
-    answer: fn(&Asked) -> Told,
+    answer: fn(&StubRequest) -> StubResponse,
 ) {
     let (stub, folder) = (Stub::new(token_path, answer), tempfile::tempdir().unwrap());
     let host = serve(&stub).await;
@@ -116,7 +116,7 @@ const TOKEN: &str = "[auth]\ntoken_url = 'HOST/oauth/token'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn next_page_uri_of_a_post_is_followed_by_get() {
-    let answer = |asked: &Asked| {
+    let answer = |asked: &StubRequest| {
         let said =
             |key: &str| asked.body[key].as_str().map(str::to_owned).or(asked.param(key)).unwrap();
         let (from, to) = (said("startTime"), said("endTime"));
@@ -134,7 +134,7 @@ async fn next_page_uri_of_a_post_is_followed_by_get() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn page_token_goes_back_in_the_body() {
-    let answer = |asked: &Asked| {
+    let answer = |asked: &StubRequest| {
         let (from, to) = asked.body["interval"].as_str().unwrap().split_once('/').unwrap();
         let rows = between(from, to);
         let at = asked.body["pageToken"]
@@ -153,7 +153,7 @@ async fn page_token_goes_back_in_the_body() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_with_numbers_and_a_next_page() {
-    let answer = |asked: &Asked| {
+    let answer = |asked: &StubRequest| {
         let time = |key: &str| iso(i64::try_from(asked.number(key)).unwrap() * 1_000);
         let rows = between(&time("start"), &time("end"));
         let at = asked.number("page_number");
@@ -165,7 +165,7 @@ async fn pages_with_numbers_and_a_next_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_with_the_whole_address_of_the_next() {
-    let answer = |asked: &Asked| {
+    let answer = |asked: &StubRequest| {
         let rows = between(&asked.param("after").unwrap(), &asked.param("before").unwrap());
         let at = asked.param("page").map_or(1, |page| page.parse().unwrap());
         let (shown, more) = page(&rows, at - 1);
@@ -185,7 +185,7 @@ async fn results_with_the_whole_address_of_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_date_range_of_whole_days_by_a_token_of_the_api_itself() {
-    let answer = |asked: &Asked| {
+    let answer = |asked: &StubRequest| {
         let range = &asked.body["dateRange"];
         let [from, to] = ["from", "to"].map(|key| range[key].as_str().unwrap());
         // the last day is included
@@ -214,7 +214,7 @@ fn cases() -> Vec<Value> {
     (0..8 * 72).map(case).collect()
 }
 
-fn helpdesk(asked: &Asked) -> Told {
+fn helpdesk(asked: &StubRequest) -> StubResponse {
     let [from, to] = ["opened_from", "opened_to"].map(|key| asked.param(key).unwrap());
     let opened =
         |case: &Value| (from.as_str()..to.as_str()).contains(&case["openedAt"].as_str().unwrap());

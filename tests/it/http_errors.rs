@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{
-    paged_api::{Played, backfill, backfill_with},
-    stub_transport::{Asked, Stub, Told},
+    paged_api::{PagingResult, backfill, backfill_with},
+    stub_transport::{Stub, StubRequest, StubResponse},
 };
 
 /// A dataset that is had by `endpoint`, and the teams that others are asked for each of.
@@ -24,26 +24,29 @@ const EACH: &str = "[dataset.rows.query]\npath = '/teams/{each}/rows'\nrows = ''
     each = { dataset = 'teams', column = 'team' }\n";
 const QUERY: &str = "[dataset.rows.query]\npath = '/rows'\nrows = ''\npaging = 'none'\n";
 
-fn ok(body: &str) -> Told {
+fn ok(body: &str) -> StubResponse {
     (200, body.to_owned())
 }
 
-fn row(team: &str) -> Told {
+fn row(team: &str) -> StubResponse {
     ok(&format!(r#"[{{"id": "r", "team": "{team}", "at": "2024-01-01T00:00:00Z"}}]"#))
 }
 
-fn play(endpoint: &str, answer: impl Fn(&Asked) -> Told + Send + Sync + 'static) -> Played {
+fn run_scenario(
+    endpoint: &str,
+    answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
+) -> PagingResult {
     backfill(&catalog(endpoint), &Stub::new("/oauth/token", answer))
 }
 
-fn count(played: &Played, seen: &str) -> usize {
+fn count(played: &PagingResult, seen: &str) -> usize {
     played.seen.iter().filter(|asked| asked.contains(seen)).count()
 }
 
 /// A job whose result is at `address`, and is refused the first `refusals` times.
-fn download(address: &'static str, refusals: usize) -> Played {
+fn download(address: &'static str, refusals: usize) -> PagingResult {
     let refused = AtomicUsize::new(0);
-    play(&format!("{JOB}download = '/url'\n"), move |asked| {
+    run_scenario(&format!("{JOB}download = '/url'\n"), move |asked| {
         match (asked.method.as_str(), asked.url.path()) {
             ("POST", "/jobs") => ok(r#"{"id": "j"}"#),
             ("GET", "/jobs/j") => ok(&format!(r#"{{"state": "DONE", "url": "{address}"}}"#)),
@@ -90,7 +93,7 @@ fn g10_the_token_does_not_go_along_with_a_download_wherever_it_is() {
 
 #[test]
 fn a_parent_that_was_deleted_since_it_was_listed_is_skipped_and_the_others_are_had() {
-    let played = play(EACH, |asked| match asked.url.path() {
+    let played = run_scenario(EACH, |asked| match asked.url.path() {
         "/teams" => ok(r#"[{"id": "red"}, {"id": "gone"}, {"id": "blue"}]"#),
         "/teams/gone/rows" => (404, String::new()),
         "/teams/red/rows" | "/teams/blue/rows" => {
@@ -107,7 +110,7 @@ fn a_parent_that_was_deleted_since_it_was_listed_is_skipped_and_the_others_are_h
 
 #[test]
 fn whoever_may_not_list_the_parents_may_not_read_the_dataset() {
-    let played = play(EACH, |asked| match asked.url.path() {
+    let played = run_scenario(EACH, |asked| match asked.url.path() {
         "/teams" => (403, r#"{"message": "no right"}"#.to_owned()),
         other => panic!("{other}"),
     });
@@ -124,7 +127,7 @@ fn a_dataset_that_is_had_by_jobs_alone_is_not_asked_for_beyond_what_they_can_rea
     let endpoint = format!(
         "{JOB}path = '/jobs/{{task}}/rows'\navailable = {{ path = '/available', until = '/until' }}\n"
     );
-    let played = play(&endpoint, |asked| match asked.url.path() {
+    let played = run_scenario(&endpoint, |asked| match asked.url.path() {
         "/available" => ok(r#"{"until": "2024-01-01T12:00:00Z"}"#),
         other => panic!("{other}"),
     });

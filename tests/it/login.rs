@@ -31,11 +31,11 @@ async fn open(url: &str) -> Response<Bytes> {
     transport().send(Request::get(url).body(Bytes::new()).unwrap()).await.unwrap()
 }
 
-/// A login in `folder`, by a browser that does `play` with the page.
+/// A login in `folder`, by a browser that does `run_scenario` with the page.
 async fn log_in<F>(
     platform: &Platform,
     set: &[&str],
-    play: impl FnOnce(Url) -> F,
+    run_scenario: impl FnOnce(Url) -> F,
 ) -> Result<(), LoginError>
 where
     F: Future<Output = ()> + Send + 'static,
@@ -63,7 +63,8 @@ where
         door,
     );
     let minted =
-        login(&account, &config.browser, |page| drop(tokio::spawn(play(page.clone())))).await;
+        login(&account, &config.browser, |page| drop(tokio::spawn(run_scenario(page.clone()))))
+            .await;
     let stored = std::fs::read_to_string(folder.path().join("tokens")).unwrap_or_default();
     assert_eq!(stored.contains("refresh_token"), minted.is_ok(), "{stored}");
     minted.map(drop)

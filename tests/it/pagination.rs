@@ -2,7 +2,7 @@
 //! with an error that names the cursor, the link or the host (G8, G10).
 
 use crate::common::{
-    paged_api::{Cut, End, Form, ROWS, Trouble, backfill, play},
+    paged_api::{Cut, End, Form, PagingFault, ROWS, backfill, run_scenario},
     stub_transport::Stub,
 };
 
@@ -24,7 +24,7 @@ const NAMED: [Form; 9] = [
 
 /// Plays a form, and demands all rows, each once.
 fn expect_all(form: Form, cut: Cut, end: End) {
-    let played = play(form, cut, end, Trouble::None);
+    let played = run_scenario(form, cut, end, PagingFault::None);
     assert_eq!((played.code, played.gaps), (0, Vec::new()), "{form:?} {cut:?} {end:?}");
     assert_eq!(played.rows, form.rows(cut), "{form:?} {cut:?} {end:?}: {:#?}", played.seen);
 }
@@ -74,13 +74,13 @@ fn one_reply_is_all_where_there_is_no_paging() {
         expect_all(Form::None, Cut::Whole, end);
         expect_all(Form::None, Cut::Nothing, end);
     }
-    let played = play(Form::None, Cut::Whole, End::NoKey, Trouble::None);
+    let played = run_scenario(Form::None, Cut::Whole, End::NoKey, PagingFault::None);
     assert_eq!((played.rows.len(), played.seen.len()), (ROWS, 1));
 }
 
 /// The one gap that a form in trouble leaves.
-fn gap(form: Form, trouble: Trouble) -> String {
-    let played = play(form, Cut::Short, End::NoKey, trouble);
+fn gap(form: Form, trouble: PagingFault) -> String {
+    let played = run_scenario(form, Cut::Short, End::NoKey, trouble);
     assert!(played.rows.is_empty(), "{form:?} {trouble:?}: what is not whole is not committed");
     assert!(played.seen.len() < 1_000, "{form:?} {trouble:?}");
     assert_eq!(played.gaps.len(), 1, "{form:?} {trouble:?}: {:?}", played.gaps);
@@ -90,7 +90,7 @@ fn gap(form: Form, trouble: Trouble) -> String {
 #[test]
 fn g8_a_cursor_or_link_that_repeats_is_named() {
     for form in NAMED {
-        let gap = gap(form, Trouble::Repeats);
+        let gap = gap(form, PagingFault::Repeats);
         assert!(gap.contains(&format!("{}` for the second time", form.next(1))), "{form:?}: {gap}");
     }
 }
@@ -98,7 +98,7 @@ fn g8_a_cursor_or_link_that_repeats_is_named() {
 #[test]
 fn g8_pages_that_circle_are_named() {
     for form in NAMED {
-        let gap = gap(form, Trouble::Circles);
+        let gap = gap(form, PagingFault::Circles);
         assert!(gap.contains(&format!("{}` for the second time", form.next(1))), "{form:?}: {gap}");
     }
 }
@@ -106,7 +106,7 @@ fn g8_pages_that_circle_are_named() {
 #[test]
 fn g8_a_row_of_empty_pages_without_end_is_bounded() {
     for form in NAMED {
-        let gap = gap(form, Trouble::Empties);
+        let gap = gap(form, PagingFault::Empties);
         assert!(
             gap.contains("100 pages in a row have no rows, and the next is `"),
             "{form:?}: {gap}"
@@ -126,7 +126,7 @@ fn g10_a_link_to_another_host_is_not_followed() {
             ("http://api.example@evil.example/", "http://evil.example,"),
             ("file:///etc/passwd", "null,"),
         ] {
-            let played = play(form, Cut::Short, End::NoKey, Trouble::Link(link));
+            let played = run_scenario(form, Cut::Short, End::NoKey, PagingFault::Link(link));
             assert_eq!(played.gaps.len(), 1, "{form:?} {link}");
             assert!(
                 played.gaps[0].contains(&format!("is said to be at {host}")),
@@ -136,7 +136,7 @@ fn g10_a_link_to_another_host_is_not_followed() {
             assert_eq!(played.seen.len(), 1, "{form:?} {link}: {:?}", played.seen);
         }
     }
-    let gap = gap(Form::WholeLink, Trouble::Link("http://[broken"));
+    let gap = gap(Form::WholeLink, PagingFault::Link("http://[broken"));
     assert!(gap.contains("`http://[broken` is no link"), "{gap}");
 }
 

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::common::simulated_link::{Link, Played, config, play};
+use crate::common::simulated_link::{QuotaResult, SimulatedLink, config, run_scenario};
 use cxbackfill::{
     commands::{probe, remaining},
     config::Config,
@@ -31,15 +31,15 @@ const QUOTA: &[&str] = &[
     "output.compression=uncompressed",
 ];
 
-fn play_quota(set: &[&str]) -> (Played, Arc<Link>) {
+fn play_quota(set: &[&str]) -> (QuotaResult, Arc<SimulatedLink>) {
     let config = config(&[QUOTA, set].concat());
-    let link = Arc::new(Link::new(&config));
-    (play(&config, &link, Ledger::in_memory().unwrap()), link)
+    let link = Arc::new(SimulatedLink::new(&config));
+    (run_scenario(&config, &link, Ledger::in_memory().unwrap()), link)
 }
 
 /// More than eight windows of requests whose replies take 50 to 300 ms. Pages are small: what counts
 /// is their number.
-fn play_long(more: &[&str]) -> (Played, Arc<Link>) {
+fn play_long(more: &[&str]) -> (QuotaResult, Arc<SimulatedLink>) {
     let long = [
         "job.from=2024-01-01T00:00:00Z",
         "job.to=2024-01-11T00:00:00Z",
@@ -121,8 +121,8 @@ fn one_huge_day_and_thirty_small_ones_end_within_10_percent_of_what_the_quota_gi
             .concat(),
         );
         let day = config.interval.split(DAY).nth(huge - 1).unwrap();
-        let link = Arc::new(Link::new(&config).with_busy(day, 20_000));
-        let summary = play(&config, &link, Ledger::in_memory().unwrap()).summary;
+        let link = Arc::new(SimulatedLink::new(&config).with_busy(day, 20_000));
+        let summary = run_scenario(&config, &link, Ledger::in_memory().unwrap()).summary;
         // every day's pages, and the empty one that ends them
         assert_eq!(summary.requests, 2_001 + 30 * 5, "{order}, {huge}");
         let given = summary.requests as f64 / 300.0 * 10.0;
@@ -140,8 +140,8 @@ fn plan_and_run(strategy: &str) -> (u64, u64) {
     let config = large(strategy, &folder.path().display().to_string());
     actix::System::new().block_on(probe::probe(&config, CancellationToken::new())).unwrap();
     let planned = remaining::estimate(&config).unwrap()["conversations"].requests.unwrap();
-    let link = Arc::new(Link::new(&config));
-    let played = play(&config, &link, Ledger::open(&config.output.join(LEDGER)).unwrap());
+    let link = Arc::new(SimulatedLink::new(&config));
+    let played = run_scenario(&config, &link, Ledger::open(&config.output.join(LEDGER)).unwrap());
     played.expect_truth(&config, &link);
     println!("{strategy}: {planned} planned, {} made", played.summary.requests);
     (planned, played.summary.requests)

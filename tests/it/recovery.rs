@@ -26,16 +26,16 @@ const PATIENCE: u32 = 10_000;
 const MOST_KILLS: u32 = 30;
 
 /// A process that ends with its test.
-struct Process(Child);
+struct KilledOnDrop(Child);
 
-impl Drop for Process {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-impl Process {
+impl KilledOnDrop {
     fn start(command: &mut Command) -> Self {
         Self(
             command
@@ -83,14 +83,15 @@ fn program() -> Command {
 /// The API, in a process that nothing happens to.
 struct Sandbox {
     url: String,
-    _process: Process,
+    _process: KilledOnDrop,
 }
 
 impl Sandbox {
     fn start() -> Self {
         let set = ["--set", "sandbox.requests=0", "--set", "sandbox.conversations_per_day=300"];
-        let mut process =
-            Process::start(program().arg("sandbox").args(set).current_dir(std::env::temp_dir()));
+        let mut process = KilledOnDrop::start(
+            program().arg("sandbox").args(set).current_dir(std::env::temp_dir()),
+        );
         let mut line = String::new();
         BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         Self {
@@ -135,16 +136,16 @@ impl Backfill {
         [command.to_owned()].into_iter().chain(set).collect()
     }
 
-    fn start(&self, command: &str) -> Process {
-        Process::start(program().args(self.arguments(command)).current_dir(self.folder.path()))
+    fn start(&self, command: &str) -> KilledOnDrop {
+        KilledOnDrop::start(program().args(self.arguments(command)).current_dir(self.folder.path()))
     }
 
     /// Runs it where no file may grow past so many blocks, as on a full disk.
-    fn start_with_files_of(&self, blocks: u32) -> Process {
+    fn start_with_files_of(&self, blocks: u32) -> KilledOnDrop {
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"trap "" XFSZ; ulimit -f "$0"; exec "$@""#, &blocks.to_string()]);
         shell.arg(program().get_program()).args(self.arguments("run"));
-        Process::start(shell.current_dir(self.folder.path()))
+        KilledOnDrop::start(shell.current_dir(self.folder.path()))
     }
 
     fn output(&self) -> PathBuf {
@@ -230,7 +231,7 @@ fn assert_same(rows: &Rows, undisturbed: &Rows) {
 #[test]
 fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4);
-    let mut dice = fastrand::Rng::with_seed(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     let sandbox = Sandbox::start();
     let undisturbed = undisturbed(&sandbox);
     let mut killed = Backfill::slow(&sandbox);
@@ -238,20 +239,18 @@ fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run
     let (mut kills, mut unrecorded) = (0, 0);
     while kills < MOST_KILLS {
         // as if its owner changed their mind: what is left is cut otherwise each time
-        let shape = [
-            format!("fetch.shard={}h", dice.u32(2..9)),
-            format!("fetch.actors={}", dice.u32(1..8)),
-        ];
+        let shape =
+            [format!("fetch.shard={}h", rng.u32(2..9)), format!("fetch.actors={}", rng.u32(1..8))];
         killed.set.splice(plain.., shape);
         let mut run = killed.start("run");
-        sleep(Duration::from_millis(dice.u64(20..120)));
-        if dice.bool() {
+        sleep(Duration::from_millis(rng.u64(20..120)));
+        if rng.bool() {
             // a commit is short: wait for one
             let written =
                 || files(&killed.output()).iter().filter(|file| file.contains(".parquet")).count();
             let before = written();
             wait_until("a file is written", || written() > before || run.is_over());
-            sleep(Duration::from_micros(dice.u64(0..4_000)));
+            sleep(Duration::from_micros(rng.u64(0..4_000)));
         }
         if run.is_over() {
             break;

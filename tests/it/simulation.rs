@@ -9,7 +9,7 @@ use std::{sync::Mutex, time::Duration};
 
 use crate::common::{
     scenario::Scenario,
-    simulation::{Played, Tally, play},
+    simulation::{ScenarioResult, Tally, run_scenario},
 };
 
 /// Scenarios of a test run, unless the environment says otherwise.
@@ -21,12 +21,13 @@ fn number(name: &str) -> Option<u64> {
 
 /// Plays a scenario twice and holds it against itself and the truth.
 fn check(scenario: &Scenario) -> Result<(), String> {
-    let Played { trace, rows, truth, strays, jobs_left, stats, most_sent, .. } = play(scenario);
+    let ScenarioResult { trace, rows, truth, strays, jobs_left, stats, most_sent, .. } =
+        run_scenario(scenario);
     if number("SEED").is_some() {
         println!("{scenario:#?}\n{}", trace.join("\n"));
     }
     if let Some((first, second)) =
-        trace.iter().zip(&play(scenario).trace).find(|(first, second)| first != second)
+        trace.iter().zip(&run_scenario(scenario).trace).find(|(first, second)| first != second)
     {
         return Err(format!("the trace differs when played again: {first}, then {second}"));
     }
@@ -37,7 +38,7 @@ fn check(scenario: &Scenario) -> Result<(), String> {
         return Err(format!("jobs that nobody deletes: {jobs_left:?}"));
     }
     if let Some(limit) = scenario.limit()
-        && (most_sent > limit || (stats.most_in_window > limit && !scenario.mute))
+        && (most_sent > limit || (stats.most_in_window > limit && !scenario.hidden_headers))
     {
         let saw = stats.most_in_window;
         return Err(format!(
@@ -83,7 +84,7 @@ fn whatever_happens_the_output_is_the_truth_and_the_same_seed_gives_the_same_tra
 #[test]
 fn an_undisturbed_run_needs_a_request_a_page_and_one_token() {
     let scenario = Scenario::quiet(7);
-    let played = play(&scenario);
+    let played = run_scenario(&scenario);
     assert_eq!(played.rows, played.truth);
     assert_eq!(played.summary.token_requests, 1);
     assert_eq!((played.summary.retries, played.summary.rate_limited), (0, 0));
@@ -94,7 +95,7 @@ fn an_undisturbed_run_needs_a_request_a_page_and_one_token() {
 #[test]
 fn an_undisturbed_job_is_submitted_awaited_fetched_and_deleted() {
     let scenario = Scenario { strategy: "job", actors: 1, ..Scenario::quiet(7) };
-    let played = play(&scenario);
+    let played = run_scenario(&scenario);
     assert_eq!(played.rows, played.truth);
     assert_eq!((played.jobs_left.len(), played.tally.jobs), (0, 3));
     assert_eq!((played.summary.token_requests, played.summary.retries), (1, 0));
@@ -105,7 +106,7 @@ fn an_undisturbed_job_is_submitted_awaited_fetched_and_deleted() {
 #[test]
 fn the_faults_do_happen() {
     let mut sum = Tally::default();
-    (0..300).for_each(|seed| sum += play(&Scenario::from_seed(seed)).tally);
+    (0..300).for_each(|seed| sum += run_scenario(&Scenario::from_seed(seed)).tally);
     let counts = [
         sum.crashes,
         sum.interrupts,
@@ -129,7 +130,7 @@ fn g6_requests_that_waited_for_a_slow_login_do_not_leave_together() {
         actors: 8,
         budget: 20,
         page_size: 3,
-        mute: true,
+        hidden_headers: true,
         shard: Duration::from_secs(6 * 3_600),
         slow_login: Duration::from_secs(9),
         ..Scenario::quiet(0)
@@ -138,6 +139,6 @@ fn g6_requests_that_waited_for_a_slow_login_do_not_leave_together() {
     scenario.sandbox.per = Duration::from_secs(10);
     scenario.sandbox.token_lifetime = Duration::from_secs(30);
     scenario.sandbox.conversations_per_day = 60;
-    let played = play(&scenario);
+    let played = run_scenario(&scenario);
     assert_eq!((played.rows == played.truth, played.most_sent), (true, 20));
 }

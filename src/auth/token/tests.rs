@@ -35,7 +35,7 @@ use crate::{
 const HOST: &str = "https://login.sandbox.example";
 
 /// The sandbox behind a wire that takes time.
-struct Wire {
+struct StubTransport {
     region: Region,
     start: Instant,
     latency: Duration,
@@ -45,7 +45,7 @@ struct Wire {
     outages: Mutex<Vec<(u16, &'static str)>>,
 }
 
-impl Wire {
+impl StubTransport {
     fn new(settings: Settings) -> Arc<Self> {
         Self::with(Settings { conversations_per_day: 20, ..settings }, Duration::from_millis(10))
     }
@@ -81,7 +81,7 @@ impl Wire {
     }
 }
 
-impl Transport for Wire {
+impl Transport for StubTransport {
     fn send(
         &self,
         request: Request<Bytes>,
@@ -110,19 +110,19 @@ fn config(set: &[&str]) -> Config {
     Config::load(&Overrides { set, ..Overrides::default() }).unwrap().remove(0)
 }
 
-fn login(wire: &Arc<Wire>, config: &Config) -> TokenSource {
+fn login(transport: &Arc<StubTransport>, config: &Config) -> TokenSource {
     let key = QuotaKey { credential: "me".into(), bucket: "login".into() };
     let (rate_limit, metrics) =
         (Arc::new(RateLimit::new(QuotaSettings::default())), Arc::new(Metrics::default()));
     TokenSource::new(
         HOST.parse().unwrap(),
         &config.auth,
-        TokenClient { transport: wire.clone(), rate_limit, key, metrics },
+        TokenClient { transport: transport.clone(), rate_limit, key, metrics },
     )
 }
 
-fn actor(wire: &Arc<Wire>, set: &[&str]) -> Addr<TokenActor> {
-    TokenActor::new(login(wire, &config(set))).start()
+fn actor(transport: &Arc<StubTransport>, set: &[&str]) -> Addr<TokenActor> {
+    TokenActor::new(login(transport, &config(set))).start()
 }
 
 async fn ask(tokens: &Addr<TokenActor>, rejected: Option<Generation>) -> Result<Token, TokenError> {
@@ -130,7 +130,7 @@ async fn ask(tokens: &Addr<TokenActor>, rejected: Option<Generation>) -> Result<
 }
 
 /// What a run with 64 fetchers comes to.
-async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> RunReport {
+async fn backfill(transport: &Arc<StubTransport>, set: &[&str]) -> RunReport {
     // a limit that nobody meets: without one, requests in flight would begin with one
     let config = config(
         &[&["fetch.actors=64", "fetch.strategy=query", "budget.requests=1000000"], set].concat(),
@@ -143,7 +143,7 @@ async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> RunReport {
     let environment = Environment {
         api: "https://api.sandbox.example".parse().unwrap(),
         login: HOST.parse().unwrap(),
-        transport: wire.clone(),
+        transport: transport.clone(),
         output,
         ledger,
         metrics: Arc::default(),
@@ -153,16 +153,16 @@ async fn backfill(wire: &Arc<Wire>, set: &[&str]) -> RunReport {
     run::backfill(&config, plan, &environment).await.unwrap()
 }
 
-fn truth(wire: &Wire, interval: &str) -> u64 {
-    let lines = wire.region.truth(interval.parse().unwrap());
+fn truth(transport: &StubTransport, interval: &str) -> u64 {
+    let lines = transport.region.truth(interval.parse().unwrap());
     lines.map(|piece| piece.iter().filter(|&&byte| byte == b'\n').count() as u64).sum()
 }
 
 const TEN_DAYS: &str = "2024-01-01T00:00:00Z/2024-01-11T00:00:00Z";
 
-fn assert_whole(wire: &Wire, report: &RunReport) {
+fn assert_whole(transport: &StubTransport, report: &RunReport) {
     assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
-    assert_eq!(report.summary.rows_written, truth(wire, TEN_DAYS));
+    assert_eq!(report.summary.rows_written, truth(transport, TEN_DAYS));
     assert_eq!(report.summary.shards_failed, 0);
 }
 
@@ -170,41 +170,51 @@ fn assert_whole(wire: &Wire, report: &RunReport) {
 fn g7_64_fetchers_cost_one_token_request_at_a_cold_start_and_one_at_a_mass_401() {
     virtually(async {
         // every shard of an hour takes two requests of 10 ms: the run lasts from 0 to about 100 ms
-        let wire =
-            Wire::new(Settings { revoke_every: Duration::from_millis(60), ..Settings::default() });
-        let report = backfill(&wire, &["fetch.shard=\"1h\""]).await;
-        assert_whole(&wire, &report);
+        let transport = StubTransport::new(Settings {
+            revoke_every: Duration::from_millis(60),
+            ..Settings::default()
+        });
+        let report = backfill(&transport, &["fetch.shard=\"1h\""]).await;
+        assert_whole(&transport, &report);
         assert!(
             report.summary.elapsed_s < 0.12,
             "a second revocation: {} s",
             report.summary.elapsed_s
         );
-        assert!(wire.region.stats().api_requests[&401] >= 32, "{:?}", wire.region.stats());
-        assert_eq!(wire.token_requests(), [200, 200]);
+        assert!(
+            transport.region.stats().api_requests[&401] >= 32,
+            "{:?}",
+            transport.region.stats()
+        );
+        assert_eq!(transport.token_requests(), [200, 200]);
     });
 }
 
 #[test]
 fn a_token_of_two_seconds_lasts_a_minute_with_one_request_a_renewal() {
     virtually(async {
-        let wire =
-            Wire::new(Settings { token_lifetime: Duration::from_secs(2), ..Settings::default() });
-        let report =
-            backfill(&wire, &["fetch.shard=\"1h\"", "budget.requests=400", "budget.per=\"60s\""])
-                .await;
-        assert_whole(&wire, &report);
+        let transport = StubTransport::new(Settings {
+            token_lifetime: Duration::from_secs(2),
+            ..Settings::default()
+        });
+        let report = backfill(
+            &transport,
+            &["fetch.shard=\"1h\"", "budget.requests=400", "budget.per=\"60s\""],
+        )
+        .await;
+        assert_whole(&transport, &report);
         assert!(report.summary.elapsed_s > 60.0, "{} s", report.summary.elapsed_s);
         // a token is renewed by the first who asks once it is 1.6 s old, and permits are 0.15 s apart
         let (most, least) =
             (report.summary.elapsed_s / 1.6, report.summary.elapsed_s / (1.6 + 0.17));
-        let asked = wire.token_requests().len() as f64;
+        let asked = transport.token_requests().len() as f64;
         assert!(
             asked <= most + 1.0 && asked >= least - 1.0,
             "{asked} in {} s",
             report.summary.elapsed_s
         );
         assert!(
-            !wire.region.stats().api_requests.contains_key(&401),
+            !transport.region.stats().api_requests.contains_key(&401),
             "no request met an expired token"
         );
     });
@@ -219,21 +229,21 @@ fn rows_equal_the_truth_whenever_every_token_is_revoked() {
             let revoke_every = Duration::from_millis(12) + Duration::from_micros(29 * seed);
             let settings =
                 Settings { revoke_every, seed, conversations_per_day: 8, ..Settings::default() };
-            let wire = Wire::with(settings, Duration::from_millis(2));
+            let transport = StubTransport::with(settings, Duration::from_millis(2));
             let set = [
                 "fetch.actors=3",
                 "fetch.shard=\"1h\"",
                 "job.to=2024-01-02T00:00:00Z",
                 "output.compression=uncompressed",
             ];
-            let report = backfill(&wire, &set).await;
+            let report = backfill(&transport, &set).await;
             assert!(
                 matches!(report.outcome, RunOutcome::Complete),
                 "seed {seed}: {}",
                 report.outcome
             );
-            assert_eq!(report.summary.rows_written, truth(&wire, day), "seed {seed}");
-            met += wire.region.stats().api_requests.get(&401).copied().unwrap_or(0);
+            assert_eq!(report.summary.rows_written, truth(&transport, day), "seed {seed}");
+            met += transport.region.stats().api_requests.get(&401).copied().unwrap_or(0);
         });
     }
     assert!(met > 1_000, "{met} requests met a revoked token");
@@ -242,21 +252,23 @@ fn rows_equal_the_truth_whenever_every_token_is_revoked() {
 #[test]
 fn a_failure_is_tried_again_by_one_and_wrong_credentials_by_nobody() {
     virtually(async {
-        let wire =
-            Wire::new(Settings { client_secret: Some("right".into()), ..Settings::default() });
+        let transport = StubTransport::new(Settings {
+            client_secret: Some("right".into()),
+            ..Settings::default()
+        });
         let throttled =
             r#"{"error":"invalid_request","error_description":"rate limit exceeded; later"}"#;
-        wire.outages.lock().unwrap().push((400, throttled));
-        let tokens = actor(&wire, &["auth.client_secret=right"]);
+        transport.outages.lock().unwrap().push((400, throttled));
+        let tokens = actor(&transport, &["auth.client_secret=right"]);
         let faults = join_all((0..64).map(|_| ask(&tokens, None))).await;
         assert!(faults.iter().all(|fault| fault.as_ref().is_err_and(|fault| !fault.permanent)));
         sleep(Duration::from_secs(1)).await;
         assert!(join_all((0..64).map(|_| ask(&tokens, None))).await.iter().all(Result::is_ok));
-        assert_eq!(wire.token_requests(), [400, 200]);
+        assert_eq!(transport.token_requests(), [400, 200]);
 
-        let report = backfill(&wire, &["auth.client_secret=wrong"]).await;
+        let report = backfill(&transport, &["auth.client_secret=wrong"]).await;
         assert_eq!(
-            (report.outcome.exit_code(), wire.token_requests().len()),
+            (report.outcome.exit_code(), transport.token_requests().len()),
             (3, 3),
             "{}",
             report.outcome
@@ -269,14 +281,15 @@ fn a_failure_is_tried_again_by_one_and_wrong_credentials_by_nobody() {
 fn a_403_names_the_permission_and_costs_no_token() {
     virtually(async {
         let permission = "analytics:conversationDetail:view".to_owned();
-        let wire = Wire::new(Settings { deny: vec![permission.clone()], ..Settings::default() });
-        let report = backfill(&wire, &[]).await;
+        let transport =
+            StubTransport::new(Settings { deny: vec![permission.clone()], ..Settings::default() });
+        let report = backfill(&transport, &[]).await;
         let message = report.outcome.to_string();
         assert!(
             message.contains(&format!("give a role of the client the permission {permission}")),
             "{message}"
         );
-        assert_eq!((report.outcome.exit_code(), wire.token_requests()), (3, vec![200]));
+        assert_eq!((report.outcome.exit_code(), transport.token_requests()), (3, vec![200]));
     });
 }
 
@@ -292,13 +305,13 @@ fn every_grant_gives_a_token_and_another_when_that_is_rejected() {
     ];
     for set in grants {
         virtually(async {
-            let wire = Wire::new(Settings::default());
-            let tokens = actor(&wire, set);
+            let transport = StubTransport::new(Settings::default());
+            let tokens = actor(&transport, set);
             for generation in 1..4 {
                 let token = ask(&tokens, Some(generation - 1)).await.unwrap();
                 assert_eq!(token.generation, generation, "{set:?}");
             }
-            assert_eq!(wire.token_requests(), [200, 200, 200], "{set:?}");
+            assert_eq!(transport.token_requests(), [200, 200, 200], "{set:?}");
         });
     }
 }
@@ -306,33 +319,34 @@ fn every_grant_gives_a_token_and_another_when_that_is_rejected() {
 #[test]
 fn a_refresh_token_that_is_rejected_falls_back_to_the_grant() {
     virtually(async {
-        let wire = Wire::new(Settings { refresh_tokens: true, ..Settings::default() });
-        let tokens = actor(&wire, &[]);
+        let transport =
+            StubTransport::new(Settings { refresh_tokens: true, ..Settings::default() });
+        let tokens = actor(&transport, &[]);
         ask(&tokens, None).await.unwrap();
         let rejected = r#"{"error":"invalid_grant"}"#;
-        wire.outages.lock().unwrap().push((400, rejected));
+        transport.outages.lock().unwrap().push((400, rejected));
         assert_eq!(ask(&tokens, Some(1)).await.unwrap().generation, 2);
-        assert_eq!(wire.token_requests(), [200, 400, 200]);
+        assert_eq!(transport.token_requests(), [200, 400, 200]);
     });
 }
 
 #[test]
 fn a_given_token_is_used_until_it_is_rejected() {
     virtually(async {
-        let wire = Wire::new(Settings::default());
-        let tokens = actor(&wire, &["auth.grant=static", "auth.token=given"]);
+        let transport = StubTransport::new(Settings::default());
+        let tokens = actor(&transport, &["auth.grant=static", "auth.token=given"]);
         assert_eq!(ask(&tokens, None).await.unwrap().secret.expose_secret(), "given");
         let fault = ask(&tokens, Some(1)).await.unwrap_err();
         assert!(fault.permanent && fault.advice.contains("auth.token"), "{fault}");
-        assert_eq!(wire.token_requests(), [0; 0]);
+        assert_eq!(transport.token_requests(), [0; 0]);
     });
 }
 
 /// A refresh token that a user of the sandbox got.
-async fn refresh_token(wire: &Arc<Wire>) -> String {
+async fn refresh_token(transport: &Arc<StubTransport>) -> String {
     let config =
         config(&["auth.grant=password", "auth.access_key_id=k", "auth.access_key_secret=s"]);
-    login(wire, &config).renew().await.unwrap().refresh.unwrap().expose_secret().to_owned()
+    login(transport, &config).renew().await.unwrap().refresh.unwrap().expose_secret().to_owned()
 }
 
 fn keeping(folder: &Path, token: &str) -> Vec<String> {
@@ -344,17 +358,17 @@ fn keeping(folder: &Path, token: &str) -> Vec<String> {
 fn a_refresh_token_rotates_from_run_to_run() {
     let folder = tempfile::tempdir().unwrap();
     virtually(async {
-        let wire = Wire::new(Settings::default());
-        let set = keeping(folder.path(), &refresh_token(&wire).await);
+        let transport = StubTransport::new(Settings::default());
+        let set = keeping(folder.path(), &refresh_token(&transport).await);
         let set: Vec<_> = set.iter().map(String::as_str).collect();
         for run in 0..3 {
-            let tokens = actor(&wire, &set);
+            let tokens = actor(&transport, &set);
             let first = ask(&tokens, None).await.unwrap();
             let second = ask(&tokens, Some(1)).await.unwrap();
             assert_ne!(first.secret.expose_secret(), second.secret.expose_secret(), "run {run}");
         }
         // the second and third run begin with the token that the one before left
-        assert_eq!(wire.token_requests(), [200; 5]);
+        assert_eq!(transport.token_requests(), [200; 5]);
     });
 }
 
@@ -362,17 +376,21 @@ fn a_refresh_token_rotates_from_run_to_run() {
 fn two_processes_do_not_spend_one_refresh_token_at_once() {
     let folder = tempfile::tempdir().unwrap();
     virtually(async {
-        let wire = Wire::new(Settings::default());
-        let set = keeping(folder.path(), &refresh_token(&wire).await);
+        let transport = StubTransport::new(Settings::default());
+        let set = keeping(folder.path(), &refresh_token(&transport).await);
         let set: Vec<_> = set.iter().map(String::as_str).collect();
-        let (one, two) = (actor(&wire, &set), actor(&wire, &set));
+        let (one, two) = (actor(&transport, &set), actor(&transport, &set));
         let (first, second) = tokio::join!(ask(&one, None), ask(&two, None));
         let fault = second.unwrap_err();
         assert!(!fault.permanent && fault.reason.contains("another process"), "{fault}");
         sleep(fault.wait).await;
         let second = ask(&two, None).await.unwrap();
         assert_eq!(first.unwrap().secret.expose_secret(), second.secret.expose_secret());
-        assert_eq!(wire.token_requests(), [200, 200], "one for the user's login, one for both");
+        assert_eq!(
+            transport.token_requests(),
+            [200, 200],
+            "one for the user's login, one for both"
+        );
     });
 }
 
@@ -380,15 +398,15 @@ fn two_processes_do_not_spend_one_refresh_token_at_once() {
 fn a_refresh_token_that_was_spent_elsewhere_says_to_log_in_again_once() {
     let folder = tempfile::tempdir().unwrap();
     virtually(async {
-        let wire = Wire::new(Settings::default());
-        let set = keeping(folder.path(), &refresh_token(&wire).await);
+        let transport = StubTransport::new(Settings::default());
+        let set = keeping(folder.path(), &refresh_token(&transport).await);
         let set: Vec<_> = set.iter().map(String::as_str).collect();
-        ask(&actor(&wire, &set), None).await.unwrap();
+        ask(&actor(&transport, &set), None).await.unwrap();
         std::fs::remove_file(folder.path().join("tokens")).unwrap();
-        let report = backfill(&wire, &set).await;
+        let report = backfill(&transport, &set).await;
         assert_eq!(report.outcome.exit_code(), 3);
         assert!(report.outcome.to_string().contains("log in again"), "{}", report.outcome);
-        assert_eq!(wire.token_requests(), [200, 200, 400]);
+        assert_eq!(transport.token_requests(), [200, 200, 400]);
     });
 }
 
@@ -401,28 +419,30 @@ fn a_cache_that_others_can_read_or_that_cannot_be_written_costs_no_token() {
     std::fs::write(&path, "{}").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     virtually(async {
-        let wire = Wire::new(Settings::default());
-        let exposed = ask(&actor(&wire, &[&format!("auth.cache={}", path.display())]), None)
+        let transport = StubTransport::new(Settings::default());
+        let exposed = ask(&actor(&transport, &[&format!("auth.cache={}", path.display())]), None)
             .await
             .unwrap_err();
         assert!(exposed.permanent && exposed.reason.contains("chmod 600"), "{exposed}");
         let missing = folder.path().join("none/tokens");
-        let missing = ask(&actor(&wire, &[&format!("auth.cache={}", missing.display())]), None)
-            .await
-            .unwrap_err();
+        let missing =
+            ask(&actor(&transport, &[&format!("auth.cache={}", missing.display())]), None)
+                .await
+                .unwrap_err();
         assert!(missing.permanent && missing.reason.contains("none"), "{missing}");
-        assert_eq!(wire.token_requests(), [0; 0]);
+        assert_eq!(transport.token_requests(), [0; 0]);
     });
 }
 
 #[test]
 fn g10_what_the_server_quotes_of_a_request_is_not_repeated() {
     virtually(async {
-        let wire = Wire::new(Settings::default());
+        let transport = StubTransport::new(Settings::default());
         let quoting =
             r#"{"error":"invalid_client","error_description":"no client with secret hush-hush"}"#;
-        wire.outages.lock().unwrap().push((400, quoting));
-        let fault = ask(&actor(&wire, &["auth.client_secret=hush-hush"]), None).await.unwrap_err();
+        transport.outages.lock().unwrap().push((400, quoting));
+        let fault =
+            ask(&actor(&transport, &["auth.client_secret=hush-hush"]), None).await.unwrap_err();
         assert!(
             fault.reason.contains("[secret]") && !fault.reason.contains("hush-hush"),
             "{fault}"

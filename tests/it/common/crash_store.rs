@@ -9,18 +9,18 @@ use object_store::{
     path::Path,
 };
 
-use super::faulty_transport::Weather;
+use super::faulty_transport::FaultyTransport;
 
 /// Each step counts as one of the weather's: a crash can fall before or after it.
 #[derive(Debug)]
 pub struct CrashStore {
     memory: Arc<InMemory>,
-    weather: Arc<Weather>,
+    transport: Arc<FaultyTransport>,
 }
 
 impl CrashStore {
-    pub fn new(memory: Arc<InMemory>, weather: Arc<Weather>) -> Self {
-        Self { memory, weather }
+    pub fn new(memory: Arc<InMemory>, transport: Arc<FaultyTransport>) -> Self {
+        Self { memory, transport }
     }
 }
 
@@ -38,7 +38,7 @@ impl ObjectStore for CrashStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        self.weather.step("put").await;
+        self.transport.step("put").await;
         self.memory.put_opts(location, payload, options).await
     }
 
@@ -47,9 +47,9 @@ impl ObjectStore for CrashStore {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.weather.step("upload").await;
+        self.transport.step("upload").await;
         let upload = self.memory.put_multipart_opts(location, options).await?;
-        Ok(Box::new(CrashUpload { upload, weather: Arc::clone(&self.weather) }))
+        Ok(Box::new(CrashUpload { upload, transport: Arc::clone(&self.transport) }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -60,12 +60,12 @@ impl ObjectStore for CrashStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        let (memory, weather) = (Arc::clone(&self.memory), Arc::clone(&self.weather));
+        let (memory, transport) = (Arc::clone(&self.memory), Arc::clone(&self.transport));
         locations
             .then(move |path| {
-                let (memory, weather) = (Arc::clone(&memory), Arc::clone(&weather));
+                let (memory, transport) = (Arc::clone(&memory), Arc::clone(&transport));
                 async move {
-                    weather.step("delete").await;
+                    transport.step("delete").await;
                     let path = path?;
                     object_store::ObjectStoreExt::delete(&*memory, &path).await.map(|()| path)
                 }
@@ -89,24 +89,24 @@ impl ObjectStore for CrashStore {
 #[derive(Debug)]
 struct CrashUpload {
     upload: Box<dyn MultipartUpload>,
-    weather: Arc<Weather>,
+    transport: Arc<FaultyTransport>,
 }
 
 #[async_trait::async_trait]
 impl MultipartUpload for CrashUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let (part, weather) = (self.upload.put_part(data), Arc::clone(&self.weather));
+        let (part, transport) = (self.upload.put_part(data), Arc::clone(&self.transport));
         async move {
-            weather.step("piece").await;
+            transport.step("piece").await;
             part.await
         }
         .boxed()
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        self.weather.step("before the name").await;
+        self.transport.step("before the name").await;
         let put = self.upload.complete().await;
-        self.weather.step("after the name").await;
+        self.transport.step("after the name").await;
         put
     }
 

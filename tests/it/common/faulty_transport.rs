@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     pages::{Page, make_older},
-    request_recorder::{Witness, is_api, job},
+    request_recorder::{RequestRecorder, is_api, job},
     scenario::{Scenario, Stop},
 };
 
@@ -31,24 +31,24 @@ const WORD: [&str; 3] = ["inin-ratelimit-allowed", "inin-ratelimit-count", "inin
 
 /// The sky over one scenario.
 #[derive(Debug)]
-pub struct Weather {
+pub struct FaultyTransport {
     region: Arc<Region>,
     /// The length of the limit's window.
     per: Duration,
-    mute: bool,
+    hidden_headers: bool,
     slow_login: Duration,
-    storm: f64,
+    fault_rate: f64,
     poison: Option<i64>,
     widest: Option<Duration>,
     /// Whether rows change while they are paged. Where an interrupt may commit a row between its two
     /// copies, the older one is what the output must hold, and not the truth.
     changes: bool,
-    inner: Mutex<Inner>,
+    inner: Mutex<TransportState>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    dice: fastrand::Rng,
+struct TransportState {
+    rng: fastrand::Rng,
     trace: Vec<String>,
     /// What passed in earlier runs: the region's time does not start again.
     before: Duration,
@@ -61,7 +61,7 @@ struct Inner {
     revoked: HashSet<String>,
     /// For an interval and a page size, the page at which rows have slid, and how far.
     slides: HashMap<(String, usize), (u64, usize)>,
-    witness: Witness,
+    recorder: RequestRecorder,
 }
 
 /// What happens to a request.
@@ -78,10 +78,10 @@ enum Event {
     Total,
 }
 
-impl Weather {
+impl FaultyTransport {
     pub fn new(scenario: &Scenario, region: Arc<Region>) -> Self {
-        let inner = Inner {
-            dice: fastrand::Rng::with_seed(scenario.seed ^ 0x5eed),
+        let inner = TransportState {
+            rng: fastrand::Rng::with_seed(scenario.seed ^ 0x5eed),
             trace: Vec::new(),
             before: Duration::ZERO,
             start: None,
@@ -91,16 +91,16 @@ impl Weather {
             before_change: scenario.refresh,
             revoked: HashSet::new(),
             slides: HashMap::new(),
-            witness: Witness::default(),
+            recorder: RequestRecorder::default(),
         };
-        let Scenario { mute, slow_login, storm, poison, widest, .. } = *scenario;
+        let Scenario { hidden_headers, slow_login, fault_rate, poison, widest, .. } = *scenario;
         let changes = scenario.stops.iter().all(|(_, how)| *how == Stop::Kill);
         Self {
             region,
             per: scenario.sandbox.per,
-            mute,
+            hidden_headers,
             slow_login,
-            storm,
+            fault_rate,
             poison,
             widest,
             changes,
@@ -113,7 +113,7 @@ impl Weather {
         let mut inner = self.inner();
         inner.steps = 0;
         inner.stop = stop;
-        inner.witness.begin();
+        inner.recorder.begin();
     }
 
     /// The clock of a run starts at nothing.
@@ -147,8 +147,8 @@ impl Weather {
     }
 
     /// What was seen of requests.
-    pub fn witness<T>(&self, tell: impl FnOnce(&Witness) -> T) -> T {
-        tell(&self.inner().witness)
+    pub fn recorder<T>(&self, tell: impl FnOnce(&RequestRecorder) -> T) -> T {
+        tell(&self.inner().recorder)
     }
 
     pub fn revoked(&self) -> u64 {
@@ -156,7 +156,7 @@ impl Weather {
     }
 
     pub fn seed(&self) -> u64 {
-        self.inner().dice.u64(..)
+        self.inner().rng.u64(..)
     }
 
     /// A step of the program. If it is the one at which the program is killed, it never returns.
@@ -175,7 +175,7 @@ impl Weather {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, TransportState> {
         self.inner.lock().unwrap()
     }
 
@@ -187,9 +187,9 @@ impl Weather {
         let (event, there, back) = {
             let mut inner = self.inner();
             let now = inner.now();
-            inner.witness.leaves(&request, now, self.per);
-            let event = inner.draw(self.storm, is_api(&request));
-            let (there, back) = (inner.dice.u64(1..200), inner.dice.u64(1..200));
+            inner.recorder.leaves(&request, now, self.per);
+            let event = inner.draw(self.fault_rate, is_api(&request));
+            let (there, back) = (inner.rng.u64(1..200), inner.rng.u64(1..200));
             let login = if is_api(&request) { Duration::ZERO } else { self.slow_login };
             (event, login + Duration::from_millis(there), Duration::from_millis(back))
         };
@@ -234,8 +234,8 @@ impl Weather {
             return Ok(refusal(status, None, "climate"));
         }
         let mut reply = self.region.reply(now, request);
-        self.inner().witness.answered(request, reply.status(), reply.body());
-        if self.mute {
+        self.inner().recorder.answered(request, reply.status(), reply.body());
+        if self.hidden_headers {
             WORD.iter().for_each(|name| drop(reply.headers_mut().remove(*name)));
         }
         let is_page = query.is_some_and(|query| query["paging"].is_object());
@@ -286,9 +286,9 @@ impl Weather {
         let size = usize::try_from(query["paging"]["pageSize"].as_u64().unwrap_or(25)).unwrap();
         let slide = {
             let mut inner = self.inner();
-            let (storm, at) = (self.storm, inner.dice.u64(2..5));
-            let by = inner.dice.usize(1..=size);
-            let slides = inner.dice.f64() < storm;
+            let (fault_rate, at) = (self.fault_rate, inner.rng.u64(2..5));
+            let by = inner.rng.usize(1..=size);
+            let slides = inner.rng.f64() < fault_rate;
             *inner.slides.entry((interval.to_owned(), size)).or_insert(if slides {
                 (at, by)
             } else {
@@ -324,25 +324,25 @@ impl Weather {
     }
 }
 
-impl Inner {
+impl TransportState {
     fn now(&self) -> Duration {
         self.before + self.start.map_or(Duration::ZERO, |start| start.elapsed())
     }
 
-    fn draw(&mut self, storm: f64, api: bool) -> Event {
-        if self.dice.f64() >= storm {
+    fn draw(&mut self, fault_rate: f64, api: bool) -> Event {
+        if self.rng.f64() >= fault_rate {
             return Event::Nothing;
         }
-        let dice = &mut self.dice;
-        let event = match dice.u8(0..12) {
+        let rng = &mut self.rng;
+        let event = match rng.u8(0..12) {
             0 => Event::LostBefore,
             1 => Event::LostAfter,
             2 => Event::Timeout,
-            3 => Event::Status(429, Some(dice.u64(1..5))),
+            3 => Event::Status(429, Some(rng.u64(1..5))),
             4 => Event::Status(429, None),
             5 => Event::Status(500, None),
             6 => Event::Status(502, None),
-            7 => Event::Status(503, dice.bool().then_some(1)),
+            7 => Event::Status(503, rng.bool().then_some(1)),
             8 => Event::Truncated,
             9 => Event::Html,
             10 => Event::Total,
@@ -358,7 +358,7 @@ impl Inner {
     }
 }
 
-impl Transport for Weather {
+impl Transport for FaultyTransport {
     fn send(
         &self,
         request: Request<Bytes>,

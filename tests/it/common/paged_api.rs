@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
-use super::stub_transport::{Asked, Stub, Told};
+use super::stub_transport::{Stub, StubRequest, StubResponse};
 
 /// Rows of a list.
 pub const ROWS: usize = 10;
@@ -87,7 +87,7 @@ pub enum End {
 
 /// What is wrong with the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum PagingFault {
     None,
     /// Every page names the second.
     Repeats,
@@ -100,7 +100,7 @@ pub enum Trouble {
 }
 
 /// What came of it.
-pub struct Played {
+pub struct PagingResult {
     /// The ids of the rows in the files.
     pub rows: Vec<String>,
     /// Why there are gaps, or why nothing may be read.
@@ -225,7 +225,7 @@ impl Cut {
 }
 
 /// What a page after the last is.
-fn beyond(end: End) -> Told {
+fn beyond(end: End) -> StubResponse {
     match end {
         End::NoContent => (204, String::new()),
         End::NoList => (200, "{}".to_owned()),
@@ -235,7 +235,7 @@ fn beyond(end: End) -> Told {
 }
 
 /// Which page is asked for, from 0.
-fn position(pages: &[std::ops::Range<usize>], asked: &Asked) -> usize {
+fn position(pages: &[std::ops::Range<usize>], asked: &StubRequest) -> usize {
     let said = |name: &str| {
         let body = asked.body.get(name).or(asked.body.pointer(&format!("/paging/{name}"))).cloned();
         body.map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
@@ -253,13 +253,13 @@ fn position(pages: &[std::ops::Range<usize>], asked: &Asked) -> usize {
 }
 
 /// The reply to a request of a page.
-fn page(form: Form, cut: Cut, end: End, trouble: Trouble, asked: &Asked) -> Told {
+fn page(form: Form, cut: Cut, end: End, trouble: PagingFault, asked: &StubRequest) -> StubResponse {
     let pages = cut.pages();
     let at = position(&pages, asked);
     let is_extra = !matches!(end, End::NoKey | End::Null | End::EmptyText | End::False);
     let last =
         if is_extra && !form.is_numbered() { pages.len() } else { pages.len().saturating_sub(1) };
-    if at >= pages.len() && trouble != Trouble::Empties {
+    if at >= pages.len() && trouble != PagingFault::Empties {
         return beyond(end);
     }
     let team = asked.url.path().strip_prefix("/teams/").map(|path| path.trim_end_matches("/rows"));
@@ -272,10 +272,10 @@ fn page(form: Form, cut: Cut, end: End, trouble: Trouble, asked: &Asked) -> Told
     let rows: Vec<_> = pages.get(at).cloned().unwrap_or(0..0).map(row).collect();
     let mut reply = Map::from_iter([("rows".to_owned(), rows.into())]);
     let next = match (trouble, end) {
-        (Trouble::Repeats, _) => Some(form.next(1).into()),
-        (Trouble::Circles, _) if at == last => Some(form.next(0).into()),
-        (Trouble::Link(link), _) => Some(link.into()),
-        _ if at < last || trouble == Trouble::Empties => Some(form.next(at + 1).into()),
+        (PagingFault::Repeats, _) => Some(form.next(1).into()),
+        (PagingFault::Circles, _) if at == last => Some(form.next(0).into()),
+        (PagingFault::Link(link), _) => Some(link.into()),
+        _ if at < last || trouble == PagingFault::Empties => Some(form.next(at + 1).into()),
         (_, End::Null) => Some(Value::Null),
         (_, End::EmptyText) => Some("".into()),
         (_, End::False) => Some(false.into()),
@@ -285,7 +285,13 @@ fn page(form: Form, cut: Cut, end: End, trouble: Trouble, asked: &Asked) -> Told
     (200, Value::Object(reply).to_string())
 }
 
-fn answer(form: Form, cut: Cut, end: End, trouble: Trouble, asked: &Asked) -> Told {
+fn answer(
+    form: Form,
+    cut: Cut,
+    end: End,
+    trouble: PagingFault,
+    asked: &StubRequest,
+) -> StubResponse {
     match (asked.method.as_str(), asked.url.path()) {
         ("GET", "/teams") => (
             200,
@@ -319,7 +325,7 @@ impl Form {
 }
 
 /// Runs a backfill of one day from a stub of that form.
-pub fn play(form: Form, cut: Cut, end: End, trouble: Trouble) -> Played {
+pub fn run_scenario(form: Form, cut: Cut, end: End, trouble: PagingFault) -> PagingResult {
     backfill(
         &form.catalog(),
         &Stub::new("/oauth/token", move |asked| answer(form, cut, end, trouble, asked)),
@@ -327,12 +333,12 @@ pub fn play(form: Form, cut: Cut, end: End, trouble: Trouble) -> Played {
 }
 
 /// Runs a backfill of the dataset `rows` of one day, on virtual time.
-pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> Played {
+pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> PagingResult {
     backfill_with(catalog, "", stub)
 }
 
 /// The same with more of a configuration.
-pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> Played {
+pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResult {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
     let config = "
@@ -369,7 +375,7 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> Played {
         RunOutcome::Denied(reason) => vec![reason],
         other => panic!("{other}"),
     };
-    Played { rows: rows(&memory, &ledger), gaps, code, seen: stub.seen() }
+    PagingResult { rows: rows(&memory, &ledger), gaps, code, seen: stub.seen() }
 }
 
 /// The rows of the recorded files, as `team id`.

@@ -18,7 +18,7 @@ use http::Response;
 use tokio::time::Instant;
 
 /// What may be done with a reply of the login before the client has it; none: it never has it.
-pub type Tap = Box<dyn Fn(&Response<Bytes>) -> bool + Send + Sync>;
+pub type ReplyFilter = Box<dyn Fn(&Response<Bytes>) -> bool + Send + Sync>;
 
 /// A platform that listens.
 pub struct Platform {
@@ -27,14 +27,14 @@ pub struct Platform {
     /// Every access, refresh and id token that the client was given.
     pub tokens: Arc<Mutex<Vec<String>>>,
     /// Whether a reply of the login goes on to the client.
-    pub tap: Arc<Mutex<Option<Tap>>>,
+    pub tap: Arc<Mutex<Option<ReplyFilter>>>,
 }
 
 #[derive(Clone)]
-struct Shared {
+struct ProxyState {
     region: Arc<Region>,
     tokens: Arc<Mutex<Vec<String>>>,
-    tap: Arc<Mutex<Option<Tap>>>,
+    tap: Arc<Mutex<Option<ReplyFilter>>>,
     start: Instant,
 }
 
@@ -42,7 +42,7 @@ impl Platform {
     pub async fn start(settings: Settings) -> Self {
         let (tokens, tap) = (Arc::default(), Arc::default());
         let region = Arc::new(Region::new(settings));
-        let shared = Shared {
+        let shared = ProxyState {
             region: region.clone(),
             tokens: Arc::clone(&tokens),
             tap: Arc::clone(&tap),
@@ -82,7 +82,7 @@ pub fn field(reply: &Response<Bytes>, name: &str) -> Option<String> {
     Some(body[name].as_str()?.to_owned())
 }
 
-async fn answer(State(shared): State<Shared>, request: Request) -> axum::response::Response {
+async fn answer(State(shared): State<ProxyState>, request: Request) -> axum::response::Response {
     let (head, body) = request.into_parts();
     let is_login = !head.uri.path().starts_with("/api/");
     let body = to_bytes(body, 1 << 20).await.unwrap();

@@ -12,7 +12,7 @@ const JOBS: &str = "/api/v2/analytics/conversations/details/jobs";
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub struct Witness {
+pub struct RequestRecorder {
     /// Jobs that somebody asked after: the program knew of them.
     known: BTreeSet<String>,
     /// Those that the region has no longer.
@@ -39,7 +39,7 @@ pub fn is_api(request: &Request<Bytes>) -> bool {
     request.uri().path().starts_with("/api/")
 }
 
-impl Witness {
+impl RequestRecorder {
     /// A run begins: it cannot know what the one before has sent.
     pub fn begin(&mut self) {
         self.sent.clear();

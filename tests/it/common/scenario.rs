@@ -35,9 +35,9 @@ pub struct Scenario {
     pub attributes: bool,
     pub sandbox: Settings,
     /// How often something goes wrong with a request, from 0 to 1.
-    pub storm: f64,
+    pub fault_rate: f64,
     /// Whether replies say nothing of the limit.
-    pub mute: bool,
+    pub hidden_headers: bool,
     /// How long a request for a token is on its way.
     pub slow_login: Duration,
     pub commit_every: Duration,
@@ -73,8 +73,8 @@ impl Scenario {
                 conversations_per_day: 150,
                 ..Settings::default()
             },
-            storm: 0.0,
-            mute: false,
+            fault_rate: 0.0,
+            hidden_headers: false,
             slow_login: Duration::ZERO,
             commit_every: Duration::from_secs(300),
             newest_first: false,
@@ -87,58 +87,54 @@ impl Scenario {
 
     /// Everything drawn from the seed.
     pub fn from_seed(seed: u64) -> Self {
-        let mut dice = fastrand::Rng::with_seed(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
         let quiet = Self::quiet(seed);
-        let from = quiet.interval.from_ms() + dice.i64(0..86_400_000);
-        let interval = Interval::new(from, from + dice.i64(3_600_000..3 * 86_400_000)).unwrap();
-        let hours = |dice: &mut fastrand::Rng, range: Range<u64>| {
-            Duration::from_secs(3_600 * dice.u64(range))
+        let from = quiet.interval.from_ms() + rng.i64(0..86_400_000);
+        let interval = Interval::new(from, from + rng.i64(3_600_000..3 * 86_400_000)).unwrap();
+        let hours = |rng: &mut fastrand::Rng, range: Range<u64>| {
+            Duration::from_secs(3_600 * rng.u64(range))
         };
-        let budget = if dice.bool() { 0 } else { dice.u32(20..200) };
+        let budget = if rng.bool() { 0 } else { rng.u32(20..200) };
         // where pages of a job are larger than those of a query, it pays
         let (page_size, calls) =
-            if dice.u8(..) < 30 { (1_000, 150..300) } else { (dice.u32(3..40), 5..60) };
+            if rng.u8(..) < 30 { (1_000, 150..300) } else { (rng.u32(3..40), 5..60) };
         // a limit that changes, and somebody else who uses it up
-        let attributes = dice.u8(..) < 60;
+        let attributes = rng.u8(..) < 60;
         let strategies: &[_] =
             if attributes { &["job", "auto"] } else { &["query", "job", "auto"] };
-        let (changes, eats) = (budget > 0 && dice.u8(..) < 60, budget > 0 && dice.u8(..) < 60);
+        let (changes, eats) = (budget > 0 && rng.u8(..) < 60, budget > 0 && rng.u8(..) < 60);
         Self {
-            actors: dice.usize(1..9),
+            actors: rng.usize(1..9),
             interval,
-            shard: hours(&mut dice, 3..60),
+            shard: hours(&mut rng, 3..60),
             page_size,
             budget,
-            strategy: dice.choice(strategies).unwrap(),
-            ahead: dice.usize(1..7),
-            jobs: dice.usize(1..6),
+            strategy: rng.choice(strategies).unwrap(),
+            ahead: rng.usize(1..7),
+            jobs: rng.usize(1..6),
             attributes,
             sandbox: Settings {
                 requests: budget,
                 per: Duration::from_secs(10),
-                limit_changes: if changes { limit_changes(&mut dice) } else { Vec::new() },
-                eaten: if eats { dice.u32(1..budget / 2) } else { 0 },
-                jobs: jobs(&mut dice, page_size, interval),
-                conversations_per_day: dice.u32(calls),
-                token_lifetime: Duration::from_millis(dice.u64(1_000..100_000)),
-                max_tokens: dice.u32(1..4),
+                limit_changes: if changes { limit_changes(&mut rng) } else { Vec::new() },
+                eaten: if eats { rng.u32(1..budget / 2) } else { 0 },
+                jobs: jobs(&mut rng, page_size, interval),
+                conversations_per_day: rng.u32(calls),
+                token_lifetime: Duration::from_millis(rng.u64(1_000..100_000)),
+                max_tokens: rng.u32(1..4),
                 ..quiet.sandbox.clone()
             },
-            storm: *dice.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
-            mute: dice.u8(..) < 60,
-            slow_login: Duration::from_millis(if dice.u8(..) < 60 {
-                dice.u64(1..25_000)
-            } else {
-                0
-            }),
-            commit_every: Duration::from_millis(*dice.choice(&[1, 500, 2_000, 300_000]).unwrap()),
-            newest_first: dice.bool(),
-            refresh: dice.u8(..) < 60,
-            stops: (0..dice.usize(0..4))
-                .map(|_| (dice.u64(1..90), if dice.bool() { Stop::Kill } else { Stop::Interrupt }))
+            fault_rate: *rng.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
+            hidden_headers: rng.u8(..) < 60,
+            slow_login: Duration::from_millis(if rng.u8(..) < 60 { rng.u64(1..25_000) } else { 0 }),
+            commit_every: Duration::from_millis(*rng.choice(&[1, 500, 2_000, 300_000]).unwrap()),
+            newest_first: rng.bool(),
+            refresh: rng.u8(..) < 60,
+            stops: (0..rng.usize(0..4))
+                .map(|_| (rng.u64(1..90), if rng.bool() { Stop::Kill } else { Stop::Interrupt }))
                 .collect(),
-            poison: (dice.u8(..) < 40).then(|| dice.i64(interval.from_ms()..interval.to_ms())),
-            widest: (dice.u8(..) < 80).then(|| hours(&mut dice, 2..24)),
+            poison: (rng.u8(..) < 40).then(|| rng.i64(interval.from_ms()..interval.to_ms())),
+            widest: (rng.u8(..) < 80).then(|| hours(&mut rng, 2..24)),
             ..quiet
         }
     }
@@ -182,29 +178,29 @@ impl Scenario {
 }
 
 /// A limit that becomes another one, twice.
-fn limit_changes(dice: &mut fastrand::Rng) -> Vec<(Duration, u32)> {
+fn limit_changes(rng: &mut fastrand::Rng) -> Vec<(Duration, u32)> {
     let mut after = Duration::ZERO;
     let mut change = || {
-        after += Duration::from_millis(dice.u64(1..30_000));
-        (after, dice.u32(20..200))
+        after += Duration::from_millis(rng.u64(1..30_000));
+        (after, rng.u32(20..200))
     };
     vec![change(), change()]
 }
 
 /// What goes wrong with jobs: they fail, they are gone too soon, there are too many of them, they cannot
 /// read the newest time yet.
-fn jobs(dice: &mut fastrand::Rng, page_size: u32, interval: Interval) -> Jobs {
-    let filled = interval.to_ms() - dice.i64(0..10_000_000);
-    let now_and_then = |dice: &mut fastrand::Rng| if dice.bool() { 0 } else { dice.u32(2..8) };
+fn jobs(rng: &mut fastrand::Rng, page_size: u32, interval: Interval) -> Jobs {
+    let filled = interval.to_ms() - rng.i64(0..10_000_000);
+    let now_and_then = |rng: &mut fastrand::Rng| if rng.bool() { 0 } else { rng.u32(2..8) };
     Jobs {
-        queued: Duration::from_millis(dice.u64(1..3_000)),
-        running: Duration::from_millis(dice.u64(1..10_000)),
-        fail_every: now_and_then(dice),
-        expire_every: now_and_then(dice),
-        per_second: now_and_then(dice),
-        concurrent: now_and_then(dice),
-        page_size: page_size + dice.u32(0..40),
-        available_until: (dice.u8(..) < 60).then(|| Timestamp::from_millisecond(filled).unwrap()),
+        queued: Duration::from_millis(rng.u64(1..3_000)),
+        running: Duration::from_millis(rng.u64(1..10_000)),
+        fail_every: now_and_then(rng),
+        expire_every: now_and_then(rng),
+        per_second: now_and_then(rng),
+        concurrent: now_and_then(rng),
+        page_size: page_size + rng.u32(0..40),
+        available_until: (rng.u8(..) < 60).then(|| Timestamp::from_millisecond(filled).unwrap()),
         ..Jobs::default()
     }
 }

@@ -37,7 +37,7 @@ pub fn config(set: &[&str]) -> Config {
 }
 
 /// A sandbox at the end of a link.
-pub struct Link {
+pub struct SimulatedLink {
     settings: Settings,
     region: Region,
     /// On this day there is more to fetch: a twin of the region that is asked the same has it.
@@ -46,7 +46,7 @@ pub struct Link {
     load: Mutex<Load>,
 }
 
-impl Link {
+impl SimulatedLink {
     /// The sandbox that `config` describes.
     pub fn new(config: &Config) -> Self {
         let HostSettings::Sandbox(settings) = &config.hosts else {
@@ -102,7 +102,7 @@ impl Link {
     }
 }
 
-impl Transport for Link {
+impl Transport for SimulatedLink {
     fn send(
         &self,
         request: Request<Bytes>,
@@ -112,13 +112,13 @@ impl Transport for Link {
 }
 
 /// What came of a run.
-pub struct Played {
+pub struct QuotaResult {
     pub summary: Summary,
     store: Arc<InMemory>,
 }
 
 /// Fetches everything that `config` wants and `ledger` lacks.
-pub fn play(config: &Config, link: &Arc<Link>, ledger: Ledger) -> Played {
+pub fn run_scenario(config: &Config, link: &Arc<SimulatedLink>, ledger: Ledger) -> QuotaResult {
     let store = Arc::new(InMemory::new());
     let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let report = System::with_tokio_rt(paused).block_on(async {
@@ -140,12 +140,12 @@ pub fn play(config: &Config, link: &Arc<Link>, ledger: Ledger) -> Played {
         run::backfill(config, plan, &environment).await.unwrap()
     });
     assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
-    Played { summary: report.summary, store }
+    QuotaResult { summary: report.summary, store }
 }
 
-impl Played {
+impl QuotaResult {
     /// Holds every file against the truth, row for row and in its order: one a day.
-    pub fn expect_truth(&self, config: &Config, link: &Link) {
+    pub fn expect_truth(&self, config: &Config, link: &SimulatedLink) {
         let runtime = Builder::new_current_thread().build().unwrap();
         let mut files: Vec<_> = runtime
             .block_on(self.store.list(None).map_ok(|file| file.location).try_collect())

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     crash_store::CrashStore,
-    faulty_transport::Weather,
+    faulty_transport::FaultyTransport,
     scenario::{Scenario, Stop},
 };
 
@@ -57,7 +57,7 @@ pub struct Tally {
 pub type Rows = BTreeMap<String, RecordBatch>;
 
 /// What came of it.
-pub struct Played {
+pub struct ScenarioResult {
     pub trace: Vec<String>,
     pub rows: Rows,
     pub truth: Rows,
@@ -74,11 +74,11 @@ pub struct Played {
 
 /// Plays a scenario to its end: runs, crashes, resumes, and once the weather has cleared takes up
 /// what was set aside.
-pub fn play(scenario: &Scenario) -> Played {
+pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let mut config = scenario.config();
     let mut refresh = scenario.refresh;
     let region = Arc::new(Region::new(scenario.sandbox.clone()));
-    let weather = Arc::new(Weather::new(scenario, Arc::clone(&region)));
+    let transport = Arc::new(FaultyTransport::new(scenario, Arc::clone(&region)));
     let memory = Arc::new(InMemory::new());
     let ledger = Ledger::in_memory().unwrap();
     let mut tally = Tally::default();
@@ -88,26 +88,28 @@ pub fn play(scenario: &Scenario) -> Played {
         let (crash, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let stop =
             scenario.stops.get(usize::try_from(tally.crashes + tally.interrupts).unwrap()).copied();
-        weather.start(stop.map(|(step, how)| {
+        transport.start(stop.map(|(step, how)| {
             (step, how, if how == Stop::Kill { &crash } else { &shutdown }.clone())
         }));
-        let output =
-            OutputStore::over(Arc::new(CrashStore::new(Arc::clone(&memory), Arc::clone(&weather))));
+        let output = OutputStore::over(Arc::new(CrashStore::new(
+            Arc::clone(&memory),
+            Arc::clone(&transport),
+        )));
         let Some((summary, outcome)) =
-            run_once(&config, scope, &output, &ledger, &weather, crash, shutdown)
+            run_once(&config, scope, &output, &ledger, &transport, crash, shutdown)
         else {
             tally.crashes += 1;
             tally.orphans += ledger.orphans().unwrap().len() as u64;
-            weather.note("crash".to_owned());
+            transport.note("crash".to_owned());
             continue;
         };
         tally += &summary;
-        weather.note(format!("{outcome}"));
+        transport.note(format!("{outcome}"));
         match outcome {
             RunOutcome::Complete if refresh => {
                 refresh = false;
                 tally.refreshes += 1;
-                weather.change();
+                transport.change();
                 scope = Scope::Missing;
                 config.refresh = config.interval.width();
             }
@@ -121,7 +123,7 @@ pub fn play(scenario: &Scenario) -> Played {
             }
             RunOutcome::Gaps(gaps) => {
                 tally.poisoned += gaps.len() as u64;
-                weather.clear();
+                transport.clear();
                 // what could not be replaced is no gap: it is just replaced again
                 scope = if config.refresh.is_zero() { Scope::Failed } else { Scope::Missing };
             }
@@ -131,12 +133,12 @@ pub fn play(scenario: &Scenario) -> Played {
         last = Some(summary);
     }
     let (rows, strays) = read(&memory, &ledger);
-    tally.revoked = weather.revoked();
+    tally.revoked = transport.revoked();
     let (jobs_left, most_sent);
     (jobs_left, most_sent, tally.jobs, tally.lost) =
-        weather.witness(|seen| (seen.left(), seen.most_sent, seen.submitted, seen.lost));
-    Played {
-        trace: weather.trace(),
+        transport.recorder(|seen| (seen.left(), seen.most_sent, seen.submitted, seen.lost));
+    ScenarioResult {
+        trace: transport.trace(),
         rows,
         truth: truth(scenario, &config, &region),
         strays,
@@ -154,23 +156,23 @@ fn run_once(
     scope: Scope,
     output: &OutputStore,
     ledger: &Ledger,
-    weather: &Arc<Weather>,
+    transport: &Arc<FaultyTransport>,
     crash: CancellationToken,
     shutdown: CancellationToken,
 ) -> Option<(Summary, RunOutcome)> {
     let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     System::with_tokio_rt(paused).block_on(async {
-        weather.begin();
+        transport.begin();
         let host: url::Url = "http://127.0.0.1/".parse().unwrap();
         let environment = Environment {
             api: host.clone(),
             login: host,
-            transport: Arc::clone(weather) as Arc<_>,
+            transport: Arc::clone(transport) as Arc<_>,
             output: output.clone(),
             ledger: ledger.clone(),
             metrics: Arc::new(Metrics::default()),
             shutdown,
-            seed: weather.seed(),
+            seed: transport.seed(),
         };
         let ran = async {
             let plan = run::prepare(config, scope, output, ledger).await.unwrap();
@@ -181,7 +183,7 @@ fn run_once(
             () = crash.cancelled() => None,
             report = ran => Some((report.summary, report.outcome)),
         };
-        weather.end();
+        transport.end();
         ended
     })
 }

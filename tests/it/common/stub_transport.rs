@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 /// A request as an API sees it.
-pub struct Asked {
+pub struct StubRequest {
     pub method: String,
     pub url: Url,
     /// Its JSON body; null where it has none.
@@ -20,7 +20,7 @@ pub struct Asked {
 }
 
 /// A reply: a status and a body.
-pub type Told = (u16, String);
+pub type StubResponse = (u16, String);
 
 /// Whoever knows an address below this path may have it: results, as clouds keep them.
 pub const RESULTS: &str = "/results/";
@@ -29,12 +29,12 @@ pub const RESULTS: &str = "/results/";
 pub struct Stub {
     /// The path of its token endpoint.
     token_path: &'static str,
-    answer: Box<dyn Fn(&Asked) -> Told + Send + Sync>,
+    answer: Box<dyn Fn(&StubRequest) -> StubResponse + Send + Sync>,
     /// Every request but those for tokens, as `GET http://host/path?query`.
     seen: Mutex<Vec<String>>,
 }
 
-impl Asked {
+impl StubRequest {
     /// A parameter of the URL.
     pub fn param(&self, name: &str) -> Option<String> {
         self.url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
@@ -52,7 +52,7 @@ impl Stub {
     /// An API that answers so those who have the token that it gives at `token_path`.
     pub fn new(
         token_path: &'static str,
-        answer: impl Fn(&Asked) -> Told + Send + Sync + 'static,
+        answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self { token_path, answer: Box::new(answer), seen: Mutex::default() })
     }
@@ -79,7 +79,7 @@ impl Stub {
                 .is_some_and(|value| value == "Bearer the-token");
             let body = serde_json::from_slice(request.body()).unwrap_or_default();
             match has_token || url.path().starts_with(RESULTS) {
-                true => (self.answer)(&Asked {
+                true => (self.answer)(&StubRequest {
                     method: request.method().to_string(),
                     url,
                     body,
