@@ -8,24 +8,10 @@ use std::{hint::black_box, sync::Arc};
 use actix::System;
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use cxbackfill::{
-    catalog::{self, Dataset},
-    commands::{
-        report::RunOutcome,
-        run::{self, Environment, Scope},
-    },
-    config::{Config, Overrides},
-    decode::{Decoder, Page, PageParser},
-    http::{error::RequestError, transport::Transport},
-    ledger::Ledger,
-    metrics::Metrics,
-    planning::shard::Shard,
-    sandbox::{Region, Settings},
-    sink::{
-        shard_writer::{ParquetSettings, ShardWriter},
-        store::OutputStore,
-    },
-    time::interval::Interval,
+use cxbackfill::testing::{
+    Config, Dataset, Decoder, Environment, Interval, Ledger, Metrics, OutputStore, Overrides, Page,
+    PageParser, ParquetSettings, Region, RequestError, RunOutcome, Scope, Settings, Shard,
+    ShardWriter, Transport, catalog, run,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};

@@ -8,14 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use cxbackfill::{
-    catalog,
-    http::rate_limit::{QuotaKey, QuotaSettings, RateLimit, RequestLimit},
-    planning::{
-        Next, Plan, PlannerActor,
-        shard::{LeaseEnd, Shard},
-    },
-    time::interval::Interval,
+use cxbackfill::testing::{
+    Interval, LeaseEnd, Next, Plan, PlannerActor, QuotaKey, QuotaSettings, RateLimit, RequestLimit,
+    Shard, catalog,
 };
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};

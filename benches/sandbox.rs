@@ -4,7 +4,7 @@ use std::{hint::black_box, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use cxbackfill::sandbox::{Region, Settings};
+use cxbackfill::testing::{Region, Settings};
 use http::{Request, Response};
 
 const DAY: &str = "2024-03-18T00:00:00Z/2024-03-19T00:00:00Z";

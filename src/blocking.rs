@@ -8,7 +8,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 ///
 /// # Panics
 /// Resumes a panic of `work`, so that it ends the actor that asked, as it would in place.
-pub async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
         return work();
     }

@@ -42,23 +42,27 @@
 //! files of it, [`output`] and [`ledger`] keep them, [`lock`] keeps others out, [`interval`] does the
 //! arithmetic. [`sandbox`] plays the API.
 
-#![warn(clippy::unwrap_used)]
+#![warn(clippy::unwrap_used, unreachable_pub)]
 
-pub mod auth;
-pub mod blocking;
-pub mod catalog;
-pub mod cli;
-pub mod commands;
-pub mod config;
-pub mod decode;
-pub mod error;
-pub mod fetch;
-pub mod http;
-pub mod ledger;
-pub mod metrics;
-pub mod planning;
-pub mod platform;
-pub mod sandbox;
-pub mod sink;
-pub mod telemetry;
-pub mod time;
+mod auth;
+mod blocking;
+mod catalog;
+mod cli;
+mod commands;
+mod config;
+mod decode;
+mod error;
+mod fetch;
+mod http;
+mod ledger;
+mod metrics;
+mod planning;
+mod platform;
+mod sandbox;
+mod sink;
+mod telemetry;
+pub mod testing;
+mod time;
+
+pub use cli::Cli;
+pub use telemetry::init as init_logging;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use actix::System;
 use clap::Parser;
-use cxbackfill::{cli::Cli, telemetry};
+use cxbackfill::{Cli, init_logging};
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::init();
+    init_logging();
     // actors live on this thread, connections on the workers, decoding and Parquet beside them
     let runtime = || {
         Builder::new_multi_thread()

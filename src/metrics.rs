@@ -66,7 +66,7 @@ impl Metrics {
 
 /// Draws the bar of a run until it is dropped, beside those of other sources. `whole` is the time to
 /// fetch, in time of the data. Where standard error is no terminal there is no bar.
-pub async fn draw(metrics: &Metrics, whole: Duration, source: Option<&str>) {
+pub(crate) async fn draw(metrics: &Metrics, whole: Duration, source: Option<&str>) {
     let bar = tracing::info_span!("backfill");
     let style =
         ProgressStyle::with_template("{wide_bar} {percent:>3}%  {msg}  {elapsed}, {eta} left");

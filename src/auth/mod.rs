@@ -4,9 +4,9 @@
 //! answer, whatever the platform calls its fields. [`pkce`] is the part of a grant that a browser
 //! plays, [`discover`] finds the hosts of a platform that tells them.
 
-pub mod pkce;
-pub mod token;
-pub mod token_response;
+pub(crate) mod pkce;
+pub(crate) mod token;
+pub(crate) mod token_response;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
-pub use self::token_response::{TokenResponse, fault_at, read_reply, refused};
+pub(crate) use self::token_response::{TokenResponse, fault_at, read_reply, refused};
 
 /// A shorter text is a word that messages may hold by chance, like `me`.
 const SHORTEST: usize = 5;
@@ -269,7 +269,7 @@ impl Credentials {
 ///
 /// # Errors
 /// Where the token holds what no header can carry.
-pub fn bearer(token: &SecretString) -> Result<HeaderValue, http::Error> {
+pub(crate) fn bearer(token: &SecretString) -> Result<HeaderValue, http::Error> {
     secret_header(&format!("Bearer {}", token.expose_secret()))
 }
 

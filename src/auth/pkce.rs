@@ -11,7 +11,7 @@ const AUTHORIZE: &str = "/oauth/authorize";
 
 /// What a login is bound to: made before the browser opens, checked when it comes back.
 #[derive(Debug)]
-pub struct AuthorizationRequest {
+pub(crate) struct AuthorizationRequest {
     /// Comes back with the code: whoever does not know it was not sent by us.
     pub state: SecretString,
     /// Proves that who trades the code in is who asked for it.
@@ -34,13 +34,13 @@ impl AuthorizationRequest {
     ///
     /// # Errors
     /// Where the system has no randomness to give.
-    pub fn new() -> Result<Self, getrandom::Error> {
+    pub(crate) fn new() -> Result<Self, getrandom::Error> {
         Ok(Self { state: random()?, verifier: random()? })
     }
 
     /// The page of the login host where the user logs in. It holds the state, and of the verifier
     /// only the hash.
-    pub fn page(
+    pub(crate) fn page(
         &self,
         login: &Url,
         given: Option<&Url>,
@@ -63,7 +63,7 @@ impl AuthorizationRequest {
 }
 
 /// The hash of a verifier that travels through the browser.
-pub fn challenge(verifier: &str) -> String {
+pub(crate) fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 

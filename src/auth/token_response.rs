@@ -34,7 +34,10 @@ pub struct TokenResponse {
 /// # Errors
 /// A [`TokenError`]: permanent where the credentials are at fault. Genesys Cloud throttles this
 /// endpoint with a 400 whose description starts with `rate limit exceeded`: that is transient.
-pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<TokenResponse, TokenError> {
+pub(crate) fn read_reply(
+    endpoint: &Url,
+    reply: &Response<Bytes>,
+) -> Result<TokenResponse, TokenError> {
     #[derive(Deserialize)]
     struct ResponseBody {
         #[serde(alias = "token")]
@@ -76,12 +79,16 @@ pub fn read_reply(endpoint: &Url, reply: &Response<Bytes>) -> Result<TokenRespon
 }
 
 /// A fault that befell a token request, in the words of the login.
-pub fn fault_at(endpoint: &Url, cause: &RequestError) -> TokenError {
+pub(crate) fn fault_at(endpoint: &Url, cause: &RequestError) -> TokenError {
     fault(endpoint, cause.to_string(), false)
 }
 
 /// No token, and none to be expected: `reason` says why, `advice` what to do.
-pub fn refused(endpoint: &Url, reason: impl Into<String>, advice: &'static str) -> TokenError {
+pub(crate) fn refused(
+    endpoint: &Url,
+    reason: impl Into<String>,
+    advice: &'static str,
+) -> TokenError {
     TokenError { advice, ..fault(endpoint, reason.into(), true) }
 }
 

@@ -53,10 +53,10 @@
 //! `{from:%Y-%m-%d}` or `{from:ms}`. What is wholly one placeholder keeps its type, and what is wholly a
 //! cursor is left out of the first request.
 
-pub mod endpoint;
-pub mod file;
-pub mod schema;
-pub mod template;
+pub(crate) mod endpoint;
+pub(crate) mod file;
+pub(crate) mod schema;
+pub(crate) mod template;
 
 use std::{
     collections::BTreeMap,
@@ -66,11 +66,9 @@ use std::{
 
 use arrow::datatypes::{Schema, SchemaRef};
 
-pub use self::{
-    endpoint::{
-        ApiRequest, AsyncJob, Endpoint, JsonPointer, Paging, ParentQuery, RequestTemplate,
-        ResponseFormat, RowsAt,
-    },
+pub use self::endpoint::Endpoint;
+pub(crate) use self::{
+    endpoint::{ApiRequest, AsyncJob, JsonPointer, Paging, ResponseFormat, RowsAt},
     schema::WireForm,
     template::PlaceholderValues,
 };
@@ -234,7 +232,7 @@ impl Dataset {
 }
 
 /// What to do where the platform refuses a dataset for want of `permission`.
-pub fn lacking(permission: Option<&str>) -> String {
+pub(crate) fn lacking(permission: Option<&str>) -> String {
     match permission {
         Some(permission) => format!(
             "give a role of the client the permission {permission}, in the divisions to fetch"
@@ -250,9 +248,6 @@ static GENESYS: LazyLock<Catalog> = LazyLock::new(|| {
 static CXONE: LazyLock<Catalog> = LazyLock::new(|| {
     read("cxone.toml", include_str!("cxone.toml")).expect("a test reads the built-in catalogue")
 });
-
-/// The platforms that the program knows.
-pub const PLATFORMS: [&str; 2] = ["genesys-cloud", "nice-cxone"];
 
 /// The datasets that come with the program for a platform, or none if it knows no such platform.
 pub fn builtin(platform: &str) -> Option<&'static Catalog> {
@@ -284,6 +279,10 @@ fn days(text: &str) -> Option<Duration> {
     let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
     Duration::try_from(duration).ok().filter(|duration| !duration.is_zero())
 }
+
+/// The platforms with a built-in catalogue.
+#[cfg(test)]
+pub(crate) const PLATFORMS: [&str; 2] = ["genesys-cloud", "nice-cxone"];
 
 #[cfg(test)]
 mod tests;

@@ -139,7 +139,7 @@ impl Placeholder {
     }
 
     /// How the catalogue writes it, without the form of a time.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         let same = |known: &Self| match (known, self) {
             (Self::Time(edge, _), Self::Time(other, _)) => edge == other,
             _ => std::mem::discriminant(known) == std::mem::discriminant(self),
@@ -187,7 +187,7 @@ impl TimeFormat {
 
 impl Template {
     /// Reads the value that stands at `key` of a catalogue.
-    pub fn read(key: &str, value: toml::Value) -> Result<Self, InvalidKey> {
+    pub(super) fn read(key: &str, value: toml::Value) -> Result<Self, InvalidKey> {
         Ok(match value {
             toml::Value::String(text) => {
                 Self::Text(pieces(&text).map_err(|reason| InvalidKey::new(key, reason))?)
@@ -209,7 +209,10 @@ impl Template {
     }
 
     /// Reads a table's values, as [`read`](Self::read) does one.
-    pub fn read_table(key: &str, table: toml::Table) -> Result<Vec<(String, Self)>, InvalidKey> {
+    pub(super) fn read_table(
+        key: &str,
+        table: toml::Table,
+    ) -> Result<Vec<(String, Self)>, InvalidKey> {
         table
             .into_iter()
             .map(|(name, value)| {
@@ -221,7 +224,7 @@ impl Template {
 
     /// The value for one request; none where it is wholly a cursor and there is none yet. A text that
     /// is wholly one placeholder becomes the placeholder's own type, so that a page number stays a number.
-    pub fn fill(&self, slots: &PlaceholderValues) -> Option<Value> {
+    pub(super) fn fill(&self, slots: &PlaceholderValues) -> Option<Value> {
         Some(match self {
             Self::Fixed(value) => value.clone(),
             Self::Text(pieces) => match pieces.as_slice() {
@@ -234,7 +237,7 @@ impl Template {
     }
 
     /// Whether a placeholder stands anywhere in it.
-    pub fn uses(&self, wanted: &Placeholder) -> bool {
+    pub(super) fn uses(&self, wanted: &Placeholder) -> bool {
         match self {
             Self::Fixed(_) => false,
             Self::Text(pieces) => pieces

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Prints a line for each thing that a run needs; the exit code is that of the first that is not there.
-pub async fn execute(overrides: &Overrides) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides) -> Result<u8, Error> {
     let mut codes = Vec::new();
     for config in Config::load(overrides)? {
         let source = config.source.as_deref();

@@ -19,7 +19,7 @@ use crate::{
 
 /// Arguments of `datasets`.
 #[derive(Debug, clap::Args)]
-pub struct DatasetsArgs {
+pub(super) struct DatasetsArgs {
     /// Says all about one dataset, its columns included.
     name: Option<String>,
     /// Asks the platform for a first page, and prints the types of its rows for the catalogue.
@@ -34,7 +34,7 @@ pub struct DatasetsArgs {
 type Meant<'c> = (&'c DatasetSelection, Option<&'c Arc<Dataset>>);
 
 /// Says what can be fetched from each source.
-pub async fn execute(overrides: &Overrides, args: &DatasetsArgs) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides, args: &DatasetsArgs) -> Result<u8, Error> {
     let choices = config::load_choices(overrides)?;
     let meant = match &args.name {
         Some(name) => find(name, &choices)?,

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Has a user log in with a browser, and stores the tokens.
-pub async fn execute(overrides: &Overrides) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides) -> Result<u8, Error> {
     let config = config::only(Config::load(overrides)?)?;
     if !matches!(config.auth.credentials.grant, Grant::AuthorizationCode) {
         eprintln!(

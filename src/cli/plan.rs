@@ -16,7 +16,7 @@ use crate::{
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// Asks the platform how many rows there are, at the cost of a request a day that is left.
     #[arg(long)]
     probe: bool,
@@ -26,7 +26,7 @@ pub struct PlanArgs {
 }
 
 /// Says what a run of each source would cost.
-pub async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<u8, Error> {
     let configs = Config::load(overrides)?;
     let (mut known, mut codes) = (BTreeMap::new(), Vec::new());
     for config in &configs {

@@ -19,7 +19,7 @@ use crate::{
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// How the summary is printed to standard output.
     #[arg(long, value_enum, default_value = "table")]
     summary: SummaryForm,
@@ -43,7 +43,7 @@ enum SummaryForm {
 type Ended<'a> = (Option<&'a str>, Result<RunReport, Error>);
 
 /// Runs the backfills of all sources side by side, and prints how they ended. An interrupt ends all.
-pub async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<u8, Error> {
     let configs = Config::load(overrides)?;
     let shutdown = CancellationToken::new();
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Serves until it is interrupted.
-pub async fn execute(overrides: &Overrides) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides) -> Result<u8, Error> {
     let settings = config::load_sandbox(overrides)?;
     let port = settings.port;
     let server = Server::start(settings).await.map_err(|source| Error::Sandbox { port, source })?;

@@ -8,12 +8,12 @@ use crate::error::Error;
 const WORST_FIRST: [u8; 5] = [4, 2, 3, 130, 1];
 
 /// The exit code of all sources together.
-pub fn worst(codes: &[u8]) -> u8 {
+pub(super) fn worst(codes: &[u8]) -> u8 {
     WORST_FIRST.into_iter().find(|code| codes.contains(code)).unwrap_or(0)
 }
 
 /// The exit code of one source, whose error is told here.
-pub fn code(source: Option<&str>, ended: Result<u8, Error>) -> u8 {
+pub(super) fn code(source: Option<&str>, ended: Result<u8, Error>) -> u8 {
     ended.unwrap_or_else(|error| {
         eprintln!("error: {}{error}", prefix(source));
         error.exit_code()
@@ -21,14 +21,14 @@ pub fn code(source: Option<&str>, ended: Result<u8, Error>) -> u8 {
 }
 
 /// Says on standard output whose lines follow, if the source has a name.
-pub fn head(source: Option<&str>) {
+pub(super) fn head(source: Option<&str>) {
     if let Some(name) = source {
         sayln!("[{name}]");
     }
 }
 
 /// What a line on standard error begins with.
-pub fn prefix(source: Option<&str>) -> String {
+pub(super) fn prefix(source: Option<&str>) -> String {
     source.map_or(String::new(), |name| format!("{name}: "))
 }
 

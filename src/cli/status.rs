@@ -10,14 +10,14 @@ use crate::{
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
-pub struct StatusArgs {
+pub(super) struct StatusArgs {
     /// Prints one JSON object for programs.
     #[arg(long)]
     json: bool,
 }
 
 /// Says what the ledger of each source knows.
-pub fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<u8, Error> {
+pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<u8, Error> {
     let jobs = config::load_jobs(overrides)?;
     if let ([job], true) = (jobs.as_slice(), args.json) {
         sayln!("{}", read(job)?.json());

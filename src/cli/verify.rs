@@ -19,14 +19,14 @@ const DIFFERS: u8 = 1;
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
-pub struct VerifyArgs {
+pub(super) struct VerifyArgs {
     /// Holds every whole day against the platform's own count, too: a request a day.
     #[arg(long)]
     remote: bool,
 }
 
 /// Says of each source what differs, a line each, and then what was looked at.
-pub async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<u8, Error> {
     let jobs = config::load_jobs(overrides)?;
     let configs = if args.remote { Config::load(overrides)? } else { Vec::new() };
     let mut codes = Vec::new();

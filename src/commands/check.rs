@@ -38,7 +38,7 @@ const PROBE: &str = "_probe";
 
 /// One line.
 #[derive(Debug)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What was tried.
     pub name: &'static str,
     /// What came of it, good or not.
@@ -73,7 +73,7 @@ struct Preflight<'a> {
 }
 
 /// Tries what a run of `config` needs, and hands every finding to `tell` as it comes.
-pub async fn check(
+pub(crate) async fn check(
     config: &Config,
     place: &Hosts,
     transport: Arc<dyn Transport>,

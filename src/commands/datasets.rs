@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use crate::catalog::{Catalog, Dataset, Endpoint, Paging, WireForm};
 
 /// The datasets of a catalogue, a line each.
-pub struct DatasetTable<'a>(pub &'a Catalog);
+pub(crate) struct DatasetTable<'a>(pub &'a Catalog);
 
 /// All that is known of a dataset, its columns included.
-pub struct DatasetSheet<'a>(pub &'a Dataset);
+pub(crate) struct DatasetSheet<'a>(pub &'a Dataset);
 
 impl fmt::Display for DatasetTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,7 +92,7 @@ fn list(field: &Field, depth: usize, form: Option<WireForm>, columns: &mut Vec<(
 }
 
 /// A dataset for programs; durations in seconds, null where there is no limit.
-pub fn json(dataset: &Dataset) -> Value {
+pub(crate) fn json(dataset: &Dataset) -> Value {
     let seconds = |duration: Duration| (duration != Duration::MAX).then_some(duration.as_secs());
     let endpoint = |endpoint: &Endpoint| {
         json!({

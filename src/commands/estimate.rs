@@ -38,7 +38,7 @@ pub struct Estimate {
 }
 
 /// What the shards of one dataset will cost.
-pub fn estimate<'a>(
+pub(crate) fn estimate<'a>(
     shards: impl Iterator<Item = &'a Shard>,
     known: &RowStats,
     fetch: &FetchSettings,
@@ -87,7 +87,7 @@ pub fn estimate<'a>(
 }
 
 /// Estimates of several datasets, for people.
-pub struct EstimateTable<'a>(pub &'a BTreeMap<String, Estimate>);
+pub(crate) struct EstimateTable<'a>(pub &'a BTreeMap<String, Estimate>);
 
 impl fmt::Display for EstimateTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

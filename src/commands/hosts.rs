@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The hosts that a command talks to.
-pub struct Hosts {
+pub(crate) struct Hosts {
     /// The API.
     pub api: Url,
     /// Its login: the host, or with a path the token endpoint itself.
@@ -31,7 +31,10 @@ impl Hosts {
     ///
     /// # Errors
     /// Where the sandbox cannot listen, or the platform does not tell its hosts.
-    pub async fn open(config: &Config, transport: &Arc<dyn Transport>) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        config: &Config,
+        transport: &Arc<dyn Transport>,
+    ) -> Result<Self, Error> {
         match config.hosts.clone() {
             HostSettings::Network { api, login } => Ok(Self { api, login, sandbox: None }),
             HostSettings::Discovered { issuer, tenant } => {
@@ -57,7 +60,7 @@ impl Hosts {
 ///
 /// # Errors
 /// Where the platform does not tell its hosts.
-pub async fn login_host(
+pub(crate) async fn login_host(
     config: &Config,
     transport: &Arc<dyn Transport>,
 ) -> Result<Option<Url>, Error> {

@@ -29,7 +29,7 @@ enum InferredType {
 ///
 /// # Errors
 /// Where a row is no JSON object.
-pub fn infer<'r>(
+pub(crate) fn infer<'r>(
     name: &str,
     rows: impl Iterator<Item = &'r str>,
 ) -> Result<String, serde_json::Error> {

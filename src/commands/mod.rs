@@ -3,15 +3,15 @@
 //! A function here takes a configuration and returns values; `cli` parses arguments and prints. Start with
 //! [`run`], which builds the actors, awaits them and reports.
 
-pub mod check;
-pub mod datasets;
-pub mod estimate;
-pub mod hosts;
-pub mod infer;
-pub mod login;
-pub mod probe;
-pub mod remaining;
-pub mod report;
-pub mod run;
-pub mod status;
-pub mod verify;
+pub(crate) mod check;
+pub(crate) mod datasets;
+pub(crate) mod estimate;
+pub(crate) mod hosts;
+pub(crate) mod infer;
+pub(crate) mod login;
+pub(crate) mod probe;
+pub(crate) mod remaining;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod verify;

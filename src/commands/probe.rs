@@ -29,7 +29,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 ///
 /// # Errors
 /// Where the platform cannot be reached at all.
-pub async fn compare(
+pub(crate) async fn compare(
     config: &Config,
     days: &[DayCount],
     shutdown: CancellationToken,
@@ -99,7 +99,7 @@ async fn probe_on(session: &ApiSession, config: &Config) -> Result<(), Error> {
 ///
 /// # Errors
 /// Where there is none.
-pub async fn first_page(
+pub(crate) async fn first_page(
     mut config: Config,
     dataset: &str,
     shutdown: CancellationToken,

@@ -25,7 +25,7 @@ pub enum Scope {
 ///
 /// # Errors
 /// Where the ledger cannot be read.
-pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
+pub(crate) fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
         let widest = dataset
@@ -87,7 +87,11 @@ fn stale(
 ///
 /// # Errors
 /// Where the ledger cannot be read.
-pub fn gaps(config: &Config, ledger: &Ledger, dataset: &Dataset) -> Result<Vec<Failure>, Error> {
+pub(crate) fn gaps(
+    config: &Config,
+    ledger: &Ledger,
+    dataset: &Dataset,
+) -> Result<Vec<Failure>, Error> {
     let committed = ledger.committed(&dataset.name)?;
     let requested = requested(config, dataset);
     let failures = ledger.failures(&dataset.name)?.into_iter();
@@ -104,7 +108,7 @@ pub fn gaps(config: &Config, ledger: &Ledger, dataset: &Dataset) -> Result<Vec<F
 ///
 /// # Errors
 /// Where the ledger cannot be read.
-pub fn untried(
+pub(crate) fn untried(
     config: &Config,
     ledger: &Ledger,
     dataset: &Dataset,
@@ -130,7 +134,7 @@ pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
 ///
 /// # Errors
 /// Where the ledger cannot be read.
-pub fn expect(
+pub(crate) fn expect(
     config: &Config,
     plan: &Plan,
     ledger: &Ledger,

@@ -161,7 +161,10 @@ impl Summary {
 
 /// The numbers of several sources as one JSON object: each under its name in `sources`, beside them
 /// the total.
-pub fn json<'a>(sources: impl Iterator<Item = (&'a str, Summary)>, total: &Summary) -> String {
+pub(crate) fn json<'a>(
+    sources: impl Iterator<Item = (&'a str, Summary)>,
+    total: &Summary,
+) -> String {
     #[derive(Serialize)]
     struct All<'a> {
         sources: BTreeMap<&'a str, Summary>,

@@ -94,7 +94,7 @@ impl Environment {
 ///
 /// # Errors
 /// Where the run cannot start. How a run that started has ended is in the report.
-pub async fn run(
+pub(crate) async fn run(
     config: &Config,
     scope: Scope,
     shutdown: CancellationToken,
@@ -227,7 +227,7 @@ async fn tidy(client: &ApiClient, sink: &Addr<SinkActor>, ledger: &Ledger) -> Re
 }
 
 /// A line to the platform, for who asks without a run.
-pub struct ApiSession {
+pub(crate) struct ApiSession {
     /// Asks.
     pub client: ApiClient,
     /// What it acts upon.
@@ -241,7 +241,7 @@ impl ApiSession {
     ///
     /// # Errors
     /// Where the platform cannot be found.
-    pub async fn open(
+    pub(crate) async fn open(
         config: &Config,
         output: OutputStore,
         ledger: Ledger,
@@ -258,7 +258,7 @@ impl ApiSession {
     }
 
     /// Ends it: a refresh token that was replaced is stored before.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         let _ = self.tokens.send(Drain).await;
         if let Some(server) = self.sandbox {
             server.stop().await;

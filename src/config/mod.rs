@@ -3,10 +3,10 @@
 //! Two representations: `file` has the keys of the TOML file, as typed; [`Config`] has what the
 //! program needs, checked. Every error names the place and the key, and says what would be right.
 
-pub mod layers;
-pub mod regions;
-pub mod sections;
-pub mod values;
+pub(crate) mod layers;
+pub(crate) mod regions;
+pub(crate) mod sections;
+pub(crate) mod values;
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use std::{
 use serde_json::{Map, Value};
 use url::Url;
 
-pub use self::{layers::ConfigError, sections::source::Platform};
+pub(crate) use self::{layers::ConfigError, sections::source::Platform};
 use self::{layers::Layers, sections::ConfigFile};
 use crate::{
     auth::{GrantParams, token::AuthSettings},
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// What narrows the rows of each dataset, in the platform's words.
-pub type Filters = BTreeMap<String, Map<String, Value>>;
+pub(crate) type Filters = BTreeMap<String, Map<String, Value>>;
 
 /// The configuration of a backfill from one source, checked. It does not change while the program
 /// runs.
@@ -113,7 +113,7 @@ pub struct FetchSettings {
 
 /// What concerns an output that is there already: commands that only read it need no credentials.
 #[derive(Debug)]
-pub struct BackfillScope {
+pub(crate) struct BackfillScope {
     /// Names the source; none: it is the only one, and has no name.
     pub source: Option<String>,
     /// What was to be fetched.
@@ -130,7 +130,7 @@ pub struct BackfillScope {
 
 /// What there is to fetch from a source.
 #[derive(Debug)]
-pub struct DatasetSelection {
+pub(crate) struct DatasetSelection {
     /// Names the source; none: it is the only one, and has no name.
     pub source: Option<String>,
     /// Whose API it is.
@@ -260,7 +260,7 @@ impl Config {
 ///
 /// # Errors
 /// As for [`Config::load`].
-pub fn load_jobs(overrides: &Overrides) -> Result<Vec<BackfillScope>, ConfigError> {
+pub(crate) fn load_jobs(overrides: &Overrides) -> Result<Vec<BackfillScope>, ConfigError> {
     each(&chosen(overrides)?, ConfigFile::job)
 }
 
@@ -268,7 +268,7 @@ pub fn load_jobs(overrides: &Overrides) -> Result<Vec<BackfillScope>, ConfigErro
 ///
 /// # Errors
 /// As for [`Config::load`].
-pub fn load_choices(overrides: &Overrides) -> Result<Vec<DatasetSelection>, ConfigError> {
+pub(crate) fn load_choices(overrides: &Overrides) -> Result<Vec<DatasetSelection>, ConfigError> {
     each(&chosen(overrides)?, ConfigFile::choice)
 }
 
@@ -276,7 +276,7 @@ pub fn load_choices(overrides: &Overrides) -> Result<Vec<DatasetSelection>, Conf
 ///
 /// # Errors
 /// As for [`Config::load`], or where there are several sources.
-pub fn load_sandbox(overrides: &Overrides) -> Result<Settings, ConfigError> {
+pub(crate) fn load_sandbox(overrides: &Overrides) -> Result<Settings, ConfigError> {
     only(each(&chosen(overrides)?, |file, layers| file.sandbox.check(layers))?)
 }
 
@@ -284,7 +284,7 @@ pub fn load_sandbox(overrides: &Overrides) -> Result<Settings, ConfigError> {
 ///
 /// # Errors
 /// Where there are several.
-pub fn only<T>(sources: Vec<T>) -> Result<T, ConfigError> {
+pub(crate) fn only<T>(sources: Vec<T>) -> Result<T, ConfigError> {
     let [one] = <[T; 1]>::try_from(sources).map_err(|_| {
         ConfigError::at("--source", "there are several sources: name the one that is meant")
     })?;

@@ -25,14 +25,14 @@ const GENESYS: [(&str, &str); 18] = [
 ];
 
 /// The API and the login of a Genesys Cloud region given by its name or by its domain.
-pub fn genesys(region: &str) -> Option<[String; 2]> {
+pub(crate) fn genesys(region: &str) -> Option<[String; 2]> {
     let (_, domain) = GENESYS.iter().find(|(name, domain)| *name == region || *domain == region)?;
     Some(["api", "login"].map(|host| format!("https://{host}.{domain}")))
 }
 
 /// The API and the login of a CXone area like `na1`, which no list names in full; none if it is not
 /// fit for a host's name. An access key alone is taken by the area's own login host.
-pub fn cxone(area: &str, grant: &Grant) -> Option<[String; 2]> {
+pub(crate) fn cxone(area: &str, grant: &Grant) -> Option<[String; 2]> {
     let is_fit = !area.is_empty()
         && area.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let login = match grant {
@@ -43,6 +43,6 @@ pub fn cxone(area: &str, grant: &Grant) -> Option<[String; 2]> {
 }
 
 /// The name of every Genesys Cloud region, for messages.
-pub fn genesys_names() -> String {
+pub(crate) fn genesys_names() -> String {
     GENESYS.map(|(name, _)| name).join(", ")
 }

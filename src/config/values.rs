@@ -15,7 +15,7 @@ use crate::{
 
 /// A duration with its unit: `"60s"`, `"1d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DurationText(pub Duration);
+pub(crate) struct DurationText(pub Duration);
 
 impl<'de> Deserialize<'de> for DurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -32,7 +32,7 @@ impl<'de> Deserialize<'de> for DurationText {
 }
 
 /// A time: RFC 3339, or relative to the start of the program like `now-30m`.
-pub fn parse_time(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     match text.strip_prefix("now") {
         Some("") => Some(clock::now()),
         Some(ago) => clock::now().checked_sub(parse_duration(ago.strip_prefix('-')?)?).ok(),
@@ -47,7 +47,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 /// How far a clock is off: a duration that may be negative, `"-90s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignedDurationText(pub SignedDuration);
+pub(crate) struct SignedDurationText(pub SignedDuration);
 
 impl<'de> Deserialize<'de> for SignedDurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for SignedDurationText {
 
 /// A size in bytes: `"64MiB"`, or a number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByteSizeText(pub u64);
+pub(crate) struct ByteSizeText(pub u64);
 
 impl<'de> Deserialize<'de> for ByteSizeText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for ByteSizeText {
 
 /// A share that is not nothing: `"60%"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PercentText(pub u8);
+pub(crate) struct PercentText(pub u8);
 
 impl<'de> Deserialize<'de> for PercentText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -118,7 +118,7 @@ fn parse_size(text: &str) -> Option<u64> {
 
 /// The address of a host.
 #[derive(Debug, Clone)]
-pub struct HttpUrl(pub Url);
+pub(crate) struct HttpUrl(pub Url);
 
 impl<'de> Deserialize<'de> for HttpUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -139,7 +139,7 @@ impl<'de> Deserialize<'de> for HttpUrl {
     expecting = "it is a string, { env = \"NAME\" } or { file = \"PATH\" }",
     deny_unknown_fields
 )]
-pub enum TextSource {
+pub(crate) enum TextSource {
     /// An environment variable, or a line of `.env`.
     Env {
         /// Its name.
@@ -155,12 +155,16 @@ pub enum TextSource {
 }
 
 /// A duration that is not nothing.
-pub fn positive(length: DurationText, key: &str, at: &Layers) -> Result<Duration, ConfigError> {
+pub(crate) fn positive(
+    length: DurationText,
+    key: &str,
+    at: &Layers,
+) -> Result<Duration, ConfigError> {
     if length.0.is_zero() { Err(at.wrong(key, "it is longer than nothing")) } else { Ok(length.0) }
 }
 
 /// G10: credentials travel in the clear to this machine alone.
-pub fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError> {
+pub(crate) fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback_host(&url) => Ok(url),

@@ -5,9 +5,9 @@
 //! decoded together, at the speed of `arrow-json`; if a row spoils that, halving finds the row, and
 //! it costs itself alone.
 
-pub mod page_parser;
-pub mod row_key;
-pub mod wire_types;
+pub(crate) mod page_parser;
+pub(crate) mod row_key;
+pub(crate) mod wire_types;
 
 use std::sync::Arc;
 
@@ -21,10 +21,8 @@ use arrow::{
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-pub use self::{
-    page_parser::{PageParser, RawPage},
-    row_key::RowKeyColumns,
-};
+pub use self::page_parser::PageParser;
+pub(crate) use self::{page_parser::RawPage, row_key::RowKeyColumns};
 use crate::{
     catalog::{Dataset, WireForm},
     time::interval::Interval,
@@ -90,7 +88,7 @@ pub struct UndecodableRow {
 }
 
 /// The length at which the reason of a [`UndecodableRow`] is cut: `arrow-json` quotes a whole value.
-pub const REASON_CHARS: usize = 300;
+pub(crate) const REASON_CHARS: usize = 300;
 
 /// How deep a row may nest. `arrow-json` recurses over a value that it quotes in an error, so the
 /// depth is bounded before it sees the row: far above any row's, far below what a stack holds.

@@ -13,7 +13,7 @@ use arrow::{
 const SEPARATOR: char = '\u{1f}';
 
 /// The ids of a batch.
-pub enum RowKeyColumns<'a> {
+pub(crate) enum RowKeyColumns<'a> {
     /// Of one column of strings or int64s, never null.
     One(&'a ArrayRef),
     /// Of several columns of any type.
@@ -21,7 +21,7 @@ pub enum RowKeyColumns<'a> {
 }
 
 /// One of several columns of an id.
-pub enum KeyColumn<'a> {
+pub(crate) enum KeyColumn<'a> {
     /// Times as milliseconds: arrow writes none in `UTC` without a whole time zone database.
     Time(&'a PrimitiveArray<TimestampMillisecondType>),
     /// Anything else as arrow writes it; a null is nothing.
@@ -35,7 +35,7 @@ impl<'a> RowKeyColumns<'a> {
     ///
     /// # Errors
     /// Where a column has a type that has no text.
-    pub fn new(batch: &'a RecordBatch, columns: &[usize]) -> Result<Self, ArrowError> {
+    pub(crate) fn new(batch: &'a RecordBatch, columns: &[usize]) -> Result<Self, ArrowError> {
         match columns {
             [one] => Ok(Self::One(batch.column(*one))),
             more => {
@@ -46,7 +46,7 @@ impl<'a> RowKeyColumns<'a> {
     }
 
     /// The text of a row's id.
-    pub fn text(&self, row: usize) -> Cow<'_, str> {
+    pub(crate) fn text(&self, row: usize) -> Cow<'_, str> {
         match self {
             Self::One(ids) if *ids.data_type() == DataType::Int64 => {
                 ids.as_primitive::<Int64Type>().value(row).to_string().into()
@@ -60,7 +60,7 @@ impl<'a> RowKeyColumns<'a> {
     }
 
     /// Whether a row has no id.
-    pub fn is_empty(&self, row: usize) -> bool {
+    pub(crate) fn is_empty(&self, row: usize) -> bool {
         self.text(row).chars().all(|one| one == SEPARATOR)
     }
 }

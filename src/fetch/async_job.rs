@@ -153,7 +153,7 @@ fn state(task: &AsyncJob, reply: &Value) -> JobState {
 
 impl ApiClient {
     /// Deletes a job that is no longer needed. One that is not there is as good as deleted.
-    pub async fn delete(&self, orphan: &RemoteJob) -> bool {
+    pub(crate) async fn delete(&self, orphan: &RemoteJob) -> bool {
         let call = ApiRequest {
             method: Method::DELETE,
             target: orphan.path.clone(),

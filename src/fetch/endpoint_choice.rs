@@ -35,21 +35,21 @@ pub enum Strategy {
 
 /// What is known of how many rows there are, by dataset: what `plan` knows, and what this run commits.
 #[derive(Debug, Default)]
-pub struct RowStatistics(Mutex<BTreeMap<String, RowStats>>);
+pub(crate) struct RowStatistics(Mutex<BTreeMap<String, RowStats>>);
 
 /// Up to when data are in the lake that jobs read, by dataset, in milliseconds; and since when
 /// somebody waits for it.
 #[derive(Debug, Default)]
-pub struct JobAvailability(Mutex<BTreeMap<String, i64>>, OnceLock<Instant>);
+pub(crate) struct JobAvailability(Mutex<BTreeMap<String, i64>>, OnceLock<Instant>);
 
 impl RowStatistics {
     /// Begins with what earlier runs know.
-    pub fn know(&self, dataset: &str, known: RowStats) {
+    pub(crate) fn know(&self, dataset: &str, known: RowStats) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dataset.to_owned(), known);
     }
 
     /// Takes note of committed rows.
-    pub fn add(&self, dataset: &str, rows: u64, time: Duration) {
+    pub(crate) fn add(&self, dataset: &str, rows: u64, time: Duration) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let committed = &mut known.entry(dataset.to_owned()).or_default().committed;
         committed.0 += rows;
@@ -57,7 +57,7 @@ impl RowStatistics {
     }
 
     /// The rows to expect; none: nothing is known.
-    pub fn expect(&self, dataset: &str, interval: Interval) -> Option<u64> {
+    pub(crate) fn expect(&self, dataset: &str, interval: Interval) -> Option<u64> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(dataset)?.rows(interval)
     }
@@ -65,7 +65,7 @@ impl RowStatistics {
 
 /// The requests that a shard of `rows` costs one way or another, faults aside; none where nobody knows
 /// how many rows or parents there are.
-pub fn cost(endpoint: &Endpoint, rows: Option<u64>, page_size: u32) -> Option<u64> {
+pub(crate) fn cost(endpoint: &Endpoint, rows: Option<u64>, page_size: u32) -> Option<u64> {
     let pages = rows.map(|rows| rows.div_ceil(page_size.min(endpoint.page_size).into()));
     let pages = match endpoint.paging {
         _ if endpoint.each.is_some() => None,

@@ -3,7 +3,7 @@
 use crate::{fetch::RunError, http::error::RequestError, sink::SinkError};
 
 /// Why something was not had.
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// It concerns the shard that it was for.
     Shard(ShardError),
     /// It ends the run.
@@ -11,7 +11,7 @@ pub enum FetchError {
 }
 
 /// Why a shard is not fetched as it stands, and so what is to become of it.
-pub enum ShardError {
+pub(crate) enum ShardError {
     /// It is too big: bisect it.
     TooBig(String),
     /// Its pages are too large: ask for smaller ones.
@@ -28,7 +28,7 @@ pub enum ShardError {
 
 impl ShardError {
     /// What happened, for those who have no shard to care for.
-    pub fn into_fault(self) -> RequestError {
+    pub(crate) fn into_fault(self) -> RequestError {
         match self {
             Self::Gone(fault) | Self::Failed(fault) | Self::NotYet(fault) | Self::Denied(fault) => {
                 fault
@@ -44,7 +44,7 @@ impl FetchError {
     ///
     /// # Errors
     /// With what ends the run.
-    pub fn into_fault(self) -> Result<RequestError, RunError> {
+    pub(crate) fn into_fault(self) -> Result<RequestError, RunError> {
         match self {
             Self::Shard(obstacle) => Ok(obstacle.into_fault()),
             Self::Run(run_error) => Err(run_error),

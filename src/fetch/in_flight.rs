@@ -5,29 +5,29 @@ use std::{collections::VecDeque, future::Future, pin::pin};
 use futures_util::{StreamExt, future::LocalBoxFuture, stream::FuturesOrdered};
 
 /// What is under way, and what has come and is not taken yet.
-pub struct InFlight<'a, T> {
+pub(crate) struct InFlight<'a, T> {
     pending: FuturesOrdered<LocalBoxFuture<'a, T>>,
     arrived: VecDeque<T>,
 }
 
 impl<'a, T> InFlight<'a, T> {
     /// Nothing is under way.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { pending: FuturesOrdered::new(), arrived: VecDeque::new() }
     }
 
     /// How many are under way or wait to be taken.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.pending.len() + self.arrived.len()
     }
 
     /// Sends another.
-    pub fn push(&mut self, request: impl Future<Output = T> + 'a) {
+    pub(crate) fn push(&mut self, request: impl Future<Output = T> + 'a) {
         self.pending.push_back(Box::pin(request));
     }
 
     /// The next reply; none: nothing is under way.
-    pub async fn next(&mut self) -> Option<T> {
+    pub(crate) async fn next(&mut self) -> Option<T> {
         match self.arrived.pop_front() {
             Some(reply) => Some(reply),
             None => self.pending.next().await,
@@ -35,7 +35,7 @@ impl<'a, T> InFlight<'a, T> {
     }
 
     /// Does `work` while requests are under way: a future that nobody polls gets nowhere.
-    pub async fn alongside<R>(&mut self, work: impl Future<Output = R>) -> R {
+    pub(crate) async fn alongside<R>(&mut self, work: impl Future<Output = R>) -> R {
         let mut work = pin!(work);
         loop {
             tokio::select! {

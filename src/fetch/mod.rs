@@ -4,15 +4,15 @@
 //! `pager` knows which request comes next, `send_with_retry` sends it, however many attempts it takes, `in_flight`
 //! keeps several under way, and `chain` knows how far the shard has come.
 
-pub mod async_job;
-pub mod endpoint_choice;
-pub mod error;
-pub mod fetch_shard;
-pub mod in_flight;
-pub mod pagination;
-pub mod request;
-pub mod shard_progress;
-pub mod totals;
+pub(crate) mod async_job;
+pub(crate) mod endpoint_choice;
+pub(crate) mod error;
+pub(crate) mod fetch_shard;
+pub(crate) mod in_flight;
+pub(crate) mod pagination;
+pub(crate) mod request;
+pub(crate) mod shard_progress;
+pub(crate) mod totals;
 
 use std::{
     cell::RefCell,
@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
+pub(crate) use self::{
     endpoint_choice::{JobAvailability, RowStatistics, Strategy, cost},
     error::{FetchError, ShardError},
     pagination::RequestContext,
@@ -49,10 +49,10 @@ use crate::{
 /// is one request, so whoever awaits the reply awaits the life (G9).
 #[derive(Message)]
 #[rtype(result = "(FetchTotals, Option<RunError>)")]
-pub struct Run;
+pub(crate) struct Run;
 
 /// What fetchers have in common.
-pub struct FetchContext {
+pub(crate) struct FetchContext {
     /// Where the API is.
     pub request: Arc<RequestContext>,
     /// The most rows that are asked for in a page; a dataset may allow fewer.
@@ -96,10 +96,10 @@ pub struct FetchContext {
 }
 
 /// The shell: [`Fetcher`] does the work.
-pub struct FetchActor(Rc<Fetcher>);
+pub(crate) struct FetchActor(Rc<Fetcher>);
 
 /// Asks the platform: see `send_with_retry`.
-pub struct ApiClient {
+pub(crate) struct ApiClient {
     /// What it shares.
     pub context: Arc<FetchContext>,
     /// Gives it tokens.
@@ -109,7 +109,7 @@ pub struct ApiClient {
 }
 
 /// One fetcher and whom it talks to.
-pub struct Fetcher {
+pub(crate) struct Fetcher {
     /// Which one of the run's it is.
     pub number: usize,
     /// Gives it replies.
@@ -122,7 +122,7 @@ pub struct Fetcher {
 
 impl FetchActor {
     /// An actor around `fetcher`.
-    pub fn new(fetcher: Rc<Fetcher>) -> Self {
+    pub(crate) fn new(fetcher: Rc<Fetcher>) -> Self {
         Self(fetcher)
     }
 }
@@ -176,7 +176,7 @@ impl From<MailboxError> for FetchError {
 
 impl ApiClient {
     /// A query of an interval, as the configuration would have it.
-    pub fn pager(
+    pub(crate) fn pager(
         &self,
         dataset: &Arc<Dataset>,
         endpoint: &Arc<Endpoint>,
@@ -198,7 +198,7 @@ impl ApiClient {
     }
 
     /// How many rows the platform counts in an interval.
-    pub async fn total(
+    pub(crate) async fn total(
         &self,
         dataset: &Arc<Dataset>,
         interval: Interval,
@@ -216,7 +216,7 @@ impl ApiClient {
 
     /// The first page of an interval; where it is asked for once for each of another dataset's ids,
     /// that of the first of them.
-    pub async fn first_page(
+    pub(crate) async fn first_page(
         &self,
         dataset: &Arc<Dataset>,
         endpoint: &Arc<Endpoint>,

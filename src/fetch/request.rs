@@ -39,7 +39,7 @@ pub(crate) const LAST_WORD: Duration = Duration::from_secs(5);
 
 /// What may be done about a fault of a request.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RequestOptions {
+pub(crate) struct RequestOptions {
     /// Its shard can be bisected.
     pub splittable: bool,
     /// Its pages can be smaller.

@@ -13,7 +13,7 @@ use crate::{
 
 /// The chain of pages of one query. A cut narrows the lease and not the query: paging goes on, and
 /// rows of the committed part belong to nobody any more (G4).
-pub struct ShardProgress {
+pub(crate) struct ShardProgress {
     /// The lease: what is still to be committed.
     pub lease: Lease,
     /// The query, and the page that comes next.
@@ -37,7 +37,7 @@ pub struct ShardProgress {
 
 impl ShardProgress {
     /// The first page of a leased shard comes next, by `pager`.
-    pub fn new(lease: Lease, pager: Pager) -> Self {
+    pub(crate) fn new(lease: Lease, pager: Pager) -> Self {
         Self {
             ordered: is_ordered(&pager),
             pager,
@@ -53,7 +53,7 @@ impl ShardProgress {
     }
 
     /// Begins again, for what is left of the lease, with at most `page_size` rows a page.
-    pub fn restart(&mut self, page_size: u32) {
+    pub(crate) fn restart(&mut self, page_size: u32) {
         self.pager = self.pager.restart(self.shard().interval, page_size);
         let ordered = is_ordered(&self.pager);
         (self.received, self.begun, self.reached, self.ordered) =
@@ -62,43 +62,43 @@ impl ShardProgress {
     }
 
     /// What is still to be committed.
-    pub fn shard(&self) -> &Shard {
+    pub(crate) fn shard(&self) -> &Shard {
         self.lease.shard()
     }
 
     /// Where the shard can be cut before `page` is written: every row that the sink has is older
     /// than every row of the page.
-    pub fn boundary(&self, page: &Page) -> Option<i64> {
+    pub(crate) fn boundary(&self, page: &Page) -> Option<i64> {
         let first = page.keys.iter().map(|key| key.time_ms).min()?;
         (self.ordered && self.reached? < first).then_some(first)
     }
 
     /// How long the open part has been open, and its rows.
-    pub fn open(&self) -> (tokio::time::Duration, u64) {
+    pub(crate) fn open(&self) -> (tokio::time::Duration, u64) {
         (self.begun.elapsed(), self.open)
     }
 
     /// Takes note of how many rows the platform counts, where its items are rows.
-    pub fn count(&mut self, reply: &RawPage) {
+    pub(crate) fn count(&mut self, reply: &RawPage) {
         let endpoint = &self.pager.endpoint;
         let counts = endpoint.explode.is_empty() && endpoint.each.is_none();
         self.total = reply.total.filter(|_| counts).or(self.total);
     }
 
     /// Takes note of a page that is about to be written.
-    pub fn advance(&mut self, page: &Page) {
+    pub(crate) fn advance(&mut self, page: &Page) {
         self.received += page.received;
         self.ordered &= page.keys.is_sorted_by_key(|key| key.time_ms);
         self.reached = self.reached.max(page.keys.iter().map(|key| key.time_ms).max());
     }
 
     /// Takes note of what the sink has of the open part.
-    pub fn wrote(&mut self, counts: Counts) {
+    pub(crate) fn wrote(&mut self, counts: Counts) {
         self.open = counts.received - counts.duplicate;
     }
 
     /// Takes note of a commit of the part before the cut.
-    pub fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         self.pager.owner = self.shard().interval;
         self.begun = Instant::now();
         self.received = 0;
@@ -107,19 +107,19 @@ impl ShardProgress {
 
     /// Where an unfinished shard can be cut: all rows before this time, and there is some time before
     /// it, are with the sink.
-    pub fn reached(&self) -> Option<i64> {
+    pub(crate) fn reached(&self) -> Option<i64> {
         let cuts = |reached: &i64| self.shard().interval.cut(*reached).is_some();
         self.reached.filter(|reached| self.ordered && !self.shard().replaces && cuts(reached))
     }
 
     /// What the platform counted, and how many rows it gave, where it gave fewer.
-    pub fn missing(&self) -> Option<(u64, u64)> {
+    pub(crate) fn missing(&self) -> Option<(u64, u64)> {
         let came = self.committed + self.open;
         self.total.filter(|&total| total > came).map(|total| (total, came))
     }
 
     /// Whether no part of the query is committed.
-    pub fn is_uncut(&self) -> bool {
+    pub(crate) fn is_uncut(&self) -> bool {
         self.pager.requested == self.pager.owner
     }
 }

@@ -4,7 +4,7 @@
 //! decides what to do about that, and [`rate_limit`] admits requests under the shared quota. Nothing here
 //! knows a vendor or a dataset.
 
-pub mod error;
-pub mod rate_limit;
-pub mod retry;
-pub mod transport;
+pub(crate) mod error;
+pub(crate) mod rate_limit;
+pub(crate) mod retry;
+pub(crate) mod transport;

@@ -30,7 +30,7 @@ pub struct RetryPolicy {
 
 /// Where a request stands.
 #[derive(Debug, Clone, Copy)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// Which attempt failed, from 1. Those that got no token and those that were throttled do not count.
     pub number: u32,
     /// How many attempts were throttled, this one included.
@@ -48,7 +48,7 @@ pub struct Attempt {
 
 /// What to do about a fault.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Ask again after a pause of this request alone.
     Retry {
         /// The pause.
@@ -86,7 +86,7 @@ pub enum Stop {
 
 /// Decides about `fault`. `jitter`, in [0, 1), spreads the pauses ("full jitter": anything between
 /// nothing and the ceiling), so that callers that failed together do not return together.
-pub fn decide(
+pub(crate) fn decide(
     fault: &RequestError,
     attempt: Attempt,
     policy: &RetryPolicy,

@@ -94,7 +94,7 @@ impl Transport for HttpTransport {
 }
 
 /// Whether a host is this machine: the only one that plain http may be spoken to.
-pub fn is_loopback_host(url: &Url) -> bool {
+pub(crate) fn is_loopback_host(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

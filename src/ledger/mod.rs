@@ -3,10 +3,10 @@
 //! Its transaction is the commit point (G3): a file that no record names is not part of the output.
 //! Calls block; the sink offloads them.
 
-pub mod jobs;
-pub mod reader;
-pub mod records;
-pub mod row_stats;
+pub(crate) mod jobs;
+pub(crate) mod reader;
+pub(crate) mod records;
+pub(crate) mod row_stats;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -16,8 +16,9 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-pub use self::{
-    records::{Counts, Failure, FileRecord, LedgerError, Probe, RemoteJob, ShardRecord},
+pub use self::records::RemoteJob;
+pub(crate) use self::{
+    records::{Counts, Failure, FileRecord, LedgerError, Probe, ShardRecord},
     row_stats::RowStats,
 };
 use crate::time::{clock, interval::Interval};

@@ -9,7 +9,7 @@ use crate::{
 
 /// What is known of how many rows a dataset has.
 #[derive(Debug, Clone, Default)]
-pub struct RowStats {
+pub(crate) struct RowStats {
     /// What the platform counted.
     pub probes: Vec<Probe>,
     /// Rows of committed shards, their files' size, and the time that they are of.
@@ -21,12 +21,12 @@ impl RowStats {
     ///
     /// # Errors
     /// Where the ledger cannot be read.
-    pub fn read(ledger: &Ledger, dataset: &str) -> Result<Self, LedgerError> {
+    pub(crate) fn read(ledger: &Ledger, dataset: &str) -> Result<Self, LedgerError> {
         Ok(Self { probes: ledger.probes(dataset)?, committed: ledger.committed_size(dataset)? })
     }
 
     /// The rows to expect in an interval: what was counted, and as many as elsewhere where nothing was.
-    pub fn rows(&self, interval: Interval) -> Option<u64> {
+    pub(crate) fn rows(&self, interval: Interval) -> Option<u64> {
         let share = |probe: &Probe| {
             let common = probe.interval.intersect(interval)?;
             Some((
@@ -52,7 +52,7 @@ impl RowStats {
     }
 
     /// Bytes of a file's row: those of the committed ones.
-    pub fn row_bytes(&self) -> Option<f64> {
+    pub(crate) fn row_bytes(&self) -> Option<f64> {
         let (rows, bytes, _) = self.committed;
         (rows > 0).then(|| bytes as f64 / rows as f64)
     }

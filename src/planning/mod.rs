@@ -4,8 +4,8 @@
 //! waits but leases are out, they wait, since a lease may yet split or come back, and its holder is
 //! told how many they are: it may have as many more requests in flight.
 
-pub mod plan;
-pub mod shard;
+pub(crate) mod plan;
+pub(crate) mod shard;
 
 use std::{
     collections::VecDeque,

@@ -56,7 +56,7 @@ pub struct LeaseNarrowed {
 }
 
 /// Counts the leases of a run.
-pub type LeaseId = u64;
+pub(crate) type LeaseId = u64;
 
 /// The right to fetch a shard. There is at most one for a shard (G2): dropping it unfinished, as a
 /// panic or an interrupt does, returns the shard to the planner.

@@ -56,7 +56,10 @@ impl DiscoverError {
 ///
 /// # Errors
 /// [`DiscoverError::Document`].
-pub async fn token_endpoint(transport: &dyn Transport, issuer: &Url) -> Result<Url, DiscoverError> {
+pub(crate) async fn token_endpoint(
+    transport: &dyn Transport,
+    issuer: &Url,
+) -> Result<Url, DiscoverError> {
     #[derive(Deserialize)]
     struct Document {
         token_endpoint: Url,
@@ -70,7 +73,7 @@ pub async fn token_endpoint(transport: &dyn Transport, issuer: &Url) -> Result<U
 ///
 /// # Errors
 /// [`DiscoverError::Document`].
-pub async fn api(
+pub(crate) async fn api(
     transport: &dyn Transport,
     issuer: &Url,
     tenant: &str,
@@ -93,7 +96,7 @@ pub async fn api(
 ///
 /// # Errors
 /// [`DiscoverError::Tenant`].
-pub fn tenant(response: &TokenResponse) -> Result<String, DiscoverError> {
+pub(crate) fn tenant(response: &TokenResponse) -> Result<String, DiscoverError> {
     let tokens = response.id_token.iter().chain([&response.secret]);
     tokens
         .filter_map(claims)

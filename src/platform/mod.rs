@@ -3,4 +3,4 @@
 //! The generic modules (`http`, `auth`, `fetch`) take what differs between platforms as values; the files here
 //! hold those values. A further platform is one file here and one TOML file in `catalog`.
 
-pub mod discovery;
+pub(crate) mod discovery;

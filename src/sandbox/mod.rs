@@ -30,7 +30,7 @@ mod latency;
 mod limits;
 mod oauth;
 mod rng;
-pub mod server;
+pub(crate) mod server;
 mod tokens;
 
 use std::{
@@ -54,14 +54,14 @@ use self::{
 };
 pub use self::{
     genesys::Jobs,
-    latency::{Latency, Load},
+    latency::Load,
     limits::{Stats, Usage},
-    server::Server,
 };
+pub(crate) use self::{latency::Latency, server::Server};
 use crate::time::interval::Interval;
 
 /// The longest body of a request in bytes: beyond, 413.
-pub const REQUEST_LIMIT: usize = 512_000;
+pub(crate) const REQUEST_LIMIT: usize = 512_000;
 
 /// What a region is like.
 #[derive(Clone, Debug)]
@@ -353,7 +353,7 @@ impl Region {
 const NDJSON: &str = "application/x-ndjson";
 
 /// NDJSON, in pieces of a bounded size.
-pub type Truth = Box<dyn Iterator<Item = Bytes> + Send>;
+pub(crate) type Truth = Box<dyn Iterator<Item = Bytes> + Send>;
 
 /// The truth that `platform=…&dataset=…&from=…&to=…` asks for: the first two may be left out.
 fn asked_truth(region: &Region, query: Option<&str>) -> Result<Truth, ApiError> {

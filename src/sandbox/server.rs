@@ -43,7 +43,7 @@ const BODY_LIMIT: usize = 8 * 1024 * 1024;
 /// A [`Region`] that listens on the loopback interface and lives in the real time of tokio's clock.
 /// Dropped, it stops accepting and lets the replies under way finish.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     url: Url,
     listening: JoinHandle<io::Result<()>>,
     /// Ends the listening and every idle connection.
@@ -85,7 +85,7 @@ impl Server {
     /// # Errors
     ///
     /// The port cannot be listened on, because another program does so, say.
-    pub async fn start(settings: Settings) -> io::Result<Self> {
+    pub(crate) async fn start(settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
         let url =
             Url::parse(&format!("http://{}", listener.local_addr()?)).map_err(io::Error::other)?;
@@ -100,12 +100,12 @@ impl Server {
     }
 
     /// Where it listens: `http://127.0.0.1:PORT/`.
-    pub fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.url
     }
 
     /// Stops: replies under way may finish for three seconds, then every connection ends.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         let Self { mut listening, stop, cut, .. } = self;
         drop(stop);
         if timeout(GRACE, &mut listening).await.is_err() {

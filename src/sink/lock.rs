@@ -13,7 +13,7 @@ const NAME: &str = "_ledger.lock";
 
 /// The right to write to an output, until it is dropped.
 #[derive(Debug)]
-pub struct OutputLock {
+pub(crate) struct OutputLock {
     _file: File,
 }
 
@@ -22,7 +22,7 @@ impl OutputLock {
     ///
     /// # Errors
     /// [`StoreError::Locked`] with its holder, or [`StoreError::Io`].
-    pub fn take(root: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn take(root: &Path) -> Result<Self, StoreError> {
         let path = root.join(NAME);
         let at = |source| StoreError::Io { path: path.display().to_string(), source };
         let mut file = OpenOptions::new()

@@ -3,9 +3,9 @@
 //! It owns the open files of every leased shard and is the sole writer of the ledger. A fetcher
 //! awaits each reply, which is the only backpressure there is, and all that is needed.
 
-pub mod lock;
-pub mod shard_writer;
-pub mod store;
+pub(crate) mod lock;
+pub(crate) mod shard_writer;
+pub(crate) mod store;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::{
 /// Takes in a page of a leased shard. The reply is what became of the shard's rows so far.
 #[derive(Message)]
 #[rtype(result = "Result<Counts, SinkError>")]
-pub struct Write {
+pub(crate) struct Write {
     /// The lease that the page was fetched under.
     pub lease: LeaseId,
     /// Its shard.
@@ -38,7 +38,7 @@ pub struct Write {
 /// shard narrower than the leased one is a cut: rows that it does not own are left out.
 #[derive(Message)]
 #[rtype(result = "Result<Committed, SinkError>")]
-pub struct Commit {
+pub(crate) struct Commit {
     /// The lease.
     pub lease: LeaseId,
     /// Its shard.
@@ -48,7 +48,7 @@ pub struct Commit {
 /// Forgets what was written under a lease: it is to be fetched again.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Discard {
+pub(crate) struct Discard {
     /// The lease.
     pub lease: LeaseId,
 }
@@ -56,7 +56,7 @@ pub struct Discard {
 /// Records in the ledger what became of a shard beside its commit, and of the jobs for it.
 #[derive(Message)]
 #[rtype(result = "Result<(), SinkError>")]
-pub enum LedgerEvent {
+pub(crate) enum LedgerEvent {
     /// It was bisected.
     Split {
         /// The shard.
@@ -103,7 +103,7 @@ pub enum SinkError {
 }
 
 /// The shell: which part belongs to which lease.
-pub struct SinkActor {
+pub(crate) struct SinkActor {
     parts: HashMap<LeaseId, ShardWriter>,
     output: OutputStore,
     ledger: Ledger,
@@ -112,7 +112,7 @@ pub struct SinkActor {
 
 impl SinkActor {
     /// Writes to `output` and records in `ledger`.
-    pub fn new(output: OutputStore, ledger: Ledger, format: ParquetSettings) -> Self {
+    pub(crate) fn new(output: OutputStore, ledger: Ledger, format: ParquetSettings) -> Self {
         Self { parts: HashMap::new(), output, ledger, format: Arc::new(format) }
     }
 

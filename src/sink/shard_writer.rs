@@ -254,7 +254,7 @@ impl ShardWriter {
 }
 
 /// The folder of rows that could not be decoded.
-pub const QUARANTINE: &str = "_quarantine";
+pub(crate) const QUARANTINE: &str = "_quarantine";
 
 impl DayFile {
     /// The whole file, written once more where rows of it were replaced.

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr, time::Duration};
 use jiff::Timestamp;
 
 /// The length of a UTC day in milliseconds. Time stamps count no leap seconds.
-pub const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// A span of time that holds its start and not its end. Never empty.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

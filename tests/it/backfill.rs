@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, process::Stdio, thread::sleep, time::Duration};
 
-use cxbackfill::ledger::{LEDGER, Ledger, RemoteJob};
+use cxbackfill::testing::{LEDGER, Ledger, RemoteJob};
 use serde_json::{Value, json};
 
 use crate::common::{

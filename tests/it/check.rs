@@ -1,7 +1,7 @@
 //! `cxbackfill check`: a line for each thing that a run needs.
 
 use crate::common::platform::Platform;
-use cxbackfill::sandbox::Settings;
+use cxbackfill::testing::Settings;
 
 /// What `check` prints against a sandbox of these settings, and its exit code.
 async fn check(settings: Settings, set: &[&str]) -> (String, Option<i32>) {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use cxbackfill::http::rate_limit::concurrency_limit::{ConcurrencyLimit, Outcome};
+use cxbackfill::testing::{ConcurrencyLimit, Outcome};
 use serde::Deserialize;
 use tokio::time::Instant;
 

@@ -11,7 +11,7 @@ use arrow::{
     array::{Array, AsArray},
     datatypes::TimestampMillisecondType,
 };
-use cxbackfill::time::interval::iso;
+use cxbackfill::testing::iso;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
@@ -272,5 +272,5 @@ fn the_walk_through_of_the_readme_is_the_example_that_is_tested() {
             assert!(tested.lines().any(|other| other == line), "{line}");
         }
     }
-    cxbackfill::catalog::read("README.md", blocks[0]).unwrap();
+    cxbackfill::testing::catalog::read("README.md", blocks[0]).unwrap();
 }

@@ -3,10 +3,7 @@
 
 use std::{fs, slice, sync::Arc};
 
-use cxbackfill::{
-    catalog::{self, Dataset},
-    time::clock,
-};
+use cxbackfill::testing::{Dataset, catalog, clock};
 use serde_json::{Map, Value};
 
 use crate::common::{

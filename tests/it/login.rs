@@ -9,16 +9,9 @@ use std::{
 
 use crate::common::platform::Platform;
 use bytes::Bytes;
-use cxbackfill::{
-    auth::token::{TokenClient, TokenSource},
-    commands::login::{LoginError, login},
-    config::{Config, Overrides},
-    http::{
-        error::TokenError,
-        rate_limit::{QuotaKey, QuotaSettings, RateLimit},
-        transport::{HttpTransport, Transport},
-    },
-    sandbox::Settings,
+use cxbackfill::testing::{
+    Config, HttpTransport, LoginError, Overrides, QuotaKey, QuotaSettings, RateLimit, Settings,
+    TokenClient, TokenError, TokenSource, Transport, login,
 };
 use http::{Request, Response, header::LOCATION};
 use url::Url;

@@ -3,18 +3,9 @@ use std::{fmt::Write, sync::Arc};
 
 use actix::System;
 use bytes::Bytes;
-use cxbackfill::{
-    catalog::{Dataset, Endpoint},
-    commands::{
-        report::RunOutcome,
-        run::{self, Environment, Scope},
-    },
-    config::{Config, Overrides},
-    http::{error::RequestError, transport::Transport},
-    ledger::Ledger,
-    metrics::Metrics,
-    sink::store::OutputStore,
-    time::interval::{Interval, iso},
+use cxbackfill::testing::{
+    Config, Dataset, Endpoint, Environment, Interval, Ledger, Metrics, OutputStore, Overrides,
+    RequestError, RunOutcome, Scope, Transport, iso, run,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};

@@ -8,11 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::common::simulated_link::{QuotaResult, SimulatedLink, config, run_scenario};
-use cxbackfill::{
-    commands::{probe, remaining},
-    config::Config,
-    ledger::{LEDGER, Ledger},
-};
+use cxbackfill::testing::{Config, LEDGER, Ledger, probe, remaining};
 use tokio_util::sync::CancellationToken;
 
 /// Days of 20,000 conversations, unless the environment says otherwise: what holds for the requests of

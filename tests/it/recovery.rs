@@ -15,7 +15,7 @@ use std::{
 };
 
 use arrow::{array::AsArray, record_batch::RecordBatch};
-use cxbackfill::ledger::{LEDGER, reader::Snapshot};
+use cxbackfill::testing::{LEDGER, Snapshot};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 

@@ -7,7 +7,7 @@
 
 use std::{fs, path::Path};
 
-use cxbackfill::sandbox::{Region, Settings};
+use cxbackfill::testing::{Region, Settings};
 use serde_json::{Map, Value, json};
 
 /// The platforms: a word in the name of the catalogue's file, the sandbox's name, and the schema.

@@ -8,7 +8,7 @@ use std::{
 
 use crate::common::platform::Platform;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use cxbackfill::sandbox::Settings;
+use cxbackfill::testing::Settings;
 
 const SECRET: &str = "hush-hush/0123+secret";
 const KEY: &str = "key-of-a-user-4711";

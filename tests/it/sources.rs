@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cxbackfill::sandbox::{Region, Settings};
+use cxbackfill::testing::{Region, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -7,9 +7,9 @@
 //! [`TokenSource`] is how one is asked for, the desk what is known about the one that came, [`cache`]
 //! where it outlives the process.
 
-pub mod cache;
-pub mod source;
-pub mod state;
+pub(crate) mod cache;
+pub(crate) mod source;
+pub(crate) mod state;
 
 use std::sync::Arc;
 
@@ -18,19 +18,17 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
+pub use self::source::{TokenClient, TokenSource};
 use self::state::TokenState;
-pub use self::{
-    source::{AuthSettings, TokenClient, TokenSource},
-    state::RenewalPolicy,
-};
+pub(crate) use self::{source::AuthSettings, state::RenewalPolicy};
 use crate::http::error::TokenError;
 
 /// Counts the tokens of a run: a 401 names the generation that it rejects.
-pub type Generation = u64;
+pub(crate) type Generation = u64;
 
 /// A token that was good when it was handed out.
 #[derive(Debug, Clone)]
-pub struct Token {
+pub(crate) struct Token {
     /// Which token of the run it is.
     pub generation: Generation,
     /// The token itself.
@@ -40,7 +38,7 @@ pub struct Token {
 /// Asks for a token.
 #[derive(Message)]
 #[rtype(result = "Result<Token, TokenError>")]
-pub struct GetToken {
+pub(crate) struct GetToken {
     /// The generation that the server has just answered with a 401, if that is why.
     pub rejected: Option<Generation>,
 }
@@ -49,17 +47,17 @@ pub struct GetToken {
 /// token that was replaced is in the cache by then.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Drain;
+pub(crate) struct Drain;
 
 /// The shell around the desk: the waiting room and the telephone.
-pub struct TokenActor {
+pub(crate) struct TokenActor {
     state: TokenState,
     login: Arc<TokenSource>,
 }
 
 impl TokenActor {
     /// Starts with no token: the first who asks has one fetched.
-    pub fn new(login: TokenSource) -> Self {
+    pub(crate) fn new(login: TokenSource) -> Self {
         Self { state: TokenState::new(login.renewal), login: Arc::new(login) }
     }
 }

@@ -115,7 +115,7 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for JobStep<T> {
 
 impl EndpointEntry {
     /// Checks the way that stands at `key`.
-    pub fn check(self, key: &str) -> Result<Endpoint, InvalidKey> {
+    pub(crate) fn check(self, key: &str) -> Result<Endpoint, InvalidKey> {
         let at = |field: &str| format!("{key}.{field}");
         let ensure = |good: bool, field: &str, reason: &str| {
             good.then_some(()).ok_or(InvalidKey::new(&at(field), reason))

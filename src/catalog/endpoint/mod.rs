@@ -1,7 +1,7 @@
 //! How a dataset is asked for: requests, where their replies hold what, and how pages follow on each
 //! other.
 
-pub mod entry;
+pub(crate) mod entry;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::catalog::template::{
 };
 
 /// The keys that lead to a place in a reply, from the top; none of them: the reply itself.
-pub type JsonPointer = Vec<String>;
+pub(crate) type JsonPointer = Vec<String>;
 
 /// One way to fetch a dataset.
 #[derive(Debug, Clone)]

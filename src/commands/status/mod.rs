@@ -19,7 +19,7 @@ use crate::{
 
 /// How a job stands: `status --json` prints this object.
 #[derive(Debug, Serialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// Whether all that the job asks for is committed.
     pub complete: bool,
     /// The start of what it asks for.
@@ -32,7 +32,7 @@ pub struct Status {
 
 /// How a dataset stands.
 #[derive(Debug, Serialize)]
-pub struct DatasetStatus {
+pub(crate) struct DatasetStatus {
     /// Its name.
     pub dataset: String,
     /// All days together.
@@ -49,7 +49,7 @@ pub struct DatasetStatus {
 
 /// How a UTC day stands.
 #[derive(Debug, Clone, Serialize)]
-pub struct DayStatus {
+pub(crate) struct DayStatus {
     /// `2024-01-01`.
     pub date: String,
     /// How much of it there is.
@@ -59,7 +59,7 @@ pub struct DayStatus {
 
 /// How much there is of something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// Rows in its files.
     pub rows: u64,
     /// The size of its files.
@@ -76,7 +76,7 @@ pub struct Totals {
 
 /// A piece of time.
 #[derive(Debug, Serialize)]
-pub struct TimeSpan {
+pub(crate) struct TimeSpan {
     /// Its start.
     pub from: String,
     /// Its end, which it does not hold.
@@ -85,7 +85,7 @@ pub struct TimeSpan {
 
 /// What was set aside.
 #[derive(Debug, Serialize)]
-pub struct Gap {
+pub(crate) struct Gap {
     /// When.
     #[serde(flatten)]
     pub span: TimeSpan,
@@ -97,7 +97,7 @@ pub struct Gap {
 
 impl Status {
     /// What the ledger says about a job.
-    pub fn new(job: &BackfillScope, history: &Snapshot) -> Self {
+    pub(crate) fn new(job: &BackfillScope, history: &Snapshot) -> Self {
         let asked: BTreeMap<_, _> = (job.datasets.iter())
             .map(|dataset| (dataset.name.as_str(), dataset.requested(job.interval, job.now)))
             .collect();
@@ -115,14 +115,14 @@ impl Status {
     }
 
     /// The whole as one JSON object.
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
 /// How several sources stand, as one JSON object: each that has a ledger by its name, and whether
 /// all `wanted` of them are complete.
-pub fn json(sources: Vec<(&str, Status)>, wanted: usize) -> String {
+pub(crate) fn json(sources: Vec<(&str, Status)>, wanted: usize) -> String {
     let complete = sources.len() == wanted && sources.iter().all(|(_, status)| status.complete);
     let sources: BTreeMap<_, _> = sources.into_iter().collect();
     serde_json::json!({ "complete": complete, "sources": sources }).to_string()
@@ -217,7 +217,7 @@ fn date(ms: i64) -> String {
 }
 
 /// The day whose rows are in the file at `path`; none if its partition is none of a day.
-pub fn date_of(path: &str) -> Option<&str> {
+pub(crate) fn date_of(path: &str) -> Option<&str> {
     path.split('/').find_map(|folder| folder.strip_prefix("date="))
 }
 

@@ -11,7 +11,7 @@ use crate::{
 /// A day that is committed as a whole. The platform's count of the rows of a whole UTC day is that of
 /// the rows which started on it: for a part of one it counts others, too.
 #[derive(Debug, Clone)]
-pub struct DayCount {
+pub(crate) struct DayCount {
     /// The dataset.
     pub dataset: Arc<Dataset>,
     /// The day.
@@ -21,7 +21,11 @@ pub struct DayCount {
 }
 
 /// The whole days of `interval` that are committed.
-pub fn days(dataset: &Arc<Dataset>, records: &DatasetRecords, interval: Interval) -> Vec<DayCount> {
+pub(crate) fn days(
+    dataset: &Arc<Dataset>,
+    records: &DatasetRecords,
+    interval: Interval,
+) -> Vec<DayCount> {
     let committed: Vec<_> = records.shards.iter().map(|shard| shard.interval).collect();
     let mut rows = BTreeMap::<&str, u64>::new();
     for file in records.shards.iter().flat_map(|shard| &shard.files) {

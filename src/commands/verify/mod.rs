@@ -9,10 +9,10 @@
 //! No lock is taken. While a run is going on, a file that it is about to commit may be called
 //! unknown.
 
-pub mod days;
-pub mod file;
-pub mod ids;
-pub mod ledger;
+pub(crate) mod days;
+pub(crate) mod file;
+pub(crate) mod ids;
+pub(crate) mod ledger;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -27,7 +27,7 @@ use futures_util::TryStreamExt;
 use indicatif::{HumanBytes, HumanCount};
 use object_store::{GetResultPayload, ObjectStoreExt};
 
-pub use self::days::{DayCount, days};
+pub(crate) use self::days::{DayCount, days};
 use crate::{
     blocking::offload,
     catalog::{Catalog, Dataset},
@@ -42,7 +42,7 @@ use crate::{
 
 /// Something that is not as the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// The file, or the dataset and interval.
     pub place: String,
     /// What is wrong there.
@@ -51,7 +51,7 @@ pub struct Difference {
 
 /// What was looked at.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Verified {
+pub(crate) struct Verified {
     /// Files read.
     pub files: u64,
     /// Rows in those of them that are as the ledger says.
@@ -85,7 +85,7 @@ struct Verification<'a> {
 ///
 /// # Errors
 /// Where the ledger or the output as a whole cannot be read. What is wrong with a file is a difference.
-pub async fn verify(
+pub(crate) async fn verify(
     output: &OutputStore,
     path: &Path,
     catalog: &Catalog,

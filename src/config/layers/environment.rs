@@ -10,11 +10,11 @@ use crate::config::{
 };
 
 /// The environment, and below it the lines of `.env`.
-pub struct EnvironmentVariables(HashMap<String, String>);
+pub(crate) struct EnvironmentVariables(HashMap<String, String>);
 
 impl EnvironmentVariables {
     /// Reads `.env`, where there is one.
-    pub fn read() -> Result<Self, ConfigError> {
+    pub(crate) fn read() -> Result<Self, ConfigError> {
         match dotenvy::dotenv_iter() {
             Err(error) if error.not_found() => Ok(Self(HashMap::new())),
             lines => lines
@@ -26,7 +26,7 @@ impl EnvironmentVariables {
     }
 
     /// The text that `key` means, which is not empty.
-    pub fn text(
+    pub(crate) fn text(
         &self,
         text: &TextSource,
         key: &str,

@@ -10,7 +10,7 @@ use toml::{
 use crate::catalog::CatalogError;
 
 /// Where a key of `--set` was said: not with its value, which may be a secret.
-pub const ARGUMENT: &str = "--set";
+pub(crate) const ARGUMENT: &str = "--set";
 
 /// What is wrong with the configuration: `place: key: what, and what would be right`.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ impl From<CatalogError> for ConfigError {
 
 /// One file, or one source of its list.
 #[derive(Default)]
-pub struct Layer {
+pub(crate) struct Layer {
     /// What it says.
     pub table: Table,
     /// Where it says each key, by its path.
@@ -46,7 +46,7 @@ pub struct Layer {
 }
 
 /// One `--set section.key=value`.
-pub struct SetArgument {
+pub(crate) struct SetArgument {
     /// The path, two keys at least.
     pub keys: Vec<String>,
     /// The value.
@@ -55,7 +55,7 @@ pub struct SetArgument {
 
 impl Layer {
     /// Reads the text of the file `name`.
-    pub fn read(text: &str, name: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn read(text: &str, name: &str) -> Result<Self, ConfigError> {
         let before = |at: usize| &text.as_bytes()[..at.min(text.len().saturating_sub(1))];
         let place =
             |at| format!("{name}:{}", before(at).iter().filter(|byte| **byte == b'\n').count() + 1);
@@ -98,7 +98,7 @@ impl Layer {
 
 impl SetArgument {
     /// Reads `section.key=value`. The value is TOML, else a text.
-    pub fn read(set: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn read(set: &str) -> Result<Self, ConfigError> {
         let malformed = || {
             let path = set.split('=').next().unwrap_or(set);
             ConfigError::at(

@@ -3,9 +3,9 @@
 //! The built-in values, over them the file, over that what a source of a list says for itself, over
 //! that `--set`, and over all `--set source.NAME.key=value`. Each source has layers of its own.
 
-pub mod environment;
-pub mod layer;
-pub mod sources;
+pub(crate) mod environment;
+pub(crate) mod layer;
+pub(crate) mod sources;
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-pub use crate::config::layers::layer::ConfigError;
+pub(crate) use crate::config::layers::layer::ConfigError;
 use crate::config::{
     Overrides,
     layers::layer::{ARGUMENT, Layer, SetArgument},
@@ -32,7 +32,7 @@ const DEFAULT_PATH: &str = "config.toml";
 /// All layers of one source as one. A key is `section.key`: an upper layer replaces its value whole,
 /// so that a secret from a file is never mixed with one from the environment.
 #[derive(Clone)]
-pub struct Layers {
+pub(crate) struct Layers {
     table: Table,
     /// Where each key was said last, those inside values included.
     said: HashMap<String, ValueOrigin>,
@@ -51,7 +51,7 @@ struct ValueOrigin {
 
 impl Layers {
     /// Reads the layers of each source.
-    pub fn read(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
+    pub(crate) fn read(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
         let path = overrides.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         let mut layers =
             Self { table: Table::new(), said: HashMap::new(), main: path.to_owned(), listed: None };
@@ -96,17 +96,17 @@ impl Layers {
     }
 
     /// The name of the source, if it is one of a list.
-    pub fn listed(&self) -> Option<&str> {
+    pub(crate) fn listed(&self) -> Option<&str> {
         self.listed.as_deref()
     }
 
     /// The name of the source, if it has one.
-    pub fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.table.get("source")?.get("name")?.as_str()
     }
 
     /// A path that is relative to the configuration file.
-    pub fn beside(&self, path: &Path) -> PathBuf {
+    pub(crate) fn beside(&self, path: &Path) -> PathBuf {
         self.main.parent().unwrap_or(Path::new("")).join(path)
     }
 
@@ -172,7 +172,7 @@ impl Layers {
     ///
     /// # Errors
     /// An unknown key or a value of the wrong type.
-    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
             let message = error.inner().message().trim().to_owned();
             let path = error.path().to_string();
@@ -189,12 +189,12 @@ impl Layers {
     }
 
     /// Whether nobody said `key`, so that its value is the built-in one.
-    pub fn is_built_in(&self, key: &str) -> bool {
+    pub(crate) fn is_built_in(&self, key: &str) -> bool {
         self.said.get(key).is_some_and(|said| said.place.starts_with(BUILT_IN))
     }
 
     /// An error about `key`, at the place where it was said.
-    pub fn wrong(&self, key: &str, message: impl Into<String>) -> ConfigError {
+    pub(crate) fn wrong(&self, key: &str, message: impl Into<String>) -> ConfigError {
         let mut known = key;
         // a section alone says nothing about its keys
         while known == key || known.contains('.') {

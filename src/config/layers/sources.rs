@@ -13,7 +13,7 @@ const LONGEST_NAME: usize = 64;
 ///
 /// # Errors
 /// An empty list; a name that is missing, not fit for a directory, or there twice.
-pub fn take(file: &mut Layer) -> Result<Option<Vec<(String, Layer)>>, ConfigError> {
+pub(crate) fn take(file: &mut Layer) -> Result<Option<Vec<(String, Layer)>>, ConfigError> {
     if !matches!(file.table.get("source"), Some(Value::Array(_))) {
         return Ok(None);
     }
@@ -60,21 +60,21 @@ fn name(source: &toml::Table) -> Result<String, String> {
 }
 
 /// Whether a name can be that of a directory, and stand in `--set source.NAME.key=value`.
-pub fn is_fit(name: &str) -> bool {
+pub(crate) fn is_fit(name: &str) -> bool {
     name.len() <= LONGEST_NAME
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 /// What to say about a name that is not fit.
-pub fn unfit(name: &str) -> String {
+pub(crate) fn unfit(name: &str) -> String {
     format!(
         "`{name}` is no name of a source: it has letters, digits, - and _, {LONGEST_NAME} at most"
     )
 }
 
 /// Where among all sections a source's own key stands.
-pub fn place_of(own: &str) -> String {
+pub(crate) fn place_of(own: &str) -> String {
     match own.split(['.', '[']).next() {
         Some(section) if SECTIONS.contains(&section) => own.to_owned(),
         Some("datasets") => format!("job.{own}"),
@@ -83,7 +83,7 @@ pub fn place_of(own: &str) -> String {
 }
 
 /// How the source `name` would say a key for itself.
-pub fn key_of(name: &str, key: &str) -> String {
+pub(crate) fn key_of(name: &str, key: &str) -> String {
     match key.split_once('.') {
         Some(("source", own)) => format!("source.{name}.{own}"),
         Some((section, _)) if SECTIONS.contains(&section) => format!("source.{name}.{key}"),
@@ -92,7 +92,7 @@ pub fn key_of(name: &str, key: &str) -> String {
 }
 
 /// Whether an argument is for one source: `source.NAME.key=value`.
-pub fn is_addressed(set: &SetArgument) -> bool {
+pub(crate) fn is_addressed(set: &SetArgument) -> bool {
     set.keys[0] == "source" && set.keys.len() > 2
 }
 
@@ -100,7 +100,7 @@ pub fn is_addressed(set: &SetArgument) -> bool {
 ///
 /// # Errors
 /// Where it is for a source that there is not.
-pub fn addressed(
+pub(crate) fn addressed(
     set: &SetArgument,
     name: &str,
     names: &[String],
@@ -117,6 +117,6 @@ pub fn addressed(
 }
 
 /// What to say about a source that there is not.
-pub fn unknown(name: &str, names: &[String]) -> String {
+pub(crate) fn unknown(name: &str, names: &[String]) -> String {
     format!("there is no source `{name}`: there are {}", names.join(", "))
 }

@@ -36,7 +36,7 @@ const RESERVED: [&str; 10] = [
 /// The section as typed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AuthSection {
+pub(crate) struct AuthSection {
     grant: GrantName,
     client_id: TextSource,
     client_secret: TextSource,
@@ -85,7 +85,7 @@ struct GrantChecks<'a> {
 
 impl AuthSection {
     /// Checks every key.
-    pub fn check(self, at: &Layers) -> Result<(AuthSettings, Browser), ConfigError> {
+    pub(crate) fn check(self, at: &Layers) -> Result<(AuthSettings, Browser), ConfigError> {
         let check = GrantChecks { section: &self, environment: EnvironmentVariables::read()?, at };
         check.unused()?;
         let credentials = check.credentials()?;

@@ -1,8 +1,8 @@
 //! The keys of the file, as typed, and the checks that turn them into a [`Config`].
 
-pub mod auth;
-pub mod sandbox;
-pub mod source;
+pub(crate) mod auth;
+pub(crate) mod sandbox;
+pub(crate) mod source;
 
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc};
 
@@ -34,7 +34,7 @@ use crate::{
 /// The file. `config.toml` documents every key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ConfigFile {
+pub(crate) struct ConfigFile {
     job: JobSection,
     source: SourceSection,
     auth: AuthSection,
@@ -119,7 +119,7 @@ struct OutputSection {
 
 impl ConfigFile {
     /// Checks every key and builds what the program needs.
-    pub fn check(self, at: &Layers) -> Result<Config, ConfigError> {
+    pub(crate) fn check(self, at: &Layers) -> Result<Config, ConfigError> {
         let interval = self.job.interval(at)?;
         let catalog = self.catalog(at)?;
         let datasets = self.job.datasets(self.source.platform, &catalog, at)?;
@@ -175,7 +175,7 @@ impl ConfigFile {
     }
 
     /// What there is to fetch.
-    pub fn choice(self, at: &Layers) -> Result<DatasetSelection, ConfigError> {
+    pub(crate) fn choice(self, at: &Layers) -> Result<DatasetSelection, ConfigError> {
         let Self { source, .. } = self;
         Ok(DatasetSelection {
             catalog: source.catalog(at)?,
@@ -185,7 +185,7 @@ impl ConfigFile {
     }
 
     /// What of it concerns an output that is there already.
-    pub fn job(self, at: &Layers) -> Result<BackfillScope, ConfigError> {
+    pub(crate) fn job(self, at: &Layers) -> Result<BackfillScope, ConfigError> {
         let catalog = self.catalog(at)?;
         Ok(BackfillScope {
             source: self.source.name(at)?,

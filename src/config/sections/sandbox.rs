@@ -15,7 +15,7 @@ use crate::{
 /// The section as typed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SandboxSection {
+pub(crate) struct SandboxSection {
     port: u16,
     pub seed: u64,
     pub conversations_per_day: u32,
@@ -79,7 +79,7 @@ struct JobsTable {
 
 impl SandboxSection {
     /// The simulator's settings.
-    pub fn check(&self, at: &Layers) -> Result<sandbox::Settings, ConfigError> {
+    pub(crate) fn check(&self, at: &Layers) -> Result<sandbox::Settings, ConfigError> {
         let client_secret = match &self.client_secret {
             Some(text) => {
                 Some(EnvironmentVariables::read()?.text(text, "sandbox.client_secret", at)?)

@@ -35,7 +35,7 @@ pub enum Platform {
 /// The section as typed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SourceSection {
+pub(crate) struct SourceSection {
     name: Option<String>,
     pub platform: Platform,
     region: String,
@@ -68,7 +68,7 @@ impl Platform {
 
 impl SourceSection {
     /// Its name, if it has one.
-    pub fn name(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
+    pub(crate) fn name(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
         match &self.name {
             // its directory would not follow
             Some(name) if at.listed().is_some_and(|listed| listed != name) => Err(at.wrong(
@@ -83,7 +83,7 @@ impl SourceSection {
     }
 
     /// The platform's datasets, and the user's own, which replace those of the same name.
-    pub fn catalog(&self, at: &Layers) -> Result<Catalog, ConfigError> {
+    pub(crate) fn catalog(&self, at: &Layers) -> Result<Catalog, ConfigError> {
         let mut catalog = catalog::builtin(self.platform.name()).cloned().unwrap_or_default();
         if let Some(path) = &self.catalog {
             let path = at.beside(path);
@@ -105,7 +105,7 @@ impl SourceSection {
     }
 
     /// The version of the API, where it has several.
-    pub fn api_version(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
+    pub(crate) fn api_version(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
         let Some(version) = &self.api_version else {
             return Ok(self.platform.version().map(str::to_owned));
         };
@@ -125,7 +125,7 @@ impl SourceSection {
     }
 
     /// Where the API and its login are, for that account.
-    pub fn hosts(
+    pub(crate) fn hosts(
         &self,
         sandbox: &SandboxSection,
         credentials: &Credentials,
@@ -235,7 +235,7 @@ impl SourceSection {
     }
 
     /// What of it must not change from run to run on one output.
-    pub fn identity(
+    pub(crate) fn identity(
         &self,
         sandbox: &SandboxSection,
         api_version: Option<&str>,

@@ -1,4 +1,4 @@
-pub mod columns;
+pub(crate) mod columns;
 
 use arrow::datatypes::Float64Type;
 use proptest::prelude::*;

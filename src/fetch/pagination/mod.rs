@@ -25,7 +25,7 @@ const MOST_EMPTY: u32 = 100;
 
 /// What requests are made from beside the query itself.
 #[derive(Debug)]
-pub struct RequestContext {
+pub(crate) struct RequestContext {
     /// Where the API is.
     pub api: Url,
     /// The version of the API; empty where the platform has none.
@@ -35,7 +35,7 @@ pub struct RequestContext {
 }
 
 /// What is asked for, and how far the pages have come.
-pub struct Pager {
+pub(crate) struct Pager {
     /// The dataset.
     pub dataset: Arc<Dataset>,
     /// How it is asked for.
@@ -81,7 +81,7 @@ struct PagePosition {
 
 impl Pager {
     /// The first page of `interval` comes next, with at most `page_size` rows.
-    pub fn new(
+    pub(crate) fn new(
         dataset: &Arc<Dataset>,
         endpoint: &Arc<Endpoint>,
         interval: Interval,
@@ -110,12 +110,12 @@ impl Pager {
     }
 
     /// The same from the start, with at most `page_size` rows a page.
-    pub fn restart(&self, interval: Interval, page_size: u32) -> Self {
+    pub(crate) fn restart(&self, interval: Interval, page_size: u32) -> Self {
         Self::new(&self.dataset, &self.endpoint, interval, page_size, &self.context, &self.filter)
     }
 
     /// The same once for every one of `parents`, whose pages may have told one twice.
-    pub fn for_each(&mut self, mut parents: Vec<String>) {
+    pub(crate) fn for_each(&mut self, mut parents: Vec<String>) {
         let mut seen = HashSet::new();
         parents.retain(|parent| seen.insert(xxh3_64(parent.as_bytes())));
         self.chain.ended = parents.is_empty();
@@ -124,12 +124,12 @@ impl Pager {
     }
 
     /// Whether its parents are still to be found.
-    pub fn lacks_parents(&self) -> bool {
+    pub(crate) fn lacks_parents(&self) -> bool {
         self.endpoint.each.is_some() && self.parents.is_none()
     }
 
     /// The request of the next page; none: it is not known yet, or there is none.
-    pub fn next(&mut self) -> Option<ApiRequest> {
+    pub(crate) fn next(&mut self) -> Option<ApiRequest> {
         if self.chain.ended || self.chain.sent >= self.chain.known.min(self.reachable()) {
             return None;
         }
@@ -166,7 +166,7 @@ impl Pager {
     }
 
     /// What the templates of the way are filled with.
-    pub fn slots(&self, page: u32) -> PlaceholderValues<'_> {
+    pub(crate) fn slots(&self, page: u32) -> PlaceholderValues<'_> {
         PlaceholderValues {
             interval: self.requested,
             page,
@@ -180,12 +180,12 @@ impl Pager {
     }
 
     /// What narrows it.
-    pub fn filter(&self) -> &Map<String, Value> {
+    pub(crate) fn filter(&self) -> &Map<String, Value> {
         &self.filter
     }
 
     /// Reads the reply to a page.
-    pub fn read(
+    pub(crate) fn read(
         &self,
     ) -> impl Fn(StatusCode, Bytes) -> Result<RawPage, RequestError> + Clone + Send + 'static {
         let (finder, first, counts) =
@@ -207,7 +207,7 @@ impl Pager {
     ///
     /// # Errors
     /// [`RequestError::Pagination`] where pages follow on each other without an end, or to another host.
-    pub fn advance(&mut self, reply: &RawPage) -> Result<bool, RequestError> {
+    pub(crate) fn advance(&mut self, reply: &RawPage) -> Result<bool, RequestError> {
         let chain = &mut self.chain;
         chain.received += 1;
         chain.offset += reply.items;
@@ -255,12 +255,12 @@ impl Pager {
     ///
     /// # Errors
     /// [`RequestError::Malformed`] with the first such row's reason.
-    pub fn ids(&self, reply: &RawPage) -> Result<Vec<String>, RequestError> {
+    pub(crate) fn ids(&self, reply: &RawPage) -> Result<Vec<String>, RequestError> {
         self.decoder.ids(reply, self.owner).map_err(RequestError::Malformed)
     }
 
     /// Goes on with the next parent. Says whether there are parents at all.
-    pub fn skip_parent(&mut self) -> bool {
+    pub(crate) fn skip_parent(&mut self) -> bool {
         let Some(parents) = &mut self.parents else { return false };
         parents.pop_front();
         self.chain.ended = true;
@@ -299,12 +299,12 @@ impl Pager {
     }
 
     /// Whether its pages can be smaller.
-    pub fn is_shrinkable(&self) -> bool {
+    pub(crate) fn is_shrinkable(&self) -> bool {
         self.endpoint.page_size < u32::MAX && self.page_size > 1
     }
 
     /// Whether the last page was received.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.chain.ended
     }
 

@@ -8,9 +8,9 @@
 //! Others with the same token are raced, not guessed at: what they leave is used while it is there.
 //! `rate_limit.share` is how a user leaves them a part.
 
-pub mod concurrency_limit;
-pub mod limiter;
-pub mod server_window;
+pub(crate) mod concurrency_limit;
+pub(crate) mod limiter;
+pub(crate) mod server_window;
 
 use std::{
     collections::BTreeMap,
@@ -26,12 +26,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use self::limiter::RequestLimit;
+pub(crate) use self::server_window::RateLimitHeaders;
 use self::{
     concurrency_limit::{ConcurrencyLimit, Outcome},
     limiter::{Limiter, Record, TokioClock},
     server_window::{GRAIN, SHORTEST, ServerWindow},
 };
-pub use self::{limiter::RequestLimit, server_window::RateLimitHeaders};
 
 /// What a limit counts: a credential and the platform's limit bucket, like `api` or `login`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -19,7 +19,7 @@ const LONGEST_RESET: Duration = Duration::from_secs(3_600);
 
 /// What a reply says of the quota: `inin-ratelimit-allowed`, `-count` and `-reset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimitHeaders {
+pub(crate) struct RateLimitHeaders {
     /// Requests that a window allows.
     pub allowed: u32,
     /// Requests in this window so far, of everyone with the token.
@@ -48,7 +48,7 @@ pub(crate) struct ServerWindow {
 
 impl RateLimitHeaders {
     /// Reads the headers of a reply; none where the server says nothing that can be believed.
-    pub fn read(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
         let number = |name: &str| header(headers, name)?.trim().parse::<u32>().ok();
         let headers = Self {
             allowed: number("inin-ratelimit-allowed").filter(|&allowed| allowed > 0)?,

@@ -6,11 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use cxbackfill::{
-    http::{error::RequestError, transport::Transport},
-    sandbox::Region,
-    time::interval::Interval,
-};
+use cxbackfill::testing::{Interval, Region, RequestError, Transport};
 use futures_util::future::BoxFuture;
 use http::{Request, Response, header::AUTHORIZATION};
 use serde_json::{Value, json};

@@ -4,15 +4,8 @@ use std::sync::Arc;
 
 use actix::System;
 use arrow::array::AsArray;
-use cxbackfill::{
-    commands::{
-        report::RunOutcome,
-        run::{self, Environment, Scope},
-    },
-    config::{Config, Overrides},
-    ledger::Ledger,
-    metrics::Metrics,
-    sink::store::OutputStore,
+use cxbackfill::testing::{
+    Config, Environment, Ledger, Metrics, OutputStore, Overrides, RunOutcome, Scope, run,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

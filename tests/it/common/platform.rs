@@ -13,7 +13,7 @@ use axum::{
     extract::{Request, State},
 };
 use bytes::Bytes;
-use cxbackfill::sandbox::{Region, Settings};
+use cxbackfill::testing::{Region, Settings};
 use http::Response;
 use tokio::time::Instant;
 

@@ -2,11 +2,7 @@
 
 use std::ops::Range;
 
-use cxbackfill::{
-    config::{Config, Overrides},
-    sandbox::{Jobs, Settings},
-    time::interval::Interval,
-};
+use cxbackfill::testing::{Config, Interval, Jobs, Overrides, Settings};
 use jiff::Timestamp;
 use tokio::time::Duration;
 

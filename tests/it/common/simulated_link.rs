@@ -6,19 +6,10 @@ use std::sync::{Arc, Mutex};
 use actix::System;
 use arrow::{compute::concat_batches, record_batch::RecordBatch};
 use bytes::Bytes;
-use cxbackfill::{
-    commands::{
-        report::{RunOutcome, Summary},
-        run::{self, Environment, Scope},
-    },
-    config::{Config, HostSettings, Overrides},
-    decode::{Decoder, PageParser},
-    http::{error::RequestError, transport::Transport},
-    ledger::Ledger,
-    metrics::Metrics,
-    sandbox::{Load, Region, Settings, Stats, Usage},
-    sink::store::OutputStore,
-    time::interval::Interval,
+use cxbackfill::testing::{
+    Config, Decoder, Environment, HostSettings, Interval, Ledger, Load, Metrics, OutputStore,
+    Overrides, PageParser, Region, RequestError, RunOutcome, Scope, Settings, Stats, Summary,
+    Transport, Usage, run,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
 use http::{Request, Response};

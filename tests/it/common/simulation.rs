@@ -9,17 +9,9 @@ use std::{
 use actix::System;
 use arrow::{array::AsArray, record_batch::RecordBatch};
 use bytes::Bytes;
-use cxbackfill::{
-    commands::{
-        report::{RunOutcome, Summary},
-        run::{self, Environment, Scope},
-    },
-    config::Config,
-    decode::{Decoder, PageParser},
-    ledger::Ledger,
-    metrics::Metrics,
-    sandbox::{Region, Stats},
-    sink::store::OutputStore,
+use cxbackfill::testing::{
+    Config, Decoder, Environment, Ledger, Metrics, OutputStore, PageParser, Region, RunOutcome,
+    Scope, Stats, Summary, run,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use cxbackfill::http::{error::RequestError, transport::Transport};
+use cxbackfill::testing::{RequestError, Transport};
 use futures_util::future::{BoxFuture, ready};
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use serde_json::{Value, json};

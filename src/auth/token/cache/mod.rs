@@ -28,7 +28,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// Why the cache cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum CacheError {
+pub(crate) enum CacheError {
     /// Others could take the tokens.
     #[error(
         "the token cache {path} can be read or written by others (mode {mode:04o}): chmod 600 {path}"
@@ -51,19 +51,19 @@ pub enum CacheError {
 
 impl CacheError {
     /// What to do about any of them.
-    pub const ADVICE: &str =
+    pub(crate) const ADVICE: &str =
         "auth.cache names a file of yours alone, in a folder that you can write to";
 }
 
 /// The tokens of one account in a file that may hold those of others too.
 #[derive(Debug, Clone)]
-pub struct Cache {
+pub(crate) struct Cache {
     path: PathBuf,
     credentials: String,
 }
 
 /// A cache that no other process changes meanwhile.
-pub struct LockedCache {
+pub(crate) struct LockedCache {
     cache: Cache,
     /// Lets go of the lock when it is closed, however the process ends.
     _lock: File,
@@ -73,7 +73,7 @@ pub struct LockedCache {
 
 /// The tokens of one account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CacheEntry {
+pub(crate) struct CacheEntry {
     /// The access token.
     #[serde(rename = "access_token", serialize_with = "expose")]
     pub token: SecretString,
@@ -102,7 +102,7 @@ struct CacheContent {
 
 impl Cache {
     /// The cache at `path` of the account `client` at the login host `login`.
-    pub fn new(path: PathBuf, login: &Url, client: &str) -> Self {
+    pub(crate) fn new(path: PathBuf, login: &Url, client: &str) -> Self {
         let port = login.port().map(|port| format!(":{port}")).unwrap_or_default();
         Self {
             path,
@@ -114,7 +114,7 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError`] where the file is not ours alone or its folder cannot be written to.
-    pub fn lock(&self) -> Result<Option<LockedCache>, CacheError> {
+    pub(crate) fn lock(&self) -> Result<Option<LockedCache>, CacheError> {
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -175,7 +175,7 @@ impl LockedCache {
     ///
     /// # Errors
     /// [`CacheError`] where the file is not ours alone, or cannot be read.
-    pub fn read(&self) -> Result<Option<CacheEntry>, CacheError> {
+    pub(crate) fn read(&self) -> Result<Option<CacheEntry>, CacheError> {
         Ok(self.cache.content()?.accounts.remove(&self.cache.credentials))
     }
 
@@ -184,7 +184,7 @@ impl LockedCache {
     ///
     /// # Errors
     /// [`CacheError`]: the file is as it was.
-    pub fn write(mut self, entry: &CacheEntry) -> Result<(), CacheError> {
+    pub(crate) fn write(mut self, entry: &CacheEntry) -> Result<(), CacheError> {
         let mut content = self.cache.content()?;
         content.cxbackfill_tokens = VERSION;
         content
@@ -208,7 +208,7 @@ impl LockedCache {
 
 impl CacheEntry {
     /// What is worth keeping of a token that came `now`, by way of the `configured` refresh token.
-    pub fn new(
+    pub(crate) fn new(
         response: &TokenResponse,
         now: Timestamp,
         configured: Option<&SecretString>,
@@ -223,12 +223,12 @@ impl CacheEntry {
     }
 
     /// Whether it belongs to the chain that the configured refresh token began.
-    pub fn comes_from(&self, configured: Option<&SecretString>) -> bool {
+    pub(crate) fn comes_from(&self, configured: Option<&SecretString>) -> bool {
         configured.is_none_or(|token| self.origin == Some(fingerprint(token)))
     }
 
     /// How long the token still lives, which may not be known; none once it is due for renewal.
-    pub fn lifetime_left(
+    pub(crate) fn lifetime_left(
         &self,
         now: Timestamp,
         renewal: RenewalPolicy,

@@ -1,0 +1,58 @@
+//! What the integration tests and the benches use beside the program itself. Not a stable interface.
+
+pub use crate::{
+    auth::token::{TokenClient, TokenSource},
+    catalog::{Dataset, Endpoint},
+    commands::{
+        login::{LoginError, login},
+        report::{RunOutcome, Summary},
+        run::{Environment, Scope},
+    },
+    config::{Config, HostSettings, Overrides},
+    decode::{Decoder, Page, PageParser},
+    http::{
+        error::{RequestError, TokenError},
+        rate_limit::{
+            QuotaKey, QuotaSettings, RateLimit, RequestLimit,
+            concurrency_limit::{ConcurrencyLimit, Outcome},
+        },
+        transport::{HttpTransport, Transport},
+    },
+    ledger::{LEDGER, Ledger, RemoteJob, reader::Snapshot},
+    metrics::Metrics,
+    planning::{
+        Next, Plan, PlannerActor,
+        shard::{LeaseEnd, Shard},
+    },
+    sandbox::{Jobs, Load, Region, Settings, Stats, Usage},
+    sink::{
+        shard_writer::{ParquetSettings, ShardWriter},
+        store::OutputStore,
+    },
+    time::interval::{Interval, iso},
+};
+
+/// See `crate::catalog`.
+pub mod catalog {
+    pub use crate::catalog::{builtin, read};
+}
+
+/// See `crate::commands::probe`.
+pub mod probe {
+    pub use crate::commands::probe::probe;
+}
+
+/// See `crate::commands::remaining`.
+pub mod remaining {
+    pub use crate::commands::remaining::estimate;
+}
+
+/// See `crate::commands::run`.
+pub mod run {
+    pub use crate::commands::run::{backfill, prepare};
+}
+
+/// See `crate::time::clock`.
+pub mod clock {
+    pub use crate::time::clock::now;
+}
