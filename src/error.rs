@@ -3,6 +3,7 @@
 use crate::{
     commands::login::LoginError,
     config::ConfigError,
+    exit_code::ExitCode,
     ledger::{LedgerError, reader::SnapshotError},
     platform::discovery::DiscoverError,
     sink::store::StoreError,
@@ -58,13 +59,13 @@ pub enum Error {
 
 impl Error {
     /// The exit code: part of the outside of the program.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Ledger(LedgerError::Identity { .. }) => 2,
-            Self::Credentials(_) => 3,
+            Self::Config(_) | Self::Ledger(LedgerError::Identity { .. }) => ExitCode::Usage,
+            Self::Credentials(_) => ExitCode::Credentials,
             Self::Login(error) => error.exit_code(),
             Self::Discover(error) => error.exit_code(),
-            _ => 4,
+            _ => ExitCode::Fatal,
         }
     }
 }

@@ -52,6 +52,7 @@ mod commands;
 mod config;
 mod decode;
 mod error;
+mod exit_code;
 mod fetch;
 mod http;
 mod ledger;

@@ -4,12 +4,14 @@ pub use crate::{
     auth::token::{TokenClient, TokenSource},
     catalog::{Dataset, Endpoint},
     commands::{
+        environment::Environment,
         login::{LoginError, login},
         report::{RunOutcome, Summary},
-        run::{Environment, Scope},
+        run::Scope,
     },
     config::{Config, HostSettings, Overrides},
     decode::{Decoder, Page, PageParser},
+    exit_code::ExitCode,
     http::{
         error::{RequestError, TokenError},
         rate_limit::{

@@ -15,6 +15,7 @@ use crate::{
     },
     config::{self, Config, ConfigError, DatasetSelection, Overrides},
     error::Error,
+    exit_code::ExitCode,
 };
 
 /// Arguments of `datasets`.
@@ -34,7 +35,7 @@ pub(super) struct DatasetsArgs {
 type Meant<'c> = (&'c DatasetSelection, Option<&'c Arc<Dataset>>);
 
 /// Says what can be fetched from each source.
-pub(super) async fn execute(overrides: &Overrides, args: &DatasetsArgs) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides, args: &DatasetsArgs) -> Result<ExitCode, Error> {
     let choices = config::load_choices(overrides)?;
     let meant = match &args.name {
         Some(name) => find(name, &choices)?,
@@ -45,7 +46,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &DatasetsArgs) -> Resul
         _ if args.json => print_json(&meant, choices.len()),
         _ => meant.into_iter().for_each(print),
     }
-    Ok(0)
+    Ok(ExitCode::Complete)
 }
 
 /// The dataset of a name in each source that has it.
@@ -65,7 +66,7 @@ fn find<'c>(name: &str, choices: &'c [DatasetSelection]) -> Result<Vec<Meant<'c>
 }
 
 fn print((choice, dataset): Meant) {
-    sources::head(choice.source.as_deref());
+    sources::print_heading(choice.source.as_deref());
     match dataset {
         Some(dataset) => say!("{}", DatasetSheet(dataset)),
         None => say!("{}", DatasetTable(&choice.catalog)),

@@ -8,9 +8,10 @@ use crate::{
         token::{TokenClient, TokenSource},
     },
     cli::interrupted,
-    commands::{hosts, login, report::RunOutcome},
+    commands::{hosts, login},
     config::{self, Config, Overrides},
     error::Error,
+    exit_code::ExitCode,
     http::{
         rate_limit::{QuotaKey, RateLimit},
         transport::{HttpTransport, Transport},
@@ -19,14 +20,14 @@ use crate::{
 };
 
 /// Has a user log in with a browser, and stores the tokens.
-pub(super) async fn execute(overrides: &Overrides) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     let config = config::only(Config::load(overrides)?)?;
     if !matches!(config.auth.credentials.grant, Grant::AuthorizationCode) {
         eprintln!(
             "error: auth.grant is {}, which needs no login: it is for authorization-code",
             config.auth.credentials.grant.name()
         );
-        return Ok(2);
+        return Ok(ExitCode::Usage);
     }
     let transport: Arc<dyn Transport> =
         Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
@@ -35,7 +36,7 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<u8, Error> {
             "error: the embedded sandbox would end with this command: run `cxbackfill sandbox` and give its \
              address as source.api_url and source.login_url"
         );
-        return Ok(2);
+        return Ok(ExitCode::Usage);
     };
     let door = TokenClient {
         transport,
@@ -53,8 +54,8 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<u8, Error> {
             if minted.refresh.is_none() {
                 eprintln!("warning: there is no refresh token: log in again when the token ends, or enable them for the client");
             }
-            Ok(0)
+            Ok(ExitCode::Complete)
         }
-        _ = interrupted() => Ok(RunOutcome::Interrupted.exit_code()),
+        _ = interrupted() => Ok(ExitCode::Interrupted),
     }
 }

@@ -91,7 +91,7 @@ impl Cli {
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
             Command::Sandbox => sandbox::execute(&overrides).await,
         };
-        ExitCode::from(sources::code(None, code))
+        sources::exit_code(None, code).into()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     },
     config::{Config, Overrides},
     error::Error,
+    exit_code::ExitCode,
 };
 
 /// Arguments of `plan`.
@@ -26,15 +27,15 @@ pub(super) struct PlanArgs {
 }
 
 /// Says what a run of each source would cost.
-pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<ExitCode, Error> {
     let configs = Config::load(overrides)?;
     let (mut known, mut codes) = (BTreeMap::new(), Vec::new());
     for config in &configs {
         let source = config.source.as_deref();
         let estimates = estimate(config, args.probe).await;
-        codes.push(sources::code(
+        codes.push(sources::exit_code(
             source,
-            estimates.map(|estimates| known.insert(source, estimates)).map(|_| 0),
+            estimates.map(|estimates| known.insert(source, estimates)).map(|_| ExitCode::Complete),
         ));
     }
     if args.json {
@@ -45,7 +46,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<u8
         sayln!("{}", json.unwrap_or_default());
     }
     for (source, estimates) in known.iter().filter(|_| !args.json) {
-        sources::head(*source);
+        sources::print_heading(*source);
         say!("{}", EstimateTable(estimates));
     }
     if known.values().flat_map(BTreeMap::values).any(|estimate| estimate.requests.is_none()) {
@@ -53,7 +54,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<u8
             "nobody knows yet how many rows there are: `cxbackfill plan --probe` asks, a request a day"
         );
     }
-    Ok(sources::worst(&codes))
+    Ok(ExitCode::of_all(&codes))
 }
 
 async fn estimate(config: &Config, probe: bool) -> Result<BTreeMap<String, Estimate>, Error> {

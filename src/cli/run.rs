@@ -15,6 +15,7 @@ use crate::{
     },
     config::{Config, Overrides},
     error::Error,
+    exit_code::ExitCode,
 };
 
 /// Arguments of `run`.
@@ -43,7 +44,7 @@ enum SummaryForm {
 type Ended<'a> = (Option<&'a str>, Result<RunReport, Error>);
 
 /// Runs the backfills of all sources side by side, and prints how they ended. An interrupt ends all.
-pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<ExitCode, Error> {
     let configs = Config::load(overrides)?;
     let shutdown = CancellationToken::new();
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
@@ -57,9 +58,9 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<u8,
     print(&ended, args.summary);
     let codes: Vec<_> = ended
         .into_iter()
-        .map(|(source, ended)| sources::code(source, ended.map(tell(source))))
+        .map(|(source, ended)| sources::exit_code(source, ended.map(tell(source))))
         .collect();
-    Ok(sources::worst(&codes))
+    Ok(ExitCode::of_all(&codes))
 }
 
 /// Prints the summaries of the sources that were run.
@@ -83,7 +84,7 @@ fn print(ended: &[Ended], form: SummaryForm) {
         SummaryForm::Table => {
             for (source, ended) in ended {
                 let Ok(report) = ended else { continue };
-                sources::head(*source);
+                sources::print_heading(*source);
                 match report.is_idle() {
                     true => sayln!("everything is committed already: nothing was fetched"),
                     false => say!("{}", report.summary),
@@ -97,14 +98,14 @@ fn print(ended: &[Ended], form: SummaryForm) {
 }
 
 /// Says on standard error why a source is not complete; its exit code.
-fn tell(source: Option<&str>) -> impl FnOnce(RunReport) -> u8 {
+fn tell(source: Option<&str>) -> impl FnOnce(RunReport) -> ExitCode {
     let prefix = sources::prefix(source);
     move |RunReport { outcome, .. }| {
         match &outcome {
             RunOutcome::Complete => {}
             outcome => eprintln!(
                 "{}: {prefix}{outcome}",
-                if outcome.exit_code() > 2 { "error" } else { "warning" }
+                if !matches!(outcome, RunOutcome::Gaps(_)) { "error" } else { "warning" }
             ),
         }
         outcome.exit_code()
@@ -123,5 +124,5 @@ async fn interrupt(shutdown: CancellationToken, grace: Duration) {
         tracing::warn!(?grace, "still not ended after job.grace");
     }
     tracing::warn!("ending at once: what is not committed is fetched again by the next run");
-    std::process::exit(i32::from(RunOutcome::Interrupted.exit_code()));
+    std::process::exit(ExitCode::Interrupted as i32);
 }

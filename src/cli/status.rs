@@ -5,6 +5,7 @@ use crate::{
     commands::status::{self, Status},
     config::{self, BackfillScope, Overrides},
     error::Error,
+    exit_code::ExitCode,
     ledger::{LEDGER, reader::Snapshot},
 };
 
@@ -17,11 +18,11 @@ pub(super) struct StatusArgs {
 }
 
 /// Says what the ledger of each source knows.
-pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<u8, Error> {
+pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<ExitCode, Error> {
     let jobs = config::load_jobs(overrides)?;
     if let ([job], true) = (jobs.as_slice(), args.json) {
         sayln!("{}", read(job)?.json());
-        return Ok(0);
+        return Ok(ExitCode::Complete);
     }
     let (mut known, mut codes) = (Vec::new(), Vec::new());
     for job in &jobs {
@@ -29,16 +30,16 @@ pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<u8, Er
         let status = read(job).map(|status| match args.json {
             true => known.push((source.unwrap_or_default(), status)),
             false => {
-                sources::head(source);
+                sources::print_heading(source);
                 say!("{status}");
             }
         });
-        codes.push(sources::code(source, status.map(|()| 0)));
+        codes.push(sources::exit_code(source, status.map(|()| ExitCode::Complete)));
     }
     if args.json {
         sayln!("{}", status::json(known, jobs.len()));
     }
-    Ok(sources::worst(&codes))
+    Ok(ExitCode::of_all(&codes))
 }
 
 fn read(job: &BackfillScope) -> Result<Status, Error> {

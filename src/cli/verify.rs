@@ -10,12 +10,10 @@ use crate::{
     },
     config::{self, BackfillScope, Config, Overrides},
     error::Error,
+    exit_code::ExitCode,
     ledger::{LEDGER, reader::Snapshot},
     sink::store::OutputStore,
 };
-
-/// Exit code: something is not as the ledger says, or the platform.
-const DIFFERS: u8 = 1;
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
@@ -26,20 +24,20 @@ pub(super) struct VerifyArgs {
 }
 
 /// Says of each source what differs, a line each, and then what was looked at.
-pub(super) async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<u8, Error> {
+pub(super) async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<ExitCode, Error> {
     let jobs = config::load_jobs(overrides)?;
     let configs = if args.remote { Config::load(overrides)? } else { Vec::new() };
     let mut codes = Vec::new();
     for (number, job) in jobs.iter().enumerate() {
         let source = job.source.as_deref();
-        sources::head(source);
-        codes.push(sources::code(source, one(job, configs.get(number)).await));
+        sources::print_heading(source);
+        codes.push(sources::exit_code(source, one(job, configs.get(number)).await));
     }
-    Ok(sources::worst(&codes))
+    Ok(ExitCode::of_all(&codes))
 }
 
 /// One source, with `remote` against the platform, too.
-async fn one(job: &BackfillScope, remote: Option<&Config>) -> Result<u8, Error> {
+async fn one(job: &BackfillScope, remote: Option<&Config>) -> Result<ExitCode, Error> {
     let ledger = job.output.join(LEDGER);
     // before the directory is opened, which would make it
     let history = Snapshot::read(&ledger)?;
@@ -52,7 +50,7 @@ async fn one(job: &BackfillScope, remote: Option<&Config>) -> Result<u8, Error> 
         Some(config) => compare(config, &history).await? > 0,
         None => false,
     };
-    Ok(if differs { DIFFERS } else { 0 })
+    Ok(if differs { ExitCode::Gaps } else { ExitCode::Complete })
 }
 
 /// Says what the platform counts otherwise, and how many days that are.

@@ -20,6 +20,7 @@ use crate::{
     catalog::{self, ApiRequest, Dataset, PlaceholderValues},
     commands::hosts::Hosts,
     config::{Config, Platform},
+    exit_code::ExitCode,
     http::{
         error::{ErrorResponse, RequestError, TokenError, header},
         rate_limit::{QuotaKey, RateLimit},
@@ -44,7 +45,7 @@ pub(crate) struct Finding {
     /// What came of it, good or not.
     pub text: String,
     /// The exit code of a run that meets this; none: a run would start.
-    pub code: Option<u8>,
+    pub code: Option<ExitCode>,
 }
 
 impl Finding {
@@ -52,7 +53,7 @@ impl Finding {
         Self { name, text: text.into(), code: None }
     }
 
-    fn bad(name: &'static str, code: u8, text: impl Into<String>) -> Self {
+    fn bad(name: &'static str, code: ExitCode, text: impl Into<String>) -> Self {
         Self { name, text: text.into(), code: Some(code) }
     }
 }
@@ -93,8 +94,11 @@ pub(crate) async fn check(
     tell(Finding::good("hosts", format!("api {}, login {}", place.api, place.login)));
     match check.token().await {
         Err(fault) => {
-            let (code, advice) =
-                if fault.permanent { (3, fault.advice) } else { (4, "run again later") };
+            let (code, advice) = if fault.permanent {
+                (ExitCode::Credentials, fault.advice)
+            } else {
+                (ExitCode::Fatal, "run again later")
+            };
             tell(Finding::bad("credentials", code, format!("{fault}; {advice}")));
         }
         Ok(token) => {
@@ -236,7 +240,11 @@ impl Preflight<'_> {
             Ok(_) => Finding::good("permission", format!("{}: {needs}", dataset.name)),
             Err(RequestError::Refused(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
                 let lacking = catalog::lacking(dataset.permission.as_deref());
-                Finding::bad("permission", 3, format!("{}: {refusal}; {lacking}", dataset.name))
+                Finding::bad(
+                    "permission",
+                    ExitCode::Credentials,
+                    format!("{}: {refusal}; {lacking}", dataset.name),
+                )
             }
             Err(fault) => {
                 let finding = self.refused("permission", &fault);
@@ -250,14 +258,14 @@ impl Preflight<'_> {
             RequestError::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
                 Finding::bad(
                     name,
-                    3,
+                    ExitCode::Credentials,
                     format!("{fault}; {}", self.config.auth.credentials.grant.advice()),
                 )
             }
             RequestError::Refused(refusal) if refusal.status == StatusCode::FORBIDDEN => {
-                Finding::bad(name, 3, fault.to_string())
+                Finding::bad(name, ExitCode::Credentials, fault.to_string())
             }
-            _ => Finding::bad(name, 4, fault.to_string()),
+            _ => Finding::bad(name, ExitCode::Fatal, fault.to_string()),
         }
     }
 
@@ -296,13 +304,17 @@ impl Preflight<'_> {
         }
     }
 
-    async fn write(&self) -> Result<(), (u8, String)> {
-        let output =
-            OutputStore::directory(&self.config.output).map_err(|error| (4, error.to_string()))?;
+    async fn write(&self) -> Result<(), (ExitCode, String)> {
+        let output = OutputStore::directory(&self.config.output)
+            .map_err(|error| (ExitCode::Fatal, error.to_string()))?;
         let probe = StorePath::from(PROBE);
         let put = output.store().put(&probe, Bytes::from_static(b"probe").into()).await;
-        put.map_err(|error| (4, error.to_string()))?;
-        output.store().delete(&probe).await.map_err(|error| (4, error.to_string()))?;
+        put.map_err(|error| (ExitCode::Fatal, error.to_string()))?;
+        output
+            .store()
+            .delete(&probe)
+            .await
+            .map_err(|error| (ExitCode::Fatal, error.to_string()))?;
         let ledger: &Path = &self.config.output.join(LEDGER);
         if !ledger.exists() {
             return Ok(());

@@ -17,6 +17,7 @@ use crate::{
         pkce::{AuthorizationCode, AuthorizationRequest},
         token::TokenSource,
     },
+    exit_code::ExitCode,
     http::error::TokenError,
 };
 
@@ -75,10 +76,10 @@ pub enum LoginError {
 
 impl LoginError {
     /// The exit code: part of the outside of the program.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Listen { .. } | Self::Random(_) => 4,
-            _ => 3,
+            Self::Listen { .. } | Self::Random(_) => ExitCode::Fatal,
+            _ => ExitCode::Credentials,
         }
     }
 }

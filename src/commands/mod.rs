@@ -5,6 +5,7 @@
 
 pub(crate) mod check;
 pub(crate) mod datasets;
+pub(crate) mod environment;
 pub(crate) mod estimate;
 pub(crate) mod hosts;
 pub(crate) mod infer;

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::{
+        environment::ApiSession,
         remaining::{self, Scope},
         report::RunOutcome,
-        run::ApiSession,
         verify::DayCount,
     },
     config::Config,

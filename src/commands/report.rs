@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     commands::estimate::Estimate,
+    exit_code::ExitCode,
     fetch::{FetchTotals, RunError},
     http::retry::Stop,
     ledger::Failure,
@@ -209,13 +210,13 @@ impl RunOutcome {
     }
 
     /// The exit code: part of the outside of the program.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Complete => 0,
-            Self::Gaps(_) => 1,
-            Self::Denied(_) => 3,
-            Self::Fatal(_) => 4,
-            Self::Interrupted => 130,
+            Self::Complete => ExitCode::Complete,
+            Self::Gaps(_) => ExitCode::Gaps,
+            Self::Denied(_) => ExitCode::Credentials,
+            Self::Fatal(_) => ExitCode::Fatal,
+            Self::Interrupted => ExitCode::Interrupted,
         }
     }
 }

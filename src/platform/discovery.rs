@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::{
     auth::TokenResponse,
+    exit_code::ExitCode,
     http::{
         error::{ErrorResponse, RequestError, TokenError},
         transport::{Transport, is_loopback_host},
@@ -43,11 +44,11 @@ pub enum DiscoverError {
 
 impl DiscoverError {
     /// The exit code: part of the outside of the program.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::TokenSource(fault) if fault.permanent => 3,
-            Self::Tenant => 2,
-            _ => 4,
+            Self::TokenSource(fault) if fault.permanent => ExitCode::Credentials,
+            Self::Tenant => ExitCode::Usage,
+            _ => ExitCode::Fatal,
         }
     }
 }

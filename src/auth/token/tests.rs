@@ -17,8 +17,9 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::{
     commands::{
+        environment::Environment,
         report::{RunOutcome, RunReport},
-        run::{self, Environment, Scope},
+        run::{self, Scope},
     },
     config::{Config, Overrides},
     http::{
@@ -268,7 +269,7 @@ fn a_failure_is_tried_again_by_one_and_wrong_credentials_by_nobody() {
 
         let report = backfill(&transport, &["auth.client_secret=wrong"]).await;
         assert_eq!(
-            (report.outcome.exit_code(), transport.token_requests().len()),
+            (report.outcome.exit_code() as u8, transport.token_requests().len()),
             (3, 3),
             "{}",
             report.outcome
@@ -289,7 +290,7 @@ fn a_403_names_the_permission_and_costs_no_token() {
             message.contains(&format!("give a role of the client the permission {permission}")),
             "{message}"
         );
-        assert_eq!((report.outcome.exit_code(), transport.token_requests()), (3, vec![200]));
+        assert_eq!((report.outcome.exit_code() as u8, transport.token_requests()), (3, vec![200]));
     });
 }
 
@@ -404,7 +405,7 @@ fn a_refresh_token_that_was_spent_elsewhere_says_to_log_in_again_once() {
         ask(&actor(&transport, &set), None).await.unwrap();
         std::fs::remove_file(folder.path().join("tokens")).unwrap();
         let report = backfill(&transport, &set).await;
-        assert_eq!(report.outcome.exit_code(), 3);
+        assert_eq!(report.outcome.exit_code() as u8, 3);
         assert!(report.outcome.to_string().contains("log in again"), "{}", report.outcome);
         assert_eq!(transport.token_requests(), [200, 200, 400]);
     });

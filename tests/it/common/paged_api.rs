@@ -361,7 +361,7 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResul
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
         run::backfill(&config, plan, &environment).await.unwrap().outcome
     });
-    let code = outcome.exit_code();
+    let code = outcome.exit_code() as u8;
     let gaps = match outcome {
         RunOutcome::Complete => Vec::new(),
         RunOutcome::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),

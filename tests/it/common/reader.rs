@@ -75,6 +75,7 @@ fn python() -> Option<&'static Path> {
 }
 
 /// Not `eprintln!`, which a passing test swallows.
+#[allow(clippy::explicit_write)]
 fn missing(error: &io::Error) {
     assert!(std::env::var_os("CI").is_none(), "no independent reader: {error}");
     let notice = "NOTICE: rows are NOT compared through an independent reader";
