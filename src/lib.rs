@@ -56,7 +56,6 @@ mod exit_code;
 mod fetch;
 mod http;
 mod ledger;
-mod metrics;
 mod planning;
 mod platform;
 mod sandbox;

@@ -21,7 +21,6 @@ pub use crate::{
         transport::{HttpTransport, Transport},
     },
     ledger::{LEDGER, Ledger, RemoteJob, reader::Snapshot},
-    metrics::Metrics,
     planning::{
         Next, Plan, PlannerActor,
         shard::{LeaseEnd, Shard},
@@ -31,6 +30,7 @@ pub use crate::{
         shard_writer::{ParquetSettings, ShardWriter},
         store::OutputStore,
     },
+    telemetry::metrics::Metrics,
     time::interval::{Interval, iso},
 };
 

@@ -16,7 +16,7 @@ use crate::{
         rate_limit::{QuotaKey, RateLimit},
         transport::{HttpTransport, Transport},
     },
-    metrics::Metrics,
+    telemetry::metrics::Metrics,
 };
 
 /// Has a user log in with a browser, and stores the tokens.

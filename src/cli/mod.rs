@@ -20,6 +20,7 @@ mod check;
 mod datasets;
 mod login;
 mod plan;
+mod progress_bar;
 mod run;
 mod sandbox;
 mod sources;

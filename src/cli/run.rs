@@ -1,13 +1,13 @@
 //! `cxbackfill run`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clap::ValueEnum;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{interrupted, sources},
+    cli::{interrupted, progress_bar, sources},
     commands::{
         remaining::Scope,
         report::{self, RunOutcome, RunReport, Summary},
@@ -16,6 +16,7 @@ use crate::{
     config::{Config, Overrides},
     error::Error,
     exit_code::ExitCode,
+    telemetry::metrics::Metrics,
 };
 
 /// Arguments of `run`.
@@ -50,8 +51,8 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<Exi
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
     let signals = tokio::spawn(interrupt(shutdown.clone(), grace));
     let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
-    let runs =
-        join_all(configs.iter().map(|config| run::run(config, scope, shutdown.clone()))).await;
+    let runs = configs.iter().map(|config| run_source(config, scope, shutdown.clone()));
+    let runs = join_all(runs).await;
     signals.abort();
     let ended: Vec<Ended> =
         configs.iter().map(|config| config.source.as_deref()).zip(runs).collect();
@@ -61,6 +62,17 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<Exi
         .map(|(source, ended)| sources::exit_code(source, ended.map(tell(source))))
         .collect();
     Ok(ExitCode::of_all(&codes))
+}
+
+/// Runs the backfill of one source, with its progress bar.
+async fn run_source(
+    config: &Config,
+    scope: Scope,
+    shutdown: CancellationToken,
+) -> Result<RunReport, Error> {
+    let metrics = Arc::new(Metrics::default());
+    let run = run::run(config, scope, Arc::clone(&metrics), shutdown);
+    progress_bar::draw_during(&metrics, config.source.as_deref(), run).await
 }
 
 /// Prints the summaries of the sources that were run.

@@ -27,8 +27,8 @@ use crate::{
         transport::Transport,
     },
     ledger::{LEDGER, Ledger},
-    metrics::Metrics,
     sink::store::OutputStore,
+    telemetry::metrics::Metrics,
     time::{clock, interval::Interval},
 };
 

@@ -26,9 +26,9 @@ use crate::{
         transport::{HttpTransport, Transport},
     },
     ledger::{Ledger, RowStats},
-    metrics::Metrics,
     sandbox,
     sink::store::OutputStore,
+    telemetry::metrics::Metrics,
 };
 
 /// What a run acts upon. A simulation brings its own.
@@ -57,12 +57,12 @@ impl Environment {
         config: &Config,
         output: OutputStore,
         ledger: Ledger,
+        metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) -> Result<(Self, Option<sandbox::Server>), Error> {
         let transport: Arc<dyn Transport> =
             Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
         let Hosts { api, login, sandbox } = Hosts::open(config, &transport).await?;
-        let metrics = Arc::new(Metrics::default());
         Ok((
             Self {
                 api,
@@ -100,7 +100,9 @@ impl ApiSession {
         ledger: Ledger,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let (environment, sandbox) = Environment::open(config, output, ledger, shutdown).await?;
+        let metrics = Arc::new(Metrics::default());
+        let (environment, sandbox) =
+            Environment::open(config, output, ledger, metrics, shutdown).await?;
         let (shared, tokens) = connect(config, &environment);
         Ok(Self {
             client: client(&shared, &tokens, environment.seed),

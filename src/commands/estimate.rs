@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use crate::{
     catalog::Endpoint,
-    config::FetchSettings,
-    fetch::{Strategy, cost},
+    fetch::{FetchSettings, Strategy, cost},
     http::rate_limit::{QuotaSettings, RequestLimit},
     ledger::RowStats,
     planning::shard::Shard,

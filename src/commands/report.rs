@@ -11,7 +11,7 @@ use crate::{
     fetch::{FetchTotals, RunError},
     http::retry::Stop,
     ledger::Failure,
-    metrics::Metrics,
+    telemetry::metrics::Metrics,
 };
 
 /// A run in numbers: `--summary json` prints this object.

@@ -1,11 +1,12 @@
 //! The composition root: builds the actors bottom-up, awaits every life, reports. It decides nothing.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub use crate::commands::remaining::Scope;
 use crate::{
@@ -19,21 +20,33 @@ use crate::{
     error::Error,
     fetch::{ApiClient, FetchActor, FetchTotals, Fetcher, Run, RunError},
     ledger::{Failure, LEDGER, Ledger},
-    metrics::{self, Metrics},
     planning::{Close, Plan, PlannerActor},
     sink::{
         LedgerEvent, SinkActor, SinkError, lock::OutputLock, shard_writer::QUARANTINE,
         store::OutputStore,
     },
+    telemetry::{self, metrics::Metrics},
 };
 
-/// Runs the backfill of `config` as the world is: hosts, directory, ledger.
+/// Runs the backfill of `config`: takes the output's lock, opens its ledger, and fetches what is
+/// left to do. `metrics` counts while it runs.
 ///
 /// # Errors
-/// Where the run cannot start. How a run that started has ended is in the report.
+/// If the run cannot start. How a run that started has ended is in the report.
 pub(crate) async fn run(
     config: &Config,
     scope: Scope,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Result<RunReport, Error> {
+    let span = telemetry::run_span(config.source.as_deref());
+    run_source(config, scope, metrics, shutdown).instrument(span).await
+}
+
+async fn run_source(
+    config: &Config,
+    scope: Scope,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<RunReport, Error> {
     let output = OutputStore::directory(&config.output)?;
@@ -43,23 +56,13 @@ pub(crate) async fn run(
     let expected = remaining::expect(config, &plan, &ledger)?;
     if plan.waiting() == 0 && ledger.orphans()?.is_empty() {
         tracing::info!("everything is committed already");
-        return report(
-            config,
-            &ledger,
-            FetchTotals::default(),
-            None,
-            &Metrics::default(),
-            Duration::ZERO,
-        );
+        return report(config, &ledger, FetchTotals::default(), None, &metrics, Duration::ZERO);
     }
-    let (environment, sandbox) = Environment::open(config, output, ledger, shutdown).await?;
-    tracing::info!(job = config.name, source = config.source, host = %environment.api, interval = %config.interval, shards = plan.waiting(), "start");
-    let whole = plan.width();
-    let ended = tokio::select! {
-        biased;
-        ended = backfill(config, plan, &environment) => ended,
-        () = metrics::draw(&environment.metrics, whole, config.source.as_deref()) => unreachable!("a bar is drawn until it is dropped"),
-    };
+    let (environment, sandbox) =
+        Environment::open(config, output, ledger, metrics, shutdown).await?;
+    tracing::info!(job = config.name, host = %environment.api, interval = %config.interval, shards = plan.waiting(), "start");
+    environment.metrics.plan(plan.width());
+    let ended = backfill(config, plan, &environment).await;
     if let Some(server) = sandbox {
         server.stop().await;
     }
@@ -127,7 +130,7 @@ async fn fetch(
     let mut lives: FuturesUnordered<_> = (0..config.fetch.actors)
         .map(|number| {
             let client = client(&shared, &tokens, environment.seed.wrapping_add(number as u64));
-            let fetcher = Fetcher { number, client, planner: planner.clone(), sink: sink.clone() };
+            let fetcher = Fetcher { client, planner: planner.clone(), sink: sink.clone() };
             FetchActor::new(Rc::new(fetcher)).start().send(Run)
         })
         .collect();

@@ -25,7 +25,7 @@ use crate::{
     auth::{GrantParams, token::AuthSettings},
     catalog::{Catalog, Dataset},
     commands::login::Browser,
-    fetch::Strategy,
+    fetch::FetchSettings,
     http::{rate_limit::QuotaSettings, retry::RetryPolicy},
     sandbox::Settings,
     sink::shard_writer::ParquetSettings,
@@ -84,31 +84,6 @@ pub struct Config {
     pub filters: Filters,
     /// What makes the output the output of this job: the same on every run, or rows would mix.
     pub identity: BTreeMap<String, String>,
-}
-
-/// `[fetch]`, checked.
-#[derive(Debug, Clone)]
-pub struct FetchSettings {
-    /// How many fetchers.
-    pub actors: usize,
-    /// The widest shard.
-    pub shard: Duration,
-    /// A shard is not bisected below this.
-    pub smallest_shard: Duration,
-    /// Requests of a shard under way at once.
-    pub ahead: usize,
-    /// Which way to take where there are two.
-    pub strategy: Strategy,
-    /// Jobs that may be there at once.
-    pub jobs: usize,
-    /// How long to wait for data that jobs cannot read yet.
-    pub lake_wait: Duration,
-    /// Rows of a page, at most what the dataset allows.
-    pub page_size: u32,
-    /// Bounds a request.
-    pub timeout: Duration,
-    /// Bounds a reply, in bytes.
-    pub max_body: u64,
 }
 
 /// What concerns an output that is there already: commands that only read it need no credentials.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     catalog::{Dataset, Endpoint, Paging},
-    fetch::{ApiClient, FetchError, Fetcher, ShardError},
+    fetch::{ApiClient, FetchError, Fetcher, ShardError, Strategy},
     http::error::RequestError,
     ledger::RowStats,
     planning::shard::Shard,
@@ -21,17 +21,6 @@ use crate::{
 const POLLS: u64 = 2;
 /// How often a lake is looked at that has not come far enough.
 const LAKE_PAUSE: Duration = Duration::from_secs(10 * 60);
-
-/// `fetch.strategy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// Always by query.
-    Query,
-    /// Always by job, once the data are in the lake.
-    Job,
-    /// By job where that costs fewer requests and the data are in the lake.
-    Auto,
-}
 
 /// What is known of how many rows there are, by dataset: what `plan` knows, and what this run commits.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@ pub(crate) mod fetch_shard;
 pub(crate) mod in_flight;
 pub(crate) mod pagination;
 pub(crate) mod request;
+pub(crate) mod settings;
 pub(crate) mod shard_progress;
 pub(crate) mod totals;
 
@@ -26,11 +27,13 @@ use actix::prelude::*;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 pub(crate) use self::{
-    endpoint_choice::{JobAvailability, RowStatistics, Strategy, cost},
+    endpoint_choice::{JobAvailability, RowStatistics, cost},
     error::{FetchError, ShardError},
     pagination::RequestContext,
+    settings::{FetchSettings, Strategy},
     totals::{FetchTotals, RunError},
 };
 use self::{pagination::Pager, request::RequestOptions};
@@ -39,9 +42,9 @@ use crate::{
     catalog::{Dataset, Endpoint},
     decode::RawPage,
     http::{error::RequestError, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
-    metrics::Metrics,
     planning::{Next, PlannerActor},
     sink::SinkActor,
+    telemetry::{self, metrics::Metrics},
     time::interval::Interval,
 };
 
@@ -96,7 +99,11 @@ pub(crate) struct FetchContext {
 }
 
 /// The shell: [`Fetcher`] does the work.
-pub(crate) struct FetchActor(Rc<Fetcher>);
+pub(crate) struct FetchActor {
+    fetcher: Rc<Fetcher>,
+    /// The span of the run, which the actor's own task is not part of.
+    run: Span,
+}
 
 /// Asks the platform: see `send_with_retry`.
 pub(crate) struct ApiClient {
@@ -110,8 +117,6 @@ pub(crate) struct ApiClient {
 
 /// One fetcher and whom it talks to.
 pub(crate) struct Fetcher {
-    /// Which one of the run's it is.
-    pub number: usize,
     /// Gives it replies.
     pub client: ApiClient,
     /// Gives it shards.
@@ -123,7 +128,7 @@ pub(crate) struct Fetcher {
 impl FetchActor {
     /// An actor around `fetcher`.
     pub(crate) fn new(fetcher: Rc<Fetcher>) -> Self {
-        Self(fetcher)
+        Self { fetcher, run: Span::current() }
     }
 }
 
@@ -135,7 +140,7 @@ impl Handler<Run> for FetchActor {
     type Result = ResponseFuture<(FetchTotals, Option<RunError>)>;
 
     fn handle(&mut self, _: Run, _: &mut Self::Context) -> Self::Result {
-        Box::pin(Rc::clone(&self.0).run())
+        Box::pin(Rc::clone(&self.fetcher).run().instrument(self.run.clone()))
     }
 }
 
@@ -144,19 +149,14 @@ impl Fetcher {
     async fn run(self: Rc<Self>) -> (FetchTotals, Option<RunError>) {
         let mut totals = FetchTotals::default();
         let run_error = self.shards(&mut totals).await.err();
-        self.client.context.metrics.fetchers.remove(&self.number);
         (totals, run_error)
     }
 
     async fn shards(&self, totals: &mut FetchTotals) -> Result<(), RunError> {
         while let Some(lease) = self.planner.send(Next).await? {
-            self.client
-                .context
-                .metrics
-                .fetchers
-                .insert(self.number, lease.shard().interval.to_string());
-            self.shard(lease, totals).await?;
-            self.client.context.metrics.fetchers.remove(&self.number);
+            let _active = self.client.context.metrics.active_shards.enter();
+            let span = telemetry::shard_span(lease.shard());
+            self.shard(lease, totals).instrument(span).await?;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::{
         rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
-    metrics::Metrics,
+    telemetry::metrics::Metrics,
     time::clock,
 };
 

@@ -28,9 +28,9 @@ use crate::{
         transport::Transport,
     },
     ledger::Ledger,
-    metrics::Metrics,
     sandbox::{Region, Settings},
     sink::store::OutputStore,
+    telemetry::metrics::Metrics,
 };
 
 const HOST: &str = "https://login.sandbox.example";

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     catalog::{Catalog, Dataset},
     config::{
-        BackfillScope, Config, DatasetSelection, FetchSettings, Filters,
+        BackfillScope, Config, DatasetSelection, Filters,
         layers::{ConfigError, Layers},
         sections::{
             auth::AuthSection,
@@ -22,7 +22,7 @@ use crate::{
         },
         values::{ByteSizeText, DurationText, PercentText, parse_time, positive},
     },
-    fetch::Strategy,
+    fetch::{FetchSettings, Strategy},
     http::{
         rate_limit::{QuotaSettings, RequestLimit},
         retry::RetryPolicy,

@@ -1,0 +1,39 @@
+//! How shards are fetched: `[fetch]`, checked.
+
+use std::time::Duration;
+
+/// How shards are fetched.
+#[derive(Debug, Clone)]
+pub struct FetchSettings {
+    /// Fetchers that run at once, each on one shard.
+    pub actors: usize,
+    /// The widest shard.
+    pub shard: Duration,
+    /// A shard narrower than twice this is not bisected.
+    pub smallest_shard: Duration,
+    /// Requests of one shard in flight at once, where pages are numbered.
+    pub ahead: usize,
+    /// Which endpoint fetches a dataset that has two.
+    pub strategy: Strategy,
+    /// Asynchronous jobs that may exist at once.
+    pub jobs: usize,
+    /// How long a shard may wait until its data are available to jobs.
+    pub lake_wait: Duration,
+    /// Rows of a page; a dataset may allow fewer.
+    pub page_size: u32,
+    /// The time limit of one request.
+    pub timeout: Duration,
+    /// The size limit of a response body, in bytes.
+    pub max_body: u64,
+}
+
+/// Which endpoint fetches a dataset that has two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Always the query.
+    Query,
+    /// Always the job, once its data are available.
+    Job,
+    /// The job where it needs fewer requests and its data are available, else the query.
+    Auto,
+}
