@@ -45,6 +45,7 @@ struct DatasetEntry {
     #[serde(default)]
     snapshot: bool,
     newest: Option<String>,
+    open: Option<String>,
     lag: Option<String>,
     grain: Option<String>,
     divisible: Option<bool>,
@@ -133,7 +134,7 @@ impl DatasetEntry {
             None => schema::bare(
                 &id,
                 [&self.time].into_iter().chain(&self.newest),
-                self.aliases.values(),
+                self.aliases.values().chain(&self.open),
             ),
         };
         let is = |column: &String, fit: &dyn Fn(&DataType) -> bool| {
@@ -159,6 +160,8 @@ impl DatasetEntry {
         )?;
         let newest = self.newest.as_ref().is_none_or(|newest| is(newest, &|t| *t == timestamp()));
         ensure(newest, "newest", "names no column that is a timestamp")?;
+        let open = self.open.as_ref().is_none_or(|open| is(open, &|_| true));
+        ensure(open, "open", "names a column that is not there")?;
         ensure(
             self.aliases.values().all(|column| is(column, &|_| true)),
             "aliases",
@@ -187,6 +190,7 @@ impl DatasetEntry {
             divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),
             snapshot: self.snapshot,
             newest: self.newest,
+            open: self.open,
             lag: duration(&self.lag, "lag")?,
             grain: duration(&self.grain, "grain")?,
             aliases: self.aliases.into_iter().collect(),

@@ -18,6 +18,7 @@
 //! columns    = "call"               # a type below
 //! # stamp    = true                 # `time` is not in the replies: it gets the start of the shard
 //! # snapshot = true                 # what there is now: `time` gets the start of the run, once a UTC day
+//! # open     = "endedAt"            # null while a row can still change: it is fetched again until then
 //! # newest   = "changedAt"          # of two copies the later wins; else the one that came last
 //! # lag      = "30m"                # rows are complete so long after their time
 //! # grain    = "15m"                # intervals begin and end on multiples of this
@@ -31,7 +32,8 @@
 //! # body    = { … }                 # of a POST; `defaults` are keys that `[filter.calls]` may replace
 //! rows      = "/data/calls"         # JSON pointer; "" the reply itself; "*" its only list
 //! # explode = ["legs"]              # each element of these lists of an item is a row, with its other fields
-//! # total   = "/data/count"         # a hint, never a reason to stop
+//! # total   = "/data/count"         # how many items all pages have
+//! # total_is = "exact"              # fewer items are a count mismatch; "hint" (default): never
 //! paging    = "cursor"              # page-number, offset, cursor (or page-token), next-link, none
 //! next      = "/next"               # where the cursor or link is
 //! page_size = 500                   # default and most
@@ -137,6 +139,9 @@ pub struct Dataset {
     pub snapshot: bool,
     /// The column by which the newer of two copies of a row is known; none: the one received last.
     pub newest: Option<String>,
+    /// The column that is null while a row is unfinished, such as the end of a conversation. `None`
+    /// if rows are final once they are there.
+    pub open: Option<String>,
     /// So long after their time rows are complete.
     pub lag: Duration,
     /// Intervals that are asked for begin and end on multiples of this since 1970; zero: anywhere.

@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, Field};
 use http::Method;
 
 use super::*;
-use crate::catalog::schema::timestamp;
+use crate::catalog::{endpoint::TotalAccuracy, schema::timestamp};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -170,6 +170,17 @@ fn an_error_names_the_file_and_the_key() {
             "dataset.calls.query.widest: a duration above zero is written like 7d or 12h",
         ),
         ("500", "0", "dataset.calls.query.page_size: a page needs a row"),
+        (
+            "time = \"at\"",
+            "time = \"at\"\nopen = \"ended\"",
+            "dataset.calls.open: names a column that is not there",
+        ),
+        (
+            "page_size = 500",
+            "page_size = 500\ntotal_is = \"exact\"",
+            "dataset.calls.query.total_is: there is no total: say where the reply has it (`total`), \
+             or leave this out",
+        ),
         ("\"call\"", "\"cal\"", "dataset.calls.columns: there is no such type in this file"),
         (
             "\"list<leg>\"",
@@ -331,4 +342,28 @@ fn rows_come_in_no_order_unless_the_catalogue_says_so() {
     let ordered = |text: &str| read("own.toml", text).unwrap().datasets["calls"].endpoint().ordered;
     assert!(!ordered(SOUND));
     assert!(ordered(&SOUND.replace("widest = ", "ordered = true\nwidest = ")));
+}
+
+#[test]
+fn a_total_is_a_hint_unless_the_catalog_says_exact() {
+    let total_is =
+        |text: &str| read("own.toml", text).unwrap().datasets["calls"].endpoint().total_is;
+    let with_total = SOUND.replace("widest = ", "total = '/count'\nwidest = ");
+    assert_eq!([SOUND, &with_total].map(total_is), [TotalAccuracy::Hint; 2]);
+    let exact = with_total.replace("widest = ", "total_is = 'exact'\nwidest = ");
+    assert_eq!(total_is(&exact), TotalAccuracy::Exact);
+    assert_eq!(conversations().endpoint().total_is, TotalAccuracy::Hint);
+    let contacts = &builtin("nice-cxone").unwrap().datasets["contacts"];
+    assert_eq!(contacts.endpoint().total_is, TotalAccuracy::Exact);
+}
+
+#[test]
+fn the_open_column_of_a_dataset_is_one_of_its_columns() {
+    assert_eq!(conversations().open.as_deref(), Some("conversationEnd"));
+    let own = SOUND.replace("time = \"at\"", "time = \"at\"\nopen = \"notes\"");
+    let dataset = &read("own.toml", &own).unwrap().datasets["calls"];
+    assert_eq!(dataset.open.as_deref(), Some("notes"));
+    let bare = own.replace("columns = \"call\"", "");
+    let dataset = &read("own.toml", &bare).unwrap().datasets["calls"];
+    assert!(dataset.schema.field_with_name("notes").is_ok(), "{:?}", dataset.schema);
 }

@@ -55,6 +55,7 @@ impl fmt::Display for DatasetSheet<'_> {
             ("time", dataset.time.clone()),
         ];
         facts.extend(dataset.newest.clone().map(|newest| ("newest", newest)));
+        facts.extend(dataset.open.clone().map(|open| ("open", format!("while {open} is null"))));
         facts.extend((!dataset.lag.is_zero()).then(|| ("lag", length(dataset.lag))));
         facts.extend(dataset.permission.clone().map(|permission| ("permission", permission)));
         facts.extend(named(dataset).map(|(name, endpoint)| (name, endpoint_in_words(endpoint))));
@@ -120,6 +121,7 @@ pub(crate) fn json(dataset: &Dataset) -> Value {
         "id": dataset.id,
         "time": dataset.time,
         "newest": dataset.newest,
+        "open": dataset.open,
         "lag_s": dataset.lag.as_secs(),
         "query": dataset.query.as_deref().map(endpoint),
         "job": dataset.job.as_deref().map(endpoint),

@@ -10,7 +10,7 @@ use crate::catalog::{
     InvalidKey, NO_DURATION, days,
     endpoint::{
         AsyncJob, Endpoint, JsonPointer, Paging, ParentQuery, RequestTemplate, ResponseFormat,
-        RowsAt,
+        RowsAt, TotalAccuracy,
     },
     template::{Placeholder, Template, pieces},
 };
@@ -36,6 +36,7 @@ pub(crate) struct EndpointEntry {
     #[serde(default)]
     explode: Vec<String>,
     total: Option<String>,
+    total_is: Option<TotalAccuracy>,
     #[serde(default)]
     paging: Paging,
     next: Option<String>,
@@ -133,6 +134,11 @@ impl EndpointEntry {
             "next",
             "say where the reply has the cursor or link",
         )?;
+        ensure(
+            self.total.is_some() || self.total_is.is_none(),
+            "total_is",
+            "there is no total: say where the reply has it (`total`), or leave this out",
+        )?;
         let duration = |text: &Option<String>, field: &str, other: Duration| match text {
             Some(text) => days(text).ok_or_else(|| InvalidKey::new(&at(field), NO_DURATION)),
             None => Ok(other),
@@ -192,6 +198,7 @@ impl EndpointEntry {
                 RowsAt::JsonPointer(place(&at("rows"), &self.rows)?)
             },
             total: self.total.map(|total| place(&at("total"), &total)).transpose()?,
+            total_is: self.total_is.unwrap_or_default(),
             next: self.next.map(|next| place(&at("next"), &next)).transpose()?,
             request,
             page_size: self.page_size.unwrap_or(u32::MAX),

@@ -29,6 +29,8 @@ pub struct Endpoint {
     /// Where the reply counts the items of all pages. It moves while the interval is live: a hint,
     /// never a reason to stop.
     pub total: Option<JsonPointer>,
+    /// What that number is worth.
+    pub total_is: TotalAccuracy,
     /// How pages follow on each other.
     pub paging: Paging,
     /// Where the reply has the cursor or the link of the next page.
@@ -66,6 +68,17 @@ pub enum RowsAt {
     JsonPointer(JsonPointer),
     /// In the only list of the reply, on top or one step below.
     OnlyList,
+}
+
+/// Whether the total that a reply states can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TotalAccuracy {
+    /// The number of items of a settled interval: fewer items than this are a count mismatch.
+    Exact,
+    /// An estimate. It never fails a run and never ends a sequence of pages.
+    #[default]
+    Hint,
 }
 
 /// How pages follow on each other.
