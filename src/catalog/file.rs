@@ -86,13 +86,13 @@ pub(crate) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
         .values()
         .flat_map(|dataset| dataset.endpoints().map(move |endpoint| (dataset, endpoint)))
     {
-        let Some(each) = &endpoint.each else { continue };
+        let Some(each) = &endpoint.parent else { continue };
         let reason = match datasets.get(&each.dataset).map(|parent| &parent.query) {
-            Some(Some(query)) if query.each.is_none() => continue,
+            Some(Some(query)) if query.parent.is_none() => continue,
             Some(_) => format!("the ids of `{}` are not had by a query of its own", each.dataset),
             None => format!("there is no dataset `{}` in this file", each.dataset),
         };
-        let name = if endpoint.task.is_some() { "job" } else { "query" };
+        let name = if endpoint.async_job.is_some() { "job" } else { "query" };
         return Err(InvalidKey::new(&format!("dataset.{}.{name}.each", dataset.name), reason));
     }
     let limit = |(name, BucketEntry { requests, per }): (String, BucketEntry)| {
@@ -121,7 +121,7 @@ impl DatasetEntry {
         };
         let (query, job) = (endpoint(self.query, "query")?, endpoint(self.job, "job")?);
         let submits = |endpoint: &Option<Arc<Endpoint>>| {
-            endpoint.as_ref().map(|endpoint| endpoint.task.is_some())
+            endpoint.as_ref().map(|endpoint| endpoint.async_job.is_some())
         };
         ensure(submits(&query) != Some(true), "query.submit", "what is submitted is a job")?;
         ensure(submits(&job) != Some(false), "job.submit", "say how the job is submitted")?;
@@ -185,14 +185,14 @@ impl DatasetEntry {
             permission: self.permission,
             schema: Arc::new(Schema::new(fields.iter().map(never_null).collect::<Vec<_>>())),
             forms,
-            is_described: self.columns.is_some(),
-            stamp: self.stamp || self.snapshot,
+            has_columns: self.columns.is_some(),
+            synthesizes_time: self.stamp || self.snapshot,
             divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),
             snapshot: self.snapshot,
             newest: self.newest,
             open: self.open,
             lag: duration(&self.lag, "lag")?,
-            grain: duration(&self.grain, "grain")?,
+            alignment: duration(&self.grain, "grain")?,
             aliases: self.aliases.into_iter().collect(),
             time: self.time,
             id,

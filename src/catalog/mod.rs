@@ -134,7 +134,7 @@ pub struct Dataset {
     /// The column that decides which shard owns a row (G4): a timestamp, never null.
     pub time: String,
     /// Whether the replies do not have that column: it gets the start of the shard.
-    pub stamp: bool,
+    pub synthesizes_time: bool,
     /// Whether the rows are what there is now, whatever the interval.
     pub snapshot: bool,
     /// The column by which the newer of two copies of a row is known; none: the one received last.
@@ -145,11 +145,11 @@ pub struct Dataset {
     /// So long after their time rows are complete.
     pub lag: Duration,
     /// Intervals that are asked for begin and end on multiples of this since 1970; zero: anywhere.
-    pub grain: Duration,
+    pub alignment: Duration,
     /// Whether a shard of it can be bisected.
     pub divisible: bool,
     /// Whether its columns are known; else the schema has but those that the keys above name.
-    pub is_described: bool,
+    pub has_columns: bool,
     /// The columns. All may be null but `time` and an `id` of one column.
     pub schema: SchemaRef,
     /// Columns of the schema, on top of a row, whose values replies write in a form of their own.
@@ -200,34 +200,34 @@ impl Dataset {
         let lag = i64::try_from(self.lag.as_millis()).unwrap_or(i64::MAX);
         let end =
             if lag == 0 { interval.to_ms() } else { interval.to_ms().min(now.saturating_sub(lag)) };
-        let grain = self.grain_ms();
+        let grain = self.alignment_ms();
         let start = interval.from_ms() + (-interval.from_ms()).rem_euclid(grain);
         Interval::new(start, end - end.rem_euclid(grain))
     }
 
     /// The widest shard of at most `width` that begins and ends on its grain.
     pub fn shard(&self, width: Duration) -> Duration {
-        let grain = u128::try_from(self.grain_ms()).unwrap_or(1);
+        let grain = u128::try_from(self.alignment_ms()).unwrap_or(1);
         let grains = (width.as_millis() / grain).max(1);
         Duration::from_millis(u64::try_from(grains * grain).unwrap_or(u64::MAX))
     }
 
-    fn grain_ms(&self) -> i64 {
-        i64::try_from(self.grain.as_millis()).unwrap_or(i64::MAX).max(1)
+    fn alignment_ms(&self) -> i64 {
+        i64::try_from(self.alignment.as_millis()).unwrap_or(i64::MAX).max(1)
     }
 
     /// The columns that identify a row among all files: a stamped one is there once a shard.
     pub fn key(&self) -> Vec<String> {
-        let stamp = self.stamp && !self.id.contains(&self.time);
+        let stamp = self.synthesizes_time && !self.id.contains(&self.time);
         stamp.then(|| self.time.clone()).into_iter().chain(self.id.iter().cloned()).collect()
     }
 
     /// Whether the platform counts the rows of an interval.
     pub fn is_counted(&self) -> bool {
         let counts = |endpoint: &Arc<Endpoint>| {
-            endpoint.total.is_some() && endpoint.explode.is_empty() && endpoint.each.is_none()
+            endpoint.total.is_some() && endpoint.explode.is_empty() && endpoint.parent.is_none()
         };
-        !self.stamp && self.query.as_ref().is_some_and(counts)
+        !self.synthesizes_time && self.query.as_ref().is_some_and(counts)
     }
 
     /// Whether it has columns that only one way brings.
@@ -237,7 +237,7 @@ impl Dataset {
 }
 
 /// What to do where the platform refuses a dataset for want of `permission`.
-pub(crate) fn lacking(permission: Option<&str>) -> String {
+pub(crate) fn permission_hint(permission: Option<&str>) -> String {
     match permission {
         Some(permission) => format!(
             "give a role of the client the permission {permission}, in the divisions to fetch"

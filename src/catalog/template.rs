@@ -23,9 +23,9 @@ pub struct PlaceholderValues<'a> {
     /// What the page before gave for this one; none for the first.
     pub cursor: Option<&'a str>,
     /// The platform's id of the submitted task; empty where there is none.
-    pub task: &'a str,
+    pub job_id: &'a str,
     /// The id of the parent whose rows are asked for; empty where there is none.
-    pub each: &'a str,
+    pub parent_id: &'a str,
     /// The version of the API, like `v34.0`; empty where the platform has none.
     pub api_version: &'a str,
 }
@@ -39,8 +39,8 @@ impl<'a> PlaceholderValues<'a> {
             page_size: 1,
             offset: 0,
             cursor: None,
-            task: "",
-            each: "",
+            job_id: "",
+            parent_id: "",
             api_version,
         }
     }
@@ -157,8 +157,8 @@ impl Placeholder {
             Self::PageSize => slots.page_size.into(),
             Self::Offset => slots.offset.into(),
             Self::Cursor => slots.cursor?.into(),
-            Self::AsyncJob => slots.task.into(),
-            Self::ParentQuery => slots.each.into(),
+            Self::AsyncJob => slots.job_id.into(),
+            Self::ParentQuery => slots.parent_id.into(),
             Self::ApiVersion => slots.api_version.into(),
         })
     }
@@ -326,8 +326,8 @@ mod tests {
             page_size: 100,
             offset: 200,
             cursor: None,
-            task: "t/1",
-            each: "",
+            job_id: "t/1",
+            parent_id: "",
             api_version: "v34.0",
         };
         Ok(filled.fill(&slots).unwrap())

@@ -88,7 +88,8 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
         json!({ "segmentFilters": [{ "type": "and", "value": "{page}" }], "order": "desc" });
     let slots =
         PlaceholderValues { page: 7, page_size: 50, ..PlaceholderValues::bare(interval, "") };
-    let call = conversations().endpoint().request.narrowed(&slots, filter.as_object().unwrap());
+    let call =
+        conversations().endpoint().request.fill_filtered(&slots, filter.as_object().unwrap());
     let expected = json!({
         "interval": "2024-01-01T00:00:00.000Z/2024-01-08T00:00:00.000Z",
         "order": "asc",
@@ -98,7 +99,7 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
     });
     assert_eq!(call.body, Some(expected));
     assert_eq!(
-        conversations().endpoint().reserved().collect::<Vec<_>>(),
+        conversations().endpoint().reserved_keys().collect::<Vec<_>>(),
         ["interval", "order", "orderBy", "paging"]
     );
 }
@@ -230,7 +231,7 @@ fn a_dataset_may_lack_its_columns_until_somebody_has_found_them_out() {
         .collect();
     let (text, time) = (&DataType::Utf8, &timestamp());
     assert_eq!(
-        (dataset.is_described, columns),
+        (dataset.has_columns, columns),
         (false, vec![("at", time), ("no", text), ("owner", text)])
     );
 }

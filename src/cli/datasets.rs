@@ -36,7 +36,7 @@ type Meant<'c> = (&'c DatasetSelection, Option<&'c Arc<Dataset>>);
 
 /// Says what can be fetched from each source.
 pub(super) async fn execute(overrides: &Overrides, args: &DatasetsArgs) -> Result<ExitCode, Error> {
-    let choices = config::load_choices(overrides)?;
+    let choices = config::load_selections(overrides)?;
     let meant = match &args.name {
         Some(name) => find(name, &choices)?,
         None => choices.iter().map(|choice| (choice, None)).collect(),
@@ -93,7 +93,7 @@ fn print_json(meant: &[Meant], sources: usize) {
 
 /// Prints what columns the first rows of a dataset have.
 async fn print_columns(overrides: &Overrides, name: &str) -> Result<(), Error> {
-    let config = config::only(Config::load_bare(overrides)?)?;
+    let config = config::only(Config::load_without_columns(overrides)?)?;
     let page = probe::first_page(config, name, CancellationToken::new()).await?;
     let types = infer(name, page.rows()).map_err(|error| Error::Page(error.to_string()))?;
     match page.rows().len() {

@@ -19,7 +19,7 @@ pub(super) struct StatusArgs {
 
 /// Says what the ledger of each source knows.
 pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<ExitCode, Error> {
-    let jobs = config::load_jobs(overrides)?;
+    let jobs = config::load_scopes(overrides)?;
     if let ([job], true) = (jobs.as_slice(), args.json) {
         sayln!("{}", read(job)?.json());
         return Ok(ExitCode::Complete);

@@ -25,7 +25,7 @@ pub(super) struct VerifyArgs {
 
 /// Says of each source what differs, a line each, and then what was looked at.
 pub(super) async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<ExitCode, Error> {
-    let jobs = config::load_jobs(overrides)?;
+    let jobs = config::load_scopes(overrides)?;
     let configs = if args.remote { Config::load(overrides)? } else { Vec::new() };
     let mut codes = Vec::new();
     for (number, job) in jobs.iter().enumerate() {

@@ -225,10 +225,10 @@ impl Preflight<'_> {
         let interval = Interval::new(whole.from_ms(), whole.from_ms() + width).unwrap_or(whole);
         let needs = dataset.permission.as_deref().unwrap_or("no permission known");
         // a job is nothing to try for nothing, and whose children to ask for is not known
-        let Some(query) = dataset.query.as_ref().filter(|query| query.each.is_none()) else {
+        let Some(query) = dataset.query.as_ref().filter(|query| query.parent.is_none()) else {
             return Finding::good("permission", format!("{}: {needs}, not tried", dataset.name));
         };
-        let ApiRequest { method, target, body, .. } = query.request.narrowed(
+        let ApiRequest { method, target, body, .. } = query.request.fill_filtered(
             &PlaceholderValues::bare(
                 interval,
                 self.config.api_version.as_deref().unwrap_or_default(),
@@ -239,7 +239,7 @@ impl Preflight<'_> {
         match self.ask(method, &target, token, body).await {
             Ok(_) => Finding::good("permission", format!("{}: {needs}", dataset.name)),
             Err(RequestError::Refused(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
-                let lacking = catalog::lacking(dataset.permission.as_deref());
+                let lacking = catalog::permission_hint(dataset.permission.as_deref());
                 Finding::bad(
                     "permission",
                     ExitCode::Credentials,
@@ -320,7 +320,7 @@ impl Preflight<'_> {
             return Ok(());
         }
         let identify =
-            Ledger::open(ledger).and_then(|ledger| ledger.belongs(&self.config.whole_identity()));
+            Ledger::open(ledger).and_then(|ledger| ledger.belongs(&self.config.output_identity()));
         identify
             .map_err(crate::error::Error::from)
             .map_err(|error| (error.exit_code(), error.to_string()))

@@ -61,7 +61,7 @@ impl fmt::Display for DatasetSheet<'_> {
         facts.extend(named(dataset).map(|(name, endpoint)| (name, endpoint_in_words(endpoint))));
         writeln!(f, "{}", dataset.name)?;
         facts.iter().try_for_each(|(name, fact)| writeln!(f, "  {name:<10}  {fact}"))?;
-        if !dataset.is_described {
+        if !dataset.has_columns {
             return writeln!(
                 f,
                 "  {:<10}  unknown: `cxbackfill datasets --infer {}`",
@@ -104,13 +104,13 @@ pub(crate) fn json(dataset: &Dataset) -> Value {
             "depth": (endpoint.depth != u64::MAX).then_some(endpoint.depth),
             "widest_s": seconds(endpoint.widest[0]),
             "widest_filtered_s": seconds(endpoint.widest[1]),
-            "each": endpoint.each.as_ref().map(|each| &each.dataset),
+            "each": endpoint.parent.as_ref().map(|each| &each.dataset),
             "extras": endpoint.extras,
         })
     };
     let kind = match dataset {
         Dataset { snapshot: true, .. } => "snapshot",
-        Dataset { stamp: true, .. } => "shard",
+        Dataset { synthesizes_time: true, .. } => "shard",
         _ => "time",
     };
     json!({
@@ -125,7 +125,7 @@ pub(crate) fn json(dataset: &Dataset) -> Value {
         "lag_s": dataset.lag.as_secs(),
         "query": dataset.query.as_deref().map(endpoint),
         "job": dataset.job.as_deref().map(endpoint),
-        "columns": dataset.is_described.then(|| columns(dataset.schema.fields())),
+        "columns": dataset.has_columns.then(|| columns(dataset.schema.fields())),
     })
 }
 
@@ -150,16 +150,16 @@ fn named(dataset: &Dataset) -> impl Iterator<Item = (&'static str, &Endpoint)> {
 /// What decides which rows an interval has.
 fn rows(dataset: &Dataset) -> String {
     match dataset {
-        Dataset { is_described: false, .. } => "columns unknown".to_owned(),
+        Dataset { has_columns: false, .. } => "columns unknown".to_owned(),
         Dataset { snapshot: true, .. } => "snapshot".to_owned(),
-        Dataset { stamp: true, .. } => "by shard".to_owned(),
+        Dataset { synthesizes_time: true, .. } => "by shard".to_owned(),
         Dataset { time, .. } => format!("by {time}"),
     }
 }
 
 fn pages(endpoint: &Endpoint) -> String {
     let each = endpoint
-        .each
+        .parent
         .as_ref()
         .map_or(String::new(), |each| format!(" for each of {}", each.dataset));
     match endpoint.paging {
@@ -170,10 +170,10 @@ fn pages(endpoint: &Endpoint) -> String {
 
 fn endpoint_in_words(endpoint: &Endpoint) -> String {
     let submit = endpoint
-        .task
+        .async_job
         .as_ref()
         .map(|task| format!("{} {}, then ", task.submit.method, task.submit.path()));
-    let fetch = match endpoint.task.as_ref().and_then(|task| task.download.as_ref()) {
+    let fetch = match endpoint.async_job.as_ref().and_then(|task| task.download.as_ref()) {
         Some(_) => "a download".to_owned(),
         None => format!("{} {}", endpoint.request.method, endpoint.request.path()),
     };

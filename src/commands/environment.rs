@@ -132,7 +132,7 @@ pub(crate) fn connect(
         |bucket: &str| QuotaKey { credential: Arc::clone(&credential), bucket: bucket.into() };
     let tokens = TokenActor::new(login(config, environment, &rate_limit, key("login"))).start();
     let parent = |endpoint: &Arc<Endpoint>| {
-        endpoint.each.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
+        endpoint.parent.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
     };
     let parents = config.datasets.iter().flat_map(|dataset| dataset.endpoints()).filter_map(parent);
     let row_statistics = RowStatistics::default();

@@ -66,7 +66,7 @@ pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), E
     let output = OutputStore::directory(&config.output)?;
     let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
-    ledger.identify(&config.whole_identity())?;
+    ledger.identify(&config.output_identity())?;
     let session = ApiSession::open(config, output, ledger, shutdown).await?;
     let probed = probe_on(&session, config).await;
     session.close().await;

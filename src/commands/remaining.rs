@@ -126,7 +126,7 @@ pub(crate) fn untried(
 pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
     let path = config.output.join(LEDGER);
     let ledger = if path.exists() { Ledger::open(&path)? } else { Ledger::in_memory()? };
-    ledger.belongs(&config.whole_identity())?;
+    ledger.belongs(&config.output_identity())?;
     expect(config, &plan(config, Scope::Missing, &ledger)?, &ledger)
 }
 

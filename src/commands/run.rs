@@ -82,7 +82,7 @@ pub async fn prepare(
     output: &OutputStore,
     ledger: &Ledger,
 ) -> Result<Plan, Error> {
-    ledger.identify(&config.whole_identity())?;
+    ledger.identify(&config.output_identity())?;
     let folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
     let swept =
         output.sweep(&[folders, vec![QUARANTINE.to_owned()]].concat(), &ledger.files()?).await?;

@@ -78,6 +78,10 @@ pub struct Config {
     pub newest_first: bool,
     /// How long an interrupted run may take to commit what it has.
     pub grace: Duration,
+    /// For how long rows that are unfinished are fetched again until they are closed. Zero: never.
+    pub follow_open: Duration,
+    /// Shards of a dataset that may fail in a row for the same reason before the run gives the dataset up.
+    pub give_up_dataset_after: u32,
     /// How files are written.
     pub format: ParquetSettings,
     /// What narrows the rows, sent as it is: see [`filter`](Self::filter).
@@ -170,7 +174,7 @@ impl Config {
         let configs = each(&sources, ConfigFile::check)?;
         for (config, layers) in configs.iter().zip(&sources) {
             if let Some(Dataset { name, .. }) =
-                config.datasets.iter().map(Arc::as_ref).find(|one| !one.is_described)
+                config.datasets.iter().map(Arc::as_ref).find(|one| !one.has_columns)
             {
                 let message = format!(
                     "`{name}` has no columns yet: `cxbackfill datasets --infer {name}` tells them"
@@ -197,7 +201,7 @@ impl Config {
     ///
     /// # Errors
     /// As for [`load`](Self::load).
-    pub fn load_bare(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
+    pub fn load_without_columns(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
         each(&chosen(overrides)?, ConfigFile::check)
     }
 
@@ -208,7 +212,7 @@ impl Config {
     }
 
     /// What makes the output the output of this job, its datasets' versions included.
-    pub fn whole_identity(&self) -> BTreeMap<String, String> {
+    pub fn output_identity(&self) -> BTreeMap<String, String> {
         let version = |dataset: &Arc<Dataset>| {
             (format!("dataset.{}.version", dataset.name), dataset.version.to_string())
         };
@@ -235,7 +239,7 @@ impl Config {
 ///
 /// # Errors
 /// As for [`Config::load`].
-pub(crate) fn load_jobs(overrides: &Overrides) -> Result<Vec<BackfillScope>, ConfigError> {
+pub(crate) fn load_scopes(overrides: &Overrides) -> Result<Vec<BackfillScope>, ConfigError> {
     each(&chosen(overrides)?, ConfigFile::job)
 }
 
@@ -243,7 +247,7 @@ pub(crate) fn load_jobs(overrides: &Overrides) -> Result<Vec<BackfillScope>, Con
 ///
 /// # Errors
 /// As for [`Config::load`].
-pub(crate) fn load_choices(overrides: &Overrides) -> Result<Vec<DatasetSelection>, ConfigError> {
+pub(crate) fn load_selections(overrides: &Overrides) -> Result<Vec<DatasetSelection>, ConfigError> {
     each(&chosen(overrides)?, ConfigFile::choice)
 }
 

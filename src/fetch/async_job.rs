@@ -38,7 +38,7 @@ impl Fetcher {
     /// Submits what a chain asks for, and waits until there are results.
     pub(crate) async fn submit(&self, progress: &mut ShardProgress) -> Result<(), FetchError> {
         let endpoint = Arc::clone(&progress.pager.endpoint);
-        let Some(task) = &endpoint.task else { return Ok(()) };
+        let Some(task) = &endpoint.async_job else { return Ok(()) };
         let mut lost = 0;
         loop {
             let slot = Arc::clone(&self.client.context.jobs);
@@ -46,7 +46,7 @@ impl Fetcher {
                 () = self.client.context.shutdown.cancelled() => return Err(RunError::Interrupted.into()),
                 slot = slot.acquire_owned() => slot.map_err(|_| RunError::Interrupted)?,
             });
-            let call = task.submit.narrowed(&progress.pager.slots(1), progress.pager.filter());
+            let call = task.submit.fill_filtered(&progress.pager.slots(1), progress.pager.filter());
             let splittable = self.splittable(progress.shard());
             let options = RequestOptions { splittable, binding: true, ..RequestOptions::default() };
             progress.pager.task = self.client.value(call, options, task.id.clone()).await?;
@@ -112,7 +112,7 @@ impl Fetcher {
     pub(crate) async fn forget(&self, progress: &mut ShardProgress) -> Result<(), RunError> {
         let endpoint = Arc::clone(&progress.pager.endpoint);
         let orphan = endpoint
-            .task
+            .async_job
             .as_ref()
             .filter(|_| !progress.pager.task.is_empty())
             .and_then(|task| orphan(progress, task));
@@ -175,7 +175,7 @@ impl ApiClient {
         interval: Interval,
     ) -> Result<i64, FetchError> {
         let Some((request, until)) =
-            endpoint.task.as_ref().and_then(|task| task.available.as_ref())
+            endpoint.async_job.as_ref().and_then(|task| task.available.as_ref())
         else {
             return Ok(i64::MAX);
         };

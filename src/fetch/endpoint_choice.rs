@@ -57,7 +57,7 @@ impl RowStatistics {
 pub(crate) fn cost(endpoint: &Endpoint, rows: Option<u64>, page_size: u32) -> Option<u64> {
     let pages = rows.map(|rows| rows.div_ceil(page_size.min(endpoint.page_size).into()));
     let pages = match endpoint.paging {
-        _ if endpoint.each.is_some() => None,
+        _ if endpoint.parent.is_some() => None,
         Paging::None => Some(1),
         // these say which page is the last
         Paging::Cursor | Paging::NextLink => pages.map(|pages| pages.max(1)),
@@ -66,7 +66,7 @@ pub(crate) fn cost(endpoint: &Endpoint, rows: Option<u64>, page_size: u32) -> Op
         }
     }?;
     let around =
-        endpoint.task.as_ref().map_or(0, |task| 1 + POLLS + u64::from(task.delete.is_some()));
+        endpoint.async_job.as_ref().map_or(0, |task| 1 + POLLS + u64::from(task.delete.is_some()));
     Some(around + pages.max(1))
 }
 

@@ -356,7 +356,8 @@ impl Fetcher {
     ) -> Result<(), RunError> {
         self.sink.send(Discard { lease: progress.lease.id() }).await?;
         let dataset = &progress.shard().dataset;
-        let reason = format!("{fault}; {}", catalog::lacking(dataset.permission.as_deref()));
+        let reason =
+            format!("{fault}; {}", catalog::permission_hint(dataset.permission.as_deref()));
         tracing::error!(dataset = dataset.name, reason, "denied");
         totals.denied.insert(dataset.name.clone(), reason);
         Ok(progress.lease.end(LeaseEnd::Denied).await?)

@@ -236,7 +236,7 @@ impl ApiClient {
     /// The ids of the dataset that a query is to be asked once for each of.
     async fn parents(&self, pager: &Pager) -> Result<Vec<String>, FetchError> {
         let Some(dataset) =
-            pager.endpoint.each.as_ref().and_then(|each| self.context.parents.get(&each.dataset))
+            pager.endpoint.parent.as_ref().and_then(|each| self.context.parents.get(&each.dataset))
         else {
             return Ok(Vec::new());
         };

@@ -81,7 +81,7 @@ impl ShardProgress {
     /// Takes note of how many rows the platform counts, where its items are rows.
     pub(crate) fn count(&mut self, reply: &RawPage) {
         let endpoint = &self.pager.endpoint;
-        let counts = endpoint.explode.is_empty() && endpoint.each.is_none();
+        let counts = endpoint.explode.is_empty() && endpoint.parent.is_none();
         self.total = reply.total.filter(|_| counts).or(self.total);
     }
 

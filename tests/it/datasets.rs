@@ -54,7 +54,7 @@ fn case(job: &Job, dataset: &Dataset, truth: String, taken: &[String; 2]) -> Cas
         // where a row has no time of its own, each shard has one of the id
         id: [
             dataset.id.as_slice(),
-            if dataset.stamp { slice::from_ref(&dataset.time) } else { &[] },
+            if dataset.synthesizes_time { slice::from_ref(&dataset.time) } else { &[] },
         ]
         .concat(),
         time: dataset.time.clone(),
@@ -66,7 +66,7 @@ fn case(job: &Job, dataset: &Dataset, truth: String, taken: &[String; 2]) -> Cas
 /// their shard.
 fn truth(sandbox: &Sandbox, platform: &str, dataset: &Dataset, suffix: &str) -> String {
     let name = format!("{}{suffix}", dataset.name);
-    if !dataset.stamp || dataset.snapshot {
+    if !dataset.synthesizes_time || dataset.snapshot {
         let told = sandbox.truth_of(platform, &name, DAYS[0], DAYS[2]);
         let left_out = LEFT_OUT.iter().filter(|(of, _)| *of == name);
         return left_out.fold(told, |told, (_, column)| {

@@ -144,7 +144,7 @@ impl EndpointEntry {
             None => Ok(other),
         };
         let widest = duration(&self.widest, "widest", Duration::MAX)?;
-        let task = match (self.submit, self.poll) {
+        let async_job = match (self.submit, self.poll) {
             (Some(submit), Some(poll)) => Some(task(
                 key,
                 submit,
@@ -207,9 +207,9 @@ impl EndpointEntry {
             paging: self.paging,
             ordered: self.ordered,
             format: self.format,
-            each: self.each,
+            parent: self.each,
             extras: self.extras,
-            task,
+            async_job,
         })
     }
 }

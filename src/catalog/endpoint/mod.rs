@@ -47,17 +47,17 @@ pub struct Endpoint {
     /// What the reply is written in.
     pub format: ResponseFormat,
     /// Whose ids it is asked once for.
-    pub each: Option<ParentQuery>,
+    pub parent: Option<ParentQuery>,
     /// What is submitted and awaited before there are results to fetch.
-    pub task: Option<AsyncJob>,
+    pub async_job: Option<AsyncJob>,
     /// Columns that only this way brings.
     pub extras: Vec<String>,
 }
 
 impl Endpoint {
     /// The keys that a filter must not hold: what narrows a job goes with its submission.
-    pub fn reserved(&self) -> impl Iterator<Item = &str> {
-        self.task.as_ref().map_or(&self.request, |task| &task.submit).reserved()
+    pub fn reserved_keys(&self) -> impl Iterator<Item = &str> {
+        self.async_job.as_ref().map_or(&self.request, |task| &task.submit).reserved_keys()
     }
 }
 
@@ -179,13 +179,17 @@ pub struct ApiRequest {
 impl RequestTemplate {
     /// The request for what is in `slots`.
     pub fn fill(&self, slots: &PlaceholderValues) -> ApiRequest {
-        self.narrowed(slots, &Map::new())
+        self.fill_filtered(slots, &Map::new())
     }
 
     /// The same, narrowed by `filter`, which holds the user's own keys for the top of the body, or of the
     /// URL's query where there is no body. A key of the template's, which the configuration refuses
     /// (see [`Endpoint::reserved`]), does not replace it.
-    pub fn narrowed(&self, slots: &PlaceholderValues, filter: &Map<String, Value>) -> ApiRequest {
+    pub fn fill_filtered(
+        &self,
+        slots: &PlaceholderValues,
+        filter: &Map<String, Value>,
+    ) -> ApiRequest {
         let mut own = self.defaults.clone();
         own.extend(filter.clone());
         let mut query = fill_table(&self.query, slots);
@@ -216,7 +220,7 @@ impl RequestTemplate {
     }
 
     /// The keys that it sets itself.
-    fn reserved(&self) -> impl Iterator<Item = &str> {
+    fn reserved_keys(&self) -> impl Iterator<Item = &str> {
         let set = if self.method == Method::POST { &self.body } else { &self.query };
         set.iter().map(|(key, _)| key.as_str())
     }

@@ -57,6 +57,7 @@ struct JobSection {
     order: Order,
     refresh: DurationText,
     grace: DurationText,
+    follow_open: DurationText,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -106,6 +107,7 @@ struct RetrySection {
     first: DurationText,
     longest: DurationText,
     give_up_after: DurationText,
+    give_up_dataset_after: NonZeroU32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,6 +155,8 @@ impl ConfigFile {
             newest_first: self.job.order == Order::NewestFirst,
             refresh: self.job.refresh.0,
             grace: self.job.grace.0,
+            follow_open: self.job.follow_open.0,
+            give_up_dataset_after: self.retry.give_up_dataset_after.get(),
             output: self.output.directory(at),
             name: self.job.name,
             source: self.source.name(at)?,
@@ -360,7 +364,7 @@ fn check_filters(
         };
         if let Some(key) = dataset
             .endpoints()
-            .flat_map(|endpoint| endpoint.reserved())
+            .flat_map(|endpoint| endpoint.reserved_keys())
             .find(|key| filter.contains_key(*key))
         {
             let message = format!("the dataset {name} sets `{key}` itself: leave it out");

@@ -125,7 +125,7 @@ impl Pager {
 
     /// Whether its parents are still to be found.
     pub(crate) fn lacks_parents(&self) -> bool {
-        self.endpoint.each.is_some() && self.parents.is_none()
+        self.endpoint.parent.is_some() && self.parents.is_none()
     }
 
     /// The request of the next page; none: it is not known yet, or there is none.
@@ -158,8 +158,8 @@ impl Pager {
     fn fill(&self, page: u32) -> ApiRequest {
         let (request, slots) = (&self.endpoint.request, self.slots(page));
         // what narrows a job was said when it was submitted
-        if self.endpoint.task.is_none() {
-            request.narrowed(&slots, &self.filter)
+        if self.endpoint.async_job.is_none() {
+            request.fill_filtered(&slots, &self.filter)
         } else {
             request.fill(&slots)
         }
@@ -173,8 +173,8 @@ impl Pager {
             page_size: self.page_size,
             offset: self.chain.offset,
             cursor: self.chain.next.as_deref(),
-            task: &self.task,
-            each: self.parents.as_ref().and_then(VecDeque::front).map_or("", String::as_str),
+            job_id: &self.task,
+            parent_id: self.parents.as_ref().and_then(VecDeque::front).map_or("", String::as_str),
             api_version: &self.context.api_version,
         }
     }
@@ -354,9 +354,9 @@ fn fixed(
     stamp: i64,
     each: Option<(&Endpoint, &String)>,
 ) -> Vec<(String, String)> {
-    let stamp = dataset.stamp.then(|| (dataset.time.clone(), iso(stamp)));
-    let parent =
-        each.and_then(|(endpoint, id)| Some((endpoint.each.as_ref()?.column.clone(), id.clone())));
+    let stamp = dataset.synthesizes_time.then(|| (dataset.time.clone(), iso(stamp)));
+    let parent = each
+        .and_then(|(endpoint, id)| Some((endpoint.parent.as_ref()?.column.clone(), id.clone())));
     stamp.into_iter().chain(parent).collect()
 }
 
