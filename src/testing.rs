@@ -21,15 +21,9 @@ pub use crate::{
         transport::{HttpTransport, Transport},
     },
     ledger::{LEDGER, Ledger, RemoteJob, reader::Snapshot},
-    planning::{
-        Next, Plan, PlannerActor,
-        shard::{LeaseEnd, Shard},
-    },
+    planning::{LeaseEnd, Next, Plan, PlannerActor, Shard},
     sandbox::{Jobs, Load, Region, Settings, Stats, Usage},
-    sink::{
-        shard_writer::{ParquetSettings, ShardWriter},
-        store::OutputStore,
-    },
+    sink::{OutputStore, ParquetSettings, ShardWriter},
     telemetry::metrics::Metrics,
     time::interval::{Interval, iso},
 };

@@ -10,7 +10,7 @@ use crate::{
     fetch::{FetchSettings, Strategy, cost},
     http::rate_limit::{QuotaSettings, RequestLimit},
     ledger::RowStats,
-    planning::shard::Shard,
+    planning::Shard,
 };
 
 /// What is to come of one dataset.

@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     error::Error,
     ledger::{Failure, LEDGER, Ledger, RowStats},
-    planning::{Plan, shard::Shard},
+    planning::{Plan, Shard},
     time::interval::Interval,
 };
 

@@ -28,7 +28,7 @@ use crate::{
     fetch::FetchSettings,
     http::{rate_limit::QuotaSettings, retry::RetryPolicy},
     sandbox::Settings,
-    sink::shard_writer::ParquetSettings,
+    sink::ParquetSettings,
     time::interval::Interval,
 };
 

@@ -13,7 +13,7 @@ use crate::{
     fetch::{ApiClient, FetchError, Fetcher, ShardError, Strategy},
     http::error::RequestError,
     ledger::RowStats,
-    planning::shard::Shard,
+    planning::Shard,
     time::interval::{Interval, iso},
 };
 

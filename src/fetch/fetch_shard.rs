@@ -12,7 +12,7 @@ use crate::{
     },
     http::error::RequestError,
     ledger::Failure,
-    planning::shard::{Lease, LeaseEnd, Shard},
+    planning::{Lease, LeaseEnd, Shard},
     sink::{Commit, Discard, LedgerEvent, Write},
 };
 
@@ -285,7 +285,7 @@ impl Fetcher {
             self.sink.send(Commit { lease: progress.lease.id(), shard: shard.clone() }).await??;
         totals.add(progress.received, &committed);
         self.record_rows(&shard, committed.counts.written);
-        progress.lease.cut(at).await?;
+        progress.lease.narrow(at).await?;
         progress.cut();
         self.client.context.metrics.settle(done);
         Ok(())

@@ -42,7 +42,7 @@ use crate::{
     catalog::{Dataset, Endpoint},
     decode::RawPage,
     http::{error::RequestError, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
-    planning::{Next, PlannerActor},
+    planning::{Lease, Next, PlannerActor},
     sink::SinkActor,
     telemetry::{self, metrics::Metrics},
     time::interval::Interval,
@@ -153,12 +153,21 @@ impl Fetcher {
     }
 
     async fn shards(&self, totals: &mut FetchTotals) -> Result<(), RunError> {
-        while let Some(lease) = self.planner.send(Next).await? {
+        while let Some(lease) = self.next_lease().await? {
             let _active = self.client.context.metrics.active_shards.enter();
             let span = telemetry::shard_span(lease.shard());
             self.shard(lease, totals).instrument(span).await?;
         }
         Ok(())
+    }
+
+    /// Waits for a lease. An interrupt ends the wait, which may be long if shards are delayed.
+    async fn next_lease(&self) -> Result<Option<Lease>, RunError> {
+        tokio::select! {
+            biased;
+            lease = self.planner.send(Next) => Ok(lease?),
+            () = self.client.context.shutdown.cancelled() => Err(RunError::Interrupted),
+        }
     }
 }
 

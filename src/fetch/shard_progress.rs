@@ -8,7 +8,7 @@ use crate::{
     decode::{Page, RawPage},
     fetch::pagination::Pager,
     ledger::Counts,
-    planning::shard::{Lease, Shard},
+    planning::{Lease, Shard},
 };
 
 /// The chain of pages of one query. A cut narrows the lease and not the query: paging goes on, and

@@ -1,4 +1,4 @@
-//! Every shard of a run, and where it stands (G1).
+//! The shards of a run and their states (G1).
 
 use std::{
     cmp::Reverse,
@@ -6,44 +6,51 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::{
-    planning::shard::{LeaseEnd, LeaseId, Shard},
+    planning::{
+        lease::{LeaseEnd, LeaseId},
+        shard::Shard,
+    },
     time::interval::Interval,
 };
 
-/// Every shard of a run, and where it stands.
+/// The shards of a run and their states: waiting, delayed, leased or ended.
 #[derive(Default)]
 pub struct Plan {
     waiting: VecDeque<Shard>,
+    /// Shards that the platform cannot give before an instant.
+    delayed: Vec<(Instant, Shard)>,
     leased: BTreeMap<LeaseId, Shard>,
     ended: Vec<Shard>,
     requested: Vec<Shard>,
-    leases: LeaseId,
+    last_lease: LeaseId,
     closed: bool,
     newest_first: bool,
-    /// Datasets that the credentials may not read.
+    /// Names of the datasets that the credentials may not read.
     denied: Vec<String>,
 }
 
 impl Plan {
-    /// A plan without shards, that hands out the newest time or the oldest first.
+    /// An empty plan that hands out the newest shards first, or the oldest.
     pub fn new(newest_first: bool) -> Self {
         Self { newest_first, ..Self::default() }
     }
 
-    /// Adds what is `left` to fetch of a dataset, in shards of at most `width`.
-    pub fn add(&mut self, left: &Shard, width: Duration) {
-        self.push(left, left.interval.split(width));
+    /// Adds a part of a dataset's time, in shards of at most `width`.
+    pub fn add(&mut self, part: &Shard, width: Duration) {
+        self.push(part, part.interval.split(width));
     }
 
-    /// Adds a shard that is to be fetched as it is: its files have its name.
+    /// Adds a part of a dataset's time as one shard.
     pub fn add_whole(&mut self, shard: &Shard) {
         self.push(shard, std::iter::once(shard.interval));
     }
 
-    fn push(&mut self, whole: &Shard, parts: impl Iterator<Item = Interval>) {
-        self.requested.push(whole.clone());
-        self.waiting.extend(parts.map(|interval| Shard { interval, ..whole.clone() }));
+    fn push(&mut self, requested: &Shard, intervals: impl Iterator<Item = Interval>) {
+        self.requested.push(requested.clone());
+        self.waiting.extend(intervals.map(|interval| Shard { interval, ..requested.clone() }));
         let waiting = self.waiting.make_contiguous();
         match self.newest_first {
             true => waiting.sort_by_key(|shard| Reverse(shard.interval)),
@@ -52,37 +59,54 @@ impl Plan {
         self.check();
     }
 
-    /// The shards that wait.
+    /// The waiting shards, in the order in which they are handed out.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.waiting.iter()
     }
 
-    /// How many shards wait.
+    /// The number of waiting shards.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// How many shards are leased.
+    /// The number of leased shards.
     pub(crate) fn leased(&self) -> usize {
         self.leased.len()
     }
 
-    /// The whole time that is to be fetched, over all datasets.
+    /// The total time that is to be fetched, summed over the datasets.
     pub fn width(&self) -> Duration {
         self.requested.iter().map(|shard| shard.interval.width()).sum()
     }
 
-    pub(crate) fn lease(&mut self) -> Option<(LeaseId, Shard)> {
+    /// Leases the next shard that is ready at `now`. `None` if no shard is ready.
+    pub(crate) fn lease(&mut self, now: Instant) -> Option<(LeaseId, Shard)> {
         if self.closed {
             return None;
         }
+        self.release_delayed(now);
         let shard = self.waiting.pop_front()?;
-        self.leases += 1;
-        self.leased.insert(self.leases, shard.clone());
+        self.last_lease += 1;
+        self.leased.insert(self.last_lease, shard.clone());
         self.check();
-        Some((self.leases, shard))
+        Some((self.last_lease, shard))
     }
 
+    /// The instant at which the next delayed shard becomes ready. `None` if no shard is delayed.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.delayed.iter().map(|(due, _)| *due).min()
+    }
+
+    /// Puts the delayed shards that are ready at `now` behind the waiting ones.
+    fn release_delayed(&mut self, now: Instant) {
+        let (mut due, delayed): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.delayed).into_iter().partition(|(at, _)| *at <= now);
+        due.sort_by_key(|(at, _)| *at);
+        self.delayed = delayed;
+        self.waiting.extend(due.into_iter().map(|(_, shard)| shard));
+    }
+
+    /// Ends a lease and decides what becomes of its shard.
     pub(crate) fn end(&mut self, lease: LeaseId, end: LeaseEnd) {
         let Some(shard) = self.leased.remove(&lease) else {
             debug_assert!(false, "G2: lease {lease} ended twice");
@@ -95,60 +119,66 @@ impl Plan {
                 self.ended.push(shard);
             }
             (LeaseEnd::Split, Some((left, right))) => {
-                // what was replaced is replaced by its halves, which are new
-                let halves = [left, right].map(|interval| Shard {
-                    interval,
-                    replaces: false,
-                    ..shard.clone()
-                });
-                let [first, second] = if self.newest_first { [1, 0] } else { [0, 1] };
-                self.waiting.push_front(halves[second].clone());
-                self.waiting.push_front(halves[first].clone());
+                let [left, right] =
+                    [left, right].map(|interval| Shard { interval, ..shard.clone() });
+                let [first, second] = if self.newest_first { [right, left] } else { [left, right] };
+                self.waiting.push_front(second);
+                self.waiting.push_front(first);
             }
+            (LeaseEnd::NotBefore(due), _) => self.delayed.push((due, shard)),
             (LeaseEnd::Split | LeaseEnd::Returned, _) => self.waiting.push_front(shard),
         }
-        self.forsake();
+        self.end_denied();
         self.check();
     }
 
-    /// Gives up what waits of denied datasets.
-    fn forsake(&mut self) {
-        let Self { waiting, denied, ended, .. } = self;
-        waiting.retain(|shard| {
-            let forsaken = denied.contains(&shard.dataset.name);
-            ended.extend(forsaken.then(|| shard.clone()));
-            !forsaken
-        });
+    /// Ends the waiting and delayed shards of denied datasets.
+    fn end_denied(&mut self) {
+        let Self { waiting, delayed, denied, ended, .. } = self;
+        let mut keep = |shard: &Shard| {
+            let is_denied = denied.contains(&shard.dataset.name);
+            if is_denied {
+                ended.push(shard.clone());
+            }
+            !is_denied
+        };
+        waiting.retain(&mut keep);
+        delayed.retain(|(_, shard)| keep(shard));
     }
 
-    /// Takes from a lease what lies before `at`: it is committed.
+    /// Takes the time before `at` out of a lease, because it is committed.
     pub(crate) fn narrow(&mut self, lease: LeaseId, at: i64) {
         if let Some(shard) = self.leased.get_mut(&lease)
-            && let Some((start, rest)) = shard.interval.cut(at)
+            && let Some((committed, rest)) = shard.interval.cut(at)
         {
             shard.interval = rest;
-            self.ended.push(Shard { interval: start, ..shard.clone() });
+            self.ended.push(Shard { interval: committed, ..shard.clone() });
         }
         self.check();
     }
 
+    /// Ends the plan: no more shards are leased.
     pub(crate) fn close(&mut self) {
         self.closed = true;
     }
 
+    /// Whether no shard will be handed out any more.
     pub(crate) fn is_over(&self) -> bool {
-        self.closed || (self.waiting.is_empty() && self.leased.is_empty())
+        let is_empty = self.waiting.is_empty() && self.delayed.is_empty() && self.leased.is_empty();
+        self.closed || is_empty
     }
 
-    /// G1, in debug builds: waiting, leased and ended shards are disjoint and cover the request.
+    /// G1, in debug builds: the shards are disjoint and cover what was requested.
     fn check(&self) {
         debug_assert!(self.is_cover(), "G1: the shards do not cover the request");
     }
 
     fn is_cover(&self) -> bool {
         self.requested.iter().all(|whole| {
-            let shards = self.waiting.iter().chain(self.leased.values()).chain(&self.ended);
-            let parts: Vec<Interval> = shards
+            let delayed = self.delayed.iter().map(|(_, shard)| shard);
+            let open = self.waiting.iter().chain(delayed).chain(self.leased.values());
+            let parts: Vec<Interval> = open
+                .chain(&self.ended)
                 .filter(|shard| {
                     shard.dataset.name == whole.dataset.name
                         && shard.interval.overlaps(whole.interval)
@@ -179,25 +209,45 @@ mod tests {
     }
 
     fn ends() -> impl Strategy<Value = Vec<(usize, LeaseEnd)>> {
-        let end = prop_oneof![4 => Just(LeaseEnd::Done), 4 => Just(LeaseEnd::Split), 2 => Just(LeaseEnd::Failed), 4 => Just(LeaseEnd::Returned), 1 => Just(LeaseEnd::Denied)];
+        let past = LeaseEnd::NotBefore(Instant::now());
+        let future = LeaseEnd::NotBefore(Instant::now() + Duration::from_secs(3_600));
+        let end = prop_oneof![
+            4 => Just(LeaseEnd::Done),
+            4 => Just(LeaseEnd::Split),
+            2 => Just(LeaseEnd::Failed),
+            4 => Just(LeaseEnd::Returned),
+            1 => Just(LeaseEnd::Denied),
+            1 => Just(past),
+            1 => Just(future),
+        ];
         prop::collection::vec((0usize..4, end), 0..60)
     }
 
     proptest! {
         #[test]
-        fn g1_whatever_happens_the_shards_cover_the_request(ends in ends()) {
+        fn g1_after_any_ends_of_leases_the_shards_cover_the_request(ends in ends()) {
             let mut plan = Plan::default();
             plan.add(&shard(0, 700), Duration::from_millis(100));
             plan.add(&shard(900, 1_000), Duration::from_millis(100));
-            let mut out = Vec::new();
+            let mut leases = Vec::new();
             for (holder, end) in ends {
-                out.extend(plan.lease().map(|(id, _)| id));
-                if !out.is_empty() {
-                    plan.narrow(out[holder % out.len()], 17 * holder as i64);
-                    plan.end(out.swap_remove(holder % out.len()), end);
+                leases.extend(plan.lease(Instant::now()).map(|(id, _)| id));
+                if !leases.is_empty() {
+                    plan.narrow(leases[holder % leases.len()], 17 * holder as i64);
+                    plan.end(leases.swap_remove(holder % leases.len()), end);
                 }
                 prop_assert!(plan.is_cover());
             }
         }
+    }
+
+    #[test]
+    fn both_halves_of_a_replacing_shard_replace() {
+        let mut plan = Plan::default();
+        plan.add_whole(&Shard { replaces: true, ..shard(0, 100) });
+        let (lease, _) = plan.lease(Instant::now()).unwrap();
+        plan.end(lease, LeaseEnd::Split);
+        assert!(plan.shards().all(|half| half.replaces));
+        assert_eq!(plan.waiting(), 2);
     }
 }

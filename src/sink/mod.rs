@@ -1,9 +1,14 @@
-//! SinkActor: batches → files → one ledger transaction (G3).
+//! The sink: rows become files, and files become part of the output (G3).
 //!
-//! It owns the open files of every leased shard and is the sole writer of the ledger. A fetcher
-//! awaits each reply, which is the only backpressure there is, and all that is needed.
+//! It promises that a shard is either committed whole or not at all, and that a committed row stays
+//! until everything that replaces it is there. Start with [`SinkActor`], which owns the open files
+//! of every leased shard and is the only writer of the ledger; a fetcher awaits each reply, which is
+//! the only backpressure. `commit` holds the commit protocol, `shard_writer` turns pages into files,
+//! `store` puts files to their names.
 
+mod commit;
 pub(crate) mod lock;
+mod settings;
 pub(crate) mod shard_writer;
 pub(crate) mod store;
 
@@ -14,13 +19,12 @@ use actix::prelude::*;
 use crate::{
     blocking::offload,
     decode::Page,
-    ledger::{Counts, Failure, FileRecord, Ledger, LedgerError, RemoteJob, ShardRecord},
-    planning::shard::{LeaseId, Shard},
-    sink::{
-        shard_writer::{ParquetSettings, ShardWriter, WriteError},
-        store::{OutputStore, StoreError},
-    },
+    ledger::{Counts, Failure, FileRecord, Ledger, LedgerError, RemoteJob},
+    planning::{LeaseId, Shard},
+    sink::{shard_writer::WriteError, store::StoreError},
 };
+
+pub use self::{settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore};
 
 /// Takes in a page of a leased shard. The reply is what became of the shard's rows so far.
 #[derive(Message)]
@@ -152,7 +156,7 @@ impl Handler<Commit> for SinkActor {
 
     fn handle(&mut self, Commit { lease, shard }: Commit, _: &mut Self::Context) -> Self::Result {
         let part = self.take(lease, shard.clone());
-        Box::pin(commit(part, shard, self.output.clone(), self.ledger.clone()))
+        Box::pin(commit::commit(part, shard, self.output.clone(), self.ledger.clone()))
     }
 }
 
@@ -184,33 +188,4 @@ impl Handler<LedgerEvent> for SinkActor {
             Ok(output.remove(&forgotten.await?).await?)
         })
     }
-}
-
-/// The commit protocol (G3): finish the files, put each to its final name, synced, then record them
-/// all in one transaction. A kill before the transaction leaves files that no record names, which
-/// the next start sweeps; a kill after it leaves nothing undone. Files of a committed shard are
-/// replaced under their own names, so that no reader sees both; a mark in the ledger says so
-/// beforehand, and the next start replaces them again.
-async fn commit(
-    part: ShardWriter,
-    shard: Shard,
-    output: OutputStore,
-    ledger: Ledger,
-) -> Result<Committed, SinkError> {
-    let (interval, replaces, dataset) =
-        (shard.interval, shard.replaces, shard.dataset.name.clone());
-    let (whole, counts) = offload(move || part.finish(interval)).await?;
-    if replaces {
-        let (ledger, dataset) = (ledger.clone(), dataset.clone());
-        offload(move || ledger.mark_stale(&dataset, interval)).await?;
-    }
-    let mut files = Vec::with_capacity(whole.len());
-    for file in whole {
-        files.push(output.put(&file.path, file.rows, file.content).await?);
-    }
-    let record = ShardRecord { dataset, interval, counts, files };
-    let (record, forgotten) =
-        offload(move || ledger.commit(&record, replaces).map(|paths| (record, paths))).await?;
-    output.remove(&forgotten).await?;
-    Ok(Committed { counts, files: record.files })
 }

@@ -12,31 +12,18 @@ use arrow::{
 };
 use parquet::{
     arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
-    basic::Compression,
     errors::ParquetError,
-    file::{metadata::KeyValue, properties::WriterProperties},
+    file::metadata::KeyValue,
 };
 use tempfile::SpooledTempFile;
 
 use crate::{
     decode::{Page, RowKey, UndecodableRow},
     ledger::Counts,
-    planning::shard::Shard,
-    sink::store::OutputStore,
+    planning::Shard,
+    sink::{settings::ParquetSettings, store::OutputStore},
     time::interval::{Interval, iso},
 };
-
-/// Bytes that an open row group may take in memory, whatever its rows.
-const ROW_GROUP_BYTES: usize = 64 << 20;
-
-/// How files are written: `[output]`.
-#[derive(Debug, Clone)]
-pub struct ParquetSettings {
-    /// The codec of every column.
-    pub compression: Compression,
-    /// Rows of a row group: readers skip and hold these.
-    pub row_group_rows: usize,
-}
 
 /// The open files of one shard.
 pub struct ShardWriter {
@@ -209,7 +196,7 @@ impl ShardWriter {
         let file = match self.days.entry(day) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                let writer = self.format.writer(&self.shard, self.output.spool())?;
+                let writer = parquet_writer(&self.format, &self.shard, self.output.spool())?;
                 entry.insert(DayFile { writer, rows: 0, replaced: Vec::new() })
             }
         };
@@ -236,7 +223,8 @@ impl ShardWriter {
         let mut files = Vec::new();
         for (day, file) in days {
             let rows = file.rows - file.replaced.len() as u64;
-            let content = file.finish(shard.interval, || format.writer(&shard, output.spool()))?;
+            let content =
+                file.finish(shard.interval, || parquet_writer(&format, &shard, output.spool()))?;
             if rows > 0 {
                 files.push(FinishedFile {
                     path: format!("{name}/date={}/{slug}.parquet", &iso(day)[..10]),
@@ -288,26 +276,18 @@ impl DayFile {
     }
 }
 
-impl ParquetSettings {
-    /// A Parquet writer whose metadata says what the file is.
-    fn writer(
-        &self,
-        shard: &Shard,
-        spool: SpooledTempFile,
-    ) -> Result<ArrowWriter<SpooledTempFile>, WriteError> {
-        let entry = |key: &str, value: String| KeyValue::new(format!("cxbackfill.{key}"), value);
-        let properties = WriterProperties::builder()
-            .set_compression(self.compression)
-            .set_max_row_group_row_count(Some(self.row_group_rows))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
-            .set_created_by(concat!("cxbackfill ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_key_value_metadata(Some(vec![
-                entry("dataset", shard.dataset.name.clone()),
-                entry("schema_version", shard.dataset.version.to_string()),
-                entry("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ]))
-            .build();
-        let schema: SchemaRef = Arc::clone(&shard.dataset.schema);
-        Ok(ArrowWriter::try_new(spool, schema, Some(properties))?)
-    }
+/// A Parquet writer whose footer says what the file is.
+fn parquet_writer(
+    format: &ParquetSettings,
+    shard: &Shard,
+    spool: SpooledTempFile,
+) -> Result<ArrowWriter<SpooledTempFile>, WriteError> {
+    let entry = |key: &str, value: String| KeyValue::new(format!("cxbackfill.{key}"), value);
+    let properties = format.properties(vec![
+        entry("dataset", shard.dataset.name.clone()),
+        entry("schema_version", shard.dataset.version.to_string()),
+        entry("version", env!("CARGO_PKG_VERSION").to_owned()),
+    ]);
+    let schema: SchemaRef = Arc::clone(&shard.dataset.schema);
+    Ok(ArrowWriter::try_new(spool, schema, Some(properties))?)
 }

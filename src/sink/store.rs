@@ -1,7 +1,7 @@
-//! Where files go: whole, durable, or not at all (G3).
+//! The output store: a file is written whole and durably, or not at all (G3).
 //!
-//! Rows are spooled in a file without a name, which a kill at any instant leaves no trace of. Only
-//! when the file is whole it is put to its final name, atomically, and synced.
+//! Rows are spooled in an unnamed file, which disappears with the process. Once it is complete, its
+//! content is uploaded under its name atomically and synced.
 
 use std::{
     collections::HashSet,
@@ -21,12 +21,14 @@ use tempfile::SpooledTempFile;
 
 use crate::{blocking::offload, ledger::FileRecord};
 
-/// A spool stays in memory up to this size, and an upload moves in pieces of it.
-const CHUNK: usize = 8 << 20;
-/// Pieces of one upload that may be under way.
-const PIECES: usize = 2;
+/// The part size of an upload.
+const PART_BYTES: usize = 8 << 20;
+/// Parts of one upload that may be in flight.
+const PARTS_IN_FLIGHT: usize = 2;
+/// A spool stays in memory up to this size. A shard has a spool for each of its days.
+const SPOOL_BYTES: usize = 1 << 20;
 
-/// Why the output did not take a file.
+/// Why the output could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The object store failed.
@@ -39,7 +41,7 @@ pub enum StoreError {
         "another run writes to this output: {holder}; wait for it, or choose another output.path"
     )]
     Locked {
-        /// Who.
+        /// The process that holds the lock, and since when.
         holder: String,
     },
     /// The file system failed.
@@ -47,9 +49,9 @@ pub enum StoreError {
         "the output failed at {path}: {source}; free its disk or give it back its permissions, then run again"
     )]
     Io {
-        /// Where.
+        /// The path of the file or folder.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -58,45 +60,45 @@ pub enum StoreError {
 #[derive(Clone)]
 pub struct OutputStore {
     store: Arc<dyn ObjectStore>,
-    /// The directory, where the store is one: object stores sync for themselves, directories do not.
+    /// The directory of a local store, whose files are synced here. `None` for object stores, which
+    /// sync by themselves.
     root: Option<PathBuf>,
 }
 
 impl OutputStore {
-    /// The directory at `root`, which is made if it is missing.
+    /// The directory at `root`, which is created if it is missing.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// [`StoreError::Io`] if it cannot be created.
     pub fn directory(root: &FsPath) -> Result<Self, StoreError> {
-        let at = |source| StoreError::Io { path: root.display().to_string(), source };
-        std::fs::create_dir_all(root).map_err(at)?;
-        let root = root.canonicalize().map_err(at)?;
+        let io_error = |source| StoreError::Io { path: root.display().to_string(), source };
+        std::fs::create_dir_all(root).map_err(io_error)?;
+        let root = root.canonicalize().map_err(io_error)?;
         let store = LocalFileSystem::new_with_prefix(&root)?;
         Ok(Self { store: Arc::new(store), root: Some(root) })
     }
 
-    /// Any object store, which syncs for itself: one in memory for the simulation.
+    /// Any object store that syncs by itself, such as one in memory.
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
         Self { store, root: None }
     }
 
-    /// The store behind it: for readers.
+    /// The underlying object store, for readers.
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
     }
 
-    /// A file without a name, on the disk of the output, that grows there once it is past
-    /// 8 MiB.
+    /// An unnamed file that stays in memory up to 1 MiB and then moves to the output's disk.
     pub fn spool(&self) -> SpooledTempFile {
         let folder = self.root.clone().unwrap_or_else(std::env::temp_dir);
-        tempfile::spooled_tempfile_in(CHUNK, folder)
+        tempfile::spooled_tempfile_in(SPOOL_BYTES, folder)
     }
 
-    /// Puts a spooled file to its final name: after this it is there whole and survives a loss of
-    /// power, or it is not there.
+    /// Writes a spooled file under its name. Afterwards the file is complete and survives a loss of
+    /// power.
     ///
     /// # Errors
-    /// [`StoreError`]: the file is not there, or an older one of that name still is.
+    /// [`StoreError`]. Nothing is at that name then, or the older file that was there before.
     pub async fn put(
         &self,
         path: &str,
@@ -104,12 +106,12 @@ impl OutputStore {
         mut spool: SpooledTempFile,
     ) -> Result<FileRecord, StoreError> {
         let name = Path::from(path);
-        let at = |source| StoreError::Io { path: path.to_owned(), source };
+        let io_error = |source| StoreError::Io { path: path.to_owned(), source };
         let mut hasher = Sha256::new();
         let mut bytes = 0;
-        spool.rewind().map_err(at)?;
+        spool.rewind().map_err(io_error)?;
         let mut upload =
-            WriteMultipart::new_with_chunk_size(self.store.put_multipart(&name).await?, CHUNK);
+            WriteMultipart::new_with_chunk_size(self.store.put_multipart(&name).await?, PART_BYTES);
         loop {
             let (chunk, hash, rest) = offload(move || {
                 let chunk = read_chunk(&mut spool);
@@ -125,11 +127,11 @@ impl OutputStore {
                 Ok(chunk) => chunk,
                 Err(error) => {
                     upload.abort().await?;
-                    return Err(at(error));
+                    return Err(io_error(error));
                 }
             };
             bytes += chunk.len() as u64;
-            upload.wait_for_capacity(PIECES).await?;
+            upload.wait_for_capacity(PARTS_IN_FLIGHT).await?;
             upload.put(chunk);
         }
         upload.finish().await?;
@@ -142,10 +144,10 @@ impl OutputStore {
         })
     }
 
-    /// Removes files that no record names any more.
+    /// Deletes files. A file that does not exist counts as deleted.
     ///
     /// # Errors
-    /// [`StoreError`]; those that are left are swept by the next start.
+    /// [`StoreError`] with the first file that cannot be deleted.
     pub async fn remove(&self, paths: &[String]) -> Result<(), StoreError> {
         for path in paths {
             match self.store.delete(&Path::from(path.as_str())).await {
@@ -156,16 +158,17 @@ impl OutputStore {
         Ok(())
     }
 
-    /// The whole files in `folders` whose names are such as this program gives.
+    /// The data files in `folders`: those with an extension that this program uses. A folder that
+    /// does not exist holds none.
     ///
     /// # Errors
-    /// [`StoreError`] where a folder cannot be listed. One that is not there holds nothing.
+    /// [`StoreError`] if a folder cannot be listed.
     pub async fn list(&self, folders: &[String]) -> Result<Vec<Path>, StoreError> {
         let mut files = Vec::new();
         for folder in folders {
             let listed = self.store.list(Some(&Path::from(folder.as_str())));
             let found: Vec<_> = listed.map_ok(|object| object.location).try_collect().await?;
-            files.extend(found.into_iter().filter(|path| is_ours(path.as_ref())));
+            files.extend(found.into_iter().filter(|path| is_data_file(path.as_ref())));
         }
         Ok(files)
     }
@@ -198,23 +201,23 @@ impl OutputStore {
         Ok(strays.len() + halves)
     }
 
-    /// Syncs a file, its folder, and the folders above that may be new.
+    /// Syncs a file, its folder, and the folders above, which may be new.
     async fn sync(&self, path: &str) -> Result<(), StoreError> {
         let Some(root) = self.root.clone() else { return Ok(()) };
         let file = root.join(path);
-        let at = path.to_owned();
+        let failed_path = path.to_owned();
         offload(move || {
             file.ancestors()
                 .take_while(|folder| folder.starts_with(&root))
                 .try_for_each(|entry| File::open(entry)?.sync_all())
         })
         .await
-        .map_err(|source| StoreError::Io { path: at, source })
+        .map_err(|source| StoreError::Io { path: failed_path, source })
     }
 }
 
-/// Whether a name is one that this program gives.
-fn is_ours(path: &str) -> bool {
+/// Whether a path has an extension of the data files.
+fn is_data_file(path: &str) -> bool {
     path.ends_with(".parquet") || path.ends_with(".ndjson")
 }
 
@@ -233,7 +236,7 @@ fn sweep_halves(folder: &FsPath) -> Result<usize, StoreError> {
         } else if path
             .to_str()
             .and_then(|path| path.rsplit_once('#'))
-            .is_some_and(|(name, _)| is_ours(name))
+            .is_some_and(|(name, _)| is_data_file(name))
         {
             std::fs::remove_file(&path).map_err(at)?;
             swept += 1;
@@ -242,10 +245,10 @@ fn sweep_halves(folder: &FsPath) -> Result<usize, StoreError> {
     Ok(swept)
 }
 
-/// The next piece of a spool; empty at its end.
+/// The next part of a spool. Empty at its end.
 fn read_chunk(spool: &mut SpooledTempFile) -> io::Result<Bytes> {
-    let mut chunk = Vec::with_capacity(CHUNK);
-    spool.take(CHUNK as u64).read_to_end(&mut chunk)?;
+    let mut chunk = Vec::with_capacity(PART_BYTES);
+    spool.take(PART_BYTES as u64).read_to_end(&mut chunk)?;
     Ok(chunk.into())
 }
 
@@ -284,9 +287,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_many_pieces_arrives_whole_with_its_checksum() {
+    async fn a_file_of_many_parts_arrives_complete_with_its_checksum() {
         let output = OutputStore::over(Arc::new(InMemory::new()));
-        let content = vec![7u8; 3 * CHUNK + 11];
+        let content = vec![7u8; 3 * PART_BYTES + 11];
         let mut spool = output.spool();
         spool.write_all(&content).unwrap();
         let record = output.put("big", 1, spool).await.unwrap();

@@ -14,7 +14,7 @@ use tracing_subscriber::{
     EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use crate::planning::shard::Shard;
+use crate::planning::Shard;
 
 /// The filter of log lines unless `RUST_LOG` is set.
 const DEFAULT_FILTER: &str = "warn,cxbackfill=info";

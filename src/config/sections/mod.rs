@@ -27,7 +27,7 @@ use crate::{
         rate_limit::{QuotaSettings, RequestLimit},
         retry::RetryPolicy,
     },
-    sink::shard_writer::ParquetSettings,
+    sink::ParquetSettings,
     time::{clock, interval::Interval},
 };
 

@@ -1,0 +1,28 @@
+//! How Parquet files are written.
+
+use parquet::{basic::Compression, file::metadata::KeyValue, file::properties::WriterProperties};
+
+/// Bytes that an open row group may take in memory, however many rows it has.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+
+/// The Parquet settings of `[output]`.
+#[derive(Debug, Clone)]
+pub struct ParquetSettings {
+    /// The codec of every column.
+    pub compression: Compression,
+    /// Rows of a row group. Readers skip and hold whole row groups.
+    pub row_group_rows: usize,
+}
+
+impl ParquetSettings {
+    /// The properties of a file with this footer metadata.
+    pub(crate) fn properties(&self, metadata: Vec<KeyValue>) -> WriterProperties {
+        WriterProperties::builder()
+            .set_compression(self.compression)
+            .set_max_row_group_row_count(Some(self.row_group_rows))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+            .set_created_by(concat!("cxbackfill ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_key_value_metadata(Some(metadata))
+            .build()
+    }
+}
