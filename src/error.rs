@@ -1,4 +1,4 @@
-//! Why a run could not start, by who must act.
+//! The errors that end a command before it has a result.
 
 use crate::{
     commands::login::LoginError,
@@ -9,10 +9,10 @@ use crate::{
     sink::store::StoreError,
 };
 
-/// What ends the program before there is a report.
+/// An error that ends a command. Its text says what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The configuration is wrong: its author acts.
+    /// The configuration is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The ledger cannot be used, or belongs to another job.
@@ -20,45 +20,46 @@ pub enum Error {
     Ledger(#[from] LedgerError),
     /// The ledger cannot be read.
     #[error(transparent)]
-    History(#[from] SnapshotError),
+    Snapshot(#[from] SnapshotError),
     /// The output cannot be used.
     #[error(transparent)]
     Output(#[from] StoreError),
-    /// The sandbox cannot listen.
+    /// The sandbox cannot listen on its port.
     #[error(
-        "the sandbox cannot listen on port {port}: {source}; choose another sandbox.port, or 0 for a free one"
+        "the sandbox cannot listen on port {port}: {source}; choose another sandbox.port, or 0 for \
+         a free one"
     )]
     Sandbox {
-        /// The port; 0 for any.
+        /// The port; 0 is any free one.
         port: u16,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// Credentials or permissions do not do.
+    /// The credentials or the permissions are not sufficient.
     #[error("{0}")]
     Credentials(String),
     /// There is no page to infer columns from.
-    #[error("no columns can be inferred from the first page: {0}")]
+    #[error("columns cannot be inferred: {0}")]
     Page(String),
-    /// The platform could not be asked to the end.
+    /// The platform stopped answering.
     #[error("{0}")]
     Stopped(String),
-    /// The program does not hear that it is to end.
-    #[error("interrupts are not heard: {0}")]
+    /// Interrupts cannot be received.
+    #[error("interrupts cannot be received: {0}")]
     Signals(std::io::Error),
-    /// The platform does not tell its hosts.
+    /// The hosts of the platform cannot be discovered.
     #[error(transparent)]
     Discover(#[from] DiscoverError),
-    /// A user's login came to nothing.
-    #[error("nobody is logged in: {0}")]
+    /// The login of a user failed.
+    #[error("login failed: {0}")]
     Login(#[from] LoginError),
-    /// There can be no HTTP client.
-    #[error("HTTP cannot be set up: {0}; are the system's certificates in order?")]
+    /// The HTTP client cannot be set up.
+    #[error("the HTTP client cannot be set up: {0}; check the certificates of the system")]
     Http(#[from] reqwest::Error),
 }
 
 impl Error {
-    /// The exit code: part of the outside of the program.
+    /// The exit code of a command that ends with this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Ledger(LedgerError::Identity { .. }) => ExitCode::Usage,

@@ -1,4 +1,4 @@
-//! Arguments → configuration → run → exit code; nothing else.
+//! Parses the arguments, runs the command, and maps its result to an exit code.
 
 use std::process::ExitCode;
 
@@ -10,12 +10,13 @@ use tokio::runtime::Builder;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging();
-    // actors live on this thread, connections on the workers, decoding and Parquet beside them
+    // actors run on this thread, connections on the worker threads, decoding and Parquet writing on
+    // blocking threads
     let runtime = || {
         Builder::new_multi_thread()
             .enable_all()
             .build()
-            .expect("the system refuses to start threads")
+            .expect("the operating system refuses to start threads")
     };
     System::with_tokio_rt(runtime).block_on(cli.execute())
 }

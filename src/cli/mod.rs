@@ -1,6 +1,9 @@
-//! The command line: arguments in, exit code out. One file a command.
+//! The command line: arguments in, printing and exit code out.
+//!
+//! There is one file per command; what the command does is in `commands`. Results go to standard
+//! output, errors, warnings and progress to standard error. Start with [`Cli::execute`].
 
-/// Writes to standard output. A reader that has gone, like `head`, is no reason to fail.
+/// Prints to standard output. An error is ignored, so that a closed pipe (`| head`) ends nothing.
 macro_rules! say {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -8,7 +11,7 @@ macro_rules! say {
     }};
 }
 
-/// The same, and ends the line.
+/// Prints a line to standard output, as `say!` does.
 macro_rules! sayln {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -25,6 +28,8 @@ mod run;
 mod sandbox;
 mod sources;
 mod status;
+mod summary;
+mod table;
 mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -33,56 +38,56 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Overrides;
 
-/// Backfills contact-centre analytics through rate-limited REST APIs into Parquet, exactly once.
+/// Backfill contact-centre analytics from rate-limited REST APIs into Parquet, exactly once.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, \
-    3 credentials or permission, 4 anything else fatal, 130 interrupted and resumable. \
-    Of several sources the first of 4, 2, 3, 130 and 1 that one has ended with."
+    3 credentials or permission, 4 any other error, 130 interrupted and resumable. \
+    Several sources have one exit code: the first of 4, 2, 3, 130, 1 that any of them ended with."
 )]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// The configuration file [default: config.toml, if there is one].
+    /// The configuration file [default: config.toml, if it exists].
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Overrides a key of the configuration; the value is read as TOML, else as a string.
+    /// Override a key of the configuration; a value that is not valid TOML is taken as a string.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Means one source of a list alone.
+    /// Use only this [[source]].
     #[arg(long, global = true, value_name = "NAME")]
     source: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fetches what is missing, and ends when nothing is.
+    /// Fetch what is missing, and end when nothing is.
     Run(run::RunArgs),
-    /// Says what a run would cost: shards, rows, requests, minutes; and what is committed already.
+    /// Estimate what a run would cost: shards, rows, requests, minutes, bytes.
     Plan(plan::PlanArgs),
-    /// Tries everything that a run needs, and fetches nothing.
+    /// Try everything that a run needs, without fetching anything.
     Check,
-    /// Logs a user in with a browser, for the grant `authorization-code`.
+    /// Log a user in with a browser, for the grant `authorization-code`.
     Login,
-    /// Says what is committed, failed and missing, by dataset and UTC day, from the ledger alone.
+    /// Show what is committed, failed and missing, by dataset and UTC day, from the ledger alone.
     Status(status::StatusArgs),
-    /// Reads every file again and holds it against the ledger; exit code 1 if anything differs.
+    /// Read every file again and compare it with the ledger; exit code 1 if anything differs.
     Verify(verify::VerifyArgs),
-    /// Says what can be fetched: all datasets, or all about one.
+    /// List the datasets that can be fetched, or describe one of them.
     Datasets(datasets::DatasetsArgs),
-    /// Runs the embedded API simulator alone, until it is interrupted.
+    /// Serve the embedded API simulator until it is interrupted.
     Sandbox,
 }
 
 impl Cli {
-    /// Does what was asked. Results go to standard output, everything else to standard error.
+    /// Runs the command. Results go to standard output, everything else to standard error.
     pub async fn execute(self) -> ExitCode {
         let mut overrides = Overrides { path: self.config, set: self.set, source: self.source };
         if let Command::Run(run::RunArgs { refresh: Some(refresh), .. }) = &self.command {
             overrides.set.push(format!("job.refresh={refresh}"));
         }
-        let code = match self.command {
+        let result = match self.command {
             Command::Run(args) => run::execute(&overrides, &args).await,
             Command::Plan(args) => plan::execute(&overrides, &args).await,
             Command::Check => check::execute(&overrides).await,
@@ -92,7 +97,7 @@ impl Cli {
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
             Command::Sandbox => sandbox::execute(&overrides).await,
         };
-        sources::exit_code(None, code).into()
+        sources::exit_code(None, result).into()
     }
 }
 

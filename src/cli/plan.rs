@@ -2,64 +2,98 @@
 
 use std::collections::BTreeMap;
 
+use indicatif::{HumanBytes, HumanCount};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::sources,
-    commands::{
-        estimate::{Estimate, EstimateTable},
-        probe, remaining,
+    cli::{
+        sources,
+        table::{Column, Table},
     },
+    commands::{estimate::Estimate, probe, remaining},
     config::{Config, Overrides},
     error::Error,
     exit_code::ExitCode,
 };
 
-/// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlanArgs {
-    /// Asks the platform how many rows there are, at the cost of a request a day that is left.
+    /// Ask the platform first how many rows there are: one request per day that is left to fetch.
     #[arg(long)]
     probe: bool,
-    /// Prints one JSON object for programs.
+    /// Print one JSON object for programs.
     #[arg(long)]
     json: bool,
 }
 
-/// Says what a run of each source would cost.
+/// The estimates of one source, by dataset.
+type Estimates = BTreeMap<String, Estimate>;
+
+/// Prints what a run of each source would cost.
 pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<ExitCode, Error> {
     let configs = Config::load(overrides)?;
-    let (mut known, mut codes) = (BTreeMap::new(), Vec::new());
+    let (mut estimates, mut codes) = (BTreeMap::new(), Vec::new());
     for config in &configs {
         let source = config.source.as_deref();
-        let estimates = estimate(config, args.probe).await;
-        codes.push(sources::exit_code(
-            source,
-            estimates.map(|estimates| known.insert(source, estimates)).map(|_| ExitCode::Complete),
-        ));
+        let result = estimate(config, args.probe).await;
+        let code = result.map(|of_source| {
+            estimates.insert(source, of_source);
+            ExitCode::Complete
+        });
+        codes.push(sources::exit_code(source, code));
     }
     if args.json {
-        let json = match (configs.len(), known.values().next()) {
+        let json = match (configs.len(), estimates.values().next()) {
             (1, only) => serde_json::to_string(&only),
-            _ => serde_json::to_string(&serde_json::json!({ "sources": known })),
+            _ => serde_json::to_string(&serde_json::json!({ "sources": estimates })),
         };
         sayln!("{}", json.unwrap_or_default());
+    } else {
+        for (source, of_source) in &estimates {
+            sources::print_heading(*source);
+            for (dataset, estimate) in of_source {
+                say!("{dataset}\n{}", table(estimate));
+            }
+        }
     }
-    for (source, estimates) in known.iter().filter(|_| !args.json) {
-        sources::print_heading(*source);
-        say!("{}", EstimateTable(estimates));
-    }
-    if known.values().flat_map(BTreeMap::values).any(|estimate| estimate.requests.is_none()) {
+    let mut all = estimates.values().flat_map(Estimates::values);
+    if all.any(|estimate| estimate.requests.is_none()) {
         eprintln!(
-            "nobody knows yet how many rows there are: `cxbackfill plan --probe` asks, a request a day"
+            "the number of rows is not known yet: `cxbackfill plan --probe` asks for it, with one \
+             request per day"
         );
     }
     Ok(ExitCode::of_all(&codes))
 }
 
-async fn estimate(config: &Config, probe: bool) -> Result<BTreeMap<String, Estimate>, Error> {
+async fn estimate(config: &Config, probe: bool) -> Result<Estimates, Error> {
     if probe {
         probe::probe(config, CancellationToken::new()).await?;
     }
     remaining::estimate(config)
+}
+
+fn table(estimate: &Estimate) -> Table {
+    let count = |number: u64| HumanCount(number).to_string();
+    let count_or_unknown = |number: Option<u64>| number.map_or("unknown".to_owned(), count);
+    let (days, committed_days) = (estimate.hours / 24.0, estimate.committed_hours / 24.0);
+    let days = format!("{days:.1} days left, {committed_days:.1} days committed");
+    let endpoints =
+        [("by query", estimate.requests_by_query), ("by job", estimate.requests_by_job)];
+    let mut by_endpoint = Vec::new();
+    for (endpoint, requests) in endpoints {
+        by_endpoint.extend(requests.map(|requests| format!("{} {endpoint}", count(requests))));
+    }
+    let columns = [Column::Left(14), Column::Right(10), Column::Left(0)];
+    let mut table = Table::new(&columns).indented(2);
+    table.row(["shards", &count(estimate.shards), &days]);
+    table.row(["rows", &count_or_unknown(estimate.rows)]);
+    table.row(["requests", &count_or_unknown(estimate.requests), &by_endpoint.join(", ")]);
+    if let Some(seconds) = estimate.seconds {
+        table.row(["minutes", &format!("{:.1}", seconds / 60.0), "at the present quota"]);
+    }
+    if let Some(bytes) = estimate.bytes {
+        table.row(["size", &HumanBytes(bytes).to_string(), "as Parquet"]);
+    }
+    table
 }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{interrupted, progress_bar, sources},
+    cli::{interrupted, progress_bar, sources, summary},
     commands::{
         remaining::Scope,
         report::{self, RunOutcome, RunReport, Summary},
@@ -19,48 +19,48 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
-    /// How the summary is printed to standard output.
+    /// How to print the summary to standard output.
     #[arg(long, value_enum, default_value = "table")]
-    summary: SummaryForm,
-    /// Fetches the end of the interval again and replaces its files: job.refresh, like 4d.
+    summary: SummaryFormat,
+    /// Fetch the last part of the interval again and replace its files: job.refresh, such as 4d.
     #[arg(long, value_name = "DURATION")]
     pub refresh: Option<String>,
-    /// Takes up the shards that earlier runs set aside, and nothing else.
+    /// Fetch the shards that failed in earlier runs, and nothing else.
     #[arg(long)]
     retry_failed: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum SummaryForm {
+enum SummaryFormat {
     /// A short table for people.
     Table,
     /// One JSON object for programs.
     Json,
 }
 
-/// What became of a source: its name, and how its run ended.
-type Ended<'a> = (Option<&'a str>, Result<RunReport, Error>);
+/// The name of a source, and how its run ended.
+type SourceResult<'a> = (Option<&'a str>, Result<RunReport, Error>);
 
-/// Runs the backfills of all sources side by side, and prints how they ended. An interrupt ends all.
+/// Runs the backfills of all sources side by side and prints how they ended. An interrupt ends all.
 pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<ExitCode, Error> {
     let configs = Config::load(overrides)?;
     let shutdown = CancellationToken::new();
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
-    let signals = tokio::spawn(interrupt(shutdown.clone(), grace));
+    let signals = tokio::spawn(handle_interrupts(shutdown.clone(), grace));
     let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
     let runs = configs.iter().map(|config| run_source(config, scope, shutdown.clone()));
-    let runs = join_all(runs).await;
+    let reports = join_all(runs).await;
     signals.abort();
-    let ended: Vec<Ended> =
-        configs.iter().map(|config| config.source.as_deref()).zip(runs).collect();
-    print(&ended, args.summary);
-    let codes: Vec<_> = ended
-        .into_iter()
-        .map(|(source, ended)| sources::exit_code(source, ended.map(tell(source))))
-        .collect();
+    let names = configs.iter().map(|config| config.source.as_deref());
+    let results: Vec<SourceResult> = names.zip(reports).collect();
+    print_summaries(&results, args.summary);
+    let mut codes = Vec::new();
+    for (source, result) in results {
+        let code = result.map(|report| print_outcome(source, &report.outcome));
+        codes.push(sources::exit_code(source, code));
+    }
     Ok(ExitCode::of_all(&codes))
 }
 
@@ -75,66 +75,67 @@ async fn run_source(
     progress_bar::draw_during(&metrics, config.source.as_deref(), run).await
 }
 
-/// Prints the summaries of the sources that were run.
-fn print(ended: &[Ended], form: SummaryForm) {
-    let several = ended.len() > 1;
-    // what could not start has done nothing
-    let summary = |ended: &Result<RunReport, Error>| {
-        ended.as_ref().map_or(Summary::default(), |report| report.summary)
+fn print_summaries(results: &[SourceResult], format: SummaryFormat) {
+    let has_several = results.len() > 1;
+    // a source that could not start has a summary of zeros
+    let summary_of = |result: &Result<RunReport, Error>| {
+        result.as_ref().map_or(Summary::default(), |report| report.summary)
     };
-    let total = Summary::total(ended.iter().map(|(_, ended)| summary(ended)));
-    match form {
-        SummaryForm::Json if several => {
-            let named =
-                ended.iter().map(|(source, ended)| (source.unwrap_or_default(), summary(ended)));
-            sayln!("{}", report::json(named, &total));
+    let total = Summary::total(results.iter().map(|(_, result)| summary_of(result)));
+    match format {
+        SummaryFormat::Json if has_several => {
+            let named = results
+                .iter()
+                .map(|(source, result)| (source.unwrap_or_default(), summary_of(result)));
+            sayln!("{}", report::sources_json(named, &total));
         }
-        SummaryForm::Json => ended
-            .iter()
-            .filter_map(|(_, ended)| ended.as_ref().ok())
-            .for_each(|report| sayln!("{}", report.summary.json())),
-        SummaryForm::Table => {
-            for (source, ended) in ended {
-                let Ok(report) = ended else { continue };
-                sources::print_heading(*source);
-                match report.is_idle() {
-                    true => sayln!("everything is committed already: nothing was fetched"),
-                    false => say!("{}", report.summary),
+        SummaryFormat::Json => {
+            for (_, result) in results {
+                if let Ok(report) = result {
+                    sayln!("{}", report.summary.json());
                 }
             }
-            if several {
-                say!("all sources\n{total}");
+        }
+        SummaryFormat::Table => {
+            for (source, result) in results {
+                let Ok(report) = result else { continue };
+                sources::print_heading(*source);
+                if report.is_idle() {
+                    sayln!("nothing is missing: no request was sent");
+                } else {
+                    say!("{}", summary::table(&report.summary));
+                }
+            }
+            if has_several {
+                say!("all sources\n{}", summary::table(&total));
             }
         }
     }
 }
 
-/// Says on standard error why a source is not complete; its exit code.
-fn tell(source: Option<&str>) -> impl FnOnce(RunReport) -> ExitCode {
+/// Prints to standard error why a source is not complete, and returns its exit code.
+fn print_outcome(source: Option<&str>, outcome: &RunOutcome) -> ExitCode {
     let prefix = sources::prefix(source);
-    move |RunReport { outcome, .. }| {
-        match &outcome {
-            RunOutcome::Complete => {}
-            outcome => eprintln!(
-                "{}: {prefix}{outcome}",
-                if !matches!(outcome, RunOutcome::Gaps(_)) { "error" } else { "warning" }
-            ),
-        }
-        outcome.exit_code()
+    match outcome {
+        RunOutcome::Complete => {}
+        RunOutcome::Gaps(_) => eprintln!("warning: {prefix}{outcome}"),
+        _ => eprintln!("error: {prefix}{outcome}"),
     }
+    outcome.exit_code()
 }
 
-/// The first interrupt ends the run in order, within `grace`; the second at once.
-async fn interrupt(shutdown: CancellationToken, grace: Duration) {
+/// On the first interrupt the run commits what it has, within `grace`; on the second the process
+/// ends at once.
+async fn handle_interrupts(shutdown: CancellationToken, grace: Duration) {
     if let Err(error) = interrupted().await {
-        tracing::warn!(%error, "interrupts are not heard");
+        tracing::warn!(%error, "interrupts cannot be received");
         return;
     }
-    tracing::warn!("interrupted: ending in order; once more to end at once");
+    tracing::warn!("interrupted: committing what is complete; interrupt again to end at once");
     shutdown.cancel();
     if tokio::time::timeout(grace, interrupted()).await.is_err() {
-        tracing::warn!(?grace, "still not ended after job.grace");
+        tracing::warn!(?grace, "the run has not ended within job.grace");
     }
-    tracing::warn!("ending at once: what is not committed is fetched again by the next run");
+    tracing::warn!("ending at once: the next run fetches again what is not committed");
     std::process::exit(ExitCode::Interrupted as i32);
 }

@@ -8,7 +8,7 @@ use crate::{
     sandbox::Server,
 };
 
-/// Serves until it is interrupted.
+/// Serves the API simulator until the process is interrupted.
 pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     let settings = config::load_sandbox(overrides)?;
     let port = settings.port;

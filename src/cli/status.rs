@@ -1,47 +1,158 @@
 //! `cxbackfill status`.
 
+use indicatif::{HumanBytes, HumanCount};
+
 use crate::{
-    cli::sources,
-    commands::status::{self, Status},
+    cli::{
+        sources,
+        table::{Column, Table},
+    },
+    commands::status::{self, DatasetStatus, Gap, Status, TimeSpan, Totals},
     config::{self, BackfillScope, Overrides},
     error::Error,
     exit_code::ExitCode,
     ledger::{LEDGER, reader::Snapshot},
 };
 
-/// Arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
-    /// Prints one JSON object for programs.
+    /// Print one JSON object for programs.
     #[arg(long)]
     json: bool,
 }
 
-/// Says what the ledger of each source knows.
+/// Prints what the ledger of each source records.
 pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<ExitCode, Error> {
     let jobs = config::load_scopes(overrides)?;
     if let ([job], true) = (jobs.as_slice(), args.json) {
         sayln!("{}", read(job)?.json());
         return Ok(ExitCode::Complete);
     }
-    let (mut known, mut codes) = (Vec::new(), Vec::new());
+    let (mut statuses, mut codes) = (Vec::new(), Vec::new());
     for job in &jobs {
         let source = job.source.as_deref();
-        let status = read(job).map(|status| match args.json {
-            true => known.push((source.unwrap_or_default(), status)),
-            false => {
+        let result = read(job).map(|status| {
+            if args.json {
+                statuses.push((source.unwrap_or_default(), status));
+            } else {
                 sources::print_heading(source);
-                say!("{status}");
+                say!("{}", text(&status));
             }
+            ExitCode::Complete
         });
-        codes.push(sources::exit_code(source, status.map(|()| ExitCode::Complete)));
+        codes.push(sources::exit_code(source, result));
     }
     if args.json {
-        sayln!("{}", status::json(known, jobs.len()));
+        sayln!("{}", status::sources_json(statuses, jobs.len()));
     }
     Ok(ExitCode::of_all(&codes))
 }
 
 fn read(job: &BackfillScope) -> Result<Status, Error> {
     Ok(Status::new(job, &Snapshot::read(&job.output.join(LEDGER))?))
+}
+
+/// A table per dataset, and the status of the whole job in the last line.
+fn text(status: &Status) -> String {
+    let mut text = String::new();
+    for dataset in &status.datasets {
+        text.push_str(&dataset_text(dataset));
+        text.push('\n');
+    }
+    let complete = if status.complete { "complete" } else { "not complete" };
+    text.push_str(&format!("{} to {}: {complete}\n", status.from, status.to));
+    text
+}
+
+fn dataset_text(dataset: &DatasetStatus) -> String {
+    let mut text = table(dataset).to_string();
+    if dataset.rows_quarantined > 0 {
+        let rows = HumanCount(dataset.rows_quarantined);
+        text.push_str(&format!("{rows} rows could not be decoded and are in _quarantine\n"));
+    }
+    for Gap { span: TimeSpan { from, to }, reason, correlation } in &dataset.failed {
+        let id = if correlation.is_empty() { String::new() } else { format!(" ({correlation})") };
+        text.push_str(&format!("failed {from}/{to}: {reason}{id}\n"));
+    }
+    text
+}
+
+/// A row per day. Consecutive days of which everything is missing share a row.
+fn table(dataset: &DatasetStatus) -> Table {
+    let mut columns = vec![Column::Left(24)];
+    columns.extend([9, 8, 8, 10, 10, 6].map(Column::Right));
+    let mut table = Table::new(&columns);
+    table.row([&dataset.dataset, "committed", "failed", "missing", "rows", "size", "files"]);
+    for days in dataset.days.chunk_by(|a, b| a.is_all_missing() && b.is_all_missing()) {
+        let (Some(first), Some(last)) = (days.first(), days.last()) else { continue };
+        let name = match days.len() {
+            1 => first.date.clone(),
+            _ => format!("{} to {}", first.date, last.date),
+        };
+        add_row(&mut table, &name, days.iter().map(|day| day.totals).sum());
+    }
+    add_row(&mut table, "total", dataset.total);
+    table
+}
+
+fn add_row(table: &mut Table, name: &str, totals: Totals) {
+    let Totals { rows, bytes, files, committed_s, failed_s, missing_s } = totals;
+    table.row([
+        name,
+        &duration_text(committed_s),
+        &duration_text(failed_s),
+        &duration_text(missing_s),
+        &HumanCount(rows).to_string(),
+        &HumanBytes(bytes).to_string(),
+        &HumanCount(files).to_string(),
+    ]);
+}
+
+/// A duration in its two largest units, such as `3d 4h`; `-` if it is zero.
+fn duration_text(seconds: f64) -> String {
+    if seconds <= 0.0 {
+        return "-".to_owned();
+    }
+    if seconds < 1.0 {
+        return "<1s".to_owned();
+    }
+    let mut rest = seconds as u64;
+    let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')].map(|(length, unit)| {
+        let count = rest / length;
+        rest %= length;
+        (count, unit)
+    });
+    let first = units.iter().position(|(count, _)| *count > 0).unwrap_or(units.len() - 1);
+    let shown = units[first..].iter().take(2).filter(|(count, _)| *count > 0);
+    shown.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::status::tests::partly_committed;
+
+    #[test]
+    fn days_of_which_everything_is_missing_share_a_row() {
+        let expected = "\
+conversations             committed    failed   missing        rows        size   files
+2024-01-01                       1d         -         -           5        50 B       1
+2024-01-02                       1d         -         -           3        30 B       1
+2024-01-03                       6h        6h       12h           2        20 B       1
+2024-01-04 to 2024-01-10          -         -        7d           0         0 B       0
+total                         2d 6h        6h    7d 12h          10       100 B       3
+2 rows could not be decoded and are in _quarantine
+failed 2024-01-03T06:00:00.000Z/2024-01-03T12:00:00.000Z: too slow (c-1)
+
+2024-01-01T00:00:00.000Z to 2024-01-11T00:00:00.000Z: not complete
+";
+        assert_eq!(text(&partly_committed()), expected);
+    }
+
+    #[test]
+    fn a_duration_is_printed_in_its_two_largest_units() {
+        let seconds = [0.0, 0.2, 59.0, 60.0, 3_661.0, 86_400.0, 90_000.0, 86_460.0];
+        let expected = ["-", "<1s", "59s", "1m", "1h 1m", "1d", "1d 1h", "1d"];
+        assert_eq!(seconds.map(duration_text), expected);
+    }
 }

@@ -31,28 +31,29 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// What a run acts upon. A simulation brings its own.
+/// What a run acts on.
 pub struct Environment {
-    /// The API.
+    /// The host of the API.
     pub api: Url,
-    /// Its login.
+    /// The login host, or with a path the token endpoint.
     pub login: Url,
-    /// The door to both.
+    /// Sends the requests to both.
     pub transport: Arc<dyn Transport>,
-    /// Where files go.
+    /// Holds the files.
     pub output: OutputStore,
-    /// What is committed.
+    /// Records what is committed.
     pub ledger: Ledger,
-    /// Counts.
+    /// Counts what the run does.
     pub metrics: Arc<Metrics>,
     /// Ends the run between two requests.
     pub shutdown: CancellationToken,
-    /// Spreads the pauses of retries.
+    /// Seed of the random part of retry pauses.
     pub seed: u64,
 }
 
 impl Environment {
-    /// The world as it is. The sandbox, where the hosts are its, lives as long as the second value.
+    /// The environment that `config` describes. The second value is the sandbox, if the hosts are
+    /// its: it serves until it is stopped.
     pub(crate) async fn open(
         config: &Config,
         output: OutputStore,
@@ -79,21 +80,19 @@ impl Environment {
     }
 }
 
-/// A line to the platform, for who asks without a run.
+/// Sends requests to the platform, for commands that are not a run.
 pub(crate) struct ApiSession {
-    /// Asks.
     pub client: ApiClient,
-    /// What it acts upon.
     pub environment: Environment,
     tokens: Addr<TokenActor>,
     sandbox: Option<sandbox::Server>,
 }
 
 impl ApiSession {
-    /// A line to the platform of `config`.
+    /// A session with the platform of `config`.
     ///
     /// # Errors
-    /// Where the platform cannot be found.
+    /// If the hosts cannot be discovered, or the sandbox cannot listen.
     pub(crate) async fn open(
         config: &Config,
         output: OutputStore,
@@ -103,16 +102,16 @@ impl ApiSession {
         let metrics = Arc::new(Metrics::default());
         let (environment, sandbox) =
             Environment::open(config, output, ledger, metrics, shutdown).await?;
-        let (shared, tokens) = connect(config, &environment);
+        let (context, tokens) = connect(config, &environment);
         Ok(Self {
-            client: client(&shared, &tokens, environment.seed),
+            client: client(&context, &tokens, environment.seed),
             environment,
             tokens,
             sandbox,
         })
     }
 
-    /// Ends it: a refresh token that was replaced is stored before.
+    /// Ends the session, after a refresh token that was replaced is stored.
     pub(crate) async fn close(self) {
         let _ = self.tokens.send(Drain).await;
         if let Some(server) = self.sandbox {
@@ -121,7 +120,7 @@ impl ApiSession {
     }
 }
 
-/// What everyone who asks the platform shares, and who keeps the token.
+/// The context that all API clients share, and the token actor.
 pub(crate) fn connect(
     config: &Config,
     environment: &Environment,
@@ -130,20 +129,23 @@ pub(crate) fn connect(
     let credential: Arc<str> = config.auth.credentials.name().into();
     let key =
         |bucket: &str| QuotaKey { credential: Arc::clone(&credential), bucket: bucket.into() };
-    let tokens = TokenActor::new(login(config, environment, &rate_limit, key("login"))).start();
-    let parent = |endpoint: &Arc<Endpoint>| {
-        endpoint.parent.as_ref().and_then(|each| config.catalog.datasets.get(&each.dataset))
+    let tokens =
+        TokenActor::new(token_source(config, environment, &rate_limit, key("login"))).start();
+    let parent_of = |endpoint: &Arc<Endpoint>| {
+        let parent = endpoint.parent.as_ref()?;
+        config.catalog.datasets.get(&parent.dataset)
     };
-    let parents = config.datasets.iter().flat_map(|dataset| dataset.endpoints()).filter_map(parent);
+    let endpoints = config.datasets.iter().flat_map(|dataset| dataset.endpoints());
+    let parents = endpoints.filter_map(parent_of);
     let row_statistics = RowStatistics::default();
     for dataset in &config.datasets {
-        // a guess is as good without it
+        // statistics are optional: without them a run works, with poorer estimates
         row_statistics.know(
             &dataset.name,
             RowStats::read(&environment.ledger, &dataset.name).unwrap_or_default(),
         );
     }
-    let shared = FetchContext {
+    let context = FetchContext {
         request: Arc::new(RequestContext {
             api: environment.api.clone(),
             api_version: config.api_version.clone().unwrap_or_default(),
@@ -173,19 +175,20 @@ pub(crate) fn connect(
         metrics: Arc::clone(&environment.metrics),
         shutdown: environment.shutdown.child_token(),
     };
-    (Arc::new(shared), tokens)
+    (Arc::new(context), tokens)
 }
 
+/// An API client; `seed` makes its retry pauses random.
 pub(crate) fn client(
-    shared: &Arc<FetchContext>,
+    context: &Arc<FetchContext>,
     tokens: &Addr<TokenActor>,
     seed: u64,
 ) -> ApiClient {
     let jitter = RefCell::new(fastrand::Rng::with_seed(seed));
-    ApiClient { context: Arc::clone(shared), tokens: tokens.clone(), jitter }
+    ApiClient { context: Arc::clone(context), tokens: tokens.clone(), jitter }
 }
 
-fn login(
+fn token_source(
     config: &Config,
     environment: &Environment,
     rate_limit: &Arc<RateLimit>,

@@ -1,8 +1,7 @@
-//! What a backfill will cost: from what the platform counted, and from what is committed already.
+//! The cost of a backfill, from what the platform counted and from what is committed already.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::sync::Arc;
 
-use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::{
@@ -13,123 +12,82 @@ use crate::{
     planning::Shard,
 };
 
-/// What is to come of one dataset.
+/// The cost of what is left to fetch of one dataset. `plan --json` prints this object.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Estimate {
     /// Shards that are left to fetch.
     pub shards: u64,
-    /// The time that they are of, in hours.
+    /// The width of these shards together, in hours.
     pub hours: f64,
-    /// The time that is committed already, in hours.
+    /// The width of what is committed already, in hours.
     pub committed_hours: f64,
-    /// Rows to come; none: nobody knows.
+    /// Rows of these shards. `None` if the number is not known.
     pub rows: Option<u64>,
-    /// Requests by query; none: there is no such way, or nobody knows.
+    /// Requests by query. `None` if the dataset has no query, or the number is not known.
     pub requests_by_query: Option<u64>,
-    /// Requests by job; none: there is no such way, or nobody knows.
+    /// Requests by job. `None` if the dataset has no job, or the number is not known.
     pub requests_by_job: Option<u64>,
-    /// Requests as the configuration has it.
+    /// Requests by the endpoint that the configuration chooses. `None` if the number is not known.
     pub requests: Option<u64>,
-    /// Bytes of the files to come.
+    /// Size of the new files in bytes. `None` if it is not known.
     pub bytes: Option<u64>,
-    /// Seconds that the requests take at the present quota.
+    /// Seconds that the requests take at the present quota. `None` if there is no quota, or the
+    /// number of requests is not known.
     pub seconds: Option<f64>,
 }
 
-/// What the shards of one dataset will cost.
+/// The cost of the shards of one dataset.
 pub(crate) fn estimate<'a>(
     shards: impl Iterator<Item = &'a Shard>,
-    known: &RowStats,
+    row_stats: &RowStats,
     fetch: &FetchSettings,
-    quota_settings: &QuotaSettings,
+    quota: &QuotaSettings,
 ) -> Estimate {
-    let mut sum = Estimate {
+    let mut estimate = Estimate {
         rows: Some(0),
         requests_by_query: Some(0),
         requests_by_job: Some(0),
         requests: Some(0),
-        committed_hours: known.committed.2.as_secs_f64() / 3_600.0,
+        committed_hours: row_stats.committed.2.as_secs_f64() / 3_600.0,
         ..Estimate::default()
     };
-    let plus = |sum: &mut Option<u64>, more: Option<u64>| {
-        *sum = sum.zip(more).map(|(sum, more)| sum + more)
-    };
     for shard in shards {
-        let rows = known.rows(shard.interval);
-        let price = |endpoint: &Option<Arc<Endpoint>>| {
-            endpoint.as_ref().and_then(|endpoint| cost(endpoint, rows, fetch.page_size))
-        };
-        let (query, job) = (price(&shard.dataset.query), price(&shard.dataset.job));
-        let chosen = match (query, job) {
-            (Some(query), Some(job)) => Some(match fetch.strategy {
-                _ if shard.dataset.has_extras() => job,
-                Strategy::Query => query,
-                Strategy::Job => job,
-                Strategy::Auto => query.min(job),
+        let rows = row_stats.rows(shard.interval);
+        let requests_of =
+            |endpoint: &Option<Arc<Endpoint>>| cost(endpoint.as_deref()?, rows, fetch.page_size);
+        let by_query = requests_of(&shard.dataset.query);
+        let by_job = requests_of(&shard.dataset.job);
+        let chosen = match (by_query, by_job) {
+            (Some(by_query), Some(by_job)) => Some(match fetch.strategy {
+                _ if shard.dataset.has_extras() => by_job,
+                Strategy::Query => by_query,
+                Strategy::Job => by_job,
+                Strategy::Auto => by_query.min(by_job),
             }),
-            (query, job) => query.or(job),
+            _ => by_query.or(by_job),
         };
-        sum.shards += 1;
-        sum.hours += shard.interval.width().as_secs_f64() / 3_600.0;
-        plus(&mut sum.rows, rows);
-        plus(&mut sum.requests_by_query, query);
-        plus(&mut sum.requests_by_job, job);
-        plus(&mut sum.requests, chosen);
+        estimate.shards += 1;
+        estimate.hours += shard.interval.width().as_secs_f64() / 3_600.0;
+        add(&mut estimate.rows, rows);
+        add(&mut estimate.requests_by_query, by_query);
+        add(&mut estimate.requests_by_job, by_job);
+        add(&mut estimate.requests, chosen);
     }
-    sum.bytes = sum.rows.zip(known.row_bytes()).map(|(rows, bytes)| (rows as f64 * bytes) as u64);
-    let ours = |limit: RequestLimit| {
-        f64::from(limit.requests.get()) * f64::from(quota_settings.share) / 100.0
-    };
-    let pace = quota_settings.limit.map(|limit| limit.per.as_secs_f64() / ours(limit));
-    sum.seconds = sum.requests.zip(pace).map(|(requests, pace)| requests as f64 * pace);
-    sum
+    estimate.bytes = (estimate.rows.zip(row_stats.row_bytes()))
+        .map(|(rows, row_bytes)| (rows as f64 * row_bytes) as u64);
+    estimate.seconds = (estimate.requests.zip(seconds_per_request(quota)))
+        .map(|(requests, seconds)| requests as f64 * seconds);
+    estimate
 }
 
-/// Estimates of several datasets, for people.
-pub(crate) struct EstimateTable<'a>(pub &'a BTreeMap<String, Estimate>);
+/// Adds to a sum. A sum with an unknown part is unknown.
+fn add(sum: &mut Option<u64>, part: Option<u64>) {
+    *sum = sum.zip(part).map(|(sum, part)| sum + part);
+}
 
-impl fmt::Display for EstimateTable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |number: Option<u64>| {
-            number.map_or("unknown".to_owned(), |number| HumanCount(number).to_string())
-        };
-        for (dataset, estimate) in self.0 {
-            let Estimate { shards, hours, committed_hours, seconds, bytes, .. } = estimate;
-            writeln!(f, "{dataset}")?;
-            let days = format!(
-                "{:.1} days left, {:.1} days committed",
-                hours / 24.0,
-                committed_hours / 24.0
-            );
-            writeln!(f, "  {:<14}{:>12}  {days}", "shards", HumanCount(*shards).to_string())?;
-            writeln!(f, "  {:<14}{:>12}", "rows", count(estimate.rows))?;
-            let endpoints =
-                [("by query", estimate.requests_by_query), ("by job", estimate.requests_by_job)];
-            let endpoints: Vec<_> = endpoints
-                .iter()
-                .filter_map(|(endpoint, requests)| {
-                    requests.map(|n| format!("{} {endpoint}", HumanCount(n)))
-                })
-                .collect();
-            writeln!(
-                f,
-                "  {:<14}{:>12}  {}",
-                "requests",
-                count(estimate.requests),
-                endpoints.join(", ")
-            )?;
-            if let Some(seconds) = seconds {
-                writeln!(
-                    f,
-                    "  {:<14}{:>12}  at the present quota",
-                    "minutes",
-                    format!("{:.1}", seconds / 60.0)
-                )?;
-            }
-            if let Some(bytes) = bytes {
-                writeln!(f, "  {:<14}{:>12}  as Parquet", "size", HumanBytes(*bytes).to_string())?;
-            }
-        }
-        Ok(())
-    }
+/// `None` if there is no quota.
+fn seconds_per_request(quota: &QuotaSettings) -> Option<f64> {
+    let RequestLimit { requests, per, .. } = quota.limit?;
+    let usable = f64::from(requests.get()) * f64::from(quota.share) / 100.0;
+    Some(per.as_secs_f64() / usable)
 }

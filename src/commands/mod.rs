@@ -1,7 +1,8 @@
 //! What each command does, without a terminal: also the interface for other front ends.
 //!
-//! A function here takes a configuration and returns values; `cli` parses arguments and prints. Start with
-//! [`run`], which builds the actors, awaits them and reports.
+//! A function here takes a configuration and returns values; it prints nothing, which is left to
+//! `cli`. Errors that end a command are [`Error`](crate::error::Error). Start with [`run`], which
+//! builds the actors, awaits them and reports, and with [`environment`], what a command acts on.
 
 pub(crate) mod check;
 pub(crate) mod datasets;

@@ -1,4 +1,4 @@
-//! Asking the platform without a run: how many rows there are, and what a page looks like.
+//! Requests without a run: how many rows the platform counts, and what a first page looks like.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,73 +21,73 @@ use crate::{
     sink::{lock::OutputLock, store::OutputStore},
 };
 
-/// What is asked for at once where the platform counts rows.
-const DAY: Duration = Duration::from_secs(86_400);
+/// The width of the interval of which the platform counts the rows in one request.
+const PROBE_WIDTH: Duration = Duration::from_secs(86_400);
 
-/// Holds every day against the platform's own count of it. Returns what differs, or could not be
-/// asked for, a line each.
+/// Compares every day with the number of rows that the platform counts. Returns a line for each day
+/// that differs or could not be counted.
 ///
 /// # Errors
-/// Where the platform cannot be reached at all.
+/// If the platform does not answer at all.
 pub(crate) async fn compare(
     config: &Config,
     days: &[DayCount],
     shutdown: CancellationToken,
 ) -> Result<Vec<String>, Error> {
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
-    let session =
-        ApiSession::open(config, OutputStore::directory(&config.output)?, ledger, shutdown).await?;
-    let compared = compare_on(&session, days).await;
+    let output = OutputStore::directory(&config.output)?;
+    let session = ApiSession::open(config, output, ledger, shutdown).await?;
+    let differences = compare_days(&session, days).await;
     session.close().await;
-    compared
+    differences
 }
 
-async fn compare_on(session: &ApiSession, days: &[DayCount]) -> Result<Vec<String>, Error> {
+async fn compare_days(session: &ApiSession, days: &[DayCount]) -> Result<Vec<String>, Error> {
     let mut differences = Vec::new();
     for day in days {
-        let what = match session.client.total(&day.dataset, day.interval).await {
+        let difference = match session.client.total(&day.dataset, day.interval).await {
             Ok(total) if total == day.rows => continue,
             Ok(total) => {
-                format!("the platform counts {total} rows, and the files hold {}", day.rows)
+                format!("the platform counts {total} rows, but the files hold {}", day.rows)
             }
-            Err(error) => format!("it cannot be compared: {}", fault(error)?),
+            Err(error) => format!("cannot be compared: {}", request_error(error)?),
         };
-        differences.push(format!("{} {}: {what}", day.dataset.name, day.interval));
+        differences.push(format!("{} {}: {difference}", day.dataset.name, day.interval));
     }
     Ok(differences)
 }
 
-/// Asks the platform how many rows there are, a request for every day that is left and that it has not
-/// been asked for, and keeps the answers in the ledger. Datasets that it does not count stay unknown.
+/// Asks the platform for the number of rows of every day that is left to fetch and was not counted
+/// yet, with one request each, and records the answers in the ledger. Datasets of which the platform
+/// does not count the rows are left out.
 ///
 /// # Errors
-/// Where the output or the platform cannot be reached at all.
+/// If the output cannot be used, or the platform does not answer at all.
 pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), Error> {
     let output = OutputStore::directory(&config.output)?;
     let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     ledger.identify(&config.output_identity())?;
     let session = ApiSession::open(config, output, ledger, shutdown).await?;
-    let probed = probe_on(&session, config).await;
+    let result = probe_datasets(&session, config).await;
     session.close().await;
-    probed
+    result
 }
 
-async fn probe_on(session: &ApiSession, config: &Config) -> Result<(), Error> {
+async fn probe_datasets(session: &ApiSession, config: &Config) -> Result<(), Error> {
     let ledger = &session.environment.ledger;
     let plan = remaining::plan(config, Scope::Missing, ledger)?;
     for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
-        let known: Vec<_> =
-            ledger.probes(&dataset.name)?.iter().map(|probe| probe.interval).collect();
-        let left = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
-        let days =
-            left.flat_map(|shard| shard.interval.subtract(&known)).flat_map(|left| left.split(DAY));
-        for interval in days {
+        let probes = ledger.probes(&dataset.name)?;
+        let counted: Vec<_> = probes.iter().map(|probe| probe.interval).collect();
+        let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
+        let not_counted = shards.flat_map(|shard| shard.interval.subtract(&counted));
+        for interval in not_counted.flat_map(|interval| interval.split(PROBE_WIDTH)) {
             match session.client.total(dataset, interval).await {
                 Ok(rows) => ledger.probed(&dataset.name, Probe { interval, rows })?,
                 Err(error) => {
-                    let fault = fault(error)?;
-                    tracing::warn!(dataset = dataset.name, %interval, %fault, "not counted");
+                    let error = request_error(error)?;
+                    tracing::warn!(dataset = dataset.name, %interval, %error, "rows not counted");
                 }
             }
         }
@@ -95,47 +95,44 @@ async fn probe_on(session: &ApiSession, config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// The first page of a dataset, whose columns need not be known, of the first shard of `config`.
+/// The first page of the first shard of a dataset, which need not have columns yet.
 ///
 /// # Errors
-/// Where there is none.
+/// If there is no such dataset, only a job fetches it, or the page cannot be fetched.
 pub(crate) async fn first_page(
     mut config: Config,
     dataset: &str,
     shutdown: CancellationToken,
 ) -> Result<RawPage, Error> {
-    let none = |reason: &str| Error::Page(reason.to_owned());
-    let dataset = config
-        .catalog
-        .datasets
-        .get(dataset)
-        .cloned()
-        .ok_or_else(|| none("there is no such dataset"))?;
-    let endpoint = dataset
-        .query
-        .clone()
-        .ok_or_else(|| none("only a job brings it: describe its columns by hand"))?;
+    let dataset = config.catalog.datasets.get(dataset).cloned().ok_or_else(|| {
+        Error::Page(format!("`{dataset}` is not a dataset: see `cxbackfill datasets`"))
+    })?;
+    let endpoint = dataset.query.clone().ok_or_else(|| {
+        Error::Page(format!(
+            "`{}` is fetched by a job, which has no first page: describe its columns by hand",
+            dataset.name
+        ))
+    })?;
     let width = config.fetch.shard.min(endpoint.widest[0]);
     let interval = config.interval.split(width).next().unwrap_or(config.interval);
     config.datasets = vec![Arc::clone(&dataset)];
-    let nowhere = OutputStore::over(Arc::new(InMemory::new()));
-    let session = ApiSession::open(&config, nowhere, Ledger::in_memory()?, shutdown).await?;
+    let no_output = OutputStore::over(Arc::new(InMemory::new()));
+    let session = ApiSession::open(&config, no_output, Ledger::in_memory()?, shutdown).await?;
     let page = session.client.first_page(&dataset, &endpoint, interval).await;
     session.close().await;
     match page {
         Ok(page) => Ok(page),
-        Err(error) => Err(Error::Page(fault(error)?.to_string())),
+        Err(error) => Err(Error::Page(request_error(error)?.to_string())),
     }
 }
 
-/// Why one request brought nothing; the error is why no other will.
-fn fault(error: FetchError) -> Result<RequestError, Error> {
-    error.into_fault().map_err(|run_error| stopped(&run_error))
+/// Why one request failed. The error is what ends the command, since it concerns every request.
+fn request_error(error: FetchError) -> Result<RequestError, Error> {
+    error.into_fault().map_err(|run_error| command_error(&run_error))
 }
 
-/// Why nobody could be asked.
-fn stopped(run_error: &RunError) -> Error {
-    match RunOutcome::from_halt(run_error) {
+fn command_error(run_error: &RunError) -> Error {
+    match RunOutcome::from_error(run_error) {
         RunOutcome::Denied(reason) => Error::Credentials(reason),
         other => Error::Stopped(other.to_string()),
     }

@@ -1,4 +1,4 @@
-//! What is left to do: requested − committed − set aside (G1), and what it will cost.
+//! What is left to do: requested − committed − failed (G1), and what that will cost.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,140 +12,152 @@ use crate::{
     time::interval::Interval,
 };
 
-/// Which part of what is missing a run takes up.
+/// What a run fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// What no run has tried to the end.
+    /// What is neither committed nor failed.
     Missing,
-    /// What earlier runs set aside, and nothing else.
+    /// What failed in earlier runs, and nothing else.
     Failed,
 }
 
-/// The shards of what is left to do.
+/// The shards that are left to fetch.
 ///
 /// # Errors
-/// Where the ledger cannot be read.
+/// If the ledger cannot be read.
 pub(crate) fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
-        let widest = dataset
-            .endpoints()
-            .map(|endpoint| endpoint.widest[usize::from(!config.filter(&dataset.name).is_empty())])
-            .min();
-        let left = match scope {
-            Scope::Failed => {
-                gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect()
-            }
-            Scope::Missing => untried(config, ledger, dataset)?,
-        };
         for interval in stale(config, scope, ledger, dataset)? {
             plan.add_whole(&Shard { dataset: Arc::clone(dataset), interval, replaces: true });
         }
-        for interval in left {
+        let intervals = match scope {
+            Scope::Failed => intervals_of(&failed(config, ledger, dataset)?),
+            Scope::Missing => missing(config, ledger, dataset)?,
+        };
+        let width = shard_width(config, dataset);
+        for interval in intervals {
             let shard = Shard { dataset: Arc::clone(dataset), interval, replaces: false };
-            match dataset.snapshot {
-                true => plan.add_whole(&shard),
-                false => plan.add(
-                    &shard,
-                    dataset.shard(config.fetch.shard.min(widest.unwrap_or(Duration::MAX))),
-                ),
+            if dataset.snapshot {
+                plan.add_whole(&shard);
+            } else {
+                plan.add(&shard, width);
             }
         }
     }
     Ok(plan)
 }
 
-/// The time of a dataset that is requested, as far as the platform has all of it.
+/// The widest shard of a dataset that both the configuration and the platform allow.
+fn shard_width(config: &Config, dataset: &Dataset) -> Duration {
+    let has_filter = !config.filter(&dataset.name).is_empty();
+    let widest = dataset.endpoints().map(|endpoint| endpoint.widest[usize::from(has_filter)]).min();
+    dataset.shard(config.fetch.shard.min(widest.unwrap_or(Duration::MAX)))
+}
+
+/// The requested interval of a dataset, as far as the platform has all of it. `None` if it has
+/// nothing of it yet.
 fn requested(config: &Config, dataset: &Dataset) -> Option<Interval> {
     dataset.requested(config.interval, config.now)
 }
 
-/// What is committed and is to be fetched again: the end of the requested interval, where a refresh
-/// is wanted, and what a killed refresh has left.
+/// The committed intervals that are to be fetched again: those at the end of the requested interval
+/// that a refresh covers, and those whose replacement failed or was interrupted.
 fn stale(
     config: &Config,
     scope: Scope,
     ledger: &Ledger,
     dataset: &Dataset,
 ) -> Result<Vec<Interval>, Error> {
-    let refresh = i64::try_from(config.refresh.as_millis()).unwrap_or(i64::MAX);
-    let end = |requested: Interval| {
-        let since = requested.to_ms().saturating_sub(refresh).max(requested.from_ms());
-        Interval::new(since, requested.to_ms())
-    };
-    let window = requested(config, dataset).and_then(end).filter(|_| scope == Scope::Missing);
     let mut stale = ledger.stale(&dataset.name)?;
-    for interval in ledger.committed(&dataset.name)? {
-        if window.is_some_and(|window| window.overlaps(interval)) && !stale.contains(&interval) {
-            stale.push(interval);
+    let refreshed = match scope {
+        Scope::Missing => requested(config, dataset).and_then(|all| last_part(all, config.refresh)),
+        Scope::Failed => None,
+    };
+    if let Some(refreshed) = refreshed {
+        for interval in ledger.committed(&dataset.name)? {
+            if refreshed.overlaps(interval) && !stale.contains(&interval) {
+                stale.push(interval);
+            }
         }
     }
     Ok(stale)
 }
 
-/// What was set aside of the requested interval and is not committed since.
+/// The last `width` of an interval. `None` if `width` is zero.
+fn last_part(interval: Interval, width: Duration) -> Option<Interval> {
+    let width = i64::try_from(width.as_millis()).unwrap_or(i64::MAX);
+    let from = interval.to_ms().saturating_sub(width).max(interval.from_ms());
+    Interval::new(from, interval.to_ms())
+}
+
+/// The parts of the requested interval that failed and were not committed since.
 ///
 /// # Errors
-/// Where the ledger cannot be read.
-pub(crate) fn gaps(
+/// If the ledger cannot be read.
+pub(crate) fn failed(
     config: &Config,
     ledger: &Ledger,
     dataset: &Dataset,
 ) -> Result<Vec<Failure>, Error> {
+    let Some(requested) = requested(config, dataset) else { return Ok(Vec::new()) };
     let committed = ledger.committed(&dataset.name)?;
-    let requested = requested(config, dataset);
-    let failures = ledger.failures(&dataset.name)?.into_iter();
-    Ok(failures
-        .filter_map(|failure| Some((requested?.intersect(failure.interval)?, failure)))
-        .flat_map(|(interval, failure)| {
-            let left = interval.subtract(&committed).into_iter();
-            left.map(move |interval| Failure { interval, ..failure.clone() })
-        })
-        .collect())
+    let mut failed = Vec::new();
+    for failure in ledger.failures(&dataset.name)? {
+        let Some(part) = requested.intersect(failure.interval) else { continue };
+        for interval in part.subtract(&committed) {
+            failed.push(Failure { interval, ..failure.clone() });
+        }
+    }
+    Ok(failed)
 }
 
-/// What of the requested interval is neither committed nor set aside.
+/// The parts of the requested interval that are neither committed nor failed.
 ///
 /// # Errors
-/// Where the ledger cannot be read.
-pub(crate) fn untried(
+/// If the ledger cannot be read.
+pub(crate) fn missing(
     config: &Config,
     ledger: &Ledger,
     dataset: &Dataset,
 ) -> Result<Vec<Interval>, Error> {
-    let failed: Vec<_> =
-        gaps(config, ledger, dataset)?.into_iter().map(|gap| gap.interval).collect();
-    let settled = [ledger.committed(&dataset.name)?, failed].concat();
-    Ok(requested(config, dataset).map_or(Vec::new(), |requested| requested.subtract(&settled)))
+    let Some(requested) = requested(config, dataset) else { return Ok(Vec::new()) };
+    let mut known = ledger.committed(&dataset.name)?;
+    known.extend(intervals_of(&failed(config, ledger, dataset)?));
+    Ok(requested.subtract(&known))
 }
 
-/// What a run would cost, by dataset, as far as the ledger knows. Asks nobody.
+fn intervals_of(failures: &[Failure]) -> Vec<Interval> {
+    failures.iter().map(|failure| failure.interval).collect()
+}
+
+/// The cost of a run by dataset, as far as the ledger knows. Sends no request.
 ///
 /// # Errors
-/// Where there is a ledger that cannot be read, or one of another job.
+/// If the ledger cannot be read, or belongs to another job.
 pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
     let path = config.output.join(LEDGER);
     let ledger = if path.exists() { Ledger::open(&path)? } else { Ledger::in_memory()? };
     ledger.belongs(&config.output_identity())?;
-    expect(config, &plan(config, Scope::Missing, &ledger)?, &ledger)
+    estimate_plan(config, &plan(config, Scope::Missing, &ledger)?, &ledger)
 }
 
-/// What the shards of `plan` will cost, by dataset.
+/// The cost of the shards of `plan`, by dataset.
 ///
 /// # Errors
-/// Where the ledger cannot be read.
-pub(crate) fn expect(
+/// If the ledger cannot be read.
+pub(crate) fn estimate_plan(
     config: &Config,
     plan: &Plan,
     ledger: &Ledger,
 ) -> Result<BTreeMap<String, Estimate>, Error> {
-    let estimate = |dataset: &Arc<Dataset>| {
+    let mut estimates = BTreeMap::new();
+    for dataset in &config.datasets {
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
-        let known = RowStats::read(ledger, &dataset.name)?;
-        Ok((
-            dataset.name.clone(),
-            estimate::estimate(shards, &known, &config.fetch, &config.quota_settings),
-        ))
-    };
-    config.datasets.iter().map(estimate).collect()
+        let row_stats = RowStats::read(ledger, &dataset.name)?;
+        let estimate =
+            estimate::estimate(shards, &row_stats, &config.fetch, &config.quota_settings);
+        estimates.insert(dataset.name.clone(), estimate);
+    }
+    Ok(estimates)
 }

@@ -1,8 +1,10 @@
 //! How a run ended, for people and for programs.
+//!
+//! [`Summary`] is the run in numbers, [`RunOutcome`] says what they amount to and decides the exit
+//! code. `cli` prints them.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
 
 use crate::{
@@ -14,69 +16,66 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// A run in numbers: `--summary json` prints this object.
+/// A run in numbers. The names of the fields are the keys of `--summary json`.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
 pub struct Summary {
     /// Rows that the platform sent for committed shards.
     pub rows_received: u64,
     /// Rows in the new files.
     pub rows_written: u64,
-    /// Rows that another shard owns.
+    /// Rows that were left out because their time lies in another shard.
     pub rows_not_owned: u64,
-    /// Copies that a newer copy of the row replaced.
+    /// Rows that were left out because a newer copy of them was received.
     pub rows_duplicate: u64,
-    /// Rows kept as raw JSON, since they cannot be decoded.
+    /// Rows that could not be decoded and are kept as raw JSON.
     pub rows_quarantined: u64,
-    /// Shards committed.
+    /// Shards that were committed.
     pub shards_committed: u64,
-    /// Shards bisected.
+    /// Shards that were bisected.
     pub shards_split: u64,
-    /// Shards set aside.
+    /// Shards that failed or are not yet available.
     pub shards_failed: u64,
-    /// Shards committed of which the platform counts more rows than it gave, twice: see the ledger's
-    /// table `short`.
-    pub shards_short: u64,
-    /// Rows that `plan` would have said: null where nobody knew.
+    /// Committed shards of which the platform counts more rows than it sent.
+    #[serde(rename = "shards_short")]
+    pub shards_with_count_mismatch: u64,
+    /// Rows that the estimate before the run expected. `None` if the number was not known.
     pub rows_expected: Option<u64>,
-    /// API requests sent.
+    /// API requests that were sent, retries included.
     pub requests: u64,
-    /// Requests that `plan` would have said: null where nobody knew.
+    /// Requests that the estimate before the run expected. `None` if the number was not known.
     pub requests_expected: Option<u64>,
-    /// Those of them that repeated a failed one.
+    /// Requests that repeated a failed one.
     pub retries: u64,
-    /// Replies that said to slow down.
+    /// Responses that told the program to slow down.
     pub rate_limited: u64,
-    /// Token requests sent.
+    /// Token requests that were sent.
     pub token_requests: u64,
-    /// Bytes of reply bodies, decompressed.
+    /// Bytes of response bodies, decompressed.
     pub bytes_received: u64,
     /// Bytes of the new files.
     pub bytes_written: u64,
-    /// The new files.
+    /// Number of the new files.
     pub files: u64,
-    /// From start to end, in seconds.
+    /// Wall time of the run, in seconds.
     pub elapsed_s: f64,
-    /// Processor time of the process, in seconds; 0 where the system does not tell.
+    /// Processor time of the process, in seconds; 0 where the operating system does not report it.
     pub cpu_s: f64,
-    /// The most memory that the process held; 0 where the system does not tell.
+    /// Peak memory of the process, in bytes; 0 where the operating system does not report it.
     pub peak_rss_bytes: u64,
 }
 
-/// How gaps are filled.
-const ADVICE: &str = "`run --retry-failed` takes up what was set aside, and `run` the rest";
-
-/// How a run ended. The exit code follows from it.
+/// How a run ended. Decides the exit code.
 #[derive(Debug)]
 pub enum RunOutcome {
-    /// Everything that was asked for is committed.
+    /// Everything that was requested is committed.
     Complete,
-    /// Some shards were set aside, in this run or an earlier one.
+    /// Some intervals are missing: they failed in this run or an earlier one, or were not tried.
     Gaps(Vec<Failure>),
-    /// It was told to end; the next run goes on from here.
+    /// The run was interrupted. The next run continues.
     Interrupted,
-    /// Credentials or permissions do not do.
+    /// The credentials or the permissions are not sufficient.
     Denied(String),
-    /// Nothing else could be done.
+    /// Any other error ended the run.
     Fatal(String),
 }
 
@@ -90,9 +89,9 @@ pub struct RunReport {
 }
 
 impl Summary {
-    /// The numbers of a run.
+    /// Sums up what the fetchers and the metrics counted.
     pub fn new(totals: &FetchTotals, metrics: &Metrics, elapsed: Duration) -> Self {
-        let (cpu_s, peak_rss_bytes) = usage();
+        let (cpu_s, peak_rss_bytes) = process_usage();
         let counts = totals.counts;
         Self {
             rows_received: totals.received,
@@ -103,7 +102,7 @@ impl Summary {
             shards_committed: totals.committed,
             shards_split: metrics.shards_split.get(),
             shards_failed: totals.failed.len() as u64,
-            shards_short: totals.short,
+            shards_with_count_mismatch: totals.short,
             rows_expected: None,
             requests: metrics.requests.get(),
             requests_expected: None,
@@ -119,16 +118,16 @@ impl Summary {
         }
     }
 
-    /// Takes note of what was expected, for those who want to hold it against the outcome.
-    pub fn compare<'a>(&mut self, expected: impl Iterator<Item = &'a Estimate> + Clone) {
-        self.rows_expected = expected.clone().map(|estimate| estimate.rows).sum();
-        self.requests_expected = expected.map(|estimate| estimate.requests).sum();
+    /// Adds what the estimate of each dataset expected.
+    pub fn set_expected<'a>(&mut self, estimates: impl Iterator<Item = &'a Estimate> + Clone) {
+        self.rows_expected = estimates.clone().map(|estimate| estimate.rows).sum();
+        self.requests_expected = estimates.map(|estimate| estimate.requests).sum();
     }
 
-    /// The numbers of several runs of one process side by side.
+    /// The numbers of several runs that ran side by side in this process.
     pub fn total(runs: impl Iterator<Item = Self>) -> Self {
-        let none = Self { rows_expected: Some(0), requests_expected: Some(0), ..Self::default() };
-        runs.fold(none, |a, b| Self {
+        let zero = Self { rows_expected: Some(0), requests_expected: Some(0), ..Self::default() };
+        runs.fold(zero, |a, b| Self {
             rows_received: a.rows_received + b.rows_received,
             rows_written: a.rows_written + b.rows_written,
             rows_not_owned: a.rows_not_owned + b.rows_not_owned,
@@ -137,7 +136,7 @@ impl Summary {
             shards_committed: a.shards_committed + b.shards_committed,
             shards_split: a.shards_split + b.shards_split,
             shards_failed: a.shards_failed + b.shards_failed,
-            shards_short: a.shards_short + b.shards_short,
+            shards_with_count_mismatch: a.shards_with_count_mismatch + b.shards_with_count_mismatch,
             rows_expected: a.rows_expected.zip(b.rows_expected).map(|(a, b)| a + b),
             requests: a.requests + b.requests,
             requests_expected: a.requests_expected.zip(b.requests_expected).map(|(a, b)| a + b),
@@ -147,7 +146,7 @@ impl Summary {
             bytes_received: a.bytes_received + b.bytes_received,
             bytes_written: a.bytes_written + b.bytes_written,
             files: a.files + b.files,
-            // they ran at the same time, in the same process
+            // the runs share their time and their process
             elapsed_s: a.elapsed_s.max(b.elapsed_s),
             cpu_s: a.cpu_s.max(b.cpu_s),
             peak_rss_bytes: a.peak_rss_bytes.max(b.peak_rss_bytes),
@@ -162,54 +161,55 @@ impl Summary {
 
 /// The numbers of several sources as one JSON object: each under its name in `sources`, beside them
 /// the total.
-pub(crate) fn json<'a>(
+pub(crate) fn sources_json<'a>(
     sources: impl Iterator<Item = (&'a str, Summary)>,
     total: &Summary,
 ) -> String {
     #[derive(Serialize)]
-    struct All<'a> {
+    struct Sources<'a> {
         sources: BTreeMap<&'a str, Summary>,
         #[serde(flatten)]
         total: &'a Summary,
     }
-    serde_json::to_string(&All { sources: sources.collect(), total }).unwrap_or_default()
+    serde_json::to_string(&Sources { sources: sources.collect(), total }).unwrap_or_default()
 }
 
 impl RunReport {
-    /// Whether there was nothing to do.
+    /// Whether nothing was missing, so that the run sent no request.
     pub fn is_idle(&self) -> bool {
         matches!(self.outcome, RunOutcome::Complete) && self.summary.requests == 0
     }
 }
 
 impl RunOutcome {
-    /// What a halt means for the run, with what to do about it.
-    pub fn from_halt(run_error: &RunError) -> Self {
-        let RunError::Stopped { stop, fault } = run_error else {
-            return match run_error {
+    /// The outcome of a run that `error` ended, with what to do about it.
+    pub fn from_error(error: &RunError) -> Self {
+        let RunError::Stopped { stop, fault } = error else {
+            return match error {
                 RunError::Interrupted => Self::Interrupted,
                 other => Self::Fatal(other.to_string()),
             };
         };
         match stop {
-            Stop::Credentials => Self::Denied(format!("{run_error}; {}", fault.advice())),
+            Stop::Credentials => Self::Denied(format!("{error}; {}", fault.advice())),
             Stop::Quota => Self::Fatal(format!(
-                "{run_error}; that is longer than retry.give_up_after: run again later, it goes on from here"
+                "{error}; this pause is longer than retry.give_up_after: run again later, the run \
+                 continues from here"
             )),
             Stop::Login => {
-                Self::Fatal(format!("{run_error}; run again later, it goes on from here"))
+                Self::Fatal(format!("{error}; run again later, the run continues from here"))
             }
         }
     }
 
-    /// What it means that datasets may not be read.
-    pub fn denied(denied: &BTreeMap<String, String>) -> Self {
-        let datasets: Vec<_> =
+    /// The outcome of a run whose credentials may not read the datasets `denied`, with the reasons.
+    pub fn from_denied(denied: &BTreeMap<String, String>) -> Self {
+        let reasons: Vec<_> =
             denied.iter().map(|(dataset, reason)| format!("{dataset}: {reason}")).collect();
-        Self::Denied(datasets.join("; "))
+        Self::Denied(reasons.join("; "))
     }
 
-    /// The exit code: part of the outside of the program.
+    /// The exit code of a run that ended like this.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Complete => ExitCode::Complete,
@@ -225,10 +225,15 @@ impl fmt::Display for RunOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Complete => write!(f, "complete"),
-            Self::Interrupted => write!(f, "interrupted; run again to go on from here"),
+            Self::Interrupted => write!(f, "interrupted; run again to continue"),
             Self::Denied(reason) | Self::Fatal(reason) => write!(f, "{reason}"),
             Self::Gaps(gaps) => {
-                write!(f, "complete but for {} gaps; {ADVICE}", gaps.len())?;
+                write!(
+                    f,
+                    "incomplete: {} intervals failed or are missing; retry the failed ones with \
+                     `cxbackfill run --retry-failed`, fetch the missing ones with `cxbackfill run`",
+                    gaps.len()
+                )?;
                 gaps.iter().try_for_each(|gap| {
                     write!(f, "\n  {} {}: {}", gap.dataset, gap.interval, gap.reason)
                 })
@@ -237,78 +242,9 @@ impl fmt::Display for RunOutcome {
     }
 }
 
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |number| HumanCount(number).to_string();
-        let rate = self.requests as f64 / self.elapsed_s.max(0.001);
-        let rows = [
-            (
-                "rows written",
-                count(self.rows_written),
-                format!("of {} received", HumanCount(self.rows_received)),
-            ),
-            (
-                "rows left out",
-                count(self.rows_not_owned + self.rows_duplicate + self.rows_quarantined),
-                format!(
-                    "{} of other shards, {} duplicates, {} quarantined",
-                    self.rows_not_owned, self.rows_duplicate, self.rows_quarantined
-                ),
-            ),
-            ("shards", count(self.shards_committed), {
-                let short = if self.shards_short > 0 {
-                    format!(", {} short of rows", self.shards_short)
-                } else {
-                    String::new()
-                };
-                format!(
-                    "committed, {} split, {} set aside{short}",
-                    self.shards_split, self.shards_failed
-                )
-            }),
-            (
-                "requests",
-                count(self.requests),
-                format!(
-                    "{rate:.1}/s, {} retries, {} throttled, {} for tokens",
-                    self.retries, self.rate_limited, self.token_requests
-                ),
-            ),
-            (
-                "files",
-                count(self.files),
-                format!(
-                    "{} from {}",
-                    HumanBytes(self.bytes_written),
-                    HumanBytes(self.bytes_received)
-                ),
-            ),
-            (
-                "time",
-                format!("{:.1} s", self.elapsed_s),
-                format!(
-                    "{:.1} s of processor, {} of memory",
-                    self.cpu_s,
-                    HumanBytes(self.peak_rss_bytes)
-                ),
-            ),
-        ];
-        rows.iter().try_for_each(|(name, number, detail)| {
-            writeln!(f, "{name:<14}{number:>10}  {detail}")
-        })?;
-        match (self.requests_expected, self.rows_expected) {
-            (Some(requests), Some(rows)) => {
-                let detail = format!("requests were expected, for {} rows", HumanCount(rows));
-                writeln!(f, "{:<14}{:>10}  {detail}", "plan", count(requests))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Processor seconds and peak memory in bytes of this process.
 #[cfg(unix)]
-fn usage() -> (f64, u64) {
+fn process_usage() -> (f64, u64) {
     use nix::sys::{
         resource::{UsageWho, getrusage},
         time::TimeValLike,
@@ -319,8 +255,7 @@ fn usage() -> (f64, u64) {
     (micros as f64 / 1e6, u64::try_from(usage.max_rss()).unwrap_or(0) * unit)
 }
 
-/// Other systems do not tell.
 #[cfg(not(unix))]
-fn usage() -> (f64, u64) {
+fn process_usage() -> (f64, u64) {
     (0.0, 0)
 }

@@ -1,4 +1,5 @@
-//! The composition root: builds the actors bottom-up, awaits every life, reports. It decides nothing.
+//! `run`: builds the actors bottom-up, awaits each of them, and reports. It decides nothing itself:
+//! [`remaining`] plans, the fetchers and [`retry`](crate::http::retry) decide, [`report`] sums up.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -53,29 +54,35 @@ async fn run_source(
     let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
-    let expected = remaining::expect(config, &plan, &ledger)?;
+    let estimates = remaining::estimate_plan(config, &plan, &ledger)?;
     if plan.waiting() == 0 && ledger.orphans()?.is_empty() {
-        tracing::info!("everything is committed already");
+        tracing::info!("nothing is missing");
         return report(config, &ledger, FetchTotals::default(), None, &metrics, Duration::ZERO);
     }
     let (environment, sandbox) =
         Environment::open(config, output, ledger, metrics, shutdown).await?;
-    tracing::info!(job = config.name, host = %environment.api, interval = %config.interval, shards = plan.waiting(), "start");
+    tracing::info!(
+        job = config.name,
+        host = %environment.api,
+        interval = %config.interval,
+        shards = plan.waiting(),
+        "start"
+    );
     environment.metrics.plan(plan.width());
-    let ended = backfill(config, plan, &environment).await;
+    let result = backfill(config, plan, &environment).await;
     if let Some(server) = sandbox {
         server.stop().await;
     }
-    let mut report = ended?;
-    report.summary.compare(expected.values());
+    let mut report = result?;
+    report.summary.set_expected(estimates.values());
     Ok(report)
 }
 
-/// What is left to do: requested − committed − set aside (G1). Files that no record names are swept
-/// (G3), since whoever wrote them was killed before its commit.
+/// Plans what is left to fetch: requested − committed − failed (G1). Removes the files that no
+/// record names (G3): the run that wrote them was killed before its commit.
 ///
 /// # Errors
-/// Where the output belongs to another job, or cannot be read.
+/// If the output belongs to another job, or cannot be read.
 pub async fn prepare(
     config: &Config,
     scope: Scope,
@@ -83,19 +90,19 @@ pub async fn prepare(
     ledger: &Ledger,
 ) -> Result<Plan, Error> {
     ledger.identify(&config.output_identity())?;
-    let folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
-    let swept =
-        output.sweep(&[folders, vec![QUARANTINE.to_owned()]].concat(), &ledger.files()?).await?;
-    if swept > 0 {
-        tracing::info!(files = swept, "swept what a killed run left");
+    let mut folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
+    folders.push(QUARANTINE.to_owned());
+    let removed = output.sweep(&folders, &ledger.files()?).await?;
+    if removed > 0 {
+        tracing::info!(files = removed, "removed files that a killed run did not commit");
     }
     remaining::plan(config, scope, ledger)
 }
 
-/// Fetches `plan` in `environment`, to the end or to the first fault that concerns the whole run.
+/// Fetches `plan` in `environment`, to its end or to the first error that concerns the whole run.
 ///
 /// # Errors
-/// Where the ledger cannot be read at the end.
+/// If the ledger cannot be read at the end.
 pub async fn backfill(
     config: &Config,
     plan: Plan,
@@ -106,9 +113,9 @@ pub async fn backfill(
     report(config, &environment.ledger, totals, run_error, &environment.metrics, start.elapsed())
 }
 
-/// Builds the actors, the one that depends on nobody first, and awaits the fetchers' lives. The
-/// others live as long as somebody holds their address, and answer what they were asked before
-/// they go.
+/// Starts the actors, those first that no other actor needs, and awaits every fetcher (G9). The
+/// other actors live as long as somebody holds their address, and answer what is in their mailbox
+/// before they stop.
 async fn fetch(
     config: &Config,
     plan: Plan,
@@ -121,52 +128,55 @@ async fn fetch(
     )
     .start();
     let planner = PlannerActor::new(plan).start();
-    let (shared, tokens) = connect(config, environment);
-    if let Err(run_error) =
-        tidy(&client(&shared, &tokens, environment.seed), &sink, &environment.ledger).await
-    {
+    let (context, tokens) = connect(config, environment);
+    let first_client = client(&context, &tokens, environment.seed);
+    if let Err(run_error) = delete_orphaned_jobs(&first_client, &sink, &environment.ledger).await {
         return (FetchTotals::default(), Some(run_error));
     }
-    let mut lives: FuturesUnordered<_> = (0..config.fetch.actors)
+    let mut fetchers: FuturesUnordered<_> = (0..config.fetch.actors)
         .map(|number| {
-            let client = client(&shared, &tokens, environment.seed.wrapping_add(number as u64));
+            let client = client(&context, &tokens, environment.seed.wrapping_add(number as u64));
             let fetcher = Fetcher { client, planner: planner.clone(), sink: sink.clone() };
             FetchActor::new(Rc::new(fetcher)).start().send(Run)
         })
         .collect();
-    let (mut totals, mut first) = (FetchTotals::default(), None);
-    while let Some(life) = lives.next().await {
-        let run_error = match life {
+    let (mut totals, mut first_error) = (FetchTotals::default(), None);
+    while let Some(result) = fetchers.next().await {
+        let run_error = match result {
             Ok((more, run_error)) => {
                 totals += more;
                 run_error
             }
-            Err(gone) => Some(gone.into()),
+            Err(mailbox_error) => Some(mailbox_error.into()),
         };
         if let Some(run_error) = run_error {
-            first.get_or_insert(run_error);
-            shared.shutdown.cancel();
-            // a planner that has gone hands out nothing either
+            first_error.get_or_insert(run_error);
+            context.shutdown.cancel();
+            // if the planner has stopped, it hands out nothing either
             let _ = planner.send(Close).await;
         }
     }
     // a refresh token that was replaced is stored before the process ends
     let _ = tokens.send(Drain).await;
-    (totals, first)
+    (totals, first_error)
 }
 
-/// Deletes the jobs that a killed run has left with the platform.
-async fn tidy(client: &ApiClient, sink: &Addr<SinkActor>, ledger: &Ledger) -> Result<(), RunError> {
+/// Deletes the asynchronous jobs that a killed run left on the platform.
+async fn delete_orphaned_jobs(
+    client: &ApiClient,
+    sink: &Addr<SinkActor>,
+    ledger: &Ledger,
+) -> Result<(), RunError> {
     for job in ledger.orphans().map_err(SinkError::from)? {
         if client.delete(&job).await {
-            tracing::info!(job.dataset, job.path, "deleted a job that a killed run has left");
+            tracing::info!(job.dataset, job.path, "deleted a job that a killed run left");
             sink.send(LedgerEvent::Deleted(job)).await??;
         }
     }
     Ok(())
 }
 
-/// Sums a run up. A run that does not balance (G5) has failed, whatever else it did.
+/// Sums up a run. A run whose counts do not balance (G5) has failed, whatever else it did.
 fn report(
     config: &Config,
     ledger: &Ledger,
@@ -176,41 +186,47 @@ fn report(
     elapsed: Duration,
 ) -> Result<RunReport, Error> {
     let summary = Summary::new(&totals, metrics, elapsed);
-    let mut open = Vec::new();
-    for dataset in &config.datasets {
-        open.extend(remaining::gaps(config, ledger, dataset)?);
-    }
-    // a shard that could not be replaced, or not be had yet, is no gap in the ledger
-    open.extend(
-        totals.failed.iter().filter(|failure| !open.contains(failure)).cloned().collect::<Vec<_>>(),
-    );
-    let known: Vec<_> =
-        totals.failed.iter().map(|failure| (&failure.dataset, failure.interval)).collect();
-    for dataset in &config.datasets {
-        let told: Vec<_> = known
-            .iter()
-            .filter(|(name, _)| **name == dataset.name)
-            .map(|(_, told)| *told)
-            .collect();
-        let untried = remaining::untried(config, ledger, dataset)?;
-        open.extend(untried.into_iter().flat_map(|left| left.subtract(&told)).map(|interval| {
-            Failure {
-                dataset: dataset.name.clone(),
-                interval,
-                reason: "no run has tried it to the end".to_owned(),
-                correlation: String::new(),
-            }
-        }));
-    }
     let outcome = match run_error {
         _ if !totals.balances() => RunOutcome::Fatal(format!(
-            "{} rows came and {:?} went: rows were lost or doubled; this is a bug, please report it",
+            "{} rows were received, but the sink counted {:?}: rows were lost or doubled; this is \
+             a bug, please report it",
             totals.received, totals.counts
         )),
-        Some(run_error) => RunOutcome::from_halt(&run_error),
-        None if !totals.denied.is_empty() => RunOutcome::denied(&totals.denied),
-        None if open.is_empty() => RunOutcome::Complete,
-        None => RunOutcome::Gaps(open),
+        Some(run_error) => RunOutcome::from_error(&run_error),
+        None if !totals.denied.is_empty() => RunOutcome::from_denied(&totals.denied),
+        None => {
+            let gaps = gaps(config, ledger, &totals)?;
+            if gaps.is_empty() { RunOutcome::Complete } else { RunOutcome::Gaps(gaps) }
+        }
     };
     Ok(RunReport { summary, outcome })
+}
+
+/// Everything of the requested interval that failed or is missing after the run.
+fn gaps(config: &Config, ledger: &Ledger, totals: &FetchTotals) -> Result<Vec<Failure>, Error> {
+    let mut gaps = Vec::new();
+    for dataset in &config.datasets {
+        gaps.extend(remaining::failed(config, ledger, dataset)?);
+    }
+    // the ledger does not record a shard that could not be replaced or is not yet available
+    for failure in &totals.failed {
+        if !gaps.contains(failure) {
+            gaps.push(failure.clone());
+        }
+    }
+    for dataset in &config.datasets {
+        let of_dataset = totals.failed.iter().filter(|failure| failure.dataset == dataset.name);
+        let reported: Vec<_> = of_dataset.map(|failure| failure.interval).collect();
+        for missing in remaining::missing(config, ledger, dataset)? {
+            for interval in missing.subtract(&reported) {
+                gaps.push(Failure {
+                    dataset: dataset.name.clone(),
+                    interval,
+                    reason: "missing: not fetched yet".to_owned(),
+                    correlation: String::new(),
+                });
+            }
+        }
+    }
+    Ok(gaps)
 }

@@ -392,7 +392,7 @@ fn help_lists_the_exit_codes() {
         .collect::<Vec<_>>()
         .join(" ");
     let codes = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, 3 credentials or permission, \
-        4 anything else fatal, 130 interrupted and resumable. \
-        Of several sources the first of 4, 2, 3, 130 and 1 that one has ended with.";
+        4 any other error, 130 interrupted and resumable. \
+        Several sources have one exit code: the first of 4, 2, 3, 130, 1 that any of them ended with.";
     assert!(said.ends_with(codes), "{said}");
 }

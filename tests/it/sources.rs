@@ -196,7 +196,10 @@ fn an_interrupt_ends_all_sources() {
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     for source in ["emea", "apac"] {
-        assert!(message.contains(&format!("error: {source}: interrupted; run again")), "{message}");
+        assert!(
+            message.contains(&format!("error: {source}: interrupted; run again to continue")),
+            "{message}"
+        );
     }
     assert_is_complete_after_another_run(folder.path());
 }
