@@ -319,8 +319,8 @@ impl Preflight<'_> {
         if !ledger.exists() {
             return Ok(());
         }
-        let identify =
-            Ledger::open(ledger).and_then(|ledger| ledger.belongs(&self.config.output_identity()));
+        let identify = Ledger::open(ledger)
+            .and_then(|ledger| ledger.check_identity(&self.config.output_identity()));
         identify
             .map_err(crate::error::Error::from)
             .map_err(|error| (error.exit_code(), error.to_string()))

@@ -67,7 +67,7 @@ pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), E
     let output = OutputStore::directory(&config.output)?;
     let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
-    ledger.identify(&config.output_identity())?;
+    ledger.record_identity(&config.output_identity())?;
     let session = ApiSession::open(config, output, ledger, shutdown).await?;
     let result = probe_datasets(&session, config).await;
     session.close().await;
@@ -84,7 +84,7 @@ async fn probe_datasets(session: &ApiSession, config: &Config) -> Result<(), Err
         let not_counted = shards.flat_map(|shard| shard.interval.subtract(&counted));
         for interval in not_counted.flat_map(|interval| interval.split(PROBE_WIDTH)) {
             match session.client.total(dataset, interval).await {
-                Ok(rows) => ledger.probed(&dataset.name, Probe { interval, rows })?,
+                Ok(rows) => ledger.record_probe(&dataset.name, Probe { interval, rows })?,
                 Err(error) => {
                     let error = request_error(error)?;
                     tracing::warn!(dataset = dataset.name, %interval, %error, "rows not counted");

@@ -138,7 +138,7 @@ fn intervals_of(failures: &[Failure]) -> Vec<Interval> {
 pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
     let path = config.output.join(LEDGER);
     let ledger = if path.exists() { Ledger::open(&path)? } else { Ledger::in_memory()? };
-    ledger.belongs(&config.output_identity())?;
+    ledger.check_identity(&config.output_identity())?;
     estimate_plan(config, &plan(config, Scope::Missing, &ledger)?, &ledger)
 }
 

@@ -55,7 +55,7 @@ async fn run_source(
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
     let estimates = remaining::estimate_plan(config, &plan, &ledger)?;
-    if plan.waiting() == 0 && ledger.orphans()?.is_empty() {
+    if plan.waiting() == 0 && ledger.remote_jobs()?.is_empty() {
         tracing::info!("nothing is missing");
         return report(config, &ledger, FetchTotals::default(), None, &metrics, Duration::ZERO);
     }
@@ -89,10 +89,10 @@ pub async fn prepare(
     output: &OutputStore,
     ledger: &Ledger,
 ) -> Result<Plan, Error> {
-    ledger.identify(&config.output_identity())?;
+    ledger.record_identity(&config.output_identity())?;
     let mut folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
     folders.push(QUARANTINE.to_owned());
-    let removed = output.sweep(&folders, &ledger.files()?).await?;
+    let removed = output.sweep(&folders, &ledger.file_paths()?).await?;
     if removed > 0 {
         tracing::info!(files = removed, "removed files that a killed run did not commit");
     }
@@ -167,7 +167,7 @@ async fn delete_orphaned_jobs(
     sink: &Addr<SinkActor>,
     ledger: &Ledger,
 ) -> Result<(), RunError> {
-    for job in ledger.orphans().map_err(SinkError::from)? {
+    for job in ledger.remote_jobs().map_err(SinkError::from)? {
         if client.delete(&job).await {
             tracing::info!(job.dataset, job.path, "deleted a job that a killed run left");
             sink.send(LedgerEvent::Deleted(job)).await??;

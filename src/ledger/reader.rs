@@ -1,59 +1,89 @@
-//! What the ledger tells its readers.
+//! Reads a ledger without writing to it.
 //!
-//! [`Ledger`](crate::ledger::Ledger) writes. This opens the file read-only and without a lock, so it
-//! can be read while a run is going on, and takes one transaction's view of it: what it says is
-//! true together.
+//! [`Snapshot::read`] opens the file read-only and without the output's lock, so it works while a
+//! run is active and on an output that may only be read. Everything in a snapshot is of one moment,
+//! because it is read in one transaction. Ledgers of older versions are read as they are.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ffi::OsString,
+    io,
     path::Path,
 };
 
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
+use tempfile::TempDir;
 
 use crate::{
-    ledger::{Counts, Failure, FileRecord, ShardRecord},
+    ledger::{
+        AcceptedInterval, Counts, DoubtfulInterval, Failure, FileRecord, GapKind, LEDGER,
+        RunRecord, ShardRecord, runs, schema,
+    },
     time::interval::Interval,
 };
 
-/// The tables that are read here. A run that was killed early may have made none of them.
+/// The tables of version 1 that are read here. A run that was killed at its start may have created
+/// none of them.
 const TABLES: [&str; 4] = ["identity", "shard", "file", "failure"];
 
-/// A ledger at one moment.
+/// The content of a ledger at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The job that the output belongs to.
     pub identity: BTreeMap<String, String>,
-    /// What is recorded, by dataset.
+    /// The records of each dataset.
     pub datasets: BTreeMap<String, DatasetRecords>,
+    /// All runs, the oldest first.
+    pub runs: Vec<RunRecord>,
 }
 
-/// What is recorded of one dataset.
+/// The records of one dataset.
 #[derive(Debug, Default)]
 pub struct DatasetRecords {
     /// Committed shards with their files, in order.
     pub shards: Vec<ShardRecord>,
-    /// Shards that were set aside, in order.
+    /// Failed shards, in order.
     pub failures: Vec<Failure>,
+    /// Intervals that are committed but doubtful, in order.
+    pub doubtful: Vec<DoubtfulInterval>,
+    /// Intervals whose gaps a person accepted, in order.
+    pub accepted: Vec<AcceptedInterval>,
 }
 
-/// Why a ledger tells nothing.
+/// Why a ledger cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// No run has begun there.
-    #[error(
-        "there is no ledger at {0}: nothing was fetched into this output; is output.path right?"
-    )]
+    /// The output has no ledger.
+    #[error("there is no ledger at {0}: no run wrote to this output; check output.path")]
     Missing(String),
-    /// SQLite failed.
+    /// A newer program wrote the ledger.
     #[error(
-        "the ledger at {path} cannot be read: {source}; is it a ledger, and may you write beside it?"
+        "the ledger at {path} has version {found}, and this program knows only up to {known}: \
+        update cxbackfill"
     )]
-    Sqlite {
-        /// Where it is.
+    Newer {
+        /// Path of the ledger.
         path: String,
-        /// What SQLite said.
+        /// Version of the ledger.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+    /// SQLite failed.
+    #[error("the ledger at {path} cannot be read: {source}; check that the file is a ledger")]
+    Sqlite {
+        /// Path of the ledger.
+        path: String,
+        /// SQLite's error.
         source: rusqlite::Error,
+    },
+    /// The ledger is in a folder that may only be read, and it could not be copied out of it.
+    #[error("the ledger at {path} cannot be copied to a temporary folder: {source}; set TMPDIR")]
+    Copy {
+        /// Path of the ledger.
+        path: String,
+        /// The system's error.
+        source: io::Error,
     },
 }
 
@@ -61,39 +91,106 @@ impl Snapshot {
     /// Reads the ledger at `path`.
     ///
     /// # Errors
-    /// [`SnapshotError`] where there is none, or none that can be read.
+    /// [`SnapshotError`] if there is no ledger, or if it cannot be read.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
+        let name = path.display().to_string();
         if !path.exists() {
-            return Err(SnapshotError::Missing(path.display().to_string()));
+            return Err(SnapshotError::Missing(name));
         }
-        let wrong = |source| SnapshotError::Sqlite { path: path.display().to_string(), source };
-        Self::query(path).map_err(wrong)
+        let found = match Self::query(path) {
+            Err(QueryError::Sqlite(error)) if needs_writable_folder(&error) => match copy(path) {
+                Ok(copied) => Self::query(&copied.path().join(LEDGER)),
+                Err(source) => return Err(SnapshotError::Copy { path: name, source }),
+            },
+            found => found,
+        };
+        found.map_err(|error| match error {
+            QueryError::Newer(found) => {
+                SnapshotError::Newer { path: name, found, known: schema::VERSION }
+            }
+            QueryError::Sqlite(source) => SnapshotError::Sqlite { path: name, source },
+        })
     }
 
-    /// The path of every file that a record names.
+    /// The paths of all committed files.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let shards = self.datasets.values().flat_map(|records| &records.shards);
         shards.flat_map(|shard| &shard.files).map(|file| file.path.as_str())
     }
 
-    fn query(path: &Path) -> Result<Self, rusqlite::Error> {
+    fn query(path: &Path) -> Result<Self, QueryError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
         let view = connection.transaction()?;
+        let version: u32 = view.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version > schema::VERSION {
+            return Err(QueryError::Newer(version));
+        }
         for table in TABLES {
             if !view.table_exists(None, table)? {
                 return Ok(Self::default());
             }
         }
-        let mut history = Self { identity: identity(&view)?, datasets: BTreeMap::new() };
-        for shard in shards(&view)? {
-            history.datasets.entry(shard.dataset.clone()).or_default().shards.push(shard);
+        let mut snapshot = Self { identity: identity(&view)?, ..Self::default() };
+        for shard in shards(&view, version)? {
+            snapshot.records(&shard.dataset).shards.push(shard);
         }
         for failure in failures(&view)? {
-            history.datasets.entry(failure.dataset.clone()).or_default().failures.push(failure);
+            snapshot.records(&failure.dataset).failures.push(failure);
         }
-        Ok(history)
+        if version >= 2 {
+            for doubtful in doubtful(&view)? {
+                snapshot.records(&doubtful.dataset).doubtful.push(doubtful);
+            }
+            for accepted in accepted(&view)? {
+                snapshot.records(&accepted.dataset).accepted.push(accepted);
+            }
+            snapshot.runs = runs::runs(&view)?;
+        }
+        Ok(snapshot)
     }
+
+    fn records(&mut self, dataset: &str) -> &mut DatasetRecords {
+        self.datasets.entry(dataset.to_owned()).or_default()
+    }
+}
+
+enum QueryError {
+    /// The version of a ledger that a newer program wrote.
+    Newer(u32),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for QueryError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// Whether SQLite failed because it cannot create files beside the ledger.
+///
+/// To read a database in WAL mode it needs the files `-wal` and `-shm`. It creates them if no other
+/// process has the database open, which fails in a folder that may only be read.
+fn needs_writable_folder(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+/// Copies the ledger and its write-ahead log to a temporary folder. It is deleted when the returned
+/// value is dropped.
+fn copy(path: &Path) -> io::Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    let target = folder.path().join(LEDGER);
+    std::fs::copy(path, &target)?;
+    match std::fs::copy(with_suffix(path, "-wal"), with_suffix(&target, "-wal")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(folder),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> OsString {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name
 }
 
 fn identity(view: &Connection) -> Result<BTreeMap<String, String>, rusqlite::Error> {
@@ -102,12 +199,14 @@ fn identity(view: &Connection) -> Result<BTreeMap<String, String>, rusqlite::Err
         .collect()
 }
 
-fn shards(view: &Connection) -> Result<Vec<ShardRecord>, rusqlite::Error> {
+fn shards(view: &Connection, version: u32) -> Result<Vec<ShardRecord>, rusqlite::Error> {
     let mut files = files(view)?;
-    let mut query = view.prepare(
-        "SELECT dataset, from_ms, to_ms, rows_received, rows_written, rows_not_owned, rows_duplicate, rows_quarantined
-         FROM shard ORDER BY dataset, from_ms",
-    )?;
+    let new_columns = if version >= 2 { "commit_id, open_rows" } else { "'', 0" };
+    let mut query = view.prepare(&format!(
+        "SELECT dataset, from_ms, to_ms, rows_received, rows_written, rows_not_owned,
+                rows_duplicate, rows_quarantined, {new_columns}
+         FROM shard ORDER BY dataset, from_ms"
+    ))?;
     let shards = query.query_map([], |row| {
         let (dataset, interval): (String, _) = (row.get(0)?, interval(row)?);
         Ok(ShardRecord {
@@ -121,6 +220,8 @@ fn shards(view: &Connection) -> Result<Vec<ShardRecord>, rusqlite::Error> {
             },
             dataset,
             interval,
+            commit_id: row.get(8)?,
+            open_rows: number(row, 9)?,
         })
     })?;
     shards.collect()
@@ -145,8 +246,10 @@ fn files(view: &Connection) -> Result<HashMap<(String, i64), Vec<FileRecord>>, r
 }
 
 fn failures(view: &Connection) -> Result<Vec<Failure>, rusqlite::Error> {
-    let mut query =
-        view.prepare("SELECT dataset, from_ms, to_ms, reason, correlation FROM failure ORDER BY dataset, from_ms")?;
+    let mut query = view.prepare(
+        "SELECT dataset, from_ms, to_ms, reason, correlation FROM failure
+         ORDER BY dataset, from_ms",
+    )?;
     let failures = query.query_map([], |row| {
         Ok(Failure {
             dataset: row.get(0)?,
@@ -158,10 +261,41 @@ fn failures(view: &Connection) -> Result<Vec<Failure>, rusqlite::Error> {
     failures.collect()
 }
 
-/// Columns 1 and 2. The ledger holds no empty interval; if somebody wrote one, it is no record.
+fn doubtful(view: &Connection) -> Result<Vec<DoubtfulInterval>, rusqlite::Error> {
+    let mut query = view.prepare(
+        "SELECT dataset, from_ms, to_ms, reason, kind FROM gap
+         ORDER BY dataset, from_ms, to_ms, kind",
+    )?;
+    let mut rows = query.query([])?;
+    let mut doubtful = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Some(kind) = GapKind::from_name(row.get_ref(4)?.as_str().unwrap_or_default()) {
+            doubtful.push(DoubtfulInterval {
+                dataset: row.get(0)?,
+                interval: interval(row)?,
+                kind,
+                reason: row.get(3)?,
+            });
+        }
+    }
+    Ok(doubtful)
+}
+
+fn accepted(view: &Connection) -> Result<Vec<AcceptedInterval>, rusqlite::Error> {
+    let mut query = view.prepare(
+        "SELECT dataset, from_ms, to_ms, reason FROM accepted ORDER BY dataset, from_ms, to_ms",
+    )?;
+    let accepted = query.query_map([], |row| {
+        let (dataset, interval, reason) = (row.get(0)?, interval(row)?, row.get(3)?);
+        Ok(AcceptedInterval { dataset, interval, reason })
+    })?;
+    accepted.collect()
+}
+
+/// The interval in the columns 1 and 2.
 fn interval(row: &Row) -> Result<Interval, rusqlite::Error> {
-    Interval::new(row.get(1)?, row.get(2)?)
-        .ok_or(rusqlite::Error::IntegralValueOutOfRange(2, row.get(2)?))
+    let (from, to) = (row.get(1)?, row.get(2)?);
+    Interval::new(from, to).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, to))
 }
 
 fn number(row: &Row, column: usize) -> Result<u64, rusqlite::Error> {
@@ -172,7 +306,11 @@ fn number(row: &Row, column: usize) -> Result<u64, rusqlite::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{LEDGER, Ledger};
+    use crate::ledger::Ledger;
+
+    fn interval(from: i64, to: i64) -> Interval {
+        Interval::new(from, to).unwrap()
+    }
 
     fn record(from: i64, to: i64) -> ShardRecord {
         let file = FileRecord {
@@ -181,51 +319,81 @@ mod tests {
             bytes: 2,
             sha256: "00".into(),
         };
-        let counts = Counts { received: 9, written: 7, not_owned: 2, ..Counts::default() };
         ShardRecord {
             dataset: "d".into(),
-            interval: Interval::new(from, to).unwrap(),
-            counts,
+            interval: interval(from, to),
+            counts: Counts { received: 9, written: 7, not_owned: 2, ..Counts::default() },
             files: vec![file],
+            commit_id: "c".into(),
+            open_rows: 3,
         }
     }
 
     #[test]
-    fn the_ledger_is_read_while_a_run_has_it_open() {
+    fn a_ledger_is_read_while_a_run_has_it_open() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LEDGER);
         let ledger = Ledger::open(&path).unwrap();
-        ledger.identify(&BTreeMap::from([("source".to_owned(), "here".to_owned())])).unwrap();
+        ledger.record_identity(&BTreeMap::from([("source".into(), "here".into())])).unwrap();
         ledger.commit(&record(10, 20), false).unwrap();
-        let interval = Interval::new(30, 40).unwrap();
-        let failure =
-            Failure { dataset: "d".into(), interval, reason: "no".into(), correlation: "c".into() };
+        let failure = Failure {
+            dataset: "d".into(),
+            interval: interval(30, 40),
+            reason: "no".into(),
+            correlation: "c".into(),
+        };
         ledger.fail(&failure).unwrap();
+        let doubt = DoubtfulInterval {
+            dataset: "d".into(),
+            interval: interval(10, 20),
+            kind: GapKind::Quarantined,
+            reason: "2 of 9 rows".into(),
+        };
+        ledger.record_doubt(&doubt).unwrap();
 
-        let history = Snapshot::read(&path).unwrap();
-        assert_eq!(history.identity["source"], "here");
-        assert_eq!(history.datasets["d"].failures, [failure]);
-        let shard = &history.datasets["d"].shards[0];
-        assert_eq!(
-            (shard.interval, shard.counts),
-            (record(10, 20).interval, record(10, 20).counts)
-        );
-        assert_eq!(shard.files, record(10, 20).files);
-        // and it holds nobody up
+        let snapshot = Snapshot::read(&path).unwrap();
+        assert_eq!(snapshot.identity["source"], "here");
+        let records = &snapshot.datasets["d"];
+        assert_eq!((&records.failures, &records.doubtful), (&vec![failure], &vec![doubt]));
+        let (shard, expected) = (&records.shards[0], record(10, 20));
+        assert_eq!((shard.interval, shard.counts), (expected.interval, expected.counts));
+        assert_eq!((&shard.files, shard.open_rows), (&expected.files, expected.open_rows));
+        // reading does not block the run
         ledger.commit(&record(20, 30), false).unwrap();
         assert_eq!(Snapshot::read(&path).unwrap().paths().count(), 2);
     }
 
     #[test]
-    fn a_ledger_that_is_missing_and_one_that_is_none_are_named() {
+    fn a_copied_ledger_has_the_commits_of_its_write_ahead_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LEDGER);
+        let ledger = Ledger::open(&path).unwrap();
+        ledger.commit(&record(10, 20), false).unwrap();
+        let copied = copy(&path).unwrap();
+        let snapshot = Snapshot::read(&copied.path().join(LEDGER)).unwrap();
+        assert_eq!(snapshot.paths().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_ledger_and_a_file_that_is_not_a_ledger_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(LEDGER);
         let error = Snapshot::read(&path).unwrap_err().to_string();
         assert!(error.contains("there is no ledger at") && error.contains(LEDGER), "{error}");
-        std::fs::write(&path, "no database, but long enough to be looked at as one".repeat(10))
-            .unwrap();
+        std::fs::write(&path, "not a database, but long enough to be checked".repeat(10)).unwrap();
         let error = Snapshot::read(&path).unwrap_err().to_string();
         assert!(error.contains("cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn a_ledger_of_a_newer_version_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LEDGER);
+        drop(Ledger::open(&path).unwrap());
+        let newer = Connection::open(&path).unwrap();
+        newer.pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
+        let error = Snapshot::read(&path).unwrap_err().to_string();
+        assert!(error.contains("update cxbackfill"), "{error}");
     }
 
     #[test]

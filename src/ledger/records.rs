@@ -1,24 +1,24 @@
-//! What the ledger is told, and why it may refuse.
+//! What the ledger records, and its errors.
 
 use crate::time::interval::Interval;
 
-/// What became of the rows of a shard (G5).
+/// Row counts of a shard (G5).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Rows that the platform sent.
     pub received: u64,
-    /// Rows in the files.
+    /// Rows in the Parquet files.
     pub written: u64,
     /// Rows that another shard owns (G4).
     pub not_owned: u64,
     /// Copies of a row that a newer copy replaced.
     pub duplicate: u64,
-    /// Rows that cannot be decoded, kept as raw JSON.
+    /// Rows that could not be decoded and are kept as raw JSON.
     pub quarantined: u64,
 }
 
 impl Counts {
-    /// G5: every row received has exactly one fate.
+    /// Whether every row received is counted exactly once (G5).
     pub fn balance(&self) -> bool {
         self.received == self.written + self.not_owned + self.duplicate + self.quarantined
     }
@@ -37,86 +37,103 @@ impl std::ops::AddAssign for Counts {
 /// A file of the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRecord {
-    /// Its path below the output.
+    /// Path below the output directory.
     pub path: String,
     /// Rows in it.
     pub rows: u64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its checksum, as `sha256sum` prints it.
+    /// Checksum as `sha256sum` prints it.
     pub sha256: String,
 }
 
 /// A committed shard.
 #[derive(Debug, Clone)]
 pub struct ShardRecord {
-    /// The dataset's name.
+    /// Name of the dataset.
     pub dataset: String,
-    /// What is committed.
+    /// The committed interval.
     pub interval: Interval,
     /// What became of its rows.
     pub counts: Counts,
-    /// Where they are.
+    /// Its files.
     pub files: Vec<FileRecord>,
+    /// Id of the commit. Empty if a program with a ledger of version 1 committed it.
+    pub commit_id: String,
+    /// Written rows that were still open, such as conversations without an end.
+    pub open_rows: u64,
 }
 
-/// A shard that was set aside.
+/// A shard that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The dataset's name.
+    /// Name of the dataset.
     pub dataset: String,
-    /// What is missing.
+    /// The interval that is missing.
     pub interval: Interval,
-    /// Why.
+    /// Why it failed.
     pub reason: String,
-    /// The platform's id of the last failed request; empty if there is none.
+    /// The platform's correlation id of the last failed request. Empty if there is none.
     pub correlation: String,
 }
 
-/// What the platform counted.
+/// A row count that the platform reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
-    /// The time.
+    /// The interval that was counted.
     pub interval: Interval,
-    /// The rows of it.
+    /// The rows in it.
     pub rows: u64,
 }
 
-/// Something that the platform keeps for us and that is to be deleted: a job.
+/// A job that the platform keeps until it is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteJob {
-    /// The dataset that it was for.
+    /// Name of the dataset that it was submitted for.
     pub dataset: String,
     /// The path that deletes it.
     pub path: String,
 }
 
-/// Why the ledger did not do what it was asked.
+/// Why the ledger cannot be used, or refused a record.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// SQLite failed: disk full, locked, not a database.
+    /// SQLite failed: the disk is full, the file is locked or not a database.
     #[error(
-        "the ledger failed: {0}; free its disk or end the program that locks it, then run again"
+        "the ledger failed: {0}; free disk space or end the program that locks it, then run again"
     )]
     Sqlite(#[from] rusqlite::Error),
-    /// A record would overlap an earlier one: its rows would be doubled.
+    /// A newer program wrote the ledger.
     #[error(
-        "the ledger refuses {dataset} {new}, since {old} is committed already: this is a bug, please report it"
+        "the ledger has version {found}, and this program knows only up to {known}: \
+        update cxbackfill, or choose another output.path"
+    )]
+    Newer {
+        /// Version of the ledger.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+    /// A record would overlap an earlier one and double its rows.
+    #[error(
+        "the ledger refuses to commit {dataset} {new}, because {old} is committed already: \
+        this is a bug, please report it"
     )]
     Overlap {
-        /// The dataset.
+        /// Name of the dataset.
         dataset: String,
-        /// The record that was refused.
+        /// The interval that was refused.
         new: Interval,
-        /// The record that is there.
+        /// The interval that is committed.
         old: Interval,
     },
-    /// The output belongs to another job.
+    /// Another job wrote the output.
     #[error(
-        "this output was written with {key} = {old}, and now it is {new}: rows of both would mix; choose another output.path"
+        "this output was written with {key} = {old}, and now it is {new}: \
+        rows of both would mix; choose another output.path"
     )]
     Identity {
-        /// What differs.
+        /// The setting that differs.
         key: String,
         /// Its value in the ledger.
         old: String,

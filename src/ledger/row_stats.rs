@@ -1,4 +1,4 @@
-//! What the ledger knows of how many rows a dataset has.
+//! Row density and row size of a dataset, to estimate what is not fetched yet.
 
 use std::time::Duration;
 
@@ -7,54 +7,69 @@ use crate::{
     time::interval::Interval,
 };
 
-/// What is known of how many rows a dataset has.
+/// What the ledger knows about the density of a dataset.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RowStats {
-    /// What the platform counted.
+    /// Row counts that the platform reported.
     pub probes: Vec<Probe>,
-    /// Rows of committed shards, their files' size, and the time that they are of.
+    /// Rows of the committed shards, the size of their files in bytes, and their total width.
     pub committed: (u64, u64, Duration),
 }
 
 impl RowStats {
-    /// What the ledger knows of a dataset.
-    ///
-    /// # Errors
-    /// Where the ledger cannot be read.
+    /// Reads the statistics of a dataset.
     pub(crate) fn read(ledger: &Ledger, dataset: &str) -> Result<Self, LedgerError> {
         Ok(Self { probes: ledger.probes(dataset)?, committed: ledger.committed_size(dataset)? })
     }
 
-    /// The rows to expect in an interval: what was counted, and as many as elsewhere where nothing was.
+    /// Estimates the rows of an interval.
+    ///
+    /// Uses the platform's counts where there are some, and the average density of the committed
+    /// shards elsewhere. `None` if neither is known for a part of the interval.
     pub(crate) fn rows(&self, interval: Interval) -> Option<u64> {
-        let share = |probe: &Probe| {
-            let common = probe.interval.intersect(interval)?;
-            Some((
-                common,
-                probe.rows as f64 * common.width().as_secs_f64()
-                    / probe.interval.width().as_secs_f64(),
-            ))
-        };
-        let (counted, rows): (Vec<_>, Vec<_>) = self.probes.iter().filter_map(share).unzip();
-        let uncounted = interval
-            .subtract(&counted)
-            .into_iter()
-            .map(|left| left.width().as_secs_f64())
-            .sum::<f64>();
-        let rows = rows.into_iter().sum::<f64>();
-        let (committed, _, time) = self.committed;
-        let rows = match () {
-            () if uncounted == 0.0 => rows,
-            () if time.is_zero() => return None,
-            () => rows + uncounted * committed as f64 / time.as_secs_f64(),
-        };
+        let mut counted = Vec::new();
+        let mut rows = 0.0;
+        for probe in &self.probes {
+            if let Some(common) = probe.interval.intersect(interval) {
+                let share = common.width().as_secs_f64() / probe.interval.width().as_secs_f64();
+                rows += probe.rows as f64 * share;
+                counted.push(common);
+            }
+        }
+        let uncounted: f64 =
+            interval.subtract(&counted).iter().map(|part| part.width().as_secs_f64()).sum();
+        if uncounted > 0.0 {
+            let (committed_rows, _, committed_width) = self.committed;
+            if committed_width.is_zero() {
+                return None;
+            }
+            rows += uncounted * committed_rows as f64 / committed_width.as_secs_f64();
+        }
         Some(rows.round() as u64)
     }
 
-    /// Bytes of a file's row: those of the committed ones.
+    /// Average size of a committed row in its file, in bytes. `None` if no rows are committed.
     pub(crate) fn row_bytes(&self) -> Option<f64> {
         let (rows, bytes, _) = self.committed;
         (rows > 0).then(|| bytes as f64 / rows as f64)
+    }
+}
+
+impl Ledger {
+    /// Rows of the committed shards of a dataset, the size of their files in bytes, and their
+    /// total width.
+    pub(crate) fn committed_size(
+        &self,
+        dataset: &str,
+    ) -> Result<(u64, u64, Duration), LedgerError> {
+        let sql = "
+            SELECT (SELECT COALESCE(SUM(rows_written), 0) FROM shard WHERE dataset = ?1),
+                   (SELECT COALESCE(SUM(bytes), 0) FROM file WHERE dataset = ?1),
+                   (SELECT COALESCE(SUM(to_ms - from_ms), 0) FROM shard WHERE dataset = ?1)";
+        let number = |row: &rusqlite::Row, column| row.get(column).map(i64::cast_unsigned);
+        let sizes = |row: &rusqlite::Row| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?));
+        let (rows, bytes, width_ms) = self.lock().query_row(sql, [dataset], sizes)?;
+        Ok((rows, bytes, Duration::from_millis(width_ms)))
     }
 }
 
@@ -69,14 +84,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_counted_counts_and_the_rest_is_as_dense_as_what_is_committed() {
+    fn rows_come_from_counts_and_elsewhere_from_the_density_of_committed_shards() {
         let probe = |interval, rows| Probe { interval, rows };
-        let known =
+        let stats =
             RowStats { probes: vec![probe(hours(0, 24), 240)], committed: (100, 5_000, 10 * HOUR) };
-        assert_eq!(known.rows(hours(0, 12)), Some(120));
-        assert_eq!(known.rows(hours(12, 36)), Some(120 + 120));
-        assert_eq!(known.row_bytes(), Some(50.0));
-        let unknown = RowStats { probes: known.probes, ..RowStats::default() };
-        assert_eq!((unknown.rows(hours(0, 24)), unknown.rows(hours(0, 25))), (Some(240), None));
+        assert_eq!(stats.rows(hours(0, 12)), Some(120));
+        assert_eq!(stats.rows(hours(12, 36)), Some(120 + 120));
+        assert_eq!(stats.row_bytes(), Some(50.0));
+        let uncommitted = RowStats { probes: stats.probes, ..RowStats::default() };
+        assert_eq!(
+            (uncommitted.rows(hours(0, 24)), uncommitted.rows(hours(0, 25))),
+            (Some(240), None)
+        );
     }
 }

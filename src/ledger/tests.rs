@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -13,11 +15,13 @@ fn record(from: i64, to: i64) -> ShardRecord {
         interval: interval(from, to),
         counts: Counts::default(),
         files: vec![file],
+        commit_id: "c".into(),
+        open_rows: 0,
     }
 }
 
 #[test]
-fn a_record_that_overlaps_an_earlier_one_is_refused_whole() {
+fn a_commit_that_overlaps_a_committed_shard_is_refused() {
     let ledger = Ledger::in_memory().unwrap();
     ledger.commit(&record(10, 20), false).unwrap();
     for (from, to) in [(10, 20), (5, 11), (19, 25), (12, 15), (0, 30)] {
@@ -28,11 +32,11 @@ fn a_record_that_overlaps_an_earlier_one_is_refused_whole() {
     }
     ledger.commit(&record(20, 30), false).unwrap();
     assert_eq!(ledger.committed("d").unwrap(), [interval(10, 20), interval(20, 30)]);
-    assert_eq!(ledger.files().unwrap().len(), 2);
+    assert_eq!(ledger.file_paths().unwrap().len(), 2);
 }
 
 #[test]
-fn a_replacement_takes_the_place_of_just_its_shard() {
+fn a_replacement_takes_the_place_of_its_own_shard_only() {
     let ledger = Ledger::in_memory().unwrap();
     ledger.commit(&record(10, 20), false).unwrap();
     ledger.mark_stale("d", interval(10, 20)).unwrap();
@@ -41,11 +45,11 @@ fn a_replacement_takes_the_place_of_just_its_shard() {
     let other = FileRecord { path: "other".into(), ..record(10, 20).files[0].clone() };
     let replacement = ShardRecord { files: vec![other], ..record(10, 20) };
     assert_eq!(ledger.commit(&replacement, true).unwrap(), ["f10"]);
-    assert_eq!((ledger.stale("d").unwrap(), ledger.files().unwrap().len()), (vec![], 1));
+    assert_eq!((ledger.stale("d").unwrap(), ledger.file_paths().unwrap().len()), (vec![], 1));
 }
 
 #[test]
-fn a_failure_is_gone_once_its_shard_is_committed() {
+fn a_failure_is_deleted_once_its_shard_is_committed() {
     let ledger = Ledger::in_memory().unwrap();
     let failure = Failure {
         dataset: "d".into(),
@@ -60,17 +64,17 @@ fn a_failure_is_gone_once_its_shard_is_committed() {
 }
 
 #[test]
-fn another_job_on_the_same_output_is_refused_with_the_difference() {
+fn another_job_on_the_same_output_is_refused_with_the_setting_that_differs() {
     let ledger = Ledger::in_memory().unwrap();
     let identity = |region: &str| BTreeMap::from([("source.region".to_owned(), region.to_owned())]);
-    ledger.identify(&identity("eu-west-1")).unwrap();
-    ledger.identify(&identity("eu-west-1")).unwrap();
-    let error = ledger.identify(&identity("us-east-1")).unwrap_err().to_string();
+    ledger.record_identity(&identity("eu-west-1")).unwrap();
+    ledger.record_identity(&identity("eu-west-1")).unwrap();
+    let error = ledger.record_identity(&identity("us-east-1")).unwrap_err().to_string();
     assert!(error.contains("source.region = eu-west-1, and now it is us-east-1"), "{error}");
 }
 
 #[test]
-fn a_failure_is_gone_once_its_parts_are_committed() {
+fn a_failure_is_deleted_once_all_its_parts_are_committed() {
     let ledger = Ledger::in_memory().unwrap();
     let failure = Failure {
         dataset: "d".into(),
@@ -95,7 +99,7 @@ fn failure(from: i64, to: i64, reason: &str) -> Failure {
 }
 
 #[test]
-fn a_failure_replaces_what_it_overlaps_of_earlier_ones_and_leaves_the_rest() {
+fn a_failure_replaces_the_overlapping_part_of_earlier_failures() {
     let ledger = Ledger::in_memory().unwrap();
     let fail = |from, to, reason| ledger.fail(&failure(from, to, reason)).unwrap();
     fail(0, 30, "old");
@@ -114,10 +118,10 @@ fn a_failure_replaces_what_it_overlaps_of_earlier_ones_and_leaves_the_rest() {
 }
 
 #[test]
-fn a_committed_shard_that_could_not_be_replaced_is_still_to_be_replaced() {
+fn a_committed_shard_whose_replacement_failed_stays_stale() {
     let ledger = Ledger::in_memory().unwrap();
     ledger.commit(&record(10, 20), false).unwrap();
-    ledger.fail(&failure(20, 30, "another's")).unwrap();
+    ledger.fail(&failure(20, 30, "another")).unwrap();
     assert_eq!(ledger.stale("d").unwrap(), []);
     ledger.fail(&failure(10, 20, "no")).unwrap();
     assert_eq!(ledger.stale("d").unwrap(), [interval(10, 20)]);
@@ -126,33 +130,36 @@ fn a_committed_shard_that_could_not_be_replaced_is_still_to_be_replaced() {
 }
 
 #[test]
-fn whether_a_job_belongs_to_an_output_is_compared_and_nothing_is_written() {
+fn checking_the_identity_writes_nothing() {
     let ledger = Ledger::in_memory().unwrap();
     let identity = |region: &str| BTreeMap::from([("source.region".to_owned(), region.to_owned())]);
-    ledger.belongs(&identity("eu-west-1")).unwrap();
-    ledger.identify(&identity("us-east-1")).unwrap();
-    assert!(matches!(ledger.belongs(&identity("eu-west-1")), Err(LedgerError::Identity { .. })));
-    ledger.belongs(&identity("us-east-1")).unwrap();
+    ledger.check_identity(&identity("eu-west-1")).unwrap();
+    ledger.record_identity(&identity("us-east-1")).unwrap();
+    assert!(matches!(
+        ledger.check_identity(&identity("eu-west-1")),
+        Err(LedgerError::Identity { .. })
+    ));
+    ledger.check_identity(&identity("us-east-1")).unwrap();
 }
 
 #[test]
-fn a_shard_that_is_committed_again_is_short_no_more() {
+fn a_commit_deletes_the_count_mismatch_of_its_shard() {
     let ledger = Ledger::in_memory().unwrap();
-    let short = || {
+    let mismatches = || {
         let sql = "SELECT from_ms, to_ms FROM short WHERE dataset = ?1 ORDER BY from_ms";
         intervals(&ledger.lock(), sql, "d").unwrap()
     };
     ledger.commit(&record(10, 20), false).unwrap();
     for (from, to) in [(0, 10), (10, 20), (20, 30)] {
-        ledger.short("d", interval(from, to), "11 of 12").unwrap();
+        ledger.record_count_mismatch("d", interval(from, to), "11 of 12").unwrap();
     }
     ledger.commit(&record(10, 20), true).unwrap();
-    assert_eq!(short(), [interval(0, 10), interval(20, 30)]);
+    assert_eq!(mismatches(), [interval(0, 10), interval(20, 30)]);
 }
 
 proptest! {
     #[test]
-    fn g1_whatever_is_replayed_the_committed_intervals_are_disjoint(
+    fn g1_committed_intervals_are_disjoint_after_any_sequence_of_commits(
         tries in prop::collection::vec((0i64..60, 1i64..20, any::<bool>()), 0..30),
     ) {
         let (ledger, mut known) = (Ledger::in_memory().unwrap(), Vec::<Interval>::new());

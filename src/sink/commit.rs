@@ -29,7 +29,8 @@ pub(super) async fn commit(
     for file in whole {
         files.push(output.put(&file.path, file.rows, file.content).await?);
     }
-    let record = ShardRecord { dataset, interval, counts, files };
+    let record =
+        ShardRecord { dataset, interval, counts, files, commit_id: String::new(), open_rows: 0 };
     let (record, forgotten) =
         offload(move || ledger.commit(&record, replaces).map(|paths| (record, paths))).await?;
     output.remove(&forgotten).await?;

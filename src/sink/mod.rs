@@ -179,11 +179,11 @@ impl Handler<LedgerEvent> for SinkActor {
                     ledger.split(&shard.dataset.name, shard.interval, &reason)
                 }
                 LedgerEvent::Failed(failure) => ledger.fail(&failure).map(|()| Vec::new()),
-                LedgerEvent::Short { shard, reason } => {
-                    ledger.short(&shard.dataset.name, shard.interval, &reason).map(|()| Vec::new())
-                }
-                LedgerEvent::Submitted(job) => ledger.submitted(&job).map(|()| Vec::new()),
-                LedgerEvent::Deleted(job) => ledger.deleted(&job).map(|()| Vec::new()),
+                LedgerEvent::Short { shard, reason } => ledger
+                    .record_count_mismatch(&shard.dataset.name, shard.interval, &reason)
+                    .map(|()| Vec::new()),
+                LedgerEvent::Submitted(job) => ledger.job_submitted(&job).map(|()| Vec::new()),
+                LedgerEvent::Deleted(job) => ledger.job_deleted(&job).map(|()| Vec::new()),
             });
             Ok(output.remove(&forgotten.await?).await?)
         })

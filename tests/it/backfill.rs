@@ -260,11 +260,11 @@ fn the_next_run_deletes_a_job_that_a_killed_one_has_left_even_where_all_is_commi
     day();
     let path = "/api/v2/analytics/conversations/details/jobs/left".to_owned();
     let ledger = || Ledger::open(&job.folder(LEDGER)).unwrap();
-    ledger().submitted(&RemoteJob { dataset: "conversations".into(), path }).unwrap();
+    ledger().job_submitted(&RemoteJob { dataset: "conversations".into(), path }).unwrap();
     assert_eq!(day()["requests"], 1);
     // it is not there any more, which is as good
     assert_eq!(
-        (&sandbox.stats()["api_requests"]["404"], ledger().orphans().unwrap()),
+        (&sandbox.stats()["api_requests"]["404"], ledger().remote_jobs().unwrap()),
         (&json!(1), vec![])
     );
     assert_eq!(day()["requests"], 0);

@@ -34,7 +34,14 @@ fn shard(interval: Interval, files: &[(&str, u64)]) -> ShardRecord {
         sha256: "00".into(),
     });
     let counts = Counts { quarantined: 1, ..Counts::default() };
-    ShardRecord { dataset: "conversations".into(), interval, counts, files: files.collect() }
+    ShardRecord {
+        dataset: "conversations".into(),
+        interval,
+        counts,
+        files: files.collect(),
+        commit_id: String::new(),
+        open_rows: 0,
+    }
 }
 
 fn snapshot(shards: Vec<ShardRecord>, failed: Option<Interval>) -> Snapshot {
@@ -44,7 +51,11 @@ fn snapshot(shards: Vec<ShardRecord>, failed: Option<Interval>) -> Snapshot {
         reason: "too slow".into(),
         correlation: "c-1".into(),
     };
-    let records = DatasetRecords { shards, failures: failed.map(failure).into_iter().collect() };
+    let records = DatasetRecords {
+        shards,
+        failures: failed.map(failure).into_iter().collect(),
+        ..DatasetRecords::default()
+    };
     Snapshot {
         datasets: BTreeMap::from([("conversations".to_owned(), records)]),
         ..Snapshot::default()

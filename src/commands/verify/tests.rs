@@ -100,7 +100,14 @@ impl Environment {
             Counts { received: written + quarantined, written, quarantined, ..Counts::default() };
         self.ledger
             .commit(
-                &ShardRecord { dataset: "conversations".into(), interval, counts, files },
+                &ShardRecord {
+                    dataset: "conversations".into(),
+                    interval,
+                    counts,
+                    files,
+                    commit_id: String::new(),
+                    open_rows: 0,
+                },
                 false,
             )
             .unwrap();
@@ -261,15 +268,21 @@ async fn quarantined_rows_are_counted_too() {
 
 #[test]
 fn a_ledger_that_does_not_agree_with_itself_is_told() {
-    let shard =
-        |interval, counts| ShardRecord { dataset: "d".into(), interval, counts, files: Vec::new() };
+    let shard = |interval, counts| ShardRecord {
+        dataset: "d".into(),
+        interval,
+        counts,
+        files: Vec::new(),
+        commit_id: String::new(),
+        open_rows: 0,
+    };
     let lost = Counts { received: 5, written: 4, ..Counts::default() };
     let records = DatasetRecords {
         shards: vec![
             shard(day(0), Counts::default()),
             shard(Interval::new(FIRST + DAY - 1, FIRST + DAY + 9).unwrap(), lost),
         ],
-        failures: Vec::new(),
+        ..DatasetRecords::default()
     };
     let mut told = Vec::new();
     ledger::differences(&records, &mut |difference| told.push(difference.what));

@@ -375,7 +375,7 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResul
 fn rows(store: &InMemory, ledger: &Ledger) -> Vec<String> {
     let runtime = Builder::new_current_thread().build().unwrap();
     let mut rows = Vec::new();
-    for path in ledger.files().unwrap() {
+    for path in ledger.file_paths().unwrap() {
         let content = runtime
             .block_on(async { store.get(&path.into()).await.unwrap().bytes().await.unwrap() });
         for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {

@@ -91,7 +91,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
             run_once(&config, scope, &output, &ledger, &transport, crash, shutdown)
         else {
             tally.crashes += 1;
-            tally.orphans += ledger.orphans().unwrap().len() as u64;
+            tally.orphans += ledger.remote_jobs().unwrap().len() as u64;
             transport.note("crash".to_owned());
             continue;
         };
@@ -106,7 +106,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
                 config.refresh = config.interval.width();
             }
             // an interrupt came while the last job was deleted: the next run does it
-            RunOutcome::Complete if !ledger.orphans().unwrap().is_empty() => {
+            RunOutcome::Complete if !ledger.remote_jobs().unwrap().is_empty() => {
                 tally.interrupts += u64::from(stop.is_some())
             }
             RunOutcome::Complete => {
@@ -183,7 +183,7 @@ fn run_once(
 /// The rows of every recorded file, and what is wrong with the files or appears twice.
 fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
     let runtime = Builder::new_current_thread().build().unwrap();
-    let recorded: HashSet<String> = ledger.files().unwrap();
+    let recorded: HashSet<String> = ledger.file_paths().unwrap();
     let (mut rows, mut strays) = (Rows::new(), Vec::new());
     let found: Vec<_> = runtime.block_on(async {
         use futures_util::TryStreamExt;

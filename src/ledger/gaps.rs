@@ -1,0 +1,212 @@
+//! Intervals that are committed but doubtful, and those that a person accepted.
+
+use rusqlite::{Connection, Transaction, params};
+
+use crate::{
+    ledger::{Ledger, LedgerError},
+    time::{clock, interval::Interval},
+};
+
+/// Why a committed interval is doubtful.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GapKind {
+    /// Rows could not be decoded.
+    Quarantined,
+    /// The platform counts more rows than it returned, and its count is exact.
+    CountMismatch,
+    /// Rows were received, and the shards own none of them.
+    NothingOwned,
+    /// The times of the rows lie outside 1990 to 2100.
+    ImplausibleTimes,
+}
+
+impl GapKind {
+    const ALL: [Self; 4] =
+        [Self::Quarantined, Self::CountMismatch, Self::NothingOwned, Self::ImplausibleTimes];
+
+    /// Its name in the ledger and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quarantined => "quarantined",
+            Self::CountMismatch => "count-mismatch",
+            Self::NothingOwned => "nothing-owned",
+            Self::ImplausibleTimes => "implausible-times",
+        }
+    }
+
+    /// `None` if this program does not know the name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// An interval that is committed but doubtful.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoubtfulInterval {
+    /// Name of the dataset.
+    pub dataset: String,
+    /// The interval.
+    pub interval: Interval,
+    /// Why it is doubtful.
+    pub kind: GapKind,
+    /// What was observed.
+    pub reason: String,
+}
+
+/// An interval whose gaps a person accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedInterval {
+    /// Name of the dataset.
+    pub dataset: String,
+    /// The interval.
+    pub interval: Interval,
+    /// Why it was accepted, in the person's words.
+    pub reason: String,
+}
+
+#[allow(dead_code)] // the warnings of a run and `accept` will use these
+impl Ledger {
+    /// Records that a committed interval is doubtful.
+    pub(crate) fn record_doubt(&self, doubt: &DoubtfulInterval) -> Result<(), LedgerError> {
+        insert(&self.lock(), doubt)
+    }
+
+    /// The doubtful intervals of a dataset, in order.
+    pub(crate) fn doubtful(&self, dataset: &str) -> Result<Vec<DoubtfulInterval>, LedgerError> {
+        doubtful(&self.lock(), dataset)
+    }
+
+    /// Records that a person accepted the gaps of an interval.
+    pub(crate) fn accept(&self, accepted: &AcceptedInterval) -> Result<(), LedgerError> {
+        let AcceptedInterval { dataset, interval, reason } = accepted;
+        self.lock().execute(
+            "INSERT OR REPLACE INTO accepted (dataset, from_ms, to_ms, reason, at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                dataset,
+                interval.from_ms(),
+                interval.to_ms(),
+                reason,
+                clock::now().to_string()
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// The accepted intervals of a dataset, in order.
+    pub(crate) fn accepted(&self, dataset: &str) -> Result<Vec<AcceptedInterval>, LedgerError> {
+        let connection = self.lock();
+        let mut query = connection.prepare(
+            "SELECT from_ms, to_ms, reason FROM accepted WHERE dataset = ?1 ORDER BY from_ms, to_ms",
+        )?;
+        let mut rows = query.query([dataset])?;
+        let mut accepted = Vec::new();
+        while let Some(row) = rows.next()? {
+            if let Some(interval) = Interval::new(row.get(0)?, row.get(1)?) {
+                let reason = row.get(2)?;
+                accepted.push(AcceptedInterval { dataset: dataset.to_owned(), interval, reason });
+            }
+        }
+        Ok(accepted)
+    }
+}
+
+/// Deletes what is recorded of an interval that is committed anew. What lies outside it stays.
+pub(super) fn delete_within(
+    transaction: &Transaction,
+    dataset: &str,
+    interval: Interval,
+) -> Result<(), LedgerError> {
+    for old in doubtful(transaction, dataset)? {
+        if !old.interval.overlaps(interval) {
+            continue;
+        }
+        let (from, to) = (old.interval.from_ms(), old.interval.to_ms());
+        transaction.execute(
+            "DELETE FROM gap WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3 AND kind = ?4",
+            params![dataset, from, to, old.kind.name()],
+        )?;
+        for remainder in old.interval.subtract(&[interval]) {
+            insert(transaction, &DoubtfulInterval { interval: remainder, ..old.clone() })?;
+        }
+    }
+    Ok(())
+}
+
+fn insert(connection: &Connection, doubt: &DoubtfulInterval) -> Result<(), LedgerError> {
+    let DoubtfulInterval { dataset, interval, kind, reason } = doubt;
+    connection.execute(
+        "INSERT OR REPLACE INTO gap (dataset, from_ms, to_ms, kind, reason, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            dataset,
+            interval.from_ms(),
+            interval.to_ms(),
+            kind.name(),
+            reason,
+            clock::now().to_string()
+        ],
+    )?;
+    Ok(())
+}
+
+fn doubtful(connection: &Connection, dataset: &str) -> Result<Vec<DoubtfulInterval>, LedgerError> {
+    let mut query = connection.prepare(
+        "SELECT from_ms, to_ms, kind, reason FROM gap
+         WHERE dataset = ?1 ORDER BY from_ms, to_ms, kind",
+    )?;
+    let mut rows = query.query([dataset])?;
+    let mut doubtful = Vec::new();
+    while let Some(row) = rows.next()? {
+        let interval = Interval::new(row.get(0)?, row.get(1)?);
+        let kind = GapKind::from_name(row.get_ref(2)?.as_str().unwrap_or_default());
+        if let (Some(interval), Some(kind)) = (interval, kind) {
+            let reason = row.get(3)?;
+            doubtful.push(DoubtfulInterval { dataset: dataset.to_owned(), interval, kind, reason });
+        }
+    }
+    Ok(doubtful)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Counts, ShardRecord};
+
+    #[test]
+    fn a_commit_settles_the_doubts_of_its_interval_and_no_others() {
+        let ledger = Ledger::in_memory().unwrap();
+        let interval = |from, to| Interval::new(from, to).unwrap();
+        let doubt = |from, to, kind| DoubtfulInterval {
+            dataset: "d".into(),
+            interval: interval(from, to),
+            kind,
+            reason: "3 of 4 rows".into(),
+        };
+        ledger.record_doubt(&doubt(0, 30, GapKind::Quarantined)).unwrap();
+        ledger.record_doubt(&doubt(10, 20, GapKind::NothingOwned)).unwrap();
+        let record = ShardRecord {
+            dataset: "d".into(),
+            interval: interval(10, 20),
+            counts: Counts::default(),
+            files: Vec::new(),
+            commit_id: "c".into(),
+            open_rows: 0,
+        };
+        ledger.commit(&record, false).unwrap();
+        let left = [doubt(0, 10, GapKind::Quarantined), doubt(20, 30, GapKind::Quarantined)];
+        assert_eq!(ledger.doubtful("d").unwrap(), left);
+    }
+
+    #[test]
+    fn an_accepted_interval_reads_back() {
+        let ledger = Ledger::in_memory().unwrap();
+        let accepted = AcceptedInterval {
+            dataset: "d".into(),
+            interval: Interval::new(1, 2).unwrap(),
+            reason: "the platform lost it".into(),
+        };
+        ledger.accept(&accepted).unwrap();
+        assert_eq!(ledger.accepted("d").unwrap(), [accepted]);
+    }
+}

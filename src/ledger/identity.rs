@@ -1,0 +1,43 @@
+//! The identity of the job that an output belongs to.
+
+use std::collections::BTreeMap;
+
+use rusqlite::OptionalExtension;
+
+use crate::ledger::{Ledger, LedgerError};
+
+impl Ledger {
+    /// Checks that the output belongs to this job, and records the settings that are new.
+    ///
+    /// # Errors
+    /// [`LedgerError::Identity`] with the first setting that differs.
+    pub fn record_identity(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
+        self.check_identity(identity)?;
+        self.transaction(|transaction| {
+            for (key, value) in identity {
+                let sql = "INSERT OR IGNORE INTO identity (key, value) VALUES (?1, ?2)";
+                transaction.execute(sql, [key, value])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Checks that the output belongs to this job. Writes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Identity`] with the first setting that differs.
+    pub fn check_identity(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
+        let connection = self.lock();
+        for (key, new) in identity {
+            let sql = "SELECT value FROM identity WHERE key = ?1";
+            let recorded: Option<String> =
+                connection.query_row(sql, [key], |row| row.get(0)).optional()?;
+            if let Some(old) = recorded
+                && old != *new
+            {
+                return Err(LedgerError::Identity { key: key.clone(), old, new: new.clone() });
+            }
+        }
+        Ok(())
+    }
+}

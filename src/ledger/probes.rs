@@ -1,0 +1,50 @@
+//! Row counts that the platform reported.
+
+use rusqlite::params;
+
+use crate::{
+    ledger::{Ledger, LedgerError, Probe},
+    time::{clock, interval::Interval},
+};
+
+impl Ledger {
+    /// Records a row count.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn record_probe(&self, dataset: &str, probe: Probe) -> Result<(), LedgerError> {
+        let Probe { interval, rows } = probe;
+        self.lock().execute(
+            "INSERT OR REPLACE INTO probe (dataset, from_ms, to_ms, rows, at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                dataset,
+                interval.from_ms(),
+                interval.to_ms(),
+                rows.cast_signed(),
+                clock::now().to_string()
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// The row counts of a dataset, in order.
+    ///
+    /// # Errors
+    /// [`LedgerError::Sqlite`].
+    pub fn probes(&self, dataset: &str) -> Result<Vec<Probe>, LedgerError> {
+        let connection = self.lock();
+        let mut query = connection.prepare(
+            "SELECT from_ms, to_ms, rows FROM probe WHERE dataset = ?1 ORDER BY from_ms",
+        )?;
+        let mut rows = query.query([dataset])?;
+        let mut probes = Vec::new();
+        while let Some(row) = rows.next()? {
+            if let Some(interval) = Interval::new(row.get(0)?, row.get(1)?) {
+                let rows: i64 = row.get(2)?;
+                probes.push(Probe { interval, rows: rows.cast_unsigned() });
+            }
+        }
+        Ok(probes)
+    }
+}

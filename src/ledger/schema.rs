@@ -1,0 +1,189 @@
+//! The tables of the ledger and their migrations.
+//!
+//! `PRAGMA user_version` is the version of the schema. Programs before the first migration left it
+//! at 0, so a database of version 0 that has tables is of version 1. Each migration runs once, in
+//! the transaction that raises the version. Times named `_ms` are milliseconds since 1970, UTC;
+//! other times are RFC 3339.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::ledger::LedgerError;
+
+/// The version that this program reads and writes.
+pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
+
+/// The migration at index `n` leads from version `n` to version `n + 1`.
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+
+/// `IF NOT EXISTS`, because a ledger of version 1 does not say that it is one, and a run that was
+/// killed at its start may have created only some of the tables.
+const VERSION_1: &str = "
+    CREATE TABLE IF NOT EXISTS identity (
+        key TEXT PRIMARY KEY, value TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS shard (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        rows_received INTEGER NOT NULL, rows_written INTEGER NOT NULL,
+        rows_not_owned INTEGER NOT NULL, rows_duplicate INTEGER NOT NULL,
+        rows_quarantined INTEGER NOT NULL, stale INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL,
+        PRIMARY KEY (dataset, from_ms)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS file (
+        path TEXT PRIMARY KEY, dataset TEXT NOT NULL, from_ms INTEGER NOT NULL,
+        rows INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL,
+        FOREIGN KEY (dataset, from_ms) REFERENCES shard
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS split (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms, to_ms)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS short (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS failure (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL, correlation TEXT NOT NULL, at TEXT NOT NULL,
+        PRIMARY KEY (dataset, from_ms)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS probe (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        rows INTEGER NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms)
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS job (
+        path TEXT PRIMARY KEY, dataset TEXT NOT NULL, at TEXT NOT NULL
+    ) STRICT;
+";
+
+/// - `intent`: files that a commit is about to write.
+/// - `garbage`: files that a commit replaced and that are still to be deleted.
+/// - `dataset_schema`: the columns that the files of a dataset have.
+/// - `gap`: intervals that are committed but doubtful; `accepted`: gaps that a person accepted.
+/// - `run`: the history of runs.
+/// - `follow`: shards with open rows, and when to fetch them again.
+/// - `start_step`: what the next run has to do once before it starts.
+const VERSION_2: &str = "
+    ALTER TABLE shard ADD COLUMN commit_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE shard ADD COLUMN open_rows INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE intent (
+        path TEXT PRIMARY KEY, commit_id TEXT NOT NULL, at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE garbage (path TEXT PRIMARY KEY, at TEXT NOT NULL) STRICT;
+    CREATE TABLE dataset_schema (
+        dataset TEXT PRIMARY KEY, version INTEGER NOT NULL, fingerprint TEXT NOT NULL,
+        columns TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE gap (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        kind TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL,
+        PRIMARY KEY (dataset, from_ms, to_ms, kind)
+    ) STRICT;
+    CREATE TABLE accepted (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (dataset, from_ms, to_ms)
+    ) STRICT;
+    CREATE TABLE run (
+        id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT, outcome TEXT,
+        from_ms INTEGER, to_ms INTEGER, summary TEXT
+    ) STRICT;
+    CREATE TABLE follow (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL,
+        asked INTEGER NOT NULL, next_ms INTEGER NOT NULL, PRIMARY KEY (dataset, from_ms)
+    ) STRICT;
+    CREATE TABLE start_step (name TEXT PRIMARY KEY) STRICT;
+";
+
+/// The step of `start_step` that moves files without a record to `_orphaned/`.
+///
+/// A ledger of version 1 holds no intents, so after its migration nobody can tell which of these
+/// files a killed run left behind.
+pub(super) const MOVE_UNRECORDED_FILES: &str = "move-unrecorded-files";
+
+/// Brings the database to [`VERSION`].
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), LedgerError> {
+    if version(connection)? == VERSION {
+        return Ok(());
+    }
+    // the version is read again under the write lock: another process may migrate at this moment
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    let had_records = transaction.table_exists(None, "shard")?;
+    for migration in MIGRATIONS.get(found as usize..).unwrap_or_default() {
+        transaction.execute_batch(migration)?;
+    }
+    if found < 2 && had_records {
+        let sql = "INSERT INTO start_step (name) VALUES (?1)";
+        transaction.execute(sql, [MOVE_UNRECORDED_FILES])?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
+}
+
+/// The version of the database.
+///
+/// # Errors
+/// [`LedgerError::Newer`] if it is newer than [`VERSION`].
+fn version(connection: &Connection) -> Result<u32, LedgerError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > VERSION { Err(LedgerError::Newer { found, known: VERSION }) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Ledger;
+
+    /// The statements that create the tables and their columns, in the order of their names.
+    fn tables(connection: &Connection) -> Vec<String> {
+        let sql = "SELECT t.name || '.' || c.name || ' ' || c.type || c.\"notnull\" || c.pk
+                   FROM sqlite_schema t, pragma_table_info(t.name) c
+                   WHERE t.type = 'table' ORDER BY 1";
+        let mut query = connection.prepare(sql).unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_ledger_of_version_1_is_migrated_to_the_tables_of_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(VERSION_1).unwrap();
+        let row = "INSERT INTO shard VALUES ('d', 1, 2, 3, 3, 0, 0, 0, 0, '2024-01-01T00:00:00Z')";
+        old.execute(row, []).unwrap();
+        drop(old);
+        let migrated = Ledger::open(&path).unwrap();
+        let new = Ledger::in_memory().unwrap();
+        assert_eq!(tables(&migrated.lock()), tables(&new.lock()));
+        assert_eq!(migrated.committed("d").unwrap().len(), 1);
+        assert_eq!(version(&migrated.lock()).unwrap(), VERSION);
+        let steps = |ledger: &Ledger| -> u32 {
+            let sql = "SELECT COUNT(*) FROM start_step";
+            ledger.lock().query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((steps(&migrated), steps(&new)), (1, 0));
+        drop(migrated);
+        assert_eq!(steps(&Ledger::open(&path).unwrap()), 1, "a migration runs once");
+    }
+
+    #[test]
+    fn a_ledger_of_which_a_killed_run_created_some_tables_is_migrated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        let first = VERSION_1.split_inclusive(';').next().unwrap();
+        Connection::open(&path).unwrap().execute_batch(first).unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        assert_eq!(tables(&ledger.lock()), tables(&Ledger::in_memory().unwrap().lock()));
+    }
+
+    #[test]
+    fn a_ledger_of_a_newer_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        drop(Ledger::open(&path).unwrap());
+        let newer = Connection::open(&path).unwrap();
+        newer.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let error = Ledger::open(&path).map(|_| ()).unwrap_err().to_string();
+        let expected = format!("the ledger has version {}", VERSION + 1);
+        assert!(error.starts_with(&expected) && error.contains("update cxbackfill"), "{error}");
+    }
+}
