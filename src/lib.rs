@@ -1,46 +1,89 @@
-//! `cxbackfill` pulls months or years of contact-centre analytics through OAuth-protected,
-//! rate-limited, paginated REST APIs, and leaves Parquet. It uses the whole quota and never exceeds
-//! it, and loses or doubles no row.
+//! `cxbackfill` fetches months or years of contact-centre analytics through OAuth-protected,
+//! rate-limited, paginated REST APIs and writes Parquet. It uses the whole quota and never exceeds
+//! it, and it loses or doubles no row.
 //!
 //! ```text
 //!                        GetToken{rejected}          Token
-//!           ┌──────────────────────────────► TokenActor ──► login endpoint
-//!           │                                (single flight: its mailbox is the waiting list)
+//!           ┌──────────────────────────────► TokenActor ──► token endpoint
+//!           │                                (single flight: its mailbox queues callers)
 //!  Next     │
-//! Planner◄──┤ FetchActor × N ──permit──► Budget (governor + one gate) ──► Transport ──► API
+//! Planner◄──┤ FetchActor × N ──permit──► RateLimit (governor + server window) ──► Transport ──► API
 //!   │ Lease │     │    ▲                                          page bytes
 //!   └──────►│     │    └─ Decision: retry · throttle · reauthenticate · split · give up · stop
-//!  ▲ Ended  │     │ decode: bytes → RecordBatch, rows the shard owns
+//!  ▲ Ended  │     │ decode: bytes → RecordBatch of the rows that the shard owns
 //!  └────────┘     ▼ Write / Commit (awaited: the only backpressure)
 //!              SinkActor ──► Parquet file in the object store ──► ledger transaction
 //! ```
 //!
 //! # Guarantees
-//! Code and tests name them by these ids.
-//! - **G1 cover**: committed, waiting, leased and set aside are disjoint and make up what was requested.
+//! Code and tests refer to them by these ids.
+//! - **G1 cover**: committed, waiting, leased and failed intervals are disjoint and together make up
+//!   the requested interval. A resume is a subtraction.
 //! - **G2 one holder**: a shard has at most one lease, and a lease ends in exactly one way.
-//! - **G3 commit**: a file reaches its final name whole, then one ledger transaction records the shard.
-//!   That is the commit point; a start sweeps files that no record names.
-//! - **G4 ownership**: a row belongs to the shard that holds its start; in a shard the newest copy wins.
-//! - **G5 conservation**: rows received = written + not owned + duplicates + quarantined.
-//! - **G6 budget**: no window of the limit's length sees more requests than the limit.
-//! - **G7 single flight**: at most one token request in flight, one refresh for a rejected generation.
-//! - **G8 bounded**: every queue, wait, retry, body and chain of pages has a limit.
-//! - **G9 no silent end**: every actor's life is awaited, and a gap makes the exit code non-zero.
+//! - **G3 commit**: the ledger records which files are about to be written, each file reaches its
+//!   final name whole and synced, then one transaction records the shard: that is the commit point.
+//!   A start removes only files whose intent is recorded and whose commit is not. What is replaced
+//!   stays until everything that replaces it is there.
+//! - **G4 ownership**: a row belongs to the shard whose half-open interval holds its time. Within a
+//!   shard, the newest copy of an id wins. No state is shared between shards, so results do not
+//!   depend on timing.
+//! - **G5 conservation**: rows received = written + not owned + duplicates + quarantined, checked
+//!   before each commit.
+//! - **G6 rate limit**: no window of the limit's length sees more requests than the limit, retries
+//!   and token requests included.
+//! - **G7 single flight**: at most one token request is in flight, and each rejected token is
+//!   refreshed once.
+//! - **G8 bounded**: every queue, wait, retry, body and chain of pages has a limit, and so have
+//!   memory and open files.
+//! - **G9 no silent end**: every actor is awaited, and whatever is missing is named and makes the
+//!   exit code non-zero.
 //! - **G10 no secret leaves**: secrets are typed, never printed, and sent to no host that the
 //!   configuration does not name.
 //!
-//! # Where to read what
-//! Top down: [`cli`] reads arguments, [`config`] the file, [`run`] builds the actors, [`report`] sums
-//! up; [`backlog`] says what is left to do, and [`estimate`] what that costs. [`planner`] hands out
-//! [`shard`]s, [`fetch`] tells the story of one, [`token`] keeps the token, [`sink`] commits.
-//! Beside a run, [`login`] brings a user's tokens, [`check`] tries what a run needs, [`survey`] asks the
-//! platform what there is, [`describe`] says what can be fetched, [`infer`] what columns it has,
-//! [`history`] reads the ledger, [`status`] sums it up, and [`verify`] holds the files against it.
-//! Below them, without actors: [`retry`] decides about a [`fault`], [`budget`] admits, [`transport`] and
-//! [`auth`] talk, [`place`] finds the hosts, [`rows`] decodes what [`catalog`] describes, [`part`] makes
-//! files of it, [`output`] and [`ledger`] keep them, [`lock`] keeps others out, [`interval`] does the
-//! arithmetic. [`sandbox`] plays the API.
+//! # Map
+//! Folders import downwards only, in this order.
+//!
+//! | folder | what it holds |
+//! |---|---|
+//! | `cli` | one file per command: arguments in, printing out |
+//! | `commands` | what each command does, without a terminal; `run` builds the actors |
+//! | `error`, `exit_code` | errors that end a command, and the table of exit codes |
+//! | `config` | what the user typed, and how it becomes what the program needs |
+//! | `platform` | everything that knows a vendor: hosts, header names, error codes |
+//! | `fetch` | FetchActor: shards, pagination, requests with retries, asynchronous jobs |
+//! | `sink` | SinkActor: Parquet files, the commit protocol, the output lock |
+//! | `planning` | PlannerActor: the plan, shards and leases |
+//! | `auth` | grants and token responses; `auth/token` holds TokenActor, refresh and cache |
+//! | `decode` | page bytes to Arrow record batches |
+//! | `catalog` | datasets as data: endpoints, templates, schemas, and the built-in TOML files |
+//! | `ledger` | the SQLite database of what is committed, failed and requested |
+//! | `http` | transport, request errors, the retry decision; `http/rate_limit` holds the quota |
+//! | `telemetry` | logging, spans, metrics |
+//! | `time`, `blocking` | intervals and the wall clock; work for other threads |
+//! | `sandbox` | the API simulator; it shares nothing with the program but its configuration |
+//!
+//! # Glossary
+//! - **dataset**: a kind of row that the platform offers, such as conversations; described in TOML.
+//! - **endpoint**: one way to request a dataset: a paginated query, or an asynchronous job.
+//! - **shard**: the rows of one dataset whose time lies in one interval; the unit of fetching.
+//! - **lease**: the right to fetch a shard. Dropping it unfinished returns the shard to the planner.
+//! - **partial commit**: the part of an open shard before a watermark, committed while the rest is
+//!   still being fetched.
+//! - **ledger**: the database beside the output that records every commit.
+//! - **quarantine**: rows that cannot be decoded, kept as they came with the reason.
+//! - **snapshot dataset**: a dataset without history, fetched as it is now, once a UTC day.
+//! - **synthesized time**: the time given to rows that have none of their own.
+//!
+//! # Decisions
+//! - **Why actix.** The user asked for actors. actix is stable and fast (half a microsecond a round
+//!   trip) and only passively maintained, so it stands in four actors alone, each a thin shell around
+//!   functions that do not know it.
+//! - **Why SQLite for the ledger.** One file beside the output, transactions that survive a power
+//!   loss, and a user can query it with any SQLite client.
+//! - **Why no configuration framework.** figment is unmaintained, and the layers (defaults, file,
+//!   source, `--set`) are a few functions that can name the line of a wrong value.
+//! - **Why Parquet files are never appended to.** A file becomes visible whole or not at all, so a
+//!   kill at any instant leaves no torn file, and a refresh replaces files rather than rows.
 
 #![warn(clippy::unwrap_used, unreachable_pub)]
 

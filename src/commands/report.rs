@@ -252,7 +252,18 @@ fn process_usage() -> (f64, u64) {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return (0.0, 0) };
     let micros = (usage.user_time() + usage.system_time()).num_microseconds();
     let unit = if cfg!(target_os = "macos") { 1 } else { 1_024 };
-    (micros as f64 / 1e6, u64::try_from(usage.max_rss()).unwrap_or(0) * unit)
+    let max_rss = u64::try_from(usage.max_rss()).unwrap_or(0) * unit;
+    (micros as f64 / 1e6, high_water_mark().unwrap_or(max_rss))
+}
+
+/// Peak memory in bytes as Linux counts it for this program alone. `ru_maxrss` may be that of the
+/// process that started it: a child keeps the peak of its parent until it has passed it.
+#[cfg(unix)]
+fn high_water_mark() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1_024)
 }
 
 #[cfg(not(unix))]

@@ -58,6 +58,17 @@ impl Transport for Endless {
     }
 }
 
+/// The most memory that this process held, in bytes. Linux hands `ru_maxrss` down to a child that
+/// measures itself, so `VmHWM` is read where there is one.
+fn peak_memory() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let own = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    match own.and_then(|line| line.split_whitespace().next()) {
+        Some(kibibytes) => kibibytes.parse::<i64>().unwrap() * 1_024,
+        None => getrusage(UsageWho::RUSAGE_SELF).unwrap().max_rss(),
+    }
+}
+
 #[test]
 fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     if !is_own_process("memory::g8_a_shard_of_five_million_rows_stays_below_300_megabytes") {
@@ -96,8 +107,7 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     });
     assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
     assert_eq!(report.summary.rows_written, ROWS);
-    let peak = getrusage(UsageWho::RUSAGE_SELF).unwrap().max_rss()
-        * if cfg!(target_os = "macos") { 1 } else { 1_024 };
+    let peak = peak_memory();
     println!(
         "{ROWS} rows of one shard in {} files: at most {} MB",
         report.summary.files,
