@@ -36,7 +36,9 @@ fn day() -> Interval {
 /// A day's pages, as the platform sends them.
 fn pages() -> Vec<Bytes> {
     let region = Region::new(Settings { conversations_per_day: A_DAY, ..Settings::default() });
-    let truth = region.truth(day()).fold(Vec::new(), |all, piece| [all, piece.to_vec()].concat());
+    let truth = region
+        .truth(day().from_ms()..day().to_ms())
+        .fold(Vec::new(), |all, piece| [all, piece.to_vec()].concat());
     let rows: Vec<_> = truth.split(|&byte| byte == b'\n').filter(|row| !row.is_empty()).collect();
     let page = |rows: &[&[u8]]| {
         [br#"{"conversations":["#, rows.join(&b',').as_slice(), br#"],"totalHits":2000}"#]

@@ -22,7 +22,7 @@ pub use crate::{
     },
     ledger::{LEDGER, Ledger, RemoteJob, reader::Snapshot},
     planning::{LeaseEnd, Next, Plan, PlannerActor, Shard},
-    sandbox::{Jobs, Load, Region, Settings, Stats, Usage},
+    sandbox::{JobSettings, Load, Region, Settings, Stats, WindowUsage},
     sink::{OutputStore, ParquetSettings, ShardWriter},
     telemetry::metrics::Metrics,
     time::interval::{Interval, iso},

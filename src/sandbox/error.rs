@@ -1,20 +1,20 @@
-//! How the platform says no.
+//! Error responses of Genesys Cloud, and JSON replies.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-/// A refusal of the API, in the platform's words.
+/// An error response of the API, with the platform's code and message.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
-    /// Seconds.
+    /// The Retry-After header in seconds.
     retry_after: Option<u64>,
 }
 
-/// The body of every refusal.
+/// The body of every error response.
 #[derive(Serialize)]
 struct Envelope<'a> {
     message: &'a str,
@@ -31,7 +31,7 @@ impl ApiError {
         Self { status, code, message: message.into(), retry_after: None }
     }
 
-    /// A query that cannot be understood, or that asks for what is not there.
+    /// A query that is malformed or asks for something unknown.
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad.request", message)
     }
@@ -72,9 +72,9 @@ impl ApiError {
     pub(super) fn too_many_requests(seconds: u64) -> Self {
         let message =
             format!("Rate limit exceeded the maximum. Retry the request in [{seconds}] seconds");
-        let fault =
+        let error =
             Self::new(StatusCode::TOO_MANY_REQUESTS, "too.many.requests.retry.after", message);
-        Self { retry_after: Some(seconds), ..fault }
+        Self { retry_after: Some(seconds), ..error }
     }
 
     pub(super) fn internal() -> Self {
@@ -86,7 +86,7 @@ impl ApiError {
         self.status
     }
 
-    /// The reply; `context` is the id by which the platform's support finds the request.
+    /// The reply; `context` is the correlation id of the request.
     pub(super) fn reply(&self, context: &str) -> Response<Bytes> {
         let envelope = Envelope {
             message: &self.message,
@@ -106,7 +106,7 @@ impl ApiError {
 
 /// A reply with a small JSON body.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
-    // Ours are structs, maps with text keys, and values: none of them fails to serialize.
+    // structs, maps with string keys and values: none of them fails to serialize
     reply(status, serde_json::to_vec(body).unwrap_or_default().into())
 }
 

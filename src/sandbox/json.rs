@@ -1,19 +1,19 @@
-//! JSON appended to bytes: the pages must come faster than any client reads them, so no tree of
-//! values is built.
+//! Appends JSON to a byte buffer. No tree of values is built, so that pages are written faster than
+//! any client reads them.
 
 use std::io::Write as _;
 
-use crate::{
-    sandbox::rng::Uuid,
-    time::interval::{DAY_MS, iso},
+use crate::sandbox::{
+    rng::Uuid,
+    time::{DAY_MS, iso},
 };
 
-/// JSON in the making. Commas come by themselves; whoever opens, closes.
+/// A JSON writer. It inserts commas; the caller closes what it opens.
 #[derive(Debug, Default)]
 pub(super) struct Json {
     out: Vec<u8>,
-    /// The day of the time written last and its date up to the `T`: the next is nearly always of
-    /// the same day.
+    /// The day of the time written last, and its date up to the `T`: the next time is nearly always
+    /// of the same day.
     date: Option<(i64, String)>,
 }
 
@@ -30,13 +30,13 @@ impl Json {
         self.out.len()
     }
 
-    /// Opens an object or a list (`{` or `[`) as a list's element, or as the whole.
+    /// Opens an object or a list (`{` or `[`) as an element of a list or as the whole document.
     pub(super) fn open(&mut self, bracket: u8) {
         self.comma();
         self.out.push(bracket);
     }
 
-    /// Opens an object or a list (`{` or `[`) as an object's field.
+    /// Opens an object or a list (`{` or `[`) as a field of an object.
     pub(super) fn open_field(&mut self, key: &str, bracket: u8) {
         self.key(key);
         self.out.push(bracket);
@@ -69,13 +69,13 @@ impl Json {
         self.out.push(b'"');
     }
 
-    /// A string that is JSON already: our tables hold their escapes.
+    /// A string field. `text` must be escaped already.
     pub(super) fn text(&mut self, key: &str, text: &str) {
         self.key(key);
         self.quoted(text.as_bytes());
     }
 
-    /// A list of strings.
+    /// A list of strings, which must be escaped already.
     pub(super) fn texts(&mut self, key: &str, texts: &[&str]) {
         self.open_field(key, b'[');
         for text in texts {
@@ -121,11 +121,11 @@ impl Json {
     /// A double with all its digits, as the platform writes them: `4.8806586265563965`.
     pub(super) fn double(&mut self, key: &str, number: f64) {
         self.key(key);
-        // Writing to a vector cannot fail.
+        // writing to a vector cannot fail
         let _ = write!(self.out, "{number:?}");
     }
 
-    /// A time in milliseconds since 1970. Like the platform, without millis where they are 0.
+    /// A time in milliseconds since 1970. Like the platform, without milliseconds if they are 0.
     pub(super) fn time(&mut self, key: &str, ms: i64) {
         self.key(key);
         let (day, of_day) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));

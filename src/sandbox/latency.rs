@@ -1,63 +1,62 @@
-//! How long replies take: by chance, by the hour, by the load.
+//! How long replies take: base latency, jitter, changes over time, and load.
 
 use std::time::Duration;
 
 use crate::sandbox::rng::Rng;
 
-/// How long a platform takes to answer.
+/// The latency of a platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latency {
-    /// What every reply takes.
+    /// The time that every reply takes.
     pub base: Duration,
-    /// Up to so much more, by chance.
+    /// The largest random time on top of the base.
     pub jitter: Duration,
-    /// From so long after the start the base is another, until the next step. In order of time.
+    /// Changes of the base: the time after the start, and the new base. Sorted by time.
     pub steps: Vec<(Duration, Duration)>,
-    /// Requests that are answered side by side: more of them wait for one another. 0 for any number.
+    /// Requests that are served at once: more of them queue (0 = no limit).
     pub capacity: u32,
 }
 
 impl Latency {
-    /// What every reply takes at a time after the start.
+    /// The base at a time after the start.
     pub fn base_at(&self, now: Duration) -> Duration {
-        in_force(&self.steps, now).unwrap_or(self.base)
+        current(&self.steps, now).unwrap_or(self.base)
     }
 
-    /// How long the reply to request `number` takes where nothing else is asked: a function of its
-    /// arguments alone.
-    pub fn alone(&self, seed: u64, number: u64, now: Duration) -> Duration {
+    /// How long the reply to request `number` takes while no other is in flight. A pure function.
+    pub fn unloaded(&self, seed: u64, number: u64, now: Duration) -> Duration {
         let jitter = Rng::new([seed, 0x1a7e, number, 0]).fraction();
         self.base_at(now) + self.jitter.mul_f64(jitter)
     }
 }
 
-/// What the last step before `now` says.
-pub(super) fn in_force<T: Copy>(steps: &[(Duration, T)], now: Duration) -> Option<T> {
+/// The value of the last step at or before `now`. `None` before the first step.
+pub(super) fn current<T: Copy>(steps: &[(Duration, T)], now: Duration) -> Option<T> {
     steps.iter().rev().find(|(after, _)| *after <= now).map(|(_, value)| *value)
 }
 
-/// The requests under way. Beyond the capacity each waits for its turn, so that no concurrency gets
-/// more than capacity / base replies in a second.
+/// The requests in flight. Those above the capacity queue, so that no concurrency gets more than
+/// capacity / base replies in a second.
 #[derive(Debug, Default)]
 pub struct Load {
-    under_way: u32,
+    in_flight: u32,
 }
 
 impl Load {
-    /// Counts a request in that takes `alone` by itself, and gives how long it takes now. Whoever
-    /// enters [leaves](Self::leave).
-    pub fn enter(&mut self, latency: &Latency, alone: Duration, now: Duration) -> Duration {
-        self.under_way += 1;
-        let waiting = match latency.capacity {
+    /// Counts a request in and returns how long its reply takes, given the time that it takes without
+    /// load. Every request must [leave](Self::leave).
+    pub fn enter(&mut self, latency: &Latency, unloaded: Duration, now: Duration) -> Duration {
+        self.in_flight += 1;
+        let queued = match latency.capacity {
             0 => 0,
-            capacity => self.under_way.saturating_sub(capacity),
+            capacity => self.in_flight.saturating_sub(capacity),
         };
-        alone + latency.base_at(now) * waiting / latency.capacity.max(1)
+        unloaded + latency.base_at(now) * queued / latency.capacity.max(1)
     }
 
-    /// Counts a request out.
+    /// Removes a request.
     pub fn leave(&mut self) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 }
 
@@ -77,13 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_takes_the_base_of_its_time_and_some_chance() {
+    fn a_reply_takes_the_base_of_its_time_plus_jitter() {
         let latency = latency();
         for (at, base) in
             [(0, SECOND / 10), (9, SECOND / 10), (10, SECOND), (19, SECOND), (20, Duration::ZERO)]
         {
             let drawn: Vec<_> =
-                (0..200).map(|number| latency.alone(7, number, at * SECOND) - base).collect();
+                (0..200).map(|number| latency.unloaded(7, number, at * SECOND) - base).collect();
             assert!(drawn.iter().all(|&more| more < latency.jitter));
             assert!(
                 drawn.iter().any(|&more| more > latency.jitter * 9 / 10),
@@ -92,14 +91,14 @@ mod tests {
             assert_eq!(
                 drawn,
                 (0..200)
-                    .map(|number| latency.alone(7, number, at * SECOND) - base)
+                    .map(|number| latency.unloaded(7, number, at * SECOND) - base)
                     .collect::<Vec<_>>()
             );
         }
     }
 
     #[test]
-    fn no_concurrency_gets_more_replies_than_the_capacity_gives() {
+    fn no_concurrency_gets_more_replies_than_the_capacity_allows() {
         let latency = Latency { jitter: Duration::ZERO, ..latency() };
         let mut load = Load::default();
         let took: Vec<_> =
@@ -112,10 +111,10 @@ mod tests {
             latency.base,
             "all have left"
         );
-        let boundless = Latency { capacity: 0, ..latency.clone() };
+        let unlimited = Latency { capacity: 0, ..latency.clone() };
         let mut load = Load::default();
         assert!(
-            (0..99).all(|_| load.enter(&boundless, latency.base, Duration::ZERO) == latency.base)
+            (0..99).all(|_| load.enter(&unlimited, latency.base, Duration::ZERO) == latency.base)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How many requests are admitted, and what the region saw of them.
+//! Counts requests in fixed and sliding windows.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,36 +7,36 @@ use std::{
 
 use serde::Serialize;
 
-/// The most times that a sliding window keeps: beyond, its count is a lower bound.
+/// The number of times that a sliding window keeps: above it the count is a lower bound.
 const TIMES_KEPT: usize = 1 << 17;
 
-/// The most fixed windows that are told of one by one.
+/// The number of fixed windows that are reported one by one.
 const WINDOWS_KEPT: usize = 10_000;
 
-/// What a region has answered so far.
+/// Counts of what a region has answered so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Requests for a token, by the status of the reply.
     pub token_requests: BTreeMap<u16, u64>,
-    /// Requests of data (under `/api/v2/`, and NICE CXone's), by the status of the reply.
+    /// API requests (under `/api/v2/`, and those of NICE CXone), by the status of the reply.
     pub api_requests: BTreeMap<u16, u64>,
-    /// The most API requests with a valid token, refused ones included, that one client sent in one
-    /// of its fixed windows.
+    /// The largest number of authenticated requests, rejected ones included, that one client sent in
+    /// one of its fixed windows.
     pub most_in_window: u64,
-    /// The same in any span of a window's length, wherever it begins. Counts to 131,072.
+    /// The same for any interval of a window's length, wherever it begins. Counts up to 131,072.
     pub most_in_sliding_window: u64,
     /// The fixed windows of all clients, in the order in which they began; the first 10,000.
-    pub windows: Vec<Usage>,
+    pub windows: Vec<WindowUsage>,
 }
 
-/// What one client did in one of its fixed windows.
+/// The requests of one client in one of its fixed windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Usage {
-    /// API requests with a valid token, refused ones included. What others ate is not among them.
+pub struct WindowUsage {
+    /// Authenticated requests, rejected ones included, without foreign requests.
     pub sent: u32,
-    /// Those that were answered 429, for whatever reason.
+    /// Those that were answered with 429.
     pub refused: u32,
-    /// The limit when the last of them came; 0 for none.
+    /// The limit when the last of them arrived (0 = no limit).
     pub allowed: u32,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct RequestWindow {
 }
 
 impl RequestWindow {
-    /// Counts one request and gives the number in the window, this one included.
+    /// Counts one request and returns the number in the window, this one included.
     pub(super) fn count(&mut self, now: Duration, per: Duration) -> u32 {
         if self.since.is_none_or(|since| now.saturating_sub(since) >= per) {
             *self = Self { since: Some(now), used: 0 };
@@ -57,10 +57,11 @@ impl RequestWindow {
         self.used
     }
 
-    /// The share of `eaten` that somebody else, who spreads it evenly over a window, has had of it.
-    pub(super) fn eaten(&self, now: Duration, per: Duration, eaten: u32) -> u32 {
-        let gone = now.saturating_sub(self.since.unwrap_or(now)).min(per).as_nanos();
-        let share = u128::from(eaten) * gone / per.as_nanos().max(1);
+    /// The requests that another client has sent so far in the window if it spreads `foreign_requests`
+    /// evenly over it.
+    pub(super) fn foreign(&self, now: Duration, per: Duration, foreign_requests: u32) -> u32 {
+        let elapsed = now.saturating_sub(self.since.unwrap_or(now)).min(per).as_nanos();
+        let share = u128::from(foreign_requests) * elapsed / per.as_nanos().max(1);
         u32::try_from(share).unwrap_or(u32::MAX)
     }
 
@@ -75,23 +76,23 @@ impl RequestWindow {
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     pub(super) window: RequestWindow,
-    /// When those of the last `per` came.
+    /// The times of the requests of the last `per`.
     times: VecDeque<Duration>,
-    /// Which of [`Stats::windows`] is the current one.
-    pub(super) told: usize,
+    /// The index of the current window in [`Stats::windows`].
+    pub(super) window_index: usize,
 }
 
 impl Meter {
-    /// Counts one request, in the window and in `stats`, and gives the number in the window.
+    /// Counts one request in the window and in `stats`, and returns the number in the window.
     pub(super) fn count(&mut self, now: Duration, per: Duration, stats: &mut Stats) -> u32 {
         let used = self.window.count(now, per);
         if used == 1 {
-            self.told = stats.windows.len();
-            if self.told < WINDOWS_KEPT {
-                stats.windows.push(Usage::default());
+            self.window_index = stats.windows.len();
+            if self.window_index < WINDOWS_KEPT {
+                stats.windows.push(WindowUsage::default());
             }
         }
-        if let Some(usage) = stats.windows.get_mut(self.told) {
+        if let Some(usage) = stats.windows.get_mut(self.window_index) {
             usage.sent = used;
         }
         self.times.push_back(now);
@@ -113,7 +114,7 @@ mod tests {
     const PER: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_window_begins_with_its_first_request_and_rounds_its_rest_up() {
+    fn a_window_begins_with_its_first_request_and_its_reset_is_rounded_up() {
         let mut window = RequestWindow::default();
         assert_eq!(window.count(Duration::from_millis(5_500), PER), 1);
         assert_eq!(window.reset(Duration::from_millis(5_500), PER), 60);
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_across_two_windows_shows_in_the_sliding_one_only() {
+    fn a_burst_across_two_windows_shows_only_in_the_sliding_window() {
         let (mut meter, mut stats) = (Meter::default(), Stats::default());
         for second in [0, 58, 59, 60, 61, 121] {
             meter.count(Duration::from_secs(second), PER, &mut stats);
@@ -134,16 +135,16 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_eats_is_spread_evenly_over_a_window() {
+    fn foreign_requests_are_spread_evenly_over_a_window() {
         let mut window = RequestWindow::default();
         window.count(Duration::from_secs(7), PER);
-        let eaten = |second| window.eaten(Duration::from_secs(second), PER, 90);
-        assert_eq!([7, 8, 37, 66, 67].map(eaten), [0, 1, 45, 88, 90]);
-        assert_eq!(RequestWindow::default().eaten(PER, PER, 90), 0, "no window has begun");
+        let foreign = |second| window.foreign(Duration::from_secs(second), PER, 90);
+        assert_eq!([7, 8, 37, 66, 67].map(foreign), [0, 1, 45, 88, 90]);
+        assert_eq!(RequestWindow::default().foreign(PER, PER, 90), 0, "no window has begun");
     }
 
     #[test]
-    fn only_so_many_windows_are_told_of() {
+    fn the_number_of_reported_windows_is_bounded() {
         let (mut meter, mut stats) = (Meter::default(), Stats::default());
         for n in 0..10_005 {
             meter.count(PER * n, PER, &mut stats);

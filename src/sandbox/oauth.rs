@@ -1,4 +1,4 @@
-//! The login hosts of both platforms: who asks, with what, and what is handed out.
+//! The token endpoints of both platforms: checks a grant and returns tokens.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,35 +10,33 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
-use crate::{
-    auth::pkce,
-    sandbox::{
-        Settings, error,
-        tokens::{Clients, TokenFamily},
-    },
+use crate::sandbox::{
+    Settings, error,
+    tokens::{Clients, IssuedCode, TokenFamily},
 };
 
-/// Requests for a token that are admitted in one window, of all clients together. The platform's
-/// number is not known.
+/// Token requests that are admitted in one window, of all clients together. The platform does not
+/// document its limit.
 pub(super) const TOKEN_REQUESTS: u32 = 60;
 const FORM_LIMIT: usize = 16 * 1024;
-/// How long a refresh token is said to live.
+/// The lifetime of refresh tokens that replies state. It is not enforced.
 const REFRESH_SECONDS: u64 = 24 * 60 * 60;
 
-/// What is handed out, and under which names.
+/// The tokens of a reply, and the field names it uses.
 #[derive(Debug)]
 pub(super) enum TokenGrant {
-    /// OAuth's names; the refresh token and the id token where the grant gives them.
+    /// OAuth's names, with a refresh token and an id token if the grant has them.
     OAuth { client: String, family: Option<TokenFamily>, id_token: bool },
-    /// CXone's regional names: OAuth's, with a lifetime that is a text.
+    /// CXone's regional names: OAuth's, with the lifetime as a string.
     Regional { client: String, family: TokenFamily },
     /// CXone's names for a regional refresh.
     RegionalRefresh { client: String, family: TokenFamily },
 }
 
-/// A refusal of the login endpoint: its status, error and description.
+/// An error response of the token endpoint: status, error and description.
 #[derive(Debug)]
 pub(super) struct OAuthError(StatusCode, &'static str, &'static str);
 
@@ -67,19 +65,19 @@ impl OAuthError {
     }
 }
 
-/// The token of an API request, if it has one.
+/// The bearer token of an API request. `None` if it has none.
 pub(super) fn bearer(request: &Request<Bytes>) -> Option<&str> {
     let (scheme, token) =
         request.headers().get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// What a token request is granted.
+/// Checks a token request and returns its grant.
 ///
 /// # Errors
 ///
-/// The platform's refusal: not by POST, no grant that the endpoint knows, credentials that are
-/// missing or wrong, a code or a refresh token that is spent.
+/// The platform's error response: not a POST, an unknown grant, missing or wrong credentials, a
+/// used code or refresh token.
 pub(super) fn grant(
     settings: &Settings,
     clients: &mut Clients,
@@ -103,11 +101,11 @@ pub(super) fn grant(
     match request.uri().path() {
         "/authentication/v1/token/access-key" => access_key(settings, clients, request.body()),
         "/public/authentication/v1/refresh" => regional_refresh(clients, request.body()),
-        _ => by_form(settings, clients, now, request),
+        _ => form_grant(settings, clients, now, request),
     }
 }
 
-fn by_form(
+fn form_grant(
     settings: &Settings,
     clients: &mut Clients,
     now: Duration,
@@ -134,19 +132,20 @@ fn by_form(
             Ok(TokenGrant::OAuth { client, family: Some(clients.family()), id_token: true })
         }
         Some("refresh_token") => {
-            let spent =
-                field("refresh_token").and_then(|token| clients.spend(token, Some(&client)));
-            spent.map(|(_, of)| family(of)).ok_or(OAuthError::WRONG_GRANT)
+            let used = field("refresh_token")
+                .and_then(|token| clients.use_refresh_token(token, Some(&client)));
+            used.map(|(_, of)| family(of)).ok_or(OAuthError::WRONG_GRANT)
         }
         Some("authorization_code") => {
-            let challenge = field("code_verifier").map(pkce::challenge).unwrap_or_default();
-            let fits = |code: &super::tokens::IssuedCode| {
+            let challenge = field("code_verifier").map(pkce_challenge).unwrap_or_default();
+            let matches = |code: &IssuedCode| {
                 code.client == client
                     && Some(code.redirect.as_str()) == field("redirect_uri")
                     && code.challenge == challenge
             };
-            let traded = field("code").and_then(|code| clients.exchange_code(code, now, fits));
-            traded.map(|(_, of)| family(of)).ok_or(OAuthError::WRONG_GRANT)
+            let exchanged =
+                field("code").and_then(|code| clients.exchange_code(code, now, matches));
+            exchanged.map(|(_, of)| family(of)).ok_or(OAuthError::WRONG_GRANT)
         }
         Some(_) => Err(OAuthError(
             StatusCode::BAD_REQUEST,
@@ -157,8 +156,7 @@ fn by_form(
     }
 }
 
-/// The client that a token request proves to be, and whether it is a public one, which proves
-/// nothing but that it knows a verifier or a refresh token.
+/// The client of a token request, and whether it is a public one, which has no secret.
 fn client<'a>(
     settings: &Settings,
     request: &Request<Bytes>,
@@ -173,9 +171,9 @@ fn client<'a>(
         })
         .filter(|(client, _)| !client.is_empty())
         .ok_or(OAuthError::NO_CLIENT)?;
-    let without = matches!(field("grant_type"), Some("authorization_code" | "refresh_token"));
+    let allows_public = matches!(field("grant_type"), Some("authorization_code" | "refresh_token"));
     match (secret.is_empty(), &settings.client_secret) {
-        (true, _) if without => Ok((client, true)),
+        (true, _) if allows_public => Ok((client, true)),
         (true, _) => Err(OAuthError::NO_CLIENT),
         (false, Some(right)) if right.expose_secret() != secret => Err(OAuthError::WRONG_CLIENT),
         (false, _) => Ok((client, false)),
@@ -190,6 +188,11 @@ fn basic(request: &Request<Bytes>) -> Option<(String, String)> {
         scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(text.trim()).ok())??;
     let (client, secret) = std::str::from_utf8(&text).ok()?.split_once(':')?;
     Some((client.to_owned(), secret.to_owned()))
+}
+
+/// The S256 code challenge of a PKCE verifier (RFC 7636).
+fn pkce_challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 
 fn access_key(
@@ -210,14 +213,13 @@ fn access_key(
 
 fn regional_refresh(clients: &mut Clients, body: &[u8]) -> Result<TokenGrant, OAuthError> {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let spent = body["token"].as_str().and_then(|token| clients.spend(token, None));
-    spent
-        .map(|(client, family)| TokenGrant::RegionalRefresh { client, family })
+    let used = body["token"].as_str().and_then(|token| clients.use_refresh_token(token, None));
+    used.map(|(client, family)| TokenGrant::RegionalRefresh { client, family })
         .ok_or(OAuthError::WRONG_GRANT)
 }
 
 impl TokenGrant {
-    /// Hands it out.
+    /// Issues the tokens and returns the reply.
     pub(super) fn reply(
         self,
         settings: &Settings,
@@ -227,7 +229,7 @@ impl TokenGrant {
         let seconds = settings.token_lifetime.as_secs();
         let body = match self {
             Self::OAuth { client, family, id_token } => {
-                let token = clients.mint(settings, &client, family, now);
+                let token = clients.issue(settings, &client, family, now);
                 let mut body =
                     json!({"access_token": token, "token_type": "bearer", "expires_in": seconds});
                 if let Some(family) = family {
@@ -239,7 +241,7 @@ impl TokenGrant {
                 body
             }
             Self::Regional { client, family } => json!({
-                "access_token": clients.mint(settings, &client, Some(family), now),
+                "access_token": clients.issue(settings, &client, Some(family), now),
                 "token_type": "Bearer",
                 "expires_in": seconds.to_string(),
                 "refresh_token": clients.refresh_token(settings, &client, family),
@@ -247,7 +249,7 @@ impl TokenGrant {
                 "id_token": identity(),
             }),
             Self::RegionalRefresh { client, family } => json!({
-                "token": clients.mint(settings, &client, Some(family), now),
+                "token": clients.issue(settings, &client, Some(family), now),
                 "tokenExpirationTimeSec": seconds,
                 "refreshToken": clients.refresh_token(settings, &client, family),
                 "refreshTokenExpirationTimeSec": REFRESH_SECONDS,
@@ -257,35 +259,35 @@ impl TokenGrant {
     }
 }
 
-/// The tenant of the sandbox, as CXone tells it.
+/// The CXone tenant of the sandbox.
 pub(super) const TENANT: &str = "11e00000-0000-0000-0000-5a4db0c00000";
 
-/// An id token that names the tenant. Its signature is none.
+/// An unsigned id token that names the tenant.
 fn identity() -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.none", part(json!({"alg": "none"})), part(json!({"tenantId": TENANT})))
 }
 
-/// The page where a user logs in: the sandbox's user always consents at once.
+/// The authorization page: the sandbox's user consents at once.
 pub(super) fn authorize(
     settings: &Settings,
     clients: &mut Clients,
     now: Duration,
     query: &str,
 ) -> Result<Response<Bytes>, OAuthError> {
-    let wrong = |what| OAuthError(StatusCode::BAD_REQUEST, "invalid_request", what);
+    let invalid = |what| OAuthError(StatusCode::BAD_REQUEST, "invalid_request", what);
     let query: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let field = |name: &str, what| {
-        query.get(name).filter(|value| !value.is_empty()).cloned().ok_or(wrong(what))
+        query.get(name).filter(|value| !value.is_empty()).cloned().ok_or(invalid(what))
     };
     if field("response_type", "missing response_type")? != "code" {
-        return Err(wrong("response_type must be code"));
+        return Err(invalid("response_type must be code"));
     }
     if field("code_challenge_method", "missing code_challenge_method")? != "S256" {
-        return Err(wrong("code_challenge_method must be S256"));
+        return Err(invalid("code_challenge_method must be S256"));
     }
     let redirect = field("redirect_uri", "missing redirect_uri")?;
-    let mut to: Url = redirect.parse().map_err(|_| wrong("redirect_uri is no address"))?;
+    let mut to: Url = redirect.parse().map_err(|_| invalid("redirect_uri is not a valid URL"))?;
     let challenge = field("code_challenge", "missing code_challenge")?;
     let code = clients.code(
         settings,

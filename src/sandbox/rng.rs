@@ -1,16 +1,15 @@
-//! Chance that repeats: numbers and UUIDs that follow from a few words and nothing else.
+//! Reproducible random numbers and UUIDs: pure functions of a few words.
 //!
-//! Written out (it is splitmix64) rather than taken from a crate, so that a seed means the same
-//! records for ever.
+//! Implemented here (splitmix64) instead of by a crate, so that a seed always means the same records.
 
-/// One step of splitmix64: a bijection that leaves no trace of its input's pattern.
+/// The mixing function of splitmix64.
 fn mix(word: u64) -> u64 {
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ (word >> 31)
 }
 
-/// A stream of numbers that follows from the words it was made of.
+/// A stream of random numbers, a function of the words it is seeded with.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
 
@@ -38,7 +37,7 @@ impl Rng {
         from.saturating_add_unsigned(self.below(to.saturating_sub(from).unsigned_abs()))
     }
 
-    /// Whether a thing happens that happens `n` times in a thousand.
+    /// `true` with a probability of `n` in a thousand.
     pub(crate) fn permille(&mut self, n: u64) -> bool {
         self.below(1000) < n
     }
@@ -48,7 +47,7 @@ impl Rng {
         (self.roll() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// One of `from`, which is not empty.
+    /// One of `from`, which must not be empty.
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
@@ -63,7 +62,7 @@ impl Rng {
 pub(crate) struct Uuid([u64; 2]);
 
 impl Uuid {
-    /// Its 36 characters.
+    /// The 36 characters of its text.
     pub(crate) fn text(self) -> [u8; 36] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let high = (self.0[0] & !0xf000) | 0x4000;
@@ -88,7 +87,7 @@ impl std::fmt::Display for Uuid {
     }
 }
 
-/// The things of the organisation that conversations refer to by id.
+/// The kinds of entities that have an id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pool {
     Agent,
@@ -108,7 +107,7 @@ pub(crate) enum Pool {
     WrapUp,
 }
 
-/// The id of the `n`th thing of `pool` in the organisation that `seed` makes.
+/// The id of the `n`th entity of `pool` in the organisation of `seed`.
 pub(crate) fn id(seed: u64, pool: Pool, n: u64) -> Uuid {
     Rng::new([seed, 0x0c1d, pool as u64, n]).uuid()
 }
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uuid_says_that_it_is_random() {
+    fn a_uuid_has_version_4() {
         let text = Rng::new([1, 2, 3, 4]).uuid().to_string();
         assert_eq!(text.len(), 36);
         assert_eq!(&text[14..15], "4");
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_changes_the_dice() {
+    fn every_word_of_the_seed_changes_the_numbers() {
         let rolls: std::collections::BTreeSet<u64> =
             [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
                 .map(|w| Rng::new(w).roll())

@@ -1,4 +1,4 @@
-//! A region on a socket.
+//! Serves a region on a loopback socket.
 
 use std::{
     convert::Infallible,
@@ -30,29 +30,29 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 use url::Url;
 
 use crate::{
-    sandbox::{Load, NDJSON, Region, Settings, asked_truth},
+    sandbox::{Load, NDJSON, Region, Settings, region::requested_truth},
     time::clock,
 };
 
-/// How long replies under way may take once the server is asked to stop.
+/// How long pending replies may take once the server is asked to stop.
 const GRACE: Duration = Duration::from_secs(3);
-/// Bodies are read up to here, so that a client that sends more than the platform takes
-/// can finish and read its 413.
+/// Bodies are read up to this size, so that a client that sends more than the platform accepts can
+/// finish sending and read its 413.
 const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
-/// A [`Region`] that listens on the loopback interface and lives in the real time of tokio's clock.
-/// Dropped, it stops accepting and lets the replies under way finish.
+/// A [`Region`] that listens on the loopback interface, on the time of tokio's clock. When dropped it
+/// stops accepting connections and lets pending replies finish.
 #[derive(Debug)]
 pub(crate) struct Server {
     url: Url,
-    listening: JoinHandle<io::Result<()>>,
-    /// Ends the listening and every idle connection.
+    task: JoinHandle<io::Result<()>>,
+    /// Stops listening and ends every idle connection.
     stop: DropGuard,
     /// Ends every connection at once.
-    cut: CancellationToken,
+    abort: CancellationToken,
 }
 
-/// What the handler of every request shares.
+/// The state that all request handlers share.
 #[derive(Clone)]
 struct ServerState {
     region: Arc<Region>,
@@ -60,22 +60,22 @@ struct ServerState {
     load: Arc<Mutex<Load>>,
 }
 
-/// A request under way, until it is answered or its client has gone.
-struct ConnectionSlot(Arc<Mutex<Load>>);
+/// A request in flight, until it is answered or its client disconnects.
+struct RequestGuard(Arc<Mutex<Load>>);
 
-impl Drop for ConnectionSlot {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).leave();
     }
 }
 
 impl ServerState {
-    /// Counts a request in, and says how long its reply takes.
-    fn seat(&self, now: Duration) -> (ConnectionSlot, Duration) {
-        let alone = self.region.latency(now);
+    /// Counts a request in and returns how long its reply takes.
+    fn enter(&self, now: Duration) -> (RequestGuard, Duration) {
+        let unloaded = self.region.latency(now);
         let mut load = self.load.lock().unwrap_or_else(PoisonError::into_inner);
-        let takes = load.enter(&self.region.settings.latency, alone, now);
-        (ConnectionSlot(Arc::clone(&self.load)), takes)
+        let latency = load.enter(&self.region.settings.latency, unloaded, now);
+        (RequestGuard(Arc::clone(&self.load)), latency)
     }
 }
 
@@ -84,43 +84,43 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The port cannot be listened on, because another program does so, say.
+    /// If the port cannot be bound, for example because another program listens on it.
     pub(crate) async fn start(settings: Settings) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
         let url =
             Url::parse(&format!("http://{}", listener.local_addr()?)).map_err(io::Error::other)?;
         let region = Arc::new(Region::new(settings));
-        let shared = ServerState { region, started: Instant::now(), load: Arc::default() };
-        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        let app = Router::new().fallback(reply).with_state(shared);
-        let serving = axum::serve(Listener { inner: listener, cut: cut.clone() }, app)
+        let state = ServerState { region, started: Instant::now(), load: Arc::default() };
+        let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        let app = Router::new().fallback(reply).with_state(state);
+        let serving = axum::serve(Listener { inner: listener, abort: abort.clone() }, app)
             .with_graceful_shutdown(stop.clone().cancelled_owned());
-        let listening = tokio::spawn(async move { serving.await });
-        Ok(Self { url, listening, stop: stop.drop_guard(), cut })
+        let task = tokio::spawn(async move { serving.await });
+        Ok(Self { url, task, stop: stop.drop_guard(), abort })
     }
 
-    /// Where it listens: `http://127.0.0.1:PORT/`.
+    /// Its address: `http://127.0.0.1:PORT/`.
     pub(crate) fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Stops: replies under way may finish for three seconds, then every connection ends.
+    /// Stops: pending replies have three seconds to finish, then every connection ends.
     pub(crate) async fn stop(self) {
-        let Self { mut listening, stop, cut, .. } = self;
+        let Self { mut task, stop, abort, .. } = self;
         drop(stop);
-        if timeout(GRACE, &mut listening).await.is_err() {
-            cut.cancel();
-            // Now that reading and writing fail no connection has anything left to wait for.
-            let _ = listening.await;
+        if timeout(GRACE, &mut task).await.is_err() {
+            abort.cancel();
+            // reading and writing fail now, so every connection ends
+            let _ = task.await;
         }
     }
 }
 
-/// The one handler: everything that the region knows is behind its `reply`.
-async fn reply(State(shared): State<ServerState>, request: Request) -> Response {
-    let ServerState { region, started, .. } = &shared;
+/// Handles every request with [`Region::reply`].
+async fn reply(State(state): State<ServerState>, request: Request) -> Response {
+    let ServerState { region, started, .. } = &state;
     if request.uri().path() == "/sandbox/truth"
-        && let Ok(truth) = asked_truth(region, request.uri().query())
+        && let Ok(truth) = requested_truth(region, request.uri().query())
     {
         let pieces = truth.map(Ok::<_, Infallible>);
         return Response::builder()
@@ -128,17 +128,17 @@ async fn reply(State(shared): State<ServerState>, request: Request) -> Response 
             .body(Body::from_stream(stream::iter(pieces)))
             .unwrap_or_default();
     }
-    let gzip = takes_gzip(request.headers());
+    let gzip = accepts_gzip(request.headers());
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
         return status(StatusCode::PAYLOAD_TOO_LARGE);
     };
     let now = started.elapsed();
-    // What the sandbox says of itself is not the platform's, nor as slow.
-    let takes = (!head.uri.path().starts_with("/sandbox/")).then(|| shared.seat(now));
+    // the sandbox's own paths have no latency
+    let admitted = (!head.uri.path().starts_with("/sandbox/")).then(|| state.enter(now));
     let reply = region.reply(now, &http::Request::from_parts(head, body));
-    if let Some((_seat, takes)) = takes.filter(|(_, takes)| !takes.is_zero()) {
-        sleep(takes).await;
+    if let Some((_guard, latency)) = admitted.filter(|(_, latency)| !latency.is_zero()) {
+        sleep(latency).await;
     }
     let (mut head, body) = reply.into_parts();
     if let Some(date) = skewed_date(region.settings.clock_skew) {
@@ -156,7 +156,7 @@ async fn reply(State(shared): State<ServerState>, request: Request) -> Response 
     Response::from_parts(head, body.into())
 }
 
-/// The Date header of a clock that is off; none of one that is right, since axum sets that.
+/// The Date header of a wrong clock. `None` if the clock is right: then axum sets the header.
 fn skewed_date(skew: SignedDuration) -> Option<HeaderValue> {
     let time = clock::now().checked_add(skew).ok().filter(|_| !skew.is_zero())?;
     HeaderValue::try_from(DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?).ok()
@@ -168,7 +168,7 @@ fn status(status: StatusCode) -> Response {
     reply
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut values =
         headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.any(|value| {
@@ -184,11 +184,11 @@ fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// A listener whose connections can be cut: axum ends one only when its client lets it, and a
-/// client that neither reads nor writes never does.
+/// A listener whose connections can be aborted: axum waits for the client to end one, and a client
+/// that neither reads nor writes never does.
 struct Listener {
     inner: TcpListener,
-    cut: CancellationToken,
+    abort: CancellationToken,
 }
 
 impl axum::serve::Listener for Listener {
@@ -197,9 +197,9 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, address) = axum::serve::Listener::accept(&mut self.inner).await;
-        // A small last packet must not wait for the acknowledgement of the one before.
+        // a small last packet must not wait for the acknowledgement of the one before
         let _ = stream.set_nodelay(true);
-        (Connection { stream, cut: Box::pin(self.cut.clone().cancelled_owned()) }, address)
+        (Connection { stream, abort: Box::pin(self.abort.clone().cancelled_owned()) }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -207,22 +207,22 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// A connection that fails from the moment it is cut.
+/// A connection whose reads and writes fail once it is aborted.
 struct Connection {
     stream: TcpStream,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    abort: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Connection {
-    fn unless_cut<T>(
+    fn unless_aborted<T>(
         &mut self,
         cx: &mut Context<'_>,
-        go_on: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        poll_stream: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if self.cut.as_mut().poll(cx).is_ready() {
+        if self.abort.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        go_on(Pin::new(&mut self.stream), cx)
+        poll_stream(Pin::new(&mut self.stream), cx)
     }
 }
 
@@ -232,7 +232,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.unless_cut(cx, |stream, cx| stream.poll_read(cx, buf))
+        self.unless_aborted(cx, |stream, cx| stream.poll_read(cx, buf))
     }
 }
 
@@ -242,15 +242,15 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.unless_cut(cx, |stream, cx| stream.poll_write(cx, buf))
+        self.unless_aborted(cx, |stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.unless_cut(cx, |stream, cx| stream.poll_flush(cx))
+        self.unless_aborted(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.unless_cut(cx, |stream, cx| stream.poll_shutdown(cx))
+        self.unless_aborted(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 
     fn poll_write_vectored(
@@ -258,7 +258,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.unless_cut(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
+        self.unless_aborted(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -271,22 +271,22 @@ mod tests {
     use std::{io::Read as _, net::TcpStream as Blocking};
 
     use super::*;
-    use crate::sandbox::Latency;
+    use crate::sandbox::{Latency, time::TimeRange};
 
     async fn get(server: &Server, path: &str, gzip: bool) -> reqwest::Response {
-        // Only the first call installs it: nothing here is encrypted, but a client wants a provider.
+        // only the first call installs it; nothing is encrypted, but a client needs a provider
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().gzip(gzip).no_proxy().build().unwrap();
         client.get(server.url().join(path).unwrap()).send().await.unwrap()
     }
 
-    async fn small() -> Server {
+    async fn small_server() -> Server {
         Server::start(Settings { conversations_per_day: 300, ..Settings::default() }).await.unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_reply_is_compressed_for_whoever_asks() {
-        let server = small().await;
+    async fn a_reply_is_compressed_if_the_client_accepts_gzip() {
+        let server = small_server().await;
         let plain = get(&server, "/sandbox/stats", false).await;
         assert_eq!(plain.headers().get("content-encoding"), None);
         assert_eq!(plain.headers()["inin-correlation-id"].len(), 36);
@@ -302,20 +302,23 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn the_truth_streams_what_the_region_says() {
-        let server = small().await;
+    async fn the_truth_is_streamed() {
+        let server = small_server().await;
         let path = "/sandbox/truth?from=2024-01-01T00:00:00Z&to=2024-01-03T00:00:00Z";
-        let told = get(&server, path, false).await.bytes().await.unwrap();
-        let interval = "2024-01-01T00:00:00Z/2024-01-03T00:00:00Z".parse().unwrap();
+        let streamed = get(&server, path, false).await.bytes().await.unwrap();
+        let interval: TimeRange = "2024-01-01T00:00:00Z/2024-01-03T00:00:00Z".parse().unwrap();
         let region = Region::new(Settings { conversations_per_day: 300, ..Settings::default() });
-        assert_eq!(told, region.truth(interval).flatten().collect::<Vec<u8>>());
+        assert_eq!(
+            streamed,
+            region.truth(interval.from..interval.to).flatten().collect::<Vec<u8>>()
+        );
         assert_eq!(get(&server, "/sandbox/truth", false).await.status(), 400);
         server.stop().await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_request_too_large_is_told_so_in_the_envelope() {
-        let server = small().await;
+    async fn a_request_that_is_too_large_gets_an_error_response() {
+        let server = small_server().await;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = server.url().join("/api/v2/tokens/me").unwrap();
@@ -326,29 +329,29 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn requests_beyond_the_capacity_wait_for_one_another() {
+    async fn requests_above_the_capacity_queue() {
         let base = Duration::from_millis(150);
         let latency = Latency { base, capacity: 1, ..Latency::default() };
         let server = Server::start(Settings { latency, ..Settings::default() }).await.unwrap();
         let took = async || {
-            let asked = Instant::now();
+            let start = Instant::now();
             get(&server, "/api/v2/tokens/me", false).await;
-            asked.elapsed()
+            start.elapsed()
         };
         let (one, two, three) = tokio::join!(took(), took(), took());
         let most = one.max(two).max(three);
         assert!(most >= 3 * base, "{most:?}");
         let alone = took().await;
-        assert!((base..3 * base).contains(&alone), "{alone:?}: they have left");
-        let asked = Instant::now();
+        assert!((base..3 * base).contains(&alone), "{alone:?}: no other is in flight");
+        let start = Instant::now();
         get(&server, "/sandbox/stats", false).await;
-        assert!(asked.elapsed() < base, "the sandbox's own are not slowed");
+        assert!(start.elapsed() < base, "the sandbox's own paths have no latency");
         server.stop().await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_connection_that_says_nothing_more_does_not_hold_up_the_end() {
-        let server = small().await;
+    async fn a_stalled_connection_does_not_delay_the_stop() {
+        let server = small_server().await;
         let address = server.url().socket_addrs(|| None).unwrap()[0];
         let mut stalled = Blocking::connect(address).unwrap();
         stalled

@@ -1,4 +1,5 @@
-//! Clients, their tokens, and what gives new ones: refresh tokens and codes, each good once.
+//! Clients and their access tokens, refresh tokens and authorization codes. The last two can be used
+//! once.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,16 +10,16 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::sandbox::{Settings, limits::Meter, rng::Rng};
 
-/// How long a code may be traded in.
+/// How long an authorization code is valid.
 const CODE_LIFETIME: Duration = Duration::from_secs(300);
 
-/// What came of one login: its refresh tokens follow one another, and die together.
+/// The tokens that follow from one login. They are revoked together.
 pub(super) type TokenFamily = u64;
 
 /// A client that has been given a token.
 #[derive(Debug, Default)]
 pub(super) struct RegisteredClient {
-    /// Oldest first.
+    /// Valid tokens, oldest first.
     tokens: VecDeque<Token>,
     pub(super) meter: Meter,
 }
@@ -31,39 +32,39 @@ struct Token {
 }
 
 #[derive(Debug)]
-struct Refresh {
+struct RefreshToken {
     client: String,
     family: TokenFamily,
-    spent: bool,
+    used: bool,
 }
 
-/// A code that a browser brings back.
+/// An authorization code.
 #[derive(Debug)]
 pub(super) struct IssuedCode {
     pub(super) client: String,
     pub(super) redirect: String,
-    /// The hash of the verifier.
+    /// The PKCE code challenge.
     pub(super) challenge: String,
     expires: Duration,
-    /// What it was traded for.
+    /// The tokens it was exchanged for. `None` until then.
     family: Option<TokenFamily>,
 }
 
-/// The clients by their ids, and everything that was handed out.
+/// The clients by their ids, and everything that was issued.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    known: BTreeMap<String, RegisteredClient>,
-    refresh: BTreeMap<String, Refresh>,
+    by_id: BTreeMap<String, RegisteredClient>,
+    refresh: BTreeMap<String, RefreshToken>,
     codes: BTreeMap<String, IssuedCode>,
     families: TokenFamily,
-    minted: u64,
-    /// Revocations that are past.
+    issued: u64,
+    /// The number of scheduled revocations so far.
     revocations: u128,
 }
 
 impl Clients {
-    /// A new token for a client: past `max_tokens` live ones the oldest is no longer valid.
-    pub(super) fn mint(
+    /// Issues an access token. With more than `max_tokens` valid ones the oldest is revoked.
+    pub(super) fn issue(
         &mut self,
         settings: &Settings,
         client: &str,
@@ -72,7 +73,7 @@ impl Clients {
     ) -> String {
         self.revoke_on_schedule(settings, now);
         let text = self.text(settings);
-        let tokens = &mut self.known.entry(client.to_owned()).or_default().tokens;
+        let tokens = &mut self.by_id.entry(client.to_owned()).or_default().tokens;
         tokens.push_back(Token {
             text: text.clone(),
             expires: now + settings.token_lifetime,
@@ -85,7 +86,7 @@ impl Clients {
         text
     }
 
-    /// The client, and its id, whose live token this is.
+    /// The id and state of the client that holds this valid token. `None` if nobody does.
     pub(super) fn holder(
         &mut self,
         settings: &Settings,
@@ -93,22 +94,22 @@ impl Clients {
         now: Duration,
     ) -> Option<(&str, &mut RegisteredClient)> {
         self.revoke_on_schedule(settings, now);
-        let valid = |client: &RegisteredClient| {
+        let is_holder = |client: &RegisteredClient| {
             client.tokens.iter().any(|held| held.text == token && now < held.expires)
         };
-        self.known
+        self.by_id
             .iter_mut()
-            .find(|(_, client)| valid(client))
+            .find(|(_, client)| is_holder(client))
             .map(|(id, client)| (id.as_str(), client))
     }
 
-    /// A family that nothing belongs to yet.
+    /// A new family.
     pub(super) fn family(&mut self) -> TokenFamily {
         self.families += 1;
         self.families
     }
 
-    /// A new refresh token of a family.
+    /// Issues a refresh token of a family.
     pub(super) fn refresh_token(
         &mut self,
         settings: &Settings,
@@ -117,13 +118,13 @@ impl Clients {
     ) -> String {
         let text = self.text(settings);
         self.refresh
-            .insert(text.clone(), Refresh { client: client.to_owned(), family, spent: false });
+            .insert(text.clone(), RefreshToken { client: client.to_owned(), family, used: false });
         text
     }
 
-    /// Spends a refresh token. One that was spent before has been stolen, for all that the platform
-    /// can know: its whole family dies.
-    pub(super) fn spend(
+    /// Uses a refresh token. One that was used before may have been stolen: its whole family is
+    /// revoked.
+    pub(super) fn use_refresh_token(
         &mut self,
         token: &str,
         client: Option<&str>,
@@ -133,14 +134,14 @@ impl Clients {
             return None;
         }
         let (owner, family) = (held.client.clone(), held.family);
-        if std::mem::replace(&mut held.spent, true) {
+        if std::mem::replace(&mut held.used, true) {
             self.revoke(family);
             return None;
         }
         Some((owner, family))
     }
 
-    /// A code for a client that has sent its user here.
+    /// Issues an authorization code.
     pub(super) fn code(
         &mut self,
         settings: &Settings,
@@ -154,15 +155,15 @@ impl Clients {
         text
     }
 
-    /// Trades a code in, if `fits` says so. One that was traded before takes what it was traded for
-    /// with it.
+    /// Exchanges a code if it `matches` the request. If it was exchanged before, the tokens of that
+    /// exchange are revoked.
     pub(super) fn exchange_code(
         &mut self,
         code: &str,
         now: Duration,
-        fits: impl Fn(&IssuedCode) -> bool,
+        matches: impl Fn(&IssuedCode) -> bool,
     ) -> Option<(String, TokenFamily)> {
-        let held = self.codes.get(code).filter(|held| now < held.expires && fits(held))?;
+        let held = self.codes.get(code).filter(|held| now < held.expires && matches(held))?;
         if let Some(family) = held.family {
             self.revoke(family);
             return None;
@@ -173,27 +174,28 @@ impl Clients {
     }
 
     fn revoke(&mut self, family: TokenFamily) {
-        self.refresh
-            .values_mut()
-            .filter(|held| held.family == family)
-            .for_each(|held| held.spent = true);
-        for client in self.known.values_mut() {
+        for held in self.refresh.values_mut().filter(|held| held.family == family) {
+            held.used = true;
+        }
+        for client in self.by_id.values_mut() {
             client.tokens.retain(|token| token.family != Some(family));
         }
     }
 
-    /// Every `revoke_every` all access tokens die; what gives new ones does not.
+    /// Revokes all access tokens every `revoke_every`, but no refresh tokens or codes.
     fn revoke_on_schedule(&mut self, settings: &Settings, now: Duration) {
         let due = now.as_nanos().checked_div(settings.revoke_every.as_nanos()).unwrap_or(0);
         if due > self.revocations {
             self.revocations = due;
-            self.known.values_mut().for_each(|client| client.tokens.clear());
+            for client in self.by_id.values_mut() {
+                client.tokens.clear();
+            }
         }
     }
 
     fn text(&mut self, settings: &Settings) -> String {
-        self.minted += 1;
-        let mut rng = Rng::new([settings.seed, 0x70ce, self.minted, 0]);
+        self.issued += 1;
+        let mut rng = Rng::new([settings.seed, 0x70ce, self.issued, 0]);
         let bytes: Vec<u8> = (0..8).flat_map(|_| rng.roll().to_be_bytes()).collect();
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -210,51 +212,47 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_refresh_token_that_is_used_twice_takes_its_family_with_it() {
+    fn a_refresh_token_that_is_used_twice_revokes_its_family() {
         let (settings, mut clients) = (settings(), Clients::default());
         let (family, other) = (clients.family(), clients.family());
         let first = clients.refresh_token(&settings, "me", family);
-        let access = clients.mint(&settings, "me", Some(family), NOW);
-        let foreign = clients.mint(&settings, "me", Some(other), NOW);
-        assert_eq!(clients.spend(&first, Some("you")), None, "another client's");
-        assert_eq!(clients.spend(&first, Some("me")), Some(("me".to_owned(), family)));
+        let access = clients.issue(&settings, "me", Some(family), NOW);
+        let foreign = clients.issue(&settings, "me", Some(other), NOW);
+        assert_eq!(clients.use_refresh_token(&first, Some("you")), None, "another client's");
+        assert_eq!(clients.use_refresh_token(&first, Some("me")), Some(("me".to_owned(), family)));
         let second = clients.refresh_token(&settings, "me", family);
-        assert_eq!(clients.spend(&first, Some("me")), None);
-        assert_eq!(
-            clients.spend(&second, Some("me")),
-            None,
-            "the thief's or the owner's, nobody knows"
-        );
+        assert_eq!(clients.use_refresh_token(&first, Some("me")), None);
+        assert_eq!(clients.use_refresh_token(&second, Some("me")), None, "it may be a thief's");
         assert!(clients.holder(&settings, &access, NOW).is_none());
         assert!(clients.holder(&settings, &foreign, NOW).is_some());
     }
 
     #[test]
-    fn a_code_is_good_once_for_its_client_and_for_five_minutes() {
+    fn a_code_is_valid_once_for_its_client_and_for_five_minutes() {
         let (settings, mut clients) = (settings(), Clients::default());
         let mut code =
             || clients.code(&settings, NOW, ["me", "http://x/", "hash"].map(str::to_owned));
         let (one, two) = (code(), code());
         assert_eq!(clients.exchange_code(&one, NOW, |_| false), None);
         let (_, family) = clients.exchange_code(&one, NOW, |code| code.client == "me").unwrap();
-        let access = clients.mint(&settings, "me", Some(family), NOW);
+        let access = clients.issue(&settings, "me", Some(family), NOW);
         assert_eq!(clients.exchange_code(&one, NOW, |_| true), None);
         assert!(clients.holder(&settings, &access, NOW).is_none(), "what it gave is revoked");
         assert_eq!(clients.exchange_code(&two, NOW + CODE_LIFETIME, |_| true), None);
     }
 
     #[test]
-    fn access_tokens_die_on_schedule_and_refresh_tokens_do_not() {
+    fn access_tokens_are_revoked_on_schedule_and_refresh_tokens_are_not() {
         let (settings, mut clients) = (settings(), Clients::default());
         let family = clients.family();
         let (access, refresh) = (
-            clients.mint(&settings, "me", None, NOW),
+            clients.issue(&settings, "me", None, NOW),
             clients.refresh_token(&settings, "me", family),
         );
         assert!(clients.holder(&settings, &access, Duration::from_secs(99)).is_some());
         assert!(clients.holder(&settings, &access, Duration::from_secs(100)).is_none());
-        let next = clients.mint(&settings, "me", None, Duration::from_secs(101));
+        let next = clients.issue(&settings, "me", None, Duration::from_secs(101));
         assert!(clients.holder(&settings, &next, Duration::from_secs(102)).is_some());
-        assert!(clients.spend(&refresh, Some("me")).is_some());
+        assert!(clients.use_refresh_token(&refresh, Some("me")).is_some());
     }
 }

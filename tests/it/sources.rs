@@ -71,7 +71,7 @@ fn said(output: &Output) -> String {
 /// Every conversation of the organisation of that seed.
 fn truth(seed: u64) -> String {
     let settings = Settings { seed, conversations_per_day: 100, ..Settings::default() };
-    let interval = "2024-01-01T00:00:00Z/2024-01-03T00:00:00Z".parse().unwrap();
+    let interval = 1_704_067_200_000..1_704_240_000_000; // two days from 2024-01-01
     let pieces = Region::new(settings).truth(interval);
     pieces.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect()
 }

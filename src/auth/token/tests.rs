@@ -155,7 +155,8 @@ async fn backfill(transport: &Arc<StubTransport>, set: &[&str]) -> RunReport {
 }
 
 fn truth(transport: &StubTransport, interval: &str) -> u64 {
-    let lines = transport.region.truth(interval.parse().unwrap());
+    let interval: crate::time::interval::Interval = interval.parse().unwrap();
+    let lines = transport.region.truth(interval.from_ms()..interval.to_ms());
     lines.map(|piece| piece.iter().filter(|&&byte| byte == b'\n').count() as u64).sum()
 }
 

@@ -62,7 +62,7 @@ struct LatencyStep {
     base: DurationText,
 }
 
-/// What asynchronous queries are like. What is not given is as in `sandbox::Jobs`.
+/// What asynchronous queries are like. What is not given is as in `sandbox::JobSettings`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct JobsTable {
@@ -94,7 +94,7 @@ impl SandboxSection {
             requests: self.requests,
             per: positive(self.per, "sandbox.per", at)?,
             limit_changes: self.limit_changes(at)?,
-            eaten: self.eaten,
+            foreign_requests: self.eaten,
             latency: self.latency.check(at)?,
             max_tokens: self.max_tokens,
             client_secret,
@@ -130,8 +130,8 @@ impl LatencyTable {
 }
 
 impl JobsTable {
-    fn check(&self, at: &Layers) -> Result<sandbox::Jobs, ConfigError> {
-        let known = sandbox::Jobs::default();
+    fn check(&self, at: &Layers) -> Result<sandbox::JobSettings, ConfigError> {
+        let known = sandbox::JobSettings::default();
         let length = |overrides: Option<DurationText>, known: Duration| {
             overrides.map_or(known, |length| length.0)
         };
@@ -147,7 +147,7 @@ impl JobsTable {
         if self.page_size == Some(0) {
             return Err(at.wrong("sandbox.jobs.page_size", "it is at least 1"));
         }
-        Ok(sandbox::Jobs {
+        Ok(sandbox::JobSettings {
             queued: length(self.queued, known.queued),
             running: length(self.running, known.running),
             kept: length(self.kept, known.kept),
@@ -209,7 +209,11 @@ mod tests {
         let available_until = "2024-01-05T00:00:00Z".parse().ok();
         assert_eq!(
             settings.jobs,
-            sandbox::Jobs { fail_every: 3, available_until, ..sandbox::Jobs::default() }
+            sandbox::JobSettings {
+                fail_every: 3,
+                available_until,
+                ..sandbox::JobSettings::default()
+            }
         );
     }
 

@@ -1,14 +1,14 @@
-//! What the sandbox plays of NICE CXone: discovery, the reports and lists, the data extraction.
+//! The API of NICE CXone: discovery, reports and lists, the data extraction.
 //!
-//! `contact` and `things` make what there is, `summary` adds it up, `rows` finds what an interval
-//! holds, `query` answers with a page of it, `extraction` with a file.
+//! `contacts` and `entities` generate the data, `summaries` sums them, `rows` finds those of an
+//! interval, `reports` answers with a page of them, `data_extraction` with a file.
 
-mod contact;
+mod contacts;
+mod data_extraction;
 mod entities;
-mod extraction;
-mod query;
+mod reports;
 mod rows;
-mod summary;
+mod summaries;
 
 use std::time::Duration;
 
@@ -16,19 +16,16 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-pub(super) use self::extraction::{FILES, JOBS, Jobs};
-use self::rows::Seed;
-use crate::{
-    sandbox::{Region, Truth, error, oauth::TENANT},
-    time::interval::Interval,
-};
+pub(super) use self::data_extraction::{ExtractionJobs, FILES, JOBS};
+use self::rows::Tenant;
+use crate::sandbox::{Region, Truth, error, oauth::TENANT, time::TimeRange};
 
-/// The paths of its API.
+/// The prefix of the paths of its API.
 pub(super) const API: &str = "/incontactapi/";
 /// The tenant's number in every reply.
 const BUSINESS_UNIT: i64 = 4_593_210;
 
-/// What `/.well-known/…` tells: where tokens are, and for a tenant where its API is.
+/// Answers `/.well-known/…`: the token endpoint, and for a tenant the address of its API.
 pub(super) fn well_known(request: &Request<Bytes>) -> Response<Bytes> {
     let here = here(request);
     let query = request.uri().query().unwrap_or_default();
@@ -46,55 +43,58 @@ pub(super) fn well_known(request: &Request<Bytes>) -> Response<Bytes> {
             StatusCode::OK,
             &json!({"area": "na1", "api_endpoint": here, "domain": "niceincontact.com", "tenantId": TENANT}),
         ),
-        _ => refusal(StatusCode::NOT_FOUND, "not_found", "there is no such tenant"),
+        _ => error_response(StatusCode::NOT_FOUND, "not_found", "there is no such tenant"),
     }
 }
 
-/// Answers a request that came at `now` with a token that is good, and with quota left.
+/// Answers a request that has a valid token and quota left.
 pub(super) fn answer(region: &Region, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
     let path = request.uri().path();
-    if region
-        .settings
-        .deny
-        .iter()
-        .any(|lack| lack.strip_prefix("cxone:").is_some_and(|lack| lack == name(path)))
-    {
-        return refuse(StatusCode::FORBIDDEN);
+    if region.settings.deny.iter().any(|denied| denied.strip_prefix("cxone:") == Some(name(path))) {
+        return rejection(StatusCode::FORBIDDEN);
     }
     let here = here(request);
     match service(path) {
-        Some((version, report)) => query::answer(world(region), version, report, &here, request),
+        Some((version, report)) => reports::answer(tenant(region), version, report, &here, request),
         None if path.starts_with(JOBS) => {
             region.state().extractions.answer(region.settings.seed, now, &here, request)
         }
-        None => refusal(StatusCode::NOT_FOUND, "not_found", "the sandbox does not play this path"),
+        None => error_response(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "the sandbox does not simulate this path",
+        ),
     }
 }
 
-/// A file of the data extraction: its address is all that it takes, as long as that is good.
+/// Answers with a file of the data extraction, which needs a valid address and no token.
 pub(super) fn file(region: &Region, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
-    let asked = region.state().extractions.file(now, request.uri().path());
-    match asked {
-        Some(interval) => extraction::csv(world(region), interval),
-        None => refusal(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired"),
+    let interval = region.state().extractions.file(now, request.uri().path());
+    match interval {
+        Some(interval) => data_extraction::csv(tenant(region), interval),
+        None => error_response(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired"),
     }
 }
 
-/// A refusal of whoever guards the door, in the words of this platform: 500 and 503 are one here,
-/// and nobody is told how long to wait.
-pub(super) fn refuse(status: StatusCode) -> Response<Bytes> {
+/// The reply to a request that was not admitted, in the platform's format. The platform answers 503
+/// for 500 too, and sends no Retry-After.
+pub(super) fn rejection(status: StatusCode) -> Response<Bytes> {
     match status {
         StatusCode::UNAUTHORIZED => {
-            refusal(status, "invalid_token", "The access token is invalid or has expired")
+            error_response(status, "invalid_token", "The access token is invalid or has expired")
         }
-        StatusCode::FORBIDDEN => {
-            refusal(status, "forbidden", "The role or the team of the user does not allow it")
-        }
+        StatusCode::FORBIDDEN => error_response(
+            status,
+            "forbidden",
+            "The role or the team of the user does not allow it",
+        ),
         StatusCode::TOO_MANY_REQUESTS => {
-            refusal(status, "too_many_requests", "Too many requests: try again later")
+            error_response(status, "too_many_requests", "Too many requests: try again later")
         }
-        StatusCode::PAYLOAD_TOO_LARGE => refusal(status, "too_large", "The request is too large"),
-        _ => refusal(
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            error_response(status, "too_large", "The request is too large")
+        }
+        _ => error_response(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
             "The service is unavailable: try again later",
@@ -102,12 +102,12 @@ pub(super) fn refuse(status: StatusCode) -> Response<Bytes> {
     }
 }
 
-/// The rows of a dataset, see [`Region::truth_of`]. Entity lists ignore the interval; a summary is
-/// one of the whole of it.
-pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Option<Truth> {
+/// The rows of a dataset, see [`Region::truth_of`]. Entity lists ignore the interval; a summary sums
+/// all of it.
+pub(super) fn truth(region: &Region, dataset: &str, interval: TimeRange) -> Option<Truth> {
     let path = match dataset {
         "contacts-extract" => {
-            return extraction::contacts(world(region), interval).map(rows::lines);
+            return data_extraction::contacts(tenant(region), interval).map(rows::lines);
         }
         "contacts" => "contacts/completed",
         "contact-state-history" => "contacts/state-history",
@@ -121,11 +121,11 @@ pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Optio
         "agents" | "teams" | "skills" | "campaigns" | "dispositions" => dataset,
         _ => return None,
     };
-    rows::of(world(region), path, interval).map(rows::lines)
+    rows::of(tenant(region), path, interval).map(rows::lines)
 }
 
-fn world(region: &Region) -> Seed {
-    Seed { seed: region.settings.seed, a_day: region.settings.conversations_per_day }
+fn tenant(region: &Region) -> Tenant {
+    Tenant { seed: region.settings.seed, contacts_per_day: region.settings.conversations_per_day }
 }
 
 /// The version and the rest of `/incontactapi/services/v{version}.0/{rest}`.
@@ -134,17 +134,18 @@ fn service(path: &str) -> Option<(u32, &str)> {
     Some((version.strip_suffix(".0")?.parse().ok()?, rest))
 }
 
-/// A path as [`Settings::deny`](super::Settings::deny) names it: `contacts/completed`, and `data-extraction` for its jobs.
+/// A path as [`Settings::deny`](super::Settings::deny) names it: `contacts/completed`, or
+/// `data-extraction` for its jobs.
 fn name(path: &str) -> &str {
     service(path).map_or("data-extraction", |(_, rest)| rest)
 }
 
-fn refusal(status: StatusCode, error: &str, description: &str) -> Response<Bytes> {
+fn error_response(status: StatusCode, error: &str, description: &str) -> Response<Bytes> {
     let body: Value = json!({"error": error, "errorDescription": description});
     error::json(status, &body)
 }
 
-/// Where the request was sent to, as far as it tells.
+/// The scheme and host of the request.
 fn here(request: &Request<Bytes>) -> String {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host =

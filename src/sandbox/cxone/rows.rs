@@ -1,44 +1,42 @@
-//! Which rows an interval holds, path by path: found cheaply, written one by one.
+//! The rows of an interval by path: found without writing them, then written one by one.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::{
-    sandbox::{
-        Truth,
-        cxone::{
-            contact::{Contact, STATES, duration},
-            entities, summary,
-        },
+use crate::sandbox::{
+    Truth,
+    cxone::{
+        contacts::{Contact, STATES, duration},
+        entities, summaries,
     },
-    time::interval::{DAY_MS, Interval, iso},
+    time::{DAY_MS, TimeRange, iso},
 };
 
-/// Rows a piece of the truth: some hundred kilobytes.
+/// Rows in a piece of the truth: some hundred kilobytes.
 const TRUTH_PIECE: usize = 400;
-/// The longest that a contact's last state begins after the contact, in milliseconds.
-const LONGEST: i64 = 3_600_000;
-/// States that an agent goes through on a day.
+/// The longest time from the start of a contact to its last state, in milliseconds.
+const MAX_STATE_DELAY: i64 = 3_600_000;
+/// The number of states of an agent on a day.
 const AGENT_STATES: i64 = 8;
 
-/// What the rows follow from.
+/// The parameters that all rows are computed from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seed {
+pub(super) struct Tenant {
     pub(super) seed: u64,
-    pub(super) a_day: u32,
+    pub(super) contacts_per_day: u32,
 }
 
 /// A row that is not written yet.
 #[derive(Debug)]
 pub(super) enum Row {
-    /// As it is for good, or as it was before it changed.
+    /// After its last change (`true`) or before it.
     Contact(Contact, bool),
     State(Contact, usize),
     Custom(Contact, usize),
     Interaction(Contact),
     /// Agent, number of the state, and when it began.
     AgentState(i64, i64, i64),
-    Made(Value),
+    Value(Value),
 }
 
 impl Row {
@@ -49,50 +47,51 @@ impl Row {
             Self::Custom(contact, field) => contact.custom(field),
             Self::Interaction(contact) => contact.interaction(),
             Self::AgentState(agent, index, start) => agent_state(agent, index, start),
-            Self::Made(value) => value,
+            Self::Value(value) => value,
         }
     }
 }
 
 pub(super) type Rows = Box<dyn Iterator<Item = Row> + Send>;
 
-/// What `path` holds of an interval, each row once and as it is for good; none if it is not played.
-pub(super) fn of(world: Seed, path: &str, interval: Interval) -> Option<Rows> {
-    let contacts = Contact::inside(world.seed, world.a_day, interval);
+/// The rows of an interval at `path`, each once and after its last change. `None` if the sandbox
+/// does not simulate the path.
+pub(super) fn of(tenant: Tenant, path: &str, interval: TimeRange) -> Option<Rows> {
+    let contacts = Contact::inside(tenant.seed, tenant.contacts_per_day, interval);
     Some(match path {
         "contacts/completed" => Box::new(contacts.map(|contact| Row::Contact(contact, true))),
         "contacts/custom-data" => Box::new(contacts.flat_map(|contact| {
             (0..contact.fields()).map(move |field| Row::Custom(contact, field))
         })),
-        "contacts/state-history" => states(world, interval),
+        "contacts/state-history" => states(tenant, interval),
         "agents/interaction-history" => {
             Box::new(contacts.filter(|contact| contact.talked.is_some()).map(Row::Interaction))
         }
         "agents/state-history" => agent_states(interval),
         _ => {
-            let made = entities::list(path).or_else(|| summary::rows(path, contacts))?;
-            Box::new(made.into_iter().map(Row::Made))
+            let values = entities::list(path).or_else(|| summaries::rows(path, contacts))?;
+            Box::new(values.into_iter().map(Row::Value))
         }
     })
 }
 
-/// The same as pages tell it: some contacts come as they were, and at the end once more.
-pub(super) fn told(world: Seed, path: &str, interval: Interval) -> Option<Rows> {
-    let rows = of(world, path, interval)?;
+/// The rows as pages have them: some contacts come before their last change, and again at the end.
+pub(super) fn served(tenant: Tenant, path: &str, interval: TimeRange) -> Option<Rows> {
+    let rows = of(tenant, path, interval)?;
     if path != "contacts/completed" {
         return Some(rows);
     }
-    let first = Contact::inside(world.seed, world.a_day, interval);
-    let again =
-        Contact::inside(world.seed, world.a_day, interval).filter(|contact| contact.changed);
+    let first = Contact::inside(tenant.seed, tenant.contacts_per_day, interval);
+    let changed = Contact::inside(tenant.seed, tenant.contacts_per_day, interval)
+        .filter(|contact| contact.changed);
     let first = first.map(|contact| Row::Contact(contact, !contact.changed));
-    Some(Box::new(first.chain(again.map(|contact| Row::Contact(contact, true)))))
+    Some(Box::new(first.chain(changed.map(|contact| Row::Contact(contact, true)))))
 }
 
-/// The states that began inside an interval, whenever their contacts did.
-fn states(world: Seed, interval: Interval) -> Rows {
-    let wider = Interval::new(interval.from_ms() - LONGEST, interval.to_ms()).unwrap_or(interval);
-    let contacts = Contact::inside(world.seed, world.a_day, wider);
+/// The states that began inside an interval, whenever their contacts began.
+fn states(tenant: Tenant, interval: TimeRange) -> Rows {
+    let wider = TimeRange::new(interval.from - MAX_STATE_DELAY, interval.to).unwrap_or(interval);
+    let contacts = Contact::inside(tenant.seed, tenant.contacts_per_day, wider);
     let all = contacts.flat_map(|contact| (0..STATES.len()).map(move |state| (contact, state)));
     let inside = all.filter(move |(contact, state)| {
         contact.state_start(*state).is_some_and(|at| interval.contains(at))
@@ -100,8 +99,8 @@ fn states(world: Seed, interval: Interval) -> Rows {
     Box::new(inside.map(|(contact, state)| Row::State(contact, state)))
 }
 
-fn agent_states(interval: Interval) -> Rows {
-    let days = interval.from_ms().div_euclid(DAY_MS)..=(interval.to_ms() - 1).div_euclid(DAY_MS);
+fn agent_states(interval: TimeRange) -> Rows {
+    let days = interval.from.div_euclid(DAY_MS)..=(interval.to - 1).div_euclid(DAY_MS);
     let all = days.flat_map(|day| {
         (0..AGENT_STATES).flat_map(move |index| {
             let start = day * DAY_MS + index * DAY_MS / AGENT_STATES;
@@ -127,7 +126,7 @@ fn agent_state(agent: i64, index: i64, start: i64) -> Value {
     })
 }
 
-/// The rows as NDJSON, in pieces of a bounded size.
+/// The rows as NDJSON, in pieces of bounded size.
 pub(super) fn lines(mut rows: Rows) -> Truth {
     Box::new(std::iter::from_fn(move || {
         let mut piece = Vec::new();

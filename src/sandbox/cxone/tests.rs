@@ -1,14 +1,13 @@
-//! The platform's rules, a sentence each.
+//! The rules of the platform, one test per sentence.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    http::error::ErrorResponse,
-    sandbox::Settings,
-    time::interval::{DAY_MS, iso},
+use crate::sandbox::{
+    Settings,
+    time::{DAY_MS, iso},
 };
 
 /// 2024-03-18, a Monday.
@@ -43,7 +42,7 @@ fn value(reply: &Response<Bytes>) -> Value {
 }
 
 fn truth(region: &Region, dataset: &str, days: (i64, i64)) -> Vec<Value> {
-    let interval = Interval::new((DAY + days.0) * DAY_MS, (DAY + days.1) * DAY_MS).unwrap();
+    let interval = (DAY + days.0) * DAY_MS..(DAY + days.1) * DAY_MS;
     let lines: Vec<u8> =
         region.truth_of("nice-cxone", dataset, interval).unwrap().flatten().collect();
     lines
@@ -71,13 +70,13 @@ fn id(row: &Value) -> String {
 }
 
 #[test]
-fn a_token_that_is_no_good_is_refused_in_the_words_of_cxone() {
+fn an_invalid_token_is_answered_401_in_the_format_of_cxone() {
     let region = region(Settings::default());
     let path = "/incontactapi/services/v34.0/contacts/completed";
     let request = Request::get(path).header("Authorization", "Bearer none").body(Bytes::new());
-    let refusal = ErrorResponse::read(&region.reply(START, &request.unwrap()));
-    assert_eq!((refusal.status.as_u16(), refusal.code.as_str()), (401, "invalid_token"));
-    assert!(refusal.message.contains("expired"));
+    let reply = region.reply(START, &request.unwrap());
+    assert_eq!((reply.status().as_u16(), &value(&reply)["error"]), (401, &json!("invalid_token")));
+    assert!(value(&reply)["errorDescription"].as_str().unwrap().contains("expired"));
     assert_eq!(
         send(&region, START, "GET", "/incontactapi/services/v34.0/nowhere", "").status(),
         404
@@ -85,7 +84,7 @@ fn a_token_that_is_no_good_is_refused_in_the_words_of_cxone() {
 }
 
 #[test]
-fn the_links_lead_to_every_contact_and_the_newest_of_two_is_the_truth() {
+fn the_links_lead_to_every_contact_and_the_newest_copy_is_the_truth() {
     let region = region(Settings::default());
     let first = report(&region, "contacts/completed", (0, 2), "&top=70");
     let total = value(&first)["totalRecords"].clone();
@@ -113,7 +112,7 @@ fn the_links_lead_to_every_contact_and_the_newest_of_two_is_the_truth() {
 }
 
 #[test]
-fn past_the_end_and_in_an_empty_window_there_is_no_body() {
+fn past_the_end_and_in_an_empty_interval_the_reply_is_204_without_a_body() {
     let region = region(Settings::default());
     let past = report(&region, "contacts/completed", (0, 1), "&skip=5000");
     let empty = report(&region, "contacts/completed", (-DAY - 9, -DAY - 8), "");
@@ -123,7 +122,7 @@ fn past_the_end_and_in_an_empty_window_there_is_no_body() {
 }
 
 #[test]
-fn a_range_too_long_is_refused_in_a_header() {
+fn an_interval_that_is_too_long_is_answered_400_with_the_reason_in_a_header() {
     let region = region(Settings::default());
     let reason = |path: &str, days, more: &str| {
         let reply = report(&region, path, days, more);
@@ -141,7 +140,7 @@ fn a_range_too_long_is_refused_in_a_header() {
 }
 
 #[test]
-fn every_report_tells_the_truth() {
+fn every_report_equals_the_truth() {
     let region = region(Settings::default());
     let reports = [
         ("contacts/state-history", "contactStateHistory", "contact-state-history", "startDate"),
@@ -162,10 +161,10 @@ fn every_report_tells_the_truth() {
     ];
     let end = iso((DAY + 1) * DAY_MS);
     for (path, key, dataset, time) in reports {
-        let mut told = along_links(&region, report(&region, path, (0, 1), ""), key);
-        told.retain(|row| row[time].as_str().is_none_or(|at| at < &*end));
-        assert_eq!(told, truth(&region, dataset, (0, 1)), "{dataset}");
-        assert!(!told.is_empty());
+        let mut reported = along_links(&region, report(&region, path, (0, 1), ""), key);
+        reported.retain(|row| row[time].as_str().is_none_or(|at| at < &*end));
+        assert_eq!(reported, truth(&region, dataset, (0, 1)), "{dataset}");
+        assert!(!reported.is_empty());
     }
     let last = "&endDate=2024-03-18T23:59:59.999Z";
     let inclusive = [
@@ -174,11 +173,11 @@ fn every_report_tells_the_truth() {
         ("skills/sla-summary", "serviceLevelSummaries", "sla-summary"),
     ];
     for (path, key, dataset) in inclusive {
-        let told = along_links(&region, report(&region, path, (0, 1), last), key);
-        assert_eq!(told, truth(&region, dataset, (0, 1)), "{dataset}");
-        assert!(!told.is_empty());
+        let reported = along_links(&region, report(&region, path, (0, 1), last), key);
+        assert_eq!(reported, truth(&region, dataset, (0, 1)), "{dataset}");
+        assert!(!reported.is_empty());
     }
-    assert!(region.truth_of("nice-cxone", "nothing", Interval::day_of(0)).is_none());
+    assert!(region.truth_of("nice-cxone", "nothing", 0..DAY_MS).is_none());
 }
 
 #[test]
@@ -196,7 +195,7 @@ fn a_state_belongs_to_the_day_it_began_on_whenever_its_contact_did() {
 }
 
 #[test]
-fn an_old_version_wraps_its_rows_and_writes_every_value_as_text() {
+fn an_old_version_wraps_its_rows_and_writes_every_value_as_a_string() {
     let region = region(Settings::default());
     let path = "/incontactapi/services/v23.0/contacts/completed?startDate=2024-03-18T00:00:00Z&endDate=2024-03-18T06:00:00Z";
     let page = value(&send(&region, START, "GET", path, ""));
@@ -213,7 +212,7 @@ fn an_old_version_wraps_its_rows_and_writes_every_value_as_text() {
 }
 
 #[test]
-fn a_filter_narrows_the_rows_and_their_count() {
+fn a_filter_selects_rows_and_changes_their_count() {
     let region = region(Settings::default());
     let page = value(&report(
         &region,
@@ -227,7 +226,7 @@ fn a_filter_narrows_the_rows_and_their_count() {
 }
 
 #[test]
-fn a_job_writes_a_file_whose_address_is_good_for_half_a_minute() {
+fn the_address_of_a_file_is_valid_for_30_seconds() {
     let region = region(Settings::default());
     let at = Duration::from_secs;
     let body = json!({
@@ -262,19 +261,19 @@ fn a_job_writes_a_file_whose_address_is_good_for_half_a_minute() {
 }
 
 #[test]
-fn refusals_have_the_words_of_the_platform_and_count() {
+fn error_responses_have_the_format_of_the_platform_and_are_counted() {
     let deny = vec!["cxone:contacts/completed".to_owned(), "cxone:data-extraction".to_owned()];
     let denying = region(Settings { deny, ..Settings::default() });
     assert_eq!(report(&denying, "contacts/completed", (0, 1), "").status(), 403);
     assert_eq!(report(&denying, "agents", (0, 1), "").status(), 200);
     assert_eq!(send(&denying, START, "POST", JOBS, "{}").status(), 403);
-    let tired = region(Settings { throttle_every: 2, fail_every: 3, ..Settings::default() });
-    let statuses = [(); 4].map(|()| report(&tired, "agents", (0, 1), "").status().as_u16());
+    let faulty = region(Settings { throttle_every: 2, fail_every: 3, ..Settings::default() });
+    let statuses = [(); 4].map(|()| report(&faulty, "agents", (0, 1), "").status().as_u16());
     assert_eq!(statuses, [200, 429, 503, 429]);
-    assert_eq!(tired.stats().api_requests, BTreeMap::from([(200, 1), (429, 2), (503, 1)]));
+    assert_eq!(faulty.stats().api_requests, BTreeMap::from([(200, 1), (429, 2), (503, 1)]));
     let limited = Region::new(Settings { requests: 1, ..Settings::default() });
     report(&limited, "agents", (0, 1), "");
     let over = report(&limited, "agents", (0, 1), "");
     assert_eq!((over.status().as_u16(), over.headers().get("inin-ratelimit-count")), (429, None));
-    assert_eq!(ErrorResponse::read(&over).code, "too_many_requests");
+    assert_eq!(value(&over)["error"], "too_many_requests");
 }

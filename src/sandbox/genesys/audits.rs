@@ -1,28 +1,25 @@
-//! Audits: who changed what in the organisation.
+//! Audits: who changed what in the organisation, and when.
 
 use std::ops::Range;
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::{
-    sandbox::{
-        error::ApiError,
-        genesys::{
-            conversations::{interval, invalid_value, read_json},
-            records::days_of,
-            renderer::{AGENTS, NAMES, Renderer},
-        },
-        rng::{Pool, Rng, Uuid},
+use crate::sandbox::{
+    error::ApiError,
+    genesys::{
+        renderer::{AGENTS, NAMES, Renderer},
+        request::{interval, invalid_value, read_json},
     },
-    time::interval::{DAY_MS, Interval},
+    rng::{Pool, Rng, Uuid},
+    time::{DAY_MS, TimeRange},
 };
 
 /// Audits of a UTC day.
-const A_DAY: i64 = 240;
-const MOST_DAYS: u32 = 30;
-/// Services, and in the same order what they look after.
+const AUDITS_PER_DAY: i64 = 240;
+const MAX_DAYS: i64 = 30;
 const SERVICES: [&str; 5] =
     ["Routing", "PeoplePermissions", "Architect", "ContactCenter", "Quality"];
+/// The entity types of [`SERVICES`], in the same order.
 const ENTITY_TYPES: [&str; 5] = ["Queue", "Role", "Flow", "Utilization", "Form"];
 
 #[derive(Deserialize)]
@@ -41,15 +38,15 @@ struct Sort {
     sort_order: String,
 }
 
-/// What is asked of the audits.
+/// A query that can be answered.
 #[derive(Clone, Debug)]
-pub(super) struct AuditQuery {
-    pub(super) interval: Interval,
-    pub(super) service: Option<&'static str>,
+pub(crate) struct AuditQuery {
+    pub(crate) interval: TimeRange,
+    pub(crate) service: Option<&'static str>,
     descending: bool,
 }
 
-/// An audit before it is written: its day, its number there, and when it was.
+/// An audit before it is written: its day, its number in the day, and its time.
 #[derive(Clone, Copy)]
 struct Audit {
     day: i64,
@@ -59,10 +56,10 @@ struct Audit {
 
 impl AuditQuery {
     /// Reads the body of a query.
-    pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let body: AuditQueryBody = read_json(body)?;
         if body.filters.is_some_and(|filters| !filters.is_empty()) {
-            return Err(ApiError::bad_request("filters are not played by the sandbox"));
+            return Err(ApiError::bad_request("filters are not simulated by the sandbox"));
         }
         let known = |name: &str| SERVICES.into_iter().find(|service| *service == name);
         let unknown = |name: &str| invalid_value(format!("unknown serviceName: {name}"));
@@ -76,7 +73,7 @@ impl AuditQuery {
                 }
             };
         Ok(Self {
-            interval: interval(body.interval.as_deref(), MOST_DAYS)?,
+            interval: interval(body.interval.as_deref(), MAX_DAYS)?,
             service: body
                 .service_name
                 .map(|name| known(&name).ok_or_else(|| unknown(&name)))
@@ -85,24 +82,26 @@ impl AuditQuery {
         })
     }
 
-    /// How many audits it finds.
-    pub(super) fn count(&self, seed: u64) -> usize {
+    /// The number of audits that match.
+    pub(crate) fn count(&self, seed: u64) -> usize {
         self.audits(seed).len()
     }
 
-    /// Writes some of what it finds, as elements of a list.
-    pub(super) fn write(&self, renderer: &mut Renderer, rows: Range<usize>) {
+    /// Writes these of the matching audits as elements of a list.
+    pub(crate) fn write(&self, renderer: &mut Renderer, rows: Range<usize>) {
         let audits = self.audits(renderer.seed);
-        audits.get(rows).unwrap_or_default().iter().for_each(|audit| renderer.audit(audit));
+        for audit in audits.get(rows).unwrap_or_default() {
+            renderer.audit(audit);
+        }
     }
 
     fn audits(&self, seed: u64) -> Vec<Audit> {
-        let of_day = |day| (0..A_DAY).map(move |number| Audit::new(seed, day, number));
-        let asked = |audit: &Audit| {
+        let of_day = |day| (0..AUDITS_PER_DAY).map(move |number| Audit::new(seed, day, number));
+        let matches = |audit: &Audit| {
             self.interval.contains(audit.at)
                 && self.service.is_none_or(|service| SERVICES[audit.service(seed)] == service)
         };
-        let mut audits: Vec<_> = days_of(self.interval).flat_map(of_day).filter(asked).collect();
+        let mut audits: Vec<_> = self.interval.days().flat_map(of_day).filter(matches).collect();
         if self.descending {
             audits.reverse();
         }
@@ -115,13 +114,18 @@ impl Audit {
         let jitter = if number == 0 {
             0
         } else {
-            Self::rng(seed, day, number, 0).between(0, DAY_MS / A_DAY)
+            Self::rng(seed, day, number, 0).between(0, DAY_MS / AUDITS_PER_DAY)
         };
-        Self { day, number, at: day * DAY_MS + number * (DAY_MS / A_DAY) + jitter }
+        Self { day, number, at: day * DAY_MS + number * (DAY_MS / AUDITS_PER_DAY) + jitter }
     }
 
     fn rng(seed: u64, day: i64, number: i64, purpose: i64) -> Rng {
-        Rng::new([seed, 0xa0d1, day.cast_unsigned(), (number + A_DAY * purpose).cast_unsigned()])
+        Rng::new([
+            seed,
+            0xa0d1,
+            day.cast_unsigned(),
+            (number + AUDITS_PER_DAY * purpose).cast_unsigned(),
+        ])
     }
 
     fn id(&self, seed: u64) -> Uuid {
@@ -144,16 +148,20 @@ impl Renderer {
             s.json.uuid("userHomeOrgId", s.id(Pool::Organization, 0));
             if by_user {
                 let user = rng.below(AGENTS);
-                s.entity("user", s.id(Pool::Agent, user), Some(NAMES[user as usize % NAMES.len()]));
+                s.reference(
+                    "user",
+                    s.id(Pool::Agent, user),
+                    Some(NAMES[user as usize % NAMES.len()]),
+                );
                 s.json.texts("remoteIp", &["203.0.113.7", "10.0.0.1"]);
             } else {
-                s.entity("client", s.id(Pool::Contact, 0), None);
+                s.reference("client", s.id(Pool::Contact, 0), None);
             }
             s.json.text("serviceName", SERVICES[service]);
             s.json.text("level", if by_user { "USER" } else { "SYSTEM" });
             s.json.time("eventDate", audit.at);
             s.json.text("action", action);
-            s.entity(
+            s.reference(
                 "entity",
                 rng.uuid(),
                 Some(rng.pick(&["Beschwerden", "VIP \\\"gold\\\"", "請求書", "Sales"])),
@@ -177,7 +185,7 @@ impl Renderer {
         });
     }
 
-    fn entity(&mut self, key: &str, id: Uuid, name: Option<&str>) {
+    fn reference(&mut self, key: &str, id: Uuid, name: Option<&str>) {
         self.json.open_field(key, b'{');
         self.json.uuid("id", id);
         if let Some(name) = name {
@@ -187,11 +195,10 @@ impl Renderer {
     }
 }
 
-/// Every audit of a part of one day, a line each.
-pub(super) fn lines(renderer: &mut Renderer, part: Interval) {
-    for audit in
-        (AuditQuery { interval: part, service: None, descending: false }).audits(renderer.seed)
-    {
+/// Writes every audit of a part of one day, one per line.
+pub(crate) fn lines(renderer: &mut Renderer, part: TimeRange) {
+    let query = AuditQuery { interval: part, service: None, descending: false };
+    for audit in query.audits(renderer.seed) {
         renderer.audit(&audit);
         renderer.json.newline();
     }

@@ -1,60 +1,60 @@
-//! What the sandbox plays of Genesys Cloud: who asks for what, under which permission.
+//! The API of Genesys Cloud: maps paths to handlers and permissions.
+//!
+//! A folder or file for each part of the API: `conversations`, `async_jobs`, `users`, `audits`,
+//! `usage`, `aggregates`, `entities`, `organization`. `request` and `filter` read what bodies have
+//! in common, `renderer` writes records. Every reply is a function of the seed and the request; only
+//! jobs have state.
 
-mod agent;
 mod aggregates;
-mod async_job;
 mod async_jobs;
-mod attributes;
 mod audits;
 mod conversations;
 mod entities;
 mod filter;
-mod job_kinds;
 mod organization;
-mod participants;
-mod presence;
-mod records;
 mod renderer;
-mod responses;
-mod session;
+mod request;
 mod truth;
 mod usage;
+mod users;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, StatusCode};
 
-pub use self::async_job::Jobs;
-use self::conversations::ConversationQuery;
-pub(super) use self::{async_jobs::Queue, records::Records};
-use crate::{
-    sandbox::{Region, Settings, Truth, error::ApiError},
-    time::interval::Interval,
-};
+pub use self::async_jobs::job::JobSettings;
+pub(super) use self::{async_jobs::Queue, conversations::records::Records, truth::truth};
+use self::{conversations::ConversationQuery, request::json_body};
+use crate::sandbox::{Region, error::ApiError};
 
 const NAMESPACES: &str = "/api/v2/organizations/limits/namespaces/";
 
-/// Answers a request of `client`, which has a token that is good and quota left.
-pub(super) fn answer(
+/// Answers a request of `client`, whose token is valid and which has quota left.
+pub(crate) fn answer(
     region: &Region,
     now: Duration,
     client: &str,
     request: &Request<Bytes>,
 ) -> Result<(StatusCode, Bytes), ApiError> {
     let path = request.uri().path();
-    let lacks = needs(path).filter(|needed| region.settings.deny.iter().any(|lack| lack == needed));
-    if let Some(permission) = lacks {
+    let missing = permission(path)
+        .filter(|needed| region.settings.deny.iter().any(|denied| denied == needed));
+    if let Some(permission) = missing {
         return Err(ApiError::missing_permission(permission));
     }
-    match job_kinds::kind(path) {
+    match async_jobs::kinds::kind(path) {
         Some(kind) => async_jobs::answer(kind, region, now, request),
-        None => at_once(region, client, request).map(|body| (StatusCode::OK, body)),
+        None => answer_synchronously(region, client, request).map(|body| (StatusCode::OK, body)),
     }
 }
 
-/// Answers what needs no waiting.
-fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<Bytes, ApiError> {
+/// Answers a request that is not for a job.
+fn answer_synchronously(
+    region: &Region,
+    client: &str,
+    request: &Request<Bytes>,
+) -> Result<Bytes, ApiError> {
     type Handler = fn(&Region, &str, &Request<Bytes>) -> Result<Bytes, ApiError>;
     let (method, handler): (Method, Handler) = match request.uri().path() {
         "/api/v2/analytics/conversations/details/query" => (Method::POST, conversation_details),
@@ -82,27 +82,6 @@ fn at_once(region: &Region, client: &str, request: &Request<Bytes>) -> Result<By
     }
 }
 
-/// The rows of a dataset, see [`Region::truth_of`].
-pub(super) fn truth(region: &Region, dataset: &str, interval: Interval) -> Option<Truth> {
-    match dataset {
-        "conversations" => Some(Box::new(region.truth(interval))),
-        "conversations+attributes" => {
-            Some(Box::new(Arc::clone(&region.records).truth(interval, true)))
-        }
-        "user-details" => {
-            Some(Box::new(truth::daily(region.settings.seed, interval, presence::lines)))
-        }
-        "audits" => Some(Box::new(truth::daily(region.settings.seed, interval, audits::lines))),
-        "usage" => Some(Box::new(truth::daily(region.settings.seed, interval, usage::lines))),
-        _ => match entities::truth(region.settings.seed, dataset) {
-            Some(lines) => Some(Box::new(lines)),
-            None => {
-                Some(Box::new(aggregates::truth(Arc::clone(&region.records), dataset, interval)?))
-            }
-        },
-    }
-}
-
 fn conversation_details(
     region: &Region,
     _: &str,
@@ -113,7 +92,7 @@ fn conversation_details(
 }
 
 fn user_details(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, ApiError> {
-    presence::page(json_body(request)?, region.settings.seed)
+    users::page(json_body(request)?, region.settings.seed)
 }
 
 fn aggregates(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Bytes, ApiError> {
@@ -121,29 +100,14 @@ fn aggregates(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Byte
     Ok(aggregates::AggregateQuery::read(subject, json_body(request)?)?.reply(&region.records))
 }
 
-/// The body of a request that says that it is JSON.
-fn json_body(request: &Request<Bytes>) -> Result<&[u8], ApiError> {
-    let media_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !media_type.is_some_and(|value| value.starts_with("application/json")) {
-        let message = "The content type is not supported: send application/json";
-        return Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported.media.type",
-            message,
-        ));
-    }
-    Ok(request.body())
-}
-
 /// The permission that a path needs.
-fn needs(path: &str) -> Option<&'static str> {
+fn permission(path: &str) -> Option<&'static str> {
     match path {
         "/api/v2/analytics/conversations/details/query" => {
             Some("analytics:conversationDetail:view")
         }
-        "/api/v2/analytics/users/details/query" => Some(presence::PERMISSION),
-        path => (job_kinds::kind(path).map(|kind| kind.permission))
+        "/api/v2/analytics/users/details/query" => Some(users::PERMISSION),
+        path => (async_jobs::kinds::kind(path).map(|kind| kind.permission))
             .or_else(|| entities::permission(path))
             .or_else(|| Some(aggregates::at(path)?.1)),
     }

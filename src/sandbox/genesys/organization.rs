@@ -1,12 +1,12 @@
-//! Who is asking: an organisation and a client, but no user.
+//! The organisation, the token and the limits of the client that asks.
 
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::sandbox::{
+    Settings,
     error::ApiError,
-    genesys::Settings,
     rng::{Pool, id},
 };
 
@@ -39,13 +39,13 @@ pub(crate) fn token(seed: u64, client: &str) -> Bytes {
     }))
 }
 
-/// `GET /api/v2/users/me`: client credentials belong to nobody.
+/// `GET /api/v2/users/me`: client credentials belong to no user.
 pub(crate) fn not_a_user() -> ApiError {
     let message = "This request requires a user context. Client credentials cannot be used for requests to this resource.";
     ApiError::new(StatusCode::BAD_REQUEST, "not.a.user", message)
 }
 
-/// `GET /api/v2/organizations/limits/namespaces/{namespace}`, as far as a client meets limits here.
+/// `GET /api/v2/organizations/limits/namespaces/{namespace}`, for the limits that the sandbox has.
 pub(crate) fn namespace(settings: &Settings, namespace: &str) -> Result<Bytes, ApiError> {
     let limits = match namespace {
         "platform.api" => json!([{

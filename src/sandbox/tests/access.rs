@@ -22,16 +22,16 @@ fn a_token_is_opaque_and_has_no_refresh_token() {
 }
 
 #[test]
-fn credentials_may_stand_in_the_form() {
+fn credentials_may_be_in_the_form() {
     let region = region(Settings::default());
-    let ask = |form: &str| region.reply(START, &request(Method::POST, "/oauth/token", &[], form));
-    assert_eq!(ask("grant_type=client_credentials&client_id=a&client_secret=b").status(), 200);
-    let missing = ask("grant_type=client_credentials&client_id=a&client_secret=");
+    let post = |form: &str| region.reply(START, &request(Method::POST, "/oauth/token", &[], form));
+    assert_eq!(post("grant_type=client_credentials&client_id=a&client_secret=b").status(), 200);
+    let missing = post("grant_type=client_credentials&client_id=a&client_secret=");
     assert_eq!(
         (missing.status().as_u16(), &value(&missing)["error"]),
         (401, &json!("invalid_client"))
     );
-    let unknown = ask("grant_type=magic&client_id=a&client_secret=b");
+    let unknown = post("grant_type=magic&client_id=a&client_secret=b");
     assert_eq!(
         (unknown.status().as_u16(), &value(&unknown)["error"]),
         (400, &json!("unsupported_grant_type"))
@@ -51,7 +51,7 @@ fn a_wrong_secret_is_an_invalid_client_and_the_right_one_is_never_printed() {
 }
 
 #[test]
-fn too_many_logins_in_a_window_are_a_400_that_says_rate_limit_exceeded() {
+fn too_many_token_requests_are_answered_400_rate_limit_exceeded() {
     let region = region(Settings::default());
     for _ in 0..oauth::TOKEN_REQUESTS {
         assert_eq!(login(&region, Duration::from_secs(3), "a").status(), 200);
@@ -77,11 +77,11 @@ fn a_token_expires_at_its_lifetime() {
         200
     );
     let late = get(&region, Duration::from_millis(2500), &token, "/api/v2/tokens/me");
-    assert_eq!(refused(&late, 401, "bad.credentials"), "Invalid login credentials.");
+    assert_eq!(error_message(&late, 401, "bad.credentials"), "Invalid login credentials.");
 }
 
 #[test]
-fn more_than_max_tokens_evicts_the_oldest() {
+fn with_more_than_max_tokens_the_oldest_is_revoked() {
     let region = region(Settings { max_tokens: 2, ..Settings::default() });
     let tokens = ["a", "b", "a", "a"].map(|client| token(&region, START, client));
     let status = |token: &String| get(&region, START, token, "/api/v2/tokens/me").status().as_u16();
@@ -89,14 +89,14 @@ fn more_than_max_tokens_evicts_the_oldest() {
 }
 
 #[test]
-fn a_request_without_a_token_must_authenticate() {
+fn a_request_without_a_token_is_answered_401() {
     let reply = region(Settings::default())
         .reply(START, &request(Method::GET, "/api/v2/tokens/me", &[], ""));
-    refused(&reply, 401, "authentication.required");
+    error_message(&reply, 401, "authentication.required");
 }
 
 #[test]
-fn the_window_admits_its_limit_and_then_says_retry_after() {
+fn a_request_above_the_limit_is_answered_429_with_retry_after() {
     let region = Region::new(Settings { requests: 3, ..Settings::default() });
     let (a, same, b) =
         (token(&region, START, "a"), token(&region, START, "a"), token(&region, START, "b"));
@@ -111,11 +111,11 @@ fn the_window_admits_its_limit_and_then_says_retry_after() {
         })
     };
     assert_eq!(limits(&at(10_000, &a)), [1, 3, 60]);
-    assert_eq!(at(10_000, "unknown").status(), 401, "and does not count");
+    assert_eq!(at(10_000, "unknown").status(), 401, "an invalid token does not count");
     assert_eq!(limits(&at(20_000, &same)), [2, 3, 50]);
     assert_eq!(limits(&at(27_001, &a)), [3, 3, 43]);
     let over = at(28_000, &a);
-    let message = refused(&over, 429, "too.many.requests.retry.after");
+    let message = error_message(&over, 429, "too.many.requests.retry.after");
     assert_eq!(message, "Rate limit exceeded the maximum. Retry the request in [42] seconds");
     assert_eq!(over.headers()["retry-after"], "42");
     assert_eq!(limits(&at(28_000, &b)), [1, 3, 60], "another client has its own window");
@@ -125,7 +125,7 @@ fn the_window_admits_its_limit_and_then_says_retry_after() {
 }
 
 #[test]
-fn faults_fall_on_every_nth_request_with_a_valid_token() {
+fn every_nth_authenticated_request_gets_a_fault() {
     let region = region(Settings { throttle_every: 2, fail_every: 3, ..Settings::default() });
     let token = token(&region, START, "a");
     let replies: Vec<_> = (0..6)
@@ -137,12 +137,12 @@ fn faults_fall_on_every_nth_request_with_a_valid_token() {
     let statuses: Vec<_> = replies.iter().map(|reply| reply.status().as_u16()).collect();
     assert_eq!(statuses, [200, 429, 500, 429, 200, 500]);
     assert_eq!(replies[1].headers()["retry-after"], "1");
-    refused(&replies[2], 500, "internal.server.error");
+    error_message(&replies[2], 500, "internal.server.error");
     let stats = region.stats();
     assert_eq!(stats.api_requests, BTreeMap::from([(200, 2), (401, 6), (429, 2), (500, 2)]));
-    let told = region.reply(START, &request(Method::GET, "/sandbox/stats", &[], ""));
+    let stats = region.reply(START, &request(Method::GET, "/sandbox/stats", &[], ""));
     assert_eq!(
-        value(&told),
+        value(&stats),
         json!({
             "token_requests": {"200": 1},
             "api_requests": {"200": 2, "401": 6, "429": 2, "500": 2},
@@ -154,24 +154,24 @@ fn faults_fall_on_every_nth_request_with_a_valid_token() {
 }
 
 #[test]
-fn the_platform_knows_who_asks_and_that_it_is_no_user() {
+fn the_platform_identifies_the_client_and_has_no_user_for_it() {
     let region = region(Settings::default());
     let token = token(&region, START, "me");
     let get = |path: &str| get(&region, START, &token, path);
     assert_eq!(value(&get("/api/v2/tokens/me"))["OAuthClient"]["id"], "me");
     let organization = value(&get("/api/v2/organizations/me"));
     assert_eq!(organization["id"], value(&get("/api/v2/tokens/me"))["organization"]["id"]);
-    refused(&get("/api/v2/users/me"), 400, "not.a.user");
-    refused(&get("/api/v2/nowhere"), 404, "not.found");
-    refused(&get("/elsewhere"), 404, "not.found");
-    refused(&get(DETAILS), 405, "method.not.allowed");
-    refused(
+    error_message(&get("/api/v2/users/me"), 400, "not.a.user");
+    error_message(&get("/api/v2/nowhere"), 404, "not.found");
+    error_message(&get("/elsewhere"), 404, "not.found");
+    error_message(&get(DETAILS), 405, "method.not.allowed");
+    error_message(
         &post(&region, START, &token, &" ".repeat(REQUEST_LIMIT + 1)),
         413,
         "request.entity.too.large",
     );
     let headers = [("authorization", &*format!("Bearer {token}"))];
-    refused(
+    error_message(
         &region.reply(START, &request(Method::POST, DETAILS, &headers, "{}")),
         415,
         "unsupported.media.type",
@@ -179,14 +179,14 @@ fn the_platform_knows_who_asks_and_that_it_is_no_user() {
 }
 
 #[test]
-fn the_same_calls_get_the_same_replies() {
-    let play = || {
+fn the_same_requests_at_the_same_times_get_the_same_replies() {
+    let replies = || {
         let region =
             Region::new(Settings { requests: 2, throttle_every: 3, ..Settings::default() });
         let token = token(&region, START, "a");
         let query = json!({"interval": days(DAY, DAY + 1).to_string()}).to_string();
-        let replies = (0..4).map(|s| post(&region, Duration::from_secs(s), &token, &query));
-        replies.map(|reply| format!("{reply:?}")).collect::<Vec<_>>()
+        let all = (0..4).map(|s| post(&region, Duration::from_secs(s), &token, &query));
+        all.map(|reply| format!("{reply:?}")).collect::<Vec<_>>()
     };
-    assert_eq!(play(), play());
+    assert_eq!(replies(), replies());
 }

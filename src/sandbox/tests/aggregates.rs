@@ -1,18 +1,18 @@
-//! Sums over time.
+//! Aggregate queries.
 
 use std::collections::BTreeMap;
 
 use super::*;
 
-fn query(region: &Region, subject: &str, body: &Value) -> Response<Bytes> {
-    let token = token(region, START, "desk");
+fn aggregate_query(region: &Region, subject: &str, body: &Value) -> Response<Bytes> {
+    let token = token(region, START, "client");
     let path = format!("/api/v2/analytics/{subject}/aggregates/query");
     let headers =
         [("authorization", &*format!("Bearer {token}")), ("content-type", "application/json")];
     region.reply(START, &request(Method::POST, &path, &headers, &body.to_string()))
 }
 
-/// What a catalogue's reader makes of a reply: the rows, in an order of their own.
+/// The rows of a reply as the catalogue extracts them, sorted.
 fn exploded(reply: &Value) -> Vec<String> {
     let mut rows = Vec::new();
     for result in reply["results"].as_array().unwrap() {
@@ -27,12 +27,15 @@ fn exploded(reply: &Value) -> Vec<String> {
 }
 
 fn sessions(conversation: &Value) -> Vec<Value> {
-    let parties = conversation["participants"].as_array().unwrap();
-    parties.iter().flat_map(|party| party["sessions"].as_array().unwrap().clone()).collect()
+    let participants = conversation["participants"].as_array().unwrap();
+    participants
+        .iter()
+        .flat_map(|participant| participant["sessions"].as_array().unwrap().clone())
+        .collect()
 }
 
 #[test]
-fn the_sums_are_those_of_the_conversations_by_span_and_group() {
+fn the_sums_equal_those_of_the_conversations_by_bucket_and_group() {
     let region = region(Settings::default());
     let mut counted: BTreeMap<(String, i64, String), i64> = BTreeMap::new();
     let mut longest = 0;
@@ -56,66 +59,65 @@ fn the_sums_are_those_of_the_conversations_by_span_and_group() {
         "groupBy": ["mediaType"],
         "metrics": ["nConnected", "nOffered", "tHandle"],
     });
-    let reply = value(&query(&region, "conversations", &body));
-    let (mut told, mut most) = (BTreeMap::new(), 0.0_f64);
+    let reply = value(&aggregate_query(&region, "conversations", &body));
+    let (mut reported, mut max) = (BTreeMap::new(), 0.0_f64);
     for result in reply["results"].as_array().unwrap() {
         for span in result["data"].as_array().unwrap() {
-            let start: Interval = span["interval"].as_str().unwrap().parse().unwrap();
+            let bucket: TimeRange = span["interval"].as_str().unwrap().parse().unwrap();
             for metric in span["metrics"].as_array().unwrap() {
                 let (name, stats) = (metric["metric"].as_str().unwrap(), &metric["stats"]);
                 let sum = stats
                     .get("sum")
                     .map_or_else(|| stats["count"].as_i64(), |sum| Some(sum.as_f64()? as i64));
                 let medium = result["group"]["mediaType"].as_str().unwrap().to_owned();
-                told.insert((medium, start.from_ms() / 3_600_000, name.to_owned()), sum.unwrap());
-                most = most.max(stats.get("max").map_or(0.0, |max| max.as_f64().unwrap()));
+                reported.insert((medium, bucket.from / 3_600_000, name.to_owned()), sum.unwrap());
+                max = max.max(stats.get("max").map_or(0.0, |max| max.as_f64().unwrap()));
             }
         }
     }
-    assert!(told.len() > 100);
-    assert_eq!(told, counted);
-    assert_eq!(most, longest as f64);
+    assert!(reported.len() > 100);
+    assert_eq!(reported, counted);
+    assert_eq!(max, longest as f64);
 }
 
 #[test]
-fn a_filter_leaves_what_it_names() {
+fn a_filter_selects_what_it_names() {
     let region = region(Settings::default());
-    let queue =
-        rows(region.truth_of("genesys-cloud", "queues", days(DAY, DAY + 1)).unwrap())[3]["id"]
-            .clone();
-    let ask = |filter: Value| {
+    let queue = truth_of(&region, "queues", days(DAY, DAY + 1))[3]["id"].clone();
+    let filtered = |filter: Value| {
         let body = json!({"interval": days(DAY, DAY + 1).to_string(), "groupBy": ["queueId"], "metrics": ["nOffered"], "filter": filter});
-        value(&query(&region, "conversations", &body))
+        value(&aggregate_query(&region, "conversations", &body))
     };
-    let one = ask(json!({"type": "and", "predicates": [{"dimension": "queueId", "value": queue}]}));
+    let one =
+        filtered(json!({"type": "and", "predicates": [{"dimension": "queueId", "value": queue}]}));
     assert_eq!(one["results"].as_array().unwrap().len(), 1);
     assert_eq!(one["results"][0]["group"], json!({"queueId": queue}));
     assert_eq!(
         one["results"][0]["data"].as_array().unwrap().len(),
         1,
-        "without a granularity there is one span"
+        "without a granularity there is one bucket"
     );
-    let of_none = ask(
+    let without_queue = filtered(
         json!({"type": "and", "predicates": [{"dimension": "queueId", "operator": "notExists"}]}),
     );
-    assert_eq!(of_none, json!({"results": []}), "nothing is offered to no queue");
+    assert_eq!(without_queue, json!({"results": []}), "every offer has a queue");
     let either = json!({"type": "or", "predicates": [
         {"dimension": "queueId", "value": queue},
         {"dimension": "mediaType", "value": "fax"},
     ]});
-    assert_eq!(ask(either), one);
+    assert_eq!(filtered(either), one);
 }
 
 #[test]
-fn an_agent_spends_every_span_whole() {
+fn the_times_of_an_agent_add_up_to_every_bucket() {
     let region = region(Settings::default());
     let body = json!({
-        "interval": span(DAY * DAY_MS, DAY * DAY_MS + 5_400_000).to_string(),
+        "interval": range(DAY * DAY_MS, DAY * DAY_MS + 5_400_000).to_string(),
         "granularity": "PT1H",
         "groupBy": ["userId"],
         "metrics": ["tSystemPresence"],
     });
-    let reply = value(&query(&region, "users", &body));
+    let reply = value(&aggregate_query(&region, "users", &body));
     let results = reply["results"].as_array().unwrap();
     assert_eq!(results.len(), 60);
     for result in results {
@@ -130,13 +132,13 @@ fn an_agent_spends_every_span_whole() {
         assert_eq!(
             lengths.collect::<Vec<f64>>(),
             [3_600_000.0, 1_800_000.0],
-            "the last span is cut"
+            "the last bucket is clipped"
         );
     }
 }
 
 #[test]
-fn the_truth_of_aggregates_is_what_the_catalogue_asks_for_day_by_day() {
+fn the_truth_of_aggregates_equals_the_catalogues_query_of_each_day() {
     let region = region(Settings { conversations_per_day: 100, ..Settings::default() });
     let catalogue: toml::Table =
         toml::from_str(include_str!("../../catalog/genesys.toml")).unwrap();
@@ -146,27 +148,27 @@ fn the_truth_of_aggregates_is_what_the_catalogue_asks_for_day_by_day() {
         ("flow-aggregates", "flows"),
         ("user-aggregates", "users"),
     ] {
-        let mut wanted = Vec::new();
+        let mut expected = Vec::new();
         for day in [days(DAY, DAY + 1), days(DAY + 1, DAY + 2)] {
             let mut body =
                 serde_json::to_value(&catalogue["dataset"][dataset]["query"]["defaults"]).unwrap();
             body["interval"] = day.to_string().into();
-            wanted.extend(exploded(&value(&query(&region, subject, &body))));
+            expected.extend(exploded(&value(&aggregate_query(&region, subject, &body))));
         }
-        wanted.sort();
-        let told = rows(region.truth_of("genesys-cloud", dataset, days(DAY, DAY + 2)).unwrap());
-        let mut told: Vec<_> = told.iter().map(Value::to_string).collect();
-        told.sort();
-        assert!(told.len() > 30, "{dataset}: {}", told.len());
-        assert_eq!(told, wanted, "{dataset}");
+        expected.sort();
+        let truth = truth_of(&region, dataset, days(DAY, DAY + 2));
+        let mut rows: Vec<_> = truth.iter().map(Value::to_string).collect();
+        rows.sort();
+        assert!(rows.len() > 30, "{dataset}: {}", rows.len());
+        assert_eq!(rows, expected, "{dataset}");
     }
 }
 
 #[test]
-fn an_aggregate_that_cannot_be_understood_is_a_bad_request() {
-    let lacks =
+fn a_malformed_aggregate_query_is_answered_400() {
+    let denied =
         Settings { deny: vec!["analytics:userAggregate:view".to_owned()], ..Settings::default() };
-    let region = region(lacks);
+    let region = region(denied);
     let day = days(DAY, DAY + 1).to_string();
     for (body, words) in [
         (json!({"interval": day}), "metrics"),
@@ -184,9 +186,10 @@ fn an_aggregate_that_cannot_be_understood_is_a_bad_request() {
         (json!({"interval": day, "metrics": ["nOffered"], "views": [{}]}), "views"),
         (json!([]), "malformed"),
     ] {
-        let message = refused(&query(&region, "conversations", &body), 400, "bad.request");
+        let message =
+            error_message(&aggregate_query(&region, "conversations", &body), 400, "bad.request");
         assert!(message.contains(words), "{message}");
     }
     let whole = json!({"interval": day, "metrics": ["tSystemPresence"]});
-    refused(&query(&region, "users", &whole), 403, "missing.permissions");
+    error_message(&aggregate_query(&region, "users", &whole), 403, "missing.permissions");
 }

@@ -1,50 +1,53 @@
-//! The details query.
+//! The conversation details query.
 
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::time::interval::iso;
+use crate::sandbox::time::iso;
 
 #[test]
-fn an_interval_of_eight_days_without_a_filter_is_refused_with_the_platforms_words() {
+fn an_interval_of_eight_days_without_a_filter_is_answered_400() {
     let region = region(Settings { conversations_per_day: 1, ..Settings::default() });
     let filter =
         json!([{"type": "and", "predicates": [{"dimension": "mediaType", "value": "voice"}]}]);
-    let ask = |days_long, filter: &Value| {
-        ask(
+    let send = |days_long, filter: &Value| {
+        query(
             &region,
             &json!({"interval": days(DAY, DAY + days_long).to_string(), "segmentFilters": filter}),
         )
     };
-    assert_eq!(ask(7, &json!([])).status(), 200);
-    let words =
+    assert_eq!(send(7, &json!([])).status(), 200);
+    let message =
         "You must specify a search interval as part of your query that does not exceed 7 days.";
-    assert_eq!(refused(&ask(8, &json!([])), 400, "bad.request"), words);
+    assert_eq!(error_message(&send(8, &json!([])), 400, "bad.request"), message);
     assert_eq!(
-        refused(&ask(8, &json!([{"type": "and", "predicates": []}])), 400, "bad.request"),
-        words
+        error_message(&send(8, &json!([{"type": "and", "predicates": []}])), 400, "bad.request"),
+        message
     );
-    assert_eq!(ask(31, &filter).status(), 200);
-    assert_eq!(refused(&ask(32, &filter), 400, "bad.request"), words.replace('7', "31"));
+    assert_eq!(send(31, &filter).status(), 200);
+    assert_eq!(error_message(&send(32, &filter), 400, "bad.request"), message.replace('7', "31"));
 }
 
 #[test]
-fn paging_has_a_depth_and_a_width() {
+fn page_size_and_paging_depth_are_limited() {
     let region = region(Settings { conversations_per_day: 1, ..Settings::default() });
-    let ask = |paging: Value| {
-        ask(&region, &json!({"interval": days(DAY, DAY + 1).to_string(), "paging": paging}))
+    let send = |paging: Value| {
+        query(&region, &json!({"interval": days(DAY, DAY + 1).to_string(), "paging": paging}))
     };
-    assert_eq!(ask(json!({"pageSize": 100, "pageNumber": 1000})).status(), 200);
-    let deep = ask(json!({"pageSize": 100, "pageNumber": 1001}));
-    assert_eq!(refused(&deep, 400, "bad.request"), "Pagination may not exceed 100000 results.");
-    refused(&ask(json!({"pageSize": 100, "pageNumber": i64::MAX})), 400, "bad.request");
+    assert_eq!(send(json!({"pageSize": 100, "pageNumber": 1000})).status(), 200);
+    let deep = send(json!({"pageSize": 100, "pageNumber": 1001}));
+    assert_eq!(
+        error_message(&deep, 400, "bad.request"),
+        "Pagination may not exceed 100000 results."
+    );
+    error_message(&send(json!({"pageSize": 100, "pageNumber": i64::MAX})), 400, "bad.request");
     for paging in [json!({"pageSize": 101}), json!({"pageSize": 0}), json!({"pageNumber": 0})] {
-        refused(&ask(paging), 400, "invalid.value");
+        error_message(&send(paging), 400, "invalid.value");
     }
 }
 
 #[test]
-fn what_cannot_be_understood_is_a_bad_request() {
+fn a_malformed_query_is_answered_400() {
     let region = region(Settings::default());
     let token = token(&region, START, "a");
     let day = days(DAY, DAY + 1).to_string();
@@ -68,7 +71,7 @@ fn what_cannot_be_understood_is_a_bad_request() {
         (filter("shoeSize").to_string(), "bad.request", "shoeSize"),
         (filter("mediaType").to_string(), "bad.request", "mediaType"),
     ] {
-        let message = refused(&post(&region, START, &token, &body), 400, code);
+        let message = error_message(&post(&region, START, &token, &body), 400, code);
         assert!(message.contains(words), "{message}");
     }
 }
@@ -78,26 +81,29 @@ fn a_page_past_the_end_has_no_conversations_key() {
     let region = region(Settings { conversations_per_day: 30, ..Settings::default() });
     let page = |number| {
         let paging = json!({"pageSize": 25, "pageNumber": number});
-        value(&ask(&region, &json!({"interval": days(DAY, DAY + 1).to_string(), "paging": paging})))
+        value(&query(
+            &region,
+            &json!({"interval": days(DAY, DAY + 1).to_string(), "paging": paging}),
+        ))
     };
     assert_eq!(page(1)["conversations"].as_array().unwrap().len(), 25);
     assert_eq!(page(2)["conversations"].as_array().unwrap().len(), 5);
     assert_eq!(page(3), json!({"totalHits": 30}));
-    let before_all =
-        value(&ask(&region, &json!({"interval": "1969-01-01T00:00:00Z/1969-01-02T00:00:00Z"})));
-    assert_eq!(before_all, json!({"totalHits": 0}));
+    let before_1970 =
+        value(&query(&region, &json!({"interval": "1969-01-01T00:00:00Z/1969-01-02T00:00:00Z"})));
+    assert_eq!(before_1970, json!({"totalHits": 0}));
 }
 
 #[test]
-fn records_do_not_depend_on_the_paging() {
+fn records_do_not_depend_on_the_page_size() {
     let region = region(Settings { conversations_per_day: 130, ..Settings::default() });
     let two_days = days(DAY, DAY + 2);
     let whole = truth(&region, two_days);
     assert_eq!(whole.len(), 260);
     for size in [1, 7, 100] {
-        assert_eq!(all(&region, two_days, size, &json!({})), whole);
+        assert_eq!(all_pages(&region, two_days, size, &json!({})), whole);
     }
-    let mut backwards = all(&region, two_days, 33, &json!({"order": "desc"}));
+    let mut backwards = all_pages(&region, two_days, 33, &json!({"order": "desc"}));
     backwards.reverse();
     assert_eq!(backwards, whole);
     assert!(whole.is_sorted_by_key(|row| ms(&row["conversationStart"])));
@@ -107,11 +113,12 @@ fn records_do_not_depend_on_the_paging() {
 }
 
 #[test]
-fn the_truth_has_the_bytes_of_the_pages() {
+fn the_truth_is_byte_for_byte_that_of_the_pages() {
     let region = region(Settings { conversations_per_day: 90, ..Settings::default() });
-    let query = json!({"interval": days(DAY, DAY + 1).to_string(), "paging": {"pageSize": 100, "pageNumber": 1}});
-    let page = ask(&region, &query);
-    let lines: Vec<u8> = region.truth(days(DAY, DAY + 1)).flatten().collect();
+    let body = json!({"interval": days(DAY, DAY + 1).to_string(), "paging": {"pageSize": 100, "pageNumber": 1}});
+    let page = query(&region, &body);
+    let day = DAY * DAY_MS..(DAY + 1) * DAY_MS;
+    let lines: Vec<u8> = region.truth(day).flatten().collect();
     let joined = String::from_utf8(lines).unwrap().trim_end().replace('\n', ",");
     assert_eq!(page.body(), &format!(r#"{{"conversations":[{joined}],"totalHits":90}}"#));
     let (from, to) = (iso(DAY * DAY_MS + DAY_MS / 2), iso((DAY + 1) * DAY_MS));
@@ -121,11 +128,9 @@ fn the_truth_has_the_bytes_of_the_pages() {
     );
     assert_eq!(
         half.body(),
-        &Bytes::from_iter(
-            region.truth(span(DAY * DAY_MS + DAY_MS / 2, (DAY + 1) * DAY_MS)).flatten()
-        )
+        &Bytes::from_iter(region.truth(DAY * DAY_MS + DAY_MS / 2..(DAY + 1) * DAY_MS).flatten())
     );
-    refused(
+    error_message(
         &region.reply(START, &request(Method::GET, "/sandbox/truth?from=x", &[], "")),
         400,
         "bad.request",
@@ -133,7 +138,7 @@ fn the_truth_has_the_bytes_of_the_pages() {
 }
 
 #[test]
-fn an_interval_holds_what_began_on_its_days_and_overlaps_it() {
+fn a_query_finds_what_began_on_its_days_and_overlaps_its_interval() {
     let region = region(Settings { conversations_per_day: 400, ..Settings::default() });
     let day = DAY * DAY_MS;
     let everything = truth(&region, days(DAY - 3, DAY + 2));
@@ -144,28 +149,31 @@ fn an_interval_holds_what_began_on_its_days_and_overlaps_it() {
         (day - 3_600_000, day + 3_600_000),
         (day + 40_000_000, day + DAY_MS + 5),
     ] {
-        let touched = span(from - from.rem_euclid(DAY_MS), to);
-        let wanted: Vec<_> = everything
+        let days = range(from - from.rem_euclid(DAY_MS), to);
+        let expected: Vec<_> = everything
             .iter()
-            .filter(|row| touched.contains(ms(&row["conversationStart"])))
+            .filter(|row| days.contains(ms(&row["conversationStart"])))
             .filter(|row| row.get("conversationEnd").is_none_or(|end| ms(end) > from))
             .cloned()
             .collect();
-        assert!(!wanted.is_empty());
-        assert_eq!(all(&region, span(from, to), 100, &json!({})), wanted);
+        assert!(!expected.is_empty());
+        assert_eq!(all_pages(&region, range(from, to), 100, &json!({})), expected);
     }
-    let midnight = all(&region, span(day, day + 1), 100, &json!({}));
+    let midnight = all_pages(&region, range(day, day + 1), 100, &json!({}));
     assert_eq!(midnight.len(), 1, "the first of a day begins on its first millisecond");
 }
 
 #[test]
-fn filters_find_what_the_records_say() {
+fn filters_find_the_records_that_match() {
     let region = region(Settings { conversations_per_day: 300, ..Settings::default() });
     let day = days(DAY, DAY + 1);
     let everything = truth(&region, day);
     let sessions = |row: &Value| -> Vec<Value> {
-        let parties = row["participants"].as_array().unwrap().clone();
-        parties.iter().flat_map(|party| party["sessions"].as_array().unwrap().clone()).collect()
+        let participants = row["participants"].as_array().unwrap().clone();
+        participants
+            .iter()
+            .flat_map(|participant| participant["sessions"].as_array().unwrap().clone())
+            .collect()
     };
     let has_medium = |row: &Value, medium: &str| {
         sessions(row).iter().any(|session| session["mediaType"] == medium)
@@ -176,10 +184,10 @@ fn filters_find_what_the_records_say() {
     let has_queue = |row: &Value| row.to_string().contains(&queue);
     let outbound = |row: &Value| row["originatingDirection"] == "outbound";
     let is = |dimension: &str, value: &str| json!({"type": "dimension", "dimension": dimension, "operator": "matches", "value": value});
-    let check = |query: Value, wanted: &dyn Fn(&Value) -> bool| {
-        let wanted: Vec<_> = everything.iter().filter(|row| wanted(row)).cloned().collect();
-        assert!(wanted.len() < everything.len());
-        assert_eq!(all(&region, day, 100, &query), wanted, "{query}");
+    let check = |query: Value, expected: &dyn Fn(&Value) -> bool| {
+        let expected: Vec<_> = everything.iter().filter(|row| expected(row)).cloned().collect();
+        assert!(expected.len() < everything.len());
+        assert_eq!(all_pages(&region, day, 100, &query), expected, "{query}");
     };
     let segments = |join: &str, predicates: Value| json!({"segmentFilters": [{"type": join, "predicates": predicates}]});
     for medium in ["voice", "callback", "chat", "email", "message", "fax"] {

@@ -1,4 +1,4 @@
-//! Lists of what the organisation has.
+//! Entity lists.
 
 use super::*;
 
@@ -14,7 +14,7 @@ const PATHS: [(&str, &str, usize); 9] = [
     ("presence-definitions", "/api/v2/presence/definitions", 0),
 ];
 
-/// All entities of a list: page after page, by the links.
+/// All entities of a list, following the links.
 fn pages(region: &Region, token: &str, first: &str) -> Vec<Value> {
     let mut next = Some(first.to_owned());
     let mut all = Vec::new();
@@ -26,20 +26,20 @@ fn pages(region: &Region, token: &str, first: &str) -> Vec<Value> {
     all
 }
 
-fn told(region: &Region, dataset: &str) -> Vec<Value> {
-    rows(region.truth_of("genesys-cloud", dataset, days(DAY, DAY + 1)).unwrap())
+fn entities(region: &Region, dataset: &str) -> Vec<Value> {
+    truth_of(region, dataset, days(DAY, DAY + 1))
 }
 
 #[test]
-fn a_list_turns_its_pages_by_relative_links_and_holds_the_truth() {
+fn a_list_has_pages_with_relative_links_and_equals_the_truth() {
     let region = region(Settings::default());
     let token = token(&region, START, "a");
-    for (dataset, path, most) in PATHS {
-        let truth = told(&region, dataset);
+    for (dataset, path, max) in PATHS {
+        let truth = entities(&region, dataset);
         assert!(truth.len() > 3, "{dataset}");
         assert_eq!(pages(&region, &token, path), truth, "{dataset}");
         assert_eq!(
-            pages(&region, &token, &format!("{path}?pageSize={}", most.max(1))),
+            pages(&region, &token, &format!("{path}?pageSize={}", max.max(1))),
             truth,
             "{dataset}"
         );
@@ -61,14 +61,18 @@ fn a_list_turns_its_pages_by_relative_links_and_holds_the_truth() {
 }
 
 #[test]
-fn a_page_larger_than_the_platform_gives_is_refused() {
+fn a_page_size_above_the_maximum_is_answered_400() {
     let region = region(Settings::default());
     let token = token(&region, START, "a");
-    for (_, path, most) in PATHS.iter().filter(|(_, _, most)| *most > 0) {
+    for (_, path, max) in PATHS.iter().filter(|(_, _, max)| *max > 0) {
         for query in
-            [format!("pageSize={}", most + 1), "pageSize=0".to_owned(), "pageNumber=0".to_owned()]
+            [format!("pageSize={}", max + 1), "pageSize=0".to_owned(), "pageNumber=0".to_owned()]
         {
-            refused(&get(&region, START, &token, &format!("{path}?{query}")), 400, "invalid.value");
+            error_message(
+                &get(&region, START, &token, &format!("{path}?{query}")),
+                400,
+                "invalid.value",
+            );
         }
     }
 }
@@ -77,14 +81,14 @@ fn a_page_larger_than_the_platform_gives_is_refused() {
 fn conversations_refer_to_the_users_and_queues_of_the_lists() {
     let region = region(Settings::default());
     let ids = |dataset: &str| -> std::collections::HashSet<Value> {
-        told(&region, dataset).iter().map(|entity| entity["id"].clone()).collect()
+        entities(&region, dataset).iter().map(|entity| entity["id"].clone()).collect()
     };
     let (users, queues, codes) = (ids("users"), ids("queues"), ids("wrapup-codes"));
     assert_eq!((users.len(), queues.len(), codes.len()), (520, 24, 130));
     let mut seen = [0; 3];
     for conversation in truth(&region, days(DAY, DAY + 1)) {
-        for party in conversation["participants"].as_array().unwrap() {
-            let segments = party["sessions"]
+        for participant in conversation["participants"].as_array().unwrap() {
+            let segments = participant["sessions"]
                 .as_array()
                 .unwrap()
                 .iter()
@@ -93,7 +97,7 @@ fn conversations_refer_to_the_users_and_queues_of_the_lists() {
                 .flat_map(|segment| {
                     [(1, segment.get("queueId"), &queues), (2, segment.get("wrapUpCode"), &codes)]
                 })
-                .chain([(0, party.get("userId"), &users)])
+                .chain([(0, participant.get("userId"), &users)])
             {
                 if let Some(id) = id.filter(|id| **id != "ININ-WRAP-UP-TIMEOUT") {
                     seen[n] += 1;
@@ -110,39 +114,43 @@ fn every_queue_has_members_who_are_users() {
     let region = region(Settings::default());
     let token = token(&region, START, "a");
     let mut all = Vec::new();
-    for queue in told(&region, "queues") {
+    for queue in entities(&region, "queues") {
         let path = format!("/api/v2/routing/queues/{}/members", queue["id"].as_str().unwrap());
         let members = pages(&region, &token, &format!("{path}?pageSize=100"));
         assert_eq!(queue["memberCount"], members.len());
         assert_eq!(
             value(&get(&region, START, &token, &path)).get("total"),
             None,
-            "the schema has none"
+            "the schema has no total"
         );
         all.extend(members.into_iter().map(|mut member| {
             member["queueId"] = queue["id"].clone();
             member
         }));
     }
-    assert_eq!(all, told(&region, "queue-members"));
+    assert_eq!(all, entities(&region, "queue-members"));
     assert!(all.len() > 24 * 100, "some queues have more than a page");
-    refused(
+    error_message(
         &get(&region, START, &token, "/api/v2/routing/queues/nowhere/members"),
         404,
         "not.found",
     );
-    refused(&get(&region, START, &token, "/api/v2/routing/queues/a/b/members"), 404, "not.found");
+    error_message(
+        &get(&region, START, &token, "/api/v2/routing/queues/a/b/members"),
+        404,
+        "not.found",
+    );
 }
 
 #[test]
-fn a_list_wants_its_permission() {
+fn a_list_needs_its_permission() {
     let deny = vec!["routing:queue:view".to_owned()];
     let region = region(Settings { deny, ..Settings::default() });
     let token = token(&region, START, "a");
     let reply = get(&region, START, &token, "/api/v2/routing/queues");
-    assert!(refused(&reply, 403, "missing.permissions").contains("routing:queue:view"));
+    assert!(error_message(&reply, 403, "missing.permissions").contains("routing:queue:view"));
     assert_eq!(get(&region, START, &token, "/api/v2/users").status(), 200);
-    refused(
+    error_message(
         &region.reply(
             START,
             &request(

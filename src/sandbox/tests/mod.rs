@@ -1,22 +1,28 @@
-//! The platform's rules, a sentence each, and the client that tries them.
+//! The rules of the platform, one test per sentence, and a client that checks them.
 
 mod access;
 mod aggregates;
+mod async_jobs;
 mod details;
 mod entities;
-mod histories;
-mod jobs;
 mod limits;
 mod records;
+mod users_audits_usage;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
+use http::{Method, header};
 use serde_json::{Value, json};
 
-use http::{Method, header};
+use std::time::Duration;
 
-use super::*;
-use crate::time::interval::DAY_MS;
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::{
+    time::{DAY_MS, TimeRange},
+    *,
+};
 
 /// 2024-03-18, a Monday.
 const DAY: i64 = 19_800;
@@ -66,23 +72,23 @@ fn post(region: &Region, now: Duration, token: &str, body: &str) -> Response<Byt
     region.reply(now, &request(Method::POST, DETAILS, &headers, body))
 }
 
-/// The details query of one page.
-fn ask(region: &Region, query: &Value) -> Response<Bytes> {
-    let token = token(region, START, "desk");
-    post(region, START, &token, &query.to_string())
+/// Sends a details query for one page.
+fn query(region: &Region, body: &Value) -> Response<Bytes> {
+    let token = token(region, START, "client");
+    post(region, START, &token, &body.to_string())
 }
 
-fn span(from: i64, to: i64) -> Interval {
-    Interval::new(from, to).unwrap()
+fn range(from: i64, to: i64) -> TimeRange {
+    TimeRange::new(from, to).unwrap()
 }
 
-fn days(from: i64, to: i64) -> Interval {
-    span(from * DAY_MS, to * DAY_MS)
+fn days(from: i64, to: i64) -> TimeRange {
+    range(from * DAY_MS, to * DAY_MS)
 }
 
 /// All conversations of a query, page by page.
-fn all(region: &Region, interval: Interval, size: usize, more: &Value) -> Vec<Value> {
-    let token = token(region, START, "desk");
+fn all_pages(region: &Region, interval: TimeRange, size: usize, more: &Value) -> Vec<Value> {
+    let token = token(region, START, "client");
     let mut query = json!({"interval": interval.to_string()});
     query.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let mut all = Vec::new();
@@ -98,11 +104,16 @@ fn all(region: &Region, interval: Interval, size: usize, more: &Value) -> Vec<Va
     all
 }
 
-fn truth(region: &Region, interval: Interval) -> Vec<Value> {
-    rows(region.truth(interval))
+fn truth(region: &Region, interval: TimeRange) -> Vec<Value> {
+    rows(region.truth(interval.from..interval.to))
 }
 
-/// The lines of a truth.
+/// The rows of a dataset, parsed.
+fn truth_of(region: &Region, dataset: &str, interval: TimeRange) -> Vec<Value> {
+    rows(region.truth_of("genesys-cloud", dataset, interval.from..interval.to).unwrap())
+}
+
+/// The parsed lines of a truth.
 fn rows(pieces: impl Iterator<Item = Bytes>) -> Vec<Value> {
     let lines: Vec<u8> = pieces.flatten().collect();
     lines
@@ -116,7 +127,8 @@ fn ms(time: &Value) -> i64 {
     time.as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond()
 }
 
-fn refused(reply: &Response<Bytes>, status: u16, code: &str) -> String {
+/// Checks an error response, and returns its message.
+fn error_message(reply: &Response<Bytes>, status: u16, code: &str) -> String {
     let body = value(reply);
     assert_eq!((reply.status().as_u16(), &body["code"]), (status, &json!(code)), "{body}");
     assert_eq!(body["status"], status);

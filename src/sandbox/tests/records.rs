@@ -1,4 +1,4 @@
-//! What the records are like.
+//! Size and content of conversation records.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,26 @@ use super::*;
 #[test]
 fn records_are_three_to_nine_kilobytes() {
     let region = region(Settings { conversations_per_day: 3_000, ..Settings::default() });
-    let lines: Vec<u8> = region.truth(days(DAY, DAY + 1)).flatten().collect();
+    let lines: Vec<u8> = region.truth(DAY * DAY_MS..(DAY + 1) * DAY_MS).flatten().collect();
     let sizes: Vec<_> =
         lines.split(|&byte| byte == b'\n').map(<[u8]>::len).filter(|&size| size > 0).collect();
-    let (least, most) = (*sizes.iter().min().unwrap(), *sizes.iter().max().unwrap());
+    let (min, max) = (*sizes.iter().min().unwrap(), *sizes.iter().max().unwrap());
     let mean = sizes.iter().sum::<usize>() / sizes.len();
     assert!(
-        least >= 2_700 && most <= 10_500 && (4_000..8_000).contains(&mean),
-        "{least} to {most}, {mean} on average"
+        min >= 2_700 && max <= 10_500 && (4_000..8_000).contains(&mean),
+        "{min} to {max}, {mean} on average"
     );
 }
 
 #[test]
-fn records_have_the_oddities_of_the_real_ones() {
+fn records_have_the_irregularities_of_real_ones() {
     let region = region(Settings { conversations_per_day: 3_000, ..Settings::default() });
     let rows = truth(&region, days(DAY, DAY + 2));
-    let count = |odd: &dyn Fn(&Value) -> bool| rows.iter().filter(|row| odd(row)).count();
+    let count = |matches: &dyn Fn(&Value) -> bool| rows.iter().filter(|row| matches(row)).count();
     let metrics = |row: &Value| -> Vec<Vec<(String, i64)>> {
-        let parties = row["participants"].as_array().unwrap().clone();
-        let sessions = parties.iter().flat_map(|party| party["sessions"].as_array().unwrap());
+        let participants = row["participants"].as_array().unwrap().clone();
+        let sessions =
+            participants.iter().flat_map(|participant| participant["sessions"].as_array().unwrap());
         let read = |metric: &Value| {
             (metric["name"].as_str().unwrap().to_owned(), metric["value"].as_i64().unwrap())
         };
@@ -50,7 +51,7 @@ fn records_have_the_oddities_of_the_real_ones() {
             .as_array()
             .unwrap()
             .iter()
-            .filter(|party| party["purpose"] == "agent")
+            .filter(|participant| participant["purpose"] == "agent")
             .count()
             > 1)
             > 100
@@ -79,8 +80,8 @@ fn nothing_ends_before_it_starts_nor_after_its_conversation() {
         let end = row.get("conversationEnd").map_or(i64::MAX, ms);
         assert!(start < end);
         let mut open = 0;
-        for party in row["participants"].as_array().unwrap() {
-            for segment in party["sessions"]
+        for participant in row["participants"].as_array().unwrap() {
+            for segment in participant["sessions"]
                 .as_array()
                 .unwrap()
                 .iter()

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cxbackfill::testing::{Config, Interval, Jobs, Overrides, Settings};
+use cxbackfill::testing::{Config, Interval, JobSettings, Overrides, Settings};
 use jiff::Timestamp;
 use tokio::time::Duration;
 
@@ -113,7 +113,7 @@ impl Scenario {
                 requests: budget,
                 per: Duration::from_secs(10),
                 limit_changes: if changes { limit_changes(&mut rng) } else { Vec::new() },
-                eaten: if eats { rng.u32(1..budget / 2) } else { 0 },
+                foreign_requests: if eats { rng.u32(1..budget / 2) } else { 0 },
                 jobs: jobs(&mut rng, page_size, interval),
                 conversations_per_day: rng.u32(calls),
                 token_lifetime: Duration::from_millis(rng.u64(1_000..100_000)),
@@ -142,8 +142,9 @@ impl Scenario {
 
     /// The limit that no window may exceed: it stays as it is, and nobody else uses it.
     pub fn limit(&self) -> Option<u64> {
-        let Settings { requests, eaten, limit_changes, .. } = &self.sandbox;
-        (*requests > 0 && *eaten == 0 && limit_changes.is_empty()).then_some(u64::from(*requests))
+        let Settings { requests, foreign_requests, limit_changes, .. } = &self.sandbox;
+        let is_constant = *requests > 0 && *foreign_requests == 0 && limit_changes.is_empty();
+        is_constant.then_some(u64::from(*requests))
     }
 
     pub fn config(&self) -> Config {
@@ -185,10 +186,10 @@ fn limit_changes(rng: &mut fastrand::Rng) -> Vec<(Duration, u32)> {
 
 /// What goes wrong with jobs: they fail, they are gone too soon, there are too many of them, they cannot
 /// read the newest time yet.
-fn jobs(rng: &mut fastrand::Rng, page_size: u32, interval: Interval) -> Jobs {
+fn jobs(rng: &mut fastrand::Rng, page_size: u32, interval: Interval) -> JobSettings {
     let filled = interval.to_ms() - rng.i64(0..10_000_000);
     let now_and_then = |rng: &mut fastrand::Rng| if rng.bool() { 0 } else { rng.u32(2..8) };
-    Jobs {
+    JobSettings {
         queued: Duration::from_millis(rng.u64(1..3_000)),
         running: Duration::from_millis(rng.u64(1..10_000)),
         fail_every: now_and_then(rng),
@@ -197,6 +198,6 @@ fn jobs(rng: &mut fastrand::Rng, page_size: u32, interval: Interval) -> Jobs {
         concurrent: now_and_then(rng),
         page_size: page_size + rng.u32(0..40),
         available_until: (rng.u8(..) < 60).then(|| Timestamp::from_millisecond(filled).unwrap()),
-        ..Jobs::default()
+        ..JobSettings::default()
     }
 }

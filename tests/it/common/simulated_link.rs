@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cxbackfill::testing::{
     Config, Decoder, Environment, HostSettings, Interval, Ledger, Load, Metrics, OutputStore,
     Overrides, PageParser, Region, RequestError, RunOutcome, Scope, Settings, Stats, Summary,
-    Transport, Usage, run,
+    Transport, WindowUsage, run,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
 use http::{Request, Response};
@@ -65,7 +65,7 @@ impl SimulatedLink {
     }
 
     /// The windows from the second to the last but one.
-    pub fn windows(&self) -> Vec<Usage> {
+    pub fn windows(&self) -> Vec<WindowUsage> {
         let windows = self.stats().windows;
         assert!(windows.len() > 4, "{windows:?}");
         windows[1..windows.len() - 1].to_vec()
@@ -158,7 +158,7 @@ impl QuotaResult {
 
 /// What the rows of an interval must be.
 fn truth(config: &Config, region: &Region, interval: Interval) -> RecordBatch {
-    let lines: Vec<Bytes> = region.truth(interval).collect();
+    let lines: Vec<Bytes> = region.truth(interval.from_ms()..interval.to_ms()).collect();
     let text = String::from_utf8(lines.concat()).unwrap();
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
     let dataset = &config.datasets[0];

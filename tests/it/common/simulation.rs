@@ -207,8 +207,14 @@ fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
 
 /// What the output must be.
 fn truth(scenario: &Scenario, config: &Config, region: &Region) -> Rows {
-    let lines: Vec<Bytes> =
-        region.truth_of("genesys-cloud", scenario.truth(), config.interval).unwrap().collect();
+    let lines: Vec<Bytes> = region
+        .truth_of(
+            "genesys-cloud",
+            scenario.truth(),
+            config.interval.from_ms()..config.interval.to_ms(),
+        )
+        .unwrap()
+        .collect();
     let text = String::from_utf8(lines.concat()).unwrap();
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
     let dataset = &config.datasets[0];

@@ -1,35 +1,30 @@
-//! Aggregate queries: how often and how long, by group and span of time.
+//! Aggregate queries: counts and durations by group and time bucket.
 //!
-//! Of conversations and flows the sums are taken over the records themselves, session by session.
-//! The platform counts a metric when it is emitted; here it counts in the span in which its
-//! conversation began, so that what the truth tells of a span's conversations adds up to its sums.
-//! The times of users are drawn for each span: they are not those of the user details.
+//! For conversations and flows the sums are taken over the records, session by session. The
+//! platform counts a metric when it is emitted; the sandbox counts it in the bucket in which its
+//! conversation began, so that the conversations of a bucket add up to its sums. The times of users
+//! are random for each bucket: they are not those of the user details.
 
 mod sums;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
 use self::sums::AggregateStats;
-use crate::{
-    sandbox::{
-        error::ApiError,
-        genesys::{
-            filter::RequestedFilter,
-            records::{Records, days_of},
-        },
-    },
-    time::interval::{DAY_MS, Interval, iso},
+use crate::sandbox::{
+    error::ApiError,
+    genesys::{conversations::records::Records, filter::RequestedFilter},
+    time::{DAY_MS, TimeRange, iso},
 };
 
-/// The longest interval, and the most spans in it: limits of the sandbox, which adds up in memory.
-const WIDEST: Duration = Duration::from_secs(366 * 86_400);
-const MOST_SPANS: i64 = 20_000;
+/// Limits of the sandbox, which sums in memory: the longest interval and the number of buckets.
+const MAX_LENGTH_MS: i64 = 366 * DAY_MS;
+const MAX_BUCKETS: i64 = 20_000;
 
-/// What there are aggregates of.
+/// What an aggregate query counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     Conversations,
@@ -66,8 +61,8 @@ struct AggregateQueryBody {
 #[derive(Clone, Debug)]
 pub(crate) struct AggregateQuery {
     subject: Subject,
-    interval: Interval,
-    /// The length of a span in milliseconds.
+    interval: TimeRange,
+    /// The length of a bucket in milliseconds.
     granularity: i64,
     group_by: Vec<String>,
     filter: Option<RequestedFilter>,
@@ -91,28 +86,28 @@ impl AggregateQuery {
     ///
     /// # Errors
     ///
-    /// 400 in the platform's words for what it refuses, and in ours for what is not played here.
+    /// 400, with the platform's message where the platform rejects the query too.
     pub(crate) fn read(subject: Subject, body: &[u8]) -> Result<Self, ApiError> {
         let body: AggregateQueryBody = serde_json::from_slice(body).map_err(|_| {
             ApiError::bad_request(
                 "The request could not be understood by the server due to malformed syntax.",
             )
         })?;
-        let refuse = |what: &str| Err(ApiError::bad_request(what));
+        let reject = |what: &str| Err(ApiError::bad_request(what));
         if body.views.is_some_and(|views| !views.is_empty())
             || body.alternate_time_dimension.is_some()
         {
-            return refuse("views and alternateTimeDimension are not played by the sandbox");
+            return reject("views and alternateTimeDimension are not simulated by the sandbox");
         }
         if body.time_zone.is_some_and(|zone| zone != "UTC")
             || body.query_type.is_some_and(|of| of != "groupBy")
         {
-            return refuse("time zones and query types are not played by the sandbox");
+            return reject("time zones and query types are not simulated by the sandbox");
         }
         let Some(metrics) = body.metrics.filter(|metrics| !metrics.is_empty()) else {
-            return refuse("metrics must not be empty");
+            return reject("metrics must not be empty");
         };
-        let interval: Interval = body
+        let interval: TimeRange = body
             .interval
             .unwrap_or_default()
             .parse()
@@ -120,37 +115,38 @@ impl AggregateQuery {
         let group_by = body.group_by.unwrap_or_default();
         let known = if subject == Subject::Users { &["userId"][..] } else { &DIMENSIONS };
         if let Some(unknown) = group_by.iter().find(|name| !known.contains(&name.as_str())) {
-            return refuse(&format!("unknown dimension: {unknown}"));
+            return reject(&format!("unknown dimension: {unknown}"));
         }
         body.filter.as_ref().map_or(Ok(()), |filter| filter.check(known))?;
         let Some(granularity) = body.granularity.as_deref().map_or(Some(i64::MAX), milliseconds)
         else {
-            return refuse("Invalid granularity");
+            return reject("Invalid granularity");
         };
-        let length = interval.to_ms() - interval.from_ms();
-        if interval.width() > WIDEST || length / granularity > MOST_SPANS {
-            return refuse(
+        let length = interval.length();
+        if length > MAX_LENGTH_MS || length / granularity > MAX_BUCKETS {
+            return reject(
                 "the interval is too long, or the granularity too fine, for the sandbox",
             );
         }
         Ok(Self { subject, interval, granularity, group_by, filter: body.filter, metrics })
     }
 
-    /// The reply: a result for each group, with the spans in which it has anything.
+    /// The reply: a result for each group, with the buckets that are not empty.
     pub(crate) fn reply(&self, records: &Records) -> Bytes {
-        let results = self.sums(records).into_iter().map(|(group, spans)| {
-            let data: Vec<_> = spans.iter().map(|(start, sums)| self.span(*start, sums)).collect();
+        let results = self.sums(records).into_iter().map(|(group, buckets)| {
+            let data: Vec<_> =
+                buckets.iter().map(|(start, sums)| self.bucket(*start, sums)).collect();
             json!({"group": self.group(&group), "data": data})
         });
         json!({"results": results.collect::<Vec<_>>()}).to_string().into()
     }
 
-    /// The rows: a line for each span of each group.
+    /// The rows: a line for each bucket of each group.
     pub(crate) fn lines(&self, records: &Records) -> Bytes {
         let mut lines = String::new();
-        for (group, spans) in self.sums(records) {
-            for (start, sums) in spans {
-                let mut row = self.span(start, &sums);
+        for (group, buckets) in self.sums(records) {
+            for (start, sums) in buckets {
+                let mut row = self.bucket(start, &sums);
                 row["group"] = self.group(&group);
                 lines.push_str(&format!("{row}\n"));
             }
@@ -159,14 +155,14 @@ impl AggregateQuery {
     }
 
     fn group(&self, values: &[Option<String>]) -> Value {
-        let named = self.group_by.iter().zip(values);
-        named
+        let dimensions = self.group_by.iter().zip(values);
+        dimensions
             .filter_map(|(name, value)| Some((name.clone(), Value::from(value.clone()?))))
             .collect()
     }
 
-    fn span(&self, start: i64, sums: &BTreeMap<(String, &'static str), AggregateStats>) -> Value {
-        let end = start.saturating_add(self.granularity).min(self.interval.to_ms());
+    fn bucket(&self, start: i64, sums: &BTreeMap<(String, &'static str), AggregateStats>) -> Value {
+        let end = start.saturating_add(self.granularity).min(self.interval.to);
         let metrics = sums.iter().map(|((metric, qualifier), stats)| {
             let stats = match metric.starts_with('n') {
                 true => json!({"count": stats.sum}),
@@ -186,7 +182,7 @@ impl AggregateQuery {
     }
 }
 
-/// The length of an ISO 8601 duration; none for one that is no fixed time, or no time.
+/// The length of an ISO 8601 duration. `None` if it is not a fixed positive length.
 fn milliseconds(text: &str) -> Option<i64> {
     let span: jiff::Span = text.parse().ok()?;
     let length =
@@ -194,19 +190,16 @@ fn milliseconds(text: &str) -> Option<i64> {
     (length >= 1.0).then_some(length as i64)
 }
 
-/// The days of an interval, cut to it: the spans of the catalogue's queries fit into a day.
-fn daily(interval: Interval) -> impl Iterator<Item = Interval> {
-    days_of(interval).filter_map(move |day| {
-        let (from, to) = (day * DAY_MS, (day + 1) * DAY_MS);
-        Interval::new(from.max(interval.from_ms()), to.min(interval.to_ms()))
-    })
+/// The days of an interval, clipped to it: the buckets of the catalogue's queries divide a day.
+fn daily(interval: TimeRange) -> impl Iterator<Item = TimeRange> {
+    interval.days().filter_map(move |day| TimeRange::day(day).intersect(interval))
 }
 
-/// The rows of a dataset that asks what the catalogue asks if the user wishes nothing else.
+/// The rows of a dataset that the catalogue fetches by an aggregate query with its defaults.
 pub(crate) fn truth(
     records: Arc<Records>,
     dataset: &str,
-    interval: Interval,
+    interval: TimeRange,
 ) -> Option<impl Iterator<Item = Bytes> + Send + use<>> {
     let catalogue: toml::Table =
         toml::from_str(include_str!("../../../catalog/genesys.toml")).ok()?;

@@ -1,4 +1,4 @@
-//! Where the sums of an aggregate query come from.
+//! Computes the sums of an aggregate query.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,26 @@ use serde::Deserialize;
 use crate::sandbox::{
     genesys::{
         aggregates::{AggregateQuery, Subject},
-        records::{Facts, Records, days_of},
+        conversations::records::{Facts, Records},
         renderer::{AGENTS, Renderer},
     },
     rng::{Pool, Rng, id},
 };
 
-/// Values of a metric: how many, and so on.
+/// Statistics of the values of a metric.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AggregateStats {
-    pub(super) count: i64,
-    pub(super) sum: i64,
-    pub(super) min: i64,
-    pub(super) max: i64,
+pub(crate) struct AggregateStats {
+    pub(crate) count: i64,
+    pub(crate) sum: i64,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
 }
 
-/// By group (the values of `groupBy`), start of the span, and metric with its qualifier.
-pub(super) type Sums =
+/// By group (the values of `groupBy`), start of the bucket, and metric with its qualifier.
+pub(crate) type Sums =
     BTreeMap<Vec<Option<String>>, BTreeMap<i64, BTreeMap<(String, &'static str), AggregateStats>>>;
 
-/// What of a conversation's record is summed up.
+/// The part of a conversation's record that is summed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ConversationRecord {
@@ -72,13 +72,13 @@ struct MetricRecord {
 }
 
 impl AggregateQuery {
-    pub(super) fn sums(&self, records: &Records) -> Sums {
+    pub(crate) fn sums(&self, records: &Records) -> Sums {
         let mut sums = Sums::new();
         if self.subject == Subject::Users {
             self.users(records.seed, &mut sums);
             return sums;
         }
-        for day in days_of(self.interval) {
+        for day in self.interval.days() {
             for facts in records.day(day).iter().filter(|facts| self.interval.contains(facts.start))
             {
                 self.conversation(records.seed, facts, &mut sums);
@@ -87,26 +87,26 @@ impl AggregateQuery {
         sums
     }
 
-    /// The start of the span that holds a time.
+    /// The start of the bucket that holds a time.
     fn start_of(&self, ms: i64) -> i64 {
-        ms - (ms - self.interval.from_ms()) % self.granularity
+        ms - (ms - self.interval.from) % self.granularity
     }
 
     fn conversation(&self, seed: u64, facts: &Facts, sums: &mut Sums) {
         let mut renderer = Renderer::new(seed, 1);
         renderer.conversation(facts);
-        // What the scribe writes has these fields: the tests count.
+        // the renderer writes all of these fields: a test compares the counts
         let Ok(record) = serde_json::from_slice::<ConversationRecord>(&renderer.json.into_bytes())
         else {
             return;
         };
-        for party in &record.participants {
-            for session in &party.sessions {
-                // A session that waits or talks is part of no flow.
+        for participant in &record.participants {
+            for session in &participant.sessions {
+                // only the session of the menu belongs to a flow
                 if self.subject == Subject::Flows && session.flow.is_none() {
                     continue;
                 }
-                let of = |dimension: &str| value_of(dimension, &record, party, session);
+                let of = |dimension: &str| value_of(dimension, &record, participant, session);
                 for MetricRecord { name, value } in
                     session.metrics.iter().filter(|metric| metric.counts())
                 {
@@ -116,15 +116,15 @@ impl AggregateQuery {
         }
     }
 
-    /// Every span of an agent is spent, part by part, in the states of each metric.
+    /// Divides every bucket of an agent among the states of each metric.
     fn users(&self, seed: u64, sums: &mut Sums) {
         const STATES: [(&str, [&str; 3]); 2] = [
             ("tSystemPresence", ["AVAILABLE", "ON_QUEUE", "OFFLINE"]),
             ("tAgentRoutingStatus", ["IDLE", "INTERACTING", "OFF_QUEUE"]),
         ];
-        let mut start = self.interval.from_ms();
-        while start < self.interval.to_ms() {
-            let end = start.saturating_add(self.granularity).min(self.interval.to_ms());
+        let mut start = self.interval.from;
+        while start < self.interval.to {
+            let end = start.saturating_add(self.granularity).min(self.interval.to);
             for agent in 0..AGENTS {
                 let mut rng = Rng::new([seed, 0xa99, agent, start.cast_unsigned()]);
                 let user = id(seed, Pool::Agent, agent).to_string();
@@ -144,7 +144,7 @@ impl AggregateQuery {
         }
     }
 
-    /// Counts a value, if it is asked for.
+    /// Counts a value if the query asks for its metric and the filter accepts it.
     fn count<'a>(
         &self,
         (metric, qualifier): (&str, &'static str),
@@ -153,14 +153,14 @@ impl AggregateQuery {
         of: &dyn Fn(&str) -> Option<&'a str>,
         sums: &mut Sums,
     ) {
-        let wanted = self.metrics.iter().any(|wanted| wanted == metric);
-        if !wanted || self.filter.as_ref().is_some_and(|filter| !filter.holds(of)) {
+        let is_requested = self.metrics.iter().any(|requested| requested == metric);
+        if !is_requested || self.filter.as_ref().is_some_and(|filter| !filter.matches(of)) {
             return;
         }
         let group =
             self.group_by.iter().map(|dimension| of(dimension).map(str::to_owned)).collect();
-        let span = sums.entry(group).or_default().entry(self.start_of(at)).or_default();
-        let stats = span.entry((metric.to_owned(), qualifier)).or_insert(AggregateStats {
+        let bucket = sums.entry(group).or_default().entry(self.start_of(at)).or_default();
+        let stats = bucket.entry((metric.to_owned(), qualifier)).or_insert(AggregateStats {
             count: 0,
             sum: 0,
             min: i64::MAX,
@@ -173,7 +173,7 @@ impl AggregateQuery {
 }
 
 impl MetricRecord {
-    /// Whether it says that something happened.
+    /// Whether it counts: a count metric of 0 does not.
     fn counts(&self) -> bool {
         self.value != 0 || !self.name.starts_with('n')
     }
@@ -183,16 +183,16 @@ impl MetricRecord {
 fn value_of<'r>(
     dimension: &str,
     record: &'r ConversationRecord,
-    party: &'r ParticipantRecord,
+    participant: &'r ParticipantRecord,
     session: &'r SessionRecord,
 ) -> Option<&'r str> {
     match dimension {
         "mediaType" => Some(&session.media_type),
         "direction" => Some(&session.direction),
         "originatingDirection" => Some(&record.originating_direction),
-        "purpose" => Some(&party.purpose),
+        "purpose" => Some(&participant.purpose),
         "queueId" => session.segments.iter().find_map(|segment| segment.queue_id.as_deref()),
-        "userId" => party.user_id.as_deref(),
+        "userId" => participant.user_id.as_deref(),
         "flowId" => Some(&session.flow.as_ref()?.flow_id),
         _ => Some(&session.flow.as_ref()?.flow_name),
     }

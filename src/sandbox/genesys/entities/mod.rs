@@ -1,7 +1,7 @@
-//! What the organisation has: users, queues, codes and the rest, as lists with pages.
+//! The entities of the organisation (users, queues, codes and others) as lists with pages.
 //!
-//! The ids are those that conversations refer to. A list that would fit a page of the largest size
-//! is made longer by things that nobody refers to: a client has to turn pages.
+//! The ids are those that conversations refer to. Some lists have more entities than conversations
+//! refer to, so that they do not fit on one page. `render` writes the entities.
 
 mod render;
 
@@ -11,36 +11,36 @@ use serde_json::{Value, json};
 use url::form_urlencoded::{self, Serializer};
 
 use self::render::{
-    ACTIVE, PRESENCES, division, flow, group, language, member, members, presence, queue, skill,
-    text, user, wrapup_code,
+    ACTIVE_USERS, PRESENCES, division, flow, group, language, member, members, presence, queue,
+    skill, text, user, wrapup_code,
 };
 use crate::sandbox::{
     error::ApiError,
-    genesys::{records::QUEUES, renderer::DIVISIONS},
+    genesys::{conversations::records::QUEUES, renderer::DIVISIONS},
     rng::Pool,
 };
 
 const DEFAULT_PAGE_SIZE: u64 = 25;
 const MEMBERS: &str = "queue-members";
 
-/// A list of things.
+/// A list of entities.
 pub(crate) struct Listing {
     /// The name of the dataset.
     dataset: &'static str,
     /// `{}` stands for a queue's id.
     path: &'static str,
-    /// Empty if whoever has a token may read it.
+    /// Empty if no permission is needed.
     permission: &'static str,
-    /// The most entities on a page; none if there is one page only.
-    most: Option<u64>,
-    /// How many there are in the organisation, or in the queue of this number.
+    /// The largest page, in entities. `None` if there is one page only.
+    max_page_size: Option<u64>,
+    /// The number of entities in the organisation, or in the queue with this number.
     count: fn(u64) -> u64,
-    /// The fields of the `n`th beside `selfUri`.
+    /// The fields of the `n`th entity except `selfUri`.
     entity: fn(seed: u64, n: u64) -> Value,
 }
 
 const LISTINGS: [Listing; 10] = [
-    listing("users", "/api/v2/users", "", Some(500), |_| ACTIVE + 40, user),
+    listing("users", "/api/v2/users", "", Some(500), |_| ACTIVE_USERS + 40, user),
     listing(
         "queues",
         "/api/v2/routing/queues",
@@ -84,14 +84,14 @@ const fn listing(
     dataset: &'static str,
     path: &'static str,
     permission: &'static str,
-    most: Option<u64>,
+    max_page_size: Option<u64>,
     count: fn(u64) -> u64,
     entity: fn(u64, u64) -> Value,
 ) -> Listing {
-    Listing { dataset, path, permission, most, count, entity }
+    Listing { dataset, path, permission, max_page_size, count, entity }
 }
 
-/// The list at a path, and of which queue.
+/// The list at a path, and the id of the queue that the path names.
 pub(crate) fn at(path: &str) -> Option<(&'static Listing, &str)> {
     LISTINGS.iter().find_map(|listing| match listing.path.split_once("{}") {
         None => (listing.path == path).then_some((listing, "")),
@@ -102,7 +102,7 @@ pub(crate) fn at(path: &str) -> Option<(&'static Listing, &str)> {
     })
 }
 
-/// The permission that a list needs.
+/// The permission that the list at a path needs.
 pub(crate) fn permission(path: &str) -> Option<&'static str> {
     at(path).map(|(listing, _)| listing.permission).filter(|permission| !permission.is_empty())
 }
@@ -111,23 +111,23 @@ pub(crate) fn permission(path: &str) -> Option<&'static str> {
 ///
 /// # Errors
 ///
-/// 404 for a queue that there is not, 400 for a page that there cannot be.
+/// 404 for an unknown queue, 400 for an invalid page.
 pub(crate) fn page(seed: u64, request: &Request<Bytes>) -> Result<Bytes, ApiError> {
     let (listing, queue) = at(request.uri().path()).ok_or_else(ApiError::not_found)?;
     let queue = match queue {
         "" => 0,
-        of => (0..QUEUES.into())
-            .find(|&n| text(seed, Pool::Queue, n) == of)
+        id => (0..QUEUES.into())
+            .find(|&n| text(seed, Pool::Queue, n) == id)
             .ok_or_else(ApiError::not_found)?,
     };
-    let asked = EntityRequest::new(request.uri());
-    let entities = listing.entities(seed, queue, asked.value("state").unwrap_or("active"));
+    let parameters = PageParameters::new(request.uri());
+    let entities = listing.entities(seed, queue, parameters.value("state").unwrap_or("active"));
     let total = entities.len() as u64;
-    let page = match listing.most {
+    let page = match listing.max_page_size {
         None => json!({"total": total, "entities": entities, "selfUri": listing.path}),
-        Some(most) => {
-            let (size, number) = asked.page(most)?;
-            let mut page = asked.links(size, number, total.div_ceil(size));
+        Some(max) => {
+            let (size, number) = parameters.page(max)?;
+            let mut page = parameters.links(size, number, total.div_ceil(size));
             if listing.dataset == MEMBERS {
                 page.as_object_mut().map(|page| (page.remove("pageCount"), page.remove("lastUri")));
             } else {
@@ -141,13 +141,13 @@ pub(crate) fn page(seed: u64, request: &Request<Bytes>) -> Result<Bytes, ApiErro
     Ok(page.to_string().into())
 }
 
-/// What the address of a request asks for.
-struct EntityRequest<'a> {
+/// The query parameters of a request.
+struct PageParameters<'a> {
     uri: &'a Uri,
     values: Vec<(String, String)>,
 }
 
-impl<'a> EntityRequest<'a> {
+impl<'a> PageParameters<'a> {
     fn new(uri: &'a Uri) -> Self {
         let values = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         Self { uri, values: values.into_owned().collect() }
@@ -158,15 +158,15 @@ impl<'a> EntityRequest<'a> {
     }
 
     /// The size and the number of the page.
-    fn page(&self, most: u64) -> Result<(u64, u64), ApiError> {
+    fn page(&self, max: u64) -> Result<(u64, u64), ApiError> {
         let number = |name: &str, default: u64| {
             self.value(name).map_or(Ok(default), str::parse).unwrap_or(0)
         };
         let (size, number) = (number("pageSize", DEFAULT_PAGE_SIZE), number("pageNumber", 1));
         let invalid =
             |message: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid.value", message);
-        if !(1..=most).contains(&size) {
-            return Err(invalid(format!("pageSize must be between 1 and {most}")));
+        if !(1..=max).contains(&size) {
+            return Err(invalid(format!("pageSize must be between 1 and {max}")));
         }
         if !(1..=u64::from(u32::MAX)).contains(&number) {
             return Err(invalid("pageNumber must be at least 1".to_owned()));
@@ -174,7 +174,7 @@ impl<'a> EntityRequest<'a> {
         Ok((size, number))
     }
 
-    /// What a page says of itself and of the others, whose addresses are relative.
+    /// The fields that describe the page, with relative addresses of the other pages.
     fn links(&self, size: u64, number: u64, pages: u64) -> Value {
         let uri = |page: u64| {
             let mut query = Serializer::new(String::new());
@@ -205,7 +205,7 @@ impl<'a> EntityRequest<'a> {
     }
 }
 
-/// Every entity of a dataset, a line each: of users the active ones, of members those of every queue.
+/// Every entity of a dataset, one per line: of users the active ones, of members all queues.
 pub(crate) fn truth(
     seed: u64,
     dataset: &str,
@@ -225,13 +225,13 @@ pub(crate) fn truth(
 }
 
 impl Listing {
-    /// All entities, or those of a queue, that are in a state; those without one are in any.
+    /// All entities, or those of a queue, in this state. Entities without a state match any.
     fn entities(&self, seed: u64, queue: u64, state: &str) -> Vec<Value> {
         let entities =
             (0..(self.count)(queue)).map(|n| (self.entity)(seed, n)).map(|mut entity| {
                 let id = entity["id"].as_str().unwrap_or_default();
-                let of = text(seed, Pool::Queue, queue);
-                entity["selfUri"] = format!("{}/{id}", self.path.replace("{}", &of)).into();
+                let queue_id = text(seed, Pool::Queue, queue);
+                entity["selfUri"] = format!("{}/{id}", self.path.replace("{}", &queue_id)).into();
                 entity
             });
         entities

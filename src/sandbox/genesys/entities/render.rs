@@ -1,4 +1,4 @@
-//! What each thing of the organisation is like.
+//! Writes the entities of the organisation.
 
 use serde_json::{Value, json};
 
@@ -7,9 +7,9 @@ use crate::sandbox::{
     rng::{Pool, Rng, id},
 };
 
-/// Users who are active; the first of them are the agents.
-pub(crate) const ACTIVE: u64 = 520;
-/// The presences that users can choose, as the platform names them.
+/// The number of active users; the first of them are the agents.
+pub(crate) const ACTIVE_USERS: u64 = 520;
+/// The system presences.
 pub(crate) const PRESENCES: [&str; 10] = [
     "Offline",
     "Available",
@@ -34,7 +34,7 @@ pub(crate) fn user(seed: u64, n: u64) -> Value {
         "email": address,
         "primaryContactInfo": [{"address": address, "mediaType": "EMAIL", "type": "PRIMARY"}],
         "addresses": [],
-        "state": if n < ACTIVE { "active" } else { "inactive" },
+        "state": if n < ACTIVE_USERS { "active" } else { "inactive" },
         "username": address,
         "version": n % 9 + 1,
         "acdAutoAnswer": n.is_multiple_of(3),
@@ -65,7 +65,7 @@ pub(crate) fn queue(seed: u64, n: u64) -> Value {
     })
 }
 
-/// How many users are in a queue: every agent, and some others to help out.
+/// The number of members of a queue: every agent, and some other users.
 pub(crate) fn members(queue: u64) -> u64 {
     AGENTS + 5 * queue
 }
@@ -169,12 +169,12 @@ fn dated(mut entity: Value) -> Value {
     entity
 }
 
-/// A reference to a thing.
+/// A reference to an entity, with its name.
 fn named(seed: u64, pool: Pool, n: u64, entity: fn(u64, u64) -> Value) -> Value {
     json!({"id": text(seed, pool, n), "name": entity(seed, n)["name"]})
 }
 
-/// The name that conversations give the agent of this number.
+/// The name of this agent, as conversations have it.
 fn name(n: u64) -> String {
     NAMES[n as usize % NAMES.len()].replace('\\', "")
 }

@@ -1,4 +1,4 @@
-//! The data extraction: a job writes a file, and tells for a while where it is.
+//! The data extraction: a job writes a file, and gives an address that expires.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,33 +6,31 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
-use crate::{
-    sandbox::{
-        cxone::{
-            query, refusal,
-            rows::{self, Row, Rows, Seed},
-        },
-        error,
-        rng::Rng,
-        set,
+use crate::sandbox::{
+    cxone::{
+        error_response, reports,
+        rows::{self, Row, Rows, Tenant},
     },
-    time::interval::Interval,
+    error,
+    rng::Rng,
+    set,
+    time::TimeRange,
 };
 
-/// The paths of the jobs.
+/// The path of the jobs.
 pub(in crate::sandbox) const JOBS: &str = "/data-extraction/v1/jobs";
-/// The paths of the files, which need no token: each job's id follows.
+/// The path of the files, which need no token: the id of the job follows.
 pub(in crate::sandbox) const FILES: &str = "/data-extraction-files/";
-/// Between two jobs of a tenant.
-const APART: Duration = Duration::from_secs(30);
+/// The shortest time between two jobs of a tenant.
+const MIN_SPACING: Duration = Duration::from_secs(30);
 /// How long a job runs.
-const RUNS: Duration = Duration::from_secs(2);
-/// How long an address is good, from the poll that told it.
-const ADDRESS: Duration = Duration::from_secs(30);
+const RUN_TIME: Duration = Duration::from_secs(2);
+/// How long an address is valid, from the poll that returned it.
+const ADDRESS_LIFETIME: Duration = Duration::from_secs(30);
 /// How long a file is kept.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Jobs remembered: more than anybody can submit while a file is kept.
-const MOST: usize = 4_096;
+const FILE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// The number of jobs kept: more than can be submitted while a file is kept.
+const MAX_JOBS: usize = 4_096;
 const COLUMNS: [&str; 20] = [
     "contactId",
     "masterContactId",
@@ -58,21 +56,21 @@ const COLUMNS: [&str; 20] = [
 
 /// The jobs of the tenant.
 #[derive(Debug, Default)]
-pub(in crate::sandbox) struct Jobs {
-    last: Option<Duration>,
+pub(in crate::sandbox) struct ExtractionJobs {
+    last_submitted: Option<Duration>,
     jobs: BTreeMap<String, ExtractionJob>,
 }
 
 #[derive(Debug)]
 struct ExtractionJob {
-    interval: Interval,
+    interval: TimeRange,
     submitted: Duration,
-    /// When its address was told last.
-    told: Option<Duration>,
+    /// When its address was returned last.
+    address_given: Option<Duration>,
 }
 
-impl Jobs {
-    /// Answers a request under [`JOBS`] of somebody who may ask.
+impl ExtractionJobs {
+    /// Answers an authorized request under [`JOBS`].
     pub(super) fn answer(
         &mut self,
         seed: u64,
@@ -86,13 +84,13 @@ impl Jobs {
             (&Method::POST, "") => self.submit(seed, now, request.body()),
             (&Method::GET, "") => self.list(now),
             (&Method::GET, id) => self.poll(now, here, id),
-            _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send a GET"),
+            _ => error_response(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send a GET"),
         }
     }
 
     fn submit(&mut self, seed: u64, now: Duration, body: &[u8]) -> Response<Bytes> {
-        if self.last.is_some_and(|last| now.saturating_sub(last) < APART) {
-            return refusal(
+        if self.last_submitted.is_some_and(|last| now.saturating_sub(last) < MIN_SPACING) {
+            return error_response(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_requests",
                 "one job in 30 seconds",
@@ -101,26 +99,30 @@ impl Jobs {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         if (body["entityName"].as_str(), body["version"].as_str()) != (Some("contacts"), Some("1"))
         {
-            return refusal(
+            return error_response(
                 StatusCode::NOT_FOUND,
                 "not_found",
                 "missing entity or invalid version",
             );
         }
         let interval =
-            match query::interval(body["startDate"].as_str(), body["endDate"].as_str(), 30, true) {
+            match reports::interval(body["startDate"].as_str(), body["endDate"].as_str(), 30, true)
+            {
                 Ok(interval) => interval,
-                Err(reason) => return refusal(StatusCode::BAD_REQUEST, "bad_request", &reason),
+                Err(reason) => {
+                    return error_response(StatusCode::BAD_REQUEST, "bad_request", &reason);
+                }
             };
-        self.last = Some(now);
-        self.jobs.retain(|_, job| now.saturating_sub(job.submitted) < 2 * KEPT);
-        if self.jobs.len() >= MOST {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "too many jobs");
+        self.last_submitted = Some(now);
+        self.jobs.retain(|_, job| now.saturating_sub(job.submitted) < 2 * FILE_LIFETIME);
+        if self.jobs.len() >= MAX_JOBS {
+            return error_response(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "too many jobs");
         }
-        let id = Rng::new([seed, 0x0e, now.as_millis() as u64, interval.from_ms().cast_unsigned()])
+        let id = Rng::new([seed, 0x0e, now.as_millis() as u64, interval.from.cast_unsigned()])
             .uuid()
             .to_string();
-        self.jobs.insert(id.clone(), ExtractionJob { interval, submitted: now, told: None });
+        self.jobs
+            .insert(id.clone(), ExtractionJob { interval, submitted: now, address_given: None });
         error::json(StatusCode::ACCEPTED, &id)
     }
 
@@ -135,11 +137,11 @@ impl Jobs {
 
     fn poll(&mut self, now: Duration, here: &str, id: &str) -> Response<Bytes> {
         let Some(job) = self.jobs.get_mut(id) else {
-            return refusal(StatusCode::NOT_FOUND, "not_found", "there is no such job");
+            return error_response(StatusCode::NOT_FOUND, "not_found", "there is no such job");
         };
         let status = job.status(now);
         let address = (status == "SUCCEEDED").then(|| format!("{here}{FILES}{id}.csv"));
-        job.told = address.is_some().then_some(now);
+        job.address_given = address.is_some().then_some(now);
         let result = json!({"url": address, "errorMessage": null});
         error::json(
             StatusCode::OK,
@@ -147,37 +149,38 @@ impl Jobs {
         )
     }
 
-    /// What the file at `path` is of, if its address is still good.
-    pub(super) fn file(&self, now: Duration, path: &str) -> Option<Interval> {
+    /// The interval of the file at `path`. `None` if its address is not valid (any more).
+    pub(super) fn file(&self, now: Duration, path: &str) -> Option<TimeRange> {
         let job = self.jobs.get(path.strip_prefix(FILES)?.strip_suffix(".csv")?)?;
-        let good = job.status(now) == "SUCCEEDED" && now.saturating_sub(job.told?) < ADDRESS;
-        good.then_some(job.interval)
+        let is_valid = job.status(now) == "SUCCEEDED"
+            && now.saturating_sub(job.address_given?) < ADDRESS_LIFETIME;
+        is_valid.then_some(job.interval)
     }
 }
 
 impl ExtractionJob {
     fn status(&self, now: Duration) -> &'static str {
         match now.saturating_sub(self.submitted) {
-            age if age < RUNS => "RUNNING",
-            age if age < KEPT => "SUCCEEDED",
+            age if age < RUN_TIME => "RUNNING",
+            age if age < FILE_LIFETIME => "SUCCEEDED",
             _ => "EXPIRED",
         }
     }
 }
 
-/// The contacts of an interval, with the columns that a file has.
-pub(super) fn contacts(world: Seed, interval: Interval) -> Option<Rows> {
-    let narrow = |row: Row| {
+/// The contacts of an interval, with the columns of a file.
+pub(super) fn contacts(tenant: Tenant, interval: TimeRange) -> Option<Rows> {
+    let select = |row: Row| {
         let row = row.write();
-        Row::Made(COLUMNS.into_iter().map(|name| (name, row[name].clone())).collect())
+        Row::Value(COLUMNS.into_iter().map(|name| (name, row[name].clone())).collect())
     };
-    Some(Box::new(rows::of(world, "contacts/completed", interval)?.map(narrow)))
+    Some(Box::new(rows::of(tenant, "contacts/completed", interval)?.map(select)))
 }
 
-/// The file: a byte order mark, a line of names, a line a contact.
-pub(super) fn csv(world: Seed, interval: Interval) -> Response<Bytes> {
+/// The file: a byte order mark, a line of names, one line per contact.
+pub(super) fn csv(tenant: Tenant, interval: TimeRange) -> Response<Bytes> {
     let mut out = format!("\u{feff}{}\r\n", COLUMNS.join(","));
-    for row in contacts(world, interval).into_iter().flatten().map(Row::write) {
+    for row in contacts(tenant, interval).into_iter().flatten().map(Row::write) {
         let fields = COLUMNS.map(|name| match &row[name] {
             Value::Null => String::new(),
             Value::String(text) => format!("\"{}\"", text.replace('"', "\"\"")),

@@ -1,32 +1,29 @@
-//! User details: which presence and which routing status every agent had, and when.
+//! User details: the presence and the routing status of every agent over time.
 //!
 //! Every working day has a few changes, the last to OFFLINE (OFF_QUEUE), which lasts until the next
-//! working day; one record in a hundred is never closed. A query answers with the records that
-//! overlap its interval, whole.
+//! working day. One record in a hundred never gets an end. A query returns the records that overlap
+//! its interval, unclipped.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::{
-    sandbox::{
-        error::ApiError,
-        genesys::{
-            conversations::{MOST_JOB_DAYS, PageRequest, interval, invalid_value, read_json},
-            records::{LAST_DAY, days_of},
-            renderer::{AGENTS, Renderer},
-        },
-        rng::{Pool, Rng},
+use crate::sandbox::{
+    error::ApiError,
+    genesys::{
+        renderer::{AGENTS, Renderer},
+        request::{MAX_JOB_DAYS, PageRequest, interval, invalid_value, read_json},
     },
-    time::interval::{DAY_MS, Interval},
+    rng::{Pool, Rng},
+    time::{DAY_MS, LAST_DAY, TimeRange},
 };
 
-pub(super) const PERMISSION: &str = "analytics:userDetail:view";
-/// Every tenth agent has never logged in.
-const NEVER: u64 = 10;
-/// From the last record of a Friday to the first of a Monday.
-const FREE_DAYS: i64 = 3;
+pub(crate) const PERMISSION: &str = "analytics:userDetail:view";
+/// Every Nth agent has never logged in.
+const ABSENT_EVERY: u64 = 10;
+/// Days from the last record of a Friday to the first of a Monday.
+const WEEKEND_DAYS: i64 = 3;
 const PRESENCES: [&str; 8] =
     ["AVAILABLE", "ON_QUEUE", "BUSY", "AWAY", "MEAL", "MEETING", "BREAK", "TRAINING"];
 const STATUSES: [&str; 4] = ["IDLE", "INTERACTING", "NOT_RESPONDING", "COMMUNICATING"];
@@ -38,7 +35,7 @@ enum History {
     Routing,
 }
 
-/// A change: when, to what, and whether its end is never told.
+/// A change of state. If it is `open`, its record never gets an end.
 #[derive(Clone, Copy)]
 struct Change {
     at: i64,
@@ -48,7 +45,7 @@ struct Change {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PresenceQueryBody {
+struct UserDetailsQueryBody {
     interval: Option<String>,
     user_filters: Option<Vec<IgnoredAny>>,
     presence_filters: Option<Vec<IgnoredAny>>,
@@ -60,15 +57,15 @@ struct PresenceQueryBody {
     limit: Option<usize>,
 }
 
-/// What is asked of the agents: their records in an interval, as far as they are available.
+/// A query for the records of agents in an interval, as far as they are available.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PresenceQuery {
-    interval: Interval,
-    until: i64,
+pub(crate) struct UserDetailsQuery {
+    interval: TimeRange,
+    available_until: i64,
 }
 
-impl PresenceQuery {
-    fn new(body: &PresenceQueryBody, until: i64) -> Result<Self, ApiError> {
+impl UserDetailsQuery {
+    fn new(body: &UserDetailsQueryBody, available_until: i64) -> Result<Self, ApiError> {
         let lists = [
             ("userFilters", &body.user_filters),
             ("presenceFilters", &body.presence_filters),
@@ -79,47 +76,55 @@ impl PresenceQuery {
         if let Some((name, _)) =
             lists.iter().find(|(_, list)| list.as_ref().is_some_and(|list| !list.is_empty()))
         {
-            return Err(ApiError::bad_request(format!("{name} are not played by the sandbox")));
+            return Err(ApiError::bad_request(format!("{name} are not simulated by the sandbox")));
         }
         match body.order.as_deref() {
             None | Some("asc" | "unordered") => {}
             Some(order) => {
-                return Err(invalid_value(format!("order {order} is not played by the sandbox")));
+                return Err(invalid_value(format!(
+                    "order {order} is not simulated by the sandbox"
+                )));
             }
         }
-        Ok(Self { interval: interval(body.interval.as_deref(), MOST_JOB_DAYS)?, until })
+        Ok(Self { interval: interval(body.interval.as_deref(), MAX_JOB_DAYS)?, available_until })
     }
 
-    /// Reads the body of a job, and the most agents that it gives.
-    pub(super) fn read_job(body: &[u8], until: i64) -> Result<(Self, usize), ApiError> {
-        let body: PresenceQueryBody = read_json(body)?;
-        Ok((Self::new(&body, until)?, body.limit.unwrap_or(usize::MAX)))
+    /// Reads the body of a job, and the limit of its agents.
+    pub(crate) fn read_job(body: &[u8], available_until: i64) -> Result<(Self, usize), ApiError> {
+        let body: UserDetailsQueryBody = read_json(body)?;
+        Ok((Self::new(&body, available_until)?, body.limit.unwrap_or(usize::MAX)))
     }
 
     /// The agents that have records in the interval.
-    pub(super) fn users(&self, seed: u64) -> Vec<u64> {
-        let present = |user: &u64| {
+    pub(crate) fn users(&self, seed: u64) -> Vec<u64> {
+        let has_records = |user: &u64| {
             [History::Presence, History::Routing]
                 .iter()
                 .any(|&history| !self.records(seed, *user, history).is_empty())
         };
-        (0..AGENTS).filter(|user| user % NEVER != NEVER - 1).filter(present).collect()
+        (0..AGENTS)
+            .filter(|user| user % ABSENT_EVERY != ABSENT_EVERY - 1)
+            .filter(has_records)
+            .collect()
     }
 
-    /// The records of an agent that overlap the interval, and when the next of each begins.
+    /// The records of an agent that overlap the interval, each with the start of the next one.
     fn records(&self, seed: u64, user: u64, history: History) -> Vec<(Change, i64)> {
-        let days = days_of(self.interval);
-        let known =
-            changes(seed, user, history, days.start() - FREE_DAYS..days.end() + FREE_DAYS + 1);
-        let ends = known.iter().skip(1).map(|next| next.at).chain([i64::MAX]);
-        let to = self.interval.to_ms().min(self.until);
-        let overlaps =
-            |(change, end): &(Change, i64)| change.at < to && *end > self.interval.from_ms();
-        known.iter().copied().zip(ends).filter(overlaps).collect()
+        let days = self.interval.days();
+        let all = changes(
+            seed,
+            user,
+            history,
+            days.start() - WEEKEND_DAYS..days.end() + WEEKEND_DAYS + 1,
+        );
+        let ends = all.iter().skip(1).map(|next| next.at).chain([i64::MAX]);
+        let to = self.interval.to.min(self.available_until);
+        let overlaps = |(change, end): &(Change, i64)| change.at < to && *end > self.interval.from;
+        all.iter().copied().zip(ends).filter(overlaps).collect()
     }
 }
 
-/// The changes of an agent on some days.
+/// The changes of an agent on these days.
 fn changes(seed: u64, user: u64, history: History, days: Range<i64>) -> Vec<Change> {
     let working = |day: &i64| (0..=LAST_DAY).contains(day) && (day + 3).rem_euclid(7) < 5;
     days.filter(working).flat_map(|day| changes_of_day(seed, user, history, day)).collect()
@@ -127,7 +132,7 @@ fn changes(seed: u64, user: u64, history: History, days: Range<i64>) -> Vec<Chan
 
 fn changes_of_day(seed: u64, user: u64, history: History, day: i64) -> Vec<Change> {
     let mut rng = Rng::new([seed, 0x9e5e ^ history as u64, user, day.cast_unsigned()]);
-    // The first agent begins with the day: the edge that errors by one get wrong.
+    // the first agent begins with the day, to catch off-by-one errors
     let mut at =
         day * DAY_MS + if user == 0 { 0 } else { rng.between(5 * 3_600_000, 9 * 3_600_000) };
     let (while_at_work, after): (&[&str], _) = match history {
@@ -145,8 +150,8 @@ fn changes_of_day(seed: u64, user: u64, history: History, day: i64) -> Vec<Chang
 }
 
 impl Renderer {
-    /// Writes an agent and its records, as an element of `userDetails`.
-    pub(super) fn user(&mut self, query: &PresenceQuery, user: u64) {
+    /// Writes an agent and its records as an element of `userDetails`.
+    pub(crate) fn user(&mut self, query: &UserDetailsQuery, user: u64) {
         self.object(|s| {
             s.json.uuid("userId", s.id(Pool::Agent, user));
             for (key, history) in
@@ -155,9 +160,9 @@ impl Renderer {
                 let records = query.records(s.seed, user, history);
                 if !records.is_empty() {
                     s.list(key, |s| {
-                        records.iter().for_each(|(change, end)| {
-                            s.object(|s| s.change(history, change, *end))
-                        });
+                        for (change, end) in &records {
+                            s.object(|s| s.change(history, change, *end));
+                        }
                     });
                 }
             }
@@ -166,7 +171,7 @@ impl Renderer {
 
     fn change(&mut self, history: History, change: &Change, end: i64) {
         self.json.time("startTime", change.at);
-        // What no other follows lasts still.
+        // a record without a successor has no end yet
         if !change.open && end != i64::MAX {
             self.json.time("endTime", end);
         }
@@ -187,10 +192,10 @@ impl Renderer {
     }
 }
 
-/// A page of the details query. Every other one is short, without being the last.
-pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, ApiError> {
-    let body: PresenceQueryBody = read_json(body)?;
-    let query = PresenceQuery::new(&body, i64::MAX)?;
+/// A page of the details query. Every other page has fewer rows than requested, although more follow.
+pub(crate) fn page(body: &[u8], seed: u64) -> Result<Bytes, ApiError> {
+    let body: UserDetailsQueryBody = read_json(body)?;
+    let query = UserDetailsQuery::new(&body, i64::MAX)?;
     let rows = body.paging.unwrap_or_default().rows()?;
     let (size, before) = (rows.len(), rows.start / rows.len());
     let missing = size / 3;
@@ -202,7 +207,9 @@ pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, ApiError> {
     renderer.object(|s| {
         if !page.is_empty() {
             s.list("userDetails", |s| {
-                page.iter().take(count).for_each(|&user| s.user(&query, user))
+                for &user in page.iter().take(count) {
+                    s.user(&query, user);
+                }
             });
         }
         s.json.number("totalHits", users.len() as i64);
@@ -210,9 +217,9 @@ pub(super) fn page(body: &[u8], seed: u64) -> Result<Bytes, ApiError> {
     Ok(renderer.json.into_bytes())
 }
 
-/// Every record that starts in a part of one day, a line each with its agent.
-pub(super) fn lines(renderer: &mut Renderer, part: Interval) {
-    let query = PresenceQuery { interval: part, until: i64::MAX };
+/// Writes every record that starts in a part of one day, one per line with its agent.
+pub(crate) fn lines(renderer: &mut Renderer, part: TimeRange) {
+    let query = UserDetailsQuery { interval: part, available_until: i64::MAX };
     for user in query.users(renderer.seed) {
         for history in [History::Presence, History::Routing] {
             let records = query.records(renderer.seed, user, history);

@@ -1,34 +1,35 @@
-//! Totals of an interval: by skill, by agent, by team.
+//! Summaries of an interval by skill, agent and team.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use crate::sandbox::cxone::{
-    contact::{Contact, duration},
+    contacts::{Contact, duration},
     entities,
 };
 
-/// What a group of contacts comes to.
+/// The totals of a group of contacts.
 #[derive(Default)]
-struct Sum {
+struct Totals {
     offered: i64,
     handled: i64,
     outbound: i64,
     in_time: i64,
-    /// Seconds.
+    /// Seconds, as the two fields below.
     talked: i64,
     outbound_talked: i64,
     queued: i64,
 }
 
-impl Sum {
+impl Totals {
     fn add(mut self, contact: &Contact) -> Self {
         let talked = contact.talked.unwrap_or(0);
         self.offered += 1;
         self.handled += i64::from(contact.talked.is_some());
-        self.in_time +=
-            i64::from(contact.talked.is_some() && contact.queued <= entities::THRESHOLD);
+        self.in_time += i64::from(
+            contact.talked.is_some() && contact.queued <= entities::SERVICE_LEVEL_SECONDS,
+        );
         self.talked += talked;
         self.queued += contact.queued;
         if contact.outbound {
@@ -39,9 +40,9 @@ impl Sum {
     }
 }
 
-/// The rows of a summary of `contacts`; none if `path` is not one.
+/// The rows of a summary of `contacts`. `None` if `path` is not a summary.
 pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Option<Vec<Value>> {
-    type Group = (fn(&Contact) -> i64, fn(i64, &Sum) -> Value);
+    type Group = (fn(&Contact) -> i64, fn(i64, &Totals) -> Value);
     let (key, row): Group = match path {
         "skills/summary" => (|contact| contact.skill, skill),
         "skills/sla-summary" => (|contact| contact.skill, service_level),
@@ -49,7 +50,7 @@ pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Optio
         "teams/performance-total" => (|contact| entities::team_of(contact.agent), team),
         _ => return None,
     };
-    let mut sums: BTreeMap<i64, Sum> = BTreeMap::new();
+    let mut sums: BTreeMap<i64, Totals> = BTreeMap::new();
     for contact in contacts {
         let sum = sums.entry(key(&contact)).or_default();
         *sum = std::mem::take(sum).add(&contact);
@@ -57,7 +58,7 @@ pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Optio
     Some(sums.iter().map(|(&id, sum)| row(id, sum)).collect())
 }
 
-fn skill(id: i64, sum: &Sum) -> Value {
+fn skill(id: i64, sum: &Totals) -> Value {
     let mut row = entities::skill(id);
     let totals = json!({
         "abandonCount": sum.offered - sum.handled,
@@ -65,7 +66,7 @@ fn skill(id: i64, sum: &Sum) -> Value {
         "contactsHandled": sum.handled,
         "contactsWithinSLA": sum.in_time,
         "contactsOutOfSLA": sum.offered - sum.in_time,
-        "serviceLevel": share(sum.in_time, sum.offered),
+        "serviceLevel": percentage(sum.in_time, sum.offered),
         "averageTalkTime": mean(sum.talked, sum.handled),
         "averageInqueueTime": mean(sum.queued, sum.offered),
         "totalContactTime": duration(sum.talked + sum.queued),
@@ -77,7 +78,7 @@ fn skill(id: i64, sum: &Sum) -> Value {
     row
 }
 
-fn service_level(id: i64, sum: &Sum) -> Value {
+fn service_level(id: i64, sum: &Totals) -> Value {
     json!({
         "BusinessUnitId": super::BUSINESS_UNIT,
         "SkillId": id,
@@ -85,17 +86,17 @@ fn service_level(id: i64, sum: &Sum) -> Value {
         "ContactsWithinSLA": sum.in_time,
         "ContactsOutOfSLA": sum.offered - sum.in_time,
         "TotalContacts": sum.offered,
-        "ServiceLevel": share(sum.in_time, sum.offered),
+        "ServiceLevel": percentage(sum.in_time, sum.offered),
     })
 }
 
-fn agent(id: i64, sum: &Sum) -> Value {
+fn agent(id: i64, sum: &Totals) -> Value {
     let mut row = team(entities::team_of(id), sum);
     row["agentId"] = json!(id);
     row
 }
 
-fn team(id: i64, sum: &Sum) -> Value {
+fn team(id: i64, sum: &Totals) -> Value {
     let inbound = sum.handled - sum.outbound;
     let inbound_talked = sum.talked - sum.outbound_talked;
     json!({
@@ -115,8 +116,7 @@ fn team(id: i64, sum: &Sum) -> Value {
     })
 }
 
-/// A percentage.
-fn share(part: i64, whole: i64) -> f64 {
+fn percentage(part: i64, whole: i64) -> f64 {
     part as f64 * 100.0 / whole.max(1) as f64
 }
 

@@ -1,43 +1,47 @@
-//! The asynchronous queries that are played, as data.
+//! The kinds of asynchronous queries, as data.
 
 use std::ops::Range;
 
-use crate::{
-    sandbox::{
-        error::ApiError,
-        genesys::{audits, conversations, presence, records::Records, renderer::Renderer, usage},
+use crate::sandbox::{
+    error::ApiError,
+    genesys::{
+        audits,
+        conversations::{ConversationQuery, records::Records},
+        renderer::Renderer,
+        usage, users,
     },
-    time::interval::Interval,
+    time::TimeRange,
 };
 
 /// One kind of asynchronous query.
 #[derive(Debug)]
 pub(crate) struct JobKind {
-    /// Where it is submitted; its jobs lie below.
+    /// The path of submissions; its jobs are below it.
     pub(crate) path: &'static str,
     pub(crate) permission: &'static str,
     pub(crate) vocabulary: JobVocabulary,
-    /// The field of a page that has the rows.
+    /// The field of a page that holds the rows.
     pub(crate) rows: &'static str,
-    /// Rows of a page: unless it is asked for others, and at most (0: as the settings say). None
-    /// where all rows come at once.
+    /// Rows of a page: the default and the maximum (0 = [`JobSettings::page_size`]). `None` if all
+    /// rows come at once.
+    ///
+    /// [`JobSettings::page_size`]: super::job::JobSettings::page_size
     pub(crate) page_size: Option<[u32; 2]>,
-    /// Reads the body of a request, given the seed and until when details are available.
+    /// Reads the body of a request, given the seed and the time up to which details are available.
     pub(crate) read: fn(&[u8], u64, i64) -> Result<JobQuery, ApiError>,
 }
 
-/// In which words the platform talks of it.
+/// The names that the platform uses for ids, states and pages of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobVocabulary {
-    /// `jobId`, `state: FULFILLED`, a `cursor`; how far details are available, and DELETE.
+    /// `jobId`, `state: FULFILLED`, a `cursor`, the data availability, and DELETE.
     Details,
     /// `id`, `state: Succeeded`, a `cursor`.
     Audits,
-    /// `executionId`, and a `queryStatus` that stands in the one page of results.
+    /// `executionId`, and a `queryStatus` in the single page of results.
     Usage,
 }
 
-/// The kinds.
 pub(crate) static KINDS: [JobKind; 4] = [
     JobKind {
         path: "/api/v2/analytics/conversations/details/jobs",
@@ -46,18 +50,19 @@ pub(crate) static KINDS: [JobKind; 4] = [
         rows: "conversations",
         page_size: Some([1000, 0]),
         read: |body, seed, until| {
-            conversations::ConversationQuery::read_job(body, seed, until)
-                .map(|(q, most)| JobQuery::Conversations(q, most))
+            ConversationQuery::read_job(body, seed, until)
+                .map(|(query, limit)| JobQuery::Conversations(query, limit))
         },
     },
     JobKind {
         path: "/api/v2/analytics/users/details/jobs",
-        permission: presence::PERMISSION,
+        permission: users::PERMISSION,
         vocabulary: JobVocabulary::Details,
         rows: "userDetails",
         page_size: Some([1000, 0]),
         read: |body, _, until| {
-            presence::PresenceQuery::read_job(body, until).map(|(q, most)| JobQuery::Users(q, most))
+            users::UserDetailsQuery::read_job(body, until)
+                .map(|(query, limit)| JobQuery::Users(query, limit))
         },
     },
     JobKind {
@@ -78,7 +83,7 @@ pub(crate) static KINDS: [JobKind; 4] = [
     },
 ];
 
-/// The kind whose path this is, or lies above it.
+/// The kind at this path or above it.
 pub(crate) fn kind(path: &str) -> Option<&'static JobKind> {
     KINDS.iter().find(|kind| {
         path.strip_prefix(kind.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -86,55 +91,51 @@ pub(crate) fn kind(path: &str) -> Option<&'static JobKind> {
 }
 
 impl JobKind {
-    /// Whether it tells how far details are available, and lets jobs be deleted.
+    /// Whether it has a data availability, and jobs that can be deleted.
     pub(crate) fn has_availability(&self) -> bool {
         self.vocabulary == JobVocabulary::Details
     }
 
-    /// Whether a job has a state apart from its results.
-    pub(crate) fn tells_its_state(&self) -> bool {
+    /// Whether the state of a job has a path of its own.
+    pub(crate) fn has_state(&self) -> bool {
         self.vocabulary != JobVocabulary::Usage
     }
 }
 
-/// What is asked; of details at most so many rows.
+/// The query of a job; details with the limit of their rows.
 #[derive(Debug)]
 pub(crate) enum JobQuery {
-    Conversations(conversations::ConversationQuery, usize),
-    Users(presence::PresenceQuery, usize),
+    Conversations(ConversationQuery, usize),
+    Users(users::UserDetailsQuery, usize),
     Audits(audits::AuditQuery),
-    Usage(Interval),
+    Usage(TimeRange),
 }
 
 impl JobQuery {
-    /// How many rows there are.
+    /// The number of rows.
     pub(crate) fn count(&self, records: &Records) -> usize {
         match self {
-            Self::Conversations(query, most) => query.results(records, &(0..0)).1.min(*most),
-            Self::Users(query, most) => query.users(records.seed).len().min(*most),
+            Self::Conversations(query, limit) => query.results(records, &(0..0)).1.min(*limit),
+            Self::Users(query, limit) => query.users(records.seed).len().min(*limit),
             Self::Audits(query) => query.count(records.seed),
             Self::Usage(interval) => usage::count(*interval),
         }
     }
 
-    /// Writes some of the rows, as elements of a list.
+    /// Writes these rows as elements of a list.
     pub(crate) fn write(&self, records: &Records, renderer: &mut Renderer, rows: Range<usize>) {
         match self {
             Self::Conversations(query, _) => {
-                renderer.tells_attributes = true;
-                query
-                    .results(records, &rows)
-                    .0
-                    .iter()
-                    .for_each(|facts| renderer.conversation(facts));
+                renderer.with_attributes = true;
+                for facts in &query.results(records, &rows).0 {
+                    renderer.conversation(facts);
+                }
             }
             Self::Users(query, _) => {
                 let users = query.users(records.seed);
-                users
-                    .get(rows)
-                    .unwrap_or_default()
-                    .iter()
-                    .for_each(|&user| renderer.user(query, user));
+                for &user in users.get(rows).unwrap_or_default() {
+                    renderer.user(query, user);
+                }
             }
             Self::Audits(query) => query.write(renderer, rows),
             Self::Usage(interval) => usage::write(renderer, *interval, rows),

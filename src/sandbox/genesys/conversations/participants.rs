@@ -1,10 +1,13 @@
-//! Who takes part in a conversation: the customer, the menu, the queues, the agents.
+//! Writes the participants of a conversation: customer, menu, queues and agents.
 
 use crate::sandbox::{
     genesys::{
-        attributes::AttributeSource,
-        records::Medium,
-        renderer::{Renderer, Timeline, TimelineSession},
+        conversations::{
+            attributes::AttributeSource,
+            records::Medium,
+            timeline::{AgentTurn, Timeline},
+        },
+        renderer::Renderer,
     },
     rng::Pool,
 };
@@ -12,47 +15,47 @@ use crate::sandbox::{
 const MINUTE: i64 = 60_000;
 
 impl Renderer {
-    pub(crate) fn participants(&mut self, story: &Timeline, legs: &[TimelineSession]) {
-        let mut attributes = AttributeSource::of(&story.facts, self.seed);
-        let mut party = |s: &mut Self, write: &dyn Fn(&mut Self)| {
+    pub(super) fn participants(&mut self, timeline: &Timeline, turns: &[AgentTurn]) {
+        let mut attributes = AttributeSource::of(&timeline.facts, self.seed);
+        let mut participant = |s: &mut Self, write: &dyn Fn(&mut Self)| {
             s.object(|s| {
                 write(s);
-                if s.tells_attributes {
+                if s.with_attributes {
                     attributes.write(s);
                 }
             });
         };
-        party(self, &|s| s.customer(story, legs));
-        if let Some(until) = story.menu_until() {
-            party(self, &|s| s.menu(story, until));
+        participant(self, &|s| s.customer(timeline, turns));
+        if let Some(until) = timeline.menu_until() {
+            participant(self, &|s| s.menu(timeline, until));
         }
-        for leg in legs {
-            if !story.facts.outbound {
-                party(self, &|s| s.queue(story, leg));
+        for turn in turns {
+            if !timeline.facts.outbound {
+                participant(self, &|s| s.queue(timeline, turn));
             }
-            if !story.facts.abandoned {
-                party(self, &|s| s.agent(story, leg));
+            if !timeline.facts.abandoned {
+                participant(self, &|s| s.agent(timeline, turn));
             }
         }
     }
 
-    fn customer(&mut self, story: &Timeline, legs: &[TimelineSession]) {
+    fn customer(&mut self, timeline: &Timeline, turns: &[AgentTurn]) {
         if self.rng.permille(400) {
             let contact = self.rng.below(20_000);
             self.json.uuid("externalContactId", self.id(Pool::Contact, contact));
         }
         self.json.uuid("participantId", self.rng.uuid());
-        self.json.text("participantName", story.customer);
-        self.json.text("purpose", if story.facts.outbound { "external" } else { "customer" });
-        self.list("sessions", |s| s.object(|s| s.customer_session(story, legs)));
+        self.json.text("participantName", timeline.customer);
+        self.json.text("purpose", if timeline.facts.outbound { "external" } else { "customer" });
+        self.list("sessions", |s| s.object(|s| s.customer_session(timeline, turns)));
     }
 
-    fn customer_session(&mut self, story: &Timeline, legs: &[TimelineSession]) {
-        let facts = story.facts;
-        self.session(story, facts.medium, story.peer);
+    fn customer_session(&mut self, timeline: &Timeline, turns: &[AgentTurn]) {
+        let facts = timeline.facts;
+        self.session(timeline, facts.medium, timeline.peer);
         match facts.medium {
-            Medium::Voice => self.media_stats(story, story.told_until),
-            Medium::Callback => self.callback(story),
+            Medium::Voice => self.media_stats(timeline, timeline.known_until),
+            Medium::Callback => self.callback(timeline),
             Medium::Chat => {
                 let visitor = self.rng.uuid();
                 self.json.uuid("journeyCustomerId", visitor);
@@ -62,26 +65,26 @@ impl Renderer {
             }
             Medium::Email | Medium::Message => {}
         }
-        let talked = story.told_until - facts.start;
+        let talked = timeline.known_until - facts.start;
         let mut metrics =
-            vec![("nConnected", 1, facts.start), ("tConnected", talked, story.told_until)];
+            vec![("nConnected", 1, facts.start), ("tConnected", talked, timeline.known_until)];
         if facts.medium == Medium::Message {
-            metrics.push(("oMessageCount", self.rng.between(1, 40), story.told_until));
-            metrics.push(("oMediaCount", self.rng.between(0, 4), story.told_until));
+            metrics.push(("oMessageCount", self.rng.between(1, 40), timeline.known_until));
+            metrics.push(("oMediaCount", self.rng.between(0, 4), timeline.known_until));
         }
         self.metrics(&metrics);
         self.list("segments", |s| {
-            if let Some(until) = story.menu_until() {
+            if let Some(until) = timeline.menu_until() {
                 s.segment("ivr", facts.start, Some(until), |s| {
                     s.json.numbers("sipResponseCodes", &[200])
                 });
             }
-            for leg in legs {
-                let talking = (!leg.open).then_some(leg.left);
-                s.segment("interact", leg.queued, talking, |s| {
-                    if let (true, Some(_)) = (!leg.transferred, talking) {
-                        let how = s.rng.pick(&["client", "peer", "endpoint", "peer"]);
-                        s.json.text("disconnectType", how);
+            for turn in turns {
+                let end = (!turn.open).then_some(turn.left);
+                s.segment("interact", turn.queued, end, |s| {
+                    if let (true, Some(_)) = (!turn.transferred, end) {
+                        let reason = s.rng.pick(&["client", "peer", "endpoint", "peer"]);
+                        s.json.text("disconnectType", reason);
                     }
                     if facts.medium == Medium::Email {
                         s.subject();
@@ -91,24 +94,24 @@ impl Renderer {
         });
     }
 
-    fn callback(&mut self, story: &Timeline) {
-        self.json.texts("callbackNumbers", &[&story.theirs, "+49 30 90 18 20"]);
-        self.json.time("callbackScheduledTime", story.facts.start + 5 * MINUTE);
-        self.json.text("callbackUserName", story.customer);
+    fn callback(&mut self, timeline: &Timeline) {
+        self.json.texts("callbackNumbers", &[&timeline.customer_address, "+49 30 90 18 20"]);
+        self.json.time("callbackScheduledTime", timeline.facts.start + 5 * MINUTE);
+        self.json.text("callbackUserName", timeline.customer);
         self.json.flag("skipEnabled", true);
         self.json.number("timeoutSeconds", 60);
     }
 
-    fn menu(&mut self, story: &Timeline, until: i64) {
-        let start = story.facts.start;
+    fn menu(&mut self, timeline: &Timeline, until: i64) {
+        let start = timeline.facts.start;
         self.json.uuid("participantId", self.rng.uuid());
         self.json.text("participantName", "Main menu");
         self.json.text("purpose", "ivr");
         self.list("sessions", |s| {
             s.object(|s| {
                 let session = s.rng.uuid();
-                s.session(story, Medium::Voice, session);
-                s.json.uuid("peerId", story.peer);
+                s.session(timeline, Medium::Voice, session);
+                s.json.uuid("peerId", timeline.peer);
                 s.flow(start, until);
                 let spent = until - start;
                 s.metrics(&[
@@ -127,33 +130,33 @@ impl Renderer {
         });
     }
 
-    fn queue(&mut self, story: &Timeline, leg: &TimelineSession) {
+    fn queue(&mut self, timeline: &Timeline, turn: &AgentTurn) {
         self.json.uuid("participantId", self.rng.uuid());
-        let name = format!("Queue {:02}", leg.queue);
+        let name = format!("Queue {:02}", turn.queue);
         self.json.text("participantName", &name);
         self.json.text("purpose", "acd");
         self.list("sessions", |s| {
             s.object(|s| {
                 let session = s.rng.uuid();
-                s.session(story, story.facts.medium, session);
-                s.json.uuid("peerId", story.peer);
-                if leg.first {
-                    s.routing(story, leg);
+                s.session(timeline, timeline.facts.medium, session);
+                s.json.uuid("peerId", timeline.peer);
+                if turn.first {
+                    s.routing(timeline, turn);
                 }
-                let waited = leg.alerted - leg.queued;
-                let outcome = if story.facts.abandoned { "tAbandon" } else { "tAnswered" };
+                let waited = turn.alerted - turn.queued;
+                let outcome = if timeline.facts.abandoned { "tAbandon" } else { "tAnswered" };
                 s.metrics(&[
-                    ("nOffered", 1, leg.queued),
-                    (outcome, waited, leg.alerted),
-                    ("tAcd", waited, leg.alerted),
-                    ("nOverSla", i64::from(waited > 20_000), leg.alerted),
+                    ("nOffered", 1, turn.queued),
+                    (outcome, waited, turn.alerted),
+                    ("tAcd", waited, turn.alerted),
+                    ("nOverSla", i64::from(waited > 20_000), turn.alerted),
                 ]);
-                s.list("segments", |s| s.waiting(story, leg));
+                s.list("segments", |s| s.waiting(timeline, turn));
             });
         });
     }
 
-    fn routing(&mut self, story: &Timeline, leg: &TimelineSession) {
+    fn routing(&mut self, timeline: &Timeline, turn: &AgentTurn) {
         let skills = [0, 1, 2].map(|_| self.rng.below(40)).map(|n| self.id(Pool::Skill, n));
         self.json.uuids("activeSkillIds", &skills[..1 + usize::from(self.rng.permille(500))]);
         let eligible = [0, 0, 0].map(|_| self.rng.between(0, 30));
@@ -161,8 +164,8 @@ impl Renderer {
         self.json.texts("requestedRoutings", &["Preferred", "Standard"]);
         self.json.number("routingRing", self.rng.between(1, 4));
         self.json.numbers("waitingInteractionCounts", &eligible.map(|n| n / 2));
-        if !story.facts.abandoned {
-            self.json.uuid("selectedAgentId", self.id(Pool::Agent, leg.agent));
+        if !timeline.facts.abandoned {
+            self.json.uuid("selectedAgentId", self.id(Pool::Agent, turn.agent));
             self.json.number("selectedAgentRank", 1);
             self.json.text("usedRouting", self.rng.pick(&["Standard", "Preferred", "Standard"]));
         }
@@ -174,7 +177,7 @@ impl Renderer {
                 });
             });
         }
-        if self.rng.permille(250) || story.facts.abandoned {
+        if self.rng.permille(250) || timeline.facts.abandoned {
             self.list("proposedAgents", |s| {
                 for rank in 1..3 {
                     let agent = s.rng.below(60);
@@ -187,12 +190,12 @@ impl Renderer {
         }
     }
 
-    fn waiting(&mut self, story: &Timeline, leg: &TimelineSession) {
-        let how = if story.facts.abandoned { "peer" } else { "transfer" };
-        self.segment("interact", leg.queued, Some(leg.alerted), |s| {
-            s.json.text("disconnectType", how);
-            s.json.uuid("queueId", s.id(Pool::Queue, leg.queue.into()));
-            if !leg.first {
+    fn waiting(&mut self, timeline: &Timeline, turn: &AgentTurn) {
+        let reason = if timeline.facts.abandoned { "peer" } else { "transfer" };
+        self.segment("interact", turn.queued, Some(turn.alerted), |s| {
+            s.json.text("disconnectType", reason);
+            s.json.uuid("queueId", s.id(Pool::Queue, turn.queue.into()));
+            if !turn.first {
                 return;
             }
             let (language, skill) = (s.rng.below(5), s.rng.below(40));
@@ -202,7 +205,7 @@ impl Renderer {
                 s.list("scoredAgents", |s| {
                     s.object(|s| {
                         s.json.number("agentScore", s.rng.between(1, 100));
-                        s.json.uuid("scoredAgentId", s.id(Pool::Agent, leg.agent));
+                        s.json.uuid("scoredAgentId", s.id(Pool::Agent, turn.agent));
                     });
                 });
             }

@@ -1,44 +1,43 @@
-//! Contacts, and the rows that tell of them.
+//! Contacts, and the rows of reports about them.
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    sandbox::{cxone::entities, rng::Rng},
-    time::interval::{DAY_MS, Interval, iso},
+use crate::sandbox::{
+    cxone::entities,
+    rng::Rng,
+    time::{DAY_MS, TimeRange, iso},
 };
 
-/// Contact ids count from here, the first whole number that a double does not tell from the next.
+/// The first contact id: the first whole number that a double cannot tell from the next.
 const FIRST_ID: i64 = 1 << 53;
-/// The last day that has contacts, 9990-01-01: their ends must still have four-digit years.
-const LAST_DAY: i64 = 2_929_245;
-/// States that a contact goes through.
+/// The states of a contact, in order.
 pub(super) const STATES: [(i64, &str); 3] = [(3, "InQueue"), (4, "Active"), (5, "EndContact")];
 
-/// What is known of a contact before its rows are written: a pure function of (seed, day, number).
+/// A contact before its rows are written: a pure function of (seed, day, number).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Contact {
     pub(super) id: i64,
     /// In milliseconds since 1970.
     pub(super) start: i64,
-    /// Seconds.
+    /// Seconds in the queue.
     pub(super) queued: i64,
-    /// Seconds; none if the customer hung up in the queue.
+    /// Seconds with an agent. `None` if the customer hung up in the queue.
     pub(super) talked: Option<i64>,
     pub(super) skill: i64,
     pub(super) agent: i64,
     pub(super) outbound: bool,
-    /// A row told of it before it had changed for the last time.
+    /// Whether a page also has a copy from before its last change.
     pub(super) changed: bool,
-    chance: u64,
+    random: u64,
 }
 
 impl Contact {
-    fn of(seed: u64, day: i64, number: u32, a_day: u32) -> Self {
+    fn of(seed: u64, day: i64, number: u32, per_day: u32) -> Self {
         let mut rng = Rng::new([seed, day.cast_unsigned(), number.into(), 0xc0]);
-        // The first of a day begins on its first millisecond: the edge that errors by one get wrong.
+        // the first of a day begins on its first millisecond, to catch off-by-one errors
         let jitter = if number == 0 { 0.0 } else { rng.fraction() };
-        let start =
-            day * DAY_MS + ((f64::from(number) + jitter) / f64::from(a_day) * DAY_MS as f64) as i64;
+        let start = day * DAY_MS
+            + ((f64::from(number) + jitter) / f64::from(per_day) * DAY_MS as f64) as i64;
         Self {
             id: FIRST_ID + (day << 32) + i64::from(number),
             start: start.min((day + 1) * DAY_MS - 1),
@@ -48,23 +47,25 @@ impl Contact {
             agent: rng.between(1, entities::AGENTS + 1),
             outbound: rng.permille(150),
             changed: number % 50 == 7,
-            chance: rng.roll(),
+            random: rng.roll(),
         }
     }
 
-    /// Those that start inside an interval, by start.
+    /// The contacts that start inside an interval, by start.
     pub(super) fn inside(
         seed: u64,
-        a_day: u32,
-        interval: Interval,
+        per_day: u32,
+        interval: TimeRange,
     ) -> impl Iterator<Item = Self> + Send {
-        let days = interval.from_ms().div_euclid(DAY_MS).max(0)
-            ..=(interval.to_ms() - 1).div_euclid(DAY_MS).min(LAST_DAY);
-        days.flat_map(move |day| (0..a_day).map(move |number| Self::of(seed, day, number, a_day)))
+        interval
+            .days()
+            .flat_map(move |day| {
+                (0..per_day).map(move |number| Self::of(seed, day, number, per_day))
+            })
             .filter(move |contact| interval.contains(contact.start))
     }
 
-    /// When each of its states began; none where it was never in it.
+    /// When it entered a state. `None` if it never did.
     pub(super) fn state_start(&self, state: usize) -> Option<i64> {
         let answered = self.start + self.queued * 1_000;
         match state {
@@ -79,16 +80,16 @@ impl Contact {
         self.start + (self.queued + self.talked.unwrap_or(0)) * 1_000
     }
 
-    /// Its id as the API writes it: mostly a number.
+    /// Its id as the API writes it: mostly as a number, sometimes as a string.
     fn id_value(&self) -> Value {
         if self.id % 7 == 0 { json!(self.id.to_string()) } else { json!(self.id) }
     }
 
-    /// A row of contacts/completed: as it is for good, or as it was before its last change.
-    pub(super) fn row(&self, last: bool) -> Value {
+    /// A row of contacts/completed: after its last change if `is_final`, otherwise before it.
+    pub(super) fn row(&self, is_final: bool) -> Value {
         let mut row = Map::new();
         let mut put = |name: &str, value: Value| row.insert(name.to_owned(), value);
-        let updated = self.end() + if last { 90 * 60_000 } else { 20 * 60_000 };
+        let updated = self.end() + if is_final { 90 * 60_000 } else { 20 * 60_000 };
         let talked = self.talked.unwrap_or(0);
         put("contactId", self.id_value());
         put("masterContactId", json!(self.id));
@@ -97,7 +98,7 @@ impl Contact {
         put("dateContactWarehoused", json!(iso(self.end() + 15 * 60_000)));
         put("abandoned", json!(self.talked.is_none()));
         put("abandonSeconds", json!(if self.talked.is_none() { self.queued as f64 } else { 0.0 }));
-        put("acwSeconds", json!(if last { (self.chance % 60) as f64 } else { 0.0 }));
+        put("acwSeconds", json!(if is_final { (self.random % 60) as f64 } else { 0.0 }));
         put("agentSeconds", json!(talked as f64));
         put("inQueueSeconds", json!(self.queued as f64 + 0.25));
         put("conferenceSeconds", json!(0.0));
@@ -108,17 +109,17 @@ impl Contact {
             json!(if self.talked.is_none() { "Contact Hang Up" } else { "Agent Hang Up" }),
         );
         put("isOutbound", json!(self.outbound));
-        put("fromAddress", json!(format!("+1555{:07}", self.chance % 10_000_000)));
+        put("fromAddress", json!(format!("+1555{:07}", self.random % 10_000_000)));
         put("toAddress", json!("+15550100000"));
-        put("serviceLevelFlag", json!(i64::from(self.queued <= entities::THRESHOLD)));
+        put("serviceLevelFlag", json!(i64::from(self.queued <= entities::SERVICE_LEVEL_SECONDS)));
         put(
             "primaryDispositionId",
-            if last { json!(self.skill % entities::DISPOSITIONS + 1) } else { Value::Null },
+            if is_final { json!(self.skill % entities::DISPOSITIONS + 1) } else { Value::Null },
         );
-        if self.chance.is_multiple_of(10) {
+        if self.random.is_multiple_of(10) {
             put("tags", json!([{"tagId": 1, "tagName": "callback"}]));
         }
-        self.belongings(&mut row);
+        self.assignment(&mut row);
         Value::Object(row)
     }
 
@@ -131,12 +132,12 @@ impl Contact {
         row.insert("lastUpdateTime".to_owned(), json!(iso(self.end() + 90 * 60_000)));
         row.insert("targetAgentId".to_owned(), json!(self.agent));
         row.insert("isOutbound".to_owned(), json!(self.outbound));
-        self.belongings(&mut row);
+        self.assignment(&mut row);
         Value::Object(row)
     }
 
-    /// Whose it was: skill, campaign, agent and team.
-    fn belongings(&self, row: &mut Map<String, Value>) {
+    /// Adds its skill, campaign, agent and team.
+    fn assignment(&self, row: &mut Map<String, Value>) {
         let skill = entities::skill(self.skill);
         for name in
             ["skillId", "skillName", "campaignId", "campaignName", "mediaTypeId", "mediaTypeName"]
@@ -168,26 +169,26 @@ impl Contact {
             "skillName": entities::skill(self.skill)["skillName"],
             "duration": duration((end - start) / 1_000),
         });
-        // nobody has a contact before it is routed
+        // a contact has no agent before it is routed
         if state > 0 && self.talked.is_some() {
             row["agentId"] = json!(self.agent);
         }
         row
     }
 
-    /// How many rows of contacts/custom-data it has.
+    /// The number of its rows of contacts/custom-data.
     pub(super) fn fields(&self) -> usize {
-        (self.chance % 3) as usize
+        (self.random % 3) as usize
     }
 
     /// A row of contacts/custom-data.
     pub(super) fn custom(&self, field: usize) -> Value {
         let name = ["orderNumber", "language"][field];
-        json!({"contactId": self.id_value(), "name": name, "value": (self.chance % 1_000 + field as u64).to_string()})
+        json!({"contactId": self.id_value(), "name": name, "value": (self.random % 1_000 + field as u64).to_string()})
     }
 }
 
-/// Seconds as ISO 8601 has them: `PT1H2M3S`.
+/// Seconds as an ISO 8601 duration: `PT1H2M3S`.
 pub(super) fn duration(seconds: i64) -> String {
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {

@@ -1,26 +1,25 @@
 //! Asynchronous queries: submit, poll, fetch the results page by page.
 //!
-//! One machine plays them all. What tells them apart is in [`KINDS`]: the path, the words, how the
-//! body is read and where the rows come from. A job keeps what it was asked and when, and nothing
-//! of its results: its state follows from the time, its pages from the records.
+//! All kinds share this code; their differences (path, vocabulary, body, rows) are data in
+//! [`kinds::KINDS`]. A job keeps its query and its time of submission, not its results: its stage is
+//! a function of the time (`job`), its pages are computed from the records (`responses`).
+
+pub(crate) mod job;
+pub(crate) mod kinds;
+mod responses;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 
-use crate::sandbox::{
-    genesys::{
-        ApiError, Region,
-        async_job::{ActiveJob, Stage},
-        job_kinds::JobKind,
-        json_body, responses,
-    },
-    limits::RequestWindow,
-    rng::Rng,
+use self::{
+    job::{ActiveJob, Stage},
+    kinds::JobKind,
 };
+use crate::sandbox::{Region, error::ApiError, genesys::request, limits::RequestWindow, rng::Rng};
 
-/// The jobs that are remembered: one more and the oldest is forgotten.
+/// Jobs kept: with one more the oldest is dropped.
 const JOBS_KEPT: usize = 4096;
 
 /// The jobs of a region, oldest first.
@@ -32,11 +31,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Takes a query in.
+    /// Accepts a job.
     ///
     /// # Errors
     ///
-    /// 429: too many in this second, or too many that have not ended.
+    /// 429 if there are too many in this second, or too many unfinished ones.
     fn submit(
         &mut self,
         region: &Region,
@@ -70,8 +69,8 @@ impl Queue {
     }
 
     fn find(&mut self, kind: &'static JobKind, id: &str) -> Result<&mut ActiveJob, ApiError> {
-        let asked = |job: &&mut ActiveJob| job.id == id && std::ptr::eq(job.kind, kind);
-        self.jobs.iter_mut().find(asked).ok_or_else(ApiError::not_found)
+        let matches = |job: &&mut ActiveJob| job.id == id && std::ptr::eq(job.kind, kind);
+        self.jobs.iter_mut().find(matches).ok_or_else(ApiError::not_found)
     }
 }
 
@@ -87,10 +86,11 @@ pub(crate) fn answer(
     let parts: Vec<_> = rest.split('/').skip(1).collect();
     match parts[..] {
         [] if method == Method::POST => submit(kind, region, now, request),
-        ["availability"] if method == Method::GET && kind.has_availability() => {
-            Ok((StatusCode::OK, responses::availability(region.settings.jobs.until(now))))
-        }
-        [id] if method == Method::GET && kind.tells_its_state() => {
+        ["availability"] if method == Method::GET && kind.has_availability() => Ok((
+            StatusCode::OK,
+            responses::availability(region.settings.jobs.available_until_ms(now)),
+        )),
+        [id] if method == Method::GET && kind.has_state() => {
             let job = region.state().queue.find(kind, id)?.clone();
             Ok((StatusCode::OK, responses::state(&job, &region.settings.jobs, now)?))
         }
@@ -114,20 +114,20 @@ fn submit(
     now: Duration,
     request: &Request<Bytes>,
 ) -> Result<(StatusCode, Bytes), ApiError> {
-    let until = region.settings.jobs.until(now);
-    let ask = (kind.read)(json_body(request)?, region.settings.seed, until)?;
+    let available_until = region.settings.jobs.available_until_ms(now);
+    let query = (kind.read)(request::json_body(request)?, region.settings.seed, available_until)?;
     let job = ActiveJob {
         number: 0,
         id: String::new(),
         kind,
-        ask: Arc::new(ask),
-        at: now,
-        until,
+        query: Arc::new(query),
+        submitted: now,
+        available_until,
         fetched: false,
     };
     let job = region.state().queue.submit(region, now, job)?;
     Ok((
-        by_turns(&job, [StatusCode::OK, StatusCode::ACCEPTED]),
+        alternating_status(&job, [StatusCode::OK, StatusCode::ACCEPTED]),
         responses::accepted(&job, &region.settings.jobs, now)?,
     ))
 }
@@ -140,10 +140,10 @@ fn delete(
     let queue = &mut region.state().queue;
     let job = queue.find(kind, id)?.clone();
     queue.jobs.retain(|other| other.number != job.number);
-    Ok((by_turns(&job, [StatusCode::OK, StatusCode::NO_CONTENT]), Bytes::new()))
+    Ok((alternating_status(&job, [StatusCode::OK, StatusCode::NO_CONTENT]), Bytes::new()))
 }
 
-/// Both are said of the platform: a client meets both.
-fn by_turns(job: &ActiveJob, statuses: [StatusCode; 2]) -> StatusCode {
+/// The platform's documentation gives both: jobs get them in turn.
+fn alternating_status(job: &ActiveJob, statuses: [StatusCode; 2]) -> StatusCode {
     statuses[usize::from(job.number.is_multiple_of(2))]
 }

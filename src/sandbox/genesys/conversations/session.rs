@@ -1,19 +1,22 @@
-//! What the sessions of all participants are made of.
+//! Writes what the sessions of all participants have in common.
 
 use crate::sandbox::{
     genesys::{
-        records::Medium,
-        renderer::{Renderer, Timeline, r_factor},
+        conversations::{
+            records::Medium,
+            timeline::{Timeline, r_factor},
+        },
+        renderer::Renderer,
     },
     rng::{Pool, Uuid},
 };
 
-/// What was counted, how much, when.
+/// Name, value and time of a metric.
 pub(super) type Metric = (&'static str, i64, i64);
 
 impl Renderer {
-    /// What every session says of itself.
-    pub(super) fn session(&mut self, story: &Timeline, medium: Medium, session: Uuid) {
+    /// The fields that every session has.
+    pub(super) fn session(&mut self, timeline: &Timeline, medium: Medium, session: Uuid) {
         let provider = match medium {
             Medium::Voice => "Edge",
             Medium::Callback => "PureCloud Callback",
@@ -21,10 +24,10 @@ impl Renderer {
             Medium::Email => "PureCloud Email",
             Medium::Message => "PureCloud Messaging",
         };
-        let (from, to) = if story.facts.outbound {
-            (&story.ours, &story.theirs)
+        let (from, to) = if timeline.facts.outbound {
+            (&timeline.own_address, &timeline.customer_address)
         } else {
-            (&story.theirs, &story.ours)
+            (&timeline.customer_address, &timeline.own_address)
         };
         match medium {
             Medium::Voice => {
@@ -39,8 +42,8 @@ impl Renderer {
             Medium::Email => {
                 self.json.text("addressFrom", from);
                 self.json.text("addressTo", to);
-                self.json.text("addressOther", &story.theirs);
-                self.json.text("addressSelf", &story.ours);
+                self.json.text("addressOther", &timeline.customer_address);
+                self.json.text("addressSelf", &timeline.own_address);
                 self.json.texts("cc", &["buchhaltung@example.org", "archiv@example.org"]);
                 self.json.texts("bcc", &[]);
                 self.json.texts("destinationAddresses", &[to]);
@@ -55,23 +58,23 @@ impl Renderer {
                 self.json.text("messageType", "whatsapp");
                 self.json.text("engagementSource", "WhatsApp");
                 self.json.text("deliveryStatus", "Read");
-                self.json.time("deliveryStatusChangeDate", story.facts.start + 1_500);
+                self.json.time("deliveryStatusChangeDate", timeline.facts.start + 1_500);
                 self.json.flag("authenticated", false);
             }
-            Medium::Chat => self.json.uuid("roomId", story.peer),
+            Medium::Chat => self.json.uuid("roomId", timeline.peer),
             Medium::Callback => {}
         }
-        self.json.text("direction", story.direction());
+        self.json.text("direction", timeline.direction());
         self.json.text("mediaType", medium.name());
         self.json.text("provider", provider);
-        self.json.text("remoteNameDisplayable", story.customer);
+        self.json.text("remoteNameDisplayable", timeline.customer);
         self.json.uuid("sessionId", session);
     }
 
-    pub(super) fn media_stats(&mut self, story: &Timeline, at: i64) {
+    pub(super) fn media_stats(&mut self, timeline: &Timeline, at: i64) {
         self.list("mediaEndpointStats", |s| {
             s.object(|s| {
-                // The same codec once for each direction.
+                // one codec for each direction
                 let codecs: &[&str] =
                     s.rng.pick(&[&["audio/PCMU", "audio/PCMU"][..], &["audio/opus"][..]]);
                 s.json.texts("codecs", codecs);
@@ -81,10 +84,10 @@ impl Renderer {
                 }
                 s.json.time("eventTime", at);
                 s.json.number("maxLatencyMs", s.rng.between(2, 300));
-                s.json.double("minMos", story.mos);
-                s.json.double("minRFactor", r_factor(story.mos));
+                s.json.double("minMos", timeline.mos);
+                s.json.double("minRFactor", r_factor(timeline.mos));
                 s.json.number("overrunPackets", 0);
-                s.json.number("receivedPackets", (at - story.facts.start) / 20);
+                s.json.number("receivedPackets", (at - timeline.facts.start) / 20);
             });
         });
     }

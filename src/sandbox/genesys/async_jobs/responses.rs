@@ -1,4 +1,4 @@
-//! What a job's requests are answered, in the words of its kind.
+//! Replies to the requests of a job, in the vocabulary of its kind.
 
 use std::time::Duration;
 
@@ -6,28 +6,35 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
 use crate::sandbox::{
+    Region,
+    error::ApiError,
     genesys::{
-        ApiError, Region,
-        async_job::{ActiveJob, Jobs, Stage},
-        conversations::invalid_value,
-        job_kinds::{JobQuery, JobVocabulary},
+        async_jobs::{
+            job::{ActiveJob, JobSettings, Stage},
+            kinds::{JobQuery, JobVocabulary},
+        },
         renderer::Renderer,
+        request::invalid_value,
     },
     rng::Rng,
 };
 
-/// What the platform's clock said when the region began, as far as jobs tell: 2026-01-01.
-const BEGAN: i64 = 1_767_225_600_000;
-/// Rows for which a page has room from the start.
-const ROOM: usize = 200;
+/// The platform's wall clock when the region starts, as the dates of jobs show it: 2026-01-01.
+const EPOCH_MS: i64 = 1_767_225_600_000;
+/// The largest number of rows for which a page reserves memory.
+const RESERVED_ROWS: usize = 200;
 
-/// How far details are available.
+/// The time up to which details are available.
 pub(crate) fn availability(until: i64) -> Bytes {
     object(|s| s.json.time("dataAvailabilityDate", until))
 }
 
-/// The reply to whoever submitted a job.
-pub(crate) fn accepted(job: &ActiveJob, settings: &Jobs, now: Duration) -> Result<Bytes, ApiError> {
+/// The reply to a submission.
+pub(crate) fn accepted(
+    job: &ActiveJob,
+    settings: &JobSettings,
+    now: Duration,
+) -> Result<Bytes, ApiError> {
     match job.kind.vocabulary {
         JobVocabulary::Details => Ok(object(|s| s.json.text("jobId", &job.id))),
         JobVocabulary::Audits => state(job, settings, now),
@@ -38,20 +45,24 @@ pub(crate) fn accepted(job: &ActiveJob, settings: &Jobs, now: Duration) -> Resul
     }
 }
 
-/// How far a job has come.
+/// The state of a job.
 ///
 /// # Errors
 ///
-/// 404 for one that has expired, unless its kind has a word for that.
-pub(crate) fn state(job: &ActiveJob, settings: &Jobs, now: Duration) -> Result<Bytes, ApiError> {
+/// 404 for an expired job, unless its kind has a name for that state.
+pub(crate) fn state(
+    job: &ActiveJob,
+    settings: &JobSettings,
+    now: Duration,
+) -> Result<Bytes, ApiError> {
     let stage = job.stage(settings, now);
     let name = state_name(job, stage).ok_or_else(ApiError::not_found)?;
-    let ended = job.at + settings.queued + settings.running;
-    Ok(object(|s| match (job.kind.vocabulary, &*job.ask) {
+    let ended = job.submitted + settings.queued + settings.running;
+    Ok(object(|s| match (job.kind.vocabulary, &*job.query) {
         (JobVocabulary::Audits, JobQuery::Audits(query)) => {
             s.json.text("id", &job.id);
             s.json.text("state", name);
-            s.json.time("startDate", date(job.at));
+            s.json.time("startDate", date(job.submitted));
             s.json.text("interval", &query.interval.to_string());
             if let Some(service) = query.service {
                 s.json.text("serviceName", service);
@@ -65,7 +76,7 @@ pub(crate) fn state(job: &ActiveJob, settings: &Jobs, now: Duration) -> Result<B
             if stage == Stage::Done {
                 s.json.time("expirationDate", date(ended + settings.kept));
             }
-            s.json.time("submissionDate", date(job.at));
+            s.json.time("submissionDate", date(job.submitted));
             if now >= ended {
                 s.json.time("completionDate", date(ended));
             }
@@ -73,7 +84,7 @@ pub(crate) fn state(job: &ActiveJob, settings: &Jobs, now: Duration) -> Result<B
     }))
 }
 
-/// The word for a stage; none where the platform would know of no such job.
+/// The platform's name for a stage. `None` if the platform answers 404.
 fn state_name(job: &ActiveJob, stage: Stage) -> Option<&'static str> {
     let [queued, running, done, failed, expired] = match job.kind.vocabulary {
         JobVocabulary::Details => ["QUEUED", "PENDING", "FULFILLED", "FAILED", "EXPIRED"],
@@ -94,8 +105,8 @@ fn state_name(job: &ActiveJob, stage: Stage) -> Option<&'static str> {
 ///
 /// # Errors
 ///
-/// 404 for one that has expired; 400 for one that has no results, for a cursor that is not its own
-/// and for a page that is too large.
+/// 404 for an expired job; 400 for a job without results, for a cursor of another job and for a
+/// page size that is too large.
 pub(crate) fn results(
     job: &ActiveJob,
     region: &Region,
@@ -120,14 +131,13 @@ pub(crate) fn results(
         Some(sizes) => (start(seed, job, query)?, page_size(sizes, &region.settings.jobs, query)?),
         None => (0, usize::MAX),
     };
-    let total = job.ask.count(&region.records);
+    let total = job.query.count(&region.records);
     let rows = from.min(total)..from.saturating_add(size).min(total);
-    // The last page has rows, or is an empty list, or not even that: by turns, from a begin that is
-    // the seed's.
+    // the last page has rows, or an empty list, or no list: in turn, starting from the seed
     let ending = (seed.wrapping_add(job.number)) % 3;
     let next =
         if rows.end < total || (ending > 0 && !rows.is_empty()) { Some(rows.end) } else { None };
-    let mut renderer = Renderer::new(seed, rows.len().min(ROOM));
+    let mut renderer = Renderer::new(seed, rows.len().min(RESERVED_ROWS));
     renderer.object(|s| {
         let cursor =
             next.filter(|_| job.kind.page_size.is_some()).map(|next| cursor(seed, job, next));
@@ -136,13 +146,13 @@ pub(crate) fn results(
             s.json.number("pageSize", size as i64);
         }
         if !rows.is_empty() || ending == 1 {
-            s.list(job.kind.rows, |s| job.ask.write(&region.records, s, rows));
+            s.list(job.kind.rows, |s| job.query.write(&region.records, s, rows));
         }
         if let Some(cursor) = cursor {
             s.json.text("cursor", &cursor);
         }
         match job.kind.vocabulary {
-            JobVocabulary::Details => s.json.time("dataAvailabilityDate", job.until),
+            JobVocabulary::Details => s.json.time("dataAvailabilityDate", job.available_until),
             JobVocabulary::Audits => {}
             JobVocabulary::Usage => s.json.text("queryStatus", name),
         }
@@ -151,39 +161,39 @@ pub(crate) fn results(
 }
 
 fn page_size(
-    [unless_asked, most]: [u32; 2],
-    settings: &Jobs,
+    [default, max]: [u32; 2],
+    settings: &JobSettings,
     query: Option<&str>,
 ) -> Result<usize, ApiError> {
-    let most = if most == 0 { settings.page_size } else { most };
+    let max = if max == 0 { settings.page_size } else { max };
     let size = match parameter(query, "pageSize") {
-        Some(size) => size.parse().ok().filter(|size| (1..=most).contains(size)),
-        None => Some(unless_asked.min(most)),
+        Some(size) => size.parse().ok().filter(|size| (1..=max).contains(size)),
+        None => Some(default.min(max)),
     };
-    let wrong = || invalid_value(format!("pageSize must be between 1 and {most}"));
-    size.map(|size| size as usize).ok_or_else(wrong)
+    let invalid = || invalid_value(format!("pageSize must be between 1 and {max}"));
+    size.map(|size| size as usize).ok_or_else(invalid)
 }
 
-/// The place of a page's first row.
+/// The position of a page's first row.
 fn start(seed: u64, job: &ActiveJob, query: Option<&str>) -> Result<usize, ApiError> {
     let Some(cursor) = parameter(query, "cursor") else { return Ok(0) };
-    place(seed, job, &cursor).ok_or_else(|| invalid_value("Invalid cursor".to_owned()))
+    position(seed, job, &cursor).ok_or_else(|| invalid_value("Invalid cursor".to_owned()))
 }
 
-/// What stands for a place in the results of one job: the place, and a proof of whose it is.
-fn cursor(seed: u64, job: &ActiveJob, place: usize) -> String {
-    let mut rng = Rng::new([seed, 0xc0f5, job.number, place as u64]);
-    let place = u32::try_from(place).unwrap_or(u32::MAX).to_be_bytes();
+/// Encodes a position in the results of one job, with random bytes that only this job has.
+fn cursor(seed: u64, job: &ActiveJob, position: usize) -> String {
+    let mut rng = Rng::new([seed, 0xc0f5, job.number, position as u64]);
+    let position = u32::try_from(position).unwrap_or(u32::MAX).to_be_bytes();
     let bytes: Vec<u8> =
-        [rng.roll(), rng.roll()].into_iter().flat_map(u64::to_be_bytes).chain(place).collect();
+        [rng.roll(), rng.roll()].into_iter().flat_map(u64::to_be_bytes).chain(position).collect();
     STANDARD.encode(bytes)
 }
 
-/// The place that a cursor of this job stands for.
-fn place(seed: u64, job: &ActiveJob, text: &str) -> Option<usize> {
+/// The position that a cursor encodes. `None` if it is not a cursor of this job.
+fn position(seed: u64, job: &ActiveJob, text: &str) -> Option<usize> {
     let bytes = STANDARD.decode(text).ok()?;
-    let place = u32::from_be_bytes(*bytes.last_chunk()?) as usize;
-    (cursor(seed, job, place) == text).then_some(place)
+    let position = u32::from_be_bytes(*bytes.last_chunk()?) as usize;
+    (cursor(seed, job, position) == text).then_some(position)
 }
 
 fn parameter(query: Option<&str>, name: &str) -> Option<String> {
@@ -192,7 +202,7 @@ fn parameter(query: Option<&str>, name: &str) -> Option<String> {
 }
 
 fn date(at: Duration) -> i64 {
-    BEGAN.saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
+    EPOCH_MS.saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn object(fields: impl FnOnce(&mut Renderer)) -> Bytes {

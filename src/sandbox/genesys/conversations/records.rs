@@ -1,32 +1,31 @@
-//! The conversations: which there are, when they begin and end, and what filters ask of them.
+//! The conversations of an organisation: when they begin and end, and the values that filters
+//! compare.
 //!
-//! Conversation `number` of a day is a pure function of (seed, day, number), and a day's are sorted
-//! by start by construction. So any page, in any order, on any day is computed from nothing.
+//! Conversation `number` of a day is a pure function of (seed, day, number), and those of a day are
+//! sorted by start by construction. So any page of any day is computed without stored state.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{
-    sandbox::rng::{Rng, Uuid},
-    time::interval::{DAY_MS, Interval},
+use crate::sandbox::{
+    rng::{Rng, Uuid},
+    time::{DAY_MS, LAST_DAY, TimeRange},
 };
 
-/// How many days' facts are kept: two months' queries, taken in turns, compute each day once.
-const DAYS_KEPT: usize = 64;
+/// How many days are cached: queries that alternate over two months compute each day once.
+const DAYS_CACHED: usize = 64;
 /// Queues of the organisation.
 pub(crate) const QUEUES: u8 = 24;
-/// The last day that has conversations, 9990-01-01: their ends must still have four-digit years.
-pub(crate) const LAST_DAY: i64 = 2_929_245;
-/// How busy each hour of a UTC day is: few at night, two humps by day.
+/// The relative load of each hour of a UTC day: low at night, with two peaks by day.
 const HOURS: [f64; 24] = [
     6.0, 4.0, 3.0, 3.0, 4.0, 8.0, 20.0, 45.0, 80.0, 110.0, 120.0, 115.0, 90.0, 95.0, 110.0, 115.0,
     105.0, 85.0, 60.0, 42.0, 30.0, 22.0, 14.0, 9.0,
 ];
 const MINUTE: i64 = 60_000;
 
-/// The medium that a conversation is about.
+/// The medium of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Medium {
     Voice,
@@ -37,7 +36,7 @@ pub(crate) enum Medium {
 }
 
 impl Medium {
-    /// The names the platform gives them, in this order.
+    /// The names that the platform gives the variants, in their order.
     pub(crate) const NAMES: [&str; 5] = ["voice", "callback", "chat", "email", "message"];
 
     pub(crate) fn name(self) -> &'static str {
@@ -45,25 +44,25 @@ impl Medium {
     }
 }
 
-/// What is known of a conversation before its record is written: enough to count and to filter.
+/// The properties of a conversation that counting and filtering need, without its record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Facts {
-    /// Its number among those of its day.
+    /// Its number among the conversations of its day.
     pub(crate) number: u32,
     /// In milliseconds since 1970, like `end`.
     pub(crate) start: i64,
-    /// None while it is live.
+    /// `None` while it is live.
     pub(crate) end: Option<i64>,
     pub(crate) medium: Medium,
     pub(crate) outbound: bool,
-    /// The caller hung up before an agent answered.
+    /// Whether the caller hung up before an agent answered.
     pub(crate) abandoned: bool,
-    /// The queues it passed through, one an agent: the first `legs` of these.
+    /// The queues it passed through, one per agent: the first `turns` of these.
     pub(crate) queues: [u8; 2],
-    pub(crate) legs: u8,
+    pub(crate) turns: u8,
 }
 
-/// What a filter can ask about.
+/// What a filter can compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dimension {
     MediaType,
@@ -73,8 +72,8 @@ pub(crate) enum Dimension {
 
 impl Facts {
     fn of(seed: u64, day: i64, number: u32, of: u32) -> Self {
-        let mut rng = dice_of(seed, day, number, 0);
-        // The first of a day begins on its first millisecond: the edge that errors by one get wrong.
+        let mut rng = rng_of(seed, day, number, 0);
+        // the first of a day begins on its first millisecond, to catch off-by-one errors
         let jitter = if number == 0 { 0.0 } else { rng.fraction() };
         let start = day * DAY_MS + time_of_day((f64::from(number) + jitter) / f64::from(of));
         let medium = match rng.below(100) {
@@ -89,41 +88,41 @@ impl Facts {
             Medium::Email | Medium::Message => 100,
             Medium::Callback | Medium::Chat => 0,
         });
-        let legs = if outbound || rng.permille(800) { 1 } else { 2 };
+        let turns = if outbound || rng.permille(800) { 1 } else { 2 };
         let queues = [(); 2].map(|()| u8::try_from(rng.below(QUEUES.into())).unwrap_or(0));
-        let abandoned = medium == Medium::Voice && !outbound && legs == 1 && rng.permille(80);
+        let abandoned = medium == Medium::Voice && !outbound && turns == 1 && rng.permille(80);
         let end = (!rng.permille(5)).then(|| start + duration(&mut rng, medium, abandoned));
         let abandoned = abandoned && end.is_some();
-        Self { number, start, end, medium, outbound, abandoned, queues, legs }
+        Self { number, start, end, medium, outbound, abandoned, queues, turns }
     }
 
-    /// The chance that writes its record.
+    /// The random numbers of its record.
     pub(crate) fn rng(&self, seed: u64) -> Rng {
-        dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 1)
+        rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 1)
     }
 
     pub(crate) fn id(&self, seed: u64) -> Uuid {
-        dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 2).uuid()
+        rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 2).uuid()
     }
 
-    /// The chance that gives its participants attributes: apart, since only some replies have them.
-    pub(crate) fn attribute_dice(&self, seed: u64) -> Rng {
-        dice_of(seed, self.start.div_euclid(DAY_MS), self.number, 4)
+    /// The random numbers of its attributes: separate, since only some replies have them.
+    pub(crate) fn attribute_rng(&self, seed: u64) -> Rng {
+        rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 4)
     }
 
     pub(crate) fn queues(&self) -> &[u8] {
-        &self.queues[..usize::from(self.legs)]
+        &self.queues[..usize::from(self.turns)]
     }
 
-    /// Whether its lifetime shares an instant with `interval`: [start, end), and for ever while live.
-    pub(crate) fn overlaps(&self, interval: Interval) -> bool {
-        self.start < interval.to_ms() && self.end.is_none_or(|end| end > interval.from_ms())
+    /// Whether its lifetime `[start, end)` overlaps `interval`. A live one has no end.
+    pub(crate) fn overlaps(&self, interval: TimeRange) -> bool {
+        self.start < interval.to && self.end.is_none_or(|end| end > interval.from)
     }
 
-    /// The values it has in a dimension, a bit each.
+    /// The values it has in a dimension, as a bit set.
     pub(crate) fn values(&self, dimension: Dimension) -> u32 {
         match dimension {
-            // A callback is made by a call.
+            // a callback has a call session as well
             Dimension::MediaType if self.medium == Medium::Callback => 0b11,
             Dimension::MediaType => 1 << self.medium as u32,
             Dimension::OriginatingDirection => 1 << u32::from(self.outbound),
@@ -132,11 +131,11 @@ impl Facts {
     }
 }
 
-fn dice_of(seed: u64, day: i64, number: u32, purpose: u64) -> Rng {
+fn rng_of(seed: u64, day: i64, number: u32, purpose: u64) -> Rng {
     Rng::new([seed, day.cast_unsigned(), number.into(), purpose])
 }
 
-/// The millisecond of the day by which `share` of a day's conversations have begun.
+/// The millisecond of the day by which the given share of its conversations have begun.
 fn time_of_day(share: f64) -> i64 {
     let mut rest = share * HOURS.iter().sum::<f64>();
     let mut hour_ms = 0;
@@ -150,7 +149,7 @@ fn time_of_day(share: f64) -> i64 {
     DAY_MS - 1
 }
 
-/// How long a conversation lasts: mostly short for its medium, one in two hundred for days.
+/// How long a conversation lasts in milliseconds: one in two hundred lasts for days.
 fn duration(rng: &mut Rng, medium: Medium, abandoned: bool) -> i64 {
     let (least, most) = match medium {
         _ if abandoned => (MINUTE / 3, 6 * MINUTE),
@@ -168,48 +167,42 @@ fn duration(rng: &mut Rng, medium: Medium, abandoned: bool) -> i64 {
 pub(crate) struct Records {
     pub(crate) seed: u64,
     a_day: u32,
-    /// The facts of the days used last, the latest at the back: a page costs its rows, not the
-    /// making of its day.
-    known: Mutex<VecDeque<(i64, Arc<[Facts]>)>>,
+    /// Cache of the days used last, the most recent at the back, so that a page does not
+    /// compute its whole day again.
+    cache: Mutex<VecDeque<(i64, Arc<[Facts]>)>>,
 }
 
 impl Records {
     pub(crate) fn new(seed: u64, a_day: u32) -> Self {
-        Self { seed, a_day, known: Mutex::default() }
+        Self { seed, a_day, cache: Mutex::default() }
     }
 
-    /// The conversations that began on a day (counted from 1970), by start. None before 1970.
+    /// The conversations that began on a day (counted from 1970), by start. Empty before 1970.
     pub(crate) fn day(&self, day: i64) -> Arc<[Facts]> {
         if !(0..=LAST_DAY).contains(&day) {
             return Arc::default();
         }
-        self.recall(day).unwrap_or_else(|| {
+        self.cached(day).unwrap_or_else(|| {
             let facts: Arc<[_]> =
                 (0..self.a_day).map(|i| Facts::of(self.seed, day, i, self.a_day)).collect();
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.push_back((day, Arc::clone(&facts)));
-            if known.len() > DAYS_KEPT {
-                known.pop_front();
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.push_back((day, Arc::clone(&facts)));
+            if cache.len() > DAYS_CACHED {
+                cache.pop_front();
             }
             facts
         })
     }
 
-    /// The facts of a day if they are known, which are thereby the latest used.
-    fn recall(&self, day: i64) -> Option<Arc<[Facts]>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = known.iter().position(|(of, _)| *of == day)?;
-        let found = known.remove(at)?;
+    /// Takes a day from the cache and marks it as the most recently used.
+    fn cached(&self, day: i64) -> Option<Arc<[Facts]>> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = cache.iter().position(|(of, _)| *of == day)?;
+        let found = cache.remove(at)?;
         let facts = Arc::clone(&found.1);
-        known.push_back(found);
+        cache.push_back(found);
         Some(facts)
     }
-}
-
-/// The days, counted from 1970, that an interval touches and that can have conversations.
-pub(crate) fn days_of(interval: Interval) -> std::ops::RangeInclusive<i64> {
-    interval.from_ms().div_euclid(DAY_MS).max(0)
-        ..=(interval.to_ms() - 1).div_euclid(DAY_MS).min(LAST_DAY)
 }
 
 #[cfg(test)]
@@ -241,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn some_are_live_and_some_last_for_days() {
+    fn some_conversations_are_live_and_some_last_for_days() {
         let records = Records::new(1, 2_000);
         let all: Vec<_> = (DAY..DAY + 10).flat_map(|day| records.day(day).to_vec()).collect();
         let share = |n: usize| n * 10_000 / all.len();
@@ -254,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn the_facts_of_a_day_are_kept_and_bounded() {
+    fn the_cache_of_days_is_bounded() {
         let records = Records::new(1, 3);
-        for day in 0..2 * DAYS_KEPT as i64 {
+        for day in 0..2 * DAYS_CACHED as i64 {
             records.day(day);
         }
-        assert_eq!(records.known.lock().unwrap().len(), DAYS_KEPT);
+        assert_eq!(records.cache.lock().unwrap().len(), DAYS_CACHED);
         let kept = records.day(100);
         assert!(Arc::ptr_eq(&kept, &records.day(100)));
         assert_eq!(

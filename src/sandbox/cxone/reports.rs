@@ -1,4 +1,4 @@
-//! The reports and lists under `/incontactapi/`: what is asked for, and the page that answers.
+//! The reports and lists under `/incontactapi/`: reads a request and answers with a page.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,21 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    sandbox::{
-        cxone::{
-            BUSINESS_UNIT, refusal,
-            rows::{self, Row, Seed},
-        },
-        error, set,
+use crate::sandbox::{
+    cxone::{
+        BUSINESS_UNIT, error_response,
+        rows::{self, Row, Tenant},
     },
-    time::interval::{DAY_MS, Interval},
+    error, set,
+    time::{DAY_MS, TimeRange, iso},
 };
 
-/// Rows of a page, if not said otherwise, and at most.
-const MOST: usize = 10_000;
+/// The default and the largest number of rows of a page.
+const MAX_PAGE_SIZE: usize = 10_000;
 const QUARTER: i64 = 15 * 60_000;
-/// From here on names are the new ones and nothing is wrapped.
-const NEW_NAMES: u32 = 33;
-/// The names that versions before [`NEW_NAMES`] have for columns, and theirs.
+/// The first version with the new names and without the `resultSet` wrapper.
+const FIRST_NEW_VERSION: u32 = 33;
+/// New names of columns, and the names in versions before [`FIRST_NEW_VERSION`].
 const OLD_NAMES: [(&str, &str); 5] = [
     ("contactStartDate", "contactStart"),
     ("fromAddress", "fromAddr"),
@@ -30,31 +28,31 @@ const OLD_NAMES: [(&str, &str); 5] = [
     ("mediaTypeId", "mediaType"),
     ("conferenceSeconds", "confSeconds"),
 ];
-/// Columns by which a report can be narrowed.
+/// Columns by which a report can be filtered.
 const FILTERS: [&str; 5] = ["mediaTypeId", "skillId", "campaignId", "agentId", "teamId"];
 
-/// What one path is like.
+/// The properties of one path.
 struct Report {
     path: &'static str,
     /// The key of the list.
     rows: &'static str,
-    /// The longest interval in days; 0 for a list without one.
-    days: i64,
+    /// The longest interval in days (0 = a list without an interval).
+    max_days: i64,
     paged: bool,
     counted: bool,
-    /// Both ends lie on a quarter of an hour, and the second is not inclusive.
+    /// Whether both ends must lie on a quarter of an hour, and the second is exclusive.
     quarters: bool,
 }
 
 const REPORT: Report =
-    Report { path: "", rows: "", days: 30, paged: true, counted: true, quarters: false };
+    Report { path: "", rows: "", max_days: 30, paged: true, counted: true, quarters: false };
 const REPORTS: [Report; 14] = [
     Report { path: "contacts/completed", rows: "completedContacts", ..REPORT },
     Report { path: "contacts/state-history", rows: "contactStateHistory", ..REPORT },
     Report {
         path: "contacts/custom-data",
         rows: "ContactCustomData",
-        days: 15,
+        max_days: 15,
         counted: false,
         ..REPORT
     },
@@ -76,41 +74,45 @@ const REPORTS: [Report; 14] = [
         quarters: true,
         ..REPORT
     },
-    Report { path: "agents", rows: "agents", days: 0, ..REPORT },
-    Report { path: "teams", rows: "teams", days: 0, ..REPORT },
-    Report { path: "skills", rows: "skills", days: 0, ..REPORT },
-    Report { path: "campaigns", rows: "campaigns", days: 0, ..REPORT },
-    Report { path: "dispositions", rows: "dispositions", days: 0, ..REPORT },
+    Report { path: "agents", rows: "agents", max_days: 0, ..REPORT },
+    Report { path: "teams", rows: "teams", max_days: 0, ..REPORT },
+    Report { path: "skills", rows: "skills", max_days: 0, ..REPORT },
+    Report { path: "campaigns", rows: "campaigns", max_days: 0, ..REPORT },
+    Report { path: "dispositions", rows: "dispositions", max_days: 0, ..REPORT },
 ];
 
 /// Answers a GET of `services/v{version}.0/{path}`.
 pub(super) fn answer(
-    world: Seed,
+    tenant: Tenant,
     version: u32,
     path: &str,
     here: &str,
     request: &Request<Bytes>,
 ) -> Response<Bytes> {
     let Some(report) = REPORTS.iter().find(|report| report.path == path) else {
-        return refusal(StatusCode::NOT_FOUND, "not_found", "the sandbox does not play this path");
+        return error_response(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "the sandbox does not simulate this path",
+        );
     };
     if request.method() != http::Method::GET {
-        return refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send a GET");
+        return error_response(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "send a GET");
     }
     let query = request.uri().query().unwrap_or_default();
-    let asked = ReportRequest {
+    let report_request = ReportRequest {
         report,
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
     };
     let address = format!("{here}{}", request.uri().path());
-    match asked.page(world, version, &address) {
+    match report_request.page(tenant, version, &address) {
         Ok(Some(page)) => error::json(StatusCode::OK, &page),
         Ok(None) => status(StatusCode::NO_CONTENT),
         Err(reason) => bad_request(&reason),
     }
 }
 
-/// A refusal as the reports have it: nothing in the body, the reason in a header.
+/// 400 as the reports send it: an empty body, the reason in a header.
 pub(super) fn bad_request(reason: &str) -> Response<Bytes> {
     let mut reply = status(StatusCode::BAD_REQUEST);
     set(&mut reply, "icstatusdescription", reason);
@@ -123,13 +125,13 @@ fn status(status: StatusCode) -> Response<Bytes> {
     reply
 }
 
-/// The interval between two dates, the second inclusive if it says so.
+/// The interval between two dates, the second of which may be inclusive.
 pub(super) fn interval(
     from: Option<&str>,
     to: Option<&str>,
-    days: i64,
+    max_days: i64,
     inclusive: bool,
-) -> Result<Interval, String> {
+) -> Result<TimeRange, String> {
     let date = |name: &str, text: Option<&str>| {
         let text = text.ok_or_else(|| format!("{name} is required"))?;
         let time = text.parse::<jiff::Timestamp>().ok().filter(|_| text.ends_with('Z'));
@@ -138,10 +140,10 @@ pub(super) fn interval(
         )
     };
     let (from, to) = (date("startDate", from)?, date("endDate", to)?);
-    if to - from > days * DAY_MS {
-        return Err(format!("The date range may not exceed {days} days"));
+    if to - from > max_days * DAY_MS {
+        return Err(format!("The date range may not exceed {max_days} days"));
     }
-    Interval::new(from, to + i64::from(inclusive))
+    TimeRange::new(from, to + i64::from(inclusive))
         .ok_or_else(|| "endDate must be after startDate".to_owned())
 }
 
@@ -161,36 +163,36 @@ impl ReportRequest<'_> {
         })
     }
 
-    fn interval(&self) -> Result<Interval, String> {
-        let Report { days, quarters, .. } = *self.report;
-        if days == 0 {
-            return Ok(Interval::day_of(0));
+    fn interval(&self) -> Result<TimeRange, String> {
+        let Report { max_days, quarters, .. } = *self.report;
+        if max_days == 0 {
+            return Ok(TimeRange::day(0));
         }
-        let asked = interval(self.get("startDate"), self.get("endDate"), days, !quarters)?;
-        if quarters && [asked.from_ms(), asked.to_ms()].iter().any(|at| at % QUARTER != 0) {
+        let interval = interval(self.get("startDate"), self.get("endDate"), max_days, !quarters)?;
+        if quarters && [interval.from, interval.to].iter().any(|at| at % QUARTER != 0) {
             return Err("startDate and endDate must be on 15 minute increments".to_owned());
         }
-        Ok(asked)
+        Ok(interval)
     }
 
-    /// The page, or none if there is nothing on it.
-    fn page(&self, world: Seed, version: u32, address: &str) -> Result<Option<Value>, String> {
+    /// The page. `None` if it has no rows.
+    fn page(&self, tenant: Tenant, version: u32, address: &str) -> Result<Option<Value>, String> {
         let interval = self.interval()?;
         let (skip, top) = match self.report.paged {
-            true => (self.number("skip", 0)?, self.number("top", MOST)?),
+            true => (self.number("skip", 0)?, self.number("top", MAX_PAGE_SIZE)?),
             false => (0, usize::MAX),
         };
-        if self.report.paged && !(1..=MOST).contains(&top) {
-            return Err(format!("top must be between 1 and {MOST}"));
+        if self.report.paged && !(1..=MAX_PAGE_SIZE).contains(&top) {
+            return Err(format!("top must be between 1 and {MAX_PAGE_SIZE}"));
         }
-        let told = || {
-            rows::told(world, self.report.path, interval)
-                .map(|rows| self.narrow(rows))
+        let served = || {
+            rows::served(tenant, self.report.path, interval)
+                .map(|rows| self.filtered(rows))
                 .into_iter()
                 .flatten()
         };
         let mut list: Vec<Value> =
-            told().skip(skip).take(top.saturating_add(1)).map(Row::write).collect();
+            served().skip(skip).take(top.saturating_add(1)).map(Row::write).collect();
         let more = list.len() > top;
         list.truncate(top);
         if list.is_empty() {
@@ -200,8 +202,8 @@ impl ReportRequest<'_> {
             self.rewrite(version, row);
         }
         let total =
-            rows::of(world, self.report.path, interval).map(|rows| self.narrow(rows).count());
-        let mut page = json!({"businessUnitId": BUSINESS_UNIT, "lastPollTime": crate::time::interval::iso(interval.to_ms())});
+            rows::of(tenant, self.report.path, interval).map(|rows| self.filtered(rows).count());
+        let mut page = json!({"businessUnitId": BUSINESS_UNIT, "lastPollTime": iso(interval.to)});
         page[self.report.rows] = list.into();
         if self.report.counted && self.report.paged {
             page["totalRecords"] = json!(total);
@@ -213,11 +215,15 @@ impl ReportRequest<'_> {
                 "previous": (skip > 0).then(|| self.link(address, skip.saturating_sub(top), top)),
             });
         }
-        Ok(Some(if version < NEW_NAMES { json!({"resultSet": texts(page)}) } else { page }))
+        Ok(Some(if version < FIRST_NEW_VERSION {
+            json!({"resultSet": stringified(page)})
+        } else {
+            page
+        }))
     }
 
-    /// The rows that its filters let through.
-    fn narrow(&self, rows: rows::Rows) -> rows::Rows {
+    /// The rows that match its filters.
+    fn filtered(&self, rows: rows::Rows) -> rows::Rows {
         let filters: Vec<_> = FILTERS
             .iter()
             .filter_map(|&name| Some((name, self.get(name)?.parse::<i64>().ok())))
@@ -228,13 +234,13 @@ impl ReportRequest<'_> {
         let passes = move |row: &Value| {
             filters.iter().all(|(name, value)| value.is_some() && row[name].as_i64() == *value)
         };
-        Box::new(rows.map(Row::write).filter(passes).map(Row::Made))
+        Box::new(rows.map(Row::write).filter(passes).map(Row::Value))
     }
 
-    /// Keeps the `fields` that are asked for, under the names of the version.
+    /// Renames columns as the version has them and keeps the requested `fields`.
     fn rewrite(&self, version: u32, row: &mut Value) {
         let Value::Object(row) = row else { return };
-        if version < NEW_NAMES {
+        if version < FIRST_NEW_VERSION {
             for (new, old) in OLD_NAMES {
                 if let Some(value) = row.remove(new) {
                     row.insert(old.to_owned(), value);
@@ -258,15 +264,15 @@ impl ReportRequest<'_> {
     }
 }
 
-/// The value with every number and truth in it as a text.
-fn texts(value: Value) -> Value {
+/// The value with every number and boolean in it as a string.
+fn stringified(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()
-            .map(|(name, value)| (name, texts(value)))
+            .map(|(name, value)| (name, stringified(value)))
             .collect::<Map<_, _>>()
             .into(),
-        Value::Array(list) => list.into_iter().map(texts).collect(),
+        Value::Array(list) => list.into_iter().map(stringified).collect(),
         Value::Number(number) => number.to_string().into(),
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),

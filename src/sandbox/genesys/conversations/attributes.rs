@@ -1,16 +1,16 @@
-//! What flows and scripts write down about participants: told by jobs alone.
+//! Attributes that flows and scripts set on participants. Only the results of jobs have them.
 
 use crate::sandbox::{
     genesys::{
-        records::Facts,
+        conversations::records::Facts,
         renderer::{NAMES, Renderer},
     },
     rng::Rng,
 };
 
-/// The longest key or value, in characters: the platform cuts them there.
-const LONGEST: usize = 1024;
-/// Keys as people make them: spaces, dots, leading digits, trailing blanks, other scripts.
+/// The longest key or value, in characters: the platform truncates longer ones.
+const MAX_CHARS: usize = 1024;
+/// Keys with spaces, dots, leading digits, trailing blanks and other scripts.
 const KEYS: [&str; 11] = [
     "CustomerTier",
     "customer tier",
@@ -25,16 +25,16 @@ const KEYS: [&str; 11] = [
     "survey/opt-in",
 ];
 
-/// The attributes of a conversation's participants, one after the other.
-pub(super) struct AttributeSource(Rng);
+/// Generates the attributes of the participants of one conversation, one after the other.
+pub(crate) struct AttributeSource(Rng);
 
 impl AttributeSource {
-    pub(super) fn of(facts: &Facts, seed: u64) -> Self {
-        Self(facts.attribute_dice(seed))
+    pub(crate) fn of(facts: &Facts, seed: u64) -> Self {
+        Self(facts.attribute_rng(seed))
     }
 
-    /// Writes those of the next participant: three in ten have none, and no key about it.
-    pub(super) fn write(&mut self, renderer: &mut Renderer) {
+    /// Writes the attributes of the next participant. Three in ten have none, and then no key.
+    pub(crate) fn write(&mut self, renderer: &mut Renderer) {
         let Self(rng) = self;
         if rng.permille(300) {
             return;
@@ -44,7 +44,7 @@ impl AttributeSource {
         for key in KEYS.iter().cycle().skip(first).take(count) {
             let value = match rng.below(20) {
                 0 => String::new(),
-                1 => "0".repeat(LONGEST),
+                1 => "0".repeat(MAX_CHARS),
                 2..=6 => rng.pick(&NAMES).to_owned(),
                 7..=10 => {
                     rng.pick(&["true", "false", "null", "{\\\"a\\\": 1}", "  ", "1e3"]).to_owned()
