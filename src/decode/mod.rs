@@ -1,9 +1,10 @@
-//! Page bytes to Arrow: which rows a page holds, which of them the shard owns, which are no rows.
+//! Decodes page bytes into Arrow record batches of the rows that a shard owns.
 //!
-//! Pure functions of the bytes, without I/O, for any thread, in two steps: [`PageParser`] takes a reply
-//! apart, so that the next one can be asked for, and [`Decoder`] makes columns of its rows. They are
-//! decoded together, at the speed of `arrow-json`; if a row spoils that, halving finds the row, and
-//! it costs itself alone.
+//! Two steps, both pure functions that any thread may call: [`PageParser`] finds rows, total and next
+//! cursor in a reply, so that the next page can be requested, and [`Decoder`] converts the rows to
+//! columns. The rows of a page are decoded together at the speed of `arrow-json`; if that fails,
+//! bisection finds the undecodable rows, and all others are kept (G5). Start reading at
+//! [`Decoder::decode`].
 
 pub(crate) mod page_parser;
 pub(crate) mod row_key;
@@ -28,88 +29,89 @@ use crate::{
     time::interval::Interval,
 };
 
-/// Decodes the rows of one dataset. Cheap to clone, and used from many threads at once.
+/// Decodes the rows of one dataset. Cheap to clone, and shared between threads.
 #[derive(Debug, Clone)]
 pub struct Decoder {
-    /// What the batches have.
+    /// The schema of the batches.
     schema: SchemaRef,
-    /// What `arrow-json` is given: see [`exact`]. The aliases stand behind the columns.
+    /// The schema that `arrow-json` reads, see [`wire_types`]: the columns, then their aliases.
     wire: SchemaRef,
-    /// The column that each alias is another name of.
+    /// For each alias the index of its column.
     aliases: Vec<usize>,
-    /// How the values of some columns are written.
+    /// For each column the form of its values in JSON, if it is not the usual one.
     forms: Vec<Option<WireForm>>,
-    /// The places of the id, time and newest columns in both schemas.
+    /// The indices of the id columns in both schemas, and below those of time and newest.
     id: Vec<usize>,
     time: usize,
     newest: Option<usize>,
 }
 
-/// The rows of one page by their fates (G5): `received` is the sum of the batch's rows, `not_owned`
-/// and the number of `bad`.
+/// The rows of one page by outcome (G5): `received` is the sum of the rows of the batch, `not_owned`
+/// and the number of `bad` rows.
 #[derive(Debug)]
 pub struct Page {
     /// The rows that the shard owns, in the order received, with the dataset's schema.
     pub batch: RecordBatch,
-    /// One for each row of the batch, in its order.
+    /// The key of each row of the batch, in its order.
     pub keys: Vec<RowKey>,
-    /// Rows in the page.
+    /// The number of rows in the page.
     pub received: u64,
-    /// Rows that were decoded and whose time lies outside the owner's interval (G4): dropped.
+    /// Rows that were decoded but dropped, since their time is outside the shard's interval (G4).
     pub not_owned: u64,
-    /// Rows that cannot be decoded, in the order received. They count as bad whoever owns them,
-    /// since the time of such a row is not known; so two shards may report the same one.
+    /// Rows that cannot be decoded, in the order received. The time of such a row is not known, so
+    /// two shards may report the same one.
     pub bad: Vec<UndecodableRow>,
 }
 
-/// What tells rows and copies of rows apart, without keeping them.
+/// Identifies a row and a copy of it by hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowKey {
-    /// XXH3-128 of the id's text: see [`RowKeyColumns`]. By the birthday bound, a billion rows collide with a
-    /// probability of about 10⁻²¹.
+    /// XXH3-128 of the text of the id, see [`RowKeyColumns`]. A billion rows collide with a
+    /// probability of about 10⁻²¹ (birthday bound).
     pub id: u128,
-    /// The time of the row's `newest` column, in milliseconds since 1970: of two copies that with the
-    /// earlier one is the older. [`i64::MIN`] where there is none: the later to come is the newer.
+    /// The time of the row's `newest` column in milliseconds since 1970: of two copies the one with
+    /// the later time wins. [`i64::MIN`] if there is none: then the copy received last wins.
     pub version: i64,
-    /// The row's time, in milliseconds since 1970: the partition it belongs to.
+    /// The row's time in milliseconds since 1970, which decides its partition.
     pub time_ms: i64,
-    /// XXH3-64 of the row's JSON as it was sent: whether two copies of an id differ.
+    /// XXH3-64 of the row's JSON as received: tells whether two copies of an id differ.
     pub digest: u64,
 }
 
-/// A row for quarantine.
+/// A row that cannot be decoded and goes to quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndecodableRow {
-    /// Why it is no row of the dataset: the field and a value, cut at [`REASON_CHARS`] characters.
-    /// It quotes the data: it belongs into the quarantine file, not into a log.
+    /// Why it cannot be decoded: the field and its value, truncated to [`REASON_CHARS`] characters.
+    /// It quotes data, so it belongs in the quarantine file and not in a log.
     pub reason: String,
-    /// Its JSON as it was sent.
+    /// Its JSON as received.
     pub raw: String,
 }
 
-/// The length at which the reason of a [`UndecodableRow`] is cut: `arrow-json` quotes a whole value.
+/// The longest reason of an [`UndecodableRow`]: `arrow-json` quotes whole values.
 pub(crate) const REASON_CHARS: usize = 300;
 
-/// How deep a row may nest. `arrow-json` recurses over a value that it quotes in an error, so the
-/// depth is bounded before it sees the row: far above any row's, far below what a stack holds.
-const DEPTH: usize = 1024;
+/// The deepest nesting of a row (G8). `arrow-json` recurses over a value that it quotes in an error,
+/// so the depth is checked first. The limit is far above that of real rows and far below what the
+/// stack holds.
+const MAX_DEPTH: usize = 1024;
 
-/// Why a body is not a page. No row of it was decoded.
+/// Why a body is not a page. None of its rows were decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// Not JSON: cut off, or a proxy's HTML. The source knows the line and column.
-    #[error("the page is not json: {0}")]
+    /// Not JSON, for example truncated, or the HTML page of a proxy.
+    #[error("the page is not valid JSON: {0}")]
     NotJson(#[source] serde_json::Error),
     /// Not CSV.
-    #[error("the result is not csv: {0}")]
+    #[error("the result is not valid CSV: {0}")]
     NotCsv(#[source] csv::Error),
-    /// Its rows, written out, would take more bytes than this.
-    #[error("the rows of the page take more than {0} bytes, many times its size")]
+    /// The rewritten rows would take more bytes than this (G8).
+    #[error("the rows of the page take more than {0} bytes, many times the size of the page")]
     TooLarge(u64),
-    /// JSON in which something else stands where the rows should be.
+    /// JSON without a list at the place of the rows.
     #[error("the rows of the page are not where the catalogue says: {0}")]
     Shape(#[source] serde_json::Error),
-    /// More text in a column than a batch can hold (2 GiB).
+    /// A column would hold more text than a batch can (2 GiB).
     #[error("the page does not fit into columns: {0}")]
     Columns(#[source] ArrowError),
 }
@@ -118,7 +120,7 @@ impl Decoder {
     /// A decoder for the rows of `dataset`.
     pub fn new(dataset: &Dataset) -> Self {
         let schema = dataset.schema.clone();
-        // the catalogue has checked that these columns are there
+        // the catalogue has checked that these columns exist
         let column = |name: &String| schema.index_of(name).unwrap_or_default();
         let form = |field: &FieldRef| dataset.forms.get(field.name()).copied();
         let wire_field = |field: &FieldRef| match form(field) {
@@ -140,11 +142,11 @@ impl Decoder {
         }
     }
 
-    /// Decodes the rows of a reply for the shard that owns those in `owner`. What is wrong with a row
-    /// is told in the [`Page`]. Fields that the dataset does not know are ignored.
+    /// Decodes the rows of a reply for the shard with the interval `owner`. Undecodable rows are
+    /// returned in the [`Page`]. Unknown fields are ignored.
     ///
     /// # Errors
-    /// [`PageError::Columns`] alone.
+    /// Only [`PageError::Columns`].
     pub fn decode(&self, reply: &RawPage, owner: Interval) -> Result<Page, PageError> {
         let rows: Vec<&str> = reply.rows().collect();
         let mut decoded = Decoded::default();
@@ -153,8 +155,9 @@ impl Decoder {
             [batch] => batch.clone(),
             batches => concat_batches(&self.schema, batches).map_err(PageError::Columns)?,
         };
-        let at = times(&batch, self.time);
-        let owned: BooleanBuffer = at.values().iter().map(|&ms| owner.contains(ms)).collect();
+        let row_times = times(&batch, self.time);
+        let owned: BooleanBuffer =
+            row_times.values().iter().map(|&ms| owner.contains(ms)).collect();
         let ids = RowKeyColumns::new(&batch, &self.id).map_err(PageError::Columns)?;
         let newest = self.newest.map(|newest| times(&batch, newest));
         let key = |row: usize| RowKey {
@@ -162,7 +165,7 @@ impl Decoder {
             version: newest
                 .filter(|newest| newest.is_valid(row))
                 .map_or(i64::MIN, |newest| newest.value(row)),
-            time_ms: at.value(row),
+            time_ms: row_times.value(row),
             digest: xxh3_64(decoded.good[row].as_bytes()),
         };
         let keys: Vec<_> = owned.set_indices().map(key).collect();
@@ -185,7 +188,7 @@ impl Decoder {
     /// The ids of the rows of a reply.
     ///
     /// # Errors
-    /// Why a row has none.
+    /// The reason why a row cannot be decoded.
     pub fn ids(&self, reply: &RawPage, owner: Interval) -> Result<Vec<String>, String> {
         let page = self.decode(reply, owner).map_err(|error| error.to_string())?;
         if let Some(bad) = page.bad.first() {
@@ -195,8 +198,7 @@ impl Decoder {
         Ok((0..page.batch.num_rows()).map(|row| ids.text(row).into_owned()).collect())
     }
 
-    /// Decodes rows together, and by halves if they cannot be: a bad row is found in as many steps
-    /// as the logarithm of the page.
+    /// Decodes rows together, and each half separately if that fails, down to single rows.
     fn decode_rows<'p>(&self, rows: &[&'p str], decoded: &mut Decoded<'p>) {
         if rows.is_empty() {
             return;
@@ -218,26 +220,31 @@ impl Decoder {
         }
     }
 
-    /// All of the rows as one batch, or what is wrong with one of them.
+    /// Decodes all rows as one batch.
+    ///
+    /// # Errors
+    /// The reason why one of them cannot be decoded.
     fn batch(&self, rows: &[&str]) -> Result<RecordBatch, String> {
-        rows.iter().try_for_each(|row| check(row))?;
+        for row in rows {
+            check(row)?;
+        }
         let wire = self.read(rows).map_err(|error| match error {
             ArrowError::JsonError(reason) => reason,
             other => other.to_string(),
         })?;
         let mut columns = wire.columns().to_vec();
-        let other_names = columns.split_off(self.schema.fields().len());
-        for (&column, other) in self.aliases.iter().zip(&other_names) {
-            let has =
-                is_not_null(&columns[column]).and_then(|has| zip(&has, &columns[column], other));
-            columns[column] = has.map_err(|error| error.to_string())?;
+        let alias_columns = columns.split_off(self.schema.fields().len());
+        for (&column, alias) in self.aliases.iter().zip(&alias_columns) {
+            let merged = is_not_null(&columns[column])
+                .and_then(|present| zip(&present, &columns[column], alias));
+            columns[column] = merged.map_err(|error| error.to_string())?;
         }
-        let never_null =
+        let is_required =
             |column: &usize| *column == self.time || self.id.len() == 1 && self.id[0] == *column;
         if let Some(column) =
-            (0..columns.len()).filter(never_null).find(|&column| columns[column].null_count() > 0)
+            (0..columns.len()).filter(is_required).find(|&column| columns[column].null_count() > 0)
         {
-            return Err(format!("a row without `{}`", self.schema.field(column).name()));
+            return Err(format!("the row has no `{}`", self.schema.field(column).name()));
         }
         let fields = self.schema.fields().iter().zip(&columns).zip(&self.forms);
         let columns = fields.map(|((field, column), form)| match form {
@@ -246,15 +253,16 @@ impl Decoder {
         });
         let batch = RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_, _>>()?);
         let batch = batch.map_err(|error| error.to_string())?;
-        let without = |ids: RowKeyColumns| (0..batch.num_rows()).any(|row| ids.is_empty(row));
-        if RowKeyColumns::new(&batch, &self.id).map(without).map_err(|error| error.to_string())? {
+        let has_empty_id = |ids: RowKeyColumns| (0..batch.num_rows()).any(|row| ids.is_empty(row));
+        let ids = RowKeyColumns::new(&batch, &self.id);
+        if ids.map(has_empty_id).map_err(|error| error.to_string())? {
             let names = self
                 .id
                 .iter()
                 .map(|&id| self.schema.field(id).name().as_str())
                 .collect::<Vec<_>>()
                 .join(", ");
-            return Err(format!("a row with an empty `{names}`"));
+            return Err(format!("the row has an empty `{names}`"));
         }
         Ok(batch)
     }
@@ -275,30 +283,30 @@ fn times(batch: &RecordBatch, column: usize) -> &PrimitiveArray<TimestampMillise
     batch.column(column).as_primitive()
 }
 
-/// What has become of the rows so far.
+/// The rows decoded so far.
 #[derive(Default)]
 struct Decoded<'p> {
     batches: Vec<RecordBatch>,
-    /// The text of each row of the batches, in their order.
+    /// The JSON of each row of the batches, in their order.
     good: Vec<&'p str>,
     bad: Vec<UndecodableRow>,
 }
 
-/// Whether a row may be given to `arrow-json`.
+/// Checks whether a row may be passed to `arrow-json`.
 fn check(row: &str) -> Result<(), String> {
     if !row.starts_with('{') {
-        return Err("a row that is not an object".to_owned());
+        return Err("the row is not an object".to_owned());
     }
-    // that few braces cannot nest deeper; only a large row needs the closer look
+    // a row with few brackets cannot nest deeper: only a large row needs the exact depth
     let opens = row.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    if opens > DEPTH && depth(row) > DEPTH {
-        Err(format!("a row that nests deeper than {DEPTH}"))
+    if opens > MAX_DEPTH && depth(row) > MAX_DEPTH {
+        Err(format!("the row nests deeper than {MAX_DEPTH} levels"))
     } else {
         Ok(())
     }
 }
 
-/// How deep a JSON text nests.
+/// The nesting depth of a JSON text.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut in_string) = (0usize, 0, false);
     let mut bytes = json.bytes();

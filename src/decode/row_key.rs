@@ -1,4 +1,4 @@
-//! The id of a row as a text: what is hashed to tell rows apart.
+//! The id of a row as text, which is hashed to identify the row.
 
 use std::borrow::Cow;
 
@@ -9,32 +9,32 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 
-/// Between the columns of an id: a character that no text of the APIs holds.
+/// Separates the columns of an id: a character that does not occur in the APIs' texts.
 const SEPARATOR: char = '\u{1f}';
 
-/// The ids of a batch.
+/// The id columns of a batch.
 pub(crate) enum RowKeyColumns<'a> {
-    /// Of one column of strings or int64s, never null.
+    /// One column of strings or int64s without nulls.
     One(&'a ArrayRef),
-    /// Of several columns of any type.
+    /// Several columns of any type.
     Several(Vec<KeyColumn<'a>>),
 }
 
-/// One of several columns of an id.
+/// One of several id columns.
 pub(crate) enum KeyColumn<'a> {
-    /// Times as milliseconds: arrow writes none in `UTC` without a whole time zone database.
+    /// Times, written as milliseconds: arrow cannot format `UTC` without a time zone database.
     Time(&'a PrimitiveArray<TimestampMillisecondType>),
-    /// Anything else as arrow writes it; a null is nothing.
+    /// Any other type, formatted by arrow; a null is empty.
     Text(ArrayFormatter<'a>),
-    /// A map, whose entries have no order that a server must keep.
+    /// A map, written sorted, since the order of its entries has no meaning.
     Map(&'a MapArray),
 }
 
 impl<'a> RowKeyColumns<'a> {
-    /// The ids that stand in these columns.
+    /// The ids in these columns.
     ///
     /// # Errors
-    /// Where a column has a type that has no text.
+    /// If arrow cannot format the type of a column.
     pub(crate) fn new(batch: &'a RecordBatch, columns: &[usize]) -> Result<Self, ArrowError> {
         match columns {
             [one] => Ok(Self::One(batch.column(*one))),
@@ -59,7 +59,7 @@ impl<'a> RowKeyColumns<'a> {
         }
     }
 
-    /// Whether a row has no id.
+    /// Whether all id columns of a row are empty.
     pub(crate) fn is_empty(&self, row: usize) -> bool {
         self.text(row).chars().all(|one| one == SEPARATOR)
     }
@@ -74,7 +74,7 @@ impl<'a> KeyColumn<'a> {
         })
     }
 
-    /// Its text in a row: empty where it is null.
+    /// The text of a row, empty if it is null.
     fn text(&self, row: usize) -> String {
         match self {
             Self::Time(times) if times.is_null(row) => String::new(),

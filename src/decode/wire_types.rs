@@ -1,9 +1,9 @@
-//! Integers that survive: the layer between `arrow-json` and the columns of a dataset.
+//! Converts values without loss between `arrow-json` and the columns of a dataset.
 //!
-//! `arrow-json` reads an integer that has a fraction or an exponent as a double and cuts it off:
-//! 1.5 becomes 1, and 9007199254740993.0 becomes 9007199254740992, without a word. It knows the
-//! time zone `UTC` only if a whole time zone database is built in. So it is given the [`wire`]
-//! types, where an integer is still text and a time has no zone, and [`exact`] makes the columns.
+//! `arrow-json` reads an integer with a fraction or exponent as a double and truncates it: 1.5 becomes
+//! 1, and 9007199254740993.0 becomes 9007199254740992, without an error. It supports the time zone
+//! `UTC` only with a time zone database. So it reads the [`wire`] types, in which an integer is
+//! text and a time has no zone, and [`exact`] converts them to the types of the columns.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use jiff::{Span, SpanRelativeTo, Timestamp, Unit};
 
 use crate::catalog::WireForm;
 
-/// The type as which a column is read from JSON.
+/// The type as which `arrow-json` reads a column.
 pub(crate) fn wire(data_type: &DataType) -> DataType {
     match data_type {
-        // a number may come as a text, and so may a truth
+        // numbers and booleans may be sent as strings
         DataType::Int64 | DataType::Boolean => DataType::Utf8,
         DataType::Timestamp(unit, _) => DataType::Timestamp(*unit, None),
         DataType::List(element) => DataType::List(wire_field(element)),
@@ -30,21 +30,23 @@ pub(crate) fn wire(data_type: &DataType) -> DataType {
     }
 }
 
-/// The field as which a column is read; it may be null, since a null is worth a better message.
+/// The field as which `arrow-json` reads a column. It is nullable, so that the decoder can report a
+/// missing value with a better message.
 pub(crate) fn wire_field(field: &FieldRef) -> FieldRef {
     Arc::new(Field::new(field.name(), wire(field.data_type()), true))
 }
 
-/// The column of type `to` from one of type `wire(to)`; the error says which field, and why.
+/// Converts a column of type `wire(to)` to type `to`. The error names field and value.
 pub(crate) fn exact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String> {
     Ok(match to {
         DataType::Int64 => {
-            let numbers = array.as_string::<i32>().iter().map(|text| text.map(whole).transpose());
+            let numbers = array.as_string::<i32>().iter().map(|text| text.map(integer).transpose());
             Arc::new(numbers.collect::<Result<Int64Array, _>>()?)
         }
         DataType::Boolean => {
-            let truths = array.as_string::<i32>().iter().map(|text| text.map(truth).transpose());
-            Arc::new(truths.collect::<Result<BooleanArray, _>>()?)
+            let booleans =
+                array.as_string::<i32>().iter().map(|text| text.map(boolean).transpose());
+            Arc::new(booleans.collect::<Result<BooleanArray, _>>()?)
         }
         DataType::Timestamp(_, zone) => {
             let times = array.as_primitive::<TimestampMillisecondType>().clone();
@@ -71,12 +73,12 @@ pub(crate) fn exact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, String>
     })
 }
 
-/// [`exact`] for a named column; the error reads like those of `arrow-json`.
+/// [`exact`] for a named column, with an error in the style of `arrow-json`.
 pub(crate) fn exact_field(field: &Field, column: &ArrayRef) -> Result<ArrayRef, String> {
     exact(column, field.data_type()).map_err(|reason| named(field, &reason))
 }
 
-/// The column of texts in a form of their own.
+/// Converts a column of strings in a special form.
 pub(crate) fn formed(field: &Field, column: &ArrayRef, form: WireForm) -> Result<ArrayRef, String> {
     let texts = column.as_string::<i32>().iter();
     let column: Result<ArrayRef, String> = match form {
@@ -100,7 +102,7 @@ fn named(field: &Field, reason: &str) -> String {
 fn start(text: &str) -> Result<i64, String> {
     let start = text.split('/').next().unwrap_or_default();
     let time: Result<Timestamp, _> = start.parse();
-    time.map(Timestamp::as_millisecond).map_err(|_| format!("\"{text}\" is no interval"))
+    time.map(Timestamp::as_millisecond).map_err(|_| format!("\"{text}\" is not a valid interval"))
 }
 
 /// An ISO 8601 duration in seconds; a day has 24 hours.
@@ -108,30 +110,29 @@ fn seconds(text: &str) -> Result<f64, String> {
     let span: Result<Span, _> = text.parse();
     let total =
         span.and_then(|span| span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())));
-    total.map_err(|_| format!("\"{text}\" is no duration"))
+    total.map_err(|_| format!("\"{text}\" is not a valid duration"))
 }
 
-/// A truth, as JSON writes it or as a text.
-fn truth(text: &str) -> Result<bool, String> {
-    let is = |word: &str| text.trim().eq_ignore_ascii_case(word);
-    match () {
-        () if is("true") => Ok(true),
-        () if is("false") => Ok(false),
-        () => Err(format!("\"{text}\" is neither true nor false")),
+/// A boolean from `true` or `false` in any case.
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("\"{text}\" is neither true nor false")),
     }
 }
 
-/// A whole number: digits of up to 64 bits, or a form like `1.0` or `1e3` where a double is exact.
-fn whole(text: &str) -> Result<i64, String> {
-    const EXACT: f64 = (1i64 << 53) as f64;
+/// An integer: digits of up to 64 bits, or a form such as `1.0` or `1e3` if a double holds it exactly.
+fn integer(text: &str) -> Result<i64, String> {
+    const MAX_EXACT: f64 = (1i64 << 53) as f64;
     let text = text.trim();
     let double = || {
-        text.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() < EXACT).map(|v| v as i64)
+        text.parse::<f64>()
+            .ok()
+            .filter(|v| v.fract() == 0.0 && v.abs() < MAX_EXACT)
+            .map(|v| v as i64)
     };
-    text.parse()
-        .ok()
-        .or_else(double)
-        .ok_or_else(|| format!("\"{text}\" is not a whole number of 64 bits"))
+    text.parse().ok().or_else(double).ok_or_else(|| format!("\"{text}\" is not a 64-bit integer"))
 }
 
 #[cfg(test)]
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_whole_number_is_exact_or_refused() {
+    fn an_integer_is_exact_or_an_error() {
         for (text, expected) in [
             ("0", 0),
             ("-7", -7),
@@ -151,7 +152,7 @@ mod tests {
             ("1e3", 1_000),
             ("-2.50E2", -250),
         ] {
-            assert_eq!(whole(text), Ok(expected), "{text}");
+            assert_eq!(integer(text), Ok(expected), "{text}");
         }
         for text in [
             "",
@@ -165,7 +166,7 @@ mod tests {
             "true",
             "0x1",
         ] {
-            assert!(whole(text).is_err(), "{text}");
+            assert!(integer(text).is_err(), "{text}");
         }
     }
 }

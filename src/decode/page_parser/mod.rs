@@ -1,5 +1,5 @@
-//! Finds the rows of a reply without decoding them: one pass over the bytes, and nothing is copied
-//! where a row stands as it is.
+//! Finds the rows, the total and the next cursor of a reply without decoding the rows: one pass over
+//! the bytes. Rows are copied only if fields are added to them.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, io, ops::Range};
 
@@ -15,7 +15,7 @@ use crate::{
     decode::PageError,
 };
 
-/// Where replies of one way hold what.
+/// Finds rows, total and next cursor in the replies of one endpoint.
 #[derive(Debug, Clone)]
 pub struct PageParser {
     rows: RowsAt,
@@ -23,24 +23,24 @@ pub struct PageParser {
     total: Option<JsonPointer>,
     next: Option<JsonPointer>,
     format: ResponseFormat,
-    /// Columns that the reply does not have, and the text that each row gets there.
+    /// Columns that are set in every row, with their values.
     fixed: Vec<(String, String)>,
 }
 
-/// A reply, taken apart but not decoded.
+/// A parsed reply whose rows are not decoded yet.
 #[derive(Debug, Clone, Default)]
 pub struct RawPage {
-    /// The text that the rows are in.
+    /// The JSON text that contains the rows.
     text: Bytes,
     rows: Vec<Range<usize>>,
-    /// Items in the list: the rows, or what they were taken out of.
+    /// The number of items in the list: rows, or items whose lists are exploded into rows.
     pub items: u64,
-    /// The platform's own count of the items of all pages, where it gives one that can be read. A
-    /// hint: it moves while the interval is live.
+    /// The platform's count of the items of all pages. `None` if the reply has no readable one. It
+    /// changes while the interval is live.
     pub total: Option<u64>,
-    /// The cursor or link of the next page.
+    /// The cursor or link of the next page. `None` if there is none.
     pub next: Option<String>,
-    /// Whether it said that there is nothing, by status 204.
+    /// Whether the reply was 204 (no content) or an empty file.
     pub is_nothing: bool,
 }
 
@@ -50,15 +50,15 @@ impl RawPage {
         Self { is_nothing: true, ..Self::default() }
     }
 
-    /// The rows' JSON.
+    /// The JSON of each row.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
-        // JSON that was read is UTF-8
+        // parsed JSON is UTF-8
         self.rows.iter().map(|row| str::from_utf8(&self.text[row.clone()]).unwrap_or_default())
     }
 }
 
 impl PageParser {
-    /// Finds in the replies of `endpoint`; each row gets the `fixed` columns.
+    /// A parser for the replies of `endpoint` that sets the `fixed` columns in each row.
     pub fn new(endpoint: &Endpoint, fixed: Vec<(String, String)>) -> Self {
         Self {
             rows: endpoint.rows.clone(),
@@ -70,14 +70,13 @@ impl PageParser {
         }
     }
 
-    /// Takes a reply apart. An absent or null list has no rows: that is how Genesys answers past
-    /// the end.
+    /// Parses a reply. An absent or null list has no rows: some platforms answer so past the end.
     ///
     /// # Errors
-    /// Only if the reply as a whole cannot be read; a row may still be none.
+    /// Only if the reply as a whole cannot be parsed; its rows are not checked.
     pub fn find(&self, body: Bytes) -> Result<RawPage, PageError> {
         if self.format == ResponseFormat::Csv {
-            return self.records(&body);
+            return self.csv_records(&body);
         }
         let mut found = FoundRows::default();
         match &self.rows {
@@ -105,20 +104,22 @@ impl PageParser {
             reply.rows = rows.iter().map(range).collect();
             reply.text = body;
         } else {
-            let mut written = RewrittenRow::default();
-            rows.iter().try_for_each(|row| self.rewrite(row, &body, &mut written))?;
+            let mut written = RewrittenRows::default();
+            for row in &rows {
+                self.rewrite(row, &body, &mut written)?;
+            }
             (reply.text, reply.rows) = (written.text.into(), written.rows);
         }
         Ok(reply)
     }
 
-    /// Writes the rows of an item anew, with their fixed columns. What is no object stays what it
-    /// is: the decoder refuses it with its reason.
+    /// Rewrites the rows of an item with the fixed columns. A value that is not an object is kept, so
+    /// that the decoder rejects it with a reason.
     fn rewrite(
         &self,
         item: &RawValue,
         body: &[u8],
-        written: &mut RewrittenRow,
+        written: &mut RewrittenRows,
     ) -> Result<(), PageError> {
         let fixed = self
             .fixed
@@ -127,36 +128,34 @@ impl PageParser {
         let fixed = members(fixed);
         if self.explode.is_empty() || !item.get().starts_with('{') {
             written.row("", item.get(), &fixed);
-            return written.fits(body);
+            return written.check_size(body);
         }
         let fields: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_str(item.get()).map_err(PageError::Shape)?;
-        let listed = |key: &str| self.explode.iter().any(|list| list == key);
-        let around = members(fields.iter().filter(|(key, _)| !listed(key)));
+        let is_exploded = |key: &str| self.explode.iter().any(|list| list == key);
+        let item_fields = members(fields.iter().filter(|(key, _)| !is_exploded(key)));
         for list in self.explode.iter().filter_map(|list| fields.get(list.as_str())) {
             let elements: Option<Vec<&RawValue>> =
                 serde_json::from_str(list.get()).map_err(PageError::Shape)?;
             for element in elements.into_iter().flatten() {
-                written.row(&around, element.get(), &fixed);
-                written.fits(body)?;
+                written.row(&item_fields, element.get(), &fixed);
+                written.check_size(body)?;
             }
         }
         Ok(())
     }
 
-    /// The records of a CSV file as JSON objects of texts; an empty field is no field.
-    fn records(&self, body: &[u8]) -> Result<RawPage, PageError> {
+    /// The records of a CSV file as JSON objects of strings, without empty fields.
+    fn csv_records(&self, body: &[u8]) -> Result<RawPage, PageError> {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
         let header = reader.headers().map_err(PageError::NotCsv)?.clone();
         if header.iter().next().is_some_and(|first| first.trim_start().starts_with(['<', '{', '[']))
         {
-            // an error page would pass for a header without records
-            return Err(PageError::NotCsv(
-                io::Error::other("it begins like a page or an object").into(),
-            ));
+            // otherwise an error page would look like a header without records
+            return Err(PageError::NotCsv(io::Error::other("it begins like HTML or JSON").into()));
         }
-        let mut written = RewrittenRow::default();
+        let mut written = RewrittenRows::default();
         for record in reader.records() {
             let record = record.map_err(PageError::NotCsv)?;
             let fields = header.iter().zip(&record).filter(|(_, field)| !field.is_empty());
@@ -165,7 +164,7 @@ impl PageParser {
             let object: serde_json::Map<_, _> =
                 fields.map(|(name, field)| (name.to_owned(), field.into())).collect();
             written.row("", &serde_json::Value::Object(object).to_string(), "");
-            written.fits(body)?;
+            written.check_size(body)?;
         }
         let (items, is_nothing) = (written.rows.len() as u64, body.is_empty());
         Ok(RawPage {
@@ -178,33 +177,35 @@ impl PageParser {
     }
 }
 
-/// How many times its size a reply may take once its rows are written out, and the size below which
-/// that does not matter: what surrounds a row is repeated in each (G8).
-const SWELLS: usize = 16;
-const SMALL: usize = 64 * 1024;
+/// The largest size of rewritten rows as a multiple of the body, since the fields of an item are
+/// repeated in each of its rows (G8).
+const MAX_GROWTH: usize = 16;
+/// Smaller bodies count as this many bytes.
+const MIN_BODY: usize = 64 * 1024;
 
-/// Rows that were written anew, and where they are in the text.
+/// Rows that were rewritten, and their positions in the text.
 #[derive(Default)]
-struct RewrittenRow {
+struct RewrittenRows {
     text: Vec<u8>,
     rows: Vec<Range<usize>>,
 }
 
-impl RewrittenRow {
-    /// Refuses to grow out of proportion to the body.
-    fn fits(&self, body: &[u8]) -> Result<(), PageError> {
-        let most = body.len().max(SMALL) * SWELLS;
-        if self.text.len() > most { Err(PageError::TooLarge(most as u64)) } else { Ok(()) }
+impl RewrittenRows {
+    /// Fails if the rows have become too large for the body.
+    fn check_size(&self, body: &[u8]) -> Result<(), PageError> {
+        let max = body.len().max(MIN_BODY) * MAX_GROWTH;
+        if self.text.len() > max { Err(PageError::TooLarge(max as u64)) } else { Ok(()) }
     }
 
-    /// Writes a row: the fields around it, its own, which win, and the fixed ones, which win over both.
-    /// The decoder takes the last of those that have one name.
-    fn row(&mut self, around: &str, row: &str, fixed: &str) {
+    /// Appends a row: the fields of its item, its own fields, which override them, and the fixed
+    /// columns, which override both. The decoder uses the last of several fields with one name.
+    fn row(&mut self, item_fields: &str, row: &str, fixed: &str) {
         let from = self.text.len();
         match row.strip_prefix('{').and_then(|row| row.strip_suffix('}')) {
             Some(own) => {
-                let fields =
-                    [around, own.trim(), fixed].into_iter().filter(|fields| !fields.is_empty());
+                let fields = [item_fields, own.trim(), fixed]
+                    .into_iter()
+                    .filter(|fields| !fields.is_empty());
                 self.text.push(b'{');
                 for (at, fields) in fields.enumerate() {
                     self.text.extend_from_slice(if at == 0 { b"" } else { b"," });
@@ -225,7 +226,7 @@ fn members(fields: impl Iterator<Item = (impl AsRef<str>, impl fmt::Display)>) -
     members.collect::<Vec<_>>().join(",")
 }
 
-/// What one walk finds, still as text.
+/// What one walk over a reply finds, as raw JSON.
 #[derive(Debug, Default)]
 struct FoundRows<'de> {
     rows: Vec<&'de RawValue>,
@@ -233,16 +234,17 @@ struct FoundRows<'de> {
     next: Option<&'de RawValue>,
 }
 
-/// The keys that still lead to the rows, to the total and to what is next; none: not this way.
-type RowPaths<'w> = [Option<&'w [String]>; 3];
+/// The remaining keys on the paths to the rows, the total and the next cursor. `None` if the path
+/// does not lead through the current value.
+type RemainingPaths<'w> = [Option<&'w [String]>; 3];
 
 fn walk<'de>(
     body: &'de [u8],
-    places: [Option<&JsonPointer>; 3],
+    pointers: [Option<&JsonPointer>; 3],
     found: &mut FoundRows<'de>,
 ) -> Result<(), PageError> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let walk = PageWalk { endpoints: places.map(|place| place.map(Vec::as_slice)), found };
+    let walk = PageWalk { paths: pointers.map(|pointer| pointer.map(Vec::as_slice)), found };
     walk.deserialize(&mut json).and_then(|()| json.end()).map_err(classify)
 }
 
@@ -253,8 +255,8 @@ fn classify(error: serde_json::Error) -> PageError {
     }
 }
 
-/// What stands for a number, a cursor or a link: a text, a number, or `true` where a reply just says that
-/// there is more. Null, false and what is empty stand for none.
+/// The text of a total, a cursor or a link: a string, a number, or `true` if a reply only says that
+/// there is more. `None` for null, false and empty values.
 fn text(raw: &RawValue) -> Option<String> {
     match serde_json::from_str(raw.get()).ok()? {
         serde_json::Value::String(text) => Some(text).filter(|text| !text.is_empty()),
@@ -265,7 +267,7 @@ fn text(raw: &RawValue) -> Option<String> {
     }
 }
 
-/// The only list of a body: the body itself, or on top of it, or one step below.
+/// The only list of a body: the body itself, a field of it, or a field one level deeper.
 fn only_list(body: &[u8]) -> Result<Vec<&RawValue>, PageError> {
     let whole: &RawValue = serde_json::from_slice(body).map_err(classify)?;
     let mut level = vec![(Cow::Borrowed(""), whole)];
@@ -293,9 +295,9 @@ fn only_list(body: &[u8]) -> Result<Vec<&RawValue>, PageError> {
     Ok(Vec::new())
 }
 
-/// A value on the way.
+/// Visits one value of a reply.
 struct PageWalk<'w, 'de> {
-    endpoints: RowPaths<'w>,
+    paths: RemainingPaths<'w>,
     found: &'w mut FoundRows<'de>,
 }
 
@@ -303,10 +305,10 @@ impl<'de> DeserializeSeed<'de> for PageWalk<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
-        match self.endpoints {
+        match self.paths {
             [None, None, None] => IgnoredAny::deserialize(value).map(drop),
             [Some([]), _, _] => {
-                // a key that comes twice must not cost the rows that came first
+                // a repeated key must not lose the rows of its first occurrence
                 let rows: Option<Vec<&'de RawValue>> = Deserialize::deserialize(value)?;
                 self.found.rows.extend(rows.unwrap_or_default());
                 Ok(())
@@ -319,7 +321,7 @@ impl<'de> DeserializeSeed<'de> for PageWalk<'_, 'de> {
                 self.found.next = Some(Deserialize::deserialize(value)?);
                 Ok(())
             }
-            // where rows do not lead, what is no object is not there: some write an empty one as `[]`
+            // only the path to the rows must exist: some APIs write an empty object as `[]`
             [None, ..] => {
                 let raw: &'de RawValue = Deserialize::deserialize(value)?;
                 let mut json = serde_json::Deserializer::from_str(raw.get());
@@ -336,7 +338,7 @@ impl<'de> Visitor<'de> for PageWalk<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object that leads to the rows")
+        f.write_str("an object on the path to the rows")
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
@@ -344,12 +346,12 @@ impl<'de> Visitor<'de> for PageWalk<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        fn step<'w>(place: Option<&'w [String]>, key: &str) -> Option<&'w [String]> {
-            place?.split_first().filter(|(first, _)| *first == key).map(|(_, rest)| rest)
+        fn step<'w>(path: Option<&'w [String]>, key: &str) -> Option<&'w [String]> {
+            path?.split_first().filter(|(first, _)| *first == key).map(|(_, rest)| rest)
         }
         while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            let endpoints = self.endpoints.map(|endpoint| step(endpoint, &key));
-            map.next_value_seed(PageWalk { endpoints, found: &mut *self.found })?;
+            let paths = self.paths.map(|path| step(path, &key));
+            map.next_value_seed(PageWalk { paths, found: &mut *self.found })?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::catalog;
 
-/// The rows of a reply to a way with these keys, each as JSON.
+/// The rows of a reply to an endpoint with these keys, parsed.
 fn rows(
     endpoint: &str,
     fixed: &[(&str, &str)],
@@ -28,7 +28,7 @@ fn find(endpoint: &str, fixed: &[(&str, &str)], body: &str) -> Result<RawPage, P
 const EXPLODE: &str = "rows = '/results'\nexplode = ['data', 'more']";
 
 #[test]
-fn every_element_of_an_items_lists_is_a_row_with_the_items_other_fields() {
+fn every_element_of_an_exploded_list_is_a_row_with_the_fields_of_its_item() {
     let body = r#"{"results": [
         {"group": {"queue": "q"}, "n": 1, "data": [{"a": 1}, {"a": 2}], "more": [ { } ]},
         {"n": 2, "data": []}, {"n": 3, "data": null}, {"n": 4}, {"n": 5, "more": [{"b": [1]}]}]}"#;
@@ -40,11 +40,11 @@ fn every_element_of_an_items_lists_is_a_row_with_the_items_other_fields() {
         json!({ "n": 5, "b": [1] }),
     ];
     assert_eq!(rows(EXPLODE, &[], body).unwrap(), expected);
-    assert_eq!(find(EXPLODE, &[], body).unwrap().items, 5, "paging counts items, and not rows");
+    assert_eq!(find(EXPLODE, &[], body).unwrap().items, 5, "paging counts items, not rows");
 }
 
 #[test]
-fn the_field_of_an_element_wins_over_the_items_and_over_the_lists_name() {
+fn fields_of_an_element_override_those_of_its_item() {
     let body = r#"{"results": [{"id": "item", "n": 1, "data": [{"id": "element", "data": "inner"}, {}]}]}"#;
     let expected =
         [json!({ "id": "element", "n": 1, "data": "inner" }), json!({ "id": "item", "n": 1 })];
@@ -52,7 +52,7 @@ fn the_field_of_an_element_wins_over_the_items_and_over_the_lists_name() {
 }
 
 #[test]
-fn what_is_no_item_and_no_element_stays_what_it_is() {
+fn items_and_elements_that_are_not_objects_are_kept() {
     let body = r#"{"results": [null, 5, {"n": 1, "data": [null, "x", {}]}]}"#;
     assert_eq!(
         rows(EXPLODE, &[], body).unwrap(),
@@ -63,7 +63,7 @@ fn what_is_no_item_and_no_element_stays_what_it_is() {
 }
 
 #[test]
-fn the_columns_that_a_reply_does_not_have_are_written_over_what_it_says() {
+fn fixed_columns_override_fields_of_the_reply() {
     let fixed = [("at", "2024-01-01T00:00:00Z"), ("team", "o\"n")];
     let body = r#"[{"id": "a"}, { }, {"id": "b", "team": null, "at": "never"}, 5]"#;
     let at = "2024-01-01T00:00:00Z";
@@ -79,7 +79,7 @@ fn the_columns_that_a_reply_does_not_have_are_written_over_what_it_says() {
 }
 
 #[test]
-fn a_star_is_the_only_list_wherever_it_is() {
+fn a_star_finds_the_only_list_of_a_reply() {
     for body in [
         r#"[{"id": "a"}]"#,
         r#"{"agents": [{"id": "a"}], "total": 1}"#,
@@ -111,7 +111,7 @@ fn a_star_among_several_lists_is_an_error_that_names_them() {
 }
 
 #[test]
-fn what_ends_the_pages_is_null_empty_false_or_not_there() {
+fn a_next_cursor_that_is_null_empty_false_or_absent_is_none() {
     let endpoint = "rows = '/rows'\nnext = '/page/next'";
     let next = |page: &str| {
         find(endpoint, &[], &format!(r#"{{"page": {page}, "rows": [1]}}"#)).unwrap().next
@@ -134,7 +134,7 @@ fn what_ends_the_pages_is_null_empty_false_or_not_there() {
 }
 
 #[test]
-fn rows_in_csv_may_have_a_mark_quotes_line_breaks_and_empty_fields() {
+fn csv_may_have_a_byte_order_mark_quotes_line_breaks_and_empty_fields() {
     let csv = "\u{feff}\"id\",at,note\r\n\"a\",1,\"says \"\"hi\"\",\nand goes\"\r\n b ,,\r\n\"ü\",\"\",x,beyond\nshort\n";
     let expected = [
         json!({ "id": "a", "at": "1", "note": "says \"hi\",\nand goes" }),
@@ -152,7 +152,7 @@ fn rows_in_csv_may_have_a_mark_quotes_line_breaks_and_empty_fields() {
 }
 
 #[test]
-fn csv_that_is_no_text_is_an_error() {
+fn csv_that_is_not_utf8_is_an_error() {
     let dataset = "[dataset.r]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'r'\nquery = { path = '/', rows = '', format = 'csv' }\n\
         [type.r]\nid = 'string'\nat = 'timestamp'\n";
     let dataset = Arc::clone(&catalog::read("test", dataset).unwrap().datasets["r"]);
@@ -162,8 +162,8 @@ fn csv_that_is_no_text_is_an_error() {
 }
 
 #[test]
-fn g8_rows_that_swell_beyond_sixteen_times_their_page_are_refused_as_too_large() {
-    // what surrounds the rows is repeated in each of them
+fn g8_rows_larger_than_sixteen_times_their_page_are_an_error() {
+    // the fields of an item are repeated in each of its rows
     let page = |elements: usize| {
         let around = "x".repeat(32 * 1024);
         format!(
@@ -173,7 +173,7 @@ fn g8_rows_that_swell_beyond_sixteen_times_their_page_are_refused_as_too_large()
     };
     assert_eq!(rows(EXPLODE, &[], &page(31)).unwrap().len(), 31);
     let error = rows(EXPLODE, &[], &page(33)).unwrap_err();
-    assert!(matches!(error, PageError::TooLarge(most) if most == 16 * 64 * 1024), "{error}");
+    assert!(matches!(error, PageError::TooLarge(max) if max == 16 * 64 * 1024), "{error}");
 
     let header = "n".repeat(32 * 1024);
     let records = format!("id,{header}\n{}", "a,b\n".repeat(40));
@@ -182,7 +182,7 @@ fn g8_rows_that_swell_beyond_sixteen_times_their_page_are_refused_as_too_large()
 }
 
 #[test]
-fn an_error_page_or_an_object_does_not_pass_for_csv_without_records() {
+fn html_or_json_is_not_read_as_csv() {
     for body in [
         "<html><body>sorry</body></html>",
         "  <!DOCTYPE html>\n<p>",

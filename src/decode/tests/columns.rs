@@ -1,4 +1,4 @@
-//! Columns that are more than JSON's own: other names, other forms, ids of several.
+//! Aliases, special forms of values, and ids of several columns.
 
 use arrow::array::Array;
 
@@ -37,7 +37,7 @@ day = "interval"
 took = "duration"
 "#;
 
-/// The page of rows of a dataset, all of them owned.
+/// Decodes rows of a dataset, for an interval that holds all of them.
 fn page(name: &str, fixed: &[(&str, &str)], rows: &str) -> Page {
     let dataset = Arc::clone(&catalog::read("test", CATALOG).unwrap().datasets[name]);
     let fixed =
@@ -57,7 +57,7 @@ fn reasons(page: &Page) -> Vec<&str> {
 }
 
 #[test]
-fn a_column_is_read_by_either_of_its_names_and_its_own_wins() {
+fn a_column_is_read_by_its_name_or_its_alias_and_its_name_wins() {
     let page = page(
         "calls",
         &[],
@@ -72,13 +72,13 @@ fn a_column_is_read_by_either_of_its_names_and_its_own_wins() {
     assert_eq!(numbers.iter().collect::<Vec<_>>(), [Some(7), Some(8), None]);
     let legs = page.batch.column_by_name("legs").unwrap().as_list::<i32>();
     assert_eq!((legs.value(0).len(), legs.is_null(1), legs.value(2).len()), (1, true, 0));
-    let number = "whilst decoding field 'no': \"1.5\" is not a whole number of 64 bits";
-    assert_eq!(reasons(&page), ["a row without `at`", number]);
-    assert_eq!(page.batch.num_columns(), 7, "another name is no column");
+    let number = "whilst decoding field 'no': \"1.5\" is not a 64-bit integer";
+    assert_eq!(reasons(&page), ["the row has no `at`", number]);
+    assert_eq!(page.batch.num_columns(), 7, "an alias is not a column");
 }
 
 #[test]
-fn an_interval_counts_by_its_start_and_a_duration_in_seconds() {
+fn an_interval_is_read_as_its_start_and_a_duration_as_seconds() {
     let rows = r#"{"queue": "q", "data": [
         {"no": 1, "day": "2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z", "took": "PT1H2M3.5S"},
         {"no": 2, "day": "2024-01-01T01:00:00+01:00/P1D", "took": "P1DT1S"},
@@ -91,15 +91,15 @@ fn an_interval_counts_by_its_start_and_a_duration_in_seconds() {
     let took = page.batch.column_by_name("took").unwrap().as_primitive::<Float64Type>();
     assert_eq!(took.iter().collect::<Vec<_>>(), [Some(3_723.5), Some(86_401.0), Some(0.0), None]);
     let expected = [
-        "whilst decoding field 'day': \"yesterday/today\" is no interval",
-        "whilst decoding field 'took': \"soon\" is no duration",
-        "a row without `day`",
+        "whilst decoding field 'day': \"yesterday/today\" is not a valid interval",
+        "whilst decoding field 'took': \"soon\" is not a valid duration",
+        "the row has no `day`",
     ];
     assert_eq!(reasons(&page), expected);
 }
 
 #[test]
-fn the_field_of_an_element_and_a_fixed_column_win_in_the_columns_too() {
+fn fields_of_an_element_and_fixed_columns_override_those_of_the_item() {
     let rows = r#"{"queue": "item", "no": 1, "data": [{"queue": "element", "day": "1970-01-02T00:00:00Z"}, {"no": 2}]}"#;
     let page = page("days", &[("day", "2024-01-01T00:00:00Z")], rows);
     assert_eq!(texts(&page, "queue"), ["element", "item"].map(|text| Some(text.to_owned())));
@@ -112,7 +112,7 @@ fn ints_of(page: &Page) -> Vec<i64> {
 }
 
 #[test]
-fn a_truth_may_be_a_text() {
+fn a_boolean_may_be_a_string() {
     let row = |done: &str| format!(r#"{{"no": 1, "at": 1, "done": {done}}}"#);
     let rows =
         ["true", "\"True\"", "\"false\"", "false", "null", "\" TRUE \"", "\"yes\"", "1", "\"\""]
@@ -129,7 +129,7 @@ fn a_truth_may_be_a_text() {
 }
 
 #[test]
-fn an_id_of_several_columns_may_lack_some_and_not_all_and_a_map_has_no_order() {
+fn an_id_of_several_columns_may_have_nulls_but_not_only_nulls() {
     let ids =
         |rows: &str| page("calls", &[], rows).keys.iter().map(|key| key.id).collect::<Vec<_>>();
     let same = ids(
@@ -148,7 +148,7 @@ fn an_id_of_several_columns_may_lack_some_and_not_all_and_a_map_has_no_order() {
         &[],
         r#"{"at": 1}, {"at": 1, "queue": null, "group": null, "no": null}, {"at": 1, "queue": ""}"#,
     );
-    assert_eq!(reasons(&none), ["a row with an empty `queue, group, no`"; 3]);
+    assert_eq!(reasons(&none), ["the row has an empty `queue, group, no`"; 3]);
 }
 
 #[test]

@@ -45,7 +45,7 @@ codes = "list<int64>"
 began = "timestamp"
 "#;
 
-/// Both steps.
+/// Parses and decodes a body.
 fn decode_by(dataset: &Dataset, body: &[u8], owner: Interval) -> Result<Page, PageError> {
     let reply = PageParser::new(dataset.endpoint(), Vec::new()).find(body.to_vec().into())?;
     Decoder::new(dataset).decode(&reply, owner)
@@ -59,12 +59,12 @@ fn conversations() -> &'static Dataset {
     &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]
 }
 
-/// What a reply to a query of conversations says beside its rows.
+/// The total of a reply to a query of conversations.
 fn total(body: &'static str) -> Option<u64> {
     PageParser::new(conversations().endpoint(), Vec::new()).find(body.into()).unwrap().total
 }
 
-/// A page of the `calls` dataset around rows, and the fates of the rows in the second of 1970.
+/// Decodes a page of the `calls` dataset with these rows, for the first second of 1970.
 fn decode(rows: &str) -> Page {
     let body = format!(r#"{{"data": {{"count": 7, "calls": [{rows}]}}}}"#);
     let page =
@@ -77,7 +77,7 @@ fn decode(rows: &str) -> Page {
     page
 }
 
-/// A row with more fields, of which the first is written as it is.
+/// A row with this `no`, written as it is, and more fields.
 fn row(no: impl std::fmt::Display, more: &str) -> String {
     format!(r#"{{"no": {no}, "at": "1970-01-01T00:00:00.001Z"{more}}}"#)
 }
@@ -86,7 +86,7 @@ fn ints(page: &Page) -> Vec<i64> {
     page.batch.column(0).as_primitive::<Int64Type>().values().to_vec()
 }
 
-/// The one reason why the row is bad.
+/// The reason why a row cannot be decoded.
 fn reason(row: &str) -> String {
     let page = decode(row);
     assert_eq!((page.bad.len(), page.bad[0].raw.as_str()), (1, row));
@@ -101,7 +101,7 @@ fn hour(body: &str) -> Result<Page, PageError> {
     )
 }
 
-/// As the reference has it: nested four deep, unknown fields, odd keys, values past 32 bits.
+/// As in the reference: four levels deep, unknown fields, unusual keys, values above 32 bits.
 const CONVERSATION: &str = r#"{
   "conversationId": "c1", "conversationStart": "2024-01-01T00:10:00.000Z", "divisionIds": ["d1", "d2"],
   "mediaStatsMinConversationMos": 4.88, "fieldOfTomorrow": { "a": [1, { "b": null }] },
@@ -147,7 +147,7 @@ fn a_page_without_its_rows_key_has_no_rows() {
 }
 
 #[test]
-fn rows_that_are_no_array_are_an_error_of_the_page() {
+fn rows_that_are_not_a_list_are_an_error_of_the_page() {
     for body in
         [r#"{"conversations": {}}"#, r#"{"conversations": "none"}"#, "[]", "3", r#""an error""#]
     {
@@ -161,7 +161,7 @@ fn rows_that_are_no_array_are_an_error_of_the_page() {
 #[test]
 fn a_body_that_is_not_json_is_an_error_with_its_position() {
     let error = hour("<html>Bad Gateway</html>").unwrap_err();
-    assert_eq!(error.to_string(), "the page is not json: expected value at line 1 column 1");
+    assert_eq!(error.to_string(), "the page is not valid JSON: expected value at line 1 column 1");
     assert!(matches!(hour(r#"{"totalHits": 3} {}"#), Err(PageError::NotJson(_))));
     assert!(
         decode_by(&dataset("calls"), b"{\"data\": {\"calls\": [\"\xff\"]}}", Interval::day_of(0))
@@ -170,7 +170,7 @@ fn a_body_that_is_not_json_is_an_error_with_its_position() {
 }
 
 #[test]
-fn a_page_cut_off_anywhere_is_an_error() {
+fn a_truncated_page_is_an_error() {
     let body = format!(r#"{{"conversations": [{CONVERSATION}], "totalHits": 41}}"#);
     for end in 0..body.len() {
         let result = decode_by(conversations(), &body.as_bytes()[..end], Interval::day_of(0));
@@ -179,18 +179,18 @@ fn a_page_cut_off_anywhere_is_an_error() {
 }
 
 #[test]
-fn the_rows_may_be_the_whole_page_or_deep_inside() {
+fn the_rows_may_be_the_whole_page_or_nested() {
     let rows = r#"[{"name": "a", "at": 5}, {"name": "", "at": 5}]"#;
     let page = decode_by(&dataset("bare"), rows.as_bytes(), Interval::day_of(0)).unwrap();
-    // this dataset's `no` is no id, so it may be null
+    // `no` is not the id of this dataset, so it may be null
     assert_eq!(
         (page.batch.num_rows(), page.bad[0].reason.as_str()),
-        (1, "a row with an empty `name`")
+        (1, "the row has an empty `name`")
     );
 }
 
 #[test]
-fn rows_under_a_key_that_comes_twice_are_all_received() {
+fn rows_under_a_repeated_key_are_all_received() {
     let body = format!(
         r#"{{"data": {{"calls": [{}]}}, "data": {{"calls": [{}]}}}}"#,
         row(1, ""),
@@ -201,20 +201,20 @@ fn rows_under_a_key_that_comes_twice_are_all_received() {
 }
 
 #[test]
-fn one_bad_row_costs_itself_alone() {
+fn an_undecodable_row_does_not_affect_the_others() {
     let bad = row(3, r#", "legs": [{"seconds": "soon"}]"#);
     let rows = [row(1, ""), row(2, ""), bad.clone(), row(4, ""), row(5, "")].join(", ");
     let page = decode(&rows);
     assert_eq!(ints(&page), [1, 2, 4, 5]);
-    let reason = r#"whilst decoding field 'legs': whilst decoding field 'seconds': "soon" is not a whole number of 64 bits"#;
+    let reason = r#"whilst decoding field 'legs': whilst decoding field 'seconds': "soon" is not a 64-bit integer"#;
     assert_eq!(page.bad, [UndecodableRow { reason: reason.into(), raw: bad }]);
 }
 
 #[test]
-fn a_row_without_id_or_time_is_bad() {
-    assert_eq!(reason(r#"{"at": 1}"#), "a row without `no`");
-    assert_eq!(reason(r#"{"no": null, "at": 1}"#), "a row without `no`");
-    assert_eq!(reason(r#"{"no": 1}"#), "a row without `at`");
+fn a_row_without_id_or_time_is_undecodable() {
+    assert_eq!(reason(r#"{"at": 1}"#), "the row has no `no`");
+    assert_eq!(reason(r#"{"no": null, "at": 1}"#), "the row has no `no`");
+    assert_eq!(reason(r#"{"no": 1}"#), "the row has no `at`");
     let unparsable = reason(r#"{"no": 1, "at": "yesterday"}"#);
     assert!(
         unparsable.starts_with("whilst decoding field 'at': failed to parse \"yesterday\""),
@@ -223,7 +223,7 @@ fn a_row_without_id_or_time_is_bad() {
 }
 
 #[test]
-fn an_id_of_several_columns_tells_by_each_of_them_times_and_maps_included() {
+fn an_id_of_several_columns_depends_on_each_of_them() {
     let rows = r#"[{"at": "1970-01-01T00:00:00Z"}, {"at": "1970-01-01T00:00:00.001Z"},
         {"at": "1970-01-01T00:00:00Z", "name": "x"}, {"at": "1970-01-01T00:00:00Z", "notes": {"a": "b"}},
         {"at": "1970-01-01T00:00:00.000Z", "done": true}]"#;
@@ -235,15 +235,15 @@ fn an_id_of_several_columns_tells_by_each_of_them_times_and_maps_included() {
 }
 
 #[test]
-fn what_is_no_object_is_a_bad_row() {
+fn a_row_that_is_not_an_object_is_undecodable() {
     for row in ["null", "5", "\"{\"", "[]", "[{\"no\": 1}]"] {
-        assert_eq!(reason(row), "a row that is not an object");
+        assert_eq!(reason(row), "the row is not an object");
     }
     assert_eq!(decode(&format!("5, 6, {}, null", row(1, ""))).bad.len(), 3);
 }
 
 #[test]
-fn a_lone_surrogate_costs_its_row() {
+fn a_row_with_a_lone_surrogate_is_undecodable() {
     let page = decode(
         &[row(1, r#", "name": "cut \ud83d""#), row(2, r#", "name": "\ud83d\ude00""#)].join(","),
     );
@@ -252,7 +252,7 @@ fn a_lone_surrogate_costs_its_row() {
 }
 
 #[test]
-fn an_id_past_53_bits_is_exact() {
+fn an_id_above_53_bits_is_exact() {
     let page = decode(&[row("9007199254740993", ""), row("\"9007199254740993\"", "")].join(","));
     assert_eq!(ints(&page), [9_007_199_254_740_993; 2]);
     assert_eq!(page.keys[0].id, page.keys[1].id);
@@ -261,13 +261,13 @@ fn an_id_past_53_bits_is_exact() {
 }
 
 #[test]
-fn a_number_that_would_lose_digits_makes_its_row_bad() {
+fn a_number_that_would_lose_digits_is_undecodable() {
     assert_eq!(
         ints(&decode(&[row("1.0", ""), row("1e3", ""), row("-0.0", "")].join(","))),
         [1, 1_000, 0]
     );
     for number in ["1.5", "9007199254740993.0", "9223372036854775808", "true", "\"\"", "\"x\""] {
-        assert!(reason(&row(number, "")).ends_with("is not a whole number of 64 bits"), "{number}");
+        assert!(reason(&row(number, "")).ends_with("is not a 64-bit integer"), "{number}");
     }
     let nested = decode(&row(1, r#", "legs": [{"codes": [7, 1e1, "12"]}, null, {}]"#));
     let legs = nested.batch.column(6).as_list::<i32>().value(0);
@@ -279,7 +279,7 @@ fn a_number_that_would_lose_digits_makes_its_row_bad() {
 }
 
 #[test]
-fn times_come_with_and_without_milliseconds_and_zones() {
+fn times_with_and_without_milliseconds_and_zones_are_read() {
     let page = |at: &str| decode(&format!(r#"{{"no": 1, "at": {at}}}"#)).keys[0].time_ms;
     for at in [
         r#""1970-01-01T00:00:00Z""#,
@@ -305,23 +305,23 @@ fn g4_rows_outside_the_owner_are_counted_and_dropped() {
 }
 
 #[test]
-fn a_row_that_is_bad_and_not_owned_is_bad() {
+fn an_undecodable_row_outside_the_owner_counts_as_undecodable() {
     let page = decode(r#"{"no": 1, "at": 5000, "done": "maybe"}"#);
     assert_eq!((page.bad.len(), page.not_owned), (1, 0));
 }
 
 #[test]
-fn a_row_that_nests_without_end_does_not_overflow_the_stack() {
-    for levels in [DEPTH - 2, DEPTH, 200_000] {
+fn g8_a_deeply_nested_row_does_not_overflow_the_stack() {
+    for levels in [MAX_DEPTH - 2, MAX_DEPTH, 200_000] {
         let nest = "[".repeat(levels) + &"]".repeat(levels);
         let page = decode(&[row(1, &format!(r#", "name": {nest}"#)), row(2, "")].join(","));
         assert_eq!(ints(&page), [2]);
         assert!(page.bad[0].reason.chars().count() <= REASON_CHARS);
-        // what nobody decodes may nest, up to the limit
+        // unknown fields may nest up to the limit
         let page = decode(&row(1, &format!(r#", "unknown": {nest}"#)));
-        assert_eq!(page.bad.len(), usize::from(levels >= DEPTH));
+        assert_eq!(page.bad.len(), usize::from(levels >= MAX_DEPTH));
     }
-    let braces = row(1, &format!(r#", "name": "{}\"{{""#, "{".repeat(2 * DEPTH)));
+    let braces = row(1, &format!(r#", "name": "{}\"{{""#, "{".repeat(2 * MAX_DEPTH)));
     assert_eq!(decode(&braces).batch.num_rows(), 1);
 }
 
@@ -331,24 +331,24 @@ fn a_decoder_is_shared_by_threads() {
     shared(&Decoder::new(&dataset("calls")));
 }
 
-/// A row and its fate.
+/// The outcome of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Fate {
-    RewrittenRow,
+enum RowOutcome {
+    Kept,
     NotOwned,
     Bad,
 }
 
-fn any_row() -> impl Strategy<Value = (String, Fate)> {
+fn any_row() -> impl Strategy<Value = (String, RowOutcome)> {
     let at = |no: i64, ms: i64| {
         format!(r#"{{"no": {no}, "at": {ms}, "name": "[{{\"", "legs": [{{"seconds": {ms}}}]}}"#)
     };
     prop_oneof![
-        4 => (any::<i64>(), 0i64..1_000).prop_map(move |(no, ms)| (at(no, ms), Fate::RewrittenRow)),
-        1 => (any::<i64>(), 1_000i64..9_000).prop_map(move |(no, ms)| (at(no, ms), Fate::NotOwned)),
+        4 => (any::<i64>(), 0i64..1_000).prop_map(move |(no, ms)| (at(no, ms), RowOutcome::Kept)),
+        1 => (any::<i64>(), 1_000i64..9_000).prop_map(move |(no, ms)| (at(no, ms), RowOutcome::NotOwned)),
         1 => prop::sample::select(vec!["null", "{}", "17", "[]", r#"{"no": 1.5, "at": 1}"#, r#"{"no": 1, "at": {}}"#,
             r#"{"no": 1, "at": 1, "name": []}"#, r#"{"no": 1, "at": 1, "done": "yes"}"#, r#""\ud800""#])
-            .prop_map(|row| (row.to_owned(), Fate::Bad)),
+            .prop_map(|row| (row.to_owned(), RowOutcome::Bad)),
     ]
 }
 
@@ -356,14 +356,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn g5_received_is_the_sum_of_its_fates(rows in prop::collection::vec(any_row(), 0..40)) {
+    fn g5_rows_received_are_the_sum_of_the_outcomes(rows in prop::collection::vec(any_row(), 0..40)) {
         let texts: Vec<_> = rows.iter().map(|(row, _)| row.as_str()).collect();
-        let of = |fate: Fate| rows.iter().filter(move |row| row.1 == fate).map(|row| row.0.clone());
+        let of = |outcome: RowOutcome| rows.iter().filter(move |row| row.1 == outcome).map(|row| row.0.clone());
         let page = decode(&texts.join(", "));
         prop_assert_eq!(page.received, rows.len() as u64);
-        prop_assert_eq!(page.not_owned, of(Fate::NotOwned).count() as u64);
-        prop_assert_eq!(page.bad.iter().map(|bad| bad.raw.clone()).collect::<Vec<_>>(), of(Fate::Bad).collect::<Vec<_>>());
-        let digests: Vec<_> = of(Fate::RewrittenRow).map(|row| xxh3_64(row.as_bytes())).collect();
+        prop_assert_eq!(page.not_owned, of(RowOutcome::NotOwned).count() as u64);
+        prop_assert_eq!(page.bad.iter().map(|bad| bad.raw.clone()).collect::<Vec<_>>(), of(RowOutcome::Bad).collect::<Vec<_>>());
+        let digests: Vec<_> = of(RowOutcome::Kept).map(|row| xxh3_64(row.as_bytes())).collect();
         prop_assert_eq!(page.keys.iter().map(|key| key.digest).collect::<Vec<_>>(), digests);
         for (key, no) in page.keys.iter().zip(ints(&page)) {
             prop_assert_eq!(key.id, xxh3_128(no.to_string().as_bytes()));
