@@ -1,12 +1,13 @@
 //! `cxbackfill verify`.
 
+use indicatif::{HumanBytes, HumanCount};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::sources,
     commands::{
         probe,
-        verify::{days, verify},
+        verify::{self, Verified},
     },
     config::{self, BackfillScope, Config, Overrides},
     error::Error,
@@ -15,15 +16,14 @@ use crate::{
     sink::store::OutputStore,
 };
 
-/// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
-    /// Holds every whole day against the platform's own count, too: a request a day.
+    /// Compare every whole day with the platform's own count, too; one request per day.
     #[arg(long)]
     remote: bool,
 }
 
-/// Says of each source what differs, a line each, and then what was looked at.
+/// Prints the differences of each source, one per line, and then what was verified.
 pub(super) async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<ExitCode, Error> {
     let jobs = config::load_scopes(overrides)?;
     let configs = if args.remote { Config::load(overrides)? } else { Vec::new() };
@@ -31,39 +31,51 @@ pub(super) async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<
     for (number, job) in jobs.iter().enumerate() {
         let source = job.source.as_deref();
         sources::print_heading(source);
-        codes.push(sources::exit_code(source, one(job, configs.get(number)).await));
+        codes.push(sources::exit_code(source, verify_source(job, configs.get(number)).await));
     }
     Ok(ExitCode::of_all(&codes))
 }
 
-/// One source, with `remote` against the platform, too.
-async fn one(job: &BackfillScope, remote: Option<&Config>) -> Result<ExitCode, Error> {
+/// Verifies one source against its ledger and, if `remote` is given, against the platform.
+async fn verify_source(job: &BackfillScope, remote: Option<&Config>) -> Result<ExitCode, Error> {
     let ledger = job.output.join(LEDGER);
-    // before the directory is opened, which would make it
-    let history = Snapshot::read(&ledger)?;
+    // read before the output is opened, because that would create a missing folder
+    let snapshot = Snapshot::read(&ledger)?;
     let output = OutputStore::directory(&job.output)?;
-    let verified =
-        verify(&output, &ledger, &job.catalog, &mut |difference| sayln!("{difference}")).await?;
-    sayln!("{verified}");
+    let mut print = |difference| sayln!("{difference}");
+    let verified = verify::verify(&output, &ledger, &job.catalog, &mut print).await?;
+    sayln!("{}", text(verified));
     let differs = match remote {
         _ if verified.differences > 0 => true,
-        Some(config) => compare(config, &history).await? > 0,
+        Some(config) => compare_with_platform(config, &snapshot).await? > 0,
         None => false,
     };
     Ok(if differs { ExitCode::Gaps } else { ExitCode::Complete })
 }
 
-/// Says what the platform counts otherwise, and how many days that are.
-async fn compare(config: &Config, history: &Snapshot) -> Result<usize, Error> {
-    let mut held = Vec::new();
+/// Prints the days that the platform counts differently, and returns how many there are.
+async fn compare_with_platform(config: &Config, snapshot: &Snapshot) -> Result<usize, Error> {
+    let mut days = Vec::new();
     for dataset in config.datasets.iter().filter(|dataset| dataset.is_counted()) {
-        let records = history.datasets.get(&dataset.name);
-        held.extend(
-            records.into_iter().flat_map(|records| days(dataset, records, config.interval)),
-        );
+        if let Some(records) = snapshot.datasets.get(&dataset.name) {
+            days.extend(verify::committed_days(dataset, records, config.interval));
+        }
     }
-    let differences = probe::compare(config, &held, CancellationToken::new()).await?;
-    differences.iter().for_each(|difference| sayln!("{difference}"));
-    sayln!("{} days: {} as the platform counts them", held.len(), held.len() - differences.len());
+    let differences = probe::compare(config, &days, CancellationToken::new()).await?;
+    for difference in &differences {
+        sayln!("{difference}");
+    }
+    sayln!("{} days: {} as the platform counts them", days.len(), days.len() - differences.len());
     Ok(differences.len())
+}
+
+fn text(verified: Verified) -> String {
+    let Verified { files, rows, bytes, differences } = verified;
+    let (files, rows, bytes) = (HumanCount(files), HumanCount(rows), HumanBytes(bytes));
+    let differences = match differences {
+        0 => "all as the ledger says".to_owned(),
+        1 => "1 difference".to_owned(),
+        more => format!("{} differences", HumanCount(more)),
+    };
+    format!("{files} files, {rows} rows, {bytes}: {differences}")
 }

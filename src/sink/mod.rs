@@ -8,6 +8,7 @@
 
 mod commit;
 pub(crate) mod lock;
+pub(crate) mod read;
 mod settings;
 pub(crate) mod shard_writer;
 pub(crate) mod store;

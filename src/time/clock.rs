@@ -1,11 +1,11 @@
-//! The wall clock, read here alone.
+//! The only place that reads the wall clock.
 //!
-//! Durations of the run are `tokio::time::Instant`, which a simulation can pause; the date of today
-//! is needed only to stamp ledger records, so it never takes part in a decision about rows.
+//! The wall clock dates ledger records and resolves relative times in the configuration. Durations
+//! within a run are measured with `tokio::time::Instant`, which a simulation can pause.
 
 use jiff::Timestamp;
 
-/// The time of day, UTC.
+/// The current time, UTC.
 #[allow(clippy::disallowed_methods)] // this is the one place
 pub fn now() -> Timestamp {
     Timestamp::now()

@@ -1,58 +1,59 @@
 //! Half-open UTC intervals `[from, to)`, in milliseconds.
 //!
-//! Everything the planner promises (G1) is arithmetic on these: an interval is never empty, the
-//! parts of a split are disjoint and cover it, and a resume is a subtraction. Milliseconds, since
-//! that is the resolution of every time stamp in the APIs.
+//! The planner's guarantee (G1) is arithmetic on these: an interval is never empty, the parts of a
+//! split are disjoint and cover it, and a resume is a subtraction. Milliseconds are the resolution
+//! of all timestamps in the APIs.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
 
-/// The length of a UTC day in milliseconds. Time stamps count no leap seconds.
+/// The length of a UTC day in milliseconds. Timestamps do not count leap seconds.
 pub(crate) const DAY_MS: i64 = 86_400_000;
 
-/// A span of time that holds its start and not its end. Never empty.
+/// A span of time that contains its start but not its end. Never empty.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interval {
     from: i64,
     to: i64,
 }
 
-/// Why a text is not an interval.
+/// Why a text is not a valid interval.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ParseError {
-    /// There is no `/` between two time stamps.
+    /// There is no `/` between two timestamps.
     #[error(
-        "an interval is two times with a slash between them, like 2024-01-01T00:00:00Z/2024-01-02T00:00:00Z"
+        "expected two times with a slash between them, such as \
+        2024-01-01T00:00:00Z/2024-01-02T00:00:00Z"
     )]
     Form,
     /// One side is not an RFC 3339 time.
-    #[error("`{0}` is not an RFC 3339 time, like 2024-01-01T00:00:00Z")]
+    #[error("`{0}` is not a valid RFC 3339 time, such as 2024-01-01T00:00:00Z")]
     Time(String),
     /// The end is not after the start.
-    #[error("the interval ends before it starts, or where it starts")]
+    #[error("the end of the interval is not after its start")]
     Empty,
 }
 
 impl Interval {
-    /// The interval from `from` up to, not including, `to`, in milliseconds since 1970; none if
-    /// that would be empty.
+    /// The interval from `from` to `to`, exclusive, in milliseconds since 1970. `None` if it would
+    /// be empty.
     pub fn new(from: i64, to: i64) -> Option<Self> {
         (from < to).then_some(Self { from, to })
     }
 
-    /// The interval between two time stamps, to the millisecond.
+    /// The interval between two timestamps, truncated to milliseconds. `None` if it would be empty.
     pub fn between(from: Timestamp, to: Timestamp) -> Option<Self> {
         Self::new(from.as_millisecond(), to.as_millisecond())
     }
 
-    /// The UTC day that holds `ms`.
+    /// The UTC day that contains `ms`.
     pub fn day_of(ms: i64) -> Self {
         let from = ms - ms.rem_euclid(DAY_MS);
         Self { from, to: from + DAY_MS }
     }
 
-    /// The first millisecond inside.
+    /// The first millisecond of the interval.
     pub fn from_ms(self) -> i64 {
         self.from
     }
@@ -62,50 +63,53 @@ impl Interval {
         self.to
     }
 
-    /// How long it is.
+    /// The length of the interval.
     pub fn width(self) -> Duration {
         Duration::from_millis(self.to.abs_diff(self.from))
     }
 
-    /// Whether `ms` lies inside: the ownership rule (G4).
+    /// Whether the interval contains `ms`: the ownership rule (G4).
     pub fn contains(self, ms: i64) -> bool {
         self.from <= ms && ms < self.to
     }
 
-    /// Whether the two share an instant.
+    /// Whether the two intervals have an instant in common.
     pub fn overlaps(self, other: Self) -> bool {
         self.from < other.to && other.from < self.to
     }
 
-    /// What the two share.
+    /// The part that the two intervals have in common. `None` if they do not overlap.
     pub fn intersect(self, other: Self) -> Option<Self> {
         Self::new(self.from.max(other.from), self.to.min(other.to))
     }
 
-    /// Two halves, or none if it is a single millisecond.
+    /// The two halves. `None` if the interval is a single millisecond.
     pub fn bisect(self) -> Option<(Self, Self)> {
         self.cut(self.from + (self.to - self.from) / 2)
     }
 
-    /// The two sides of `at`; none unless both hold something.
+    /// The parts before and from `at` on. `None` if one of them would be empty.
     pub fn cut(self, at: i64) -> Option<(Self, Self)> {
         Some((Self::new(self.from, at)?, Self::new(at, self.to)?))
     }
 
-    /// Pieces of at most `width`, cut at multiples of `width` since 1970, so that the same cuts
-    /// come out whatever the interval's ends: a shard of a later run meets those of an earlier one.
+    /// The parts of at most `width`, aligned to multiples of `width` since 1970.
+    ///
+    /// Where they meet does not depend on the ends of the interval, so the shards of a later run
+    /// align with those of an earlier one.
     pub fn split(self, width: Duration) -> impl Iterator<Item = Self> {
         let width = i64::try_from(width.as_millis()).unwrap_or(i64::MAX).max(1);
         let mut rest = Some(self);
         std::iter::from_fn(move || {
             let Self { from, to } = rest?;
-            let cut = (from - from.rem_euclid(width)).saturating_add(width).min(to);
-            rest = Self::new(cut, to);
-            Some(Self { from, to: cut })
+            let end = (from - from.rem_euclid(width)).saturating_add(width).min(to);
+            rest = Self::new(end, to);
+            Some(Self { from, to: end })
         })
     }
 
-    /// What is left of it without `others`, in order. The others may overlap and come unsorted.
+    /// The parts of the interval that are in none of `others`, in order. The others may overlap and
+    /// be unsorted.
     pub fn subtract(self, others: &[Self]) -> Vec<Self> {
         let mut others: Vec<_> = others.iter().filter(|other| other.overlaps(self)).collect();
         others.sort_unstable();
@@ -128,14 +132,14 @@ impl Interval {
             && from == self.to
     }
 
-    /// A name for files: `20240101T000000.000Z-20240102T000000.000Z`.
+    /// The interval in file names: `20240101T000000.000Z-20240102T000000.000Z`.
     pub fn slug(self) -> String {
         self.to_string().replace(['-', ':'], "").replace('/', "-")
     }
 }
 
-/// A time in milliseconds as the APIs write it: `2024-01-01T00:00:00.000Z`. A time outside the
-/// years -9999 to 9999 is cut to them.
+/// Formats milliseconds since 1970 as the APIs do: `2024-01-01T00:00:00.000Z`. Times outside the
+/// years -9999 to 9999 are clamped to them.
 pub fn iso(ms: i64) -> String {
     let time = Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 {
         Timestamp::MIN
@@ -197,13 +201,14 @@ mod tests {
         }
 
         #[test]
-        fn g1_what_is_left_and_what_was_taken_cover_the_interval(
+        fn g1_a_subtraction_leaves_exactly_what_the_others_do_not_cover(
             whole in interval(), others in prop::collection::vec(interval(), 0..6),
         ) {
             let left = whole.subtract(&others);
             for ms in whole.from_ms()..whole.to_ms() {
-                let taken = others.iter().any(|other| other.contains(ms));
-                prop_assert_eq!(left.iter().filter(|part| part.contains(ms)).count(), usize::from(!taken));
+                let covered = others.iter().any(|other| other.contains(ms));
+                let parts = left.iter().filter(|part| part.contains(ms)).count();
+                prop_assert_eq!(parts, usize::from(!covered));
             }
         }
 
@@ -213,19 +218,22 @@ mod tests {
         }
 
         #[test]
-        fn splits_of_overlapping_intervals_meet_at_the_same_cuts(a in interval(), b in interval(), width in 1u64..500) {
+        fn splits_of_overlapping_intervals_have_the_same_alignment(
+            a in interval(), b in interval(), width in 1u64..500,
+        ) {
             let width = Duration::from_millis(width);
             if let Some(shared) = a.intersect(b) {
-                let cuts = |whole: Interval| -> Vec<i64> {
-                    whole.split(width).map(Interval::from_ms).filter(|&ms| shared.contains(ms) && ms > shared.from_ms()).collect()
+                let starts = |whole: Interval| -> Vec<i64> {
+                    let starts = whole.split(width).map(Interval::from_ms);
+                    starts.filter(|&ms| shared.contains(ms) && ms > shared.from_ms()).collect()
                 };
-                prop_assert_eq!(cuts(a), cuts(b));
+                prop_assert_eq!(starts(a), starts(b));
             }
         }
     }
 
     #[test]
-    fn a_cover_with_a_gap_or_an_overlap_is_none() {
+    fn parts_with_a_gap_or_an_overlap_do_not_cover_an_interval() {
         let part = |from, to| Interval::new(from, to).unwrap();
         assert!(!part(0, 10).is_covered_by(&[part(0, 4), part(5, 10)]));
         assert!(!part(0, 10).is_covered_by(&[part(0, 6), part(5, 10)]));
@@ -233,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_reads_like_the_api_writes_it() {
+    fn an_interval_is_formatted_as_the_apis_do() {
         let day: Interval = "2024-02-29T00:00:00Z/2024-03-01T00:00:00.000Z".parse().unwrap();
         assert_eq!(day.to_string(), "2024-02-29T00:00:00.000Z/2024-03-01T00:00:00.000Z");
         assert_eq!(day.slug(), "20240229T000000.000Z-20240301T000000.000Z");

@@ -1,45 +1,47 @@
-//! What an output holds a UTC day, to be held against the platform's own counts.
+//! Row counts of whole UTC days, to compare with the platform's own counts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     catalog::Dataset,
+    commands::status::date_of,
     ledger::reader::DatasetRecords,
     time::interval::{DAY_MS, Interval, iso},
 };
 
-/// A day that is committed as a whole. The platform's count of the rows of a whole UTC day is that of
-/// the rows which started on it: for a part of one it counts others, too.
+/// The rows of a UTC day that is committed as a whole.
+///
+/// For a whole day the platform counts the rows that start on it, as this program does. For a part
+/// of a day it also counts rows that only overlap it.
 #[derive(Debug, Clone)]
 pub(crate) struct DayCount {
-    /// The dataset.
     pub dataset: Arc<Dataset>,
     /// The day.
     pub interval: Interval,
-    /// Its rows in the files.
+    /// Rows in its files.
     pub rows: u64,
 }
 
-/// The whole days of `interval` that are committed.
-pub(crate) fn days(
+/// The days of `interval` that are committed as a whole.
+pub(crate) fn committed_days(
     dataset: &Arc<Dataset>,
     records: &DatasetRecords,
     interval: Interval,
 ) -> Vec<DayCount> {
     let committed: Vec<_> = records.shards.iter().map(|shard| shard.interval).collect();
-    let mut rows = BTreeMap::<&str, u64>::new();
+    let mut rows_by_date = BTreeMap::<&str, u64>::new();
     for file in records.shards.iter().flat_map(|shard| &shard.files) {
-        let date = file.path.split("/date=").nth(1).and_then(|rest| rest.split('/').next());
-        *rows.entry(date.unwrap_or_default()).or_default() += file.rows;
+        if let Some(date) = date_of(&file.path) {
+            *rows_by_date.entry(date).or_default() += file.rows;
+        }
     }
-    let whole = interval.split(std::time::Duration::from_millis(DAY_MS.unsigned_abs()));
-    whole
-        .filter(|day| {
-            *day == Interval::day_of(day.from_ms()) && day.subtract(&committed).is_empty()
-        })
-        .map(|interval| {
-            let rows = rows.get(&iso(interval.from_ms())[..10]).copied().unwrap_or(0);
-            DayCount { dataset: Arc::clone(dataset), interval, rows }
-        })
-        .collect()
+    let mut days = Vec::new();
+    for day in interval.split(Duration::from_millis(DAY_MS.unsigned_abs())) {
+        let is_whole = day == Interval::day_of(day.from_ms());
+        if is_whole && day.subtract(&committed).is_empty() {
+            let rows = rows_by_date.get(&iso(day.from_ms())[..10]).copied().unwrap_or(0);
+            days.push(DayCount { dataset: Arc::clone(dataset), interval: day, rows });
+        }
+    }
+    days
 }

@@ -1,8 +1,8 @@
-//! Whether one file is what its record says.
+//! Whether one file is as its record says.
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Seek},
+    io::{BufRead, BufReader},
 };
 
 use arrow::{array::AsArray, datatypes::TimestampMillisecondType};
@@ -10,50 +10,36 @@ use parquet::{
     arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
 };
-use sha2::{Digest, Sha256};
 
 use crate::{
     commands::{
         status::date_of,
         verify::{Expected, ledger::is_quarantine, unreadable},
     },
+    sink::read::digest,
     time::interval::{DAY_MS, Interval, iso},
 };
 
-/// What differs. Where the bytes do, nothing else is looked at: it could be anything.
+/// What differs. If the bytes do, nothing else is compared.
 pub(crate) fn differences(mut content: File, expected: &Expected) -> Vec<String> {
+    let recorded = &expected.file;
     match digest(&mut content) {
-        Ok((bytes, _)) if bytes != expected.file.bytes => {
-            vec![format!("it has {bytes} bytes, and the ledger says {}", expected.file.bytes)]
+        Ok((bytes, _)) if bytes != recorded.bytes => {
+            vec![format!("it has {bytes} bytes, and the ledger says {}", recorded.bytes)]
         }
-        Ok((_, sha256)) if sha256 != expected.file.sha256 => {
-            vec![format!("its sha256 is {sha256}, and the ledger says {}", expected.file.sha256)]
+        Ok((_, sha256)) if sha256 != recorded.sha256 => {
+            vec![format!("its sha256 is {sha256}, and the ledger says {}", recorded.sha256)]
         }
-        Ok(_) if is_quarantine(&expected.file) => lines(content, expected),
-        Ok(_) => parquet(content, expected).unwrap_or_else(|error| vec![unreadable(&error)]),
+        Ok(_) if is_quarantine(recorded) => quarantine_differences(content, expected),
+        Ok(_) => {
+            parquet_differences(content, expected).unwrap_or_else(|error| vec![unreadable(&error)])
+        }
         Err(error) => vec![unreadable(&error)],
     }
 }
 
-/// The size and checksum of a file, which is rewound.
-fn digest(content: &mut File) -> io::Result<(u64, String)> {
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let read = content.read(&mut piece)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&piece[..read]);
-        bytes += read as u64;
-    }
-    content.rewind()?;
-    Ok((bytes, format!("{:x}", hasher.finalize())))
-}
-
-/// Rows that could not be decoded: one a line.
-fn lines(content: File, expected: &Expected) -> Vec<String> {
+/// Compares the rows of a quarantine file, one per line.
+fn quarantine_differences(content: File, expected: &Expected) -> Vec<String> {
     let mut lines = BufReader::new(content);
     let mut rows = 0;
     loop {
@@ -63,20 +49,20 @@ fn lines(content: File, expected: &Expected) -> Vec<String> {
             Err(error) => return vec![unreadable(&error)],
         }
     }
-    rows_differ(rows, expected).into_iter().collect()
+    row_count_difference(rows, expected).into_iter().collect()
 }
 
-fn rows_differ(rows: u64, expected: &Expected) -> Option<String> {
+fn row_count_difference(rows: u64, expected: &Expected) -> Option<String> {
     let recorded = expected.file.rows;
     (rows != recorded).then(|| format!("it has {rows} rows, and the ledger says {recorded}"))
 }
 
-/// What the footer says, and when each row is.
-fn parquet(content: File, expected: &Expected) -> Result<Vec<String>, ParquetError> {
+/// Compares the footer with the record, and the time of each row with the interval of the file.
+fn parquet_differences(content: File, expected: &Expected) -> Result<Vec<String>, ParquetError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(content)?;
     let footer = reader.metadata().file_metadata();
     let entries = footer.key_value_metadata().map_or(&[][..], Vec::as_slice);
-    let mut wrong = Vec::new();
+    let mut differences = Vec::new();
     for (name, recorded) in [
         ("dataset", expected.dataset.name.clone()),
         ("interval", expected.interval.to_string()),
@@ -84,31 +70,34 @@ fn parquet(content: File, expected: &Expected) -> Result<Vec<String>, ParquetErr
     ] {
         let entry =
             entries.iter().find(|entry| entry.key.strip_prefix("cxbackfill.") == Some(name));
-        let said = entry.and_then(|entry| entry.value.as_deref()).unwrap_or("nothing");
-        if said != recorded {
-            wrong.push(format!("its metadata says {name} {said}, and the ledger {recorded}"));
+        let found = entry.and_then(|entry| entry.value.as_deref()).unwrap_or("nothing");
+        if found != recorded {
+            let what = format!("its metadata says {name} {found}, and the ledger {recorded}");
+            differences.push(what);
         }
     }
-    wrong.extend(rows_differ(footer.num_rows().unsigned_abs(), expected));
-    let known = expected.dataset.version.to_string() == expected.version;
-    if known && reader.schema().fields() != expected.dataset.schema.fields() {
-        wrong.push(format!("its columns are not those of schema_version {}", expected.version));
+    differences.extend(row_count_difference(footer.num_rows().unsigned_abs(), expected));
+    let has_current_version = expected.dataset.version.to_string() == expected.version;
+    if has_current_version && reader.schema().fields() != expected.dataset.schema.fields() {
+        let version = &expected.version;
+        differences.push(format!("its columns are not those of schema_version {version}"));
     }
-    wrong.extend(times(reader, expected)?);
-    Ok(wrong)
+    differences.extend(time_difference(reader, expected)?);
+    Ok(differences)
 }
 
-/// G4: the file holds rows of its shard and of its day, and no others.
-fn times(
+/// Whether the file has rows that its shard or its day does not own (G4).
+fn time_difference(
     reader: ParquetRecordBatchReaderBuilder<File>,
     expected: &Expected,
 ) -> Result<Option<String>, ParquetError> {
-    let Some(owned) = owned(expected) else {
-        return Ok(Some(format!("its folder is of no day of its shard, {}", expected.interval)));
+    let Some(owned) = owned_interval(expected) else {
+        let interval = expected.interval;
+        return Ok(Some(format!("its folder is not of a day of its shard, {interval}")));
     };
     let column = expected.dataset.time.as_str();
     let mask = ProjectionMask::columns(reader.parquet_schema(), [column]);
-    let (mut strangers, mut first) = (0u64, None);
+    let (mut not_owned, mut first) = (0u64, None);
     for batch in reader.with_projection(mask).build()? {
         let batch = batch?;
         let times = batch
@@ -117,19 +106,21 @@ fn times(
         let Some(times) = times else {
             return Ok(Some(format!("it has no column `{column}` of times")));
         };
-        for time in times.iter().filter(|time| !time.is_some_and(|time| owned.contains(time))) {
-            strangers += 1;
-            first.get_or_insert(time);
+        for time in times {
+            if !time.is_some_and(|time| owned.contains(time)) {
+                not_owned += 1;
+                first.get_or_insert(time);
+            }
         }
     }
-    let first = first.map(|time| time.map_or("none".to_owned(), iso));
-    Ok(first.map(|first| {
-        format!("{strangers} rows are not of {owned}, the first has `{column}` {first}")
-    }))
+    let Some(first) = first else { return Ok(None) };
+    let first = first.map_or("none".to_owned(), iso);
+    Ok(Some(format!("{not_owned} rows are not of {owned}, the first has `{column}` {first}")))
 }
 
-/// The time whose rows may be in the file: its shard's, as far as its day holds it.
-fn owned(expected: &Expected) -> Option<Interval> {
+/// The part of the shard's interval that lies on the day of the file's folder. `None` if there is
+/// none.
+fn owned_interval(expected: &Expected) -> Option<Interval> {
     let midnight: jiff::Timestamp =
         format!("{}T00:00:00Z", date_of(&expected.file.path)?).parse().ok()?;
     let from = midnight.as_millisecond();

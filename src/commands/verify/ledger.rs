@@ -1,4 +1,4 @@
-//! Whether the ledger agrees with itself.
+//! Whether the records of the ledger agree with each other.
 
 use crate::{
     commands::verify::Difference,
@@ -10,46 +10,39 @@ pub(crate) fn is_quarantine(file: &FileRecord) -> bool {
     file.path.ends_with(".ndjson")
 }
 
-/// Shards that overlap, and shards whose rows do not add up (G5).
-pub(crate) fn differences(records: &DatasetRecords, tell: &mut dyn FnMut(Difference)) {
-    let mut tell = |shard: &ShardRecord, what| {
-        tell(Difference { place: format!("{} {}", shard.dataset, shard.interval), what });
-    };
+/// Reports shards that overlap, and shards whose row counts do not balance (G5).
+pub(crate) fn check_records(records: &DatasetRecords, report: &mut dyn FnMut(Difference)) {
     for pair in records.shards.windows(2) {
-        if pair[0].interval.overlaps(pair[1].interval) {
-            tell(
-                &pair[1],
-                format!(
-                    "it overlaps {}, which is committed too: rows are there twice",
-                    pair[0].interval
-                ),
-            );
+        let (first, second) = (&pair[0], &pair[1]);
+        if first.interval.overlaps(second.interval) {
+            let committed = first.interval;
+            let what = format!("it overlaps {committed}, which is committed too: rows are doubled");
+            report(difference(second, what));
         }
     }
     for shard in &records.shards {
         let counts = shard.counts;
         if !counts.balance() {
-            tell(shard, format!("its rows do not add up: {counts:?}"));
+            report(difference(shard, format!("its row counts do not balance: {counts:?}")));
         }
-        let rows = |quarantine: bool| -> u64 {
-            shard
-                .files
-                .iter()
-                .filter(|file| is_quarantine(file) == quarantine)
-                .map(|file| file.rows)
-                .sum()
-        };
-        if rows(false) != counts.written {
-            tell(
-                shard,
-                format!("its files hold {} rows, and {} were written", rows(false), counts.written),
-            );
+        let (mut rows, mut quarantined) = (0, 0);
+        for file in &shard.files {
+            *if is_quarantine(file) { &mut quarantined } else { &mut rows } += file.rows;
         }
-        if rows(true) != counts.quarantined {
-            tell(
-                shard,
-                format!("{} quarantined rows are kept of {}", rows(true), counts.quarantined),
-            );
+        if rows != counts.written {
+            let written = counts.written;
+            let what = format!("its files hold {rows} rows, and {written} were written");
+            report(difference(shard, what));
+        }
+        if quarantined != counts.quarantined {
+            let expected = counts.quarantined;
+            let what =
+                format!("{quarantined} quarantined rows are kept, and {expected} were found");
+            report(difference(shard, what));
         }
     }
+}
+
+fn difference(shard: &ShardRecord, what: String) -> Difference {
+    Difference { subject: format!("{} {}", shard.dataset, shard.interval), what }
 }

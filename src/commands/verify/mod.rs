@@ -1,13 +1,13 @@
-//! Whether the output is what the ledger says: every file is read again.
+//! Checks whether the output is as the ledger says, by reading every file again.
 //!
-//! Four questions. Does the ledger agree with itself (`ledger`)? Is each file what its record says
-//! (`file`): its bytes, its metadata, and the time of every row inside what the file owns (G4)? Is
-//! an id there twice, in a file or across the files of a dataset (`ids`)? Is there a file that no
-//! record names (G3)? Memory is bounded whatever the output holds (G8): by the records of the
-//! ledger, a batch of one column, and the 100 MB of `ids`.
+//! It answers four questions. Do the records agree with each other (`ledger.rs`)? Is each file as
+//! its record says (`file.rs`): its bytes, its metadata, and the time of every row within what the
+//! file owns (G4)? Does an id occur twice, in a file or across the files of a dataset (`ids.rs`)? Are
+//! there files that no record names (G3)? Memory is bounded, whatever the output holds (G8): by the
+//! records of the ledger, a batch of one column, and the 100 MB of `ids.rs`. Start with [`verify`].
 //!
-//! No lock is taken. While a run is going on, a file that it is about to commit may be called
-//! unknown.
+//! It takes no lock and writes nothing. While a run is active, a file that the run is about to commit
+//! may be reported as unknown.
 
 pub(crate) mod days;
 pub(crate) mod file;
@@ -18,16 +18,11 @@ use std::{
     collections::{BTreeSet, HashSet},
     fmt,
     fs::File,
-    io::{Seek, Write},
     path::Path,
     sync::Arc,
 };
 
-use futures_util::TryStreamExt;
-use indicatif::{HumanBytes, HumanCount};
-use object_store::{GetResultPayload, ObjectStoreExt};
-
-pub(crate) use self::days::{DayCount, days};
+pub(crate) use self::days::{DayCount, committed_days};
 use crate::{
     blocking::offload,
     catalog::{Catalog, Dataset},
@@ -36,7 +31,7 @@ use crate::{
         FileRecord,
         reader::{DatasetRecords, Snapshot},
     },
-    sink::{shard_writer::QUARANTINE, store::OutputStore},
+    sink::{read, shard_writer::QUARANTINE, store::OutputStore},
     time::interval::Interval,
 };
 
@@ -44,168 +39,176 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Difference {
     /// The file, or the dataset and interval.
-    pub place: String,
-    /// What is wrong there.
+    pub subject: String,
+    /// What is wrong with it.
     pub what: String,
 }
 
-/// What was looked at.
+/// What was verified.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verified {
-    /// Files read.
+    /// Files that were read.
     pub files: u64,
-    /// Rows in those of them that are as the ledger says.
+    /// Rows of the files that are as the ledger says.
     pub rows: u64,
-    /// Bytes in those of them that are as the ledger says.
+    /// Bytes of the files that are as the ledger says.
     pub bytes: u64,
-    /// How much is not as the ledger says.
+    /// Number of differences.
     pub differences: u64,
 }
 
-/// A file and what is to be found in it.
+/// A file, and what is expected of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
     file: FileRecord,
-    /// The shard that it was committed with.
+    /// The interval of the shard that it was committed with.
     interval: Interval,
     dataset: Arc<Dataset>,
     /// The schema version that the output was written with.
     version: String,
 }
 
-/// Where files are read and differences told.
-struct Verification<'a> {
-    output: &'a OutputStore,
-    tell: &'a mut dyn FnMut(Difference),
-    verified: Verified,
-}
-
-/// Reads every file of `output` that the ledger at `path` names, and tells each difference as soon
+/// Reads every file of `output` that the ledger at `path` names, and reports each difference as soon
 /// as it is found. The `catalog` says which columns hold the ids and times of a dataset.
 ///
 /// # Errors
-/// Where the ledger or the output as a whole cannot be read. What is wrong with a file is a difference.
+/// If the ledger cannot be read or the output cannot be listed. Errors of a single file are
+/// differences.
 pub(crate) async fn verify(
     output: &OutputStore,
     path: &Path,
     catalog: &Catalog,
-    tell: &mut dyn FnMut(Difference),
+    report: &mut dyn FnMut(Difference),
 ) -> Result<Verified, Error> {
-    let history = Snapshot::read(path)?;
-    let mut check = Verification { output, tell, verified: Verified::default() };
-    for (name, records) in &history.datasets {
-        ledger::differences(records, &mut |difference| check.differs(difference));
+    let snapshot = Snapshot::read(path)?;
+    let mut verification = Verification { output, report, verified: Verified::default() };
+    for (name, records) in &snapshot.datasets {
+        ledger::check_records(records, &mut |difference| verification.report(difference));
         match catalog.datasets.get(name) {
-            Some(dataset) => check.dataset(dataset, records, &history).await,
-            None => check.tell(name, "the platform has no such dataset: its files are not read"),
+            Some(dataset) => verification.check_dataset(dataset, records, &snapshot).await,
+            None => verification
+                .report_at(name, "the catalog has no such dataset, so its files are not read"),
         }
     }
-    check.strays(path, catalog, &history).await?;
-    Ok(check.verified)
+    verification.check_unrecorded(path, catalog, &snapshot).await?;
+    Ok(verification.verified)
+}
+
+/// Where files are read and differences are reported.
+struct Verification<'a> {
+    output: &'a OutputStore,
+    report: &'a mut dyn FnMut(Difference),
+    verified: Verified,
 }
 
 impl Verification<'_> {
-    fn tell(&mut self, place: &str, what: impl Into<String>) {
-        self.differs(Difference { place: place.to_owned(), what: what.into() });
+    fn report_at(&mut self, subject: &str, what: impl Into<String>) {
+        self.report(Difference { subject: subject.to_owned(), what: what.into() });
     }
 
-    fn differs(&mut self, difference: Difference) {
+    fn report(&mut self, difference: Difference) {
         self.verified.differences += 1;
-        (self.tell)(difference);
+        (self.report)(difference);
     }
 
-    /// The files of one dataset, each for itself and then all of them together.
-    async fn dataset(
+    /// Checks the files of one dataset, first each by itself, then all together.
+    async fn check_dataset(
         &mut self,
         dataset: &Arc<Dataset>,
         records: &DatasetRecords,
-        history: &Snapshot,
+        snapshot: &Snapshot,
     ) {
-        let written = history.identity.get(&format!("dataset.{}.version", dataset.name)).cloned();
-        let version = written.unwrap_or_else(|| dataset.version.to_string());
-        let mut sound = Vec::new();
+        let recorded = snapshot.identity.get(&format!("dataset.{}.version", dataset.name));
+        let version = recorded.cloned().unwrap_or_else(|| dataset.version.to_string());
+        let mut intact = Vec::new();
         for shard in &records.shards {
             for file in &shard.files {
-                let (dataset, version) = (Arc::clone(dataset), version.clone());
-                let expected =
-                    Expected { file: file.clone(), interval: shard.interval, dataset, version };
-                if self.file(expected).await && !ledger::is_quarantine(file) {
-                    sound.push(file.clone());
+                let expected = Expected {
+                    file: file.clone(),
+                    interval: shard.interval,
+                    dataset: Arc::clone(dataset),
+                    version: version.clone(),
+                };
+                if self.check_file(expected).await && !ledger::is_quarantine(file) {
+                    intact.push(file.clone());
                 }
             }
         }
-        for Difference { place, what } in ids::twice(self.output, dataset, &sound, ids::HELD).await
-        {
-            self.tell(&place, what);
+        let duplicates = ids::duplicates(self.output, dataset, &intact, ids::MAX_IDS).await;
+        for difference in duplicates {
+            self.report(difference);
         }
     }
 
     /// Whether a file is as the ledger says.
-    async fn file(&mut self, expected: Expected) -> bool {
+    async fn check_file(&mut self, expected: Expected) -> bool {
         self.verified.files += 1;
         let FileRecord { path, rows, bytes, .. } = expected.file.clone();
-        let wrong = match open(self.output, &path).await {
+        let differences = match open(self.output, &path).await {
             Ok(content) => offload(move || file::differences(content, &expected)).await,
-            Err(wrong) => vec![wrong],
+            Err(what) => vec![what],
         };
-        if wrong.is_empty() {
+        if differences.is_empty() {
             self.verified.rows += rows;
             self.verified.bytes += bytes;
+            return true;
         }
-        wrong.iter().for_each(|what| self.tell(&path, what));
-        wrong.is_empty()
+        for what in differences {
+            self.report_at(&path, what);
+        }
+        false
     }
 
-    /// Files that are there and that no record names. The ledger is read again after they are
-    /// listed: what a run has committed meanwhile is known by then.
-    async fn strays(
+    /// Reports files that no record names. The ledger is read again after they are listed, so that
+    /// it knows what a run has committed meanwhile.
+    async fn check_unrecorded(
         &mut self,
         path: &Path,
         catalog: &Catalog,
-        history: &Snapshot,
+        snapshot: &Snapshot,
     ) -> Result<(), Error> {
         let names: BTreeSet<_> =
-            catalog.datasets.keys().chain(history.datasets.keys()).cloned().collect();
+            catalog.datasets.keys().chain(snapshot.datasets.keys()).cloned().collect();
         let folders: Vec<_> = names.into_iter().chain([QUARANTINE.to_owned()]).collect();
-        let mut there = self.output.list(&folders).await?;
-        let now = Snapshot::read(path)?;
-        let recorded: HashSet<_> = now.paths().collect();
-        there.retain(|file| !recorded.contains(file.as_ref()));
-        there.sort_unstable();
-        there.iter().for_each(|file| {
-            self.tell(
-                file.as_ref(),
-                "the ledger does not know it: no reader should; the next run removes it",
-            );
-        });
+        let mut found = self.output.list(&folders).await?;
+        let current = Snapshot::read(path)?;
+        let recorded: HashSet<_> = current.paths().collect();
+        found.retain(|file| !recorded.contains(file.as_ref()));
+        found.sort_unstable();
+        for file in &found {
+            let what = match is_ours(self.output, file.as_ref()).await {
+                _ if current.leftovers.contains(file.as_ref()) => {
+                    "the ledger does not know it: its commit did not finish; the next run deletes it"
+                }
+                true => "the ledger does not know it: take it in with `cxbackfill rebuild`",
+                false => {
+                    "the ledger does not know it, and this program did not write it: \
+                    readers of the folder read it too; move it to another folder"
+                }
+            };
+            self.report_at(file.as_ref(), what);
+        }
         Ok(())
     }
 }
 
-/// The content of a file, from a directory as it is, from elsewhere by way of a file without a name.
+/// Whether this program wrote a file. Files in the quarantine folder have no footer that says so.
+async fn is_ours(output: &OutputStore, path: &str) -> bool {
+    if path.starts_with(QUARANTINE) {
+        return true;
+    }
+    match open(output, path).await {
+        Ok(content) => offload(move || read::footer(&content)).await.is_some(),
+        Err(_) => false,
+    }
+}
+
+/// Opens a file. The error is a difference.
 async fn open(output: &OutputStore, path: &str) -> Result<File, String> {
-    let content = output.store().get(&path.into()).await.map_err(|error| match error {
+    read::open(output, path).await.map_err(|error| match error {
         object_store::Error::NotFound { .. } => "it is missing".to_owned(),
         other => unreadable(&other),
-    })?;
-    match content.payload {
-        GetResultPayload::File(file, _) => Ok(file),
-        GetResultPayload::Stream(stream) => {
-            let spool = tempfile::tempfile().map_err(|error| unreadable(&error))?;
-            let write = |mut spool: File, chunk: bytes::Bytes| async move {
-                offload(move || spool.write_all(&chunk).map(|()| spool)).await.map_err(|source| {
-                    object_store::Error::Generic {
-                        store: "a temporary file",
-                        source: source.into(),
-                    }
-                })
-            };
-            let mut spool =
-                stream.try_fold(spool, write).await.map_err(|error| unreadable(&error))?;
-            spool.rewind().map_err(|error| unreadable(&error))?;
-            Ok(spool)
-        }
-    }
+    })
 }
 
 fn unreadable(error: &dyn std::error::Error) -> String {
@@ -214,25 +217,7 @@ fn unreadable(error: &dyn std::error::Error) -> String {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
-    }
-}
-
-impl fmt::Display for Verified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { files, rows, bytes, differences } = *self;
-        write!(
-            f,
-            "{} files, {} rows, {}: ",
-            HumanCount(files),
-            HumanCount(rows),
-            HumanBytes(bytes)
-        )?;
-        match differences {
-            0 => f.write_str("all as the ledger says"),
-            1 => f.write_str("1 difference"),
-            more => write!(f, "{} differences", HumanCount(more)),
-        }
+        write!(f, "{}: {}", self.subject, self.what)
     }
 }
 

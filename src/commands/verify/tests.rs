@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{io::Write, path::PathBuf};
 
 use arrow::{
     array::{ArrayRef, StringArray, TimestampMillisecondArray, new_null_array},
@@ -21,7 +21,7 @@ const DAY: i64 = 86_400_000;
 /// 2024-01-01.
 const FIRST: i64 = 1_704_067_200_000;
 
-/// An output whose every byte a test can choose.
+/// An output in a temporary folder, whose files a test writes.
 struct Environment {
     folder: TempDir,
     output: OutputStore,
@@ -43,7 +43,7 @@ impl Environment {
         self.folder.path().join(file)
     }
 
-    /// A file of rows, each an id and a time, for `interval`.
+    /// A file of rows with an id and a time, for `interval`.
     fn file(&self, interval: Interval, rows: &[(&str, i64)]) -> SpooledTempFile {
         let columns = self.dataset.schema.fields().iter().map(|field| -> ArrayRef {
             if *field.name() == self.dataset.id[0] {
@@ -71,7 +71,7 @@ impl Environment {
         writer.into_inner().unwrap()
     }
 
-    /// Commits a shard of one file, as a run would. Returns the file's path.
+    /// Commits a shard of one file, as a run does. Returns the path of the file.
     async fn commit(&self, interval: Interval, rows: &[(&str, i64)]) -> String {
         let record = self.put(interval, rows).await;
         self.record(interval, vec![record.clone()]);
@@ -113,14 +113,15 @@ impl Environment {
             .unwrap();
     }
 
-    /// What `verify` tells, a line each.
+    /// The differences that `verify` reports, as lines.
     async fn verify(&self) -> Vec<String> {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         let catalog = catalog::builtin("genesys-cloud").unwrap();
-        let mut tell = |difference: Difference| told.push(difference.to_string());
-        let verified = verify(&self.output, &self.path(LEDGER), catalog, &mut tell).await.unwrap();
-        assert_eq!(verified.differences, told.len() as u64);
-        told
+        let mut report = |difference: Difference| reported.push(difference.to_string());
+        let verified =
+            verify(&self.output, &self.path(LEDGER), catalog, &mut report).await.unwrap();
+        assert_eq!(verified.differences, reported.len() as u64);
+        reported
     }
 }
 
@@ -128,52 +129,56 @@ fn day(number: i64) -> Interval {
     Interval::day_of(FIRST + number * DAY)
 }
 
-/// Holds what was told against the beginnings of what should have been.
-fn assert_told(told: &[String], expected: &[(&str, &str)]) {
-    let fits =
-        |line: &String, (place, what): &(&str, &str)| line.starts_with(&format!("{place}: {what}"));
-    let all = told.len() == expected.len()
-        && told.iter().zip(expected).all(|(line, expected)| fits(line, expected));
-    assert!(all, "{told:#?}");
+/// Compares the reported lines with the beginnings of the expected ones.
+fn assert_reported(reported: &[String], expected: &[(&str, &str)]) {
+    let fits = |line: &String, (subject, what): &(&str, &str)| {
+        line.starts_with(&format!("{subject}: {what}"))
+    };
+    let all = reported.len() == expected.len()
+        && reported.iter().zip(expected).all(|(line, expected)| fits(line, expected));
+    assert!(all, "{reported:#?}");
 }
 
 #[tokio::test]
-async fn an_output_that_is_as_the_ledger_says_has_no_difference() {
+async fn an_intact_output_has_no_differences() {
     let environment = Environment::new();
     environment.commit(day(0), &[("a", FIRST), ("b", FIRST + DAY - 1)]).await;
     environment.commit(day(1), &[("c", FIRST + DAY)]).await;
     std::fs::write(environment.path("conversations/notes.txt"), "not ours").unwrap();
-    assert_told(&environment.verify().await, &[]);
+    assert_reported(&environment.verify().await, &[]);
 }
 
 #[tokio::test]
-async fn a_file_that_is_missing_or_changed_or_not_in_the_ledger_is_named() {
+async fn a_missing_a_changed_and_an_unknown_file_are_reported() {
     let environment = Environment::new();
-    let gone = environment.commit(day(0), &[("a", FIRST)]).await;
-    let cut = environment.commit(day(1), &[("b", FIRST + DAY)]).await;
+    let missing = environment.commit(day(0), &[("a", FIRST)]).await;
+    let truncated = environment.commit(day(1), &[("b", FIRST + DAY)]).await;
     let changed = environment.commit(day(2), &[("c", FIRST + 2 * DAY)]).await;
-    let stray = environment.put(day(3), &[("d", FIRST + 3 * DAY)]).await.path;
-    std::fs::remove_file(environment.path(&gone)).unwrap();
+    let unknown = environment.put(day(3), &[("d", FIRST + 3 * DAY)]).await.path;
+    std::fs::remove_file(environment.path(&missing)).unwrap();
     let mut bytes = std::fs::read(environment.path(&changed)).unwrap();
     bytes[7] ^= 1;
     std::fs::write(environment.path(&changed), &bytes).unwrap();
-    std::fs::write(environment.path(&cut), &std::fs::read(environment.path(&cut)).unwrap()[1..])
-        .unwrap();
+    std::fs::write(
+        environment.path(&truncated),
+        &std::fs::read(environment.path(&truncated)).unwrap()[1..],
+    )
+    .unwrap();
     let expected = [
-        (&*gone, "it is missing"),
-        (&*cut, "it has "),
+        (&*missing, "it is missing"),
+        (&*truncated, "it has "),
         (&*changed, "its sha256 is "),
-        (&*stray, "the ledger does not"),
+        (&*unknown, "the ledger does not"),
     ];
-    assert_told(&environment.verify().await, &expected);
+    assert_reported(&environment.verify().await, &expected);
 }
 
 #[tokio::test]
-async fn a_file_of_another_shard_or_with_other_rows_is_named() {
+async fn a_file_of_another_shard_or_with_another_row_count_is_reported() {
     let environment = Environment::new();
-    let mut short = environment.put(day(0), &[("a", FIRST)]).await;
-    short.rows = 2;
-    environment.record(day(0), vec![short.clone()]);
+    let mut fewer = environment.put(day(0), &[("a", FIRST)]).await;
+    fewer.rows = 2;
+    environment.record(day(0), vec![fewer.clone()]);
     let path = environment.put(day(1), &[]).await.path;
     let other = environment
         .output
@@ -182,17 +187,17 @@ async fn a_file_of_another_shard_or_with_other_rows_is_named() {
         .unwrap();
     environment.record(day(1), vec![other.clone()]);
     let expected = [
-        (&*short.path, "it has 1 rows, and the ledger says 2"),
+        (&*fewer.path, "it has 1 rows, and the ledger says 2"),
         (
             &*path,
             "its metadata says interval 2024-01-03T00:00:00.000Z/2024-01-04T00:00:00.000Z, and the ledger 2024",
         ),
     ];
-    assert_told(&environment.verify().await, &expected);
+    assert_reported(&environment.verify().await, &expected);
 }
 
 #[tokio::test]
-async fn g4_a_row_outside_its_shard_or_its_day_is_named() {
+async fn g4_a_row_outside_its_shard_or_its_day_is_reported() {
     let environment = Environment::new();
     let half = Interval::new(FIRST, FIRST + DAY / 2).unwrap();
     let outside =
@@ -206,11 +211,11 @@ async fn g4_a_row_outside_its_shard_or_its_day_is_named() {
         ),
         (&*next_day, "1 rows are not of 2024-01-02T00:00:00.000Z/2024-01-03T00:00:00.000Z"),
     ];
-    assert_told(&environment.verify().await, &expected);
+    assert_reported(&environment.verify().await, &expected);
 }
 
 #[tokio::test]
-async fn an_id_that_is_there_twice_is_named_with_its_files() {
+async fn an_id_that_occurs_twice_is_reported_with_its_files() {
     let environment = Environment::new();
     let once = environment.commit(day(0), &[("a", FIRST), ("b", FIRST + 1)]).await;
     let twice = environment
@@ -218,40 +223,42 @@ async fn an_id_that_is_there_twice_is_named_with_its_files() {
         .await;
     let inside =
         environment.commit(day(2), &[("e", FIRST + 2 * DAY), ("e", FIRST + 2 * DAY)]).await;
-    let told = environment.verify().await;
-    assert_eq!(told.len(), 2, "{told:#?}");
+    let reported = environment.verify().await;
+    assert_eq!(reported.len(), 2, "{reported:#?}");
     assert!(
-        told[0].starts_with(&once)
-            && told[0].ends_with(&format!(" and 1 other ids are in {twice} once more"))
+        reported[0].starts_with(&once)
+            && reported[0].ends_with(&format!(" and 1 other ids are in {twice} once more"))
     );
-    assert_eq!(told[1], format!("{inside}: e is there once more"));
+    assert_eq!(reported[1], format!("{inside}: e is there once more"));
 }
 
 #[tokio::test]
-async fn g8_ids_are_compared_in_as_many_passes_as_memory_needs() {
+async fn g8_ids_are_compared_in_several_passes_within_the_memory_limit() {
     let environment = Environment::new();
     let ids: Vec<_> = (0..100).map(|number| format!("id-{number}")).collect();
     for number in 0..2 {
         let rows: Vec<_> = ids.iter().map(|id| (id.as_str(), FIRST + number * DAY)).collect();
         environment.commit(day(number), &rows).await;
     }
-    let history = Snapshot::read(&environment.path(LEDGER)).unwrap();
-    let files: Vec<_> = history.datasets["conversations"]
+    let snapshot = Snapshot::read(&environment.path(LEDGER)).unwrap();
+    let files: Vec<_> = snapshot.datasets["conversations"]
         .shards
         .iter()
         .flat_map(|shard| shard.files.clone())
         .collect();
-    let told = ids::twice(&environment.output, &environment.dataset, &files, 20).await;
+    let reported = ids::duplicates(&environment.output, &environment.dataset, &files, 20).await;
     // ten passes, and each finds its share of the hundred pairs
-    let found: u64 = told
+    let found: u64 = reported
         .iter()
-        .map(|told| told.what.split(' ').nth(2).map_or(1, |n| n.parse::<u64>().unwrap() + 1))
+        .map(|reported| {
+            reported.what.split(' ').nth(2).map_or(1, |n| n.parse::<u64>().unwrap() + 1)
+        })
         .sum();
-    assert_eq!((told.len(), found), (10, 100), "{told:#?}");
+    assert_eq!((reported.len(), found), (10, 100), "{reported:#?}");
 }
 
 #[tokio::test]
-async fn quarantined_rows_are_counted_too() {
+async fn the_rows_of_quarantine_files_are_counted() {
     let environment = Environment::new();
     let mut spool = environment.output.spool();
     spool.write_all(b"{}\n{}\n").unwrap();
@@ -263,11 +270,11 @@ async fn quarantined_rows_are_counted_too() {
         (path, "it has 2 rows, and the ledger says 3"),
         ("_quarantine/conversations/y.ndjson", "the ledger does not know it"),
     ];
-    assert_told(&environment.verify().await, &expected);
+    assert_reported(&environment.verify().await, &expected);
 }
 
 #[test]
-fn a_ledger_that_does_not_agree_with_itself_is_told() {
+fn records_that_contradict_each_other_are_reported() {
     let shard = |interval, counts| ShardRecord {
         dataset: "d".into(),
         interval,
@@ -284,15 +291,15 @@ fn a_ledger_that_does_not_agree_with_itself_is_told() {
         ],
         ..DatasetRecords::default()
     };
-    let mut told = Vec::new();
-    ledger::differences(&records, &mut |difference| told.push(difference.what));
-    assert_eq!(told.len(), 3, "{told:#?}");
+    let mut reported = Vec::new();
+    ledger::check_records(&records, &mut |difference| reported.push(difference.what));
+    assert_eq!(reported.len(), 3, "{reported:#?}");
     assert!(
-        told[0].starts_with("it overlaps 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z"),
-        "{told:#?}"
+        reported[0].starts_with("it overlaps 2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z"),
+        "{reported:#?}"
     );
     assert!(
-        told[1].starts_with("its rows do not add up")
-            && told[2].starts_with("its files hold 0 rows, and 4")
+        reported[1].starts_with("its row counts do not balance")
+            && reported[2].starts_with("its files hold 0 rows, and 4")
     );
 }
