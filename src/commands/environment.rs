@@ -140,7 +140,7 @@ pub(crate) fn connect(
     let row_statistics = RowStatistics::default();
     for dataset in &config.datasets {
         // statistics are optional: without them a run works, with poorer estimates
-        row_statistics.know(
+        row_statistics.insert(
             &dataset.name,
             RowStats::read(&environment.ledger, &dataset.name).unwrap_or_default(),
         );
@@ -151,22 +151,17 @@ pub(crate) fn connect(
             api_version: config.api_version.clone().unwrap_or_default(),
             now: config.now,
         }),
-        page_size: config.fetch.page_size,
-        ahead: config.fetch.ahead,
+        settings: config.fetch.clone(),
         parents: parents.map(|parent| (parent.name.clone(), Arc::clone(parent))).collect(),
         filters: config
             .filters
             .iter()
             .map(|(name, filter)| (name.clone(), Arc::new(filter.clone())))
             .collect(),
-        strategy: config.fetch.strategy,
-        lake_wait: config.fetch.lake_wait,
-        jobs: Arc::new(Semaphore::new(config.fetch.jobs)),
+        job_permits: Arc::new(Semaphore::new(config.fetch.jobs)),
         row_statistics,
         job_availability: JobAvailability::default(),
         policy: config.policy.clone(),
-        commit_every: config.commit_every,
-        smallest_shard: config.fetch.smallest_shard,
         bucket: "api".into(),
         credential: Arc::clone(&credential),
         rate_limit,

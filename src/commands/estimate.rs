@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     catalog::Endpoint,
-    fetch::{FetchSettings, Strategy, cost},
+    fetch::{FetchSettings, Strategy, request_count},
     http::rate_limit::{QuotaSettings, RequestLimit},
     ledger::RowStats,
     planning::Shard,
@@ -53,8 +53,9 @@ pub(crate) fn estimate<'a>(
     };
     for shard in shards {
         let rows = row_stats.rows(shard.interval);
-        let requests_of =
-            |endpoint: &Option<Arc<Endpoint>>| cost(endpoint.as_deref()?, rows, fetch.page_size);
+        let requests_of = |endpoint: &Option<Arc<Endpoint>>| {
+            request_count(endpoint.as_deref()?, rows, fetch.page_size)
+        };
         let by_query = requests_of(&shard.dataset.query);
         let by_job = requests_of(&shard.dataset.job);
         let chosen = match (by_query, by_job) {

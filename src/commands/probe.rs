@@ -45,7 +45,7 @@ pub(crate) async fn compare(
 async fn compare_days(session: &ApiSession, days: &[DayCount]) -> Result<Vec<String>, Error> {
     let mut differences = Vec::new();
     for day in days {
-        let difference = match session.client.total(&day.dataset, day.interval).await {
+        let difference = match session.client.count_rows(&day.dataset, day.interval).await {
             Ok(total) if total == day.rows => continue,
             Ok(total) => {
                 format!("the platform counts {total} rows, but the files hold {}", day.rows)
@@ -83,7 +83,7 @@ async fn probe_datasets(session: &ApiSession, config: &Config) -> Result<(), Err
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
         let not_counted = shards.flat_map(|shard| shard.interval.subtract(&counted));
         for interval in not_counted.flat_map(|interval| interval.split(PROBE_WIDTH)) {
-            match session.client.total(dataset, interval).await {
+            match session.client.count_rows(dataset, interval).await {
                 Ok(rows) => ledger.record_probe(&dataset.name, Probe { interval, rows })?,
                 Err(error) => {
                     let error = request_error(error)?;
@@ -128,7 +128,7 @@ pub(crate) async fn first_page(
 
 /// Why one request failed. The error is what ends the command, since it concerns every request.
 fn request_error(error: FetchError) -> Result<RequestError, Error> {
-    error.into_fault().map_err(|run_error| command_error(&run_error))
+    error.into_request_error().map_err(|run_error| command_error(&run_error))
 }
 
 fn command_error(run_error: &RunError) -> Error {

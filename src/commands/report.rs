@@ -102,7 +102,7 @@ impl Summary {
             shards_committed: totals.committed,
             shards_split: metrics.shards_split.get(),
             shards_failed: totals.failed.len() as u64,
-            shards_with_count_mismatch: totals.short,
+            shards_with_count_mismatch: totals.count_mismatches,
             rows_expected: None,
             requests: metrics.requests.get(),
             requests_expected: None,
@@ -184,14 +184,14 @@ impl RunReport {
 impl RunOutcome {
     /// The outcome of a run that `error` ended, with what to do about it.
     pub fn from_error(error: &RunError) -> Self {
-        let RunError::Stopped { stop, fault } = error else {
+        let RunError::Stopped { stop, error: request_error } = error else {
             return match error {
                 RunError::Interrupted => Self::Interrupted,
                 other => Self::Fatal(other.to_string()),
             };
         };
         match stop {
-            Stop::Credentials => Self::Denied(format!("{error}; {}", fault.advice())),
+            Stop::Credentials => Self::Denied(format!("{error}; {}", request_error.advice())),
             Stop::Quota => Self::Fatal(format!(
                 "{error}; this pause is longer than retry.give_up_after: run again later, the run \
                  continues from here"

@@ -168,7 +168,7 @@ async fn delete_orphaned_jobs(
     ledger: &Ledger,
 ) -> Result<(), RunError> {
     for job in ledger.remote_jobs().map_err(SinkError::from)? {
-        if client.delete(&job).await {
+        if client.delete_job(&job).await {
             tracing::info!(job.dataset, job.path, "deleted a job that a killed run left");
             sink.send(LedgerEvent::Deleted(job)).await??;
         }

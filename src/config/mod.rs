@@ -70,8 +70,6 @@ pub struct Config {
     pub policy: RetryPolicy,
     /// The directory of the output.
     pub output: PathBuf,
-    /// An open shard is cut and committed so often.
-    pub commit_every: Duration,
     /// The end of the interval that is fetched again, and its files replaced.
     pub refresh: Duration,
     /// Whether the newest time is fetched first.

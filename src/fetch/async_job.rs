@@ -1,5 +1,7 @@
-//! What is submitted and awaited before there are pages: jobs. Whatever becomes of the shard, its job
-//! is deleted; one whose run was killed is known to the ledger, and the next run deletes it.
+//! Asynchronous jobs: submit, poll, delete.
+//!
+//! Whatever becomes of a shard, its job is deleted. The ledger knows every job that exists, so the
+//! next run deletes those of a run that was killed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +13,7 @@ use crate::{
     catalog::{ApiRequest, AsyncJob, Endpoint, JsonPointer, PlaceholderValues},
     fetch::{
         ApiClient, FetchError, Fetcher, RunError, ShardError,
-        request::{LAST_WORD, RequestOptions},
+        request::{FINAL_REQUEST_TIME, RequestOptions},
         shard_progress::ShardProgress,
     },
     http::error::RequestError,
@@ -20,202 +22,202 @@ use crate::{
     time::interval::Interval,
 };
 
-/// The pause before the first look at a job, and the longest: it doubles in between.
+/// The pause before the first poll of a job. It doubles up to [`MAX_POLL_PAUSE`].
 const FIRST_POLL_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_POLL_PAUSE: Duration = Duration::from_secs(30);
-/// How long a job may take: the platform gives up long before.
-const LONGEST_JOB: Duration = Duration::from_secs(6 * 60 * 60);
+const MAX_POLL_PAUSE: Duration = Duration::from_secs(30);
+/// How long a job may take. Platforms give up long before.
+const MAX_JOB_TIME: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How a job is.
-enum JobState {
+/// How a job ended.
+enum JobEnd {
+    /// It has results.
     Done,
-    Waiting,
-    /// It failed, or is no longer there: it may be submitted again.
+    /// It failed or no longer exists: it may be submitted again.
     Lost(RequestError),
 }
 
 impl Fetcher {
-    /// Submits what a chain asks for, and waits until there are results.
-    pub(crate) async fn submit(&self, progress: &mut ShardProgress) -> Result<(), FetchError> {
+    /// Submits the shard's job, if its endpoint has one, and polls it until its results can be paged.
+    pub(crate) async fn run_job(&self, progress: &mut ShardProgress) -> Result<(), FetchError> {
         let endpoint = Arc::clone(&progress.pager.endpoint);
-        let Some(task) = &endpoint.async_job else { return Ok(()) };
+        let Some(job) = &endpoint.async_job else { return Ok(()) };
         let mut lost = 0;
         loop {
-            let slot = Arc::clone(&self.client.context.jobs);
-            progress.slot = Some(tokio::select! {
-                () = self.client.context.shutdown.cancelled() => return Err(RunError::Interrupted.into()),
-                slot = slot.acquire_owned() => slot.map_err(|_| RunError::Interrupted)?,
-            });
-            let call = task.submit.fill_filtered(&progress.pager.slots(1), progress.pager.filter());
-            let splittable = self.splittable(progress.shard());
-            let options = RequestOptions { splittable, binding: true, ..RequestOptions::default() };
-            progress.pager.task = self.client.value(call, options, task.id.clone()).await?;
-            self.remember(progress, task).await?;
-            let fault = match self.wait(progress, task).await? {
-                JobState::Done => return Ok(()),
-                JobState::Lost(fault) => fault,
-                JobState::Waiting => {
-                    RequestError::AsyncJob(format!("it is not done after {LONGEST_JOB:?}"))
-                }
+            self.submit(progress, job).await?;
+            let error = match self.await_job(progress, job).await? {
+                JobEnd::Done => return Ok(()),
+                JobEnd::Lost(error) => error,
             };
-            self.forget(progress).await?;
+            self.delete_job(progress).await?;
             lost += 1;
             if lost >= self.client.context.policy.attempts {
-                return Err(ShardError::Failed(fault).into());
+                return Err(ShardError::Failed(error).into());
             }
-            tracing::warn!(shard = %progress.shard().interval, %fault, "submitted again");
+            tracing::warn!(%error, "the job failed; submitting it again");
             self.client.context.metrics.retries.add(1);
         }
     }
 
-    /// Looks at a job, less and less often, until it is done or lost.
-    async fn wait(
-        &self,
-        progress: &mut ShardProgress,
-        task: &AsyncJob,
-    ) -> Result<JobState, FetchError> {
-        let (mut pause, mut waited) = (FIRST_POLL_PAUSE, Duration::ZERO);
-        while waited < LONGEST_JOB {
-            self.client.pause(pause).await?;
-            waited += pause;
-            pause = (pause * 2).min(LONGEST_POLL_PAUSE);
-            let call = task.poll.fill(&progress.pager.slots(1));
-            let reply: Value = match self.client.json(call, RequestOptions::default()).await {
-                Ok(reply) => reply,
-                Err(FetchError::Shard(ShardError::Failed(fault))) if fault.is_not_found() => {
-                    return Ok(JobState::Lost(fault));
-                }
-                Err(error) => return Err(error),
-            };
-            match state(task, &reply) {
-                JobState::Waiting => {}
-                JobState::Done => {
-                    progress.pager.download =
-                        task.download.as_ref().and_then(|place| text_at(&reply, place));
-                    return Ok(JobState::Done);
-                }
-                lost => return Ok(lost),
-            }
-        }
-        Ok(JobState::Waiting)
-    }
-
-    /// Notes that the platform keeps something for us.
-    async fn remember(&self, progress: &ShardProgress, task: &AsyncJob) -> Result<(), RunError> {
-        if let Some(orphan) = orphan(progress, task) {
-            self.sink.send(LedgerEvent::Submitted(orphan)).await??;
+    /// Submits a job once there may be another one, and records it in the ledger.
+    async fn submit(&self, progress: &mut ShardProgress, job: &AsyncJob) -> Result<(), FetchError> {
+        let context = &self.client.context;
+        let permits = Arc::clone(&context.job_permits);
+        progress.job_permit = Some(tokio::select! {
+            () = context.shutdown.cancelled() => return Err(RunError::Interrupted.into()),
+            permit = permits.acquire_owned() => permit.map_err(|_| RunError::Interrupted)?,
+        });
+        let values = progress.pager.placeholder_values(1);
+        let request = job.submit.fill_filtered(&values, progress.pager.filter());
+        let options = RequestOptions {
+            splittable: self.is_splittable(progress.shard()),
+            creates_resource: true,
+            ..RequestOptions::default()
+        };
+        progress.pager.job_id = self.client.request_text(request, options, job.id.clone()).await?;
+        if let Some(remote_job) = remote_job(progress, job) {
+            self.sink.send(LedgerEvent::Submitted(remote_job)).await??;
         }
         Ok(())
     }
 
-    /// Deletes the job of a chain, if there is one, even where the run is to end.
-    pub(crate) async fn forget(&self, progress: &mut ShardProgress) -> Result<(), RunError> {
-        let endpoint = Arc::clone(&progress.pager.endpoint);
-        let orphan = endpoint
-            .async_job
-            .as_ref()
-            .filter(|_| !progress.pager.task.is_empty())
-            .and_then(|task| orphan(progress, task));
-        progress.pager.task.clear();
-        progress.slot = None;
-        let Some(orphan) = orphan else { return Ok(()) };
-        let deleted = match self.client.context.shutdown.is_cancelled() {
-            // who has told the run to end does not wait for long, and the next run deletes it as well
-            true => timeout(LAST_WORD, self.client.delete(&orphan)).await.unwrap_or(false),
-            false => self.client.delete(&orphan).await,
-        };
-        match deleted {
-            true => Ok(self.sink.send(LedgerEvent::Deleted(orphan)).await??),
-            false => Ok(()),
+    /// Polls a job, less and less often, until it ends.
+    async fn await_job(
+        &self,
+        progress: &mut ShardProgress,
+        job: &AsyncJob,
+    ) -> Result<JobEnd, FetchError> {
+        let (mut pause, mut waited) = (FIRST_POLL_PAUSE, Duration::ZERO);
+        while waited < MAX_JOB_TIME {
+            self.client.pause(pause).await?;
+            waited += pause;
+            pause = (pause * 2).min(MAX_POLL_PAUSE);
+            let request = job.poll.fill(&progress.pager.placeholder_values(1));
+            let status = match self.client.request_json(request, RequestOptions::default()).await {
+                Ok(status) => status,
+                Err(FetchError::Shard(ShardError::Failed(error))) if error.is_not_found() => {
+                    return Ok(JobEnd::Lost(error));
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(end) = job_end(job, &status) else { continue };
+            if matches!(end, JobEnd::Done) {
+                progress.pager.download =
+                    job.download.as_ref().and_then(|pointer| text_at(&status, pointer));
+            }
+            return Ok(end);
         }
+        let reason = format!("it is not done after {MAX_JOB_TIME:?}");
+        Ok(JobEnd::Lost(RequestError::AsyncJob(reason)))
+    }
+
+    /// Deletes the shard's job, if there is one, even if the run is to end.
+    pub(crate) async fn delete_job(&self, progress: &mut ShardProgress) -> Result<(), RunError> {
+        let endpoint = Arc::clone(&progress.pager.endpoint);
+        let remote_job = match &endpoint.async_job {
+            Some(job) if !progress.pager.job_id.is_empty() => remote_job(progress, job),
+            _ => None,
+        };
+        progress.pager.job_id.clear();
+        progress.job_permit = None;
+        let Some(remote_job) = remote_job else { return Ok(()) };
+        let delete = self.client.delete_job(&remote_job);
+        let is_deleted = match self.client.context.shutdown.is_cancelled() {
+            // the next run deletes it, so the end of this one is not delayed for long
+            true => timeout(FINAL_REQUEST_TIME, delete).await.unwrap_or(false),
+            false => delete.await,
+        };
+        if is_deleted {
+            self.sink.send(LedgerEvent::Deleted(remote_job)).await??;
+        }
+        Ok(())
     }
 }
 
-/// What the ledger is to know of a job that can be deleted.
-fn orphan(progress: &ShardProgress, task: &AsyncJob) -> Option<RemoteJob> {
-    let delete = task.delete.as_ref()?.fill(&progress.pager.slots(1));
+/// What the ledger records of a submitted job. `None` if the platform has no request to delete it.
+fn remote_job(progress: &ShardProgress, job: &AsyncJob) -> Option<RemoteJob> {
+    let delete = job.delete.as_ref()?.fill(&progress.pager.placeholder_values(1));
     Some(RemoteJob { dataset: progress.shard().dataset.name.clone(), path: delete.target })
 }
 
-fn state(task: &AsyncJob, reply: &Value) -> JobState {
-    let state = text_at(reply, &task.state).unwrap_or_default();
-    let is = |states: &[String]| states.contains(&state);
-    if is(&task.done) {
-        JobState::Done
-    } else if is(&task.failed) || is(&task.gone) {
-        let reason =
-            task.error.as_ref().and_then(|place| text_at(reply, place)).unwrap_or_default();
-        JobState::Lost(RequestError::AsyncJob(format!("{state} {reason}").trim_end().to_owned()))
-    } else {
-        JobState::Waiting
+/// How a job ended, from the response to a poll. `None` if it goes on.
+fn job_end(job: &AsyncJob, status: &Value) -> Option<JobEnd> {
+    let state = text_at(status, &job.state).unwrap_or_default();
+    if job.done.contains(&state) {
+        return Some(JobEnd::Done);
     }
+    if job.failed.contains(&state) || job.gone.contains(&state) {
+        let reason = job.error.as_ref().and_then(|pointer| text_at(status, pointer));
+        let reason = format!("{state} {}", reason.unwrap_or_default());
+        return Some(JobEnd::Lost(RequestError::AsyncJob(reason.trim_end().to_owned())));
+    }
+    None
 }
 
 impl ApiClient {
-    /// Deletes a job that is no longer needed. One that is not there is as good as deleted.
-    pub(crate) async fn delete(&self, orphan: &RemoteJob) -> bool {
-        let call = ApiRequest {
+    /// Deletes a job. Returns whether it no longer exists.
+    pub(crate) async fn delete_job(&self, job: &RemoteJob) -> bool {
+        let request = ApiRequest {
             method: Method::DELETE,
-            target: orphan.path.clone(),
+            target: job.path.clone(),
             ..ApiRequest::default()
         };
-        let options = RequestOptions { last_word: true, ..RequestOptions::default() };
-        match self.send_with_retry(call, options, |_, _| Ok(())).await {
+        let options = RequestOptions { sent_after_shutdown: true, ..RequestOptions::default() };
+        match self.send_with_retry(request, options, |_, _| Ok(())).await {
             Ok(()) => true,
-            Err(FetchError::Shard(obstacle)) => obstacle.into_fault().is_not_found(),
+            Err(FetchError::Shard(error)) => error.into_request_error().is_not_found(),
             Err(FetchError::Run(_)) => false,
         }
     }
 
-    /// Up to when the platform has data for jobs of `endpoint`, in milliseconds; [`i64::MAX`] where it
-    /// does not tell.
-    pub(crate) async fn available(
+    /// Asks up to when jobs of `endpoint` have data, in milliseconds since 1970. [`i64::MAX`] if the
+    /// platform does not say.
+    pub(crate) async fn job_data_until(
         &self,
         endpoint: &Endpoint,
         interval: Interval,
     ) -> Result<i64, FetchError> {
-        let Some((request, until)) =
-            endpoint.async_job.as_ref().and_then(|task| task.available.as_ref())
-        else {
-            return Ok(i64::MAX);
-        };
-        let slots = PlaceholderValues::bare(interval, &self.context.request.api_version);
-        let call = request.fill(&slots);
-        let until = self.value(call, RequestOptions::default(), until.clone()).await?;
-        let invalid = |_| {
+        let availability = endpoint.async_job.as_ref().and_then(|job| job.available.as_ref());
+        let Some((template, pointer)) = availability else { return Ok(i64::MAX) };
+        let values = PlaceholderValues::bare(interval, &self.context.request.api_version);
+        let request = template.fill(&values);
+        let until = self.request_text(request, RequestOptions::default(), pointer.clone()).await?;
+        let time: jiff::Timestamp = until.parse().map_err(|_| {
             ShardError::Failed(RequestError::Malformed(format!("`{until}` is not a valid time")))
-        };
-        Ok(until.parse::<jiff::Timestamp>().map_err(invalid)?.as_millisecond())
+        })?;
+        Ok(time.as_millisecond())
     }
 
-    async fn json(&self, call: ApiRequest, options: RequestOptions) -> Result<Value, FetchError> {
-        let read = |_, body: bytes::Bytes| {
-            serde_json::from_slice(&body).map_err(|e| RequestError::Malformed(e.to_string()))
-        };
-        self.send_with_retry(call, options, read).await
-    }
-
-    /// The text at a place of a reply.
-    async fn value(
+    async fn request_json(
         &self,
-        call: ApiRequest,
+        request: ApiRequest,
         options: RequestOptions,
-        place: JsonPointer,
+    ) -> Result<Value, FetchError> {
+        self.send_with_retry(request, options, |_, body| parse_json(&body)).await
+    }
+
+    /// Sends a request and returns the text at `pointer` of its response.
+    async fn request_text(
+        &self,
+        request: ApiRequest,
+        options: RequestOptions,
+        pointer: JsonPointer,
     ) -> Result<String, FetchError> {
         let read = move |_, body: bytes::Bytes| {
-            let reply = serde_json::from_slice(&body)
-                .map_err(|error| RequestError::Malformed(error.to_string()))?;
-            let missing =
-                || RequestError::Malformed(format!("there is no /{} in it", place.join("/")));
-            text_at(&reply, &place).ok_or_else(missing)
+            text_at(&parse_json(&body)?, &pointer).ok_or_else(|| {
+                RequestError::Malformed(format!("the response has no /{}", pointer.join("/")))
+            })
         };
-        self.send_with_retry(call, options, read).await
+        self.send_with_retry(request, options, read).await
     }
 }
 
-/// The text or number at a place.
-fn text_at(reply: &Value, place: &JsonPointer) -> Option<String> {
-    match place.iter().try_fold(reply, |value, key| value.get(key))? {
+fn parse_json(body: &[u8]) -> Result<Value, RequestError> {
+    serde_json::from_slice(body).map_err(|error| RequestError::Malformed(error.to_string()))
+}
+
+/// The text or number at `pointer`. `None` if there is something else, nothing, or an empty text.
+fn text_at(value: &Value, pointer: &JsonPointer) -> Option<String> {
+    match pointer.iter().try_fold(value, |value, key| value.get(key))? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,

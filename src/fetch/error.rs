@@ -1,71 +1,111 @@
-//! Why something was not had: what that means for its shard, or for the whole run.
+//! Why data were not fetched: an error of one shard, or an error that ends the run.
 
-use crate::{fetch::RunError, http::error::RequestError, sink::SinkError};
+use actix::MailboxError;
 
-/// Why something was not had.
+use crate::{
+    http::{error::RequestError, retry::Stop},
+    sink::SinkError,
+};
+
+/// Why data were not fetched.
 pub(crate) enum FetchError {
-    /// It concerns the shard that it was for.
+    /// It concerns one shard; the run goes on.
     Shard(ShardError),
     /// It ends the run.
     Run(RunError),
 }
 
-/// Why a shard is not fetched as it stands, and so what is to become of it.
+/// Why a shard was not fetched, and so what is done about it.
 pub(crate) enum ShardError {
-    /// It is too big: bisect it.
-    TooBig(String),
-    /// Its pages are too large: ask for smaller ones.
-    TooLarge,
-    /// The job that they were of is no longer there: begin again.
-    Gone(RequestError),
-    /// It keeps failing: set it aside.
+    /// The shard has too many rows for the platform: bisect it.
+    ShardTooLarge(String),
+    /// A page is too large: request smaller pages.
+    PageTooLarge,
+    /// The job or its result no longer exists: start over.
+    ResultGone(RequestError),
+    /// It keeps failing: record it as failed.
     Failed(RequestError),
-    /// The platform cannot give it yet: leave it to another run.
-    NotYet(RequestError),
-    /// The credentials may not read the dataset: give that up.
+    /// The platform does not have the data yet: leave it to a later run.
+    NotYetAvailable(RequestError),
+    /// The credentials may not read the dataset: give the dataset up.
     Denied(RequestError),
 }
 
-impl ShardError {
-    /// What happened, for those who have no shard to care for.
-    pub(crate) fn into_fault(self) -> RequestError {
+/// Why a fetcher ended before the planner ran out of shards.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The run was asked to end.
+    #[error("interrupted")]
+    Interrupted,
+    /// A request failed in a way that every other request would, too.
+    #[error("{error}")]
+    Stopped {
+        /// What has to be mended.
+        stop: Stop,
+        /// The error of the request.
+        error: RequestError,
+    },
+    /// The output cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// An actor ended while it was needed.
+    #[error("an actor ended early: {0}; this is a bug, please report it")]
+    Actor(String),
+}
+
+impl FetchError {
+    /// Returns the error of the request, for callers that do not fetch a shard.
+    ///
+    /// # Errors
+    /// [`RunError`] if no further request can succeed.
+    pub(crate) fn into_request_error(self) -> Result<RequestError, RunError> {
         match self {
-            Self::Gone(fault) | Self::Failed(fault) | Self::NotYet(fault) | Self::Denied(fault) => {
-                fault
-            }
-            Self::TooBig(reason) => RequestError::Malformed(reason),
-            Self::TooLarge => RequestError::Malformed("the page is too large".to_owned()),
+            Self::Shard(error) => Ok(error.into_request_error()),
+            Self::Run(error) => Err(error),
         }
     }
 }
 
-impl FetchError {
-    /// What happened, for those who have no shard to care for; or why nobody can be asked any more.
-    ///
-    /// # Errors
-    /// With what ends the run.
-    pub(crate) fn into_fault(self) -> Result<RequestError, RunError> {
+impl ShardError {
+    /// Returns the error of the request, for callers that do not fetch a shard.
+    pub(crate) fn into_request_error(self) -> RequestError {
         match self {
-            Self::Shard(obstacle) => Ok(obstacle.into_fault()),
-            Self::Run(run_error) => Err(run_error),
+            Self::ResultGone(error)
+            | Self::Failed(error)
+            | Self::NotYetAvailable(error)
+            | Self::Denied(error) => error,
+            Self::ShardTooLarge(reason) => RequestError::Malformed(reason),
+            Self::PageTooLarge => RequestError::Malformed("the page is too large".to_owned()),
         }
     }
 }
 
 impl From<ShardError> for FetchError {
-    fn from(obstacle: ShardError) -> Self {
-        Self::Shard(obstacle)
+    fn from(error: ShardError) -> Self {
+        Self::Shard(error)
     }
 }
 
 impl From<RunError> for FetchError {
-    fn from(run_error: RunError) -> Self {
-        Self::Run(run_error)
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
     }
 }
 
 impl From<SinkError> for FetchError {
     fn from(error: SinkError) -> Self {
         Self::Run(error.into())
+    }
+}
+
+impl From<MailboxError> for FetchError {
+    fn from(error: MailboxError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl From<MailboxError> for RunError {
+    fn from(error: MailboxError) -> Self {
+        Self::Actor(error.to_string())
     }
 }

@@ -1,391 +1,246 @@
-//! The story of one shard: its way, its pages, its end.
+//! The course of one shard: choose its endpoint, run its job, fetch its pages, end its lease.
 
 use std::sync::Arc;
 
 use crate::{
     blocking::offload,
-    catalog,
     decode::RawPage,
     fetch::{
         FetchError, FetchTotals, Fetcher, RunError, ShardError, in_flight::InFlight,
         request::RequestOptions, shard_progress::ShardProgress,
     },
     http::error::RequestError,
-    ledger::Failure,
-    planning::{Lease, LeaseEnd, Shard},
-    sink::{Commit, Discard, LedgerEvent, Write},
+    planning::{Lease, Shard},
+    sink::Write,
 };
 
-/// Rows that a part may hold before it is committed, if the shard can be cut: bounds what tells
-/// copies of rows apart (G8).
-const MOST_ROWS: u64 = 250_000;
+/// The most uncommitted rows of a shard that can be committed partially. Bounds the memory that
+/// tells copies of rows apart (G8).
+const MAX_UNCOMMITTED_ROWS: u64 = 250_000;
+
+/// Pages of a shard that are requested but not written.
+type PagesInFlight<'a> = InFlight<'a, Result<RawPage, FetchError>>;
 
 /// Where the pages of a shard ended.
-enum PagesEnd {
-    /// The sink has all of them.
+pub(super) enum PagesEnd {
+    /// At the last page.
     Complete,
-    /// The platform does not page any deeper.
+    /// At the depth that the platform pages to.
     DepthLimit,
 }
 
 impl Fetcher {
-    /// The story of one shard. Whatever goes wrong, the lease is dropped on the way out, and so
-    /// what is left of the shard returns to the planner.
-    pub(crate) async fn shard(
+    /// Fetches one shard and ends its lease. After an error that ends the run the lease is dropped,
+    /// which returns what is left of the shard to the planner.
+    pub(crate) async fn fetch_shard(
         &self,
         lease: Lease,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         let (dataset, interval) = (Arc::clone(&lease.shard().dataset), lease.shard().interval);
-        let endpoint = self.endpoint(lease.shard()).await;
+        let endpoint = self.choose_endpoint(lease.shard()).await;
         let pager =
             self.client.pager(&dataset, endpoint.as_ref().unwrap_or(dataset.endpoint()), interval);
         let mut progress = ShardProgress::new(lease, pager);
-        let gathered = match endpoint {
+        let fetched = match endpoint {
             Ok(_) => self.fetch_with_restarts(&mut progress, totals).await,
             Err(error) => Err(error),
         };
-        match gathered {
-            Ok(paged) => {
-                self.forget(&mut progress).await?;
-                self.end(progress, paged, totals).await
+        match fetched {
+            Ok(pages_end) => {
+                self.delete_job(&mut progress).await?;
+                self.end_pages(progress, pages_end, totals).await
             }
-            Err(FetchError::Shard(obstacle)) => {
-                self.forget(&mut progress).await?;
-                self.handle_error(progress, obstacle, totals).await
+            Err(FetchError::Shard(error)) => {
+                self.delete_job(&mut progress).await?;
+                self.end_with_error(progress, error, totals).await
             }
             Err(FetchError::Run(RunError::Interrupted)) => {
-                self.keep(&mut progress, totals).await?;
-                self.forget(&mut progress).await?;
+                self.commit_what_is_complete(&mut progress, totals).await?;
+                self.delete_job(&mut progress).await?;
                 Err(RunError::Interrupted)
             }
-            // the next run deletes its job
-            Err(FetchError::Run(run_error)) => Err(run_error),
+            // the next run deletes the job
+            Err(FetchError::Run(error)) => Err(error),
         }
     }
 
-    /// Gathers the pages of a shard, and begins again where that helps.
+    /// Fetches the pages of a shard, and starts over where that helps.
     async fn fetch_with_restarts(
         &self,
         progress: &mut ShardProgress,
         totals: &mut FetchTotals,
     ) -> Result<PagesEnd, FetchError> {
-        let (mut counted_again, mut gone) = (false, 0);
+        let (mut counted_again, mut results_gone) = (false, 0);
         loop {
             let page_size = progress.pager.page_size;
-            match self.attempt(progress, totals).await {
+            match self.fetch_once(progress, totals).await {
                 Ok(PagesEnd::Complete)
-                    if !counted_again && progress.is_uncut() && progress.missing().is_some() =>
+                    if !counted_again
+                        && !progress.is_partly_committed()
+                        && progress.count_mismatch().is_some() =>
                 {
                     counted_again = true;
                     self.restart(progress, page_size).await?;
                 }
-                Err(FetchError::Shard(ShardError::Gone(_)))
-                    if gone < self.client.context.policy.attempts =>
+                Err(FetchError::Shard(ShardError::ResultGone(_)))
+                    if results_gone < self.client.context.policy.attempts =>
                 {
-                    gone += 1;
+                    results_gone += 1;
                     self.restart(progress, page_size).await?;
                 }
-                Err(FetchError::Shard(ShardError::TooLarge)) => {
-                    self.restart(progress, page_size / 2).await?
+                Err(FetchError::Shard(ShardError::PageTooLarge)) => {
+                    self.restart(progress, page_size / 2).await?;
                 }
                 ended => return ended,
             }
         }
     }
 
-    /// Submits what is to be submitted, and gathers the pages.
-    async fn attempt(
+    async fn fetch_once(
         &self,
         progress: &mut ShardProgress,
         totals: &mut FetchTotals,
     ) -> Result<PagesEnd, FetchError> {
-        self.submit(progress).await?;
-        self.pages(progress, totals).await
-    }
-
-    /// Does what the end of its pages means for a shard.
-    async fn end(
-        &self,
-        mut progress: ShardProgress,
-        paged: PagesEnd,
-        totals: &mut FetchTotals,
-    ) -> Result<(), RunError> {
-        let deep = |progress: &ShardProgress| {
-            format!("paging ends at {} rows", progress.pager.endpoint.depth)
-        };
-        match paged {
-            PagesEnd::Complete => self.commit(progress, totals).await,
-            PagesEnd::DepthLimit if progress.reached().is_some() => {
-                self.keep(&mut progress, totals).await
-            }
-            // what cannot be kept would be fetched again for ever
-            PagesEnd::DepthLimit if self.splittable(progress.shard()) => {
-                let reason = deep(&progress);
-                self.split(progress, reason).await
-            }
-            PagesEnd::DepthLimit => {
-                let fault = RequestError::Pagination(format!(
-                    "{}; make fetch.smallest_shard smaller",
-                    deep(&progress)
-                ));
-                self.fail(progress, fault, totals).await
-            }
-        }
-    }
-
-    /// Does what an obstacle means for a shard.
-    async fn handle_error(
-        &self,
-        progress: ShardProgress,
-        obstacle: ShardError,
-        totals: &mut FetchTotals,
-    ) -> Result<(), RunError> {
-        match obstacle {
-            ShardError::TooBig(reason) => self.split(progress, reason).await,
-            ShardError::TooLarge => {
-                let fault = RequestError::Malformed(
-                    "a page that cannot be smaller is too large; raise fetch.max_body".to_owned(),
-                );
-                self.fail(progress, fault, totals).await
-            }
-            ShardError::Gone(fault) | ShardError::Failed(fault) => {
-                self.fail(progress, fault, totals).await
-            }
-            ShardError::NotYet(fault) => self.postpone(progress, &fault, totals).await,
-            ShardError::Denied(fault) => self.deny(progress, fault, totals).await,
-        }
-    }
-
-    /// Moves the pages of a shard to the sink, until the last: neither a short page nor the
-    /// platform's total is the end. While a page is decoded and written, the next are under way.
-    async fn pages(
-        &self,
-        progress: &mut ShardProgress,
-        totals: &mut FetchTotals,
-    ) -> Result<PagesEnd, FetchError> {
+        self.run_job(progress).await?;
         if progress.pager.lacks_parents() {
-            progress.pager.for_each(self.client.parents(&progress.pager).await?);
+            let parents = self.client.parent_ids(&progress.pager).await?;
+            progress.pager.set_parents(parents);
         }
-        let mut in_flight = InFlight::new();
-        loop {
-            self.send_ahead(progress, &mut in_flight);
-            let reply = match in_flight.next().await {
-                None if progress.pager.is_whole() => return Ok(PagesEnd::Complete),
-                None => return Ok(PagesEnd::DepthLimit),
-                Some(Ok(reply)) => reply,
-                Some(Err(FetchError::Shard(ShardError::Failed(fault))))
-                    if !progress.pager.task.is_empty() && fault.is_not_found() =>
-                {
-                    return Err(ShardError::Gone(fault).into());
-                }
-                // its address was good for a moment only
-                Some(Err(FetchError::Shard(
-                    ShardError::Failed(fault) | ShardError::Denied(fault),
-                ))) if progress.pager.download.is_some() => {
-                    return Err(ShardError::Gone(fault).into());
-                }
-                // deleted since it was listed
-                Some(Err(FetchError::Shard(ShardError::Failed(fault))))
-                    if fault.is_not_found() && progress.pager.skip_parent() =>
-                {
-                    in_flight = InFlight::new();
-                    continue;
-                }
-                Some(Err(error)) => return Err(error),
-            };
-            let depth = progress.pager.endpoint.depth;
-            if let Some(total) =
-                reply.total.filter(|&total| total > depth && self.splittable(progress.shard()))
-            {
-                return Err(ShardError::TooBig(format!(
-                    "{total} rows, and paging ends at {depth}"
-                ))
-                .into());
-            }
-            if progress.pager.advance(&reply).map_err(ShardError::Failed)? {
-                in_flight = InFlight::new();
-            }
-            progress.count(&reply);
-            self.send_ahead(progress, &mut in_flight);
-            let (decoder, owner) = (Arc::clone(&progress.pager.decoder), progress.pager.owner);
-            let decoded = in_flight.alongside(offload(move || decoder.decode(&reply, owner))).await;
-            let page = decoded
-                .map_err(|error| ShardError::Failed(RequestError::Malformed(error.to_string())))?;
-            if let Some(at) = progress.boundary(&page).filter(|_| self.is_due(progress)) {
-                in_flight.alongside(self.cut(progress, at, totals)).await?;
-            }
-            progress.advance(&page);
-            self.client.context.metrics.rows.add(page.received);
-            if page.received > 0 {
-                let write =
-                    Write { lease: progress.lease.id(), shard: progress.shard().clone(), page };
-                progress.wrote(in_flight.alongside(self.sink.send(write)).await??);
-            }
-        }
+        self.fetch_pages(progress, totals).await
     }
 
-    /// Sends the requests whose turn it is, those of fetchers with nothing to do among them: pages cost
-    /// no more for it, where a part of the shard would be a pager of its own, with rows of both.
-    fn send_ahead<'a>(
-        &'a self,
-        progress: &mut ShardProgress,
-        in_flight: &mut InFlight<'a, Result<RawPage, FetchError>>,
-    ) {
-        let splittable = self.splittable(progress.shard());
-        let options = RequestOptions {
-            splittable,
-            shrinkable: progress.pager.is_shrinkable(),
-            ..RequestOptions::default()
-        };
-        let most = self.client.context.ahead.saturating_mul(1 + progress.lease.idle());
-        while in_flight.len() < most
-            && let Some(call) = progress.pager.next()
-        {
-            in_flight.push(self.client.send_with_retry(call, options, progress.pager.read()));
-        }
-    }
-
-    fn is_due(&self, progress: &ShardProgress) -> bool {
-        let (age, rows) = progress.open();
-        (age >= self.client.context.commit_every || rows >= MOST_ROWS) && !progress.shard().replaces
-    }
-
-    /// Commits a whole shard.
-    async fn commit(
-        &self,
-        progress: ShardProgress,
-        totals: &mut FetchTotals,
-    ) -> Result<(), RunError> {
-        let shard = progress.shard().clone();
-        let missing = progress.missing();
-        let committed =
-            self.sink.send(Commit { lease: progress.lease.id(), shard: shard.clone() }).await??;
-        totals.add(progress.received, &committed);
-        self.record_rows(&shard, committed.counts.written);
-        if let Some((total, came)) = missing {
-            let reason = format!("the platform counts {total} rows and gave {came}, twice");
-            tracing::warn!(dataset = shard.dataset.name, shard = %shard.interval, reason, "rows may be missing");
-            totals.short += 1;
-            self.sink.send(LedgerEvent::Short { shard, reason }).await??;
-        }
-        self.settle(progress.lease, LeaseEnd::Done).await
-    }
-
-    /// Commits what an open shard has before `at`; the lease keeps the rest.
-    async fn cut(
-        &self,
-        progress: &mut ShardProgress,
-        at: i64,
-        totals: &mut FetchTotals,
-    ) -> Result<(), RunError> {
-        let Some((done, _)) = progress.shard().interval.cut(at) else { return Ok(()) };
-        let shard = Shard { interval: done, ..progress.shard().clone() };
-        let committed =
-            self.sink.send(Commit { lease: progress.lease.id(), shard: shard.clone() }).await??;
-        totals.add(progress.received, &committed);
-        self.record_rows(&shard, committed.counts.written);
-        progress.lease.narrow(at).await?;
-        progress.cut();
-        self.client.context.metrics.settle(done);
-        Ok(())
-    }
-
-    /// Commits what an unfinished shard has, as far as it is complete. The rest returns.
-    async fn keep(
-        &self,
-        progress: &mut ShardProgress,
-        totals: &mut FetchTotals,
-    ) -> Result<(), RunError> {
-        match progress.reached() {
-            Some(at) => self.cut(progress, at, totals).await,
-            None => Ok(self.sink.send(Discard { lease: progress.lease.id() }).await?),
-        }
-    }
-
-    /// Starts the rest of a shard over.
+    /// Starts over with what is left of a shard.
     async fn restart(&self, progress: &mut ShardProgress, page_size: u32) -> Result<(), RunError> {
-        self.forget(progress).await?;
-        self.sink.send(Discard { lease: progress.lease.id() }).await?;
+        self.delete_job(progress).await?;
+        self.discard(progress).await?;
         progress.restart(page_size);
         Ok(())
     }
 
-    async fn split(&self, progress: ShardProgress, reason: String) -> Result<(), RunError> {
-        let shard = progress.shard().clone();
-        tracing::info!(shard = %shard.interval, reason, "split");
-        self.client.context.metrics.shards_split.add(1);
-        self.sink.send(Discard { lease: progress.lease.id() }).await?;
-        self.sink.send(LedgerEvent::Split { shard, reason }).await??;
-        Ok(progress.lease.end(LeaseEnd::Split).await?)
-    }
-
-    async fn fail(
+    /// Moves the pages of a shard to the sink until the pager says that the last one was received.
+    /// While a page is decoded and written, the next ones are in flight.
+    async fn fetch_pages(
         &self,
-        progress: ShardProgress,
-        fault: RequestError,
+        progress: &mut ShardProgress,
         totals: &mut FetchTotals,
-    ) -> Result<(), RunError> {
-        let failure = failure(progress.shard(), &fault);
-        tracing::error!(dataset = failure.dataset, shard = %failure.interval, %fault, "set aside");
-        totals.failed.push(failure.clone());
-        self.sink.send(Discard { lease: progress.lease.id() }).await?;
-        self.sink.send(LedgerEvent::Failed(failure)).await??;
-        self.settle(progress.lease, LeaseEnd::Failed).await
+    ) -> Result<PagesEnd, FetchError> {
+        let mut in_flight = PagesInFlight::new();
+        loop {
+            self.send_ahead(progress, &mut in_flight);
+            let raw_page = match in_flight.next().await {
+                None if progress.pager.is_finished() => return Ok(PagesEnd::Complete),
+                None => return Ok(PagesEnd::DepthLimit),
+                Some(Ok(raw_page)) => raw_page,
+                Some(Err(error)) => {
+                    skip_deleted_parent(progress, error)?;
+                    in_flight = PagesInFlight::new();
+                    continue;
+                }
+            };
+            self.check_depth(progress, &raw_page)?;
+            if progress.pager.advance(&raw_page).map_err(ShardError::Failed)? {
+                in_flight = PagesInFlight::new();
+            }
+            progress.update_total(&raw_page);
+            self.send_ahead(progress, &mut in_flight);
+            self.write_page(progress, raw_page, &mut in_flight, totals).await?;
+        }
     }
 
-    /// Leaves out of this run what the platform cannot give yet.
-    async fn postpone(
+    /// Decodes a page and writes it to the sink. If a partial commit is due, it comes first, so that
+    /// the page belongs to the next part.
+    async fn write_page(
         &self,
-        progress: ShardProgress,
-        fault: &RequestError,
+        progress: &mut ShardProgress,
+        raw_page: RawPage,
+        in_flight: &mut PagesInFlight<'_>,
         totals: &mut FetchTotals,
-    ) -> Result<(), RunError> {
-        let failure = failure(progress.shard(), fault);
-        tracing::warn!(dataset = failure.dataset, shard = %failure.interval, %fault, "left out");
-        totals.failed.push(failure);
-        self.settle(progress.lease, LeaseEnd::Failed).await
-    }
-
-    /// Gives the dataset up, for every fetcher: the others of the job go on.
-    async fn deny(
-        &self,
-        progress: ShardProgress,
-        fault: RequestError,
-        totals: &mut FetchTotals,
-    ) -> Result<(), RunError> {
-        self.sink.send(Discard { lease: progress.lease.id() }).await?;
-        let dataset = &progress.shard().dataset;
-        let reason =
-            format!("{fault}; {}", catalog::permission_hint(dataset.permission.as_deref()));
-        tracing::error!(dataset = dataset.name, reason, "denied");
-        totals.denied.insert(dataset.name.clone(), reason);
-        Ok(progress.lease.end(LeaseEnd::Denied).await?)
-    }
-
-    /// Ends a lease whose time is dealt with.
-    async fn settle(&self, lease: Lease, end: LeaseEnd) -> Result<(), RunError> {
-        let interval = lease.shard().interval;
-        lease.end(end).await?;
-        self.client.context.metrics.settle(interval);
+    ) -> Result<(), FetchError> {
+        let (decoder, owner) = (Arc::clone(&progress.pager.decoder), progress.pager.owner);
+        let decoding = offload(move || decoder.decode(&raw_page, owner));
+        let page = in_flight
+            .alongside(decoding)
+            .await
+            .map_err(|error| ShardError::Failed(RequestError::Malformed(error.to_string())))?;
+        if self.is_partial_commit_due(progress)
+            && let Some(end_ms) = progress.partial_commit_before(&page)
+        {
+            in_flight.alongside(self.commit_part(progress, end_ms, totals)).await?;
+        }
+        progress.advance(&page);
+        self.client.context.metrics.rows.add(page.received);
+        if page.received > 0 {
+            let write = Write { lease: progress.lease.id(), shard: progress.shard().clone(), page };
+            progress.update_written(in_flight.alongside(self.sink.send(write)).await??);
+        }
         Ok(())
     }
 
-    /// Takes note of how many rows there are in a time.
-    fn record_rows(&self, shard: &Shard, rows: u64) {
-        self.client.context.row_statistics.add(&shard.dataset.name, rows, shard.interval.width());
+    /// Sends the requests of the next pages, as many as may be in flight. Those of fetchers that have
+    /// nothing to do count in: parallel pages cost no extra requests, smaller shards would.
+    fn send_ahead<'a>(&'a self, progress: &mut ShardProgress, in_flight: &mut PagesInFlight<'a>) {
+        let options = RequestOptions {
+            splittable: self.is_splittable(progress.shard()),
+            shrinkable: progress.pager.is_shrinkable(),
+            ..RequestOptions::default()
+        };
+        let settings = &self.client.context.settings;
+        let limit = settings.ahead.saturating_mul(1 + progress.lease.idle());
+        while in_flight.len() < limit
+            && let Some(request) = progress.pager.next_request()
+        {
+            let read = progress.pager.response_reader();
+            in_flight.push(self.client.send_with_retry(request, options, read));
+        }
     }
 
-    pub(crate) fn splittable(&self, shard: &Shard) -> bool {
-        shard.dataset.divisible && shard.interval.width() >= self.client.context.smallest_shard * 2
+    /// Refuses a shard that paging will not reach the end of, if it can be bisected.
+    fn check_depth(&self, progress: &ShardProgress, page: &RawPage) -> Result<(), ShardError> {
+        let depth = progress.pager.endpoint.depth;
+        match page.total {
+            Some(total) if total > depth && self.is_splittable(progress.shard()) => {
+                Err(ShardError::ShardTooLarge(format!("{total} rows, and paging ends at {depth}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_partial_commit_due(&self, progress: &ShardProgress) -> bool {
+        let (age, rows) = progress.uncommitted();
+        age >= self.client.context.settings.commit_every || rows >= MAX_UNCOMMITTED_ROWS
+    }
+
+    /// Whether a shard can be bisected.
+    pub(super) fn is_splittable(&self, shard: &Shard) -> bool {
+        let smallest = self.client.context.settings.smallest_shard;
+        shard.dataset.divisible && shard.interval.width() >= smallest * 2
     }
 }
 
-fn failure(shard: &Shard, fault: &RequestError) -> Failure {
-    Failure {
-        dataset: shard.dataset.name.clone(),
-        interval: shard.interval,
-        reason: fault.to_string(),
-        correlation: fault.correlation().to_owned(),
+/// Skips the parent whose page failed, if it was deleted since parents were listed.
+///
+/// # Errors
+/// Returns the error if it has another reason. An error of a job's result, whose address is valid
+/// only for a while, becomes [`ShardError::ResultGone`].
+fn skip_deleted_parent(progress: &mut ShardProgress, error: FetchError) -> Result<(), FetchError> {
+    let pager = &mut progress.pager;
+    match error {
+        FetchError::Shard(ShardError::Failed(error))
+            if !pager.job_id.is_empty() && error.is_not_found() =>
+        {
+            Err(ShardError::ResultGone(error).into())
+        }
+        FetchError::Shard(ShardError::Failed(error) | ShardError::Denied(error))
+            if pager.download.is_some() =>
+        {
+            Err(ShardError::ResultGone(error).into())
+        }
+        FetchError::Shard(ShardError::Failed(error))
+            if error.is_not_found() && pager.skip_parent() =>
+        {
+            Ok(())
+        }
+        error => Err(error),
     }
 }

@@ -1,4 +1,5 @@
-//! One request: the one place that loops over attempts. What a fault means is decided in `retry`.
+//! One request with its retries: the one place that loops over attempts. `http::retry` decides what
+//! an error means.
 
 use std::{
     cell::Cell,
@@ -30,117 +31,127 @@ use crate::{
     },
 };
 
-/// A token that is there is had within this time.
-const AT_ONCE: Duration = Duration::from_millis(10);
+/// A cached token arrives within this time.
+const CACHED_TOKEN_TIME: Duration = Duration::from_millis(10);
 
-/// How long what leaves something behind with the platform, or takes it back, may hold up a run that
-/// is to end.
-pub(crate) const LAST_WORD: Duration = Duration::from_secs(5);
+/// How long a request that creates or deletes something at the platform may delay the end of a run.
+pub(crate) const FINAL_REQUEST_TIME: Duration = Duration::from_secs(5);
 
-/// What may be done about a fault of a request.
+/// How a request may be handled.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RequestOptions {
-    /// Its shard can be bisected.
+    /// Whether its shard can be bisected.
     pub splittable: bool,
-    /// Its pages can be smaller.
+    /// Whether its pages can be smaller.
     pub shrinkable: bool,
-    /// Its reply is worth a moment even if the run is to end: it leaves something behind.
-    pub binding: bool,
-    /// It is sent even if the run is to end.
-    pub last_word: bool,
+    /// Whether it creates something at the platform, so that its response is awaited for a moment
+    /// even if the run is to end.
+    pub creates_resource: bool,
+    /// Whether it is sent even if the run is to end.
+    pub sent_after_shutdown: bool,
 }
 
-/// Why one attempt brought no reply: what `retry` decides about, or what ends the run.
+/// Why one attempt failed: `retry` decides about a request error, a run error ends the run.
 enum AttemptError {
     Request(RequestError),
     Run(RunError),
 }
 
 impl From<RequestError> for AttemptError {
-    fn from(fault: RequestError) -> Self {
-        Self::Request(fault)
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
     }
 }
 
 impl From<RunError> for AttemptError {
-    fn from(run_error: RunError) -> Self {
-        Self::Run(run_error)
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
     }
 }
 
 impl ApiClient {
-    /// Asks until there is a reply that `read` can read, however many attempts it takes.
+    /// Sends a request until `read` can parse a response, for as many attempts as `retry` allows.
     pub(crate) async fn send_with_retry<T: Send + 'static>(
         &self,
         call: ApiRequest,
         options: RequestOptions,
         read: impl Fn(StatusCode, Bytes) -> Result<T, RequestError> + Clone + Send + 'static,
     ) -> Result<T, FetchError> {
-        let RequestOptions { splittable, shrinkable, binding, last_word } = options;
         let mut attempt = Attempt {
             number: 1,
             throttles: 0,
             tokenless: 0,
             rejections: 0,
-            splittable,
-            shrinkable,
+            splittable: options.splittable,
+            shrinkable: options.shrinkable,
         };
         let mut rejected = None;
         loop {
-            let sent = Cell::new(false);
-            let tried = {
-                let mut attempt = pin!(self.attempt(&call, &mut rejected, read.clone(), &sent));
-                tokio::select! {
-                    biased;
-                    () = self.context.shutdown.cancelled(), if !last_word => match binding && sent.get() {
-                        true => timeout(LAST_WORD, attempt).await.unwrap_or(Err(RunError::Interrupted.into())),
-                        false => Err(RunError::Interrupted.into()),
-                    },
-                    tried = &mut attempt => tried,
-                }
-            };
-            let fault = match tried {
-                Ok(reply) => return Ok(reply),
-                Err(AttemptError::Run(run_error)) => return Err(run_error.into()),
-                Err(AttemptError::Request(fault)) => fault,
-            };
-            attempt.tokenless =
-                if matches!(fault, RequestError::Login(_)) { attempt.tokenless + 1 } else { 0 };
-            let fresh = rejected.is_some_and(|generation| {
+            let error =
+                match self.attempt_or_shutdown(&call, options, &mut rejected, read.clone()).await {
+                    Ok(response) => return Ok(response),
+                    Err(AttemptError::Run(error)) => return Err(error.into()),
+                    Err(AttemptError::Request(error)) => error,
+                };
+            let throttled =
+                matches!(&error, RequestError::Refused(response) if response.is_throttle());
+            let token_was_new = rejected.is_some_and(|generation| {
                 generation > self.context.accepted.load(Ordering::Relaxed)
             });
-            attempt.rejections = if fresh { attempt.rejections + 1 } else { 0 };
-            let throttled =
-                matches!(&fault, RequestError::Refused(refusal) if refusal.is_throttle());
+            attempt.tokenless =
+                if matches!(error, RequestError::Login(_)) { attempt.tokenless + 1 } else { 0 };
+            attempt.rejections = if token_was_new { attempt.rejections + 1 } else { 0 };
             attempt.throttles += u32::from(throttled);
             let jitter = self.jitter.borrow_mut().f64();
-            let decision = retry::decide(&fault, attempt, &self.context.policy, jitter);
-            // the address of a result is as good as a token, for a while
-            let target = if call.anonymous { "a result" } else { &call.target };
-            tracing::debug!(path = target, %fault, ?attempt, ?decision, "no reply");
+            let decision = retry::decide(&error, attempt, &self.context.policy, jitter);
+            // the address of a result grants access to it, like a token
+            let path = if call.anonymous { "(result)" } else { &call.target };
+            tracing::debug!(path, %error, ?attempt, ?decision, "request failed");
+            if options.sent_after_shutdown && self.context.shutdown.is_cancelled() {
+                return Err(ShardError::Failed(error).into());
+            }
             match decision {
-                // nobody waits for the last word
-                _ if last_word && self.context.shutdown.is_cancelled() => {
-                    return Err(ShardError::Failed(fault).into());
-                }
                 Decision::Retry { after } => self.pause(after).await?,
                 Decision::Throttled { after } => {
                     self.context.metrics.rate_limited.add(1);
-                    self.context.rate_limit.close(&self.key(call.bucket.as_ref()), after);
+                    self.context.rate_limit.close(&self.quota_key(call.bucket.as_ref()), after);
                 }
                 Decision::Reauthenticate => {}
-                Decision::Split => return Err(ShardError::TooBig(fault.to_string()).into()),
-                Decision::Shrink => return Err(ShardError::TooLarge.into()),
-                Decision::GiveUp => return Err(ShardError::Failed(fault).into()),
-                Decision::Deny => return Err(ShardError::Denied(fault).into()),
-                Decision::Stop(stop) => return Err(RunError::Stopped { stop, fault }.into()),
+                Decision::Split => return Err(ShardError::ShardTooLarge(error.to_string()).into()),
+                Decision::Shrink => return Err(ShardError::PageTooLarge.into()),
+                Decision::GiveUp => return Err(ShardError::Failed(error).into()),
+                Decision::Deny => return Err(ShardError::Denied(error).into()),
+                Decision::Stop(stop) => return Err(RunError::Stopped { stop, error }.into()),
             }
             self.context.metrics.retries.add(1);
             attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
         }
     }
 
-    /// One attempt: a permit, a token, a request, a reply that is read.
+    /// One attempt, abandoned if the run is to end.
+    async fn attempt_or_shutdown<T: Send + 'static>(
+        &self,
+        call: &ApiRequest,
+        options: RequestOptions,
+        rejected: &mut Option<u64>,
+        read: impl Fn(StatusCode, Bytes) -> Result<T, RequestError> + Send + 'static,
+    ) -> Result<T, AttemptError> {
+        let sent = Cell::new(false);
+        let mut attempt = pin!(self.attempt(call, rejected, read, &sent));
+        tokio::select! {
+            biased;
+            () = self.context.shutdown.cancelled(), if !options.sent_after_shutdown => {}
+            ended = &mut attempt => return ended,
+        }
+        if options.creates_resource && sent.get() {
+            return timeout(FINAL_REQUEST_TIME, attempt)
+                .await
+                .unwrap_or(Err(RunError::Interrupted.into()));
+        }
+        Err(RunError::Interrupted.into())
+    }
+
+    /// One attempt: a permit, a token, a request, a response that can be parsed.
     async fn attempt<T: Send + 'static>(
         &self,
         call: &ApiRequest,
@@ -148,27 +159,29 @@ impl ApiClient {
         read: impl Fn(StatusCode, Bytes) -> Result<T, RequestError> + Send + 'static,
         sent: &Cell<bool>,
     ) -> Result<T, AttemptError> {
-        // a limit of its own is kept beside that of all requests
-        let _own = match &call.bucket {
-            Some(bucket) => Some(self.context.rate_limit.admit(&self.key(Some(bucket))).await),
+        // an endpoint's own bucket counts beside the bucket of all requests
+        let _own_permit = match &call.bucket {
+            Some(bucket) => {
+                Some(self.context.rate_limit.admit(&self.quota_key(Some(bucket))).await)
+            }
             None => None,
         };
-        let (permit, token) = self.pay(call, rejected).await?;
+        let (permit, token) = self.acquire_permit_and_token(call, rejected).await?;
         self.context.metrics.requests.add(1);
         sent.set(true);
-        let reply = match self.request(call, token.as_ref()) {
+        let response = match self.build_request(call, token.as_ref()) {
             Ok(request) => self.context.transport.send(request).await,
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
-        if let Ok(reply) = &reply {
-            permit.answered(reply.status(), reply.headers());
+        if let Ok(response) = &response {
+            permit.answered(response.status(), response.headers());
         }
-        let (status, body) = match reply.and_then(success) {
-            Err(fault) => {
-                *rejected = token.filter(|_| is_rejection(&fault)).map(|token| token.generation);
-                return Err(fault.into());
+        let (status, body) = match response.and_then(require_success) {
+            Ok(response) => response,
+            Err(error) => {
+                *rejected = token.filter(|_| is_unauthorized(&error)).map(|token| token.generation);
+                return Err(error.into());
             }
-            Ok(reply) => reply,
         };
         if let Some(token) = token {
             self.context.accepted.fetch_max(token.generation, Ordering::Relaxed);
@@ -177,35 +190,35 @@ impl ApiClient {
         Ok(offload(move || read(status, body)).await?)
     }
 
-    /// A permit and a token. The permit comes first, since waiting for it can outlast a token. While a
-    /// token is waited for nobody else pays, and who waited pays again: requests that paid one after
-    /// another would else leave together (G6).
-    async fn pay(
+    /// Acquires a permit and then a token, since waiting for the permit can outlast a token. While
+    /// the token is awaited nobody else acquires a permit, and afterwards another one is acquired:
+    /// else requests that were admitted one after another would be sent together (G6).
+    async fn acquire_permit_and_token(
         &self,
         call: &ApiRequest,
         rejected: &mut Option<u64>,
     ) -> Result<(Permit, Option<Token>), AttemptError> {
-        let turn = self.context.rate_limit.turn(&self.key(None)).await;
+        let turn = self.context.rate_limit.turn(&self.quota_key(None)).await;
         let mut permit = turn.admit().await;
         if call.anonymous {
             return Ok((permit, None));
         }
-        let paid = Instant::now();
+        let admitted = Instant::now();
         let token = self
             .tokens
             .send(GetToken { rejected: rejected.take() })
             .await
-            .map_err(RunError::from)?;
-        let token = token.map_err(RequestError::Login)?;
-        if paid.elapsed() > AT_ONCE {
+            .map_err(RunError::from)?
+            .map_err(RequestError::Login)?;
+        if admitted.elapsed() > CACHED_TOKEN_TIME {
             drop(permit);
             permit = turn.admit().await;
         }
         Ok((permit, Some(token)))
     }
 
-    /// What a request pays that names `bucket`, or none.
-    fn key(&self, bucket: Option<&Arc<str>>) -> QuotaKey {
+    /// The quota that a request counts against. `None` means the bucket of all requests.
+    fn quota_key(&self, bucket: Option<&Arc<str>>) -> QuotaKey {
         let context = &self.context;
         QuotaKey {
             credential: Arc::clone(&context.credential),
@@ -213,31 +226,31 @@ impl ApiClient {
         }
     }
 
-    /// The request of a call. A token goes to the API's host alone (G10), and nothing goes in the
-    /// clear.
-    fn request(
+    /// Builds the HTTP request of a call. Tokens are sent to the API's host only, and nothing is sent
+    /// unencrypted except to this machine (G10).
+    fn build_request(
         &self,
         call: &ApiRequest,
         token: Option<&Token>,
     ) -> Result<Request<Bytes>, RequestError> {
         let api = &self.context.request.api;
-        let url = api
-            .join(&call.target)
-            .map_err(|error| RequestError::Pagination(format!("`{}`: {error}", call.target)))?;
+        let url = api.join(&call.target).map_err(|error| {
+            RequestError::Pagination(format!("`{}` is not a valid URL: {error}", call.target))
+        })?;
         let is_safe = url.scheme() == "https" || is_loopback_host(&url);
         if url.origin() != api.origin() && (token.is_some() || !is_safe) {
             return Err(RequestError::Pagination(format!(
-                "{} is not to be asked",
+                "refused to send a request to {}, which the configuration does not name",
                 url.origin().ascii_serialization()
             )));
         }
-        self.written(call, &url, token).map_err(RequestError::Malformed)
+        self.build_request_to(&url, call, token).map_err(RequestError::Malformed)
     }
 
-    fn written(
+    fn build_request_to(
         &self,
-        call: &ApiRequest,
         url: &Url,
+        call: &ApiRequest,
         token: Option<&Token>,
     ) -> Result<Request<Bytes>, String> {
         let mut request = Request::builder()
@@ -245,10 +258,8 @@ impl ApiClient {
             .uri(url.as_str())
             .header(ACCEPT, "application/json");
         if let Some(token) = token {
-            request = request.header(
-                AUTHORIZATION,
-                auth::bearer(&token.secret).map_err(|error| error.to_string())?,
-            );
+            let bearer = auth::bearer(&token.secret).map_err(|error| error.to_string())?;
+            request = request.header(AUTHORIZATION, bearer);
         }
         let body = match &call.body {
             Some(body) => {
@@ -260,23 +271,27 @@ impl ApiClient {
         request.body(body).map_err(|error| error.to_string())
     }
 
-    /// Waits, unless the run is to end.
-    pub(crate) async fn pause(&self, after: Duration) -> Result<(), RunError> {
+    /// Sleeps.
+    ///
+    /// # Errors
+    /// [`RunError::Interrupted`] if the run is to end.
+    pub(crate) async fn pause(&self, duration: Duration) -> Result<(), RunError> {
         tokio::select! {
             () = self.context.shutdown.cancelled() => Err(RunError::Interrupted),
-            () = sleep(after) => Ok(()),
+            () = sleep(duration) => Ok(()),
         }
     }
 }
 
-/// The status and body of a success.
-fn success(reply: Response<Bytes>) -> Result<(StatusCode, Bytes), RequestError> {
-    match reply.status() {
-        status if status.is_success() => Ok((status, reply.into_body())),
-        _ => Err(RequestError::Refused(ErrorResponse::read(&reply))),
+/// The status and body of a response, if it is a success.
+fn require_success(response: Response<Bytes>) -> Result<(StatusCode, Bytes), RequestError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok((status, response.into_body()));
     }
+    Err(RequestError::Refused(ErrorResponse::read(&response)))
 }
 
-fn is_rejection(fault: &RequestError) -> bool {
-    matches!(fault, RequestError::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED)
+fn is_unauthorized(error: &RequestError) -> bool {
+    matches!(error, RequestError::Refused(response) if response.status == StatusCode::UNAUTHORIZED)
 }

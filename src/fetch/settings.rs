@@ -11,6 +11,8 @@ pub struct FetchSettings {
     pub shard: Duration,
     /// A shard narrower than twice this is not bisected.
     pub smallest_shard: Duration,
+    /// The time after which an unfinished shard is committed partially.
+    pub commit_every: Duration,
     /// Requests of one shard in flight at once, where pages are numbered.
     pub ahead: usize,
     /// Which endpoint fetches a dataset that has two.
@@ -18,7 +20,7 @@ pub struct FetchSettings {
     /// Asynchronous jobs that may exist at once.
     pub jobs: usize,
     /// How long a shard may wait until its data are available to jobs.
-    pub lake_wait: Duration,
+    pub job_data_wait: Duration,
     /// Rows of a page; a dataset may allow fewer.
     pub page_size: u32,
     /// The time limit of one request.

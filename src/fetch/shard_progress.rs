@@ -1,64 +1,63 @@
-//! A shard being fetched: the query that was asked, and how far its rows have come.
+//! The state of a shard that is being fetched: its lease, its pages, and what has arrived.
 
-use tokio::time::Instant;
-
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Duration, Instant},
+};
 
 use crate::{
     decode::{Page, RawPage},
-    fetch::pagination::Pager,
+    fetch::{pagination::Pager, watermark::Watermark},
     ledger::Counts,
     planning::{Lease, Shard},
 };
 
-/// The chain of pages of one query. A cut narrows the lease and not the query: paging goes on, and
-/// rows of the committed part belong to nobody any more (G4).
+/// The state of a shard that is being fetched. A partial commit narrows the lease but not the
+/// request: paging goes on, and rows of the committed part are not owned any more (G4).
 pub(crate) struct ShardProgress {
-    /// The lease: what is still to be committed.
+    /// The lease on what is still to be committed.
     pub lease: Lease,
-    /// The query, and the page that comes next.
+    /// Decides the next page.
     pub pager: Pager,
     /// Rows received since the last commit.
     pub received: u64,
-    /// When the part that is not committed was begun.
-    begun: Instant,
-    /// The newest time among the rows that the sink has.
-    reached: Option<i64>,
-    /// Whether rows come by time, so far: only then the shard can be cut.
-    ordered: bool,
-    /// Rows of committed parts of the query, and those of the open one, each once.
-    committed: u64,
-    open: u64,
-    /// What the platform counts.
+    /// The right to have an asynchronous job, while there is one.
+    pub job_permit: Option<OwnedSemaphorePermit>,
+    watermark: Watermark,
+    /// When the first page since the last commit was requested.
+    uncommitted_since: Instant,
+    /// Distinct rows of the parts that are committed, and of the part that is not.
+    committed_rows: u64,
+    uncommitted_rows: u64,
+    /// The rows of the request as the platform counts them. `None` if it does not count rows.
     total: Option<u64>,
-    /// The right to have a job there, while there is one.
-    pub slot: Option<OwnedSemaphorePermit>,
 }
 
 impl ShardProgress {
-    /// The first page of a leased shard comes next, by `pager`.
+    /// The state before the first page of `pager`.
     pub(crate) fn new(lease: Lease, pager: Pager) -> Self {
         Self {
-            ordered: is_ordered(&pager),
+            watermark: Watermark::new(has_ordered_rows(&pager)),
             pager,
             received: 0,
-            begun: Instant::now(),
-            reached: None,
-            committed: 0,
-            open: 0,
+            uncommitted_since: Instant::now(),
+            committed_rows: 0,
+            uncommitted_rows: 0,
             total: None,
-            slot: None,
+            job_permit: None,
             lease,
         }
     }
 
-    /// Begins again, for what is left of the lease, with at most `page_size` rows a page.
+    /// Starts over with what is left of the lease, with pages of at most `page_size` rows.
     pub(crate) fn restart(&mut self, page_size: u32) {
         self.pager = self.pager.restart(self.shard().interval, page_size);
-        let ordered = is_ordered(&self.pager);
-        (self.received, self.begun, self.reached, self.ordered) =
-            (0, Instant::now(), None, ordered);
-        (self.committed, self.open, self.total) = (0, 0, None);
+        self.watermark = Watermark::new(has_ordered_rows(&self.pager));
+        self.received = 0;
+        self.uncommitted_since = Instant::now();
+        self.committed_rows = 0;
+        self.uncommitted_rows = 0;
+        self.total = None;
     }
 
     /// What is still to be committed.
@@ -66,66 +65,67 @@ impl ShardProgress {
         self.lease.shard()
     }
 
-    /// Where the shard can be cut before `page` is written: every row that the sink has is older
-    /// than every row of the page.
-    pub(crate) fn boundary(&self, page: &Page) -> Option<i64> {
-        let first = page.keys.iter().map(|key| key.time_ms).min()?;
-        (self.ordered && self.reached? < first).then_some(first)
+    /// The time for which the uncommitted part has been fetched, and its rows.
+    pub(crate) fn uncommitted(&self) -> (Duration, u64) {
+        (self.uncommitted_since.elapsed(), self.uncommitted_rows)
     }
 
-    /// How long the open part has been open, and its rows.
-    pub(crate) fn open(&self) -> (tokio::time::Duration, u64) {
-        (self.begun.elapsed(), self.open)
-    }
-
-    /// Takes note of how many rows the platform counts, where its items are rows.
-    pub(crate) fn count(&mut self, reply: &RawPage) {
+    /// Remembers the platform's count of rows, where a page counts rows.
+    pub(crate) fn update_total(&mut self, page: &RawPage) {
         let endpoint = &self.pager.endpoint;
-        let counts = endpoint.explode.is_empty() && endpoint.parent.is_none();
-        self.total = reply.total.filter(|_| counts).or(self.total);
+        let counts_rows = endpoint.explode.is_empty() && endpoint.parent.is_none();
+        self.total = page.total.filter(|_| counts_rows).or(self.total);
     }
 
-    /// Takes note of a page that is about to be written.
+    /// Takes a page into account that is about to be written.
     pub(crate) fn advance(&mut self, page: &Page) {
         self.received += page.received;
-        self.ordered &= page.keys.is_sorted_by_key(|key| key.time_ms);
-        self.reached = self.reached.max(page.keys.iter().map(|key| key.time_ms).max());
+        self.watermark.advance(&page.keys);
     }
 
-    /// Takes note of what the sink has of the open part.
-    pub(crate) fn wrote(&mut self, counts: Counts) {
-        self.open = counts.received - counts.duplicate;
+    /// Takes the sink's counts of the uncommitted part into account.
+    pub(crate) fn update_written(&mut self, counts: Counts) {
+        self.uncommitted_rows = counts.received - counts.duplicate;
     }
 
-    /// Takes note of a commit of the part before the cut.
-    pub(crate) fn cut(&mut self) {
+    /// Takes a partial commit into account, after which the lease begins where it ended.
+    pub(crate) fn after_partial_commit(&mut self) {
         self.pager.owner = self.shard().interval;
-        self.begun = Instant::now();
+        self.uncommitted_since = Instant::now();
         self.received = 0;
-        self.committed += std::mem::take(&mut self.open);
+        self.committed_rows += std::mem::take(&mut self.uncommitted_rows);
     }
 
-    /// Where an unfinished shard can be cut: all rows before this time, and there is some time before
-    /// it, are with the sink.
-    pub(crate) fn reached(&self) -> Option<i64> {
-        let cuts = |reached: &i64| self.shard().interval.cut(*reached).is_some();
-        self.reached.filter(|reached| self.ordered && !self.shard().replaces && cuts(reached))
+    /// Where a partial commit may end before `page` is written. `None` if there can be none.
+    pub(crate) fn partial_commit_before(&self, page: &Page) -> Option<i64> {
+        self.watermark.complete_before_page(&page.keys).filter(|&end_ms| self.can_end_at(end_ms))
     }
 
-    /// What the platform counted, and how many rows it gave, where it gave fewer.
-    pub(crate) fn missing(&self) -> Option<(u64, u64)> {
-        let came = self.committed + self.open;
-        self.total.filter(|&total| total > came).map(|total| (total, came))
+    /// Where a partial commit of all that has arrived may end. `None` if there can be none.
+    pub(crate) fn partial_commit_end(&self) -> Option<i64> {
+        self.watermark.complete_before().filter(|&end_ms| self.can_end_at(end_ms))
     }
 
-    /// Whether no part of the query is committed.
-    pub(crate) fn is_uncut(&self) -> bool {
-        self.pager.requested == self.pager.owner
+    /// Whether a partial commit may end at `end_ms`: what replaces a committed shard does so as a
+    /// whole, and neither part may be empty.
+    fn can_end_at(&self, end_ms: i64) -> bool {
+        !self.shard().replaces && self.shard().interval.cut(end_ms).is_some()
+    }
+
+    /// The platform's count of rows and the number received, if fewer were received.
+    pub(crate) fn count_mismatch(&self) -> Option<(u64, u64)> {
+        let received = self.committed_rows + self.uncommitted_rows;
+        self.total.filter(|&total| total > received).map(|total| (total, received))
+    }
+
+    /// Whether a part of the request is committed.
+    pub(crate) fn is_partly_committed(&self) -> bool {
+        self.pager.requested != self.pager.owner
     }
 }
 
-/// Whether what has come of a query can be committed before the rest.
-fn is_ordered(pager: &Pager) -> bool {
+/// Whether rows arrive in order of time, so that a part can be committed before the rest.
+fn has_ordered_rows(pager: &Pager) -> bool {
     pager.endpoint.ordered && pager.dataset.divisible
 }
 
@@ -145,7 +145,7 @@ mod tests {
         time::interval::Interval,
     };
 
-    /// The chain of a day's rows.
+    /// The progress of one day's shard.
     async fn progress(dataset: &Arc<Dataset>) -> ShardProgress {
         let shard =
             Shard { dataset: Arc::clone(dataset), interval: Interval::day_of(0), replaces: false };
@@ -181,30 +181,30 @@ mod tests {
         }
     }
 
-    /// Where a chain can be cut after rows by time, before the next page and on an interrupt.
-    fn cuts(progress: &mut ShardProgress) -> (Option<i64>, Option<i64>) {
+    /// Where a partial commit may end after three rows: before the next page, and on an interrupt.
+    fn partial_commit_ends(progress: &mut ShardProgress) -> (Option<i64>, Option<i64>) {
         progress.advance(&page(&[1, 2, 3]));
-        (progress.boundary(&page(&[5, 6])), progress.reached())
+        (progress.partial_commit_before(&page(&[5, 6])), progress.partial_commit_end())
     }
 
     #[actix::test]
-    async fn what_comes_in_no_order_is_neither_cut_nor_kept_even_if_it_looks_like_one() {
+    async fn unordered_datasets_are_not_committed_partially_even_if_rows_look_ordered() {
         let datasets = &catalog::builtin("genesys-cloud").unwrap().datasets;
         for (dataset, expected) in
             [("conversations", (Some(5), Some(3))), ("user-details", (None, None))]
         {
             let mut progress = progress(&datasets[dataset]).await;
-            assert_eq!(cuts(&mut progress), expected, "{dataset}");
+            assert_eq!(partial_commit_ends(&mut progress), expected, "{dataset}");
             progress.restart(5);
-            assert_eq!(cuts(&mut progress), expected, "{dataset} begun again");
+            assert_eq!(partial_commit_ends(&mut progress), expected, "{dataset} after a restart");
         }
     }
 
     #[actix::test]
-    async fn what_turns_out_to_be_in_no_order_is_cut_no_more() {
+    async fn rows_that_arrive_out_of_order_prevent_partial_commits() {
         let mut progress =
             progress(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]).await;
         progress.advance(&page(&[2, 1]));
-        assert_eq!(cuts(&mut progress), (None, None));
+        assert_eq!(partial_commit_ends(&mut progress), (None, None));
     }
 }

@@ -1,54 +1,31 @@
-//! What comes of fetching, and why it ends early.
+//! What fetchers added to the output, in sum.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    http::{error::RequestError, retry::Stop},
     ledger::{Counts, Failure},
-    sink::{Committed, SinkError},
+    sink::Committed,
 };
 
-/// What one fetcher added to the output.
+/// What one or more fetchers added to the output.
 #[derive(Debug, Default)]
 pub struct FetchTotals {
-    /// What became of the rows that it received for committed shards.
+    /// What became of the rows of committed shards, as the sink counted.
     pub counts: Counts,
-    /// Rows it received for them, counted here and not in the sink: the two must agree (G5).
+    /// Rows received for committed shards, as the fetchers counted: both must agree (G5).
     pub received: u64,
     /// Shards committed.
     pub committed: u64,
-    /// Shards set aside.
+    /// Shards that failed or are not yet available.
     pub failed: Vec<Failure>,
-    /// Datasets that the credentials may not read, what the platform said, and what they lack.
+    /// Datasets that the credentials may not read, with the platform's answer and what is missing.
     pub denied: BTreeMap<String, String>,
-    /// Committed shards of which the platform counts more rows than it gave.
-    pub short: u64,
+    /// Committed shards with a count mismatch.
+    pub count_mismatches: u64,
     /// Files written.
     pub files: u64,
-    /// Their size.
+    /// Bytes of these files.
     pub bytes_written: u64,
-}
-
-/// Why a fetcher ended before its work was done.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The run was told to end.
-    #[error("interrupted")]
-    Interrupted,
-    /// The platform refused in a way that concerns the whole run.
-    #[error("{fault}")]
-    Stopped {
-        /// Who must act.
-        stop: Stop,
-        /// What happened.
-        fault: RequestError,
-    },
-    /// The output cannot be written.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// An actor has gone.
-    #[error("an actor ended early: {0}; this is a bug, please report it")]
-    Actor(String),
 }
 
 impl std::ops::AddAssign for FetchTotals {
@@ -58,19 +35,19 @@ impl std::ops::AddAssign for FetchTotals {
         self.committed += other.committed;
         self.failed.extend(other.failed);
         self.denied.extend(other.denied);
-        self.short += other.short;
+        self.count_mismatches += other.count_mismatches;
         self.files += other.files;
         self.bytes_written += other.bytes_written;
     }
 }
 
 impl FetchTotals {
-    /// G5: what the fetchers received is what the sink dealt with, and each row has one fate.
+    /// Whether the sink has accounted for every row that the fetchers received, once (G5).
     pub fn balances(&self) -> bool {
         self.received == self.counts.received && self.counts.balance()
     }
 
-    /// Adds a commit for which `received` rows came.
+    /// Adds a commit of `received` rows.
     pub fn add(&mut self, received: u64, committed: &Committed) {
         self.counts += committed.counts;
         self.received += received;

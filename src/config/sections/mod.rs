@@ -138,7 +138,7 @@ impl ConfigFile {
         Ok(Config {
             auth,
             browser,
-            fetch: self.fetch.check(at)?,
+            fetch: self.fetch.check(self.output.commit_every, at)?,
             quota_settings: self.budget.check(
                 self.fetch.actors * self.fetch.ahead,
                 &catalog,
@@ -151,7 +151,6 @@ impl ConfigFile {
                 give_up_after: self.retry.give_up_after.0,
             },
             format: self.output.format(at)?,
-            commit_every: positive(self.output.commit_every, "output.commit_every", at)?,
             newest_first: self.job.order == Order::NewestFirst,
             refresh: self.job.refresh.0,
             grace: self.job.grace.0,
@@ -255,7 +254,7 @@ impl JobSection {
 }
 
 impl FetchSection {
-    fn check(&self, at: &Layers) -> Result<FetchSettings, ConfigError> {
+    fn check(&self, commit_every: DurationText, at: &Layers) -> Result<FetchSettings, ConfigError> {
         if !(1..=1_000).contains(&self.actors) {
             return Err(at.wrong("fetch.actors", "it is between 1 and 1000"));
         }
@@ -283,7 +282,8 @@ impl FetchSection {
                 StrategyKey::Auto => Strategy::Auto,
             },
             jobs: self.jobs,
-            lake_wait: self.lake_wait.0,
+            commit_every: positive(commit_every, "output.commit_every", at)?,
+            job_data_wait: self.lake_wait.0,
             timeout: positive(self.timeout, "fetch.timeout", at)?,
             max_body: self.max_body.0,
         })

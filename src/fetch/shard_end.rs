@@ -1,0 +1,193 @@
+//! How a shard ends: committed, committed partially, split, failed, not yet available or denied.
+
+use crate::{
+    catalog,
+    fetch::{
+        FetchTotals, Fetcher, RunError, ShardError, fetch_shard::PagesEnd,
+        shard_progress::ShardProgress,
+    },
+    http::error::RequestError,
+    ledger::Failure,
+    planning::{Lease, LeaseEnd, Shard},
+    sink::{Commit, Discard, LedgerEvent},
+};
+
+impl Fetcher {
+    /// Ends a shard whose pages have ended.
+    pub(super) async fn end_pages(
+        &self,
+        mut progress: ShardProgress,
+        pages_end: PagesEnd,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        if matches!(pages_end, PagesEnd::Complete) {
+            return self.commit(progress, totals).await;
+        }
+        let reason = format!("paging ends at {} rows", progress.pager.endpoint.depth);
+        if progress.partial_commit_end().is_some() {
+            // dropping the lease returns the rest
+            self.commit_what_is_complete(&mut progress, totals).await
+        } else if self.is_splittable(progress.shard()) {
+            self.split(progress, reason).await
+        } else {
+            let reason = format!("{reason}; make fetch.smallest_shard smaller");
+            self.fail(progress, RequestError::Pagination(reason), totals).await
+        }
+    }
+
+    /// Ends a shard that met an error.
+    pub(super) async fn end_with_error(
+        &self,
+        progress: ShardProgress,
+        error: ShardError,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        match error {
+            ShardError::ShardTooLarge(reason) => self.split(progress, reason).await,
+            ShardError::PageTooLarge => {
+                let reason = "a page that cannot be smaller is too large; raise fetch.max_body";
+                self.fail(progress, RequestError::Malformed(reason.to_owned()), totals).await
+            }
+            ShardError::ResultGone(error) | ShardError::Failed(error) => {
+                self.fail(progress, error, totals).await
+            }
+            ShardError::NotYetAvailable(error) => self.postpone(progress, &error, totals).await,
+            ShardError::Denied(error) => self.deny(progress, error, totals).await,
+        }
+    }
+
+    /// Commits a whole shard.
+    async fn commit(
+        &self,
+        progress: ShardProgress,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let shard = progress.shard().clone();
+        self.commit_rows(&progress, &shard, totals).await?;
+        if let Some((total, received)) = progress.count_mismatch() {
+            let reason = format!("the platform counts {total} rows and returned {received}, twice");
+            tracing::warn!(reason, "count mismatch: rows may be missing");
+            totals.count_mismatches += 1;
+            self.sink.send(LedgerEvent::Short { shard, reason }).await??;
+        }
+        self.settle(progress.lease, LeaseEnd::Done).await
+    }
+
+    /// Commits the rows of a shard before `end_ms`. The lease keeps the rest.
+    pub(super) async fn commit_part(
+        &self,
+        progress: &mut ShardProgress,
+        end_ms: i64,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let Some((part, _)) = progress.shard().interval.cut(end_ms) else { return Ok(()) };
+        let shard = Shard { interval: part, ..progress.shard().clone() };
+        self.commit_rows(progress, &shard, totals).await?;
+        progress.lease.narrow(end_ms).await?;
+        progress.after_partial_commit();
+        self.client.context.metrics.settle(part);
+        Ok(())
+    }
+
+    /// Commits what an unfinished shard has, as far as it is complete, or discards it.
+    pub(super) async fn commit_what_is_complete(
+        &self,
+        progress: &mut ShardProgress,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        match progress.partial_commit_end() {
+            Some(end_ms) => self.commit_part(progress, end_ms, totals).await,
+            None => self.discard(progress).await,
+        }
+    }
+
+    async fn commit_rows(
+        &self,
+        progress: &ShardProgress,
+        shard: &Shard,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let commit = Commit { lease: progress.lease.id(), shard: shard.clone() };
+        let committed = self.sink.send(commit).await??;
+        totals.add(progress.received, &committed);
+        self.client.context.row_statistics.add(
+            &shard.dataset.name,
+            committed.counts.written,
+            shard.interval.width(),
+        );
+        Ok(())
+    }
+
+    /// Makes the sink forget the uncommitted rows of a shard.
+    pub(super) async fn discard(&self, progress: &ShardProgress) -> Result<(), RunError> {
+        Ok(self.sink.send(Discard { lease: progress.lease.id() }).await?)
+    }
+
+    async fn split(&self, progress: ShardProgress, reason: String) -> Result<(), RunError> {
+        tracing::info!(reason, "split the shard");
+        self.client.context.metrics.shards_split.add(1);
+        self.discard(&progress).await?;
+        let shard = progress.shard().clone();
+        self.sink.send(LedgerEvent::Split { shard, reason }).await??;
+        Ok(progress.lease.end(LeaseEnd::Split).await?)
+    }
+
+    async fn fail(
+        &self,
+        progress: ShardProgress,
+        error: RequestError,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        tracing::error!(%error, "the shard failed");
+        let failure = failure(progress.shard(), &error);
+        totals.failed.push(failure.clone());
+        self.discard(&progress).await?;
+        self.sink.send(LedgerEvent::Failed(failure)).await??;
+        self.settle(progress.lease, LeaseEnd::Failed).await
+    }
+
+    /// Leaves a shard to a later run, since the platform does not have its data yet.
+    async fn postpone(
+        &self,
+        progress: ShardProgress,
+        error: &RequestError,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        tracing::warn!(%error, "the shard is not yet available");
+        totals.failed.push(failure(progress.shard(), error));
+        self.settle(progress.lease, LeaseEnd::Failed).await
+    }
+
+    /// Gives up the shard's dataset for all fetchers; the other datasets go on.
+    async fn deny(
+        &self,
+        progress: ShardProgress,
+        error: RequestError,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        self.discard(&progress).await?;
+        let dataset = &progress.shard().dataset;
+        let reason =
+            format!("{error}; {}", catalog::permission_hint(dataset.permission.as_deref()));
+        tracing::error!(reason, "the credentials may not read the dataset");
+        totals.denied.insert(dataset.name.clone(), reason);
+        Ok(progress.lease.end(LeaseEnd::Denied).await?)
+    }
+
+    /// Ends the lease of a shard that needs no more work in this run.
+    async fn settle(&self, lease: Lease, end: LeaseEnd) -> Result<(), RunError> {
+        let interval = lease.shard().interval;
+        lease.end(end).await?;
+        self.client.context.metrics.settle(interval);
+        Ok(())
+    }
+}
+
+fn failure(shard: &Shard, error: &RequestError) -> Failure {
+    Failure {
+        dataset: shard.dataset.name.clone(),
+        interval: shard.interval,
+        reason: error.to_string(),
+        correlation: error.correlation().to_owned(),
+    }
+}

@@ -1,0 +1,75 @@
+//! How far the rows of a shard have come in time: where it can be committed partially.
+
+use crate::decode::RowKey;
+
+/// The newest time among the rows that the sink has, and whether everything before it is there.
+///
+/// Rows of one time may be spread over two pages, so a watermark never covers its own millisecond:
+/// a partial commit ends before it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watermark {
+    /// In milliseconds since 1970. `None` if there are no rows yet.
+    newest_ms: Option<i64>,
+    /// Whether rows have come in order of time so far. Without order there is no partial commit.
+    is_ordered: bool,
+}
+
+impl Watermark {
+    /// A watermark before the first row. `is_ordered` tells whether the endpoint promises order.
+    pub(crate) fn new(is_ordered: bool) -> Self {
+        Self { newest_ms: None, is_ordered }
+    }
+
+    /// Takes the rows of a page into account.
+    pub(crate) fn advance(&mut self, keys: &[RowKey]) {
+        self.is_ordered &= keys.is_sorted_by_key(|key| key.time_ms);
+        self.newest_ms = self.newest_ms.max(keys.iter().map(|key| key.time_ms).max());
+    }
+
+    /// The time before which all rows are at the sink, if paging were to end here. `None` if that is
+    /// not known.
+    pub(crate) fn complete_before(&self) -> Option<i64> {
+        self.newest_ms.filter(|_| self.is_ordered)
+    }
+
+    /// The time before which all rows are at the sink, given the rows of the next page. `None` if
+    /// that is not known, or if the page begins with the time that the watermark has reached.
+    pub(crate) fn complete_before_page(&self, keys: &[RowKey]) -> Option<i64> {
+        let first_ms = keys.iter().map(|key| key.time_ms).min()?;
+        self.complete_before().filter(|&newest_ms| newest_ms < first_ms).map(|_| first_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(times: &[i64]) -> Vec<RowKey> {
+        let key = |&time_ms: &i64| RowKey { id: 0, version: 0, time_ms, digest: 0 };
+        times.iter().map(key).collect()
+    }
+
+    #[test]
+    fn a_watermark_covers_what_lies_before_its_newest_row_or_before_the_next_page() {
+        let mut watermark = Watermark::new(true);
+        assert_eq!(watermark.complete_before(), None);
+        watermark.advance(&keys(&[1, 2, 3]));
+        assert_eq!(watermark.complete_before(), Some(3));
+        assert_eq!(watermark.complete_before_page(&keys(&[5, 6])), Some(5));
+        assert_eq!(watermark.complete_before_page(&keys(&[3, 6])), None, "rows of 3 may follow");
+        assert_eq!(watermark.complete_before_page(&[]), None);
+    }
+
+    #[test]
+    fn rows_without_order_have_no_watermark_even_if_they_look_ordered() {
+        let mut unordered = Watermark::new(false);
+        unordered.advance(&keys(&[1, 2, 3]));
+        let mut disordered = Watermark::new(true);
+        disordered.advance(&keys(&[2, 1]));
+        disordered.advance(&keys(&[3, 4]));
+        for watermark in [unordered, disordered] {
+            assert_eq!(watermark.complete_before(), None);
+            assert_eq!(watermark.complete_before_page(&keys(&[5, 6])), None);
+        }
+    }
+}
