@@ -1,4 +1,4 @@
-//! Column types: from the words of a catalogue to an Arrow schema.
+//! Column types: from the names that a catalog uses to an Arrow schema.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,25 +7,24 @@ use toml::Spanned;
 
 use crate::catalog::InvalidKey;
 
-/// The types of a file, by name; of each, its columns and their types as the file writes them.
+/// The types of a file by name, each with its columns and their types as the file writes them.
 pub(crate) type Types = BTreeMap<String, BTreeMap<String, Spanned<String>>>;
 
-/// A point in time: milliseconds, as in the APIs, and in UTC, which Parquet records as such.
+/// A point in time in milliseconds, as in the APIs, and in UTC, which Parquet records.
 pub(crate) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
-/// How replies write the values of a column where JSON's own forms do not do.
+/// A form in which responses write a value that JSON has no type for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireForm {
-    /// An ISO 8601 interval, of which the start counts.
+    /// An ISO 8601 interval; the column gets its start.
     Interval,
-    /// An ISO 8601 duration, which becomes seconds.
+    /// An ISO 8601 duration; the column gets its seconds.
     Duration,
 }
 
 impl WireForm {
-    /// The form that the catalogue writes like a type.
     fn read(text: &str) -> Option<Self> {
         match text {
             "interval" => Some(Self::Interval),
@@ -35,7 +34,7 @@ impl WireForm {
     }
 }
 
-/// The columns of the type that is a row, and the forms of those that have one.
+/// Returns the columns of the type of a row, and the forms of those that have one.
 pub(crate) fn row(
     types: &Types,
     name: &str,
@@ -46,8 +45,8 @@ pub(crate) fn row(
     Ok((columns(types, name, &[])?, forms.collect()))
 }
 
-/// The columns that the keys of a dataset name, where nobody has described the others: times, and
-/// texts for the rest.
+/// Returns the columns that the keys of a dataset name, for a dataset whose other columns are not
+/// known: timestamps, and strings for the rest.
 pub(crate) fn bare<'n>(
     id: &'n [String],
     times: impl Iterator<Item = &'n String>,
@@ -61,7 +60,7 @@ pub(crate) fn bare<'n>(
     )
 }
 
-/// Whether a column can be one of several of an id: it is a time, or none is inside it.
+/// Whether a column can be part of an id of several columns: it is a time or contains none.
 pub(crate) fn fits_id(data_type: &DataType) -> bool {
     *data_type == timestamp() || !has_time(data_type)
 }
@@ -74,32 +73,32 @@ fn has_time(data_type: &DataType) -> bool {
     }
 }
 
-/// The fields without the one at the end of `path`, which leads through structs and lists.
+/// Returns the fields without the one at `path`, which leads through structs and lists.
 pub(crate) fn without(fields: &Fields, path: &[&str]) -> Fields {
     let Some((first, rest)) = path.split_first() else { return fields.clone() };
     let keep = |field: &Arc<Field>| match rest {
         _ if field.name() != first => Some(Arc::clone(field)),
         [] => None,
-        rest => Some(Arc::new(Field::clone(field).with_data_type(inside(field.data_type(), rest)))),
+        rest => Some(Arc::new(
+            Field::clone(field).with_data_type(without_nested(field.data_type(), rest)),
+        )),
     };
     fields.iter().filter_map(keep).collect()
 }
 
-fn inside(data_type: &DataType, path: &[&str]) -> DataType {
+fn without_nested(data_type: &DataType, path: &[&str]) -> DataType {
     match data_type {
         DataType::Struct(fields) => DataType::Struct(without(fields, path)),
         DataType::List(element) => {
-            let data_type = inside(element.data_type(), path);
+            let data_type = without_nested(element.data_type(), path);
             DataType::List(Arc::new(Field::clone(element).with_data_type(data_type)))
         }
         other => other.clone(),
     }
 }
 
-/// The columns of the type `name`, in the order of the file, all of them nullable: null keys are
-/// absent in the APIs.
-///
-/// `outer` holds the types that are being resolved around it.
+/// Returns the columns of the type `name` in the order of the file. All are nullable, since APIs
+/// leave null keys out. `outer` has the types that contain this one.
 pub(crate) fn columns<'t>(
     types: &'t Types,
     name: &'t str,
@@ -108,16 +107,16 @@ pub(crate) fn columns<'t>(
     let key = format!("type.{name}");
     let columns = types.get(name).ok_or_else(|| InvalidKey::new(&key, "there is no such type"))?;
     if columns.is_empty() {
-        return Err(InvalidKey::new(&key, "a type needs a column"));
+        return Err(InvalidKey::new(&key, "a type needs at least one column"));
     }
     if outer.contains(&name) {
         return Err(InvalidKey::new(
             &key,
-            format!("contains itself: {} → {name}", outer.join(" → ")),
+            format!("the type contains itself: {} → {name}", outer.join(" → ")),
         ));
     }
     let inner = [outer, &[name]].concat();
-    // `toml` sorts keys; their places in the text keep the order that the author chose
+    // `toml` sorts keys; their positions in the text keep the author's order
     let mut columns: Vec<_> = columns.iter().collect();
     columns.sort_unstable_by_key(|(_, text)| text.span().start);
     let field = |(column, text): (&'t String, &'t Spanned<String>)| {
@@ -145,7 +144,7 @@ fn data_type<'t>(
         "double" => DataType::Float64,
         "boolean" => DataType::Boolean,
         "map" => map(),
-        // what is read by its form stands on top of a row
+        // forms are read at the top level of a row only
         "interval" if outer.len() == 1 => timestamp(),
         "duration" if outer.len() == 1 => DataType::Float64,
         name if types.contains_key(name) => DataType::Struct(columns(types, name, outer)?),
@@ -158,7 +157,7 @@ fn data_type<'t>(
     })
 }
 
-/// Text by text. The names inside, like a list's `element`, are those of the Parquet format.
+/// A map of strings. The names inside, like a list's `element`, are those of the Parquet format.
 fn map() -> DataType {
     let entry =
         [Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)];

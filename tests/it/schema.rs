@@ -332,6 +332,8 @@ impl Review<'_> {
         {
             if let Some(tree) = known.get(alias.as_str().unwrap_or_default()).cloned() {
                 known.entry(column.clone()).or_insert(tree);
+            } else if let (Some(tree), Some(name)) = (known.get(column).cloned(), alias.as_str()) {
+                known.insert(name.to_owned(), tree);
             }
         }
         self.row = json!({"properties": known});

@@ -174,7 +174,7 @@ impl ConfigFile {
     /// The datasets of the source, with the columns that are wanted.
     fn catalog(&self, at: &Layers) -> Result<Catalog, ConfigError> {
         let catalog = self.source.catalog(at)?;
-        Ok(if self.fetch.attributes { catalog } else { catalog.plain() })
+        Ok(if self.fetch.attributes { catalog } else { catalog.without_extras() })
     }
 
     /// What there is to fetch.

@@ -1,15 +1,18 @@
-use serde_json::json;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field};
 use http::Method;
+use serde_json::json;
 
 use super::*;
 use crate::catalog::{endpoint::TotalAccuracy, schema::timestamp};
 
+mod requested_interval;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A catalogue that is sound, to break in one place.
-const SOUND: &str = r#"
+/// A valid catalog, which tests make invalid in one place.
+const VALID: &str = r#"
 [dataset.calls]
 version = 1
 id = "no"
@@ -36,10 +39,10 @@ notes = "map"
 score = "double"
 "#;
 
-/// What is said of the sound catalogue after one change.
-fn flaw(from: &str, to: &str) -> String {
-    assert!(SOUND.contains(from), "{from}");
-    read("own.toml", &SOUND.replacen(from, to, 1)).unwrap_err().to_string()
+/// The error after one change to the valid catalog.
+fn error_of(from: &str, to: &str) -> String {
+    assert!(VALID.contains(from), "{from}");
+    read("own.toml", &VALID.replacen(from, to, 1)).unwrap_err().to_string()
 }
 
 fn conversations() -> &'static Dataset {
@@ -47,7 +50,7 @@ fn conversations() -> &'static Dataset {
 }
 
 #[test]
-fn the_built_in_catalogue_reads() {
+fn the_built_in_catalog_is_valid() {
     let dataset = conversations();
     assert_eq!((dataset.name.as_str(), dataset.version), ("conversations", 1));
     let endpoint = dataset.endpoint();
@@ -73,7 +76,7 @@ fn the_columns_keep_the_order_of_the_file_and_only_id_and_time_are_never_null() 
 
 #[test]
 fn nested_types_become_lists_of_structs() {
-    let dataset = &read("own.toml", SOUND).unwrap().datasets["calls"];
+    let dataset = &read("own.toml", VALID).unwrap().datasets["calls"];
     let leg = DataType::Struct(vec![Field::new("score", DataType::Float64, true)].into());
     let list = |inner| DataType::List(Field::new("element", inner, true).into());
     assert_eq!(*dataset.schema.field(3).data_type(), list(leg));
@@ -86,10 +89,10 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
     let interval = "2024-01-01T00:00:00Z/2024-01-08T00:00:00Z".parse().unwrap();
     let filter =
         json!({ "segmentFilters": [{ "type": "and", "value": "{page}" }], "order": "desc" });
-    let slots =
+    let values =
         PlaceholderValues { page: 7, page_size: 50, ..PlaceholderValues::bare(interval, "") };
-    let call =
-        conversations().endpoint().request.fill_filtered(&slots, filter.as_object().unwrap());
+    let request =
+        conversations().endpoint().request.fill_filtered(&values, filter.as_object().unwrap());
     let expected = json!({
         "interval": "2024-01-01T00:00:00.000Z/2024-01-08T00:00:00.000Z",
         "order": "asc",
@@ -97,7 +100,7 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
         "paging": { "pageSize": 50, "pageNumber": 7 },
         "segmentFilters": [{ "type": "and", "value": "{page}" }],
     });
-    assert_eq!(call.body, Some(expected));
+    assert_eq!(request.body, Some(expected));
     assert_eq!(
         conversations().endpoint().reserved_keys().collect::<Vec<_>>(),
         ["interval", "order", "orderBy", "paging"]
@@ -107,79 +110,90 @@ fn a_body_holds_the_template_and_the_filter_and_the_template_wins() {
 #[test]
 fn an_error_names_the_file_and_the_key() {
     for (from, to, expected) in [
-        ("version = 1", "version = 0", "dataset.calls.version: versions count from 1"),
+        ("version = 1", "version = 0", "dataset.calls.version: the first version is 1"),
         (
             "version = 1",
             "version = -1",
             "dataset.calls.version: invalid value: integer `-1`, expected u32",
         ),
-        ("\"GET\"", "\"get\"", "dataset.calls.query.method: a method is GET, POST or DELETE"),
+        (
+            "\"GET\"",
+            "\"get\"",
+            "dataset.calls.query.method: `get` is not a valid method: expected GET, POST or DELETE",
+        ),
         (
             "\"/calls\"",
             "\"https://x/\"",
-            "dataset.calls.query.path: a path begins with one slash and names no host",
+            "dataset.calls.query.path: `https://x/` is not a valid path: expected one slash at the beginning and \
+             no host",
         ),
         (
             "\"/calls\"",
             "\"//x/\"",
-            "dataset.calls.query.path: a path begins with one slash and names no host",
+            "dataset.calls.query.path: `//x/` is not a valid path: expected one slash at the beginning and \
+             no host",
         ),
         (
             "\"/calls\"",
             "'/\\x/'",
-            "dataset.calls.query.path: a path begins with one slash and names no host",
+            "dataset.calls.query.path: `/\\\\x/` is not a valid path: expected one slash at the beginning and \
+             no host",
         ),
         (
             "\"/calls\"",
             "\"/\\t/x/\"",
-            "dataset.calls.query.path: a path begins with one slash and names no host",
+            "dataset.calls.query.path: `/\\t/x/` is not a valid path: expected one slash at the beginning and \
+             no host",
         ),
         (
             "id = \"no\"",
             "id = \"nr\"",
-            "dataset.calls.id: names no column that is a string or an int64",
+            "dataset.calls.id: does not name a column that is a string or an int64",
         ),
         (
             "id = \"no\"",
             "id = \"legs\"",
-            "dataset.calls.id: names no column that is a string or an int64",
+            "dataset.calls.id: does not name a column that is a string or an int64",
         ),
         ("id = \"no\"", "", "dataset.calls: missing field `id`"),
         (
             "id = \"no\"",
             "id = [\"no\", \"nr\"]",
-            "dataset.calls.id: names a column that is not there, or one with times inside",
+            "dataset.calls.id: names a column that does not exist, or one that contains times",
         ),
         (
             "time = \"at\"",
             "time = \"no\"",
-            "dataset.calls.time: names no column that is a timestamp",
+            "dataset.calls.time: does not name a column that is a timestamp",
         ),
         (
             "\"12h\"",
             "\"0h\"",
-            "dataset.calls.query.widest: a duration above zero is written like 7d or 12h",
+            "dataset.calls.query.widest: invalid duration `0h`: expected a number above zero with a unit, \
+             such as `7d`",
         ),
         (
             "\"12h\"",
             "\"-1d\"",
-            "dataset.calls.query.widest: a duration above zero is written like 7d or 12h",
+            "dataset.calls.query.widest: invalid duration `-1d`: expected a number above zero with a unit, \
+             such as `7d`",
         ),
         (
             "\"12h\"",
             "\"1 month\"",
-            "dataset.calls.query.widest: a duration above zero is written like 7d or 12h",
+            "dataset.calls.query.widest: invalid duration `1 month`: expected a number above zero with a unit, \
+             such as `7d`",
         ),
-        ("500", "0", "dataset.calls.query.page_size: a page needs a row"),
+        ("500", "0", "dataset.calls.query.page_size: must be at least 1"),
         (
             "time = \"at\"",
             "time = \"at\"\nopen = \"ended\"",
-            "dataset.calls.open: names a column that is not there",
+            "dataset.calls.open: names a column that does not exist",
         ),
         (
             "page_size = 500",
             "page_size = 500\ntotal_is = \"exact\"",
-            "dataset.calls.query.total_is: there is no total: say where the reply has it (`total`), \
+            "dataset.calls.query.total_is: there is no total: say where the response has it (`total`), \
              or leave this out",
         ),
         ("\"call\"", "\"cal\"", "dataset.calls.columns: there is no such type in this file"),
@@ -193,8 +207,8 @@ fn an_error_names_the_file_and_the_key() {
             "\"list<leg\"",
             "type.call.legs: `list<leg` is neither a column type nor a type of this file",
         ),
-        ("\"double\"", "\"list<call>\"", "type.call: contains itself: call → leg → call"),
-        ("score = \"double\"", "", "type.leg: a type needs a column"),
+        ("\"double\"", "\"list<call>\"", "type.call: the type contains itself: call → leg → call"),
+        ("score = \"double\"", "", "type.leg: a type needs at least one column"),
         (
             "score = \"double\"",
             "score = 1",
@@ -202,26 +216,27 @@ fn an_error_names_the_file_and_the_key() {
         ),
         ("notes = \"map\"", "notes = \"map\"\nno = \"map\"", "line 23: duplicate key"),
     ] {
-        assert_eq!(flaw(from, to), format!("own.toml: {expected}"));
+        assert_eq!(error_of(from, to), format!("own.toml: {expected}"));
     }
-    let unknown = flaw("page_size", "pagesize");
+    let unknown = error_of("page_size", "pagesize");
     assert!(
         unknown.starts_with(
             "own.toml: dataset.calls.query.pagesize: unknown field `pagesize`, expected one of"
         ),
         "{unknown}"
     );
-    let slot = flaw("{page}", "{pag}");
+    let placeholder = error_of("{page}", "{pag}");
     assert!(
-        slot.starts_with("own.toml: dataset.calls.query.query.page: `{pag}` is not a placeholder"),
-        "{slot}"
+        placeholder
+            .starts_with("own.toml: dataset.calls.query.query.page: `{pag}` is not a placeholder"),
+        "{placeholder}"
     );
 }
 
 #[test]
-fn a_dataset_may_lack_its_columns_until_somebody_has_found_them_out() {
+fn a_dataset_may_lack_columns_until_they_are_inferred() {
     let bare =
-        SOUND.replacen("columns = \"call\"", "aliases = { begun = \"at\", of = \"owner\" }", 1);
+        VALID.replacen("columns = \"call\"", "aliases = { begun = \"at\", of = \"owner\" }", 1);
     let dataset = &read("own.toml", &bare).unwrap().datasets["calls"];
     let columns: Vec<_> = dataset
         .schema
@@ -237,7 +252,7 @@ fn a_dataset_may_lack_its_columns_until_somebody_has_found_them_out() {
 }
 
 #[test]
-fn every_built_in_catalogue_reads_and_its_datasets_have_a_way() {
+fn every_built_in_catalog_is_valid_and_its_datasets_have_an_endpoint() {
     for platform in PLATFORMS {
         let catalog = builtin(platform).unwrap();
         assert!(catalog.datasets.len() > 10, "{platform}");
@@ -246,111 +261,58 @@ fn every_built_in_catalogue_reads_and_its_datasets_have_a_way() {
 }
 
 #[test]
-fn another_name_of_a_column_is_no_column() {
+fn an_alias_is_not_a_column() {
     let with = |aliases: &str| {
-        flaw("columns = \"call\"", &format!("columns = \"call\"\naliases = {aliases}"))
+        error_of("columns = \"call\"", &format!("columns = \"call\"\naliases = {aliases}"))
     };
     assert_eq!(
         with("{ number = 'nr' }"),
-        "own.toml: dataset.calls.aliases: name a column that is not there"
+        "own.toml: dataset.calls.aliases: names a column that does not exist"
     );
     assert_eq!(
         with("{ legs = 'notes' }"),
-        "own.toml: dataset.calls.aliases: an alias is the name of a column"
+        "own.toml: dataset.calls.aliases: an alias is the name of another column"
     );
 }
 
 #[test]
-fn what_is_asked_for_each_id_has_them_from_a_query_of_its_own() {
-    let each = |dataset: &str, more: &str| {
-        let endpoint = "query = { page = \"{page}\" }";
-        let each = format!(
+fn a_parent_dataset_has_a_query_without_a_parent() {
+    let read_with_parent = |dataset: &str, more: &str| {
+        let query = "query = { page = \"{page}\" }";
+        let with_parent = format!(
             "query = {{ page = '{{page}}', q = '{{each}}' }}\neach = {{ dataset = '{dataset}', column = 'no' }}"
         );
-        read("own.toml", &format!("{}\n{more}", SOUND.replacen(endpoint, &each, 1)))
+        read("own.toml", &format!("{}\n{more}", VALID.replacen(query, &with_parent, 1)))
     };
     let queues = "[dataset.queues]\nversion = 1\nid = 'no'\ntime = 'at'\ncolumns = 'call'\n";
     let query = "query = { path = '/queues', rows = '', paging = 'none' }";
-    assert!(each("queues", &format!("{queues}{query}")).is_ok());
-    let said = |error: CatalogError| error.to_string();
-    let missing = said(each("queues", "").unwrap_err());
+    assert!(read_with_parent("queues", &format!("{queues}{query}")).is_ok());
+    let message = |error: CatalogError| error.to_string();
+    let missing = message(read_with_parent("queues", "").unwrap_err());
     assert_eq!(
         missing,
         "own.toml: dataset.calls.query.each: there is no dataset `queues` in this file"
     );
-    let itself = said(each("calls", "").unwrap_err());
+    let itself = message(read_with_parent("calls", "").unwrap_err());
     assert_eq!(
         itself,
-        "own.toml: dataset.calls.query.each: the ids of `calls` are not had by a query of its own"
-    );
-}
-
-/// The part of hours and minutes since 1970 that a dataset is asked for, some days later.
-fn asked(
-    platform: &str,
-    dataset: &str,
-    from: [i64; 2],
-    to: [i64; 2],
-    now: [i64; 2],
-) -> Option<[[i64; 2]; 2]> {
-    let ms = |[hours, minutes]: [i64; 2]| (hours * 60 + minutes) * 60_000;
-    let back = |ms: i64| [ms / 3_600_000, ms / 60_000 % 60];
-    let interval = Interval::new(ms(from), ms(to)).unwrap();
-    let asked = builtin(platform).unwrap().datasets[dataset].requested(interval, ms(now))?;
-    Some([back(asked.from_ms()), back(asked.to_ms())])
-}
-
-#[test]
-fn what_is_asked_for_begins_and_ends_on_the_grain_of_its_dataset() {
-    let late = [1_000, 0];
-    let days = |from, to| asked("genesys-cloud", "conversation-aggregates", from, to, late);
-    assert_eq!(days([1, 0], [75, 30]), Some([[24, 0], [72, 0]]));
-    assert_eq!(days([24, 0], [48, 0]), Some([[24, 0], [48, 0]]));
-    assert_eq!(days([25, 0], [71, 59]), None, "no whole day");
-    let quarters = |from, to, now| asked("nice-cxone", "agent-performance", from, to, now);
-    assert_eq!(quarters([1, 1], [3, 44], late), Some([[1, 15], [3, 30]]));
-    assert_eq!(
-        quarters([1, 0], [3, 0], [3, 17]),
-        Some([[1, 0], [2, 45]]),
-        "half an hour before now"
-    );
-    assert_eq!(quarters([1, 0], [3, 0], [1, 30]), None);
-    let anywhere = [[1, 1], [3, 44]];
-    assert_eq!(
-        asked("genesys-cloud", "conversations", anywhere[0], anywhere[1], late),
-        Some(anywhere)
+        "own.toml: dataset.calls.query.each: `calls` cannot be a parent: it has no query, or one with a parent of its own"
     );
 }
 
 #[test]
-fn a_snapshot_is_of_today_whatever_is_asked_for() {
-    assert_eq!(asked("genesys-cloud", "users", [1, 0], [2, 0], [49, 7]), Some([[48, 0], [72, 0]]));
-}
-
-#[test]
-fn a_shard_is_as_wide_as_it_may_be_in_whole_grains_and_never_narrower_than_one() {
-    let minutes = |count: u64| Duration::from_secs(count * 60);
-    let width = |platform, dataset, most| builtin(platform).unwrap().datasets[dataset].shard(most);
-    let days = |most| width("genesys-cloud", "conversation-aggregates", most);
-    assert_eq!([DAY / 24, DAY, DAY * 3 / 2, 7 * DAY].map(days), [DAY, DAY, DAY, 7 * DAY]);
-    let quarters = |most| width("nice-cxone", "agent-performance", most);
-    assert_eq!([1, 15, 29, 30].map(|most| quarters(minutes(most))), [15, 15, 15, 30].map(minutes));
-    assert_eq!(width("genesys-cloud", "conversations", minutes(7)), minutes(7));
-}
-
-#[test]
-fn rows_come_in_no_order_unless_the_catalogue_says_so() {
+fn rows_are_unordered_unless_the_catalog_says_otherwise() {
     let ordered = |text: &str| read("own.toml", text).unwrap().datasets["calls"].endpoint().ordered;
-    assert!(!ordered(SOUND));
-    assert!(ordered(&SOUND.replace("widest = ", "ordered = true\nwidest = ")));
+    assert!(!ordered(VALID));
+    assert!(ordered(&VALID.replace("widest = ", "ordered = true\nwidest = ")));
 }
 
 #[test]
 fn a_total_is_a_hint_unless_the_catalog_says_exact() {
     let total_is =
         |text: &str| read("own.toml", text).unwrap().datasets["calls"].endpoint().total_is;
-    let with_total = SOUND.replace("widest = ", "total = '/count'\nwidest = ");
-    assert_eq!([SOUND, &with_total].map(total_is), [TotalAccuracy::Hint; 2]);
+    let with_total = VALID.replace("widest = ", "total = '/count'\nwidest = ");
+    assert_eq!([VALID, &with_total].map(total_is), [TotalAccuracy::Hint; 2]);
     let exact = with_total.replace("widest = ", "total_is = 'exact'\nwidest = ");
     assert_eq!(total_is(&exact), TotalAccuracy::Exact);
     assert_eq!(conversations().endpoint().total_is, TotalAccuracy::Hint);
@@ -361,10 +323,49 @@ fn a_total_is_a_hint_unless_the_catalog_says_exact() {
 #[test]
 fn the_open_column_of_a_dataset_is_one_of_its_columns() {
     assert_eq!(conversations().open.as_deref(), Some("conversationEnd"));
-    let own = SOUND.replace("time = \"at\"", "time = \"at\"\nopen = \"notes\"");
+    let own = VALID.replace("time = \"at\"", "time = \"at\"\nopen = \"notes\"");
     let dataset = &read("own.toml", &own).unwrap().datasets["calls"];
     assert_eq!(dataset.open.as_deref(), Some("notes"));
     let bare = own.replace("columns = \"call\"", "");
     let dataset = &read("own.toml", &bare).unwrap().datasets["calls"];
     assert!(dataset.schema.field_with_name("notes").is_ok(), "{:?}", dataset.schema);
+}
+
+#[test]
+fn a_dataset_is_named_with_lowercase_letters_digits_and_hyphens() {
+    for name in ["gespräche", "Calls", "calls_1", "a.b", "..", "", "a/b", "a b"] {
+        let quoted = format!("[dataset.{name:?}");
+        let text = VALID.replace("[dataset.calls", &quoted);
+        let message = read("own.toml", &text).unwrap_err().to_string();
+        let expected = format!("dataset.{name}: `{name}` is not a valid name of a dataset");
+        assert!(message.contains(&expected), "{message}");
+    }
+    let valid = VALID.replace("[dataset.calls", "[dataset.calls-2");
+    assert!(read("own.toml", &valid).unwrap().datasets.contains_key("calls-2"));
+}
+
+#[test]
+fn a_column_that_is_called_like_the_partition_folder_is_refused() {
+    for name in ["date", "Date", "DATE"] {
+        let column = format!("notes = \"map\"\n{name} = \"string\"");
+        let message = error_of("notes = \"map\"", &column);
+        let expected = format!("type.call.{name}: a column cannot be called `{name}`");
+        assert!(message.contains(&expected), "{message}");
+        let nested = VALID.replace("score = ", &format!("{name} = 'string'\nscore = "));
+        assert!(read("own.toml", &nested).is_ok(), "a nested column is not taken for the folder");
+    }
+    let bare = VALID.replace("columns = \"call\"", "").replace("\"at\"", "\"date\"");
+    let message = read("own.toml", &bare).unwrap_err().to_string();
+    assert!(message.contains("dataset.calls: a column cannot be called `date`"), "{message}");
+}
+
+#[test]
+fn no_built_in_dataset_has_a_column_that_is_called_like_the_partition_folder() {
+    for platform in PLATFORMS {
+        for dataset in builtin(platform).unwrap().datasets.values() {
+            let is_partition = |name: &String| name.eq_ignore_ascii_case("date");
+            let names = dataset.schema.fields().iter().map(|field| field.name());
+            assert_eq!(names.filter(|name| is_partition(name)).count(), 0, "{}", dataset.name);
+        }
+    }
 }

@@ -1,0 +1,144 @@
+//! A dataset: one kind of row, its columns, and the endpoints that return it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arrow::datatypes::{Schema, SchemaRef};
+
+use crate::{
+    catalog::{
+        endpoint::Endpoint,
+        schema::{self, WireForm},
+    },
+    time::interval::Interval,
+};
+
+/// One kind of row, and how to request it.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The key in the catalog, and the name of the folder of its files: `[a-z0-9-]+`.
+    pub name: String,
+    /// The version of the columns, from 1. Files of different versions have different schemas.
+    pub version: u32,
+    /// The permission that a credential needs; named when the platform refuses a request.
+    pub permission: Option<String>,
+    /// The columns that together identify a row. A single one is a string or an int64, never null.
+    pub id: Vec<String>,
+    /// The column that decides which shard owns a row (G4): a timestamp, never null.
+    pub time: String,
+    /// Whether responses lack the `time` column, so that rows get the start of the shard.
+    pub synthesizes_time: bool,
+    /// Whether the rows are the current state, whatever the requested interval.
+    pub snapshot: bool,
+    /// The column that tells which of two copies of a row is newer. `None` if the copy that was
+    /// received last is kept.
+    pub newest: Option<String>,
+    /// The column that is null while a row is unfinished, such as the end of a conversation. `None`
+    /// if rows are final once they are there.
+    pub open: Option<String>,
+    /// How long after their time rows are complete.
+    pub lag: Duration,
+    /// Requested intervals begin and end on multiples of this since 1970. Zero if they may begin
+    /// anywhere.
+    pub alignment: Duration,
+    /// Whether a shard can be bisected.
+    pub divisible: bool,
+    /// Whether the columns are known. If not, the schema has only those that the other keys name.
+    pub has_columns: bool,
+    /// The columns. All are nullable except `time` and an `id` of one column.
+    pub schema: SchemaRef,
+    /// The top-level columns whose values responses write in a special form.
+    pub forms: BTreeMap<String, WireForm>,
+    /// Other names of columns in responses, as pairs of alias and column.
+    pub aliases: Vec<(String, String)>,
+    /// The endpoint that responds at once, page by page.
+    pub query: Option<Arc<Endpoint>>,
+    /// The endpoint that is submitted, polled and then read.
+    pub job: Option<Arc<Endpoint>>,
+}
+
+impl Dataset {
+    /// Returns the default endpoint: the query if there is one, else the job.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        let endpoint = self.query.as_ref().or(self.job.as_ref());
+        endpoint.expect("the catalog refuses a dataset without an endpoint")
+    }
+
+    /// Returns all endpoints.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.query.iter().chain(&self.job)
+    }
+
+    /// Returns the dataset without the columns that only one of two endpoints returns.
+    pub fn without_extras(&self) -> Self {
+        let mut fields = self.schema.fields().clone();
+        for extra in self.endpoints().flat_map(|endpoint| &endpoint.extras) {
+            fields = schema::without(&fields, &extra.split('.').collect::<Vec<_>>());
+        }
+        let without_extras = |endpoint: &Arc<Endpoint>| {
+            Arc::new(Endpoint { extras: Vec::new(), ..Endpoint::clone(endpoint) })
+        };
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            query: self.query.as_ref().map(without_extras),
+            job: self.job.as_ref().map(without_extras),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the aligned part of an interval that the platform can return completely at `now`
+    /// (milliseconds since 1970), or `None` if there is no such part. A snapshot has the UTC day of
+    /// `now`.
+    pub fn requested(&self, interval: Interval, now: i64) -> Option<Interval> {
+        if self.snapshot {
+            return Some(Interval::day_of(now));
+        }
+        let lag = i64::try_from(self.lag.as_millis()).unwrap_or(i64::MAX);
+        let end =
+            if lag == 0 { interval.to_ms() } else { interval.to_ms().min(now.saturating_sub(lag)) };
+        let alignment = self.alignment_ms();
+        let start = interval.from_ms() + (-interval.from_ms()).rem_euclid(alignment);
+        Interval::new(start, end - end.rem_euclid(alignment))
+    }
+
+    /// Returns the widest aligned shard of at most `width`, but at least one unit of alignment.
+    pub fn shard(&self, width: Duration) -> Duration {
+        let alignment = u128::try_from(self.alignment_ms()).unwrap_or(1);
+        let units = (width.as_millis() / alignment).max(1);
+        Duration::from_millis(u64::try_from(units * alignment).unwrap_or(u64::MAX))
+    }
+
+    fn alignment_ms(&self) -> i64 {
+        i64::try_from(self.alignment.as_millis()).unwrap_or(i64::MAX).max(1)
+    }
+
+    /// Returns the columns that identify a row across all files: a row with a synthesized time
+    /// exists once per shard.
+    pub fn key(&self) -> Vec<String> {
+        let has_time = !self.synthesizes_time || self.id.contains(&self.time);
+        let time = if has_time { None } else { Some(self.time.clone()) };
+        time.into_iter().chain(self.id.iter().cloned()).collect()
+    }
+
+    /// Whether a query states how many rows an interval has.
+    pub fn is_counted(&self) -> bool {
+        let counts_rows = |endpoint: &Arc<Endpoint>| {
+            endpoint.total.is_some() && endpoint.explode.is_empty() && endpoint.parent.is_none()
+        };
+        !self.synthesizes_time && self.query.as_ref().is_some_and(counts_rows)
+    }
+
+    /// Whether there are columns that only one of two endpoints returns.
+    pub fn has_extras(&self) -> bool {
+        self.endpoints().any(|endpoint| !endpoint.extras.is_empty())
+    }
+}
+
+/// Says what to do if the platform refuses a dataset for lack of `permission`.
+pub(crate) fn permission_hint(permission: Option<&str>) -> String {
+    match permission {
+        Some(permission) => format!(
+            "grant the permission {permission} to a role of the client, in the divisions to fetch"
+        ),
+        None => "assign the client a role that may read it".to_owned(),
+    }
+}

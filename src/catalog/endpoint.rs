@@ -1,0 +1,141 @@
+//! An endpoint: how a dataset is requested, and where its responses hold what.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::catalog::request::RequestTemplate;
+
+/// The keys that lead to a value in a response. Empty for the response itself.
+pub(crate) type JsonPointer = Vec<String>;
+
+/// One way to fetch a dataset.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The request of a page.
+    pub request: RequestTemplate,
+    /// Where the rows are.
+    pub rows: RowsAt,
+    /// Lists of an item whose elements are the rows. Empty if the item is the row.
+    pub explode: Vec<String>,
+    /// Where the response states the number of items of all pages. It changes while the interval is
+    /// live, so it is never a reason to stop.
+    pub total: Option<JsonPointer>,
+    /// Whether that number can be relied on.
+    pub total_is: TotalAccuracy,
+    /// How one page leads to the next.
+    pub paging: Paging,
+    /// Where the response has the cursor or the link of the next page.
+    pub next: Option<JsonPointer>,
+    /// Rows per page: the default, and the maximum that the platform returns.
+    pub page_size: u32,
+    /// The rows of one interval that paging can reach; an interval with more must be split.
+    /// [`u64::MAX`] if no limit is known.
+    pub depth: u64,
+    /// The widest interval of a request without a filter, and with one.
+    pub widest: [Duration; 2],
+    /// Whether rows come by time, so that those received can be committed before the rest.
+    pub ordered: bool,
+    /// The format of responses.
+    pub format: ResponseFormat,
+    /// The parent dataset: the endpoint is queried once per id of it.
+    pub parent: Option<ParentQuery>,
+    /// The asynchronous job whose results the request reads. `None` if the request stands alone.
+    pub async_job: Option<AsyncJob>,
+    /// Columns that only this endpoint returns, as paths with dots.
+    pub extras: Vec<String>,
+}
+
+impl Endpoint {
+    /// Returns the keys that a filter must not set. The filter of a job goes with its submission.
+    pub fn reserved_keys(&self) -> impl Iterator<Item = &str> {
+        self.async_job.as_ref().map_or(&self.request, |job| &job.submit).reserved_keys()
+    }
+}
+
+/// Where the rows of a response are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowsAt {
+    /// At a pointer. Absent and null mean no rows.
+    JsonPointer(JsonPointer),
+    /// In the only list of the response, at the top level or one level below.
+    OnlyList,
+}
+
+/// Whether the total that a response states can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TotalAccuracy {
+    /// The number of items of a settled interval: fewer items than this are a count mismatch.
+    Exact,
+    /// An estimate. It never fails a run and never ends a sequence of pages.
+    #[default]
+    Hint,
+}
+
+/// How one page leads to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Paging {
+    /// Pages are numbered from 1. A page without rows is the last.
+    PageNumber,
+    /// A page begins after the rows received so far. A page without rows is the last.
+    Offset,
+    /// A page has the cursor of the next. A page without a cursor is the last.
+    #[serde(alias = "page-token")]
+    Cursor,
+    /// A page has the address of the next. A page without one is the last.
+    NextLink,
+    /// One response has all rows.
+    #[default]
+    None,
+}
+
+/// The format of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResponseFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// CSV with a header line, which may begin with a byte order mark.
+    Csv,
+}
+
+/// The dataset whose ids an endpoint is queried for, one id at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParentQuery {
+    /// The parent dataset.
+    pub dataset: String,
+    /// The column that gets the parent's id.
+    pub column: String,
+}
+
+/// An asynchronous job of the platform: submitted, polled, then its results are read.
+#[derive(Debug, Clone)]
+pub struct AsyncJob {
+    /// Submits the job.
+    pub submit: RequestTemplate,
+    /// Where the response to `submit` has the job's id. Empty if the response is the id.
+    pub id: JsonPointer,
+    /// Asks for the job's state.
+    pub poll: RequestTemplate,
+    /// Where the response to `poll` has the state.
+    pub state: JsonPointer,
+    /// The states in which the results can be fetched. The job is pending in a state that is in
+    /// none of the three lists.
+    pub done: Vec<String>,
+    /// The states in which the job has failed.
+    pub failed: Vec<String>,
+    /// The states in which the job no longer exists.
+    pub gone: Vec<String>,
+    /// Where the response to `poll` says why the job failed.
+    pub error: Option<JsonPointer>,
+    /// Deletes the job.
+    pub delete: Option<RequestTemplate>,
+    /// Asks up to which time jobs have data, and where the response says so.
+    pub available: Option<(RequestTemplate, JsonPointer)>,
+    /// Where the response to `poll` has the address of the results, which needs no token.
+    pub download: Option<JsonPointer>,
+}

@@ -1,0 +1,191 @@
+//! A dataset as the file writes it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arrow::datatypes::{DataType, Field, Fields, Schema};
+use serde::Deserialize;
+
+use crate::catalog::{
+    Dataset, Endpoint, InvalidKey,
+    file::{endpoint_entry::EndpointEntry, parse_duration},
+    schema::{self, Types, timestamp},
+};
+
+/// The name of the folders that partition the files of a dataset by UTC day. Readers take it for a
+/// column, so a column of that name would clash with it; some do not distinguish case.
+const PARTITION: &str = "date";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DatasetEntry {
+    version: u32,
+    permission: Option<String>,
+    id: OneOrMore,
+    time: String,
+    #[serde(default)]
+    stamp: bool,
+    #[serde(default)]
+    snapshot: bool,
+    newest: Option<String>,
+    open: Option<String>,
+    lag: Option<String>,
+    grain: Option<String>,
+    divisible: Option<bool>,
+    columns: Option<String>,
+    #[serde(default)]
+    aliases: BTreeMap<String, String>,
+    query: Option<EndpointEntry>,
+    job: Option<EndpointEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl DatasetEntry {
+    pub(super) fn check(self, name: String, types: &Types) -> Result<Dataset, InvalidKey> {
+        let key = |field: &str| format!("dataset.{name}.{field}");
+        let ensure = |is_valid: bool, field: &str, reason: &str| {
+            if is_valid { Ok(()) } else { Err(InvalidKey::new(&key(field), reason)) }
+        };
+        check_name(&name)?;
+        ensure(self.version > 0, "version", "the first version is 1")?;
+        let has_type = self.columns.as_ref().is_none_or(|columns| types.contains_key(columns));
+        ensure(has_type, "columns", "there is no such type in this file")?;
+        let has_endpoint = self.query.is_some() || self.job.is_some();
+        ensure(has_endpoint, "query", "missing: give a query or a job")?;
+        let endpoint = |endpoint: Option<EndpointEntry>, field: &str| {
+            endpoint.map(|endpoint| endpoint.check(&key(field)).map(Arc::new)).transpose()
+        };
+        let (query, job) = (endpoint(self.query, "query")?, endpoint(self.job, "job")?);
+        let submits = |endpoint: &Arc<Endpoint>| endpoint.async_job.is_some();
+        ensure(
+            !query.as_ref().is_some_and(submits),
+            "query.submit",
+            "a query is not submitted: describe it as a job",
+        )?;
+        ensure(job.as_ref().is_none_or(submits), "job.submit", "missing: a job is submitted")?;
+        let id = match self.id {
+            OneOrMore::One(id) => vec![id],
+            OneOrMore::More(id) => id,
+        };
+        let (fields, forms) = match &self.columns {
+            Some(columns) => schema::row(types, columns)?,
+            None => {
+                let times = [&self.time].into_iter().chain(&self.newest);
+                schema::bare(&id, times, self.aliases.values().chain(&self.open))
+            }
+        };
+        check_partition(&name, self.columns.as_deref(), &fields)?;
+        let has_column = |column: &String, fits: &dyn Fn(&DataType) -> bool| {
+            fields.find(column).is_some_and(|(_, field)| fits(field.data_type()))
+        };
+        let is_time = |column: &String| has_column(column, &|data_type| *data_type == timestamp());
+        let is_column = |column: &String| has_column(column, &|_| true);
+        match id.as_slice() {
+            [] => ensure(false, "id", "name the columns that identify a row")?,
+            [one] => ensure(
+                has_column(one, &|t| matches!(t, DataType::Utf8 | DataType::Int64)),
+                "id",
+                "does not name a column that is a string or an int64",
+            )?,
+            more => ensure(
+                more.iter().all(|one| has_column(one, &schema::fits_id)),
+                "id",
+                "names a column that does not exist, or one that contains times",
+            )?,
+        }
+        ensure(is_time(&self.time), "time", "does not name a column that is a timestamp")?;
+        ensure(
+            self.newest.as_ref().is_none_or(is_time),
+            "newest",
+            "does not name a column that is a timestamp",
+        )?;
+        ensure(
+            self.open.as_ref().is_none_or(is_column),
+            "open",
+            "names a column that does not exist",
+        )?;
+        ensure(
+            self.aliases.values().all(is_column),
+            "aliases",
+            "names a column that does not exist",
+        )?;
+        ensure(
+            !self.aliases.keys().any(is_column),
+            "aliases",
+            "an alias is the name of another column",
+        )?;
+        let never_null = |field: &Arc<Field>| {
+            let is_nullable = id != [field.name().clone()] && *field.name() != self.time;
+            Field::clone(field).with_nullable(is_nullable)
+        };
+        let duration = |text: &Option<String>, field: &str| match text {
+            Some(text) => parse_duration(&key(field), text),
+            None => Ok(Duration::ZERO),
+        };
+        Ok(Dataset {
+            version: self.version,
+            permission: self.permission,
+            schema: Arc::new(Schema::new(fields.iter().map(never_null).collect::<Vec<_>>())),
+            forms,
+            has_columns: self.columns.is_some(),
+            synthesizes_time: self.stamp || self.snapshot,
+            divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),
+            snapshot: self.snapshot,
+            newest: self.newest,
+            open: self.open,
+            lag: duration(&self.lag, "lag")?,
+            alignment: duration(&self.grain, "grain")?,
+            aliases: self.aliases.into_iter().collect(),
+            time: self.time,
+            id,
+            query,
+            job,
+            name,
+        })
+    }
+}
+
+/// A name becomes a folder, which object stores and file systems must not take for another one.
+fn check_name(name: &str) -> Result<(), InvalidKey> {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.is_empty() && name.chars().all(is_allowed) {
+        return Ok(());
+    }
+    Err(InvalidKey::new(
+        &format!("dataset.{name}"),
+        format!(
+            "`{name}` is not a valid name of a dataset: expected lowercase letters, digits and \
+             `-`, such as `agent-states`"
+        ),
+    ))
+}
+
+/// Refuses a column that readers could not tell from the partition folder.
+fn check_partition(
+    dataset: &str,
+    columns: Option<&str>,
+    fields: &Fields,
+) -> Result<(), InvalidKey> {
+    let Some(field) = fields.iter().find(|field| field.name().eq_ignore_ascii_case(PARTITION))
+    else {
+        return Ok(());
+    };
+    let name = field.name();
+    let key = match columns {
+        Some(columns) => format!("type.{columns}.{name}"),
+        None => format!("dataset.{dataset}"),
+    };
+    Err(InvalidKey::new(
+        &key,
+        format!(
+            "a column cannot be called `{name}`, as the folders `{PARTITION}=…` are: give it \
+             another name, such as `day`, and write `aliases = {{ {name} = \"day\" }}` into \
+             [dataset.{dataset}]"
+        ),
+    ))
+}

@@ -1,0 +1,104 @@
+//! Reads and checks a catalog file.
+//!
+//! The `*Entry` types have the keys of the file; `check` turns each into what the program uses, or
+//! names the invalid key. Start with [`parse`].
+
+mod dataset_entry;
+mod endpoint_entry;
+mod request_entry;
+
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+
+use crate::{
+    catalog::{
+        Catalog, Dataset, InvalidKey, file::dataset_entry::DatasetEntry, schema, schema::Types,
+    },
+    http::rate_limit::RequestLimit,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CatalogFile {
+    #[serde(default)]
+    bucket: BTreeMap<String, BucketEntry>,
+    #[serde(default)]
+    dataset: BTreeMap<String, DatasetEntry>,
+    #[serde(default, rename = "type")]
+    types: Types,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketEntry {
+    requests: NonZeroU32,
+    per: String,
+}
+
+pub(super) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
+    let toml = toml::Deserializer::parse(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        InvalidKey::new(&format!("line {}", before.matches('\n').count() + 1), error.message())
+    })?;
+    let CatalogFile { bucket, dataset, types } =
+        serde_path_to_error::deserialize(toml).map_err(|error| {
+            let key = error.path().to_string();
+            // `toml` adds a key of its own below a `Spanned` value
+            InvalidKey::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
+        })?;
+    for name in types.keys() {
+        schema::columns(&types, name, &[])?;
+    }
+    let mut datasets = BTreeMap::new();
+    for (name, entry) in dataset {
+        datasets.insert(name.clone(), Arc::new(entry.check(name, &types)?));
+    }
+    for dataset in datasets.values() {
+        check_parents(dataset, &datasets)?;
+    }
+    let mut buckets = BTreeMap::new();
+    for (name, BucketEntry { requests, per }) in bucket {
+        let per = parse_duration(&format!("bucket.{name}.per"), &per)?;
+        buckets.insert(Arc::from(name), RequestLimit { requests, per, burst: None });
+    }
+    Ok(Catalog { datasets, buckets })
+}
+
+/// Checks that the parent of each endpoint is a dataset whose ids one query lists.
+fn check_parents(
+    dataset: &Dataset,
+    datasets: &BTreeMap<String, Arc<Dataset>>,
+) -> Result<(), InvalidKey> {
+    for (name, endpoint) in [("query", &dataset.query), ("job", &dataset.job)] {
+        let Some(parent) = endpoint.as_ref().and_then(|endpoint| endpoint.parent.as_ref()) else {
+            continue;
+        };
+        let reason = match datasets.get(&parent.dataset).map(|dataset| &dataset.query) {
+            Some(Some(query)) if query.parent.is_none() => continue,
+            Some(_) => format!(
+                "`{}` cannot be a parent: it has no query, or one with a parent of its own",
+                parent.dataset
+            ),
+            None => format!("there is no dataset `{}` in this file", parent.dataset),
+        };
+        return Err(InvalidKey::new(&format!("dataset.{}.{name}.each", dataset.name), reason));
+    }
+    Ok(())
+}
+
+/// Reads a duration above zero; a day has 24 hours.
+fn parse_duration(key: &str, text: &str) -> Result<Duration, InvalidKey> {
+    let span: Option<jiff::Span> = text.parse().ok();
+    let signed =
+        span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+    let duration = signed.and_then(|signed| Duration::try_from(signed).ok());
+    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| {
+        InvalidKey::new(
+            key,
+            format!(
+                "invalid duration `{text}`: expected a number above zero with a unit, such as `7d`"
+            ),
+        )
+    })
+}
