@@ -20,7 +20,9 @@ use crate::{
     commands::hosts::Hosts,
     config::Config,
     error::Error,
-    fetch::{ApiClient, FetchContext, JobAvailability, RequestContext, RowStatistics},
+    fetch::{
+        ApiClient, CircuitBreaker, FetchContext, JobAvailability, RequestContext, RowStatistics,
+    },
     http::{
         rate_limit::{QuotaKey, RateLimit},
         transport::{HttpTransport, Transport},
@@ -145,6 +147,12 @@ pub(crate) fn connect(
             RowStats::read(&environment.ledger, &dataset.name).unwrap_or_default(),
         );
     }
+    let circuit_breaker = CircuitBreaker::new(config.give_up_dataset_after);
+    for dataset in &config.datasets {
+        let failures = environment.ledger.failures(&dataset.name).unwrap_or_default();
+        let failed_earlier = failures.iter().map(|failure| failure.interval).collect();
+        circuit_breaker.exclude(&dataset.name, failed_earlier);
+    }
     let context = FetchContext {
         request: Arc::new(RequestContext {
             api: environment.api.clone(),
@@ -161,6 +169,7 @@ pub(crate) fn connect(
         job_permits: Arc::new(Semaphore::new(config.fetch.jobs)),
         row_statistics,
         job_availability: JobAvailability::default(),
+        circuit_breaker,
         policy: config.policy.clone(),
         bucket: "api".into(),
         credential: Arc::clone(&credential),

@@ -209,20 +209,24 @@ fn gaps(config: &Config, ledger: &Ledger, totals: &FetchTotals) -> Result<Vec<Fa
         gaps.extend(remaining::failed(config, ledger, dataset)?);
     }
     // the ledger does not record a shard that could not be replaced or is not yet available
-    for failure in &totals.failed {
+    for failure in totals.failed.iter().chain(&totals.not_yet_available) {
         if !gaps.contains(failure) {
             gaps.push(failure.clone());
         }
     }
     for dataset in &config.datasets {
-        let of_dataset = totals.failed.iter().filter(|failure| failure.dataset == dataset.name);
+        let unfetched = totals.failed.iter().chain(&totals.not_yet_available);
+        let of_dataset = unfetched.filter(|failure| failure.dataset == dataset.name);
         let reported: Vec<_> = of_dataset.map(|failure| failure.interval).collect();
         for missing in remaining::missing(config, ledger, dataset)? {
             for interval in missing.subtract(&reported) {
                 gaps.push(Failure {
                     dataset: dataset.name.clone(),
                     interval,
-                    reason: "missing: not fetched yet".to_owned(),
+                    reason: match totals.given_up.get(&dataset.name) {
+                        Some(reason) => format!("missing: the dataset was given up: {reason}"),
+                        None => "missing: not fetched yet".to_owned(),
+                    },
                     correlation: String::new(),
                 });
             }

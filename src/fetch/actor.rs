@@ -7,7 +7,7 @@ use tracing::{Instrument, Span};
 
 use crate::{
     fetch::{ApiClient, FetchTotals, RunError},
-    planning::{Next, PlannerActor},
+    planning::{Lease, Next, PlannerActor},
     sink::SinkActor,
     telemetry,
 };
@@ -62,11 +62,21 @@ impl Fetcher {
     }
 
     async fn fetch_shards(&self, totals: &mut FetchTotals) -> Result<(), RunError> {
-        while let Some(lease) = self.planner.send(Next).await? {
+        while let Some(lease) = self.next_lease().await? {
             let _active = self.client.context.metrics.active_shards.enter();
             let span = telemetry::shard_span(lease.shard());
             self.fetch_shard(lease, totals).instrument(span).await?;
         }
         Ok(())
+    }
+
+    /// Waits for a shard. `None` if there will be no more. All shards may be delayed, so an interrupt
+    /// ends the wait.
+    async fn next_lease(&self) -> Result<Option<Lease>, RunError> {
+        tokio::select! {
+            biased;
+            lease = self.planner.send(Next) => Ok(lease?),
+            () = self.client.context.shutdown.cancelled() => Err(RunError::Interrupted),
+        }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::Dataset,
-    fetch::{FetchSettings, JobAvailability, RequestContext, RowStatistics},
+    fetch::{CircuitBreaker, FetchSettings, JobAvailability, RequestContext, RowStatistics},
     http::{rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
     telemetry::metrics::Metrics,
 };
@@ -32,6 +32,8 @@ pub(crate) struct FetchContext {
     pub row_statistics: RowStatistics,
     /// Up to when jobs have data.
     pub job_availability: JobAvailability,
+    /// Gives up datasets of which shard after shard fails.
+    pub circuit_breaker: CircuitBreaker,
     /// How often a request is retried, and after which pauses.
     pub policy: RetryPolicy,
     /// The credential whose quota requests count against.

@@ -45,8 +45,10 @@ fn cheaper<'a>(
 }
 
 impl Fetcher {
-    /// Chooses the endpoint that fetches a shard. Waits until jobs have the data, if only a job will
-    /// do.
+    /// Chooses the endpoint that fetches a shard.
+    ///
+    /// # Errors
+    /// [`crate::fetch::ShardError`] if only a job will do and jobs do not have the data yet.
     pub(crate) async fn choose_endpoint(&self, shard: &Shard) -> Result<Arc<Endpoint>, FetchError> {
         let (dataset, context) = (&shard.dataset, &self.client.context);
         let Some(job) = &dataset.job else { return Ok(Arc::clone(dataset.endpoint())) };
@@ -54,7 +56,7 @@ impl Fetcher {
         // some columns are only in the results of jobs
         let needs_job = strategy == Strategy::Job || dataset.has_extras();
         let Some(query) = dataset.query.as_ref().filter(|_| !needs_job) else {
-            self.await_job_data(dataset, job, shard.interval).await?;
+            self.require_job_data(dataset, job, shard.interval).await?;
             return Ok(Arc::clone(job));
         };
         if strategy == Strategy::Query || !self.has_job_data(shard, job).await? {
@@ -75,8 +77,8 @@ impl Fetcher {
     /// Whether jobs have the data of a shard. They are taken to have none if the platform does not
     /// answer.
     async fn has_job_data(&self, shard: &Shard, job: &Arc<Endpoint>) -> Result<bool, FetchError> {
-        match self.client.known_job_data_until(&shard.dataset, job, shard.interval).await {
-            Ok(until) => Ok(until >= shard.interval.to_ms()),
+        match self.client.job_data_answer(&shard.dataset, job, shard.interval).await {
+            Ok(answer) => Ok(answer.until_ms >= shard.interval.to_ms()),
             Err(error) => {
                 let error = error.into_request_error()?;
                 tracing::warn!(%error, "cannot tell up to when jobs have data; using the query");

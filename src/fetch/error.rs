@@ -1,6 +1,7 @@
 //! Why data were not fetched: an error of one shard, or an error that ends the run.
 
 use actix::MailboxError;
+use tokio::time::Instant;
 
 use crate::{
     http::{error::RequestError, retry::Stop},
@@ -25,6 +26,13 @@ pub(crate) enum ShardError {
     ResultGone(RequestError),
     /// It keeps failing: record it as failed.
     Failed(RequestError),
+    /// The platform does not have the data yet: fetch other shards, and this one from then on.
+    NotBefore {
+        /// When the platform may have the data.
+        instant: Instant,
+        /// What the platform says.
+        error: RequestError,
+    },
     /// The platform does not have the data yet: leave it to a later run.
     NotYetAvailable(RequestError),
     /// The credentials may not read the dataset: give the dataset up.
@@ -72,6 +80,7 @@ impl ShardError {
         match self {
             Self::ResultGone(error)
             | Self::Failed(error)
+            | Self::NotBefore { error, .. }
             | Self::NotYetAvailable(error)
             | Self::Denied(error) => error,
             Self::ShardTooLarge(reason) => RequestError::Malformed(reason),

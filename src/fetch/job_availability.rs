@@ -18,10 +18,19 @@ const AVAILABILITY_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// Up to when jobs have data, as far as this run knows. Shared by all fetchers.
 #[derive(Debug, Default)]
 pub(crate) struct JobAvailability {
-    /// By dataset, in milliseconds since 1970.
-    until_ms: DashMap<String, i64>,
+    /// The platform's last answer, by dataset.
+    answers: DashMap<String, Answer>,
     /// When the first shard began to wait: one waiting time for all shards of the run.
     waiting_since: OnceLock<Instant>,
+}
+
+/// Up to when jobs have data, as the platform answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    /// In milliseconds since 1970.
+    pub until_ms: i64,
+    /// When the platform is asked again, if that is not enough.
+    pub valid_until: Instant,
 }
 
 impl JobAvailability {
@@ -32,47 +41,53 @@ impl JobAvailability {
 }
 
 impl Fetcher {
-    /// Waits until jobs have the data of an interval.
-    pub(super) async fn await_job_data(
+    /// Requires that jobs have the data of an interval.
+    ///
+    /// # Errors
+    /// [`ShardError::NotBefore`] if they may have them soon, [`ShardError::NotYetAvailable`] if
+    /// shards of this run have waited as long as they may.
+    pub(super) async fn require_job_data(
         &self,
         dataset: &Dataset,
         job: &Endpoint,
         interval: Interval,
     ) -> Result<(), FetchError> {
         let context = &self.client.context;
-        loop {
-            let until = self.client.known_job_data_until(dataset, job, interval).await?;
-            if until >= interval.to_ms() {
-                return Ok(());
-            }
-            let reason = format!("the platform has data for jobs only up to {}", iso(until));
-            let waited = context.job_availability.waited();
-            if waited + AVAILABILITY_PAUSE > context.settings.job_data_wait {
-                let error = RequestError::NotYet(format!("{reason}; run again later"));
-                return Err(ShardError::NotYetAvailable(error).into());
-            }
-            tracing::info!(reason, "waiting for job data");
-            self.client.pause(AVAILABILITY_PAUSE).await?;
+        let answer = self.client.job_data_answer(dataset, job, interval).await?;
+        if answer.until_ms >= interval.to_ms() {
+            return Ok(());
         }
+        let reason = format!("the platform has data for jobs only up to {}", iso(answer.until_ms));
+        let pause = answer.valid_until.saturating_duration_since(Instant::now());
+        if context.job_availability.waited() + pause > context.settings.job_data_wait {
+            let error = RequestError::NotYet(format!("{reason}; run again later"));
+            return Err(ShardError::NotYetAvailable(error).into());
+        }
+        let error = RequestError::NotYet(reason);
+        Err(ShardError::NotBefore { instant: answer.valid_until, error }.into())
     }
 }
 
 impl ApiClient {
-    /// Up to when jobs have data, in milliseconds since 1970. Asks the platform unless it is known
-    /// that they have the data of `needed`.
-    pub(super) async fn known_job_data_until(
+    /// Up to when jobs have data. Asks the platform unless its last answer is recent or covers
+    /// `needed`.
+    pub(super) async fn job_data_answer(
         &self,
         dataset: &Dataset,
         job: &Endpoint,
         needed: Interval,
-    ) -> Result<i64, FetchError> {
-        let known = &self.context.job_availability.until_ms;
-        let until = known.get(&dataset.name).map(|until| *until);
-        if let Some(until) = until.filter(|&until| until >= needed.to_ms()) {
-            return Ok(until);
+    ) -> Result<Answer, FetchError> {
+        let answers = &self.context.job_availability.answers;
+        let known = answers.get(&dataset.name).map(|answer| *answer);
+        let is_usable = |answer: &Answer| {
+            answer.until_ms >= needed.to_ms() || answer.valid_until > Instant::now()
+        };
+        if let Some(answer) = known.filter(is_usable) {
+            return Ok(answer);
         }
-        let until = self.job_data_until(job, needed).await?;
-        known.insert(dataset.name.clone(), until);
-        Ok(until)
+        let until_ms = self.job_data_until(job, needed).await?;
+        let answer = Answer { until_ms, valid_until: Instant::now() + AVAILABILITY_PAUSE };
+        answers.insert(dataset.name.clone(), answer);
+        Ok(answer)
     }
 }

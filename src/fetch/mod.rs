@@ -10,6 +10,7 @@
 pub(crate) mod actor;
 pub(crate) mod api_client;
 pub(crate) mod async_job;
+pub(crate) mod circuit_breaker;
 pub(crate) mod context;
 pub(crate) mod endpoint_choice;
 pub(crate) mod error;
@@ -28,6 +29,7 @@ pub(crate) mod watermark;
 pub(crate) use self::{
     actor::{FetchActor, Fetcher, Run},
     api_client::ApiClient,
+    circuit_breaker::CircuitBreaker,
     context::FetchContext,
     endpoint_choice::request_count,
     error::{FetchError, RunError, ShardError},

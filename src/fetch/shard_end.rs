@@ -51,6 +51,10 @@ impl Fetcher {
             ShardError::ResultGone(error) | ShardError::Failed(error) => {
                 self.fail(progress, error, totals).await
             }
+            ShardError::NotBefore { instant, error } => {
+                tracing::info!(%error, "the shard waits for job data");
+                Ok(progress.lease.end(LeaseEnd::NotBefore(instant)).await?)
+            }
             ShardError::NotYetAvailable(error) => self.postpone(progress, &error, totals).await,
             ShardError::Denied(error) => self.deny(progress, error, totals).await,
         }
@@ -109,12 +113,11 @@ impl Fetcher {
     ) -> Result<(), RunError> {
         let commit = Commit { lease: progress.lease.id(), shard: shard.clone() };
         let committed = self.sink.send(commit).await??;
-        totals.add(progress.received, &committed);
-        self.client.context.row_statistics.add(
-            &shard.dataset.name,
-            committed.counts.written,
-            shard.interval.width(),
-        );
+        let dataset = &shard.dataset.name;
+        totals.add(dataset, shard.interval, progress.received, &committed);
+        self.client.context.circuit_breaker.record_commit(dataset);
+        let (rows, time) = (committed.counts.written, shard.interval.width());
+        self.client.context.row_statistics.add(dataset, rows, time);
         Ok(())
     }
 
@@ -126,6 +129,7 @@ impl Fetcher {
     async fn split(&self, progress: ShardProgress, reason: String) -> Result<(), RunError> {
         tracing::info!(reason, "split the shard");
         self.client.context.metrics.shards_split.add(1);
+        self.client.context.circuit_breaker.record_split(progress.shard());
         self.discard(&progress).await?;
         let shard = progress.shard().clone();
         self.sink.send(LedgerEvent::Split { shard, reason }).await??;
@@ -143,7 +147,13 @@ impl Fetcher {
         totals.failed.push(failure.clone());
         self.discard(&progress).await?;
         self.sink.send(LedgerEvent::Failed(failure)).await??;
-        self.settle(progress.lease, LeaseEnd::Failed).await
+        if !self.client.context.circuit_breaker.record_failure(progress.shard(), &error) {
+            return self.settle(progress.lease, LeaseEnd::Failed).await;
+        }
+        let reason = format!("too many shards in a row failed for the same reason: {error}");
+        tracing::error!(reason, "giving up the dataset for this run");
+        totals.given_up.insert(progress.shard().dataset.name.clone(), reason);
+        self.settle(progress.lease, LeaseEnd::Denied).await
     }
 
     /// Leaves a shard to a later run, since the platform does not have its data yet.
@@ -154,7 +164,7 @@ impl Fetcher {
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         tracing::warn!(%error, "the shard is not yet available");
-        totals.failed.push(failure(progress.shard(), error));
+        totals.not_yet_available.push(failure(progress.shard(), error));
         self.settle(progress.lease, LeaseEnd::Failed).await
     }
 
