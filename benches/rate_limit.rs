@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use cxbackfill::testing::{
-    Interval, LeaseEnd, Next, Plan, PlannerActor, QuotaKey, QuotaSettings, RateLimit, RequestLimit,
-    Shard, catalog,
+    Dialect, Interval, LeaseEnd, Next, Plan, PlannerActor, QuotaKey, QuotaSettings, RateLimit,
+    RateLimitHeaderNames, RequestLimit, Shard, catalog,
 };
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -21,9 +21,18 @@ const REQUESTS: u64 = 20;
 const ALLOWED: u32 = 4_000_000_000;
 const PER: Duration = Duration::from_secs(60);
 
+static DIALECT: Dialect = Dialect {
+    rate_limit: Some(RateLimitHeaderNames {
+        allowed: "x-limit-allowed",
+        count: "x-limit-count",
+        reset: "x-limit-reset",
+    }),
+    ..Dialect::STANDARD
+};
+
 fn headers() -> HeaderMap {
     let pairs = [("allowed", ALLOWED), ("count", 17), ("reset", 60)];
-    let name = |name| format!("inin-ratelimit-{name}").parse::<HeaderName>().expect("a name");
+    let name = |name| format!("x-limit-{name}").parse::<HeaderName>().expect("a name");
     pairs.into_iter().map(|(key, value)| (name(key), HeaderValue::from(value))).collect()
 }
 
@@ -52,7 +61,11 @@ fn limiter(c: &mut Criterion) {
     });
     let headers = Arc::new(headers());
     let budget = runtime.block_on(async {
-        Arc::new(RateLimit::new(QuotaSettings { limit, ..QuotaSettings::default() }))
+        Arc::new(RateLimit::new(QuotaSettings {
+            limit,
+            dialect: &DIALECT,
+            ..QuotaSettings::default()
+        }))
     });
     group.bench_function("20,000 permits of 1,000 actors", |bencher| {
         bencher.iter(|| runtime.block_on(pay(Arc::clone(&budget), Arc::clone(&headers))));

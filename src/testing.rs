@@ -1,18 +1,20 @@
-//! What the integration tests and the benches use beside the program itself. Not a stable interface.
+//! What the integration tests and the benches use beside the program itself. Not a stable
+//! interface.
 
 pub use crate::{
-    auth::token::{TokenClient, TokenSource},
+    auth::token::{GetToken, Token, TokenActor, TokenClient, TokenSource},
     catalog::{Dataset, Endpoint},
     commands::{
         environment::Environment,
         login::{LoginError, login},
-        report::{RunOutcome, Summary},
+        report::{RunOutcome, RunReport, Summary},
         run::Scope,
     },
     config::{Config, HostSettings, Overrides},
     decode::{Decoder, Page, PageParser},
     exit_code::ExitCode,
     http::{
+        dialect::{Dialect, RateLimitHeaderNames},
         error::{RequestError, TokenError},
         rate_limit::{
             QuotaKey, QuotaSettings, RateLimit, RequestLimit,

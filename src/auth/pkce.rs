@@ -1,4 +1,4 @@
-//! The part of a login that a browser plays: the address it opens, and the code it brings back
+//! The browser's part of a login: the page that it opens, and the code that it brings back
 //! (RFC 7636).
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -6,68 +6,66 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-/// The path of the page where a user logs in.
-const AUTHORIZE: &str = "/oauth/authorize";
+use crate::auth::{Credentials, settings::BrowserSettings, with_path};
 
-/// What a login is bound to: made before the browser opens, checked when it comes back.
+/// The secrets of one login: made before the browser opens, checked when it returns.
 #[derive(Debug)]
 pub(crate) struct AuthorizationRequest {
-    /// Comes back with the code: whoever does not know it was not sent by us.
+    /// Returns with the code. An answer without it is not to this login.
     pub state: SecretString,
-    /// Proves that who trades the code in is who asked for it.
+    /// Proves that whoever exchanges the code is whoever requested it.
     pub verifier: SecretString,
 }
 
-/// A code and what it takes to trade it for tokens.
+/// An authorization code and what is needed to exchange it for tokens.
 #[derive(Debug)]
 pub struct AuthorizationCode {
-    /// The code: good once, for a short time.
+    /// The code: valid once, for a short time.
     pub code: SecretString,
-    /// The ticket's verifier.
+    /// The verifier of the login.
     pub verifier: SecretString,
-    /// Where the browser was sent back to: the server compares it.
+    /// The address that the browser returned to, which the server compares.
     pub redirect: Url,
 }
 
 impl AuthorizationRequest {
-    /// A ticket that nobody can guess.
+    /// New random secrets.
     ///
     /// # Errors
-    /// Where the system has no randomness to give.
+    /// If the operating system provides no randomness.
     pub(crate) fn new() -> Result<Self, getrandom::Error> {
         Ok(Self { state: random()?, verifier: random()? })
     }
 
-    /// The page of the login host where the user logs in. It holds the state, and of the verifier
-    /// only the hash.
+    /// The page where the user logs in. Its URL holds the state, and only the hash of the verifier.
     pub(crate) fn page(
         &self,
         login: &Url,
-        given: Option<&Url>,
-        client: &str,
+        credentials: &Credentials,
+        settings: &BrowserSettings,
         redirect: &Url,
-        scope: Option<&str>,
     ) -> Url {
-        let mut page = given.cloned().unwrap_or_else(|| super::below(login, AUTHORIZE));
+        let platform_page = || with_path(login, credentials.dialect.authorize_path);
+        let mut page = settings.authorize.clone().unwrap_or_else(platform_page);
         let challenge = challenge(self.verifier.expose_secret());
         page.query_pairs_mut()
-            .append_pair("client_id", client)
+            .append_pair("client_id", &credentials.client.id)
             .append_pair("redirect_uri", redirect.as_str())
             .append_pair("response_type", "code")
             .append_pair("state", self.state.expose_secret())
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256")
-            .extend_pairs(scope.map(|scope| ("scope", scope)));
+            .extend_pairs(settings.scope.as_ref().map(|scope| ("scope", scope)));
         page
     }
 }
 
-/// The hash of a verifier that travels through the browser.
+/// The hash of a verifier, which the page's URL carries.
 pub(crate) fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 
-/// 256 bits of the system's randomness, as 43 characters.
+/// 256 random bits, as 43 characters.
 fn random() -> Result<SecretString, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;
@@ -76,7 +74,13 @@ fn random() -> Result<SecretString, getrandom::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::{
+        auth::{ClientAuthMethod, ClientCredentials, Grant},
+        platform::TOKEN_DIALECT,
+    };
 
     #[test]
     fn the_challenge_is_that_of_the_rfc() {
@@ -85,14 +89,32 @@ mod tests {
     }
 
     #[test]
-    fn no_two_tickets_are_alike_and_the_page_does_not_tell_the_verifier() {
+    fn no_two_logins_share_secrets_and_the_page_does_not_reveal_the_verifier() {
         let (one, two) =
             (AuthorizationRequest::new().unwrap(), AuthorizationRequest::new().unwrap());
         assert_ne!(one.verifier.expose_secret(), two.verifier.expose_secret());
         assert!((43..=128).contains(&one.verifier.expose_secret().len()));
-        let (login, redirect) =
-            ("https://login.x".parse().unwrap(), "http://127.0.0.1:1/cb".parse().unwrap());
-        let page = one.page(&login, None, "me", &redirect, Some("a"));
+        let redirect: Url = "http://127.0.0.1:1/cb".parse().unwrap();
+        let credentials = Credentials {
+            grant: Grant::AuthorizationCode,
+            client: ClientCredentials {
+                id: "me".into(),
+                secret: None,
+                send: ClientAuthMethod::Basic,
+            },
+            form: Vec::new(),
+            token_url: None,
+            refresh_url: None,
+            dialect: &TOKEN_DIALECT,
+        };
+        let settings = BrowserSettings {
+            redirect: redirect.clone(),
+            timeout: Duration::from_secs(1),
+            authorize: None,
+            scope: Some("a".into()),
+        };
+        let login = "https://login.x".parse().unwrap();
+        let page = one.page(&login, &credentials, &settings, &redirect);
         assert!(!page.as_str().contains(one.verifier.expose_secret()));
         assert!(
             page.as_str()

@@ -1,98 +1,71 @@
-//! What the token endpoint answers.
+//! The answer of the token endpoint.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use url::Url;
 
-use crate::http::error::{ErrorResponse, RequestError, TokenError};
+use crate::{
+    auth::dialect::TokenDialect,
+    http::error::{ErrorResponse, RequestError, TokenError},
+};
 
-/// OAuth errors that asking again cannot mend (RFC 6749, section 5.2).
+/// OAuth errors that the same request will give again (RFC 6749, section 5.2).
 const PERMANENT: [&str; 4] =
     ["invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type"];
-/// A lifetime beyond this is a slip of the server's, as if it had said nothing.
-const LONGEST_LIFE: f64 = 10.0 * 365.0 * 86_400.0;
+/// A longer lifetime is taken for a mistake of the server and ignored, in seconds.
+const LONGEST_LIFETIME: f64 = 10.0 * 365.0 * 86_400.0;
 
-/// A token as it was handed out.
+/// A token as the server issued it.
 #[derive(Debug, Clone)]
 pub struct TokenResponse {
-    /// The token itself: opaque.
+    /// The token.
     pub secret: SecretString,
-    /// How long it lives; none if the server did not say.
+    /// How long it is valid. `None` if the server did not say.
     pub lifetime: Option<Duration>,
-    /// What gives the next one, if the server gave it.
+    /// The refresh token. `None` if the server sent none.
     pub refresh: Option<SecretString>,
-    /// Who the token stands for, where the server is an OpenID provider.
+    /// The id token of an OpenID provider. `None` if the server sent none.
     pub id_token: Option<SecretString>,
 }
 
-/// Reads the answer of the token endpoint, under OAuth's names or those of CXone's refresh.
+/// Reads the answer of the token endpoint.
 ///
 /// # Errors
-/// A [`TokenError`]: permanent where the credentials are at fault. Genesys Cloud throttles this
-/// endpoint with a 400 whose description starts with `rate limit exceeded`: that is transient.
-pub(crate) fn read_reply(
+/// A [`TokenError`], which is permanent if the credentials are wrong and transient otherwise.
+pub(crate) fn read(
     endpoint: &Url,
-    reply: &Response<Bytes>,
+    response: &Response<Bytes>,
+    dialect: &TokenDialect,
 ) -> Result<TokenResponse, TokenError> {
-    #[derive(Deserialize)]
-    struct ResponseBody {
-        #[serde(alias = "token")]
-        access_token: SecretString,
-        #[serde(default, alias = "tokenExpirationTimeSec")]
-        expires_in: Option<Seconds>,
-        #[serde(default, alias = "refreshToken")]
-        refresh_token: Option<SecretString>,
-        #[serde(default)]
-        id_token: Option<SecretString>,
+    if !response.status().is_success() {
+        let response = ErrorResponse::read(response, &dialect.http);
+        let permanent = is_permanent(&response);
+        return Err(token_error(endpoint, response.to_string(), permanent));
     }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Seconds {
-        Number(f64),
-        Text(String),
-    }
-    if !reply.status().is_success() {
-        let refusal = ErrorResponse::read(reply);
-        let permanent = PERMANENT.contains(&refusal.code.as_str())
-            || (reply.status().is_client_error() && !is_transient(&refusal));
-        return Err(fault(endpoint, refusal.to_string(), permanent));
-    }
-    // the parser's message may quote the body, which holds the token: it is not repeated
-    let answer: ResponseBody = serde_json::from_slice(reply.body())
-        .map_err(|_| fault(endpoint, "the reply is not a token".to_owned(), false))?;
-    let seconds = match answer.expires_in {
-        Some(Seconds::Number(seconds)) => Some(seconds),
-        Some(Seconds::Text(text)) => text.trim().parse().ok(),
-        None => None,
-    };
-    let lifetime = seconds
-        .filter(|&seconds| seconds > 0.0 && seconds <= LONGEST_LIFE)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let refresh = answer
-        .refresh_token
-        .filter(|token| !secrecy::ExposeSecret::expose_secret(token).is_empty());
-    Ok(TokenResponse { secret: answer.access_token, lifetime, refresh, id_token: answer.id_token })
+    parse(response.body(), dialect)
+        // the parser's message may quote the body, which holds the token
+        .ok_or_else(|| token_error(endpoint, "the response is not a token".to_owned(), false))
 }
 
-/// A fault that befell a token request, in the words of the login.
-pub(crate) fn fault_at(endpoint: &Url, cause: &RequestError) -> TokenError {
-    fault(endpoint, cause.to_string(), false)
+/// The error for a token request that got no response.
+pub(crate) fn no_response(endpoint: &Url, cause: &RequestError) -> TokenError {
+    token_error(endpoint, cause.to_string(), false)
 }
 
-/// No token, and none to be expected: `reason` says why, `advice` what to do.
-pub(crate) fn refused(
+/// A permanent error: `advice` says what the user can do.
+pub(crate) fn permanent(
     endpoint: &Url,
     reason: impl Into<String>,
     advice: &'static str,
 ) -> TokenError {
-    TokenError { advice, ..fault(endpoint, reason.into(), true) }
+    TokenError { advice, ..token_error(endpoint, reason.into(), true) }
 }
 
-fn fault(endpoint: &Url, reason: String, permanent: bool) -> TokenError {
+fn token_error(endpoint: &Url, reason: String, permanent: bool) -> TokenError {
     TokenError {
         endpoint: endpoint.to_string(),
         reason,
@@ -102,9 +75,33 @@ fn fault(endpoint: &Url, reason: String, permanent: bool) -> TokenError {
     }
 }
 
-fn is_transient(refusal: &ErrorResponse) -> bool {
-    refusal.message.starts_with("rate limit exceeded")
-        || matches!(refusal.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+fn is_permanent(response: &ErrorResponse) -> bool {
+    let is_transient = response.is_throttle() || response.status == StatusCode::REQUEST_TIMEOUT;
+    PERMANENT.contains(&response.code.as_str())
+        || (response.status.is_client_error() && !is_transient)
+}
+
+/// The token of a response body. `None` if there is none in it.
+fn parse(body: &[u8], dialect: &TokenDialect) -> Option<TokenResponse> {
+    let body: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let field = |names: &[&str]| names.iter().find_map(|name| body.get(*name));
+    let text = |names: &[&str]| field(names).and_then(Value::as_str).map(SecretString::from);
+    let seconds = match field(dialect.lifetime_fields) {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let lifetime = seconds
+        .filter(|&seconds| seconds > 0.0 && seconds <= LONGEST_LIFETIME)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let refresh = text(dialect.refresh_token_fields)
+        .filter(|token| !secrecy::ExposeSecret::expose_secret(token).is_empty());
+    Some(TokenResponse {
+        secret: text(dialect.access_token_fields)?,
+        lifetime,
+        refresh,
+        id_token: text(&["id_token"]),
+    })
 }
 
 #[cfg(test)]
@@ -112,19 +109,20 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::platform::TOKEN_DIALECT;
 
-    fn read(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
-        let endpoint = "https://login.mypurecloud.ie/oauth/token".parse().unwrap();
-        read_reply(
-            &endpoint,
-            &Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap(),
-        )
+    fn response(status: u16, body: &str) -> Result<TokenResponse, TokenError> {
+        let endpoint = "https://login.example.com/oauth/token".parse().unwrap();
+        let response =
+            Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap();
+        read(&endpoint, &response, &TOKEN_DIALECT)
     }
 
     #[test]
-    fn a_lifetime_may_be_a_number_a_text_absent_zero_or_absurd() {
-        let lifetime =
-            |field: &str| read(200, &format!(r#"{{"access_token":"t"{field}}}"#)).unwrap().lifetime;
+    fn a_lifetime_may_be_a_number_a_text_missing_zero_or_absurd() {
+        let lifetime = |field: &str| {
+            response(200, &format!(r#"{{"access_token":"t"{field}}}"#)).unwrap().lifetime
+        };
         assert_eq!(lifetime(r#","expires_in":86399"#), Some(Duration::from_secs(86_399)));
         assert_eq!(lifetime(r#","expires_in":" 60 ""#), Some(Duration::from_secs(60)));
         assert_eq!(lifetime(""), None);
@@ -134,40 +132,41 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_is_read_under_either_platforms_names() {
+    fn the_field_names_of_every_platform_are_read() {
         let cxone = r#"{"token":"t","tokenExpirationTimeSec":"3600","refreshToken":"r"}"#;
         for body in [cxone, r#"{"access_token":"t","expires_in":3600,"refresh_token":"r"}"#] {
-            let response = read(200, body).unwrap();
+            let token = response(200, body).unwrap();
             assert_eq!(
-                (response.secret.expose_secret(), response.lifetime),
+                (token.secret.expose_secret(), token.lifetime),
                 ("t", Some(Duration::from_secs(3_600)))
             );
-            assert_eq!(response.refresh.unwrap().expose_secret(), "r");
+            assert_eq!(token.refresh.unwrap().expose_secret(), "r");
         }
-        assert!(read(200, r#"{"access_token":"t","refresh_token":""}"#).unwrap().refresh.is_none());
+        let empty = r#"{"access_token":"t","refresh_token":""}"#;
+        assert!(response(200, empty).unwrap().refresh.is_none());
     }
 
     #[test]
-    fn the_token_throttle_is_transient_and_wrong_credentials_are_permanent() {
+    fn a_token_throttle_is_transient_and_wrong_credentials_are_permanent() {
         let throttled =
             r#"{"error":"invalid_request","error_description":"rate limit exceeded; try later"}"#;
-        assert!(!read(400, throttled).unwrap_err().permanent);
+        assert!(!response(400, throttled).unwrap_err().permanent);
         assert!(
-            read(400, r#"{"error":"invalid_client","description":"client not found"}"#)
+            response(400, r#"{"error":"invalid_client","description":"client not found"}"#)
                 .unwrap_err()
                 .permanent
         );
-        assert!(read(401, r#"{"error":"invalid_client"}"#).unwrap_err().permanent);
-        assert!(!read(503, "").unwrap_err().permanent);
+        assert!(response(401, r#"{"error":"invalid_client"}"#).unwrap_err().permanent);
+        assert!(!response(503, "").unwrap_err().permanent);
     }
 
     #[test]
-    fn g10_a_token_reply_that_cannot_be_read_is_not_quoted() {
-        let fault = read(200, r#"{"access_token":["hush"]}"#).unwrap_err();
-        assert!(!fault.to_string().contains("hush"), "{fault}");
+    fn g10_a_token_response_that_cannot_be_read_is_not_quoted() {
+        let error = response(200, r#"{"access_token":["hush"]}"#).unwrap_err();
+        assert!(!error.to_string().contains("hush"), "{error}");
         let printed = format!(
             "{:?}",
-            read(200, r#"{"access_token":"hush","refresh_token":"hush"}"#).unwrap()
+            response(200, r#"{"access_token":"hush","refresh_token":"hush"}"#).unwrap()
         );
         assert!(!printed.contains("hush"), "{printed}");
     }

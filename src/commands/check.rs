@@ -1,4 +1,4 @@
-//! Whether a run would start: everything that it needs, tried once, and nothing fetched.
+//! `cxbackfill check`: tries everything that a run needs once, and fetches nothing.
 
 use std::{fmt, path::Path, sync::Arc, time::Duration};
 
@@ -19,7 +19,8 @@ use crate::{
     },
     catalog::{self, ApiRequest, Dataset, PlaceholderValues},
     commands::hosts::Hosts,
-    config::{Config, Platform},
+    config::Config,
+    error::Error,
     exit_code::ExitCode,
     http::{
         error::{ErrorResponse, RequestError, TokenError, header},
@@ -27,284 +28,286 @@ use crate::{
         transport::Transport,
     },
     ledger::{LEDGER, Ledger},
+    platform::{Identity, Introspection},
     sink::store::OutputStore,
-    telemetry::metrics::Metrics,
     time::{clock, interval::Interval},
 };
 
-/// Where the organisation keeps the limits that a backfill meets.
-const NAMESPACES: [&str; 2] = ["platform.api", "analytics"];
-/// The name of the probe object, which readers of the data do not see.
+/// The name of the object that tests the output. Readers of the data ignore names with `_`.
 const PROBE: &str = "_probe";
 
-/// One line.
+/// The width of the interval whose first row tests a permission.
+const PERMISSION_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A difference between the clocks up to this many seconds is ignored.
+const CLOCK_TOLERANCE_S: i64 = 2;
+
+/// The result of one check: a line.
 #[derive(Debug)]
 pub(crate) struct Finding {
-    /// What was tried.
+    /// What was checked.
     pub name: &'static str,
-    /// What came of it, good or not.
+    /// What was found.
     pub text: String,
-    /// The exit code of a run that meets this; none: a run would start.
+    /// The exit code of a run that meets this problem. `None` if there is no problem.
     pub code: Option<ExitCode>,
 }
 
 impl Finding {
-    fn good(name: &'static str, text: impl Into<String>) -> Self {
+    fn ok(name: &'static str, text: impl Into<String>) -> Self {
         Self { name, text: text.into(), code: None }
     }
 
-    fn bad(name: &'static str, code: ExitCode, text: impl Into<String>) -> Self {
+    fn failed(name: &'static str, code: ExitCode, text: impl Into<String>) -> Self {
         Self { name, text: text.into(), code: Some(code) }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.code.is_none() { "ok" } else { "FAIL" };
-        write!(f, "{:<14}{sign:<6}{}", self.name, self.text)
+        let state = if self.code.is_none() { "ok" } else { "FAIL" };
+        write!(f, "{:<14}{state:<6}{}", self.name, self.text)
     }
 }
 
-/// What is tried, and with what.
+/// The source that is checked, and the means to do so.
 struct Preflight<'a> {
     config: &'a Config,
-    place: &'a Hosts,
+    hosts: &'a Hosts,
     transport: Arc<dyn Transport>,
     rate_limit: Arc<RateLimit>,
 }
 
-/// Tries what a run of `config` needs, and hands every finding to `tell` as it comes.
+/// Checks what a run of `config` needs, and passes every finding to `report` at once.
 pub(crate) async fn check(
     config: &Config,
-    place: &Hosts,
+    hosts: &Hosts,
     transport: Arc<dyn Transport>,
-    mut tell: impl FnMut(Finding),
+    mut report: impl FnMut(Finding),
 ) {
-    let check = Preflight {
-        config,
-        place,
-        transport,
-        rate_limit: Arc::new(RateLimit::new(config.quota_settings.clone())),
-    };
+    let rate_limit = Arc::new(RateLimit::new(config.quota_settings.clone()));
+    let check = Preflight { config, hosts, transport, rate_limit };
     let datasets: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-    tell(Finding::good(
+    report(Finding::ok(
         "configuration",
         format!("{}: {} of {}", config.name, datasets.join(", "), config.interval),
     ));
-    tell(Finding::good("hosts", format!("api {}, login {}", place.api, place.login)));
+    report(Finding::ok("hosts", format!("api {}, login {}", hosts.api, hosts.login)));
     match check.token().await {
-        Err(fault) => {
-            let (code, advice) = if fault.permanent {
-                (ExitCode::Credentials, fault.advice)
-            } else {
-                (ExitCode::Fatal, "run again later")
+        Ok(token) => check.access(&token, &mut report).await,
+        Err(error) => {
+            let (code, advice) = match error.permanent {
+                true => (ExitCode::Credentials, error.advice),
+                false => (ExitCode::Fatal, "run again later"),
             };
-            tell(Finding::bad("credentials", code, format!("{fault}; {advice}")));
-        }
-        Ok(token) => {
-            let tells = config.platform == Platform::GenesysCloud;
-            let (who, clock) =
-                if tells { check.who(&token).await } else { (check.somebody(), None) };
-            tell(who);
-            for dataset in &config.datasets {
-                tell(check.permission(dataset, &token).await);
-            }
-            if tells {
-                tell(check.limits(&token).await);
-            }
-            clock.into_iter().for_each(&mut tell);
+            report(Finding::failed("credentials", code, format!("{error}; {advice}")));
         }
     }
-    tell(check.sink().await);
+    report(check.output().await);
 }
 
 impl Preflight<'_> {
-    fn key(&self, bucket: &str) -> QuotaKey {
-        QuotaKey { credential: self.config.auth.credentials.name().into(), bucket: bucket.into() }
+    /// Checks what the token gives access to.
+    async fn access(&self, token: &SecretString, report: &mut impl FnMut(Finding)) {
+        let introspection = self.config.platform.profile().introspection;
+        let (credentials, clock) = match introspection {
+            Some(introspection) => self.identity(introspection, token).await,
+            None => (self.grant(), None),
+        };
+        report(credentials);
+        for dataset in &self.config.datasets {
+            report(self.permission(dataset, token).await);
+        }
+        if let Some(introspection) = introspection {
+            report(self.limits(introspection, token).await);
+        }
+        if let Some(clock) = clock {
+            report(clock);
+        }
     }
 
     async fn token(&self) -> Result<SecretString, TokenError> {
-        let (transport, rate_limit) = (Arc::clone(&self.transport), Arc::clone(&self.rate_limit));
-        let client = TokenClient {
-            transport,
-            rate_limit,
-            key: self.key("login"),
-            metrics: Arc::new(Metrics::default()),
-        };
-        let login = TokenSource::new(self.place.login.clone(), &self.config.auth, client);
-        login.renew().await.map(|minted| minted.secret)
+        let client = TokenClient::new(
+            &self.config.auth.credentials,
+            Arc::clone(&self.transport),
+            Arc::clone(&self.rate_limit),
+            Arc::default(),
+        );
+        let source = TokenSource::new(self.hosts.login.clone(), &self.config.auth, client);
+        source.renew().await.map(|response| response.secret)
     }
 
-    /// One request, one reply: nothing here is tried twice.
-    async fn ask(
+    /// Sends one request, once.
+    async fn send(
         &self,
         method: Method,
         path: &str,
         token: &SecretString,
         body: Bytes,
     ) -> Result<Response<Bytes>, RequestError> {
-        let malformed = |error: String| RequestError::Malformed(error);
-        let url = self.place.api.join(path).map_err(|error| malformed(error.to_string()))?;
-        let request = Request::builder()
+        let request = self.request(method, path, token, body).map_err(RequestError::Malformed)?;
+        let key = QuotaKey {
+            credential: self.config.auth.credentials.name().into(),
+            bucket: "api".into(),
+        };
+        let permit = self.rate_limit.admit(&key).await;
+        let response = self.transport.send(request).await?;
+        permit.answered(response.status(), response.headers());
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let dialect = self.config.platform.profile().dialect;
+        Err(RequestError::Refused(ErrorResponse::read(&response, dialect)))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        token: &SecretString,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, String> {
+        let url = self.hosts.api.join(path).map_err(|error| error.to_string())?;
+        let bearer = auth::bearer(token).map_err(|error| error.to_string())?;
+        Request::builder()
             .method(method)
             .uri(url.as_str())
-            .header(
-                AUTHORIZATION,
-                auth::bearer(token).map_err(|error| malformed(error.to_string()))?,
-            )
+            .header(AUTHORIZATION, bearer)
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .body(body)
-            .map_err(|error| malformed(error.to_string()))?;
-        let permit = self.rate_limit.admit(&self.key("api")).await;
-        let reply = self.transport.send(request).await?;
-        permit.answered(reply.status(), reply.headers());
-        if reply.status().is_success() {
-            Ok(reply)
-        } else {
-            Err(RequestError::Refused(ErrorResponse::read(&reply)))
-        }
+            .map_err(|error| error.to_string())
     }
 
     async fn get(&self, path: &str, token: &SecretString) -> Result<Response<Bytes>, RequestError> {
-        self.ask(Method::GET, path, token, Bytes::new()).await
+        self.send(Method::GET, path, token, Bytes::new()).await
     }
 
-    /// What is known where the platform does not tell who the token stands for.
-    fn somebody(&self) -> Finding {
-        Finding::good(
-            "credentials",
-            format!("a token, by {}", self.config.auth.credentials.grant.name()),
-        )
-    }
-
-    /// Who the token stands for, and how far the clock is off. (Never `users/me`: a client is no user.)
-    async fn who(&self, token: &SecretString) -> (Finding, Option<Finding>) {
-        let reply = match self.get("/api/v2/tokens/me", token).await {
-            Err(RequestError::Refused(_)) => self.get("/api/v2/organizations/me", token).await,
-            reply => reply,
-        };
+    /// What is known of the token if the platform does not describe it.
+    fn grant(&self) -> Finding {
         let grant = self.config.auth.credentials.grant.name();
-        match reply {
-            Ok(reply) => {
-                let me: Value = serde_json::from_slice(reply.body()).unwrap_or_default();
-                let organization = me["organization"]["name"]
-                    .as_str()
-                    .or(me["name"].as_str())
-                    .unwrap_or("unnamed");
-                let client = me["OAuthClient"]["id"]
-                    .as_str()
-                    .unwrap_or(&self.config.auth.credentials.client.id);
-                let scopes: Vec<_> = me["authorizedScope"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str)
-                    .collect();
-                let scopes = if scopes.is_empty() {
-                    "no scopes of its own".to_owned()
-                } else {
-                    scopes.join(" ")
-                };
-                let who = format!(
-                    "client {client} of the organisation {organization}, by {grant}, with {scopes}"
-                );
-                (Finding::good("credentials", who), offset(&reply))
-            }
-            Err(fault) => (self.refused("credentials", &fault), None),
-        }
+        Finding::ok("credentials", format!("a token, by {grant}"))
     }
 
-    /// Asks for the first row of a dataset.
-    async fn permission(&self, dataset: &Dataset, token: &SecretString) -> Finding {
-        let whole = dataset
-            .requested(self.config.interval, self.config.now)
-            .unwrap_or(self.config.interval);
-        let width =
-            i64::try_from(dataset.shard(Duration::from_secs(60)).as_millis()).unwrap_or(i64::MAX);
-        let interval = Interval::new(whole.from_ms(), whole.from_ms() + width).unwrap_or(whole);
-        let needs = dataset.permission.as_deref().unwrap_or("no permission known");
-        // a job is nothing to try for nothing, and whose children to ask for is not known
-        let Some(query) = dataset.query.as_ref().filter(|query| query.parent.is_none()) else {
-            return Finding::good("permission", format!("{}: {needs}, not tried", dataset.name));
+    /// Finds the owner of the token, and how much the clocks differ.
+    async fn identity(
+        &self,
+        introspection: &Introspection,
+        token: &SecretString,
+    ) -> (Finding, Option<Finding>) {
+        let mut answer = Err(RequestError::Malformed("the platform describes no token".to_owned()));
+        for path in introspection.identity_paths {
+            answer = self.get(path, token).await;
+            if !matches!(answer, Err(RequestError::Refused(_))) {
+                break;
+            }
+        }
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => return (self.request_failed("credentials", &error), None),
         };
-        let ApiRequest { method, target, body, .. } = query.request.fill_filtered(
-            &PlaceholderValues::bare(
-                interval,
-                self.config.api_version.as_deref().unwrap_or_default(),
-            ),
-            self.config.filter(&dataset.name),
+        let body = serde_json::from_slice(response.body()).unwrap_or_default();
+        let Identity { client, organization, scopes } = (introspection.read_identity)(&body);
+        let credentials = &self.config.auth.credentials;
+        let client = client.unwrap_or_else(|| credentials.client.id.clone());
+        let organization = organization.unwrap_or_else(|| "unnamed".to_owned());
+        let scopes = match scopes.is_empty() {
+            true => "no scopes of its own".to_owned(),
+            false => scopes.join(" "),
+        };
+        let grant = credentials.grant.name();
+        let text = format!(
+            "client {client} of the organization {organization}, by {grant}, with {scopes}"
         );
+        (Finding::ok("credentials", text), clock_difference(&response))
+    }
+
+    /// Requests the first row of a dataset.
+    async fn permission(&self, dataset: &Dataset, token: &SecretString) -> Finding {
+        let permission = dataset.permission.as_deref().unwrap_or("no permission known");
+        // a job leaves something behind, and child endpoints need the ids of their parents
+        let Some(query) = dataset.query.as_ref().filter(|query| query.parent.is_none()) else {
+            return Finding::ok("permission", format!("{}: {permission}, not tried", dataset.name));
+        };
+        let api_version = self.config.api_version.as_deref().unwrap_or_default();
+        let values = PlaceholderValues::bare(self.permission_interval(dataset), api_version);
+        let ApiRequest { method, target, body, .. } =
+            query.request.fill_filtered(&values, self.config.filter(&dataset.name));
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        match self.ask(method, &target, token, body).await {
-            Ok(_) => Finding::good("permission", format!("{}: {needs}", dataset.name)),
-            Err(RequestError::Refused(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
-                let lacking = catalog::permission_hint(dataset.permission.as_deref());
-                Finding::bad(
+        match self.send(method, &target, token, body).await {
+            Ok(_) => Finding::ok("permission", format!("{}: {permission}", dataset.name)),
+            Err(RequestError::Refused(response)) if response.status == StatusCode::FORBIDDEN => {
+                let advice = catalog::permission_hint(dataset.permission.as_deref());
+                Finding::failed(
                     "permission",
                     ExitCode::Credentials,
-                    format!("{}: {refusal}; {lacking}", dataset.name),
+                    format!("{}: {response}; {advice}", dataset.name),
                 )
             }
-            Err(fault) => {
-                let finding = self.refused("permission", &fault);
+            Err(error) => {
+                let finding = self.request_failed("permission", &error);
                 Finding { text: format!("{}: {}", dataset.name, finding.text), ..finding }
             }
         }
     }
 
-    fn refused(&self, name: &'static str, fault: &RequestError) -> Finding {
-        match fault {
-            RequestError::Refused(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
-                Finding::bad(
-                    name,
-                    ExitCode::Credentials,
-                    format!("{fault}; {}", self.config.auth.credentials.grant.advice()),
-                )
+    /// The beginning of the interval that a run requests of a dataset.
+    fn permission_interval(&self, dataset: &Dataset) -> Interval {
+        let requested = dataset
+            .requested(self.config.interval, self.config.now)
+            .unwrap_or(self.config.interval);
+        let width = dataset.shard(PERMISSION_INTERVAL).as_millis();
+        let to = requested.from_ms().saturating_add(i64::try_from(width).unwrap_or(i64::MAX));
+        Interval::new(requested.from_ms(), to).unwrap_or(requested)
+    }
+
+    fn request_failed(&self, name: &'static str, error: &RequestError) -> Finding {
+        match error {
+            RequestError::Refused(response) if response.status == StatusCode::UNAUTHORIZED => {
+                let advice = self.config.auth.credentials.grant.advice();
+                Finding::failed(name, ExitCode::Credentials, format!("{error}; {advice}"))
             }
-            RequestError::Refused(refusal) if refusal.status == StatusCode::FORBIDDEN => {
-                Finding::bad(name, ExitCode::Credentials, fault.to_string())
+            RequestError::Refused(response) if response.status == StatusCode::FORBIDDEN => {
+                Finding::failed(name, ExitCode::Credentials, error.to_string())
             }
-            _ => Finding::bad(name, ExitCode::Fatal, fault.to_string()),
+            _ => Finding::failed(name, ExitCode::Fatal, error.to_string()),
         }
     }
 
-    /// The organisation's own limits beside the budget. A budget above them is throttled, and runs.
-    async fn limits(&self, token: &SecretString) -> Finding {
-        let mut known = Vec::new();
-        for namespace in NAMESPACES {
-            match self
-                .get(&format!("/api/v2/organizations/limits/namespaces/{namespace}"), token)
-                .await
-            {
-                Ok(reply) => known.extend(rates(reply.body())),
-                Err(fault) => tracing::debug!(namespace, %fault, "no limits"),
+    /// The organization's limits beside the configured one. A configured limit above them works,
+    /// but is throttled.
+    async fn limits(&self, introspection: &Introspection, token: &SecretString) -> Finding {
+        let mut limits = Vec::new();
+        for path in introspection.limit_paths {
+            match self.get(path, token).await {
+                Ok(response) => {
+                    let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+                    limits.extend((introspection.read_limits)(&body));
+                }
+                Err(error) => tracing::debug!(path, %error, "cannot read the limits"),
             }
         }
-        let rate_limit = match self.config.quota_settings.limit {
+        let configured = match self.config.quota_settings.limit {
             Some(limit) => format!("the budget is {} a {:?}", limit.requests, limit.per),
             None => "there is no budget".to_owned(),
         };
-        let known = if known.is_empty() {
-            "the organisation tells none".to_owned()
-        } else {
-            known.join(", ")
+        let limits = match limits.is_empty() {
+            true => "the organization publishes none".to_owned(),
+            false => limits.join(", "),
         };
-        Finding::good("limits", format!("{known}; {rate_limit}"))
+        Finding::ok("limits", format!("{limits}; {configured}"))
     }
 
-    /// Writes and removes an object, and asks the ledger whether the output is this job's.
-    async fn sink(&self) -> Finding {
-        match self.write().await {
-            Ok(()) => Finding::good(
-                "sink",
-                format!("{}: wrote and removed a probe", self.config.output.display()),
-            ),
-            Err((code, message)) => Finding::bad("sink", code, message),
+    /// Writes and deletes an object, and checks that the output belongs to this job.
+    async fn output(&self) -> Finding {
+        let output = self.config.output.display();
+        match self.probe_output().await {
+            Ok(()) => Finding::ok("sink", format!("{output}: wrote and deleted a probe")),
+            Err((code, message)) => Finding::failed("sink", code, message),
         }
     }
 
-    async fn write(&self) -> Result<(), (ExitCode, String)> {
+    async fn probe_output(&self) -> Result<(), (ExitCode, String)> {
         let output = OutputStore::directory(&self.config.output)
             .map_err(|error| (ExitCode::Fatal, error.to_string()))?;
         let probe = StorePath::from(PROBE);
@@ -319,36 +322,26 @@ impl Preflight<'_> {
         if !ledger.exists() {
             return Ok(());
         }
-        let identify = Ledger::open(ledger)
-            .and_then(|ledger| ledger.check_identity(&self.config.output_identity()));
-        identify
-            .map_err(crate::error::Error::from)
+        Ledger::open(ledger)
+            .and_then(|ledger| ledger.check_identity(&self.config.output_identity()))
+            .map_err(Error::from)
             .map_err(|error| (error.exit_code(), error.to_string()))
     }
 }
 
-/// The limits on requests among an organisation's limits.
-fn rates(body: &[u8]) -> Vec<String> {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let entities = body["entities"].as_array().cloned().unwrap_or_default();
-    let rate = |limit: &Value| {
-        let key = limit["key"]
-            .as_str()
-            .filter(|key| key.contains("rate") || key.contains("concurrent"))?;
-        Some(format!("{key} {}", limit["value"]))
+/// How much the server's clock differs from this machine's. `None` if the response has no date.
+fn clock_difference(response: &Response<Bytes>) -> Option<Finding> {
+    let date = header(response.headers(), DATE.as_str())?;
+    let server_time = DateTimeParser::new().parse_timestamp(date).ok()?;
+    let seconds = server_time.duration_since(clock::now()).as_secs();
+    let text = if seconds.abs() <= CLOCK_TOLERANCE_S {
+        "the clocks of the server and of this machine agree".to_owned()
+    } else {
+        let side = if seconds > 0 { "ahead of" } else { "behind" };
+        format!(
+            "the server's clock is {} s {side} this machine's: correct this machine's clock",
+            seconds.abs()
+        )
     };
-    entities.iter().filter_map(rate).collect()
-}
-
-/// How far this machine's clock is from the server's, by the Date of a reply.
-fn offset(reply: &Response<Bytes>) -> Option<Finding> {
-    let theirs =
-        DateTimeParser::new().parse_timestamp(header(reply.headers(), DATE.as_str())?).ok()?;
-    let seconds = theirs.duration_since(clock::now()).as_secs();
-    let side = if seconds > 0 { "ahead of" } else { "behind" };
-    let text = match seconds.abs() {
-        0..=2 => "the server's and this machine's agree".to_owned(),
-        off => format!("the server's is {off} s {side} this machine's: set this one right"),
-    };
-    Some(Finding::good("clock", text))
+    Some(Finding::ok("clock", text))
 }

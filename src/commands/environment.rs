@@ -24,7 +24,7 @@ use crate::{
         ApiClient, CircuitBreaker, FetchContext, JobAvailability, RequestContext, RowStatistics,
     },
     http::{
-        rate_limit::{QuotaKey, RateLimit},
+        rate_limit::RateLimit,
         transport::{HttpTransport, Transport},
     },
     ledger::{Ledger, RowStats},
@@ -129,10 +129,7 @@ pub(crate) fn connect(
 ) -> (Arc<FetchContext>, Addr<TokenActor>) {
     let rate_limit = Arc::new(RateLimit::new(config.quota_settings.clone()));
     let credential: Arc<str> = config.auth.credentials.name().into();
-    let key =
-        |bucket: &str| QuotaKey { credential: Arc::clone(&credential), bucket: bucket.into() };
-    let tokens =
-        TokenActor::new(token_source(config, environment, &rate_limit, key("login"))).start();
+    let tokens = TokenActor::new(token_source(config, environment, &rate_limit)).start();
     let parent_of = |endpoint: &Arc<Endpoint>| {
         let parent = endpoint.parent.as_ref()?;
         config.catalog.datasets.get(&parent.dataset)
@@ -171,6 +168,7 @@ pub(crate) fn connect(
         job_availability: JobAvailability::default(),
         circuit_breaker,
         policy: config.policy.clone(),
+        dialect: config.platform.profile().dialect,
         bucket: "api".into(),
         credential: Arc::clone(&credential),
         rate_limit,
@@ -196,13 +194,12 @@ fn token_source(
     config: &Config,
     environment: &Environment,
     rate_limit: &Arc<RateLimit>,
-    key: QuotaKey,
 ) -> TokenSource {
-    let (transport, metrics) =
-        (Arc::clone(&environment.transport), Arc::clone(&environment.metrics));
-    TokenSource::new(
-        environment.login.clone(),
-        &config.auth,
-        TokenClient { transport, rate_limit: Arc::clone(rate_limit), key, metrics },
-    )
+    let client = TokenClient::new(
+        &config.auth.credentials,
+        Arc::clone(&environment.transport),
+        Arc::clone(rate_limit),
+        Arc::clone(&environment.metrics),
+    );
+    TokenSource::new(environment.login.clone(), &config.auth, client)
 }

@@ -1,4 +1,4 @@
-//! Where the API and its login are, once somebody has looked.
+//! The hosts of the API and of its login.
 
 use std::sync::Arc;
 
@@ -8,29 +8,26 @@ use crate::{
     auth::token::{TokenClient, TokenSource},
     config::{Config, HostSettings},
     error::Error,
-    http::{
-        rate_limit::{QuotaKey, RateLimit},
-        transport::Transport,
-    },
+    http::{rate_limit::RateLimit, transport::Transport},
     platform::discovery::{self, DiscoverError},
     sandbox,
 };
 
-/// The hosts that a command talks to.
+/// The hosts that a command sends requests to.
 pub(crate) struct Hosts {
     /// The API.
     pub api: Url,
-    /// Its login: the host, or with a path the token endpoint itself.
+    /// The login host, or with a path the token endpoint itself.
     pub login: Url,
-    /// The simulator that plays both, where it runs in this process.
+    /// The simulator of both. `None` unless it runs in this process.
     pub sandbox: Option<sandbox::Server>,
 }
 
 impl Hosts {
-    /// Finds the hosts; starts the sandbox where that is what they are.
+    /// Finds the hosts. Starts the sandbox if the configuration says so.
     ///
     /// # Errors
-    /// Where the sandbox cannot listen, or the platform does not tell its hosts.
+    /// If the sandbox cannot listen, or the platform does not publish its hosts.
     pub(crate) async fn open(
         config: &Config,
         transport: &Arc<dyn Transport>,
@@ -38,28 +35,25 @@ impl Hosts {
         match config.hosts.clone() {
             HostSettings::Network { api, login } => Ok(Self { api, login, sandbox: None }),
             HostSettings::Discovered { issuer, tenant } => {
-                Ok(find(config, transport, &issuer, tenant).await?)
+                Ok(discover(config, transport, &issuer, tenant).await?)
             }
             HostSettings::Sandbox(settings) => {
                 let port = settings.port;
                 let server = sandbox::Server::start(settings)
                     .await
                     .map_err(|source| Error::Sandbox { port, source })?;
-                Ok(Self {
-                    api: server.url().clone(),
-                    login: server.url().clone(),
-                    sandbox: Some(server),
-                })
+                let url = server.url().clone();
+                Ok(Self { api: url.clone(), login: url, sandbox: Some(server) })
             }
         }
     }
 }
 
-/// Where a user logs in: nobody has a token by then, so the API may not be known yet. None in the
-/// sandbox of this process, which would end with the login.
+/// The host where a user logs in, which does not need the API, since there is no token yet. `None`
+/// for the sandbox of this process, which would end with the login.
 ///
 /// # Errors
-/// Where the platform does not tell its hosts.
+/// If the platform does not publish its hosts.
 pub(crate) async fn login_host(
     config: &Config,
     transport: &Arc<dyn Transport>,
@@ -73,8 +67,20 @@ pub(crate) async fn login_host(
     }
 }
 
-/// Asks the issuer. Where nobody says which tenant it is, that costs a token.
-async fn find(
+/// A source of tokens for a command that sends a few requests and ends, under a quota of its own.
+pub(crate) fn token_source(
+    config: &Config,
+    login: &Url,
+    transport: &Arc<dyn Transport>,
+) -> TokenSource {
+    let rate_limit = Arc::new(RateLimit::new(config.quota_settings.clone()));
+    let transport = Arc::clone(transport);
+    let client = TokenClient::new(&config.auth.credentials, transport, rate_limit, Arc::default());
+    TokenSource::new(login.clone(), &config.auth, client)
+}
+
+/// Reads the hosts from the issuer's documents. Costs a token if no tenant is configured.
+async fn discover(
     config: &Config,
     transport: &Arc<dyn Transport>,
     issuer: &Url,
@@ -83,22 +89,9 @@ async fn find(
     let login = discovery::token_endpoint(transport.as_ref(), issuer).await?;
     let tenant = match tenant {
         Some(tenant) => tenant,
-        None => {
-            let client = TokenClient {
-                transport: Arc::clone(transport),
-                rate_limit: Arc::new(RateLimit::new(config.quota_settings.clone())),
-                key: QuotaKey {
-                    credential: config.auth.credentials.name().into(),
-                    bucket: "login".into(),
-                },
-                metrics: Arc::default(),
-            };
-            discovery::tenant(
-                &TokenSource::new(login.clone(), &config.auth, client).renew().await?,
-            )?
-        }
+        None => discovery::tenant(&token_source(config, &login, transport).renew().await?)?,
     };
     let api = discovery::api(transport.as_ref(), issuer, &tenant).await?;
-    tracing::info!(%api, %login, "the hosts, as the issuer tells them");
+    tracing::info!(%api, %login, "read the hosts from the issuer");
     Ok(Hosts { api, login, sandbox: None })
 }

@@ -1,8 +1,8 @@
-//! A user logs in: a browser goes to the login host and comes back here with a code (RFC 8252).
+//! `cxbackfill login`: a user logs in with a browser, which returns here with a code (RFC 8252).
 //!
-//! A listener on this machine waits for it, once and for a limited time. What comes back is
-//! believed only if it knows the state that we sent; the code is worth something only together
-//! with the verifier, which never left this process.
+//! A listener on this machine waits for the browser, once and for a limited time. Its answer is
+//! accepted only if it carries the state that was sent. The code is useful only together with the
+//! verifier, which never leaves this process.
 
 use std::{collections::BTreeMap, io, net::Ipv4Addr, time::Duration};
 
@@ -15,6 +15,7 @@ use crate::{
     auth::{
         TokenResponse,
         pkce::{AuthorizationCode, AuthorizationRequest},
+        settings::BrowserSettings,
         token::TokenSource,
     },
     exit_code::ExitCode,
@@ -22,60 +23,54 @@ use crate::{
 };
 
 /// What the browser shows at the end.
-const FAREWELL: &str =
-    "cxbackfill has what it needs, or says in its terminal why not. You can close this window.";
+const FINAL_PAGE: &str =
+    "cxbackfill has received the answer; its terminal shows the result. You can close this window.";
 
-/// What `cxbackfill login` needs beside the account.
-#[derive(Debug, Clone)]
-pub struct Browser {
-    /// Where the browser comes back to: this machine. Port 0 takes a free one.
-    pub redirect: Url,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// The page where the user logs in, where it is not the login host's own.
-    pub authorize: Option<Url>,
-    /// What is asked for; none: what the client is registered for.
-    pub scope: Option<String>,
-}
+/// How long the browser may take to read the final page.
+const FINAL_PAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a login came to nothing.
+/// Why a login failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The port is taken.
+    /// The port is in use.
     #[error(
-        "cannot listen at {address} for the browser: {source}; end the program that does, or change auth.redirect_url"
+        "cannot listen at {address} for the browser: {source}; end the program that uses the port, \
+         or change auth.redirect_url"
     )]
     Listen {
-        /// Where.
+        /// The address.
         address: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The browser did not come back.
+    /// The browser did not return in time.
     #[error(
-        "the browser did not come back within {0:?}; run the command again, and log in before auth.login_timeout ends"
+        "the browser did not return within {0:?}; run the command again, and log in before \
+         auth.login_timeout ends"
     )]
     Timeout(Duration),
-    /// Somebody else came.
+    /// The answer is not to this login.
     #[error(
-        "the answer does not carry the state of this login: it is of an older one, or forged; run the command again"
+        "the answer does not carry the state of this login: it belongs to an older one, or is \
+         forged; run the command again"
     )]
     State,
-    /// The user or the login host said no.
+    /// The user or the login host refused.
     #[error("the login host refused: {0}; check auth.client_id, auth.redirect_url and auth.scope")]
     Refused(String),
-    /// The code was not worth a token.
+    /// The code could not be exchanged for a token.
     #[error(
-        "{0}; run the command again, and check auth.client_id, auth.client_secret and auth.cache if that does not help"
+        "{0}; run the command again; if that does not help, check auth.client_id, \
+         auth.client_secret and auth.cache"
     )]
     Token(#[from] TokenError),
-    /// A state that somebody could guess would be none.
-    #[error("the system has no randomness to give: {0}")]
+    /// There is no randomness for the secrets of the login.
+    #[error("the operating system provides no randomness: {0}")]
     Random(getrandom::Error),
 }
 
 impl LoginError {
-    /// The exit code: part of the outside of the program.
+    /// The exit code of a command that ends with this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Listen { .. } | Self::Random(_) => ExitCode::Fatal,
@@ -84,36 +79,27 @@ impl LoginError {
     }
 }
 
-/// Has a user log in, and stores the tokens that come of it. `show` tells the user which page to
-/// open.
+/// Logs a user in and stores the tokens. `show_page` shows the user which page to open.
 ///
 /// # Errors
-/// [`LoginError`]: nothing is stored.
+/// [`LoginError`]; nothing is stored.
 pub async fn login(
-    login: &TokenSource,
-    browser: &Browser,
-    show: impl FnOnce(&Url),
+    source: &TokenSource,
+    settings: &BrowserSettings,
+    show_page: impl FnOnce(&Url),
 ) -> Result<TokenResponse, LoginError> {
-    let ticket = AuthorizationRequest::new().map_err(LoginError::Random)?;
-    let (listener, redirect) = listen(&browser.redirect).await?;
-    let scope = browser.scope.as_deref();
-    show(&ticket.page(
-        &login.host,
-        browser.authorize.as_ref(),
-        &login.credentials.client.id,
-        &redirect,
-        scope,
-    ));
-    let answer = timeout(browser.timeout, answer(listener, redirect.path()))
+    let request = AuthorizationRequest::new().map_err(LoginError::Random)?;
+    let (listener, redirect) = listen(&settings.redirect).await?;
+    show_page(&request.page(&source.host, &source.credentials, settings, &redirect));
+    let answer = timeout(settings.timeout, receive_answer(listener, redirect.path()))
         .await
-        .map_err(|_| LoginError::Timeout(browser.timeout))?;
-    let code = read(&answer, &ticket.state)?;
-    Ok(login
-        .exchange_code(&AuthorizationCode { code, verifier: ticket.verifier, redirect })
-        .await?)
+        .map_err(|_| LoginError::Timeout(settings.timeout))?;
+    let code = read_code(&answer, &request.state)?;
+    let code = AuthorizationCode { code, verifier: request.verifier, redirect };
+    Ok(source.exchange_code(&code).await?)
 }
 
-/// A listener at the address that the browser is to come back to, and that address with its port.
+/// Listens at the address that the browser returns to. Returns that address with its port.
 async fn listen(redirect: &Url) -> Result<(TcpListener, Url), LoginError> {
     let mut redirect = redirect.clone();
     let port = redirect.port().unwrap_or(0);
@@ -125,44 +111,47 @@ async fn listen(redirect: &Url) -> Result<(TcpListener, Url), LoginError> {
     }
     .map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
-    // an http address has a port
+    // cannot fail: an http URL can have a port
     let _ = redirect.set_port(Some(port));
     Ok((listener, redirect))
 }
 
-/// The query of the first request for `path`. What else a browser asks for, an icon, say, is not there.
-async fn answer(listener: TcpListener, path: &str) -> String {
-    let (tell, mut told) = mpsc::channel(1);
+/// Returns the query of the first request for `path`. Other requests of the browser, such as one
+/// for an icon, get a 404.
+async fn receive_answer(listener: TcpListener, path: &str) -> String {
+    let (sender, mut receiver) = mpsc::channel(1);
     let page = get(move |RawQuery(query): RawQuery| {
-        let first = tell.try_send(query.unwrap_or_default()).is_ok();
-        async move { if first { (StatusCode::OK, FAREWELL) } else { (StatusCode::GONE, FAREWELL) } }
+        let is_first = sender.try_send(query.unwrap_or_default()).is_ok();
+        let status = if is_first { StatusCode::OK } else { StatusCode::GONE };
+        async move { (status, FINAL_PAGE) }
     });
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let served =
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server =
         axum::serve(listener, Router::new().route(path, page)).with_graceful_shutdown(async {
-            let _ = ended.await;
+            let _ = stopped.await;
         });
-    let serving = async { served.await.is_ok() };
+    let serving = async { server.await.is_ok() };
     let answer = async {
-        let answer = told.recv().await;
-        drop(end);
+        let answer = receiver.recv().await;
+        drop(stop);
         answer.unwrap_or_default()
     };
-    // the browser has its page before the listener goes
-    tokio::join!(answer, timeout(Duration::from_secs(1), serving)).0
+    // the browser gets its page before the listener closes
+    tokio::join!(answer, timeout(FINAL_PAGE_TIMEOUT, serving)).0
 }
 
-/// The code of an answer that is to this login.
-fn read(answer: &str, state: &SecretString) -> Result<SecretString, LoginError> {
+/// Reads the code of an answer to this login.
+fn read_code(answer: &str, state: &SecretString) -> Result<SecretString, LoginError> {
     let fields: BTreeMap<_, _> = form_urlencoded::parse(answer.as_bytes()).into_owned().collect();
     if fields.get("state").map(String::as_str) != Some(state.expose_secret()) {
         return Err(LoginError::State);
     }
     match (fields.get("code"), fields.get("error_description").or(fields.get("error"))) {
         (Some(code), None) if !code.is_empty() => Ok(code.as_str().into()),
-        (_, reason) => Err(LoginError::Refused(
-            reason.map_or("it sent no code", String::as_str).chars().take(300).collect(),
-        )),
+        (_, reason) => {
+            let reason = reason.map_or("it sent no code", String::as_str);
+            Err(LoginError::Refused(reason.chars().take(300).collect()))
+        }
     }
 }
 
@@ -171,8 +160,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_believed_only_with_our_state_and_a_code() {
-        let read = |answer| read(answer, &"s".into()).map(|code| code.expose_secret().to_owned());
+    fn an_answer_is_accepted_only_with_the_state_and_a_code() {
+        let read =
+            |answer| read_code(answer, &"s".into()).map(|code| code.expose_secret().to_owned());
         assert_eq!(read("code=c%20d&state=s").unwrap(), "c d");
         for forged in
             ["", "code=c", "code=c&state=", "code=c&state=t", "error=access_denied&state=t"]

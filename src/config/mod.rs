@@ -4,7 +4,6 @@
 //! program needs, checked. Every error names the place and the key, and says what would be right.
 
 pub(crate) mod layers;
-pub(crate) mod regions;
 pub(crate) mod sections;
 pub(crate) mod values;
 
@@ -19,14 +18,17 @@ use std::{
 use serde_json::{Map, Value};
 use url::Url;
 
-pub(crate) use self::{layers::ConfigError, sections::source::Platform};
+pub(crate) use self::layers::ConfigError;
 use self::{layers::Layers, sections::ConfigFile};
 use crate::{
-    auth::{GrantParams, token::AuthSettings},
+    auth::{
+        GrantParams,
+        settings::{AuthSettings, BrowserSettings},
+    },
     catalog::{Catalog, Dataset},
-    commands::login::Browser,
     fetch::FetchSettings,
     http::{rate_limit::QuotaSettings, retry::RetryPolicy},
+    platform::Platform,
     sandbox::Settings,
     sink::ParquetSettings,
     time::interval::Interval,
@@ -49,8 +51,8 @@ pub struct Config {
     pub api_version: Option<String>,
     /// What to fetch.
     pub interval: Interval,
-    /// When the program began, in milliseconds since 1970: what has a lag ends so long before it, and
-    /// snapshots are of its day.
+    /// When the program began, in milliseconds since 1970: what has a lag ends so long before it,
+    /// and snapshots are of its day.
     pub now: i64,
     /// Of which datasets.
     pub datasets: Vec<Arc<Dataset>>,
@@ -61,7 +63,7 @@ pub struct Config {
     /// As whom.
     pub auth: AuthSettings,
     /// How a user logs in.
-    pub browser: Browser,
+    pub browser: BrowserSettings,
     /// How fetching goes.
     pub fetch: FetchSettings,
     /// The quota.
@@ -217,8 +219,8 @@ impl Config {
         self.identity.clone().into_iter().chain(self.datasets.iter().map(version)).collect()
     }
 
-    /// What the platform counts requests by: the login host and the credential. A sandbox counts for
-    /// itself.
+    /// What the platform counts requests by: the login host and the credential. A sandbox counts
+    /// for itself.
     fn quota(&self) -> Option<(String, String)> {
         let (HostSettings::Network { login: host, .. }
         | HostSettings::Discovered { issuer: host, .. }) = &self.hosts

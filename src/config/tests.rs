@@ -153,7 +153,7 @@ fn a_version_of_an_api_fits_into_a_path_and_stays_with_its_output() {
             "{message}"
         );
     }
-    assert!(load(&["source.api_version=v2"]).unwrap_err().contains("genesys-cloud has but one"));
+    assert!(load(&["source.api_version=v2"]).unwrap_err().contains("genesys-cloud has only one"));
     assert!(!load(&[]).unwrap().identity.contains_key("api_version"));
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::Dataset,
     fetch::{CircuitBreaker, FetchSettings, JobAvailability, RequestContext, RowStatistics},
-    http::{rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
+    http::{dialect::Dialect, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
     telemetry::metrics::Metrics,
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct FetchContext {
     pub circuit_breaker: CircuitBreaker,
     /// How often a request is retried, and after which pauses.
     pub policy: RetryPolicy,
+    /// Headers and errors of the platform.
+    pub dialect: &'static Dialect,
     /// The credential whose quota requests count against.
     pub credential: Arc<str>,
     /// The rate-limit bucket that requests count against, unless their endpoint has one of its own.

@@ -99,7 +99,7 @@ impl ApiClient {
                 generation > self.context.accepted.load(Ordering::Relaxed)
             });
             attempt.tokenless =
-                if matches!(error, RequestError::Login(_)) { attempt.tokenless + 1 } else { 0 };
+                if matches!(error, RequestError::Token(_)) { attempt.tokenless + 1 } else { 0 };
             attempt.rejections = if token_was_new { attempt.rejections + 1 } else { 0 };
             attempt.throttles += u32::from(throttled);
             let jitter = self.jitter.borrow_mut().f64();
@@ -176,7 +176,7 @@ impl ApiClient {
         if let Ok(response) = &response {
             permit.answered(response.status(), response.headers());
         }
-        let (status, body) = match response.and_then(require_success) {
+        let (status, body) = match response.and_then(|response| self.require_success(response)) {
             Ok(response) => response,
             Err(error) => {
                 *rejected = token.filter(|_| is_unauthorized(&error)).map(|token| token.generation);
@@ -209,7 +209,7 @@ impl ApiClient {
             .send(GetToken { rejected: rejected.take() })
             .await
             .map_err(RunError::from)?
-            .map_err(RequestError::Login)?;
+            .map_err(RequestError::Token)?;
         if admitted.elapsed() > CACHED_TOKEN_TIME {
             drop(permit);
             permit = turn.admit().await;
@@ -271,6 +271,18 @@ impl ApiClient {
         request.body(body).map_err(|error| error.to_string())
     }
 
+    /// The status and body of a response, if it is a success.
+    fn require_success(
+        &self,
+        response: Response<Bytes>,
+    ) -> Result<(StatusCode, Bytes), RequestError> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok((status, response.into_body()));
+        }
+        Err(RequestError::Refused(ErrorResponse::read(&response, self.context.dialect)))
+    }
+
     /// Sleeps.
     ///
     /// # Errors
@@ -281,15 +293,6 @@ impl ApiClient {
             () = sleep(duration) => Ok(()),
         }
     }
-}
-
-/// The status and body of a response, if it is a success.
-fn require_success(response: Response<Bytes>) -> Result<(StatusCode, Bytes), RequestError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok((status, response.into_body()));
-    }
-    Err(RequestError::Refused(ErrorResponse::read(&response)))
 }
 
 fn is_unauthorized(error: &RequestError) -> bool {

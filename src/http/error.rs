@@ -1,6 +1,6 @@
 //! What can go wrong with one request.
 //!
-//! A [`RequestError`] says what happened and decides nothing: `retry` reads it and decides, `fetch` acts.
+//! A [`RequestError`] says what happened and decides nothing: `retry` decides, `fetch` acts.
 
 use std::{fmt, time::Duration};
 
@@ -8,100 +8,104 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
 use serde_json::{Map, Value};
 
-/// One attempt that gave no page.
+use crate::http::dialect::{Dialect, ErrorKind};
+
+/// The longest text of a server that is kept, in characters.
+const LONGEST_TEXT: usize = 300;
+
+/// Why one attempt gave no page.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {
-    /// No whole reply within `fetch.timeout`.
-    #[error("no reply within {0:?}")]
+    /// There was no complete response within `fetch.timeout`.
+    #[error("no response within {0:?}")]
     Timeout(Duration),
-    /// The connection failed: refused, reset, closed early, TLS.
+    /// The connection was refused, reset or closed early, or TLS failed.
     #[error("the connection failed: {0}")]
     Network(String),
-    /// The body grew past `fetch.max_body`, in bytes.
-    #[error("the reply is larger than fetch.max_body ({0} bytes)")]
+    /// The body is larger than `fetch.max_body`, in bytes.
+    #[error("the response is larger than fetch.max_body ({0} bytes)")]
     TooLarge(u64),
-    /// A reply of success whose body is not what it should be.
-    #[error("the reply cannot be read: {0}")]
+    /// The status is a success, but the body is not what it should be.
+    #[error("the response cannot be read: {0}")]
     Malformed(String),
-    /// Pages that follow on each other without an end, or to another host.
-    #[error("the pages lead nowhere: {0}")]
+    /// Pagination does not end, or the next page is on another host.
+    #[error("pagination failed: {0}")]
     Pagination(String),
-    /// What was submitted came to nothing, time and again.
-    #[error("the job came to nothing: {0}")]
+    /// An asynchronous job failed repeatedly.
+    #[error("the job failed: {0}")]
     AsyncJob(String),
-    /// The platform has no data for it yet.
+    /// The platform does not have the data yet.
     #[error("{0}")]
     NotYet(String),
-    /// The server answered, and not with success.
+    /// The server answered with an error status.
     #[error("{0}")]
     Refused(ErrorResponse),
     /// There is no token to send the request with.
     #[error("{0}")]
-    Login(TokenError),
+    Token(TokenError),
 }
 
-/// A reply of another status than success, in the words of the server.
+/// A response with an error status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorResponse {
     /// The HTTP status.
     pub status: StatusCode,
-    /// The platform's code, like `bad.credentials`; empty if it gave none.
+    /// What the response means on this platform.
+    pub kind: ErrorKind,
+    /// The platform's error code, such as `bad.credentials`; empty if it sent none.
     pub code: String,
-    /// The platform's message, cut to a line.
+    /// The first line of the platform's message; empty if it sent none.
     pub message: String,
-    /// `Retry-After`, where it is given in seconds.
+    /// `Retry-After`. `None` if it is missing or not in seconds.
     pub retry_after: Option<Duration>,
-    /// The id that the platform's support asks for; empty if it gave none.
+    /// The platform's id of the request, for its support; empty if it sent none.
     pub correlation: String,
 }
 
-/// Why the token endpoint gave no token.
+/// Why there is no access token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no token from {endpoint}: {reason}")]
 pub struct TokenError {
     /// The token endpoint.
     pub endpoint: String,
-    /// What it answered, or why it did not.
+    /// What it answered, or why it did not answer.
     pub reason: String,
-    /// Whether asking again with the same credentials is pointless.
+    /// Whether the same credentials will fail again.
     pub permanent: bool,
-    /// How long to leave the endpoint alone.
+    /// How long to wait before the next token request.
     pub wait: Duration,
-    /// What to do about a permanent one; empty where nothing but the usual is to be done.
+    /// What the user can do about a permanent error; empty if there is only the usual advice.
     pub advice: &'static str,
 }
 
 impl ErrorResponse {
-    /// Reads a reply that is not a success.
-    pub fn read(reply: &Response<Bytes>) -> Self {
-        // those of both platforms and of OAuth; whatever else stands in it is no reason to lose the rest
-        let envelope: Map<String, Value> = serde_json::from_slice(reply.body()).unwrap_or_default();
-        let said =
-            |key: &&str| envelope.get(*key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let first = |keys: &[&str]| keys.iter().find_map(said);
-        // CXone says there why a request is a bad one, and its body is empty
-        let status = header(reply.headers(), "icStatusDescription");
-        Self {
-            status: reply.status(),
-            code: first(&["code", "error"]).map(one_line).unwrap_or_default(),
-            message: first(&["message", "error_description", "description", "errorDescription"])
-                .or(status)
-                .map(one_line)
-                .unwrap_or_default(),
-            retry_after: header(reply.headers(), RETRY_AFTER.as_str())
-                .and_then(|seconds| seconds.parse().ok())
-                .map(Duration::from_secs),
-            correlation: header(reply.headers(), "inin-correlation-id")
-                .unwrap_or_default()
-                .to_owned(),
-        }
+    /// Reads a response with an error status.
+    pub(crate) fn read(response: &Response<Bytes>, dialect: &Dialect) -> Self {
+        // the field names of all platforms and of OAuth; a body that is not an object has none of
+        // them
+        let body: Map<String, Value> = serde_json::from_slice(response.body()).unwrap_or_default();
+        let text =
+            |key: &&str| body.get(*key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let first = |keys: &[&str]| keys.iter().find_map(text);
+        let header_text =
+            |name: Option<&str>| name.and_then(|name| header(response.headers(), name));
+        let status = response.status();
+        let code = first(&["code", "error"]).map(one_line).unwrap_or_default();
+        let message = first(&["message", "error_description", "description", "errorDescription"])
+            .or_else(|| header_text(dialect.error_reason))
+            .map(one_line)
+            .unwrap_or_default();
+        let retry_after = header(response.headers(), RETRY_AFTER.as_str())
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs);
+        let correlation = header_text(dialect.correlation_id).unwrap_or_default().to_owned();
+        let kind = dialect.classify(status, &code, &message);
+        Self { status, kind, code, message, retry_after, correlation }
     }
-}
 
-impl ErrorResponse {
-    /// Whether it says to slow down: NICE CXone says so by 503, too.
-    pub fn is_throttle(&self) -> bool {
-        matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    /// Whether the server says to slow down.
+    pub(crate) fn is_throttle(&self) -> bool {
+        self.kind == ErrorKind::Throttle
     }
 }
 
@@ -119,54 +123,60 @@ impl fmt::Display for ErrorResponse {
 }
 
 impl RequestError {
-    /// What to check where the credentials are at fault.
-    pub fn advice(&self) -> &'static str {
+    /// What to check if the credentials are the cause.
+    pub(crate) fn advice(&self) -> &'static str {
         match self {
-            Self::Login(login) if !login.advice.is_empty() => login.advice,
+            Self::Token(error) if !error.advice.is_empty() => error.advice,
             _ => "check auth.client_id, auth.client_secret and source.region",
         }
     }
 
-    /// Whether it says that something is no longer there.
-    pub fn is_not_found(&self) -> bool {
-        let gone = [StatusCode::NOT_FOUND, StatusCode::GONE];
-        matches!(self, Self::Refused(refusal) if gone.contains(&refusal.status))
+    /// Whether the requested object no longer exists.
+    pub(crate) fn is_not_found(&self) -> bool {
+        let statuses = [StatusCode::NOT_FOUND, StatusCode::GONE];
+        matches!(self, Self::Refused(response) if statuses.contains(&response.status))
     }
 
-    /// The platform's id of the failed request, where there is one: its support asks for it.
-    pub fn correlation(&self) -> &str {
+    /// The platform's id of the failed request; empty if there is none.
+    pub(crate) fn correlation(&self) -> &str {
         match self {
-            Self::Refused(refusal) => &refusal.correlation,
+            Self::Refused(response) => &response.correlation,
             _ => "",
         }
     }
 }
 
-/// A header's text; none if it is missing or not text.
+/// The value of a header. `None` if the header is missing or not text.
 pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The first line of a foreign text, of a length that fits a log.
+/// The first line of a server's text, shortened to fit a log line.
 fn one_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(300).collect()
+    text.lines().next().unwrap_or_default().chars().take(LONGEST_TEXT).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refusal(status: u16, body: &'static str) -> ErrorResponse {
-        let reply = Response::builder()
+    const DIALECT: Dialect = Dialect {
+        correlation_id: Some("x-correlation-id"),
+        error_reason: Some("x-error-reason"),
+        ..Dialect::STANDARD
+    };
+
+    fn read(status: u16, body: &'static str) -> ErrorResponse {
+        let response = Response::builder()
             .status(status)
             .header("Retry-After", "42")
-            .header("ININ-Correlation-Id", "c-1");
-        ErrorResponse::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap())
+            .header("X-Correlation-Id", "c-1");
+        ErrorResponse::read(&response.body(Bytes::from_static(body.as_bytes())).unwrap(), &DIALECT)
     }
 
     #[test]
-    fn every_platforms_error_body_is_read() {
-        let genesys = refusal(
+    fn error_bodies_of_every_platform_are_read() {
+        let genesys = read(
             429,
             r#"{"message":"Rate limit exceeded","code":"too.many.requests.retry.after"}"#,
         );
@@ -174,12 +184,12 @@ mod tests {
             (genesys.code.as_str(), genesys.retry_after),
             ("too.many.requests.retry.after", Some(Duration::from_secs(42)))
         );
-        let oauth = refusal(400, r#"{"error":"invalid_client","description":"client not found"}"#);
+        let oauth = read(400, r#"{"error":"invalid_client","description":"client not found"}"#);
         assert_eq!(
             (oauth.code.as_str(), oauth.message.as_str()),
             ("invalid_client", "client not found")
         );
-        let cxone = refusal(403, r#"{"error":"forbidden","errorDescription":"role"}"#);
+        let cxone = read(403, r#"{"error":"forbidden","errorDescription":"role"}"#);
         assert_eq!(
             cxone.to_string(),
             "the server answered 403: forbidden: role (correlation id c-1)"
@@ -187,32 +197,28 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_stands_in_a_header_is_told_where_the_body_has_none() {
-        let refusal = |body: &'static str| {
-            let reply = Response::builder()
-                .status(400)
-                .header("icStatusDescription", "startDate is too old");
-            ErrorResponse::read(&reply.body(Bytes::from_static(body.as_bytes())).unwrap())
-                .to_string()
+    fn the_reason_header_is_used_if_the_body_has_no_message() {
+        let read = |body: &'static str| {
+            let response =
+                Response::builder().status(400).header("X-Error-Reason", "startDate is too old");
+            let response = response.body(Bytes::from_static(body.as_bytes())).unwrap();
+            ErrorResponse::read(&response, &DIALECT).to_string()
         };
-        assert_eq!(refusal(""), "the server answered 400: startDate is too old");
+        assert_eq!(read(""), "the server answered 400: startDate is too old");
         assert_eq!(
-            refusal(r#"{"message":"from the body"}"#),
+            read(r#"{"message":"from the body"}"#),
             "the server answered 400: from the body"
         );
     }
 
     #[test]
-    fn a_field_of_another_kind_does_not_cost_the_message() {
-        let odd = refusal(400, r#"{"code":null,"message":"too wide","error":{"id":7}}"#);
-        assert_eq!((odd.code.as_str(), odd.message.as_str()), ("", "too wide"));
+    fn a_field_of_an_unexpected_type_does_not_hide_the_message() {
+        let response = read(400, r#"{"code":null,"message":"too wide","error":{"id":7}}"#);
+        assert_eq!((response.code.as_str(), response.message.as_str()), ("", "too wide"));
     }
 
     #[test]
-    fn a_body_that_is_no_json_still_makes_a_message() {
-        assert_eq!(
-            refusal(502, "<html>").to_string(),
-            "the server answered 502 (correlation id c-1)"
-        );
+    fn a_body_that_is_not_json_still_gives_an_error() {
+        assert_eq!(read(502, "<html>").to_string(), "the server answered 502 (correlation id c-1)");
     }
 }

@@ -1,9 +1,11 @@
 //! Requests over HTTP: sending them, classifying what goes wrong, and when to send.
 //!
-//! [`transport`] sends one request, [`error`] says what can go wrong with it, [`retry`] is the one place that
-//! decides what to do about that, and [`rate_limit`] admits requests under the shared quota. Nothing here
-//! knows a vendor or a dataset.
+//! [`transport`] sends one request and never retries; [`error`] says what went wrong with it;
+//! [`retry`] is the only place that decides what to do about an error; [`rate_limit`] admits
+//! requests so that no window exceeds the quota (G6). What differs between platforms comes in as a
+//! [`dialect::Dialect`]. Start reading with [`retry`].
 
+pub(crate) mod dialect;
 pub(crate) mod error;
 pub(crate) mod rate_limit;
 pub(crate) mod retry;

@@ -1,106 +1,108 @@
-//! What to do about a fault: one pure function, and its table.
+//! What to do about a request error: one pure function, [`decide`], and its table of tests.
 //!
-//! Nothing else in the program decides about retries, and only `fetch` carries a decision out.
+//! No other module decides about retries. `fetch` carries the decision out.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::http::error::{ErrorResponse, RequestError};
+use crate::http::{
+    dialect::ErrorKind,
+    error::{ErrorResponse, RequestError},
+};
 
-/// Fresh tokens in a row that one request was rejected with, after which tokens are not the reason.
+/// New tokens in a row that one request may be rejected with before the run stops.
 const MOST_REJECTIONS: u32 = 3;
 
-/// How often one request is told to wait before it is given up: an hour or so, where nobody says for
-/// how long.
+/// Throttled attempts of one request before it fails: about an hour if the server gives no
+/// `Retry-After`.
 const MOST_THROTTLES: u32 = 100;
 
 /// The limits of `[retry]`.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
-    /// Attempts of one request before its shard is set aside.
+    /// Attempts of one request before its shard fails.
     pub attempts: u32,
-    /// The ceiling of the first pause; it doubles with every attempt.
+    /// The upper bound of the first pause; it doubles with every attempt.
     pub first: Duration,
-    /// The ceiling that it does not pass.
+    /// The upper bound of every pause.
     pub longest: Duration,
-    /// The longest `Retry-After` that is waited for.
+    /// The longest `Retry-After` that is waited for; a longer one ends the run.
     pub give_up_after: Duration,
 }
 
-/// Where a request stands.
+/// The state of a request when an attempt has failed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt {
-    /// Which attempt failed, from 1. Those that got no token and those that were throttled do not count.
+    /// The number of the failed attempt, from 1. Attempts without a token and throttled ones do not
+    /// count.
     pub number: u32,
-    /// How many attempts were throttled, this one included.
+    /// Throttled attempts, this one included.
     pub throttles: u32,
-    /// How many attempts in a row got no token, this one included.
+    /// Attempts in a row that got no token, this one included.
     pub tokenless: u32,
-    /// How many attempts in a row were answered 401 with a token that was never accepted, this one
-    /// included. A token that was accepted once has expired or was revoked: that happens.
+    /// Attempts in a row that were answered 401 with a token that was never accepted, this one
+    /// included. A token that was accepted before has expired or was revoked, which is normal.
     pub rejections: u32,
-    /// Whether the shard can be bisected.
+    /// Whether the shard can be split.
     pub splittable: bool,
-    /// Whether a page can be smaller.
+    /// Whether the page can be smaller.
     pub shrinkable: bool,
 }
 
-/// What to do about a fault.
+/// What to do about a request error.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Decision {
-    /// Ask again after a pause of this request alone.
+    /// Send the request again after a pause.
     Retry {
-        /// The pause.
+        /// How long this request pauses.
         after: Duration,
     },
-    /// The server throttles: everyone with this key pauses, then ask again.
+    /// The server throttles: all requests of this quota key pause, then this one is sent again.
     Throttled {
-        /// How long the gate stays closed.
+        /// How long no request is admitted.
         after: Duration,
     },
-    /// The token was rejected: ask again with a newer one.
+    /// The token was rejected: send the request again with a newer one.
     Reauthenticate,
-    /// The shard is too big for the platform: bisect it.
+    /// The shard is too big for the platform: split it.
     Split,
-    /// The page is too large, for the platform or for us: halve it.
+    /// The page is too large: request half as many rows.
     Shrink,
-    /// Set the shard aside; the run goes on.
+    /// The shard fails; the run goes on.
     GiveUp,
-    /// The credentials may not read the dataset: give it up, and go on with the others.
+    /// The credentials may not read the dataset: skip it; other datasets go on.
     Deny,
-    /// Nothing that the run could do would help: end it.
+    /// End the run: no further request can succeed.
     Stop(Stop),
 }
 
-/// Why a run ends before its time: who must act.
+/// Why a run ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// The credentials are wrong.
     Credentials,
-    /// The quota is closed for longer than `retry.give_up_after`.
+    /// The server throttles for longer than `retry.give_up_after`.
     Quota,
     /// The login host does not answer.
     Login,
 }
 
-/// Decides about `fault`. `jitter`, in [0, 1), spreads the pauses ("full jitter": anything between
-/// nothing and the ceiling), so that callers that failed together do not return together.
+/// Decides what to do about `error`. `jitter`, in [0, 1), is the part of the upper bound that a
+/// pause takes ("full jitter"), so that requests that failed together are not sent again together.
 pub(crate) fn decide(
-    fault: &RequestError,
+    error: &RequestError,
     attempt: Attempt,
     policy: &RetryPolicy,
     jitter: f64,
 ) -> Decision {
-    match fault {
-        RequestError::Refused(refusal) => decide_refusal(refusal, attempt, policy, jitter),
+    match error {
+        RequestError::Refused(response) => decide_response(response, attempt, policy, jitter),
         RequestError::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
-        RequestError::TooLarge(_) if attempt.shrinkable => Decision::Shrink,
-        RequestError::TooLarge(_) if attempt.splittable => Decision::Split,
-        RequestError::TooLarge(_)
-        | RequestError::Pagination(_)
-        | RequestError::AsyncJob(_)
-        | RequestError::NotYet(_) => Decision::GiveUp,
+        RequestError::TooLarge(_) => decide_too_large(attempt),
+        RequestError::Pagination(_) | RequestError::AsyncJob(_) | RequestError::NotYet(_) => {
+            Decision::GiveUp
+        }
         RequestError::Timeout(_) | RequestError::Network(_) | RequestError::Malformed(_)
             if attempt.number >= policy.attempts =>
         {
@@ -109,59 +111,73 @@ pub(crate) fn decide(
         RequestError::Timeout(_) | RequestError::Network(_) | RequestError::Malformed(_) => {
             Decision::Retry { after: pause(attempt.number, policy, jitter) }
         }
-        RequestError::Login(login) if login.permanent => Decision::Stop(Stop::Credentials),
-        // no fault of the shard's: it is not set aside for it
-        RequestError::Login(_) if attempt.tokenless >= policy.attempts => {
+        RequestError::Token(error) if error.permanent => Decision::Stop(Stop::Credentials),
+        // the shard is not the cause, so it does not fail
+        RequestError::Token(_) if attempt.tokenless >= policy.attempts => {
             Decision::Stop(Stop::Login)
         }
-        RequestError::Login(login) => {
-            Decision::Retry { after: login.wait.max(pause(attempt.tokenless, policy, jitter)) }
+        RequestError::Token(error) => {
+            Decision::Retry { after: error.wait.max(pause(attempt.tokenless, policy, jitter)) }
         }
     }
 }
 
-fn decide_refusal(
-    refusal: &ErrorResponse,
+/// Decides about a response with an error status.
+fn decide_response(
+    response: &ErrorResponse,
     attempt: Attempt,
     policy: &RetryPolicy,
     jitter: f64,
 ) -> Decision {
-    let spent = attempt.number >= policy.attempts;
-    match refusal.status {
-        StatusCode::UNAUTHORIZED if refusal.code == "ip.not.authorized" => {
+    let attempts_used_up = attempt.number >= policy.attempts;
+    match (response.kind, response.status) {
+        (ErrorKind::Throttle, _) => decide_throttle(response.retry_after, attempt, policy, jitter),
+        (ErrorKind::AddressDenied, _) => Decision::Stop(Stop::Credentials),
+        (_, StatusCode::UNAUTHORIZED) if attempt.rejections >= MOST_REJECTIONS => {
             Decision::Stop(Stop::Credentials)
         }
-        StatusCode::UNAUTHORIZED if attempt.rejections >= MOST_REJECTIONS => {
-            Decision::Stop(Stop::Credentials)
-        }
-        StatusCode::UNAUTHORIZED if spent => Decision::GiveUp,
-        StatusCode::UNAUTHORIZED => Decision::Reauthenticate,
-        StatusCode::FORBIDDEN => Decision::Deny,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            match refusal.retry_after {
-                Some(after) if after > policy.give_up_after => Decision::Stop(Stop::Quota),
-                // to be told to wait is no fault of the request's, as long as that comes to an end
-                _ if attempt.throttles >= MOST_THROTTLES => Decision::GiveUp,
-                Some(after) => Decision::Throttled { after },
-                None => Decision::Throttled { after: pause(attempt.throttles, policy, jitter) },
-            }
-        }
-        // the platform's own word that the query is too slow, or reaches too deep
-        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT if attempt.splittable => {
+        (_, StatusCode::UNAUTHORIZED) if attempts_used_up => Decision::GiveUp,
+        (_, StatusCode::UNAUTHORIZED) => Decision::Reauthenticate,
+        (_, StatusCode::FORBIDDEN) => Decision::Deny,
+        // the platform took too long for the query
+        (_, StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT) if attempt.splittable => {
             Decision::Split
         }
-        _ if refusal.code == "response.entity.too.large" && attempt.shrinkable => Decision::Shrink,
-        _ if refusal.code == "response.entity.too.large" && attempt.splittable => Decision::Split,
-        StatusCode::BAD_REQUEST
-            if refusal.message.contains("Pagination may not exceed") && attempt.splittable =>
-        {
-            Decision::Split
+        (ErrorKind::TooLarge, _) if attempt.shrinkable || attempt.splittable => {
+            decide_too_large(attempt)
         }
-        status if !spent && (status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT) => {
+        (ErrorKind::TooDeep, _) if attempt.splittable => Decision::Split,
+        (_, status) if is_transient(status) && !attempts_used_up => {
             Decision::Retry { after: pause(attempt.number, policy, jitter) }
         }
         _ => Decision::GiveUp,
     }
+}
+
+fn decide_throttle(
+    retry_after: Option<Duration>,
+    attempt: Attempt,
+    policy: &RetryPolicy,
+    jitter: f64,
+) -> Decision {
+    match retry_after {
+        Some(after) if after > policy.give_up_after => Decision::Stop(Stop::Quota),
+        _ if attempt.throttles >= MOST_THROTTLES => Decision::GiveUp,
+        Some(after) => Decision::Throttled { after },
+        None => Decision::Throttled { after: pause(attempt.throttles, policy, jitter) },
+    }
+}
+
+fn decide_too_large(attempt: Attempt) -> Decision {
+    match attempt {
+        Attempt { shrinkable: true, .. } => Decision::Shrink,
+        Attempt { splittable: true, .. } => Decision::Split,
+        _ => Decision::GiveUp,
+    }
+}
+
+fn is_transient(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
 }
 
 /// The pause after attempt `number`.
@@ -173,7 +189,14 @@ fn pause(number: u32, policy: &RetryPolicy, jitter: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::error::TokenError;
+    use crate::http::{dialect::Dialect, error::TokenError};
+
+    const DIALECT: Dialect = Dialect {
+        address_denied_codes: &["address.denied"],
+        too_large_codes: &["too.large"],
+        too_deep_messages: &["too deep"],
+        ..Dialect::STANDARD
+    };
 
     const POLICY: RetryPolicy = RetryPolicy {
         attempts: 4,
@@ -184,21 +207,20 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn refused(status: u16, code: &str, retry_after: Option<u64>) -> RequestError {
+        let message = if code == "depth" { "the page is too deep" } else { "" };
+        let status = StatusCode::from_u16(status).unwrap();
         RequestError::Refused(ErrorResponse {
-            status: StatusCode::from_u16(status).unwrap(),
+            status,
+            kind: DIALECT.classify(status, code, message),
             code: code.into(),
-            message: if code == "depth" {
-                "Pagination may not exceed 100000 results.".into()
-            } else {
-                String::new()
-            },
+            message: message.into(),
             retry_after: retry_after.map(Duration::from_secs),
             correlation: String::new(),
         })
     }
 
-    fn login(permanent: bool) -> RequestError {
-        RequestError::Login(TokenError {
+    fn token_error(permanent: bool) -> RequestError {
+        RequestError::Token(TokenError {
             endpoint: String::new(),
             reason: String::new(),
             permanent,
@@ -208,25 +230,25 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_has_its_decision() {
+    fn every_error_has_its_decision() {
         use Decision::{GiveUp, Reauthenticate, Retry, Shrink, Split, Throttled};
         let half = |seconds: u32| Retry { after: SECOND * seconds / 2 };
         let timeout = RequestError::Timeout(SECOND);
         let (reset, html) =
             (RequestError::Network("reset".into()), RequestError::Malformed("html".into()));
-        // fault, attempt, rejections, splittable and shrinkable → decision, at a jitter of one half
+        // error, attempt, rejections, splittable and shrinkable → decision, at a jitter of one half
         let table = [
             (timeout.clone(), 1, 0, true, half(1)),
             (timeout.clone(), 2, 0, true, Split),
             (timeout.clone(), 2, 0, false, half(2)),
             (timeout, 4, 0, false, GiveUp),
-            (reset.clone(), 3, 0, true, half(3)), // 4 s, cut to 3
+            (reset.clone(), 3, 0, true, half(3)), // 4 s, limited to 3
             (reset, 4, 0, true, GiveUp),
             (html.clone(), 1, 0, true, half(1)),
             (html, 4, 0, true, GiveUp),
             (RequestError::TooLarge(1), 1, 0, true, Shrink),
-            (refused(400, "response.entity.too.large", None), 1, 0, true, Shrink),
-            (refused(400, "response.entity.too.large", None), 1, 0, false, GiveUp),
+            (refused(400, "too.large", None), 1, 0, true, Shrink),
+            (refused(400, "too.large", None), 1, 0, false, GiveUp),
             (RequestError::TooLarge(1), 1, 0, false, GiveUp),
             (refused(500, "", None), 1, 0, true, half(1)),
             (refused(502, "", None), 4, 0, true, GiveUp),
@@ -245,19 +267,13 @@ mod tests {
             (refused(401, "bad.credentials", None), 1, 1, true, Reauthenticate),
             (refused(401, "bad.credentials", None), 3, 3, true, Decision::Stop(Stop::Credentials)),
             (refused(401, "bad.credentials", None), 4, 0, true, GiveUp),
-            (
-                refused(401, "ip.not.authorized", None),
-                1,
-                1,
-                true,
-                Decision::Stop(Stop::Credentials),
-            ),
+            (refused(401, "address.denied", None), 1, 1, true, Decision::Stop(Stop::Credentials)),
             (refused(403, "missing.permissions", None), 1, 0, true, Decision::Deny),
-            (login(true), 1, 0, true, Decision::Stop(Stop::Credentials)),
-            (login(false), 1, 0, true, Retry { after: SECOND * 9 }),
-            (login(false), 4, 0, true, Retry { after: SECOND * 9 }),
+            (token_error(true), 1, 0, true, Decision::Stop(Stop::Credentials)),
+            (token_error(false), 1, 0, true, Retry { after: SECOND * 9 }),
+            (token_error(false), 4, 0, true, Retry { after: SECOND * 9 }),
         ];
-        for (fault, number, rejections, splittable, expected) in table {
+        for (error, number, rejections, splittable, expected) in table {
             let throttles = number;
             let attempt = Attempt {
                 number,
@@ -267,7 +283,7 @@ mod tests {
                 splittable,
                 shrinkable: splittable,
             };
-            assert_eq!(decide(&fault, attempt, &POLICY, 0.5), expected, "{fault} at {attempt:?}");
+            assert_eq!(decide(&error, attempt, &POLICY, 0.5), expected, "{error} at {attempt:?}");
         }
         let tokenless = Attempt {
             number: 1,
@@ -277,12 +293,15 @@ mod tests {
             splittable: true,
             shrinkable: true,
         };
-        assert_eq!(decide(&login(false), tokenless, &POLICY, 0.5), Decision::Stop(Stop::Login));
+        assert_eq!(
+            decide(&token_error(false), tokenless, &POLICY, 0.5),
+            Decision::Stop(Stop::Login)
+        );
     }
 
     #[test]
-    fn what_is_too_large_and_cannot_shrink_splits_where_the_shard_can_be_bisected() {
-        let said = refused(413, "response.entity.too.large", None);
+    fn a_page_that_is_too_large_and_cannot_shrink_splits_the_shard() {
+        let response = refused(413, "too.large", None);
         for (splittable, expected) in [(true, Decision::Split), (false, Decision::GiveUp)] {
             let attempt = Attempt {
                 number: 1,
@@ -292,18 +311,18 @@ mod tests {
                 splittable,
                 shrinkable: false,
             };
-            for fault in [&RequestError::TooLarge(1), &said] {
+            for error in [&RequestError::TooLarge(1), &response] {
                 assert_eq!(
-                    decide(fault, attempt, &POLICY, 0.5),
+                    decide(error, attempt, &POLICY, 0.5),
                     expected,
-                    "{fault} at {attempt:?}"
+                    "{error} at {attempt:?}"
                 );
             }
         }
     }
 
     #[test]
-    fn a_pause_never_passes_its_ceiling() {
+    fn a_pause_never_exceeds_the_longest() {
         for number in 1..200 {
             assert!(pause(number, &POLICY, 0.999) <= POLICY.longest);
         }

@@ -1,4 +1,4 @@
-//! One request, one reply: the only door to the network.
+//! One request, one response: the only access to the network.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use url::Url;
 
 use crate::http::error::RequestError;
 
-/// Sends one request and reads the whole reply. Replies of every status are replies; a fault means
-/// that there was none. Whoever implements it neither retries nor waits.
+/// Sends one request and reads the whole response. A response of any status is `Ok`; an error means
+/// that there was no response. Implementations neither retry nor wait.
 pub trait Transport: Send + Sync {
-    /// Sends `request`, whose address is absolute.
+    /// Sends `request`, whose URI is absolute.
     ///
     /// # Errors
     /// [`RequestError::Timeout`], [`RequestError::Network`] or [`RequestError::TooLarge`].
@@ -20,8 +20,8 @@ pub trait Transport: Send + Sync {
     -> BoxFuture<'_, Result<Response<Bytes>, RequestError>>;
 }
 
-/// HTTP by `reqwest`: one pool of connections, no redirects (a token must not follow one to another
-/// host, G10), bodies capped after decompression (G8).
+/// HTTP by `reqwest`: one connection pool, no redirects (a token must not follow one to another
+/// host, G10), bodies limited after decompression (G8).
 pub struct HttpTransport {
     client: reqwest::Client,
     timeout: Duration,
@@ -29,13 +29,13 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// `timeout` bounds a request from its first byte to the last of the reply, `max_body` a
-    /// reply's size in bytes.
+    /// `timeout` limits a request from its first byte to the last byte of the response, `max_body`
+    /// the size of a response body in bytes.
     ///
     /// # Errors
-    /// Where the system's certificates cannot be read.
+    /// If the system's certificates cannot be read.
     pub fn new(timeout: Duration, max_body: u64) -> Result<Self, reqwest::Error> {
-        // another part of the process may have installed one already: that one serves as well
+        // an error means that another part of the process has installed one, which serves as well
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .user_agent(concat!("cxbackfill/", env!("CARGO_PKG_VERSION")))
@@ -46,33 +46,37 @@ impl HttpTransport {
     }
 
     async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, RequestError> {
-        if is_loopback(request.uri()) {
-            // compressing costs more than memory does
+        if is_loopback_uri(request.uri()) {
+            // on loopback, compression costs more time than it saves
             request
                 .headers_mut()
                 .insert(ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
         }
-        let request = reqwest::Request::try_from(request).map_err(|error| self.fault(&error))?;
-        let mut reply = self.client.execute(request).await.map_err(|error| self.fault(&error))?;
-        let announced = reply.content_length().unwrap_or(0);
+        let request =
+            reqwest::Request::try_from(request).map_err(|error| self.request_error(&error))?;
+        let mut received =
+            self.client.execute(request).await.map_err(|error| self.request_error(&error))?;
+        let announced = received.content_length().unwrap_or(0);
         if announced > self.max_body {
             return Err(RequestError::TooLarge(self.max_body));
         }
         let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
-        while let Some(chunk) = reply.chunk().await.map_err(|error| self.fault(&error))? {
+        while let Some(chunk) =
+            received.chunk().await.map_err(|error| self.request_error(&error))?
+        {
             if (body.len() + chunk.len()) as u64 > self.max_body {
                 return Err(RequestError::TooLarge(self.max_body));
             }
             body.extend_from_slice(&chunk);
         }
-        let mut whole = Response::new(body.freeze());
-        *whole.status_mut() = reply.status();
-        *whole.headers_mut() = std::mem::take(reply.headers_mut());
-        Ok(whole)
+        let mut response = Response::new(body.freeze());
+        *response.status_mut() = received.status();
+        *response.headers_mut() = std::mem::take(received.headers_mut());
+        Ok(response)
     }
 
-    /// reqwest's error without its address, which may carry more than a log should hold.
-    fn fault(&self, error: &reqwest::Error) -> RequestError {
+    /// Converts reqwest's error. The URL is left out, since it may carry secrets.
+    fn request_error(&self, error: &reqwest::Error) -> RequestError {
         if error.is_timeout() {
             return RequestError::Timeout(self.timeout);
         }
@@ -93,7 +97,7 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Whether a host is this machine: the only one that plain http may be spoken to.
+/// Whether the host of `url` is this machine, the only host that plain HTTP is allowed for.
 pub(crate) fn is_loopback_host(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -103,6 +107,6 @@ pub(crate) fn is_loopback_host(url: &Url) -> bool {
     }
 }
 
-fn is_loopback(uri: &Uri) -> bool {
+fn is_loopback_uri(uri: &Uri) -> bool {
     uri.to_string().parse().is_ok_and(|url| is_loopback_host(&url))
 }

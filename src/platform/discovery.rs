@@ -1,6 +1,7 @@
-//! The hosts of a platform that tells them: CXone's two documents below `/.well-known/`.
+//! Finds the hosts of a platform that publishes them in two documents below `/.well-known/`.
 //!
-//! The first names the token endpoint; a token names the tenant; the second names the tenant's API.
+//! The issuer's first document names the token endpoint, a token names the tenant, and the second
+//! document names the API of that tenant.
 
 use std::collections::BTreeMap;
 
@@ -13,47 +14,49 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
-    auth::TokenResponse,
+    auth::{TokenResponse, with_path},
     exit_code::ExitCode,
     http::{
         error::{ErrorResponse, RequestError, TokenError},
         transport::{Transport, is_loopback_host},
     },
+    platform::cxone,
 };
 
-/// Why the hosts are not found.
+/// Why the hosts cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
-    /// A document did not come, or is not what it should be.
+    /// A document cannot be fetched or read.
     #[error(
-        "{url} does not tell the hosts: {fault}; check source.issuer, or give source.api_url and source.login_url"
+        "cannot read the hosts from {url}: {error}; check source.issuer, or set source.api_url and \
+         source.login_url"
     )]
     Document {
-        /// Where it was looked for.
+        /// The URL of the document.
         url: String,
-        /// What came instead.
-        fault: RequestError,
+        /// What went wrong.
+        error: RequestError,
     },
-    /// No token, and so no tenant.
+    /// There is no token, which would name the tenant.
     #[error("{0}; {advice}", advice = .0.advice)]
-    TokenSource(#[from] TokenError),
-    /// The token does not say whose it is.
-    #[error("the token names no tenant: give source.tenant")]
+    Token(#[from] TokenError),
+    /// The token does not name its tenant.
+    #[error("the token does not name a tenant: set source.tenant")]
     Tenant,
 }
 
 impl DiscoverError {
-    /// The exit code: part of the outside of the program.
+    /// The exit code of a command that ends with this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::TokenSource(fault) if fault.permanent => ExitCode::Credentials,
+            Self::Token(error) if error.permanent => ExitCode::Credentials,
             Self::Tenant => ExitCode::Usage,
             _ => ExitCode::Fatal,
         }
     }
 }
 
-/// The token endpoint of `issuer`.
+/// Finds the token endpoint of `issuer`.
 ///
 /// # Errors
 /// [`DiscoverError::Document`].
@@ -65,12 +68,12 @@ pub(crate) async fn token_endpoint(
     struct Document {
         token_endpoint: Url,
     }
-    let url = crate::auth::below(issuer, "/.well-known/openid-configuration");
-    let document: Document = document(transport, &url).await?;
-    safe(document.token_endpoint, &url)
+    let url = with_path(issuer, cxone::OPENID_CONFIGURATION_PATH);
+    let document: Document = fetch_document(transport, &url).await?;
+    check_scheme(document.token_endpoint, &url)
 }
 
-/// The API of `tenant`.
+/// Finds the API of `tenant`.
 ///
 /// # Errors
 /// [`DiscoverError::Document`].
@@ -84,16 +87,16 @@ pub(crate) async fn api(
         api_endpoint: Option<Url>,
         area: Option<String>,
     }
-    let mut url = crate::auth::below(issuer, "/.well-known/cxone-configuration");
+    let mut url = with_path(issuer, cxone::TENANT_CONFIGURATION_PATH);
     url.query_pairs_mut().append_pair("tenantId", tenant);
-    let document: Document = document(transport, &url).await?;
-    let by_area =
-        || format!("https://api-{}.niceincontact.com", document.area.as_deref()?).parse().ok();
-    let api = document.api_endpoint.clone().or_else(by_area);
-    safe(api.ok_or_else(|| wrong(&url, "it has neither api_endpoint nor area"))?, &url)
+    let document: Document = fetch_document(transport, &url).await?;
+    let of_area = || cxone::api_host(document.area.as_deref()?).parse().ok();
+    let api = document.api_endpoint.clone().or_else(of_area);
+    let missing = || malformed(&url, "it has neither api_endpoint nor area");
+    check_scheme(api.ok_or_else(missing)?, &url)
 }
 
-/// The tenant of a token: a claim of the id token, else of the token itself.
+/// The tenant of a token: a claim of the id token or, without one, of the token itself.
 ///
 /// # Errors
 /// [`DiscoverError::Tenant`].
@@ -105,43 +108,43 @@ pub(crate) fn tenant(response: &TokenResponse) -> Result<String, DiscoverError> 
         .ok_or(DiscoverError::Tenant)
 }
 
-/// The claims of a token that has any. Nothing is decided by them but where to look, so nobody
-/// checks the signature: the host that is found does.
+/// The claims of a token. `None` if it has none. The signature is not checked here: the claims only
+/// tell which host to ask, and that host checks the token.
 fn claims(token: &SecretString) -> Option<BTreeMap<String, Value>> {
     let claims = token.expose_secret().split('.').nth(1)?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?).ok()
 }
 
-async fn document<T: DeserializeOwned>(
+async fn fetch_document<T: DeserializeOwned>(
     transport: &dyn Transport,
     url: &Url,
 ) -> Result<T, DiscoverError> {
-    let at = |fault| DiscoverError::Document { url: url.to_string(), fault };
+    let failed = |error| DiscoverError::Document { url: url.to_string(), error };
     let request = Request::get(url.as_str()).header(ACCEPT, "application/json").body(Bytes::new());
-    let request = request.map_err(|error| wrong(url, &error.to_string()))?;
-    let reply = transport.send(request).await.map_err(at)?;
-    if !reply.status().is_success() {
-        return Err(at(RequestError::Refused(ErrorResponse::read(&reply))));
+    let request = request.map_err(|error| malformed(url, &error.to_string()))?;
+    let response = transport.send(request).await.map_err(failed)?;
+    if !response.status().is_success() {
+        let response = ErrorResponse::read(&response, &cxone::DIALECT);
+        return Err(failed(RequestError::Refused(response)));
     }
-    serde_json::from_slice(reply.body()).map_err(|error| wrong(url, &error.to_string()))
+    serde_json::from_slice(response.body()).map_err(|error| malformed(url, &error.to_string()))
 }
 
-/// G10: credentials will travel there.
-fn safe(found: Url, document: &Url) -> Result<Url, DiscoverError> {
+/// Checks that credentials are not sent to `found` in the clear (G10).
+fn check_scheme(found: Url, document: &Url) -> Result<Url, DiscoverError> {
     match found.scheme() {
         "https" => Ok(found),
         "http" if is_loopback_host(&found) => Ok(found),
-        _ => Err(wrong(
-            document,
-            &format!("it names {found}, which would send credentials in the clear"),
-        )),
+        _ => {
+            Err(malformed(document, &format!("credentials would be sent to {found} in the clear")))
+        }
     }
 }
 
-fn wrong(url: &Url, reason: &str) -> DiscoverError {
+fn malformed(url: &Url, reason: &str) -> DiscoverError {
     DiscoverError::Document {
         url: url.to_string(),
-        fault: RequestError::Malformed(reason.to_owned()),
+        error: RequestError::Malformed(reason.to_owned()),
     }
 }
 
@@ -152,10 +155,10 @@ mod tests {
 
     use super::*;
 
-    /// Answers everything with one text.
-    struct Says(&'static str);
+    /// Answers every request with one text.
+    struct FixedResponse(&'static str);
 
-    impl Transport for Says {
+    impl Transport for FixedResponse {
         fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
             Box::pin(async { Ok(Response::new(Bytes::from_static(self.0.as_bytes()))) })
         }
@@ -166,8 +169,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_api_is_where_the_document_says_or_where_its_area_is() {
-        let at = async |text| api(&Says(text), &issuer(), "t").await.map(|url| url.to_string());
+    async fn the_api_is_that_of_the_document_or_of_its_area() {
+        let at =
+            async |text| api(&FixedResponse(text), &issuer(), "t").await.map(|url| url.to_string());
         let (api, area) =
             (r#"{"api_endpoint":"https://api-de1.x.com","area":"na1"}"#, r#"{"area":"eu1"}"#);
         assert_eq!(at(api).await.unwrap(), "https://api-de1.x.com/");
@@ -177,14 +181,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn g10_a_document_cannot_send_credentials_in_the_clear() {
-        let says = Says(r#"{"token_endpoint":"http://example.com/token"}"#);
-        let error = token_endpoint(&says, &issuer()).await.unwrap_err().to_string();
+    async fn g10_a_token_endpoint_without_tls_is_rejected() {
+        let transport = FixedResponse(r#"{"token_endpoint":"http://example.com/token"}"#);
+        let error = token_endpoint(&transport, &issuer()).await.unwrap_err().to_string();
         assert!(error.contains("in the clear"), "{error}");
     }
 
     #[test]
-    fn the_tenant_is_a_claim_of_the_id_token_else_of_the_token() {
+    fn the_tenant_is_a_claim_of_the_id_token_or_of_the_token() {
         let token =
             |claims: &str| SecretString::from(format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims)));
         let response =

@@ -25,7 +25,7 @@ async fn where_a_run_would_start_every_line_is_ok() {
     );
     assert!(!lines.contains("FAIL"), "{lines}");
     assert!(
-        lines.contains("client sandbox of the organisation Sandbox, by client-credentials"),
+        lines.contains("client sandbox of the organization Sandbox, by client-credentials"),
         "{lines}"
     );
     assert!(
@@ -69,7 +69,7 @@ async fn a_clock_that_is_off_is_told_by_how_much() {
         .output()
         .unwrap();
     let lines = String::from_utf8(run.stdout).unwrap();
-    assert!(lines.contains("s behind this machine's: set this one right"), "{lines}");
+    assert!(lines.contains("s behind this machine's: correct this machine's clock"), "{lines}");
     assert_eq!(run.status.code(), Some(0), "{lines}");
 }
 

@@ -144,7 +144,7 @@ fn an_unknown_region_is_refused_with_those_that_there_are() {
 
 fn unknown_region(place: &str) -> String {
     format!(
-        "{place}: `x` is unknown: it is sandbox or one of \
+        "{place}: unknown region `x`: expected `sandbox` or one of \
          us-east-1, us-east-2, us-west-2, ca-central-1, sa-east-1, mx-central-1, ap-south-1, ap-northeast-1, \
          ap-northeast-2, ap-northeast-3, ap-southeast-1, ap-southeast-2, eu-west-1, eu-west-2, eu-central-1, \
          eu-central-2, eusc-de-east-1, me-central-1"

@@ -10,8 +10,8 @@ use std::{
 use crate::common::platform::Platform;
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Config, HttpTransport, LoginError, Overrides, QuotaKey, QuotaSettings, RateLimit, Settings,
-    TokenClient, TokenError, TokenSource, Transport, login,
+    Config, HttpTransport, LoginError, Overrides, QuotaSettings, RateLimit, Settings, TokenClient,
+    TokenError, TokenSource, Transport, login,
 };
 use http::{Request, Response, header::LOCATION};
 use url::Url;
@@ -44,16 +44,16 @@ where
     ];
     given.extend(set.iter().map(|&set| set.to_owned()));
     let config = Config::load(&Overrides { set: given, ..Overrides::default() }).unwrap().remove(0);
-    let door = TokenClient {
-        transport: Arc::new(transport()),
-        rate_limit: Arc::new(RateLimit::new(QuotaSettings::default())),
-        key: QuotaKey { credential: "me".into(), bucket: "login".into() },
-        metrics: Arc::default(),
-    };
+    let client = TokenClient::new(
+        &config.auth.credentials,
+        Arc::new(transport()),
+        Arc::new(RateLimit::new(QuotaSettings::default())),
+        Arc::default(),
+    );
     let account = TokenSource::new(
         format!("http://{}", platform.address).parse().unwrap(),
         &config.auth,
-        door,
+        client,
     );
     let minted =
         login(&account, &config.browser, |page| drop(tokio::spawn(run_scenario(page.clone()))))
@@ -131,7 +131,7 @@ async fn a_closed_browser_and_a_user_who_declines_each_give_an_error_that_says_s
     let platform = Platform::start(Settings::default()).await;
     let error = log_in(&platform, &["auth.login_timeout=200ms"], |_| async {}).await.unwrap_err();
     assert!(
-        matches!(error, LoginError::Timeout(_)) && error.to_string().contains("did not come back"),
+        matches!(error, LoginError::Timeout(_)) && error.to_string().contains("did not return"),
         "{error}"
     );
     let declining = |page| async {

@@ -20,3 +20,5 @@ mod schema;
 mod secrets;
 mod simulation;
 mod sources;
+mod token_runs;
+mod token_sources;

@@ -1,11 +1,9 @@
-//! TokenActor: one token for everybody (G7).
+//! [`TokenActor`]: one token for the whole run (G7).
 //!
-//! While a token is being asked for, the actor's mailbox is closed: whoever asks meanwhile waits
-//! in it, and is answered with the token that came. So there is at most one token request in
-//! flight, and at most one for a rejected generation, however many actors were rejected with it.
-//!
-//! [`TokenSource`] is how one is asked for, the desk what is known about the one that came, [`cache`]
-//! where it outlives the process.
+//! While a token request is in flight, the actor's mailbox is closed: callers queue in it and get
+//! the new token. So at most one token request is in flight, and a rejected generation is renewed
+//! once, however many fetchers it was rejected for. [`TokenState`] decides when a new token is due,
+//! [`source`] requests it, and [`cache`] keeps it from run to run.
 
 pub(crate) mod cache;
 pub(crate) mod source;
@@ -19,46 +17,46 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 pub use self::source::{TokenClient, TokenSource};
+pub(crate) use self::state::RenewalPolicy;
 use self::state::TokenState;
-pub(crate) use self::{source::AuthSettings, state::RenewalPolicy};
 use crate::http::error::TokenError;
 
-/// Counts the tokens of a run: a 401 names the generation that it rejects.
+/// Counts the tokens of a run. A 401 names the generation that it rejects.
 pub(crate) type Generation = u64;
 
-/// A token that was good when it was handed out.
+/// A token that was valid when it was returned.
 #[derive(Debug, Clone)]
-pub(crate) struct Token {
-    /// Which token of the run it is.
+pub struct Token {
+    /// The number of the token in this run.
     pub generation: Generation,
-    /// The token itself.
+    /// The token.
     pub secret: SecretString,
 }
 
-/// Asks for a token.
-#[derive(Message)]
+/// Requests a token.
+#[derive(Debug, Clone, Copy, Default, Message)]
 #[rtype(result = "Result<Token, TokenError>")]
-pub(crate) struct GetToken {
-    /// The generation that the server has just answered with a 401, if that is why.
+pub struct GetToken {
+    /// The generation that the server has just answered with 401. `None` if it rejected none.
     pub rejected: Option<Generation>,
 }
 
-/// Is answered when no token request is under way. A run waits for it before it ends: a refresh
-/// token that was replaced is in the cache by then.
+/// Is answered when no token request is in flight. A run waits for this before it ends, so that a
+/// replaced refresh token is stored in the cache.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Drain;
 
-/// The shell around the desk: the waiting room and the telephone.
-pub(crate) struct TokenActor {
+/// Actor around [`TokenState`]; its mailbox queues callers while a token request is in flight.
+pub struct TokenActor {
     state: TokenState,
-    login: Arc<TokenSource>,
+    source: Arc<TokenSource>,
 }
 
 impl TokenActor {
-    /// Starts with no token: the first who asks has one fetched.
-    pub(crate) fn new(login: TokenSource) -> Self {
-        Self { state: TokenState::new(login.renewal), login: Arc::new(login) }
+    /// Starts without a token: the first caller causes a token request.
+    pub fn new(source: TokenSource) -> Self {
+        Self { state: TokenState::new(source.renewal), source: Arc::new(source) }
     }
 }
 
@@ -69,17 +67,17 @@ impl Actor for TokenActor {
 impl Handler<GetToken> for TokenActor {
     type Result = AtomicResponse<Self, Result<Token, TokenError>>;
 
-    fn handle(&mut self, ask: GetToken, _: &mut Self::Context) -> Self::Result {
-        if let Some(answer) = self.state.answer(Instant::now(), ask.rejected) {
+    fn handle(&mut self, message: GetToken, _: &mut Self::Context) -> Self::Result {
+        if let Some(answer) = self.state.answer(Instant::now(), message.rejected) {
             return AtomicResponse::new(Box::pin(actix::fut::ready(answer)));
         }
-        let login = Arc::clone(&self.login);
-        // `Send`, so that the compiler sees that no lock is held while it waits
-        let response: BoxFuture<'static, _> = Box::pin(async move { login.renew().await });
-        let settled = response.into_actor(self);
-        AtomicResponse::new(Box::pin(
-            settled.map(|response, actor, _| actor.state.settle(Instant::now(), response)),
-        ))
+        let source = Arc::clone(&self.source);
+        // a `Send` future cannot hold a lock across an await
+        let response: BoxFuture<'static, _> = Box::pin(async move { source.renew().await });
+        let settled = response
+            .into_actor(self)
+            .map(|response, actor, _| actor.state.settle(Instant::now(), response));
+        AtomicResponse::new(Box::pin(settled))
     }
 }
 
@@ -88,6 +86,3 @@ impl Handler<Drain> for TokenActor {
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }
-
-#[cfg(test)]
-mod tests;

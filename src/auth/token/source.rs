@@ -1,10 +1,9 @@
-//! How a token is asked for: with what is at hand, in the order of what it costs.
+//! Where tokens come from, the cheapest source first: a token that another process left in the
+//! cache, a refresh token, the credentials.
 //!
-//! A token that another process left in the cache, a refresh token, the grant itself. Nothing here
-//! tries twice: a fault goes to whoever asked, and `retry` decides about it.
+//! Nothing here retries: errors go to the caller, and `retry` decides about them.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,11 +13,13 @@ use url::Url;
 
 use crate::{
     auth::{
-        self, Credentials, Grant, GrantParams, TokenResponse, pkce,
+        Credentials, Grant, GrantParams, TokenResponse, pkce,
+        settings::AuthSettings,
         token::{
             RenewalPolicy,
             cache::{Cache, CacheEntry, CacheError, LockedCache},
         },
+        token_response,
     },
     blocking::offload,
     http::{
@@ -30,236 +31,253 @@ use crate::{
     time::clock,
 };
 
-/// How long another process that holds the cache's lock is left to finish.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait for another process that holds the lock of the cache.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
-/// Who asks for tokens, and what is done with them: `[auth]`, checked.
-#[derive(Debug, Clone)]
-pub struct AuthSettings {
-    /// Who asks for tokens, and how.
-    pub credentials: Credentials,
-    /// When a token is renewed.
-    pub renewal: RenewalPolicy,
-    /// Where tokens outlive the process; none: nowhere.
-    pub cache: Option<PathBuf>,
-}
+/// The platform's limit bucket that token requests count against.
+const BUCKET: &str = "login";
 
-/// Who asks for tokens, and with what.
+/// Requests tokens for one account.
 pub struct TokenSource {
     /// The login host.
     pub host: Url,
-    /// Who asks.
+    /// The account.
     pub credentials: Credentials,
     /// When a token is renewed.
     pub renewal: RenewalPolicy,
     cache: Option<Cache>,
     client: TokenClient,
-    /// What earlier calls left. Never held over an await.
+    /// What earlier requests left. Never locked across an await.
     memory: Mutex<SourceState>,
 }
 
-/// What a token request passes on its way out.
+/// Sends token requests.
 pub struct TokenClient {
-    /// The network.
-    pub transport: Arc<dyn Transport>,
-    /// Token calls pay a key of their own.
-    pub rate_limit: Arc<RateLimit>,
-    /// That key.
-    pub key: QuotaKey,
-    /// Where they are counted.
-    pub metrics: Arc<Metrics>,
+    transport: Arc<dyn Transport>,
+    rate_limit: Arc<RateLimit>,
+    key: QuotaKey,
+    metrics: Arc<Metrics>,
 }
 
 /// What a process knows of its tokens beside the current one.
 #[derive(Debug, Default)]
 struct SourceState {
-    /// The token that was handed out last: when a token is asked for, this one will not do.
-    handed: Option<SecretString>,
-    /// What gives the next one.
+    /// The last token that was returned. A caller that requests another one cannot use this one.
+    last: Option<SecretString>,
+    /// The newest refresh token.
     refresh: Option<SecretString>,
-    /// Whether `refresh` is newer than what the cache holds, since that could not be written.
-    unstored: bool,
+    /// Whether `refresh` is newer than that of the cache, which could not be written.
+    is_unstored: bool,
+}
+
+impl TokenClient {
+    /// Token requests of `credentials` count against a quota key of their own.
+    pub fn new(
+        credentials: &Credentials,
+        transport: Arc<dyn Transport>,
+        rate_limit: Arc<RateLimit>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let key = QuotaKey { credential: credentials.name().into(), bucket: BUCKET.into() };
+        Self { transport, rate_limit, key, metrics }
+    }
 }
 
 impl TokenSource {
-    /// The account that `auth` describes, at the login host `host`.
-    pub fn new(host: Url, auth: &AuthSettings, client: TokenClient) -> Self {
-        let cache =
-            auth.cache.clone().map(|path| Cache::new(path, &host, &auth.credentials.name()));
-        let (credentials, renewal) = (auth.credentials.clone(), auth.renewal);
+    /// The account that `settings` describe, at the login host `host`.
+    pub fn new(host: Url, settings: &AuthSettings, client: TokenClient) -> Self {
+        let AuthSettings { credentials, renewal, cache } = settings.clone();
+        let cache = cache.map(|path| Cache::new(path, &host, &credentials.name()));
         Self { host, credentials, renewal, cache, client, memory: Mutex::default() }
     }
 
-    /// One new token. It waits for nothing but its permits, and sends at most one request for each
-    /// thing that it can offer: the refresh token, and when that is rejected the credentials.
+    /// Returns a new token. Sends at most one request with the refresh token and, if that is
+    /// rejected, one with the credentials.
+    ///
+    /// # Errors
+    /// [`TokenError`] if there is no new token.
     pub async fn renew(&self) -> Result<TokenResponse, TokenError> {
-        let held = self.memory().refresh.clone();
+        let refresh = self.memory().refresh.clone();
         let response = match (&self.credentials.grant, &self.cache) {
-            (Grant::Static(token), _) => self.given(token)?,
-            (_, None) => self.ask(held.or_else(|| self.configured())).await?,
-            (_, Some(cache)) => self.through(cache).await?,
+            (Grant::Static(token), _) => self.static_token(token)?,
+            (_, None) => self.request_new(refresh.or_else(|| self.configured_refresh())).await?,
+            (_, Some(cache)) => self.renew_with_cache(cache).await?,
         };
         let mut memory = self.memory();
-        memory.handed = Some(response.secret.clone());
+        memory.last = Some(response.secret.clone());
         memory.refresh.clone_from(&response.refresh);
         Ok(response)
     }
 
-    /// Trades the code of a user's login in, and stores what came: without the cache nobody would
-    /// ever have it.
+    /// Exchanges the code of a login for tokens and stores them in the cache.
     ///
     /// # Errors
-    /// A [`TokenError`] where the code is refused, or what came of it cannot be kept.
+    /// [`TokenError`] if the code is rejected or the tokens cannot be stored.
     pub async fn exchange_code(
         &self,
         code: &pkce::AuthorizationCode,
     ) -> Result<TokenResponse, TokenError> {
-        let fault = |error: CacheError| self.cache_fault(&error);
         let Some(cache) = self.cache.clone() else {
-            return Err(auth::refused(
+            return Err(token_response::permanent(
                 &self.host,
                 "there is no auth.cache to keep it in",
                 CacheError::ADVICE,
             ));
         };
-        let locked =
-            offload(move || cache.lock()).await.map_err(fault)?.ok_or_else(|| self.busy())?;
+        let cache_error = |error: CacheError| self.cache_error(&error);
+        let locked = offload(move || cache.lock()).await.map_err(cache_error)?;
+        let locked = locked.ok_or_else(|| self.cache_is_locked())?;
         let response = self.request(&GrantParams::AuthorizationCode(code)).await?;
         let entry = CacheEntry::new(&response, clock::now(), None);
-        offload(move || locked.write(&entry)).await.map_err(fault)?;
+        offload(move || locked.write(&entry)).await.map_err(cache_error)?;
         Ok(response)
     }
 
-    /// The token that the configuration gives: good until it is not.
-    fn given(&self, token: &SecretString) -> Result<TokenResponse, TokenError> {
-        if self.memory().handed.is_some() {
-            return Err(auth::refused(
+    /// Returns the configured token, unless it was returned before and so must have been rejected.
+    fn static_token(&self, token: &SecretString) -> Result<TokenResponse, TokenError> {
+        if self.memory().last.is_some() {
+            return Err(token_response::permanent(
                 &self.host,
-                "the token that auth.token gives was rejected",
+                "the server rejected the token of auth.token",
                 self.advice(),
             ));
         }
         Ok(TokenResponse { secret: token.clone(), lifetime: None, refresh: None, id_token: None })
     }
 
-    /// Asks under the lock of the cache, so that no two processes spend one refresh token, and
-    /// stores what came before anybody uses it.
-    async fn through(&self, cache: &Cache) -> Result<TokenResponse, TokenError> {
-        let (shared, fault) = (cache.clone(), |error| self.cache_fault(&error));
-        let locked = offload(move || shared.lock()).await.map_err(fault)?;
-        let locked = locked.ok_or_else(|| self.busy())?;
-        let (locked, entry) =
-            offload(move || locked.read().map(|entry| (locked, entry))).await.map_err(fault)?;
-        if let Some(response) = entry.as_ref().and_then(|entry| self.reusable(entry)) {
-            tracing::debug!("the cache has a token that will do");
+    /// Requests a token under the lock of the cache, so that no two processes use one refresh
+    /// token, and stores it before it is used.
+    async fn renew_with_cache(&self, cache: &Cache) -> Result<TokenResponse, TokenError> {
+        let cache = cache.clone();
+        let cache_error = |error: CacheError| self.cache_error(&error);
+        let locked = offload(move || cache.lock()).await.map_err(cache_error)?;
+        let locked = locked.ok_or_else(|| self.cache_is_locked())?;
+        let read = move || locked.read().map(|entry| (locked, entry));
+        let (locked, entry) = offload(read).await.map_err(cache_error)?;
+        if let Some(response) = entry.as_ref().and_then(|entry| self.cached_token(entry)) {
+            tracing::debug!("using a token of the cache");
             return Ok(response);
         }
-        let response = self.ask(self.choose(entry.as_ref())).await?;
+        let response = self.request_new(self.newest_refresh(entry.as_ref())).await?;
         self.store(locked, &response).await;
         Ok(response)
     }
 
-    /// Stores a token. A disk that is full now may not be later: the run goes on with what it has.
+    /// Stores a token. If that fails the run goes on, since the file may be writable later.
     async fn store(&self, locked: LockedCache, response: &TokenResponse) {
-        let entry = CacheEntry::new(response, clock::now(), self.configured().as_ref());
+        let entry = CacheEntry::new(response, clock::now(), self.configured_refresh().as_ref());
         let stored = offload(move || locked.write(&entry)).await;
-        self.memory().unstored = stored.is_err();
+        self.memory().is_unstored = stored.is_err();
         if let Err(error) = stored {
-            tracing::error!(%error, "the new token is not stored: a run after this one may have to log in again");
+            tracing::error!(
+                %error,
+                "the new token is not stored: a later run may have to log in again"
+            );
         }
     }
 
-    /// A cached token that is not the one that will not do, and is not due for renewal.
-    fn reusable(&self, entry: &CacheEntry) -> Option<TokenResponse> {
-        let handed = self.memory().handed.as_ref().map(|token| token.expose_secret().to_owned());
-        let fresh = entry
-            .lifetime_left(clock::now(), self.renewal)
-            .filter(|_| entry.comes_from(self.configured().as_ref()))?;
-        (handed.as_deref() != Some(entry.token.expose_secret())).then(|| TokenResponse {
+    /// Returns the cached token unless it was just rejected or is due for renewal.
+    fn cached_token(&self, entry: &CacheEntry) -> Option<TokenResponse> {
+        if !entry.comes_from(self.configured_refresh().as_ref()) {
+            return None;
+        }
+        let lifetime = entry.lifetime_left(clock::now(), self.renewal)?;
+        let is_last = self
+            .memory()
+            .last
+            .as_ref()
+            .is_some_and(|last| last.expose_secret() == entry.token.expose_secret());
+        (!is_last).then(|| TokenResponse {
             secret: entry.token.clone(),
-            lifetime: fresh,
+            lifetime,
             refresh: entry.refresh.clone(),
             id_token: None,
         })
     }
 
-    /// The refresh token to offer. What the cache holds is the newest, since another process may
-    /// have replaced ours; unless it could not be written, or the configuration gives a new one.
-    fn choose(&self, entry: Option<&CacheEntry>) -> Option<SecretString> {
-        let (memory, configured) = (self.memory(), self.configured());
-        let cached =
-            entry.filter(|entry| !memory.unstored && entry.comes_from(configured.as_ref()));
-        cached
-            .and_then(|entry| entry.refresh.clone())
-            .or_else(|| memory.refresh.clone())
-            .or(configured)
+    /// The refresh token to use. That of the cache is the newest, since another process may have
+    /// replaced ours, unless the cache could not be written or the configuration has a new one.
+    fn newest_refresh(&self, entry: Option<&CacheEntry>) -> Option<SecretString> {
+        let (memory, configured) = (self.memory(), self.configured_refresh());
+        let entry =
+            entry.filter(|entry| !memory.is_unstored && entry.comes_from(configured.as_ref()));
+        let cached = entry.and_then(|entry| entry.refresh.clone());
+        cached.or_else(|| memory.refresh.clone()).or(configured)
     }
 
-    fn configured(&self) -> Option<SecretString> {
+    fn configured_refresh(&self) -> Option<SecretString> {
         match &self.credentials.grant {
             Grant::RefreshToken(token) => Some(token.clone()),
             _ => None,
         }
     }
 
-    /// Asks with the refresh token; without one, or where it is rejected, with the credentials.
-    async fn ask(&self, refresh: Option<SecretString>) -> Result<TokenResponse, TokenError> {
-        let alone = self.credentials.grant.stands_alone();
-        if let Some(token) = refresh {
-            match self.request(&GrantParams::Refresh(&token)).await {
+    /// Requests a token with the refresh token; if there is none or it is rejected, with the
+    /// credentials.
+    async fn request_new(
+        &self,
+        refresh: Option<SecretString>,
+    ) -> Result<TokenResponse, TokenError> {
+        let has_fallback = self.credentials.grant.needs_no_refresh_token();
+        match refresh {
+            None if has_fallback => {}
+            None => {
+                return Err(token_response::permanent(
+                    &self.host,
+                    "there is no refresh token",
+                    self.advice(),
+                ));
+            }
+            Some(token) => match self.request(&GrantParams::Refresh(&token)).await {
                 Ok(response) => {
-                    return Ok(TokenResponse {
-                        refresh: response.refresh.or(Some(token)),
-                        ..response
-                    });
+                    let refresh = response.refresh.or(Some(token));
+                    return Ok(TokenResponse { refresh, ..response });
                 }
-                Err(fault) if alone && fault.permanent => {
-                    tracing::info!(%fault, "the refresh token is of no use: asking with the credentials");
+                Err(error) if has_fallback && error.permanent => {
+                    tracing::info!(%error, "the refresh token was rejected: using the credentials");
                     self.memory().refresh = None;
                 }
-                Err(fault) => return Err(fault),
-            }
-        } else if !alone {
-            return Err(auth::refused(&self.host, "there is no refresh token", self.advice()));
+                Err(error) => return Err(error),
+            },
         }
         self.request(&GrantParams::Credentials).await
     }
 
-    /// One request.
-    pub async fn request(
-        &self,
-        grant_params: &GrantParams<'_>,
-    ) -> Result<TokenResponse, TokenError> {
-        let endpoint = self.credentials.endpoint(&self.host, grant_params);
+    /// Sends one token request.
+    async fn request(&self, params: &GrantParams<'_>) -> Result<TokenResponse, TokenError> {
+        let endpoint = self.credentials.endpoint(&self.host, params);
         let permit = self.client.rate_limit.admit(&self.client.key).await;
         self.client.metrics.token_requests.add(1);
-        let request = self
-            .credentials
-            .request(&endpoint, grant_params)
-            .map_err(|error| auth::refused(&endpoint, error.to_string(), self.advice()))?;
-        let sent = self.client.transport.send(request).await;
-        let reply = sent.map_err(|fault| auth::fault_at(&endpoint, &fault))?;
-        permit.answered(reply.status(), reply.headers());
-        auth::read_reply(&endpoint, &reply).map_err(|fault| TokenError {
-            reason: self.credentials.redact(&fault.reason, grant_params),
+        let request = self.credentials.request(&endpoint, params).map_err(|error| {
+            token_response::permanent(&endpoint, error.to_string(), self.advice())
+        })?;
+        let response = self
+            .client
+            .transport
+            .send(request)
+            .await
+            .map_err(|error| token_response::no_response(&endpoint, &error))?;
+        permit.answered(response.status(), response.headers());
+        let token = token_response::read(&endpoint, &response, self.credentials.dialect);
+        token.map_err(|error| TokenError {
+            reason: self.credentials.redact(&error.reason, params),
             advice: self.advice(),
-            ..fault
+            ..error
         })
     }
 
-    fn busy(&self) -> TokenError {
-        let reason = "another process is renewing the token in auth.cache".to_owned();
+    fn cache_is_locked(&self) -> TokenError {
         TokenError {
             endpoint: self.host.to_string(),
-            reason,
+            reason: "another process is renewing the token in auth.cache".to_owned(),
             permanent: false,
-            wait: PATIENCE,
+            wait: LOCK_WAIT,
             advice: "",
         }
     }
 
-    fn cache_fault(&self, error: &CacheError) -> TokenError {
-        auth::refused(&self.host, error.to_string(), CacheError::ADVICE)
+    fn cache_error(&self, error: &CacheError) -> TokenError {
+        token_response::permanent(&self.host, error.to_string(), CacheError::ADVICE)
     }
 
     fn advice(&self) -> &'static str {

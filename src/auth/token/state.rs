@@ -1,4 +1,4 @@
-//! What is known about the token, and what follows from it.
+//! What is known about the token, and whether a new one is due.
 
 use std::time::Duration;
 
@@ -12,34 +12,41 @@ use crate::{
     http::error::TokenError,
 };
 
-/// How long the endpoint is left alone after its first failure in a row; it doubles.
+/// The pause after the first failed token request in a row; it doubles with every further one.
 const FIRST_COOLDOWN: Duration = Duration::from_secs(1);
-/// The longest such pause.
+/// The longest pause.
 const LONGEST_COOLDOWN: Duration = Duration::from_secs(60);
 
 /// When a token is renewed before it expires.
 #[derive(Debug, Clone, Copy)]
 pub struct RenewalPolicy {
-    /// So long before its end …
+    /// How long before its expiry.
     pub ahead: Duration,
-    /// … or at this share of its lifetime, whichever is later: a token of five seconds is not
-    /// renewed all the time.
+    /// The part of its lifetime that must have passed, so that short-lived tokens are not renewed
+    /// all the time. The later of the two instants counts.
     pub at: f64,
 }
 
-/// What is known about the token: a state machine without an actor, a network or a clock.
+/// What is known about the token: a state machine that is independent of actors, network and clock.
 pub(crate) struct TokenState {
     renewal: RenewalPolicy,
     generation: Generation,
     current: Option<CurrentToken>,
-    /// The last failure, and how many there were in a row: for `wait` it is the answer to all who
-    /// ask, so that those who queued behind it do not each try again.
-    failure: Option<(Instant, TokenError, u32)>,
+    /// The last failure. During its pause it is the answer to all callers, so that those who queued
+    /// behind it do not send a request each.
+    failure: Option<Failure>,
+}
+
+struct Failure {
+    at: Instant,
+    error: TokenError,
+    /// Failures in a row.
+    count: u32,
 }
 
 struct CurrentToken {
     token: Token,
-    /// From here on a newer one is fetched before the token is handed out again.
+    /// From this instant on a caller causes a token request. `None` if the lifetime is not known.
     renew: Option<Instant>,
     expires: Option<Instant>,
 }
@@ -49,7 +56,7 @@ impl TokenState {
         Self { renewal, generation: 0, current: None, failure: None }
     }
 
-    /// The answer that needs no request; none: one is due.
+    /// The answer that needs no token request. `None` if a token request is due.
     pub(crate) fn answer(
         &mut self,
         now: Instant,
@@ -58,21 +65,20 @@ impl TokenState {
         self.current.take_if(|current| {
             Some(current.token.generation) == rejected || passed(current.expires, now)
         });
-        let resting = self.failure.as_ref().and_then(|(at, fault, _)| {
-            let left = (*at + fault.wait).saturating_duration_since(now);
-            (fault.permanent || left > Duration::ZERO)
-                .then(|| TokenError { wait: left, ..fault.clone() })
+        let failure = self.failure.as_ref().and_then(|Failure { at, error, .. }| {
+            let wait = (*at + error.wait).saturating_duration_since(now);
+            (error.permanent || wait > Duration::ZERO).then(|| TokenError { wait, ..error.clone() })
         });
-        match (&self.current, resting) {
+        match (&self.current, failure) {
             (Some(current), None) if passed(current.renew, now) => None,
             (Some(current), _) => Some(Ok(current.token.clone())),
-            (None, Some(fault)) => Some(Err(fault)),
+            (None, Some(error)) => Some(Err(error)),
             (None, None) => None,
         }
     }
 
-    /// Takes in what a token request gave. A failed renewal of a token that still lives costs
-    /// nothing: the token is handed out once more.
+    /// Stores the result of a token request, and returns the answer to the caller. If a renewal
+    /// fails while the token is still valid, that token is returned again.
     pub(crate) fn settle(
         &mut self,
         now: Instant,
@@ -88,16 +94,15 @@ impl TokenState {
                 self.current = Some(CurrentToken { token: token.clone(), renew, expires });
                 Ok(token)
             }
-            Err(fault) => {
-                let failures = self.failure.as_ref().map_or(0, |(_, _, failures)| *failures) + 1;
-                let cooldown = FIRST_COOLDOWN
-                    .saturating_mul(1 << (failures - 1).min(16))
-                    .min(LONGEST_COOLDOWN);
-                let fault = TokenError { wait: fault.wait.max(cooldown), ..fault };
-                self.failure = Some((now, fault.clone(), failures));
+            Err(error) => {
+                let count = self.failure.as_ref().map_or(0, |failure| failure.count) + 1;
+                let cooldown =
+                    FIRST_COOLDOWN.saturating_mul(1 << (count - 1).min(16)).min(LONGEST_COOLDOWN);
+                let error = TokenError { wait: error.wait.max(cooldown), ..error };
+                self.failure = Some(Failure { at: now, error: error.clone(), count });
                 match &self.current {
                     Some(current) if !passed(current.expires, now) => Ok(current.token.clone()),
-                    _ => Err(fault),
+                    _ => Err(error),
                 }
             }
         }
@@ -105,7 +110,7 @@ impl TokenState {
 }
 
 impl RenewalPolicy {
-    /// The age at which a token of this lifetime is renewed.
+    /// The age at which a token with this lifetime is renewed.
     pub(crate) fn after(self, lifetime: Duration) -> Duration {
         lifetime.saturating_sub(self.ahead).max(lifetime.mul_f64(self.at))
     }
@@ -136,7 +141,7 @@ mod tests {
         })
     }
 
-    fn desk_with(lifetime: Option<Duration>) -> (TokenState, Instant) {
+    fn state_with(lifetime: Option<Duration>) -> (TokenState, Instant) {
         let (mut state, now) = (TokenState::new(RENEWAL), Instant::now());
         assert!(state.answer(now, None).is_none());
         assert_eq!(state.settle(now, response(lifetime)).unwrap().generation, 1);
@@ -151,27 +156,27 @@ mod tests {
     fn a_long_token_is_renewed_a_minute_ahead_and_a_short_one_at_four_fifths() {
         assert_eq!(RENEWAL.after(SECOND * 3_600), SECOND * 3_540);
         assert_eq!(RENEWAL.after(SECOND * 5), SECOND * 4);
-        let (mut state, now) = desk_with(Some(SECOND * 5));
+        let (mut state, now) = state_with(Some(SECOND * 5));
         assert_eq!(generation(state.answer(now + SECOND * 3, None)), Some(1));
         assert_eq!(generation(state.answer(now + SECOND * 4, None)), None);
     }
 
     #[test]
     fn g7_a_rejected_generation_is_renewed_once() {
-        let (mut state, now) = desk_with(None);
+        let (mut state, now) = state_with(None);
         assert_eq!(generation(state.answer(now, Some(1))), None);
         state.settle(now, response(None)).unwrap();
         for _ in 0..64 {
             assert_eq!(
                 generation(state.answer(now, Some(1))),
                 Some(2),
-                "the others get the token that came"
+                "the others get the new token"
             );
         }
     }
 
     #[test]
-    fn a_failure_answers_all_who_wait_and_is_tried_again_by_one_after_a_pause() {
+    fn a_failure_answers_all_callers_and_one_of_them_retries_after_a_pause() {
         let (mut state, now) = (TokenState::new(RENEWAL), Instant::now());
         assert!(state.settle(now, failed(false)).is_err());
         assert!(state.answer(now + SECOND / 2, None).unwrap().is_err());
@@ -180,15 +185,15 @@ mod tests {
     }
 
     #[test]
-    fn a_permanent_failure_is_latched() {
+    fn a_permanent_failure_is_final() {
         let (mut state, now) = (TokenState::new(RENEWAL), Instant::now());
         assert!(state.settle(now, failed(true)).is_err());
         assert!(state.answer(now + SECOND * 86_400, None).unwrap().unwrap_err().permanent);
     }
 
     #[test]
-    fn a_failed_renewal_hands_out_the_token_that_still_lives() {
-        let (mut state, now) = desk_with(Some(SECOND * 5));
+    fn a_failed_renewal_returns_the_token_that_is_still_valid() {
+        let (mut state, now) = state_with(Some(SECOND * 5));
         assert!(state.answer(now + SECOND * 4, None).is_none());
         assert_eq!(state.settle(now + SECOND * 4, failed(false)).unwrap().generation, 1);
         assert_eq!(generation(state.answer(now + SECOND * 4, None)), Some(1));

@@ -9,14 +9,15 @@ use url::Url;
 use crate::{
     auth::{
         AccessKey, ClientAuthMethod, ClientCredentials, Credentials, Grant,
-        token::{AuthSettings, RenewalPolicy},
+        settings::{AuthSettings, BrowserSettings},
+        token::RenewalPolicy,
     },
-    commands::login::Browser,
     config::{
         layers::{ConfigError, Layers, environment::EnvironmentVariables},
         values::{DurationText, TextSource, checked_url, positive},
     },
     http::transport::is_loopback_host,
+    platform::TOKEN_DIALECT,
 };
 
 /// Fields of a token request that have keys of their own.
@@ -85,7 +86,7 @@ struct GrantChecks<'a> {
 
 impl AuthSection {
     /// Checks every key.
-    pub(crate) fn check(self, at: &Layers) -> Result<(AuthSettings, Browser), ConfigError> {
+    pub(crate) fn check(self, at: &Layers) -> Result<(AuthSettings, BrowserSettings), ConfigError> {
         let check = GrantChecks { section: &self, environment: EnvironmentVariables::read()?, at };
         check.unused()?;
         let credentials = check.credentials()?;
@@ -115,6 +116,7 @@ impl GrantChecks<'_> {
             form: self.form()?,
             token_url: url(&section.token_url, "auth.token_url")?,
             refresh_url: url(&section.refresh_url, "auth.refresh_url")?,
+            dialect: &TOKEN_DIALECT,
         })
     }
 
@@ -207,7 +209,7 @@ impl GrantChecks<'_> {
         }
     }
 
-    fn browser(&self) -> Result<Browser, ConfigError> {
+    fn browser(&self) -> Result<BrowserSettings, ConfigError> {
         let section = self.section;
         let redirect = section.redirect_url.clone();
         if redirect.scheme() != "http" || !is_loopback_host(&redirect) || redirect.port().is_none()
@@ -221,7 +223,7 @@ impl GrantChecks<'_> {
             .clone()
             .map(|url| checked_url(url, "auth.authorize_url", self.at));
         let timeout = positive(section.login_timeout, "auth.login_timeout", self.at)?;
-        Ok(Browser {
+        Ok(BrowserSettings {
             redirect,
             timeout,
             authorize: authorize.transpose()?,

@@ -15,11 +15,7 @@ use crate::{
     config::{
         BackfillScope, Config, DatasetSelection, Filters,
         layers::{ConfigError, Layers},
-        sections::{
-            auth::AuthSection,
-            sandbox::SandboxSection,
-            source::{Platform, SourceSection},
-        },
+        sections::{auth::AuthSection, sandbox::SandboxSection, source::SourceSection},
         values::{ByteSizeText, DurationText, PercentText, parse_time, positive},
     },
     fetch::{FetchSettings, Strategy},
@@ -27,6 +23,7 @@ use crate::{
         rate_limit::{QuotaSettings, RequestLimit},
         retry::RetryPolicy,
     },
+    platform::Platform,
     sink::ParquetSettings,
     time::{clock, interval::Interval},
 };
@@ -140,6 +137,7 @@ impl ConfigFile {
             browser,
             fetch: self.fetch.check(self.output.commit_every, at)?,
             quota_settings: self.budget.check(
+                self.source.platform,
                 self.fetch.actors * self.fetch.ahead,
                 &catalog,
                 at,
@@ -294,6 +292,7 @@ impl BudgetSection {
     /// The terms of the budget, for so many requests in flight at most.
     fn check(
         &self,
+        platform: Platform,
         in_flight: usize,
         catalog: &Catalog,
         at: &Layers,
@@ -308,6 +307,7 @@ impl BudgetSection {
             limit,
             share: self.share.0,
             in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+            dialect: platform.profile().dialect,
             own: catalog.buckets.iter().map(|(name, limit)| (Arc::clone(name), *limit)).collect(),
         })
     }
@@ -342,8 +342,8 @@ impl OutputSection {
     }
 }
 
-/// A filter is that of a dataset of the job; it may add to a request and not replace what paging and
-/// ownership rest on.
+/// A filter is that of a dataset of the job; it may add to a request and not replace what paging
+/// and ownership rest on.
 fn check_filters(
     filters: &Filters,
     datasets: &[Arc<Dataset>],

@@ -11,26 +11,14 @@ use crate::{
     config::{
         HostSettings,
         layers::{ConfigError, Layers, sources},
-        regions,
         sections::sandbox::SandboxSection,
         values::{HttpUrl, checked_url},
     },
+    platform::Platform,
 };
 
 /// The region that is a simulator.
 const SANDBOX: &str = "sandbox";
-
-/// Whose API it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Platform {
-    /// Genesys Cloud.
-    GenesysCloud,
-    /// NICE CXone.
-    NiceCxone,
-    /// Any other: the user gives its hosts and describes its datasets.
-    Custom,
-}
 
 /// The section as typed.
 #[derive(Debug, Deserialize)]
@@ -45,25 +33,6 @@ pub(crate) struct SourceSection {
     login_url: Option<HttpUrl>,
     issuer: Option<HttpUrl>,
     tenant: Option<String>,
-}
-
-impl Platform {
-    /// Its name in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::GenesysCloud => "genesys-cloud",
-            Self::NiceCxone => "nice-cxone",
-            Self::Custom => "custom",
-        }
-    }
-
-    /// The version of its API that the built-in datasets are those of, where it has several.
-    fn version(self) -> Option<&'static str> {
-        match self {
-            Self::NiceCxone => Some("v34.0"),
-            Self::GenesysCloud | Self::Custom => None,
-        }
-    }
 }
 
 impl SourceSection {
@@ -107,10 +76,11 @@ impl SourceSection {
     /// The version of the API, where it has several.
     pub(crate) fn api_version(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
         let Some(version) = &self.api_version else {
-            return Ok(self.platform.version().map(str::to_owned));
+            return Ok(self.platform.profile().default_api_version.map(str::to_owned));
         };
-        if self.platform == Platform::GenesysCloud {
-            return Err(at.wrong("source.api_version", "genesys-cloud has but one: leave it out"));
+        if !self.platform.profile().has_api_versions {
+            let message = format!("{} has only one: leave it out", self.platform.name());
+            return Err(at.wrong("source.api_version", message));
         }
         // it stands in the path of a request that carries the token (G10)
         let is_fit = version.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -137,18 +107,10 @@ impl SourceSection {
         if self.is_sandbox() {
             return Ok(HostSettings::Sandbox(sandbox.check(at)?));
         }
-        let known = match self.platform {
-            Platform::GenesysCloud => regions::genesys(&self.region),
-            Platform::NiceCxone => regions::cxone(&self.region, &credentials.grant),
-            Platform::Custom => {
-                if !at.is_built_in("source.region") {
-                    return Err(
-                        at.wrong("source.region", "a custom platform has none: leave it out")
-                    );
-                }
-                None
-            }
-        };
+        if self.platform == Platform::Custom && !at.is_built_in("source.region") {
+            return Err(at.wrong("source.region", "a custom platform has none: leave it out"));
+        }
+        let known = self.platform.hosts(&self.region, &credentials.grant);
         let [known_api, known_login] = known.map_or([None, None], |hosts| hosts.map(Some));
         let api = self.host("api", self.api_url.as_ref(), known_api, at)?;
         let login =
@@ -195,17 +157,13 @@ impl SourceSection {
                 let other = if name == "api" { "source.login_url" } else { "source.api_url" };
                 at.wrong(other, format!("give {key} too, or neither of them to start the sandbox"))
             }
-            Platform::GenesysCloud => {
-                let names = regions::genesys_names();
+            platform => {
+                let expected = platform.expected_region();
                 at.wrong(
                     "source.region",
-                    format!("`{region}` is unknown: it is sandbox or one of {names}"),
+                    format!("unknown region `{region}`: expected `sandbox` or {expected}"),
                 )
             }
-            Platform::NiceCxone => at.wrong(
-                "source.region",
-                format!("`{region}` is no area: it is sandbox, or one like na1"),
-            ),
         })
     }
 

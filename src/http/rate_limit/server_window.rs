@@ -1,128 +1,132 @@
-//! The server's window, as far as its replies tell.
+//! The server's rate-limit window, as reported by the headers of its responses.
 //!
-//! A fixed window begins with its first request, whoever sends it. Replies come out of order, so a
-//! reply is told from those of other windows by when its window can end.
+//! A fixed window begins with its first request, whoever sends it. Responses arrive out of order;
+//! the time at which its window can end tells which window a response belongs to.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::http::{error::header, rate_limit::limiter::part};
+use crate::http::{dialect::Dialect, error::header, rate_limit::limiter::percentage};
 
-/// `reset` is rounded up to this.
-pub(crate) const GRAIN: Duration = Duration::from_secs(1);
-/// Windows shorter than this cannot be told apart by a `reset` in whole seconds.
-pub(crate) const SHORTEST: Duration = Duration::from_secs(2);
-/// A window that lasts longer is not waited for on the strength of a header: a 429 says how long.
+/// `reset` is rounded up to a multiple of this.
+pub(super) const RESET_ROUNDING: Duration = Duration::from_secs(1);
+/// Shorter windows cannot be told apart by a `reset` in whole seconds.
+pub(super) const SHORTEST_WINDOW: Duration = Duration::from_secs(2);
+/// A longer `reset` is not believed: for such a wait the server sends a 429 with `Retry-After`.
 const LONGEST_RESET: Duration = Duration::from_secs(3_600);
 
-/// What a reply says of the quota: `inin-ratelimit-allowed`, `-count` and `-reset`.
+/// The rate-limit headers of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RateLimitHeaders {
+pub(super) struct RateLimitHeaders {
     /// Requests that a window allows.
     pub allowed: u32,
-    /// Requests in this window so far, of everyone with the token.
+    /// Requests of this window so far, those of other clients with the same credential included.
     pub count: u32,
-    /// How long the window lasts yet, in whole seconds, rounded up.
+    /// The remaining time of the window, rounded up to whole seconds.
     pub reset: Duration,
 }
 
-/// A window of the server.
+/// One window of the server.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ServerWindow {
+pub(super) struct ServerWindow {
     allowed: u32,
-    /// The largest count that a reply told.
+    /// The largest count that a response reported.
     count: u32,
-    /// Replies of ours that told one.
+    /// Our responses that reported a count.
     ours: u32,
-    /// How long a reply takes: a moving average.
-    trip: Duration,
-    /// How long a window lasts.
+    /// The moving average of the time from request to response.
+    round_trip: Duration,
+    /// The length of a window.
     per: Duration,
-    /// It ends after this …
-    earliest: Instant,
-    /// … and is over by this.
-    latest: Instant,
+    /// The window does not end before this instant.
+    earliest_end: Instant,
+    /// The window has ended by this instant.
+    latest_end: Instant,
 }
 
 impl RateLimitHeaders {
-    /// Reads the headers of a reply; none where the server says nothing that can be believed.
-    pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
+    /// Reads the headers of a response. `None` if they are missing or implausible.
+    pub(super) fn read(headers: &HeaderMap, dialect: &Dialect) -> Option<Self> {
+        let names = dialect.rate_limit?;
         let number = |name: &str| header(headers, name)?.trim().parse::<u32>().ok();
         let headers = Self {
-            allowed: number("inin-ratelimit-allowed").filter(|&allowed| allowed > 0)?,
-            count: number("inin-ratelimit-count")?,
-            reset: Duration::from_secs(number("inin-ratelimit-reset")?.into()),
+            allowed: number(names.allowed).filter(|&allowed| allowed > 0)?,
+            count: number(names.count)?,
+            reset: Duration::from_secs(number(names.reset)?.into()),
         };
         (headers.reset <= LONGEST_RESET).then_some(headers)
     }
 }
 
 impl ServerWindow {
-    /// The window that a reply tells of: its request went at `sent`, it came at `now`.
-    pub(crate) fn new(
+    /// The window that a response reports. Its request was sent at `sent`, it arrived at `now`.
+    pub(super) fn new(
         headers: RateLimitHeaders,
         per: Duration,
         sent: Instant,
         now: Instant,
     ) -> Self {
         let RateLimitHeaders { allowed, count, reset } = headers;
-        let earliest = (sent + reset).checked_sub(GRAIN).unwrap_or(sent);
-        Self { allowed, count, ours: 1, trip: now - sent, per, earliest, latest: now + reset }
+        let earliest_end = (sent + reset).checked_sub(RESET_ROUNDING).unwrap_or(sent);
+        let latest_end = now + reset;
+        Self { allowed, count, ours: 1, round_trip: now - sent, per, earliest_end, latest_end }
     }
 
-    /// Takes in what a further reply tells, and whether it tells of now: a late reply of an earlier
-    /// window does not.
-    pub(crate) fn learn(
+    /// Learns from a further response. Returns false for a late response of an earlier window.
+    pub(super) fn learn(
         &mut self,
         headers: RateLimitHeaders,
         per: Duration,
         sent: Instant,
         now: Instant,
     ) -> bool {
-        let told = Self::new(headers, per, sent, now);
-        let over = self.is_over(now);
-        // the next window ends one window after this one, or later
-        if told.earliest > self.latest || (over && told.latest >= self.earliest + per) {
-            *self = told;
+        let reported = Self::new(headers, per, sent, now);
+        let is_over = self.is_over(now);
+        // the next window ends at least one window length after this one
+        let is_next = reported.earliest_end > self.latest_end
+            || (is_over && reported.latest_end >= self.earliest_end + per);
+        if is_next {
+            *self = reported;
             return true;
         }
-        if over || told.latest < self.earliest {
+        if is_over || reported.latest_end < self.earliest_end {
             return false;
         }
-        // the word of the reply that was counted last is the newest
+        // the response with the largest count is the newest
         if headers.count >= self.count {
             (self.allowed, self.count) = (headers.allowed, headers.count);
         }
         self.ours += 1;
-        self.trip = (7 * self.trip + told.trip) / 8;
-        self.earliest = self.earliest.max(told.earliest);
-        self.latest = self.latest.min(told.latest);
+        self.round_trip = (7 * self.round_trip + reported.round_trip) / 8;
+        self.earliest_end = self.earliest_end.max(reported.earliest_end);
+        self.latest_end = self.latest_end.min(reported.latest_end);
         self.allowed == headers.allowed
     }
 
-    /// The instant to wait for with `in_flight` requests unanswered, if `share` hundredths of the window
-    /// are ours; none: one more may go.
+    /// The instant to wait for while `in_flight` requests are unanswered, if `share` percent of the
+    /// window may be used. `None` if one more request may be sent now.
     ///
-    /// Each of them may take a place that is not counted yet. While one travels, others with the
-    /// token send at their rate in this window, give or take three standard deviations. The last
-    /// places are tried for one at a time: there is at most one refusal.
-    pub(crate) fn full_until(&self, in_flight: u32, share: u8, now: Instant) -> Option<Instant> {
+    /// Each request in flight may take a place that is not counted yet. During a round trip, other
+    /// clients with the credential are expected to send at their rate in this window, plus three
+    /// standard deviations. The last places are tried one at a time, so that at most one request of
+    /// a window is refused.
+    pub(super) fn full_until(&self, in_flight: u32, share: u8, now: Instant) -> Option<Instant> {
         let left = self.allowed.saturating_sub(self.count);
         let others = self.count.saturating_sub(self.ours).saturating_sub(in_flight);
-        let elapsed =
-            self.per.saturating_sub(self.latest.saturating_duration_since(now)).max(self.trip);
-        let expected = f64::from(others) * self.trip.as_secs_f64()
+        let remaining = self.latest_end.saturating_duration_since(now);
+        let elapsed = self.per.saturating_sub(remaining).max(self.round_trip);
+        let expected = f64::from(others) * self.round_trip.as_secs_f64()
             / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         let fits = f64::from(in_flight) + 1.0 + expected + 3.0 * expected.sqrt() <= f64::from(left);
         let fits = fits || (in_flight == 0 && left > 0);
-        let is_ours = self.ours + in_flight < part(self.allowed, share).get();
-        let may_go = self.is_over(now) || (fits && is_ours);
-        (!may_go).then_some(self.latest)
+        let is_within_share = self.ours + in_flight < percentage(self.allowed, share).get();
+        let may_send = self.is_over(now) || (fits && is_within_share);
+        (!may_send).then_some(self.latest_end)
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now >= self.latest
+        now >= self.latest_end
     }
 }

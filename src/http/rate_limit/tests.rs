@@ -1,15 +1,29 @@
-//! The quota against a model of the server, on paused time.
+//! The rate limit against a model of the server, on paused time.
 
-use std::{cell::RefCell, collections::VecDeque, future::Future, rc::Rc};
+use std::{cell::RefCell, collections::VecDeque, future::Future, num::NonZeroU32, rc::Rc};
 
 use futures_util::future::join_all;
 use http::HeaderValue;
 use proptest::prelude::*;
 use tokio::time::sleep;
 
-use super::*;
+use super::{
+    concurrency_limit::{ConcurrencyLimit, Outcome},
+    server_window::RateLimitHeaders,
+    *,
+};
+use crate::http::dialect::RateLimitHeaderNames;
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+static DIALECT: Dialect = Dialect {
+    rate_limit: Some(RateLimitHeaderNames {
+        allowed: "x-limit-allowed",
+        count: "x-limit-count",
+        reset: "x-limit-reset",
+    }),
+    ..Dialect::STANDARD
+};
 
 fn key(bucket: &str) -> QuotaKey {
     QuotaKey { credential: "client".into(), bucket: bucket.into() }
@@ -19,11 +33,11 @@ fn limit(requests: u32, per: Duration) -> Option<RequestLimit> {
     Some(RequestLimit { requests: NonZeroU32::new(requests).unwrap(), per, burst: None })
 }
 
-fn quota_settings(limit: Option<RequestLimit>) -> QuotaSettings {
-    QuotaSettings { limit, ..QuotaSettings::default() }
+fn settings(limit: Option<RequestLimit>) -> QuotaSettings {
+    QuotaSettings { limit, dialect: &DIALECT, ..QuotaSettings::default() }
 }
 
-fn virtually<T>(future: impl Future<Output = T>) -> T {
+fn on_paused_time<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -34,13 +48,13 @@ fn virtually<T>(future: impl Future<Output = T>) -> T {
 
 fn headers(allowed: u32, count: u32, reset: u64) -> HeaderMap {
     let pairs = [("allowed", allowed.into()), ("count", count.into()), ("reset", reset)];
-    let name = |name: &str| format!("inin-ratelimit-{name}").parse::<http::HeaderName>().unwrap();
+    let name = |name: &str| format!("x-limit-{name}").parse::<http::HeaderName>().unwrap();
     pairs.into_iter().map(|(key, value)| (name(key), HeaderValue::from(value))).collect()
 }
 
-/// What a window of the server saw.
+/// The requests of one window of the server.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+struct WindowCounts {
     since: Duration,
     allowed: u32,
     ours: u32,
@@ -48,16 +62,16 @@ struct Seen {
     refused: u32,
 }
 
-/// A server with a fixed window that begins with its first request, as Genesys Cloud has one.
+/// A server with a fixed window that begins with its first request.
 struct Server {
     per: Duration,
-    /// From when on how much is allowed.
+    /// The limits, and from when on each applies.
     allowed: Vec<(Duration, u32)>,
-    /// When others ask, in order.
+    /// When other clients send requests, in order.
     others: VecDeque<Duration>,
-    /// A request and its reply each take between these.
+    /// The shortest and the longest time that a request, and its response, travels.
     travel: (Duration, Duration),
-    windows: Vec<Seen>,
+    windows: Vec<WindowCounts>,
     arrivals: Vec<Duration>,
     sent: Vec<Duration>,
 }
@@ -75,11 +89,11 @@ impl Server {
         }
     }
 
-    /// The window that a request at `now` counts in, once it has counted.
-    fn window(&mut self, now: Duration) -> &mut Seen {
+    /// The window that a request at `now` belongs to.
+    fn window(&mut self, now: Duration) -> &mut WindowCounts {
         let allowed = self.allowed.iter().rev().find(|(since, _)| *since <= now).unwrap().1;
         if self.windows.last().is_none_or(|window| now >= window.since + self.per) {
-            self.windows.push(Seen { since: now, ..Seen::default() });
+            self.windows.push(WindowCounts { since: now, ..WindowCounts::default() });
         }
         let window = self.windows.last_mut().unwrap();
         window.allowed = allowed;
@@ -104,18 +118,18 @@ impl Server {
     }
 }
 
-/// Lets `actors` ask `server` for so long, and gives what it saw.
-fn ask(server: Server, quota_settings: QuotaSettings, actors: usize, long: Duration) -> Server {
+/// Sends requests to `server` from `actors` clients for so long.
+fn run(server: Server, settings: QuotaSettings, actors: usize, duration: Duration) -> Server {
     let server = Rc::new(RefCell::new(server));
-    virtually(async {
-        let (rate_limit, start) = (RateLimit::new(quota_settings), Instant::now());
-        let dice = RefCell::new(fastrand::Rng::with_seed(7));
+    on_paused_time(async {
+        let (rate_limit, start) = (RateLimit::new(settings), Instant::now());
+        let rng = RefCell::new(fastrand::Rng::with_seed(7));
         let travel = || {
             let (least, most) = server.borrow().travel;
-            least + (most - least).mul_f64(dice.borrow_mut().f64())
+            least + (most - least).mul_f64(rng.borrow_mut().f64())
         };
         let actor = || async {
-            while start.elapsed() < long {
+            while start.elapsed() < duration {
                 let permit = rate_limit.admit(&key("api")).await;
                 server.borrow_mut().sent.push(start.elapsed());
                 sleep(travel()).await;
@@ -132,19 +146,19 @@ fn ask(server: Server, quota_settings: QuotaSettings, actors: usize, long: Durat
     Rc::into_inner(server).unwrap().into_inner()
 }
 
-/// Those from the second to the last but one.
-fn inner(server: &Server) -> &[Seen] {
+/// The windows from the second to the last but one.
+fn inner(server: &Server) -> &[WindowCounts] {
     assert!(server.windows.len() > 4, "{:?}", server.windows);
     &server.windows[1..server.windows.len() - 1]
 }
 
-fn every(times: impl Iterator<Item = f64>) -> VecDeque<Duration> {
+fn sorted(times: impl Iterator<Item = f64>) -> VecDeque<Duration> {
     let mut times: Vec<_> = times.map(Duration::from_secs_f64).collect();
     times.sort();
     times.into()
 }
 
-/// The most in any span of this length.
+/// The most requests in any window of this length.
 fn most_within(times: &[Duration], per: Duration) -> usize {
     let within =
         |index: usize| times[index..].iter().take_while(|&&time| time < times[index] + per).count();
@@ -161,29 +175,30 @@ proptest! {
         let burst = burst.and_then(NonZeroU32::new);
         let mut server = Server::new(requests, per);
         server.travel = (Duration::ZERO, Duration::from_millis(slow));
-        let quota_settings = quota_settings(limit(requests, per).map(|limit| RequestLimit { burst, ..limit }));
-        let server = ask(server, quota_settings, actors, per * 3);
+        let settings = settings(limit(requests, per).map(|limit| RequestLimit { burst, ..limit }));
+        let server = run(server, settings, actors, per * 3);
         prop_assert!(most_within(&server.sent, per) <= requests as usize);
         prop_assert!(server.windows.iter().all(|window| window.refused == 0 || slow > 0), "{:?}", server.windows);
     }
 }
 
 #[test]
-fn alone_every_window_is_used_to_98_percent_and_nothing_is_refused() {
+fn a_single_client_uses_98_percent_of_every_window_and_is_never_refused() {
     for (requests, per) in
         [(10, 10), (50, 60), (100, 60), (180, 60), (300, 60), (600, 60), (5_000, 60), (50, 2)]
     {
         for (actors, slowest) in [(4, 60), (8, 900), (100, 3_000)] {
             let mut server = Server::new(requests, Duration::from_secs(per));
             server.travel = (Duration::from_millis(10), Duration::from_millis(slowest));
-            // what the actors can ask for at all, and what a short window and slow replies leave to know
-            let asked = actors as f64 * 1_000.0 / (10.0 + slowest as f64);
-            if asked < 2.0 * f64::from(requests) / per as f64 || slowest * 20 >= per * 1_000 {
+            // skip what the actors cannot send, and windows too short for the responses to describe
+            // them
+            let possible = actors as f64 * 1_000.0 / (10.0 + slowest as f64);
+            if possible < 2.0 * f64::from(requests) / per as f64 || slowest * 20 >= per * 1_000 {
                 continue;
             }
-            let server = ask(
+            let server = run(
                 server,
-                quota_settings(limit(requests, Duration::from_secs(per))),
+                settings(limit(requests, Duration::from_secs(per))),
                 actors,
                 MINUTE * 8,
             );
@@ -200,40 +215,40 @@ fn alone_every_window_is_used_to_98_percent_and_nothing_is_refused() {
     }
 }
 
-/// The other's requests over ten minutes.
+/// The requests of another client over ten minutes.
 fn others() -> Vec<(&'static str, VecDeque<Duration>)> {
-    let mut dice = fastrand::Rng::with_seed(3);
+    let mut rng = fastrand::Rng::with_seed(3);
     vec![
-        ("a few, evenly", every((0..200).map(|n| f64::from(n) * 3.0))),
-        ("a third, evenly", every((0..1_000).map(|n| f64::from(n) * 0.6))),
-        ("most, evenly", every((0..2_500).map(|n| f64::from(n) * 0.24))),
-        ("a third, at random", every((0..1_000).map(|_| dice.f64() * 600.0))),
-        ("half, at random", every((0..1_500).map(|_| dice.f64() * 600.0))),
+        ("a few, evenly", sorted((0..200).map(|n| f64::from(n) * 3.0))),
+        ("a third, evenly", sorted((0..1_000).map(|n| f64::from(n) * 0.6))),
+        ("most, evenly", sorted((0..2_500).map(|n| f64::from(n) * 0.24))),
+        ("a third, at random", sorted((0..1_000).map(|_| rng.f64() * 600.0))),
+        ("half, at random", sorted((0..1_500).map(|_| rng.f64() * 600.0))),
         (
             "bursts of 20",
-            every((0..500).map(|n| f64::from(n / 20) * 24.0 + f64::from(n % 20) * 0.05)),
+            sorted((0..500).map(|n| f64::from(n / 20) * 24.0 + f64::from(n % 20) * 0.05)),
         ),
         (
             "half, each minute at once",
-            every((0..1_500).map(|n| f64::from(n / 150) * 60.5 + f64::from(n % 150) * 0.01)),
+            sorted((0..1_500).map(|n| f64::from(n / 150) * 60.5 + f64::from(n % 150) * 0.01)),
         ),
         (
             "on and off",
-            every((0..800).map(|n| f64::from(n / 200) * 150.0 + f64::from(n % 200) * 0.25)),
+            sorted((0..800).map(|n| f64::from(n / 200) * 150.0 + f64::from(n % 200) * 0.25)),
         ),
     ]
 }
 
 #[test]
-fn beside_another_client_95_percent_of_what_it_leaves_is_used_with_one_refusal_a_window_at_most() {
+fn beside_another_client_95_percent_of_the_rest_is_used_with_at_most_one_refusal_a_window() {
     for (name, others) in others() {
         for (actors, slowest) in [(4, 200), (12, 900), (40, 1_500)] {
             let mut server = Server::new(300, MINUTE);
             server.others.clone_from(&others);
             server.travel = (Duration::from_millis(50), Duration::from_millis(slowest));
-            let server = ask(server, quota_settings(limit(300, MINUTE)), actors, MINUTE * 9);
+            let server = run(server, settings(limit(300, MINUTE)), actors, MINUTE * 9);
             for window in inner(&server) {
-                // what it asked for beyond the limit it was refused
+                // requests of the other client beyond the limit were refused
                 let left = 300u32.saturating_sub(window.others);
                 let used = f64::from(window.ours) / f64::from(left.max(1));
                 assert!(
@@ -251,7 +266,7 @@ fn a_changed_limit_is_followed_within_a_window() {
     for (before, after) in [(300, 600), (300, 150), (300, 60), (60, 300)] {
         let mut server = Server::new(before, MINUTE);
         server.allowed.push((Duration::from_secs(150), after));
-        let server = ask(server, quota_settings(limit(300, MINUTE)), 8, MINUTE * 8);
+        let server = run(server, settings(limit(300, MINUTE)), 8, MINUTE * 8);
         let refused: u32 = server.windows.iter().map(|window| window.refused).sum();
         assert!(refused <= 4, "{before} to {after}: {:?}", server.windows);
         let changed = server.windows.iter().position(|window| window.allowed == after).unwrap();
@@ -263,15 +278,11 @@ fn a_changed_limit_is_followed_within_a_window() {
 }
 
 #[test]
-fn a_share_is_kept_of_the_configured_and_of_the_learned_limit() {
+fn the_share_applies_to_the_configured_and_to_the_learned_limit() {
     let mut server = Server::new(300, MINUTE);
     server.allowed.push((Duration::from_secs(200), 100));
-    let server = ask(
-        server,
-        QuotaSettings { share: 60, ..quota_settings(limit(300, MINUTE)) },
-        8,
-        MINUTE * 8,
-    );
+    let server =
+        run(server, QuotaSettings { share: 60, ..settings(limit(300, MINUTE)) }, 8, MINUTE * 8);
     for window in inner(&server) {
         assert!(
             window.ours <= window.allowed * 60 / 100 || window.since < MINUTE * 4,
@@ -283,9 +294,9 @@ fn a_share_is_kept_of_the_configured_and_of_the_learned_limit() {
 
 #[test]
 fn a_limit_that_is_not_configured_is_learned() {
-    let server = ask(
+    let server = run(
         Server::new(120, MINUTE),
-        QuotaSettings { in_flight: 8, ..quota_settings(None) },
+        QuotaSettings { in_flight: 8, ..settings(None) },
         8,
         MINUTE * 8,
     );
@@ -294,13 +305,11 @@ fn a_limit_that_is_not_configured_is_learned() {
 }
 
 #[test]
-fn a_bucket_has_the_limit_of_its_own() {
-    virtually(async {
+fn a_bucket_can_have_its_own_limit() {
+    on_paused_time(async {
         let own = [("jobs".into(), limit(2, MINUTE).unwrap())].into();
-        let (rate_limit, start) = (
-            RateLimit::new(QuotaSettings { own, ..quota_settings(limit(300, MINUTE)) }),
-            Instant::now(),
-        );
+        let (rate_limit, start) =
+            (RateLimit::new(QuotaSettings { own, ..settings(limit(300, MINUTE)) }), Instant::now());
         for _ in 0..3 {
             drop(rate_limit.admit(&key("jobs")).await);
             drop(rate_limit.admit(&key("api")).await);
@@ -310,8 +319,8 @@ fn a_bucket_has_the_limit_of_its_own() {
 }
 
 #[test]
-fn a_hundred_refusals_in_flight_cost_one_pause() {
-    let opened = virtually(async {
+fn a_hundred_throttled_requests_in_flight_cost_one_pause() {
+    let opened = on_paused_time(async {
         let (rate_limit, start) = (RateLimit::new(QuotaSettings::default()), Instant::now());
         for _ in 0..100 {
             rate_limit.close(&key("api"), Duration::from_secs(7));
@@ -327,8 +336,8 @@ fn a_hundred_refusals_in_flight_cost_one_pause() {
 }
 
 #[test]
-fn a_hundred_refusals_in_flight_slow_the_pace_down_once() {
-    virtually(async {
+fn a_hundred_throttled_requests_in_flight_halve_the_concurrency_limit_once() {
+    on_paused_time(async {
         let (mut concurrency_limit, start) = (ConcurrencyLimit::new(200), Instant::now());
         while concurrency_limit.limit() < 100 {
             concurrency_limit.admits(concurrency_limit.limit());
@@ -342,8 +351,8 @@ fn a_hundred_refusals_in_flight_slow_the_pace_down_once() {
 }
 
 #[test]
-fn keys_do_not_share_a_gate() {
-    virtually(async {
+fn a_throttle_pauses_only_its_own_key() {
+    on_paused_time(async {
         let (rate_limit, start) = (RateLimit::new(QuotaSettings::default()), Instant::now());
         rate_limit.close(&key("api"), Duration::from_secs(7));
         drop(rate_limit.admit(&key("login")).await);
@@ -352,10 +361,10 @@ fn keys_do_not_share_a_gate() {
 }
 
 #[test]
-fn first_come_first_served() {
-    let order = virtually(async {
+fn requests_are_admitted_in_the_order_in_which_they_ask() {
+    let order = on_paused_time(async {
         let (rate_limit, order) =
-            (RateLimit::new(quota_settings(limit(60, MINUTE))), RefCell::new(Vec::new()));
+            (RateLimit::new(settings(limit(60, MINUTE))), RefCell::new(Vec::new()));
         join_all((0..50).map(|number| {
             let (rate_limit, order) = (&rate_limit, &order);
             async move {
@@ -370,9 +379,9 @@ fn first_come_first_served() {
 }
 
 #[test]
-fn words_that_cannot_be_believed_are_none() {
-    assert!(RateLimitHeaders::read(&headers(300, 1, 60)).is_some());
-    assert!(RateLimitHeaders::read(&headers(0, 1, 60)).is_none());
-    assert!(RateLimitHeaders::read(&headers(300, 1, 100_000)).is_none());
-    assert!(RateLimitHeaders::read(&HeaderMap::new()).is_none());
+fn implausible_rate_limit_headers_are_ignored() {
+    assert!(RateLimitHeaders::read(&headers(300, 1, 60), &DIALECT).is_some());
+    assert!(RateLimitHeaders::read(&headers(0, 1, 60), &DIALECT).is_none());
+    assert!(RateLimitHeaders::read(&headers(300, 1, 100_000), &DIALECT).is_none());
+    assert!(RateLimitHeaders::read(&HeaderMap::new(), &DIALECT).is_none());
 }

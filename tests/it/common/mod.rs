@@ -2,6 +2,7 @@
 
 pub mod binary;
 pub mod crash_store;
+pub mod delayed_region;
 pub mod faulty_transport;
 pub mod own_process;
 pub mod paged_api;

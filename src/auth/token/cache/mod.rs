@@ -1,8 +1,7 @@
-//! Where tokens outlive the process: a file that nobody else can read.
+//! Tokens in a file, so that they outlive the process.
 //!
-//! Accounts are kept apart by login host and client. Whoever changes the file holds the lock beside
-//! it from before it reads until after it has written, so that no two processes spend one refresh
-//! token; a write replaces the file whole, and is on the disk when it returns.
+//! The file is readable by its owner only. A lock ensures that no two processes use one refresh
+//! token; a write replaces the whole file and returns when it is on disk.
 
 use std::{
     collections::BTreeMap,
@@ -21,17 +20,17 @@ use url::Url;
 
 use crate::auth::{TokenResponse, token::RenewalPolicy};
 
-/// The form of the file.
+/// The version of the file format.
 const VERSION: u32 = 1;
-/// A larger file is not ours.
+/// A larger file was not written by this program, in bytes.
 const LARGEST: u64 = 1 << 20;
 
 /// Why the cache cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CacheError {
-    /// Others could take the tokens.
+    /// Other users can read or write the file.
     #[error(
-        "the token cache {path} can be read or written by others (mode {mode:04o}): chmod 600 {path}"
+        "other users can read or write the token cache {path} (mode {mode:04o}): run chmod 600 {path}"
     )]
     Exposed {
         /// The file.
@@ -40,35 +39,35 @@ pub(crate) enum CacheError {
         mode: u32,
     },
     /// The file system failed.
-    #[error("the token cache cannot be used at {path}: {source}")]
+    #[error("cannot use the token cache at {path}: {source}")]
     Io {
         /// The file or its folder.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl CacheError {
-    /// What to do about any of them.
+    /// What to do about any of these errors.
     pub(crate) const ADVICE: &str =
-        "auth.cache names a file of yours alone, in a folder that you can write to";
+        "set auth.cache to a file that only you can read, in a folder that you can write to";
 }
 
-/// The tokens of one account in a file that may hold those of others too.
+/// The tokens of one account, in a file that may hold those of several accounts.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     path: PathBuf,
     credentials: String,
 }
 
-/// A cache that no other process changes meanwhile.
+/// A cache that no other process can change.
 pub(crate) struct LockedCache {
     cache: Cache,
-    /// Lets go of the lock when it is closed, however the process ends.
+    /// Releases the lock when it is closed, however the process ends.
     _lock: File,
-    /// Made before a token is asked for: a folder that cannot be written to costs no token.
-    spare: NamedTempFile,
+    /// Created before the token request, so that a read-only folder costs no token.
+    new_file: NamedTempFile,
 }
 
 /// The tokens of one account.
@@ -80,7 +79,7 @@ pub(crate) struct CacheEntry {
     issued: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires: Option<Timestamp>,
-    /// What gives the next one.
+    /// The refresh token.
     #[serde(
         default,
         rename = "refresh_token",
@@ -88,7 +87,8 @@ pub(crate) struct CacheEntry {
         skip_serializing_if = "Option::is_none"
     )]
     pub refresh: Option<SecretString>,
-    /// The hash of the configured refresh token that the chain began with: another one begins anew.
+    /// The hash of the configured refresh token that the first of these tokens came from. If the
+    /// configuration has another one, the entry is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
 }
@@ -101,7 +101,7 @@ struct CacheContent {
 }
 
 impl Cache {
-    /// The cache at `path` of the account `client` at the login host `login`.
+    /// The cache in the file `path` of the account `client` at the login host `login`.
     pub(crate) fn new(path: PathBuf, login: &Url, client: &str) -> Self {
         let port = login.port().map(|port| format!(":{port}")).unwrap_or_default();
         Self {
@@ -110,10 +110,10 @@ impl Cache {
         }
     }
 
-    /// Takes the lock, if no other process has it, and makes sure that the file can be replaced.
+    /// Locks the cache and makes sure that its file can be replaced. `None` if another process
+    /// holds the lock.
     ///
-    /// # Errors
-    /// [`CacheError`] where the file is not ours alone or its folder cannot be written to.
+    /// # Errors [`CacheError`] if the folder cannot be written to.
     pub(crate) fn lock(&self) -> Result<Option<LockedCache>, CacheError> {
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -124,29 +124,29 @@ impl Cache {
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let lock = options.open(self.beside(".lock")).map_err(at)?;
+        let lock = options.open(self.path_with(".lock")).map_err(at)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(source)) => return Err(at(source)),
         }
-        // the name tells what a killed process left, and it is for its owner alone
-        let spare = tempfile::Builder::new()
+        // only its owner can read a temporary file; the prefix says whose it is if the process dies
+        let new_file = tempfile::Builder::new()
             .prefix(".cxbackfill-tokens-")
             .tempfile_in(folder)
             .map_err(at)?;
-        Ok(Some(LockedCache { cache: self.clone(), _lock: lock, spare }))
+        Ok(Some(LockedCache { cache: self.clone(), _lock: lock, new_file }))
     }
 
-    /// The path of a file that goes with this one.
-    fn beside(&self, suffix: &str) -> PathBuf {
+    /// The path of this file with a suffix.
+    fn path_with(&self, suffix: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(suffix);
         name.into()
     }
 
-    /// What the file holds. A file that is torn or somebody else's is set aside: tokens can be
-    /// asked for again, and what it was can still be looked at.
+    /// Reads the file. A file that is incomplete or of another format is renamed and kept for
+    /// inspection, since tokens can be requested again.
     fn content(&self) -> Result<CacheContent, CacheError> {
         let at = |source| error(&self.path, source);
         let file = match File::open(&self.path) {
@@ -162,28 +162,30 @@ impl Cache {
             content.cxbackfill_tokens == VERSION && text.len() as u64 <= LARGEST
         });
         if content.is_none() {
-            let aside = self.beside(".aside");
-            std::fs::rename(&self.path, &aside).map_err(at)?;
-            tracing::warn!(aside = %aside.display(), "the token cache cannot be read as one: set aside");
+            let renamed = self.path_with(".aside");
+            std::fs::rename(&self.path, &renamed).map_err(at)?;
+            tracing::warn!(
+                renamed = %renamed.display(),
+                "the token cache is not valid: renamed it and started a new one"
+            );
         }
         Ok(content.unwrap_or_default())
     }
 }
 
 impl LockedCache {
-    /// The account's tokens; none if there are none yet.
+    /// The account's tokens. `None` if there are none yet.
     ///
     /// # Errors
-    /// [`CacheError`] where the file is not ours alone, or cannot be read.
+    /// [`CacheError`] if other users can access the file, or it cannot be read.
     pub(crate) fn read(&self) -> Result<Option<CacheEntry>, CacheError> {
         Ok(self.cache.content()?.accounts.remove(&self.cache.credentials))
     }
 
-    /// Replaces the account's tokens, and lets go of the lock. After it the new ones survive a loss
-    /// of power; until then the old ones do.
+    /// Replaces the account's tokens and releases the lock. When this returns, the new tokens
+    /// survive a power failure; until then the old ones do.
     ///
-    /// # Errors
-    /// [`CacheError`]: the file is as it was.
+    /// # Errors [`CacheError`]; the file is unchanged.
     pub(crate) fn write(mut self, entry: &CacheEntry) -> Result<(), CacheError> {
         let mut content = self.cache.content()?;
         content.cxbackfill_tokens = VERSION;
@@ -192,12 +194,12 @@ impl LockedCache {
             .retain(|_, other| other.refresh.is_some() || other.expires > Some(entry.issued));
         content.accounts.insert(self.cache.credentials.clone(), entry.clone());
         let at = |source| error(&self.cache.path, source);
-        let folder = self.spare.path().parent().map(Path::to_owned).unwrap_or_default();
-        serde_json::to_writer(&mut self.spare, &content).map_err(|error| at(error.into()))?;
-        self.spare.flush().and_then(|()| self.spare.as_file().sync_all()).map_err(at)?;
-        self.spare.persist(&self.cache.path).map_err(|error| at(error.error))?;
+        let folder = self.new_file.path().parent().map(Path::to_owned).unwrap_or_default();
+        serde_json::to_writer(&mut self.new_file, &content).map_err(|error| at(error.into()))?;
+        self.new_file.flush().and_then(|()| self.new_file.as_file().sync_all()).map_err(at)?;
+        self.new_file.persist(&self.cache.path).map_err(|error| at(error.error))?;
         if cfg!(unix) {
-            // the name is durable once its folder is
+            // the new name is durable once the folder is synced
             File::open(&folder)
                 .and_then(|folder| folder.sync_all())
                 .map_err(|source| error(&folder, source))?;
@@ -207,7 +209,7 @@ impl LockedCache {
 }
 
 impl CacheEntry {
-    /// What is worth keeping of a token that came `now`, by way of the `configured` refresh token.
+    /// The entry of a token that was issued `now`; `configured` is the configured refresh token.
     pub(crate) fn new(
         response: &TokenResponse,
         now: Timestamp,
@@ -222,12 +224,13 @@ impl CacheEntry {
         }
     }
 
-    /// Whether it belongs to the chain that the configured refresh token began.
+    /// Whether the entry descends from the configured refresh token.
     pub(crate) fn comes_from(&self, configured: Option<&SecretString>) -> bool {
         configured.is_none_or(|token| self.origin == Some(fingerprint(token)))
     }
 
-    /// How long the token still lives, which may not be known; none once it is due for renewal.
+    /// How long the token is still valid: `Some(None)` if that is not known, `None` if the token is
+    /// due for renewal.
     pub(crate) fn lifetime_left(
         &self,
         now: Timestamp,
@@ -244,7 +247,7 @@ fn error(path: &Path, source: io::Error) -> CacheError {
     CacheError::Io { path: path.display().to_string(), source }
 }
 
-/// Looks at the open file, not at its name, which may be another's by then.
+/// Checks the permissions of the open file: its name may refer to another file by now.
 #[cfg(unix)]
 fn check_private(path: &Path, file: &File) -> Result<(), CacheError> {
     use std::os::unix::fs::PermissionsExt;
@@ -256,7 +259,7 @@ fn check_private(path: &Path, file: &File) -> Result<(), CacheError> {
     }
 }
 
-/// Other systems keep a user's files to the user by where they lie.
+/// On other systems the location of a file protects it.
 #[cfg(not(unix))]
 fn check_private(_: &Path, _: &File) -> Result<(), CacheError> {
     Ok(())

@@ -28,7 +28,7 @@ fn stored(cache: &Cache) -> Option<String> {
 }
 
 #[test]
-fn two_organisations_and_two_clients_do_not_mix() {
+fn accounts_of_other_hosts_and_clients_are_kept_apart() {
     let folder = tempfile::tempdir().unwrap();
     let caches = [("login.a", "me"), ("login.b", "me"), ("login.a", "you")]
         .map(|(h, c)| cache(folder.path(), h, c));
@@ -43,7 +43,7 @@ fn two_organisations_and_two_clients_do_not_mix() {
 
 #[cfg(unix)]
 #[test]
-fn the_file_is_its_owners_alone_and_one_that_others_can_read_is_refused() {
+fn only_the_owner_can_read_the_file_and_a_file_that_others_can_read_is_rejected() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let cache = cache(folder.path(), "login.a", "me");
@@ -68,7 +68,7 @@ fn the_file_is_its_owners_alone_and_one_that_others_can_read_is_refused() {
 }
 
 #[test]
-fn a_torn_or_foreign_file_is_set_aside() {
+fn an_incomplete_or_foreign_file_is_renamed() {
     let folder = tempfile::tempdir().unwrap();
     let cache = cache(folder.path(), "login.a", "me");
     store(&cache, "t");
@@ -84,7 +84,7 @@ fn a_torn_or_foreign_file_is_set_aside() {
 }
 
 #[test]
-fn a_second_holder_of_the_lock_waits_until_the_first_has_written() {
+fn a_second_process_gets_the_lock_when_the_first_has_written() {
     let folder = tempfile::tempdir().unwrap();
     let cache = cache(folder.path(), "login.a", "me");
     let first = cache.lock().unwrap().unwrap();
@@ -94,19 +94,19 @@ fn a_second_holder_of_the_lock_waits_until_the_first_has_written() {
 }
 
 #[test]
-fn a_write_that_is_cut_short_leaves_the_old_tokens() {
+fn an_interrupted_write_leaves_the_old_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let cache = cache(folder.path(), "login.a", "me");
     store(&cache, "old");
-    let mut cut = cache.lock().unwrap().unwrap();
-    cut.spare.write_all(b"{\"cxback").unwrap();
-    drop(cut);
+    let mut interrupted = cache.lock().unwrap().unwrap();
+    interrupted.new_file.write_all(b"{\"cxback").unwrap();
+    drop(interrupted);
     assert_eq!(stored(&cache).as_deref(), Some("old"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the file and its lock");
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn the_error_names_a_missing_folder() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none");
     let message = cache(&missing, "login.a", "me").lock().err().unwrap().to_string();
@@ -114,7 +114,7 @@ fn a_folder_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_cached_token_is_of_use_until_it_is_due() {
+fn a_cached_token_is_used_until_it_is_due_for_renewal() {
     let at = |seconds| Timestamp::from_second(seconds).unwrap();
     let entry = entry("t");
     assert_eq!(entry.lifetime_left(at(1_800), RENEWAL), Some(Some(Duration::from_secs(1_800))));
@@ -123,7 +123,7 @@ fn a_cached_token_is_of_use_until_it_is_due() {
 }
 
 #[test]
-fn another_configured_refresh_token_begins_anew() {
+fn another_configured_refresh_token_replaces_the_cached_tokens() {
     let response =
         TokenResponse { secret: "t".into(), lifetime: None, refresh: None, id_token: None };
     let entry = CacheEntry::new(&response, Timestamp::UNIX_EPOCH, Some(&"first".into()));

@@ -1,0 +1,109 @@
+//! What differs between platforms in response headers and error bodies.
+//!
+//! A [`Dialect`] is data. `platform` holds one for each platform, and the code that reads responses
+//! takes the names and codes from it, so that no other module asks which platform it talks to.
+
+use http::StatusCode;
+
+/// Header names, error codes and error messages of one platform.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect {
+    /// The header that carries the id of a request, for the platform's support. `None` if there is
+    /// none.
+    pub correlation_id: Option<&'static str>,
+    /// The header that carries the reason of an error whose body has none. `None` if there is none.
+    pub error_reason: Option<&'static str>,
+    /// The headers that describe the current rate-limit window. `None` if the platform sends none.
+    pub rate_limit: Option<RateLimitHeaderNames>,
+    /// Beginnings of error messages that mean "slow down", beside the statuses 429 and 503.
+    pub throttle_messages: &'static [&'static str],
+    /// Codes of a 401 that rejects the network address and not the token.
+    pub address_denied_codes: &'static [&'static str],
+    /// Codes of an error that says that the page is too large.
+    pub too_large_codes: &'static [&'static str],
+    /// Parts of the message of a 400 that says that paging reaches too deep into the result.
+    pub too_deep_messages: &'static [&'static str],
+}
+
+/// The names of the headers that describe a rate-limit window.
+#[derive(Debug, Clone, Copy)]
+pub struct RateLimitHeaderNames {
+    /// Requests that a window allows.
+    pub allowed: &'static str,
+    /// Requests of this window so far.
+    pub count: &'static str,
+    /// Whole seconds until the window ends, rounded up.
+    pub reset: &'static str,
+}
+
+/// What an error response means, whatever the platform calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Slow down.
+    Throttle,
+    /// Requests from this network address are not accepted.
+    AddressDenied,
+    /// The page is too large: request fewer rows.
+    TooLarge,
+    /// The query matches more rows than paging can reach.
+    TooDeep,
+    /// Only the status says more.
+    Other,
+}
+
+impl Dialect {
+    /// Plain HTTP: no headers and no codes beside the standard ones.
+    pub const STANDARD: Self = Self {
+        correlation_id: None,
+        error_reason: None,
+        rate_limit: None,
+        throttle_messages: &[],
+        address_denied_codes: &[],
+        too_large_codes: &[],
+        too_deep_messages: &[],
+    };
+
+    /// Whether a response says to slow down; the only function that decides this. `message` is the
+    /// error message of the body, or empty if nobody has read the body.
+    pub(crate) fn is_throttle(&self, status: StatusCode, message: &str) -> bool {
+        matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+            || self.throttle_messages.iter().any(|start| message.starts_with(start))
+    }
+
+    /// What an error response with this code and message means.
+    pub(crate) fn classify(&self, status: StatusCode, code: &str, message: &str) -> ErrorKind {
+        if self.is_throttle(status, message) {
+            ErrorKind::Throttle
+        } else if status == StatusCode::UNAUTHORIZED && self.address_denied_codes.contains(&code) {
+            ErrorKind::AddressDenied
+        } else if self.too_large_codes.contains(&code) {
+            ErrorKind::TooLarge
+        } else if status == StatusCode::BAD_REQUEST
+            && self.too_deep_messages.iter().any(|part| message.contains(part))
+        {
+            ErrorKind::TooDeep
+        } else {
+            ErrorKind::Other
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttle_is_known_by_its_status_or_by_the_platforms_message() {
+        let dialect = Dialect { throttle_messages: &["slow down"], ..Dialect::STANDARD };
+        for (status, message, expected) in [
+            (429, "", true),
+            (503, "", true),
+            (400, "slow down, please", true),
+            (400, "please slow down", false),
+            (500, "", false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(dialect.is_throttle(status, message), expected, "{status} {message}");
+        }
+    }
+}

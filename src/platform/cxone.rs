@@ -1,0 +1,48 @@
+//! NICE CXone.
+
+use crate::{auth::Grant, http::dialect::Dialect, platform::Profile};
+
+pub(crate) static PROFILE: Profile = Profile {
+    name: "nice-cxone",
+    default_api_version: Some("v34.0"),
+    has_api_versions: true,
+    dialect: &DIALECT,
+    introspection: None,
+};
+
+pub(crate) static DIALECT: Dialect =
+    Dialect { error_reason: Some("icStatusDescription"), ..Dialect::STANDARD };
+
+/// The token endpoint that takes an access key in place of a user's name and password.
+pub(super) const PASSWORD_PATH: &str = "/auth/token";
+/// The regional token endpoint that takes an access key as JSON.
+pub(super) const ACCESS_KEY_PATH: &str = "/authentication/v1/token/access-key";
+/// The endpoint that renews tokens of an access key.
+pub(super) const ACCESS_KEY_REFRESH_PATH: &str = "/public/authentication/v1/refresh";
+/// Field names of the responses of [`ACCESS_KEY_REFRESH_PATH`].
+pub(super) const ACCESS_TOKEN_FIELD: &str = "token";
+pub(super) const LIFETIME_FIELD: &str = "tokenExpirationTimeSec";
+pub(super) const REFRESH_TOKEN_FIELD: &str = "refreshToken";
+
+/// The issuer's document with the token endpoint.
+pub(super) const OPENID_CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
+/// The issuer's document with the API of a tenant.
+pub(super) const TENANT_CONFIGURATION_PATH: &str = "/.well-known/cxone-configuration";
+
+/// The API and the login host of an area such as `na1`. `None` if `area` is not a valid part of a
+/// host name; there is no complete list of areas. An access key as JSON is accepted by the area's
+/// own login host only.
+pub(super) fn hosts(area: &str, grant: &Grant) -> Option<[String; 2]> {
+    let is_valid = !area.is_empty()
+        && area.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let login = match grant {
+        Grant::AccessKey(_) => format!("https://{area}.nice-incontact.com"),
+        _ => "https://cxone.niceincontact.com".to_owned(),
+    };
+    is_valid.then(|| [api_host(area), login])
+}
+
+/// The API of an area.
+pub(super) fn api_host(area: &str) -> String {
+    format!("https://api-{area}.niceincontact.com")
+}
