@@ -136,7 +136,7 @@ fn cxone_has_its_hosts_by_area_and_grant() {
     for area in ["na1.evil.example/", "a@b", "NA1", "\"\""] {
         let message = load_file(CXONE, &[&format!("source.region={area}")]).unwrap_err();
         assert!(
-            message.contains("source.region: ") && message.contains("one like na1"),
+            message.contains("source.region: ") && message.contains("an area such as na1"),
             "{message}"
         );
     }
