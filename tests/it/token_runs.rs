@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cxbackfill::testing::{
-    Environment, Ledger, OutputStore, RunOutcome, RunReport, Scope, Settings, run,
+    Environment, Interval, Ledger, OutputStore, RunOutcome, RunReport, Scope, Settings, run,
 };
 use futures_util::future::join_all;
 use tokio::time::sleep;
@@ -41,7 +41,8 @@ async fn backfill(platform: &Arc<DelayedRegion>, set: &[&str]) -> RunReport {
 }
 
 fn truth(platform: &DelayedRegion, interval: &str) -> u64 {
-    let lines = platform.region.truth(interval.parse().unwrap());
+    let interval: Interval = interval.parse().unwrap();
+    let lines = platform.region.truth(interval.from_ms()..interval.to_ms());
     lines.map(|piece| piece.iter().filter(|&&byte| byte == b'\n').count() as u64).sum()
 }
 
