@@ -46,7 +46,7 @@ impl FailureKind {
         match error {
             RequestError::Timeout(_)
             | RequestError::Network(_)
-            | RequestError::Login(_)
+            | RequestError::Token(_)
             | RequestError::NotYet(_) => None,
             RequestError::Refused(response)
                 if response.is_throttle() || response.status == StatusCode::BAD_GATEWAY =>
@@ -169,7 +169,11 @@ mod tests {
         let breaker = CircuitBreaker::new(2);
         let refused = |status: u16| {
             let response = http::Response::builder().status(status).body(bytes::Bytes::new());
-            RequestError::Refused(crate::http::error::ErrorResponse::read(&response.unwrap()))
+            let dialect = &crate::http::dialect::Dialect::STANDARD;
+            RequestError::Refused(crate::http::error::ErrorResponse::read(
+                &response.unwrap(),
+                dialect,
+            ))
         };
         for outage in [
             RequestError::Network("reset".to_owned()),
