@@ -1,5 +1,5 @@
-//! The real binary against the real sandbox: what arrives in Parquet is the truth, row for row and
-//! field for field, as readers see it that are not ours.
+//! The real program against a sandbox process: independent readers find in the Parquet files exactly
+//! the rows of the truth.
 
 use std::{collections::BTreeSet, process::Stdio, thread::sleep, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::common::{
     reader::expect_equal,
 };
 
-/// Three days: what the tests fetch.
+/// The three days that the tests fetch.
 const FROM: &str = "2024-01-01T00:00:00Z";
 const TO: &str = "2024-01-04T00:00:00Z";
 
@@ -27,7 +27,7 @@ fn every_row_equals_the_truth_field_by_field() {
 }
 
 #[test]
-fn short_tokens_throttles_and_failures_change_no_row() {
+fn token_expiry_throttling_and_server_errors_change_no_row() {
     let faults =
         ["sandbox.token_lifetime=1s", "sandbox.throttle_every=10", "sandbox.fail_every=20"];
     let sandbox = Sandbox::start(&faults);
@@ -43,7 +43,7 @@ fn short_tokens_throttles_and_failures_change_no_row() {
 }
 
 #[test]
-fn a_filter_brings_the_rows_that_match_and_no_other() {
+fn a_filter_fetches_exactly_the_rows_that_match() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     let predicate = "{ dimension = 'mediaType', value = 'voice' }";
@@ -61,19 +61,19 @@ fn a_filter_brings_the_rows_that_match_and_no_other() {
 }
 
 #[test]
-fn a_platform_and_a_dataset_of_the_users_own_are_fetched_as_the_built_in_ones_are() {
+fn a_custom_platform_and_dataset_are_fetched_like_built_in_ones() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tickets.toml");
-    let ours = include_str!("../../src/catalog/genesys.toml");
-    std::fs::write(&file, ours.replace("[dataset.conversations", "[dataset.tickets")).unwrap();
+    let genesys = include_str!("../../src/catalog/genesys.toml");
+    std::fs::write(&file, genesys.replace("[dataset.conversations", "[dataset.tickets")).unwrap();
     let catalog = format!("source.catalog={}", file.display());
     job.run(FROM, TO, &["source.platform=custom", "job.datasets=[\"tickets\"]", &catalog]);
     expect_equal(&job.rows().with_file_name("tickets"), &sandbox.truth(FROM, TO));
 }
 
-/// Whether a conversation has a session on the telephone.
+/// Whether a conversation has a voice session.
 fn has_voice(line: &str) -> bool {
     let conversation: Value = serde_json::from_str(line).unwrap();
     let participants = conversation["participants"].as_array().unwrap().iter();
@@ -83,7 +83,7 @@ fn has_voice(line: &str) -> bool {
 }
 
 #[test]
-fn a_second_run_spends_no_request() {
+fn a_second_run_makes_no_requests() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     assert_eq!(job.run(FROM, TO, &[])["shards_committed"], 3);
@@ -116,7 +116,7 @@ fn a_wider_interval_fetches_only_what_is_missing() {
 }
 
 #[test]
-fn shard_widths_that_cut_days_change_no_row() {
+fn shards_that_do_not_align_with_days_change_no_row() {
     let sandbox = Sandbox::start(&[]);
     for (width, shards) in [("5h", 15), ("36h", 3)] {
         let job = Job::new(&sandbox);
@@ -167,20 +167,20 @@ fn g6_no_window_sees_more_requests_than_the_limit() {
     );
     let stats = sandbox.stats();
     assert!(stats["most_in_window"].as_u64() <= Some(50), "{stats}");
-    assert_eq!(stats["api_requests"], json!({ "200": summary["requests"] }), "none was refused");
+    assert_eq!(stats["api_requests"], json!({ "200": summary["requests"] }), "none was throttled");
     assert!(summary["requests"].as_u64() > Some(100), "enough for windows to fill: {summary}");
     assert_eq!(summary["rate_limited"], 0);
 }
 
 #[test]
-fn the_summary_has_the_promised_keys_and_no_other() {
+fn the_summary_has_exactly_the_documented_keys() {
     let sandbox = Sandbox::start(&[]);
     let summary = Job::new(&sandbox).run(FROM, "2024-01-02T00:00:00Z", &[]);
     let keys: BTreeSet<_> = summary.as_object().unwrap().keys().map(String::as_str).collect();
-    let promised = "rows_received rows_written rows_not_owned rows_duplicate rows_quarantined shards_committed \
+    let documented = "rows_received rows_written rows_not_owned rows_duplicate rows_quarantined shards_committed \
         shards_split shards_failed shards_short rows_expected requests requests_expected retries rate_limited \
         token_requests bytes_received bytes_written files elapsed_s cpu_s peak_rss_bytes";
-    assert_eq!(keys, promised.split_whitespace().collect());
+    assert_eq!(keys, documented.split_whitespace().collect());
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn g3_killed_thirty_times_and_resumed_every_row_equals_the_truth() {
 }
 
 #[test]
-fn verify_remote_names_the_days_that_the_platform_counts_otherwise() {
+fn verify_remote_names_the_days_with_another_count_on_the_platform() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     job.run(FROM, TO, &[]);
@@ -220,7 +220,7 @@ fn verify_remote_names_the_days_that_the_platform_counts_otherwise() {
 }
 
 #[test]
-fn a_run_that_takes_up_failures_alone_ends_with_1_and_names_what_is_missing_besides() {
+fn retry_failed_ends_with_1_and_names_the_missing_intervals() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     job.run(FROM, "2024-01-03T00:00:00Z", &[]);
@@ -233,7 +233,7 @@ fn a_run_that_takes_up_failures_alone_ends_with_1_and_names_what_is_missing_besi
 }
 
 #[test]
-fn an_output_that_has_attributes_takes_no_rows_without_and_the_other_way_round() {
+fn an_output_does_not_mix_rows_with_and_without_attributes() {
     let sandbox = Sandbox::start(&[]);
     for (first, then) in [("true", "false"), ("false", "true")] {
         let job = Job::new(&sandbox);
@@ -253,7 +253,7 @@ fn an_output_that_has_attributes_takes_no_rows_without_and_the_other_way_round()
 }
 
 #[test]
-fn the_next_run_deletes_a_job_that_a_killed_one_has_left_even_where_all_is_committed() {
+fn the_next_run_deletes_a_job_that_a_killed_run_left_behind() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     let day = || job.run(FROM, "2024-01-02T00:00:00Z", &["fetch.strategy=query"]);
@@ -262,7 +262,7 @@ fn the_next_run_deletes_a_job_that_a_killed_one_has_left_even_where_all_is_commi
     let ledger = || Ledger::open(&job.folder(LEDGER)).unwrap();
     ledger().job_submitted(&RemoteJob { dataset: "conversations".into(), path }).unwrap();
     assert_eq!(day()["requests"], 1);
-    // it is not there any more, which is as good
+    // the job does not exist any more, which counts as deleted
     assert_eq!(
         (&sandbox.stats()["api_requests"]["404"], ledger().remote_jobs().unwrap()),
         (&json!(1), vec![])

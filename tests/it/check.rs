@@ -1,20 +1,23 @@
-//! `cxbackfill check`: a line for each thing that a run needs.
+//! `cxbackfill check`: one line for each requirement of a run.
 
-use crate::common::platform::Platform;
 use cxbackfill::testing::Settings;
 
+use crate::common::{
+    binary::{program, set},
+    platform::Platform,
+};
+
 /// What `check` prints against a sandbox of these settings, and its exit code.
-async fn check(settings: Settings, set: &[&str]) -> (String, Option<i32>) {
+async fn check(settings: Settings, more: &[&str]) -> (String, Option<i32>) {
     let (platform, folder) = (Platform::start(settings).await, tempfile::tempdir().unwrap());
     let mut command = platform.command(folder.path(), &["check"]);
-    command.args(set.iter().flat_map(|set| ["--set", set]));
-    let output = command.output().unwrap();
+    let output = set(&mut command, more).output().unwrap();
     assert!(!folder.path().join("out/_probe").exists());
     (String::from_utf8(output.stdout).unwrap(), output.status.code())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_a_run_would_start_every_line_is_ok() {
+async fn every_line_is_ok_if_a_run_would_start() {
     let (lines, code) = check(Settings { requests: 180, ..Settings::default() }, &[]).await;
     assert_eq!(code, Some(0), "{lines}");
     let names: Vec<_> = lines.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
@@ -35,7 +38,7 @@ async fn where_a_run_would_start_every_line_is_ok() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_is_named_with_what_to_do() {
+async fn a_failed_line_says_what_to_do() {
     let deny =
         Settings { deny: vec!["analytics:conversationDetail:view".into()], ..Settings::default() };
     let (lines, code) = check(deny, &[]).await;
@@ -60,46 +63,34 @@ async fn what_is_missing_is_named_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_off_is_told_by_how_much() {
-    use std::process::Command;
+async fn a_clock_error_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_cxbackfill"))
-        .args(["check", "--set", "sandbox.clock_skew=-90s"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
+    let mut command = program(folder.path(), &["check"]);
+    let run = set(&mut command, &["sandbox.clock_skew=-90s"]).output().unwrap();
     let lines = String::from_utf8(run.stdout).unwrap();
     assert!(lines.contains("s behind this machine's: correct this machine's clock"), "{lines}");
     assert_eq!(run.status.code(), Some(0), "{lines}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_finds_its_hosts_by_asking_the_issuer() {
+async fn a_run_discovers_its_hosts_from_the_issuer() {
     let platform =
         Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
     let folder = tempfile::tempdir().unwrap();
     let issuer = format!("source.issuer=http://{}", platform.address);
     let key = ["auth.grant=password", "auth.access_key_id=k", "auth.access_key_secret=s"];
     let run = |more: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-        command.current_dir(folder.path()).args([
-            "run",
-            "--summary",
-            "json",
-            "--set",
-            "job.to=2024-01-02T00:00:00Z",
-        ]);
-        command.args(
-            [&[issuer.as_str()], &key[..], more].concat().iter().flat_map(|set| ["--set", set]),
-        );
-        command.output().unwrap()
+        let mut command = program(folder.path(), &["run", "--summary", "json"]);
+        set(&mut command, &["job.to=2024-01-02T00:00:00Z", issuer.as_str()]);
+        set(&mut command, &key);
+        set(&mut command, more).output().unwrap()
     };
     let found = run(&[]);
     assert_eq!(found.status.code(), Some(0), "{}", String::from_utf8_lossy(&found.stderr));
     assert_eq!(
         platform.region.stats().token_requests[&200],
         2,
-        "one to learn the tenant, one for the run"
+        "one for the discovery of the tenant, one for the run"
     );
     let stranger = run(&["source.tenant=nobody", "output.path=other"]);
     let message = String::from_utf8_lossy(&stranger.stderr);

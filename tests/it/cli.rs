@@ -2,21 +2,15 @@
 
 use std::{fs, net::TcpListener};
 
-use assert_cmd::{Command, cargo::cargo_bin_cmd};
 use tempfile::TempDir;
 
-/// The binary in `folder`, where it finds no configuration but the built-in one.
-fn cxbackfill(folder: &TempDir) -> Command {
-    let mut command = cargo_bin_cmd!("cxbackfill");
-    command.current_dir(folder.path()).env("RUST_LOG", "off");
-    command
-}
+use crate::common::binary::quiet_program;
 
 /// A run with `arguments` and `job.toml` ends with 2 and `message`, before it has touched anything.
 fn refused(job: &str, arguments: &[&str], message: &str) {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("job.toml"), job).unwrap();
-    let mut command = cxbackfill(&folder);
+    let mut command = quiet_program(folder.path());
     command.args(["run", "--config", "job.toml"]).args(arguments);
     command.assert().code(2).stdout("").stderr(format!("error: {message}\n"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but job.toml");
@@ -110,7 +104,7 @@ fn an_interval_that_does_not_go_forward_is_refused_where_its_author_wrote_it() {
 fn a_configuration_that_cannot_be_read_is_refused() {
     let folder = TempDir::new().unwrap();
     let message = "error: lost.toml: cannot be read: No such file or directory (os error 2); give its path with --config\n";
-    cxbackfill(&folder)
+    quiet_program(folder.path())
         .args(["run", "--config", "lost.toml"])
         .assert()
         .code(2)
@@ -315,7 +309,7 @@ fn what_is_for_one_source_alone_asks_for_its_name() {
     fs::write(folder.path().join("config.toml"), TWO).unwrap();
     for command in ["login", "sandbox"] {
         let message = "error: --source: there are several sources: name the one that is meant\n";
-        cxbackfill(&folder).arg(command).assert().code(2).stdout("").stderr(message);
+        quiet_program(folder.path()).arg(command).assert().code(2).stdout("").stderr(message);
     }
 }
 
@@ -337,7 +331,12 @@ fn an_unknown_command_is_a_usage_error() {
     let message = "error: unrecognized subcommand 'fetch'\n\n\
         Usage: cxbackfill [OPTIONS] <COMMAND>\n\n\
         For more information, try '--help'.\n";
-    cxbackfill(&TempDir::new().unwrap()).arg("fetch").assert().code(2).stdout("").stderr(message);
+    quiet_program(TempDir::new().unwrap().path())
+        .arg("fetch")
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(message);
 }
 
 #[test]
@@ -345,7 +344,7 @@ fn a_wrong_secret_ends_with_3_and_is_not_printed() {
     let folder = TempDir::new().unwrap();
     let settings =
         ["--set", "sandbox.client_secret=right", "--set", "auth.client_secret=s3cret-and-wrong"];
-    let ended = cxbackfill(&folder).arg("run").args(settings).assert().code(3);
+    let ended = quiet_program(folder.path()).arg("run").args(settings).assert().code(3);
     let output = ended.get_output();
     let said = String::from_utf8_lossy(&output.stderr);
     let (port, id) = (between(&said, "127.0.0.1:", "/"), between(&said, "correlation id ", ")"));
@@ -376,7 +375,7 @@ fn a_port_in_use_ends_with_4() {
     let message = format!(
         "error: the sandbox cannot listen on port {number}: {error}; choose another sandbox.port, or 0 for a free one\n"
     );
-    cxbackfill(&TempDir::new().unwrap())
+    quiet_program(TempDir::new().unwrap().path())
         .args(["sandbox", "--set", &port])
         .assert()
         .code(4)
@@ -386,7 +385,7 @@ fn a_port_in_use_ends_with_4() {
 
 #[test]
 fn help_lists_the_exit_codes() {
-    let help = cxbackfill(&TempDir::new().unwrap()).arg("--help").assert().success();
+    let help = quiet_program(TempDir::new().unwrap().path()).arg("--help").assert().success();
     let said = String::from_utf8_lossy(&help.get_output().stdout)
         .split_whitespace()
         .collect::<Vec<_>>()

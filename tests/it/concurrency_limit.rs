@@ -1,5 +1,5 @@
-//! The adaptive concurrency against links that `links/*.toml` describe: a simulation of discrete
-//! events, without a clock.
+//! The adaptive concurrency limit on the links of `links/*.toml`: a discrete event simulation without
+//! a clock.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
@@ -7,41 +7,41 @@ use cxbackfill::testing::{ConcurrencyLimit, Outcome};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-/// When the concurrency must have converged, at the start and after every step.
+/// Seconds until the limit must have converged, at the start and after every change.
 const CONVERGED_AFTER: f64 = 60.0;
-/// How long it is watched after that.
-const WATCHED: f64 = 60.0;
+/// Seconds for which it is measured after that.
+const MEASURED: f64 = 60.0;
 
-/// A link and what is expected of it. Times are in seconds.
+/// A link and the expected limit. Times are in seconds.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LinkDescription {
-    /// The most requests in flight that the caller wants.
+    /// The largest number of requests in flight.
     most: u32,
-    /// How the link is, and from when on; each phase lasts until the next.
+    /// The phases of the link, one after the other.
     phases: Vec<Phase>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Phase {
-    /// Requests served at once; the others queue.
+    /// The number of requests that are served at once; the others queue.
     capacity: usize,
-    /// What serving one takes …
+    /// The time to serve a request …
     latency: f64,
-    /// … give or take up to this share of it.
+    /// … plus or minus up to this share of it.
     jitter: f64,
-    /// With more than this in flight, the server says to slow down, at once.
+    /// With more requests in flight than this, the server throttles immediately.
     #[serde(default = "u32::max_value")]
     throttle_above: u32,
-    /// The mean concurrency once it has converged lies between these.
+    /// The range of the mean limit after it has converged.
     expected: (f64, f64),
 }
 
-/// Requests on a link: those that have a server until then, and who waits for one.
+/// The requests on a link.
 struct LinkSimulation {
-    /// When each request will be answered, in nanoseconds, and a number that tells two apart → when it
-    /// was sent, and what comes of it.
+    /// By time of the reply in nanoseconds and number of the request: when it was sent, and its
+    /// outcome.
     events: BTreeMap<(u64, u64), (Duration, Outcome)>,
     /// When each server is free again.
     free: Vec<Duration>,
@@ -66,11 +66,11 @@ impl LinkSimulation {
     }
 }
 
-/// The mean concurrency of each phase once it has converged.
+/// The mean limit of each phase after it has converged.
 fn run_scenario(link: &LinkDescription) -> Vec<f64> {
     let epoch = Instant::now();
-    let mut pace = ConcurrencyLimit::new(link.most);
-    let mut wire = LinkSimulation {
+    let mut limit = ConcurrencyLimit::new(link.most);
+    let mut simulation = LinkSimulation {
         events: BTreeMap::new(),
         free: Vec::new(),
         rng: fastrand::Rng::with_seed(5),
@@ -79,29 +79,29 @@ fn run_scenario(link: &LinkDescription) -> Vec<f64> {
     let mut now = Duration::ZERO;
     let mut means = Vec::new();
     for (number, phase) in link.phases.iter().enumerate() {
-        let start = number as f64 * (CONVERGED_AFTER + WATCHED);
-        let (mut area, mut watched, end) = (0.0, 0.0, start + CONVERGED_AFTER + WATCHED);
+        let start = number as f64 * (CONVERGED_AFTER + MEASURED);
+        let (mut area, mut measured, end) = (0.0, 0.0, start + CONVERGED_AFTER + MEASURED);
         while now.as_secs_f64() < end {
-            while pace.admits(u32::try_from(wire.events.len()).unwrap()) {
-                wire.send(now, phase);
+            while limit.admits(u32::try_from(simulation.events.len()).unwrap()) {
+                simulation.send(now, phase);
             }
-            let ((at, _), (sent, outcome)) = wire.events.pop_first().unwrap();
+            let ((at, _), (sent, outcome)) = simulation.events.pop_first().unwrap();
             let at = Duration::from_nanos(at);
             if now.as_secs_f64() >= start + CONVERGED_AFTER {
-                area += f64::from(pace.limit()) * (at - now).as_secs_f64();
-                watched += (at - now).as_secs_f64();
+                area += f64::from(limit.limit()) * (at - now).as_secs_f64();
+                measured += (at - now).as_secs_f64();
             }
             now = at;
-            pace.ended(epoch + sent, epoch + at, outcome);
+            limit.ended(epoch + sent, epoch + at, outcome);
         }
-        means.push(area / watched);
+        means.push(area / measured);
     }
     means
 }
 
 #[test]
 fn on_every_link_the_concurrency_converges_within_a_minute() {
-    let mut played = 0;
+    let mut links = 0;
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/links")).unwrap() {
         let path = entry.unwrap().path();
         let link: LinkDescription = toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
@@ -113,7 +113,7 @@ fn on_every_link_the_concurrency_converges_within_a_minute() {
                 path.display()
             );
         }
-        played += 1;
+        links += 1;
     }
-    assert!(played >= 6, "{played} links");
+    assert!(links >= 6, "{links} links");
 }

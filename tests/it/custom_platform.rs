@@ -1,11 +1,7 @@
-//! Catalogues of a user's own, in the forms that tutorials teach: the real binary fetches them, by
-//! configuration alone, from a stub that answers in that form.
+//! Custom catalogues in the forms that tutorials use: the real program fetches them from a stub that
+//! answers in that form.
 
-use std::{
-    ops::Range,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{ops::Range, path::Path, process::Output};
 
 use arrow::{
     array::{Array, AsArray},
@@ -16,7 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
 use crate::common::{
-    binary::summary,
+    binary::{program, set, summary},
     reader::{Case, expect_all_equal},
     stub_transport::{Stub, StubRequest, StubResponse, serve},
 };
@@ -24,10 +20,10 @@ use crate::common::{
 /// 2024-01-01 and an hour, in milliseconds.
 const START: i64 = 1_704_067_200_000;
 const HOUR: i64 = 3_600_000;
-/// Rows of a page.
+/// The number of rows of a page.
 const PAGE: usize = 4;
 
-/// What the platform has: an interaction every five hours for four days, of which three are asked for.
+/// The rows of the platform: an interaction every five hours for four days; three are fetched.
 fn interactions() -> Vec<Value> {
     let interaction = |no: i64| {
         let channel = if no % 3 == 0 { Value::Null } else { "voice".into() };
@@ -36,7 +32,7 @@ fn interactions() -> Vec<Value> {
     (0..20).map(interaction).collect()
 }
 
-/// Those that start in `[from, to)`.
+/// The interactions that start in `[from, to)`.
 fn between(from: &str, to: &str) -> Vec<Value> {
     let [from, to] = [from, to].map(|time| time.parse::<jiff::Timestamp>().unwrap());
     let starts =
@@ -44,7 +40,7 @@ fn between(from: &str, to: &str) -> Vec<Value> {
     interactions().into_iter().filter(starts).collect()
 }
 
-/// The rows of page `at`, from 0, and whether there is another.
+/// The rows of the page with index `at`, and whether another follows.
 fn page(rows: &[Value], at: usize) -> (&[Value], bool) {
     let Range { start, end } = (at * PAGE).min(rows.len())..((at + 1) * PAGE).min(rows.len());
     (&rows[start..end], end < rows.len())
@@ -54,8 +50,8 @@ fn ok(reply: &Value) -> StubResponse {
     (200, reply.to_string())
 }
 
-/// Runs a catalogue of `tests/tutorials` against a stub, with what `auth` says of its login, and demands
-/// that the files hold the interactions of three days.
+/// Runs a catalogue of `tests/tutorials` against a stub, and checks that the files have exactly the
+/// interactions of three days.
 async fn expect_three_days(
     catalog: &str,
     auth: &str,
@@ -72,19 +68,13 @@ async fn expect_three_days(
         auth.replace("HOST", &host)
     );
     std::fs::write(folder.path().join("config.toml"), config).unwrap();
-    let run = run(folder.path(), &["--summary", "json"]).output().unwrap();
+    let run = program(folder.path(), &["run", "--summary", "json"]).output().unwrap();
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
-    assert_eq!(run.status.code(), Some(0), "{said}\n{:#?}", stub.seen());
+    assert_eq!(run.status.code(), Some(0), "{said}\n{:#?}", stub.requests());
     let expected = between("2024-01-01T00:00:00Z", "2024-01-04T00:00:00Z");
-    assert_eq!(rows(&folder.path().join("out/interactions")), expected, "{:#?}", stub.seen());
+    assert_eq!(rows(&folder.path().join("out/interactions")), expected, "{:#?}", stub.requests());
     let counts = ["rows_received", "rows_written"].map(|key| summary(&run)[key].clone());
     assert_eq!(counts, [json!(15), json!(15)], "each once");
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-    command.current_dir(folder).arg("run").args(arguments);
-    command
 }
 
 /// The interactions in the files below a folder, by id.
@@ -115,14 +105,15 @@ fn rows(folder: &Path) -> Vec<Value> {
 const TOKEN: &str = "[auth]\ntoken_url = 'HOST/oauth/token'";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn next_page_uri_of_a_post_is_followed_by_get() {
-    let answer = |asked: &StubRequest| {
-        let said =
-            |key: &str| asked.body[key].as_str().map(str::to_owned).or(asked.param(key)).unwrap();
-        let (from, to) = (said("startTime"), said("endTime"));
-        let at = match asked.method.as_str() {
+async fn the_next_page_uri_of_a_post_is_followed_by_get() {
+    let answer = |request: &StubRequest| {
+        let parameter = |key: &str| {
+            request.body[key].as_str().map(str::to_owned).or(request.param(key)).unwrap()
+        };
+        let (from, to) = (parameter("startTime"), parameter("endTime"));
+        let at = match request.method.as_str() {
             "POST" => 0,
-            _ => asked.number("page"),
+            _ => request.number("page"),
         };
         let rows = between(&from, &to);
         let (rows, more) = page(&rows, at);
@@ -133,14 +124,14 @@ async fn next_page_uri_of_a_post_is_followed_by_get() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn page_token_goes_back_in_the_body() {
-    let answer = |asked: &StubRequest| {
-        let (from, to) = asked.body["interval"].as_str().unwrap().split_once('/').unwrap();
+async fn a_page_token_is_sent_in_the_body() {
+    let answer = |request: &StubRequest| {
+        let (from, to) = request.body["interval"].as_str().unwrap().split_once('/').unwrap();
         let rows = between(from, to);
-        let at = asked.body["pageToken"]
+        let at = request.body["pageToken"]
             .as_str()
             .map_or(0, |token| token.strip_prefix("t-").unwrap().parse().unwrap());
-        assert_eq!(asked.body["pageSize"], PAGE);
+        assert_eq!(request.body["pageSize"], PAGE);
         let (rows, more) = page(&rows, at);
         let mut reply = json!({ "entities": rows });
         if more {
@@ -152,11 +143,11 @@ async fn page_token_goes_back_in_the_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_with_numbers_and_a_next_page() {
-    let answer = |asked: &StubRequest| {
-        let time = |key: &str| iso(i64::try_from(asked.number(key)).unwrap() * 1_000);
+async fn a_page_number_with_the_next_page_in_the_reply() {
+    let answer = |request: &StubRequest| {
+        let time = |key: &str| iso(i64::try_from(request.number(key)).unwrap() * 1_000);
         let rows = between(&time("start"), &time("end"));
-        let at = asked.number("page_number");
+        let at = request.number("page_number");
         let (rows, more) = page(&rows, at - 1);
         ok(&json!({ "data": { "interactions": rows, "nextPage": more.then_some(at + 1) } }))
     };
@@ -164,14 +155,14 @@ async fn pages_with_numbers_and_a_next_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_with_the_whole_address_of_the_next() {
-    let answer = |asked: &StubRequest| {
-        let rows = between(&asked.param("after").unwrap(), &asked.param("before").unwrap());
-        let at = asked.param("page").map_or(1, |page| page.parse().unwrap());
+async fn an_absolute_link_to_the_next_page_is_followed() {
+    let answer = |request: &StubRequest| {
+        let rows = between(&request.param("after").unwrap(), &request.param("before").unwrap());
+        let at = request.param("page").map_or(1, |page| page.parse().unwrap());
         let (shown, more) = page(&rows, at - 1);
-        let mut next = asked.url.clone();
+        let mut next = request.url.clone();
         let kept: Vec<_> =
-            asked.url.query_pairs().into_owned().filter(|(key, _)| key != "page").collect();
+            request.url.query_pairs().into_owned().filter(|(key, _)| key != "page").collect();
         next.query_pairs_mut()
             .clear()
             .extend_pairs(kept)
@@ -184,9 +175,9 @@ async fn results_with_the_whole_address_of_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_date_range_of_whole_days_by_a_token_of_the_api_itself() {
-    let answer = |asked: &StubRequest| {
-        let range = &asked.body["dateRange"];
+async fn a_date_range_of_whole_days_is_requested_with_a_token_of_the_api() {
+    let answer = |request: &StubRequest| {
+        let range = &request.body["dateRange"];
         let [from, to] = ["from", "to"].map(|key| range[key].as_str().unwrap());
         // the last day is included
         let rows = between(&format!("{from}T00:00:00Z"), &format!("{to}T23:59:59.999999999Z"));
@@ -196,7 +187,7 @@ async fn a_date_range_of_whole_days_by_a_token_of_the_api_itself() {
     expect_three_days("date-range.toml", auth, "/v1/session/token", answer).await;
 }
 
-/// What the helpdesk has: a case every 20 minutes for eight days.
+/// The rows of the helpdesk: a case every 20 minutes for eight days.
 fn cases() -> Vec<Value> {
     let case = |no: i64| {
         let opened = START + no * HOUR / 3;
@@ -214,32 +205,28 @@ fn cases() -> Vec<Value> {
     (0..8 * 72).map(case).collect()
 }
 
-fn helpdesk(asked: &StubRequest) -> StubResponse {
-    let [from, to] = ["opened_from", "opened_to"].map(|key| asked.param(key).unwrap());
+fn helpdesk(request: &StubRequest) -> StubResponse {
+    let [from, to] = ["opened_from", "opened_to"].map(|key| request.param(key).unwrap());
     let opened =
         |case: &Value| (from.as_str()..to.as_str()).contains(&case["openedAt"].as_str().unwrap());
     let cases: Vec<_> = cases().into_iter().filter(opened).collect();
-    let (offset, limit) = (asked.number("offset"), asked.number("limit"));
-    // it gives fewer than it was asked for
+    let (offset, limit) = (request.number("offset"), request.number("limit"));
+    // the API returns fewer rows than requested
     let page: Vec<_> = cases.iter().skip(offset).take(limit.min(30)).collect();
     ok(&json!({ "data": { "count": cases.len(), "cases": page } }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_nobody_has_seen_works_by_toml_alone() {
+async fn an_unknown_api_is_fetched_by_configuration_alone() {
     let (stub, folder) = (Stub::new("/v1/token", helpdesk), tempfile::tempdir().unwrap());
     let host = serve(&stub).await;
     let ended = |command: &str| -> Output {
         let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tutorials/helpdesk.config.toml");
-        let mut command_line = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-        command_line
-            .current_dir(folder.path())
-            .env("HELPDESK_SECRET", "s3cret")
-            .args([command, "--config", config]);
-        for set in [format!("source.api_url={host}"), format!("auth.token_url={host}/v1/token")] {
-            command_line.args(["--set", &set]);
-        }
-        command_line.args(["--set", "output.row_group_rows=40"]).output().unwrap()
+        let mut program = program(folder.path(), &[command, "--config", config]);
+        program.env("HELPDESK_SECRET", "s3cret");
+        let hosts = [format!("source.api_url={host}"), format!("auth.token_url={host}/v1/token")];
+        set(&mut program, &hosts);
+        set(&mut program, &["output.row_group_rows=40"]).output().unwrap()
     };
     assert_eq!(ended("check").status.code(), Some(0), "{:?}", ended("check"));
     let run = ended("run");
@@ -253,13 +240,13 @@ async fn an_api_that_nobody_has_seen_works_by_toml_alone() {
         taken: None,
     }]);
     assert!(String::from_utf8_lossy(&run.stdout).contains("504  of 504 received"), "{run:?}");
-    let asked = stub.seen().len();
+    let requests = stub.requests().len();
     assert!(ended("run").status.success());
-    assert_eq!(stub.seen().len(), asked, "a second run asks for nothing");
+    assert_eq!(stub.requests().len(), requests, "a second run makes no requests");
 }
 
 #[test]
-fn the_walk_through_of_the_readme_is_the_example_that_is_tested() {
+fn the_walk_through_of_the_readme_is_the_tested_example() {
     let readme = include_str!("../../README.md").split("## Your own API").nth(1).unwrap();
     let blocks: Vec<_> =
         readme.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();

@@ -1,18 +1,13 @@
-//! The real binary says what can be fetched.
+//! `cxbackfill datasets`: what can be fetched.
 
 use std::fs;
 
-use assert_cmd::{Command, cargo::cargo_bin_cmd};
+use assert_cmd::Command;
 use tempfile::TempDir;
 
-/// The binary in `folder`, where it finds no configuration but the built-in one.
-fn cxbackfill(folder: &TempDir) -> Command {
-    let mut command = cargo_bin_cmd!("cxbackfill");
-    command.current_dir(folder.path()).env("RUST_LOG", "off");
-    command
-}
+use crate::common::binary::quiet_program;
 
-/// A catalogue of two datasets, of which one has no columns yet.
+/// A catalogue of two datasets. The second has no columns yet.
 const OWN: &str = "
 [dataset.calls]
 version = 1
@@ -38,7 +33,7 @@ legs = 'list<leg>'
 codes = 'list<string>'
 ";
 
-/// `cxbackfill datasets` where the catalogue is [`OWN`].
+/// `cxbackfill datasets` with the catalogue [`OWN`].
 fn datasets(folder: &TempDir, arguments: &[&str]) -> Command {
     fs::write(folder.path().join("own.toml"), OWN).unwrap();
     fs::write(
@@ -46,7 +41,7 @@ fn datasets(folder: &TempDir, arguments: &[&str]) -> Command {
         "[source]\nplatform = 'custom'\ncatalog = 'own.toml'\n",
     )
     .unwrap();
-    let mut command = cxbackfill(folder);
+    let mut command = quiet_program(folder.path());
     command.arg("datasets").args(arguments);
     command
 }
@@ -57,7 +52,10 @@ fn datasets_lists_what_can_be_fetched() {
         calls    by at            query page-number 50     12h     calls:view\n\
         teams    columns unknown  query one page           -\n";
     datasets(&TempDir::new().unwrap(), &[]).assert().success().stdout(list).stderr("");
-    let all = cxbackfill(&TempDir::new().unwrap()).args(["datasets", "--json"]).output().unwrap();
+    let all = quiet_program(TempDir::new().unwrap().path())
+        .args(["datasets", "--json"])
+        .output()
+        .unwrap();
     let all: serde_json::Value = serde_json::from_slice(&all.stdout).unwrap();
     assert!(
         all.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "queue-members")),
@@ -66,7 +64,7 @@ fn datasets_lists_what_can_be_fetched() {
 }
 
 #[test]
-fn datasets_tells_all_about_one() {
+fn datasets_describes_one_dataset() {
     let folder = TempDir::new().unwrap();
     let sheet = "calls\n\
         \x20 version     1\n\
@@ -91,7 +89,7 @@ fn datasets_tells_all_about_one() {
 }
 
 #[test]
-fn a_dataset_without_columns_is_not_run_but_inferred() {
+fn a_dataset_without_columns_is_refused_by_run() {
     let folder = TempDir::new().unwrap();
     datasets(&folder, &[]).assert().success();
     let hosts = [
@@ -101,7 +99,7 @@ fn a_dataset_without_columns_is_not_run_but_inferred() {
         "source.login_url=https://a.example",
     ];
     let message = "error: --set: job.datasets: `teams` has no columns yet: `cxbackfill datasets --infer teams` tells them\n";
-    let mut run = cxbackfill(&folder);
+    let mut run = quiet_program(folder.path());
     run.args(["run", "--set", "job.datasets=['teams']"])
         .args(hosts)
         .assert()

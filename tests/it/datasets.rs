@@ -1,5 +1,5 @@
-//! Each dataset, by every way there is to fetch it, against the real sandbox: what arrives in Parquet is
-//! its truth, row for row and field for field, as readers see it that are not ours.
+//! Each built-in dataset by each of its endpoints against a sandbox process: independent readers find
+//! in the Parquet files exactly the rows of the truth.
 
 use std::{fs, slice, sync::Arc};
 
@@ -14,30 +14,31 @@ use crate::common::{
 const GENESYS: &str = "genesys-cloud";
 const CXONE: &str = "nice-cxone";
 
-/// The days that are fetched: a shard each.
+/// The days that are fetched, one shard each.
 const DAYS: [&str; 3] = ["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z", "2024-01-03T00:00:00Z"];
-/// A data extraction may be asked for twice a minute: this one shard is wide enough for all days.
+/// Data extractions are limited to two a minute, so it is fetched in one shard.
 const EXTRACT: &str = "contacts-extract";
 
-/// What the catalogue leaves out on purpose: settings of an entity.
-const LEFT_OUT: [(&str, &str); 3] =
+/// Fields that the catalogue omits on purpose: settings of entities.
+const OMITTED: [(&str, &str); 3] =
     [("queues", "defaultScripts"), ("queues", "mediaSettings"), ("users", "chat")];
 
-/// The datasets of a platform that `wanted` takes.
-fn datasets(platform: &str, wanted: impl Fn(&Dataset) -> bool) -> Vec<Arc<Dataset>> {
+/// The datasets of a platform that match.
+fn datasets(platform: &str, matches: impl Fn(&Dataset) -> bool) -> Vec<Arc<Dataset>> {
     let all = catalog::builtin(platform).unwrap().datasets.values();
-    all.filter(|dataset| wanted(dataset)).cloned().collect()
+    all.filter(|dataset| matches(dataset)).cloned().collect()
 }
 
-/// Runs datasets in one job, and holds each against the truth of its name with `suffix`.
+/// Fetches datasets in one job, and compares each with the truth of its name plus `suffix`.
 fn expect_truth(platform: &str, datasets: &[Arc<Dataset>], suffix: &str, settings: &[&str]) {
     assert!(!datasets.is_empty());
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
     let job = Job::new(&sandbox);
     let names: Vec<_> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-    let (whose, which) = (format!("source.platform={platform}"), format!("job.datasets={names:?}"));
+    let (platform_setting, dataset_setting) =
+        (format!("source.platform={platform}"), format!("job.datasets={names:?}"));
     let begun = clock::now().to_string();
-    job.run(DAYS[0], DAYS[2], &[&[whose.as_str(), &which], settings].concat());
+    job.run(DAYS[0], DAYS[2], &[&[platform_setting.as_str(), &dataset_setting], settings].concat());
     let taken = [begun, clock::now().to_string()];
     let case = |dataset: &Arc<Dataset>| {
         case(&job, dataset, truth(&sandbox, platform, dataset, suffix), &taken)
@@ -45,13 +46,13 @@ fn expect_truth(platform: &str, datasets: &[Arc<Dataset>], suffix: &str, setting
     expect_all_equal(&datasets.iter().map(case).collect::<Vec<_>>());
 }
 
-/// What the files of a dataset should hold.
+/// The files of a dataset and the rows they must have.
 fn case(job: &Job, dataset: &Dataset, truth: String, taken: &[String; 2]) -> Case {
     assert!(!truth.is_empty(), "{} without rows proves nothing", dataset.name);
     Case {
         folder: job.folder(&dataset.name),
         truth,
-        // where a row has no time of its own, each shard has one of the id
+        // a row without a time of its own occurs once in each shard
         id: [
             dataset.id.as_slice(),
             if dataset.synthesizes_time { slice::from_ref(&dataset.time) } else { &[] },
@@ -62,36 +63,36 @@ fn case(job: &Job, dataset: &Dataset, truth: String, taken: &[String; 2]) -> Cas
     }
 }
 
-/// The truth of all days, without what is left out. Rows that have no time of their own get that of
-/// their shard.
+/// The truth of all days without the omitted fields. Rows without a time of their own get the start
+/// of their shard.
 fn truth(sandbox: &Sandbox, platform: &str, dataset: &Dataset, suffix: &str) -> String {
     let name = format!("{}{suffix}", dataset.name);
     if !dataset.synthesizes_time || dataset.snapshot {
-        let told = sandbox.truth_of(platform, &name, DAYS[0], DAYS[2]);
-        let told = match dataset.name.as_str() {
-            "usage" => changed(&told, |row| {
+        let truth = sandbox.truth_of(platform, &name, DAYS[0], DAYS[2]);
+        let truth = match dataset.name.as_str() {
+            "usage" => changed(&truth, |row| {
                 let day = row.remove("date").expect("usage has a date");
                 row.insert("day".to_owned(), day);
             }),
-            _ => told,
+            _ => truth,
         };
-        let left_out = LEFT_OUT.iter().filter(|(of, _)| *of == name);
-        return left_out.fold(told, |told, (_, column)| {
-            changed(&told, |row| {
-                assert!(row.remove(*column).is_some(), "{name} has no {column} to leave out")
+        let omitted = OMITTED.iter().filter(|(of, _)| *of == name);
+        return omitted.fold(truth, |truth, (_, column)| {
+            changed(&truth, |row| {
+                assert!(row.remove(*column).is_some(), "{name} has no {column} to omit")
             })
         });
     }
-    let stamped = |day: &[&str]| {
-        let told = sandbox.truth_of(platform, &name, day[0], day[1]);
-        changed(&told, |row| {
+    let with_times = |day: &[&str]| {
+        let truth = sandbox.truth_of(platform, &name, day[0], day[1]);
+        changed(&truth, |row| {
             assert!(row.insert(dataset.time.clone(), day[0].into()).is_none(), "{name}")
         })
     };
-    DAYS.windows(2).map(stamped).collect()
+    DAYS.windows(2).map(with_times).collect()
 }
 
-/// Rows with a change in each.
+/// Changes each row.
 fn changed(rows: &str, change: impl Fn(&mut Map<String, Value>)) -> String {
     let line = |line: &str| {
         let mut row = serde_json::from_str(line).unwrap();
@@ -107,13 +108,13 @@ fn every_dataset_of_genesys_cloud_equals_its_truth() {
 }
 
 #[test]
-fn what_has_two_ways_equals_its_truth_by_job_as_well() {
+fn datasets_with_two_endpoints_equal_their_truth_by_job_too() {
     let both = |dataset: &Dataset| dataset.query.is_some() && dataset.job.is_some();
     expect_truth(GENESYS, &datasets(GENESYS, both), "", &["fetch.strategy=job"]);
 }
 
 #[test]
-fn attributes_that_only_jobs_tell_equal_the_truth() {
+fn attributes_that_only_jobs_return_equal_the_truth() {
     expect_truth(
         GENESYS,
         &datasets(GENESYS, Dataset::has_extras),
@@ -144,7 +145,7 @@ fn contacts_of_an_old_version_equal_the_truth() {
 }
 
 #[test]
-fn a_dataset_that_is_denied_or_fails_costs_itself_alone() {
+fn a_dataset_that_is_denied_or_fails_does_not_affect_the_others() {
     let sandbox = Sandbox::start(&[
         "sandbox.conversations_per_day=60",
         "sandbox.deny=[\"audits:audit:view\"]",
@@ -172,7 +173,7 @@ fn a_dataset_that_is_denied_or_fails_costs_itself_alone() {
     }
 }
 
-/// A dataset of the user's own, whose columns nobody has described yet.
+/// A custom dataset without columns.
 const TEAMS: &str = "
 [dataset.teams]
 version = 1
@@ -194,7 +195,7 @@ snapshotTime = 'timestamp'
 ";
 
 #[test]
-fn columns_that_were_inferred_from_a_page_hold_every_field_of_the_truth() {
+fn inferred_columns_hold_every_field_of_the_truth() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,10 @@
 //! The real binary on outputs of older versions of the program, kept in `tests/fixtures/`.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use cxbackfill::testing::{LEDGER, Snapshot};
+
+use crate::common::binary::{program, set};
 
 /// Written by the last program with a ledger of version 1: two days of `audits`.
 const VERSION_1: &str = "tests/fixtures/output-v1";
@@ -20,12 +22,10 @@ fn copy(from: &Path, to: &Path) {
 
 /// Runs a command of the job that wrote the fixture, until `to`. Returns its exit code and output.
 fn execute(folder: &Path, command: &[&str], to: &str) -> (i32, String) {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-    program.args(command).current_dir(folder);
+    let mut program = program(folder, command);
     let to = format!("job.to={to}T00:00:00Z");
-    for setting in [r#"job.datasets=["audits"]"#, "sandbox.conversations_per_day=5", to.as_str()] {
-        program.args(["--set", setting]);
-    }
+    let settings = [r#"job.datasets=["audits"]"#, "sandbox.conversations_per_day=5", to.as_str()];
+    set(&mut program, &settings);
     let output = program.output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap(), String::from_utf8(text).unwrap())

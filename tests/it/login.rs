@@ -1,4 +1,4 @@
-//! A user's login, end to end: the browser's part is played here, the platform's by the sandbox.
+//! `cxbackfill login` end to end: the test is the browser, the sandbox is the platform.
 
 use std::{
     io::{BufRead, BufReader},
@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
-use crate::common::platform::Platform;
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Config, HttpTransport, LoginError, Overrides, QuotaSettings, RateLimit, Settings, TokenClient,
-    TokenError, TokenSource, Transport, login,
+    HttpTransport, LoginError, QuotaSettings, RateLimit, Settings, TokenClient, TokenError,
+    TokenSource, Transport, login,
 };
 use http::{Request, Response, header::LOCATION};
 use url::Url;
+
+use crate::common::{environment::config, platform::Platform};
 
 fn transport() -> HttpTransport {
     HttpTransport::new(Duration::from_secs(10), 1 << 20).unwrap()
@@ -24,17 +25,17 @@ async fn open(url: &str) -> Response<Bytes> {
     transport().send(Request::get(url).body(Bytes::new()).unwrap()).await.unwrap()
 }
 
-/// A login in `folder`, by a browser that does `run_scenario` with the page.
+/// Logs in with a browser that calls `browser` with the authorization page.
 async fn log_in<F>(
     platform: &Platform,
-    set: &[&str],
-    run_scenario: impl FnOnce(Url) -> F,
+    more: &[&str],
+    browser: impl FnOnce(Url) -> F,
 ) -> Result<(), LoginError>
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let folder = tempfile::tempdir().unwrap();
-    let mut given = vec![
+    let mut settings = vec![
         format!("source.api_url=http://{}", platform.address),
         format!("source.login_url=http://{}", platform.address),
         format!("auth.cache={}", folder.path().join("tokens").display()),
@@ -42,29 +43,28 @@ where
         "auth.redirect_url=http://127.0.0.1:0/callback".to_owned(),
         "auth.login_timeout=10s".to_owned(),
     ];
-    given.extend(set.iter().map(|&set| set.to_owned()));
-    let config = Config::load(&Overrides { set: given, ..Overrides::default() }).unwrap().remove(0);
+    settings.extend(more.iter().map(|&setting| setting.to_owned()));
+    let config = config(&settings);
     let client = TokenClient::new(
         &config.auth.credentials,
         Arc::new(transport()),
         Arc::new(RateLimit::new(QuotaSettings::default())),
         Arc::default(),
     );
-    let account = TokenSource::new(
+    let source = TokenSource::new(
         format!("http://{}", platform.address).parse().unwrap(),
         &config.auth,
         client,
     );
-    let minted =
-        login(&account, &config.browser, |page| drop(tokio::spawn(run_scenario(page.clone()))))
-            .await;
+    let response =
+        login(&source, &config.browser, |page| drop(tokio::spawn(browser(page.clone())))).await;
     let stored = std::fs::read_to_string(folder.path().join("tokens")).unwrap_or_default();
-    assert_eq!(stored.contains("refresh_token"), minted.is_ok(), "{stored}");
-    minted.map(drop)
+    assert_eq!(stored.contains("refresh_token"), response.is_ok(), "{stored}");
+    response.map(drop)
 }
 
-/// Where the login host sends the browser.
-async fn sent_back(page: Url) -> Url {
+/// The address to which the login host redirects the browser.
+async fn redirect_of(page: Url) -> Url {
     let reply = open(page.as_str()).await;
     assert_eq!(reply.status(), 302, "{reply:?}");
     reply.headers()[LOCATION].to_str().unwrap().parse().unwrap()
@@ -76,36 +76,36 @@ async fn a_user_logs_in_with_a_confidential_and_with_a_public_client() {
         Platform::start(Settings { client_secret: Some("right".into()), ..Settings::default() })
             .await;
     for secret in ["auth.client_secret=right", "auth.client_secret=\"\""] {
-        let browser = |page| async { drop(open(sent_back(page).await.as_str()).await) };
+        let browser = |page| async { drop(open(redirect_of(page).await.as_str()).await) };
         log_in(&platform, &[secret], browser).await.unwrap();
     }
-    let browser = |page| async { drop(open(sent_back(page).await.as_str()).await) };
+    let browser = |page| async { drop(open(redirect_of(page).await.as_str()).await) };
     let error = log_in(&platform, &["auth.client_secret=wrong"], browser).await.unwrap_err();
     assert!(error.to_string().contains("invalid_client"), "{error}");
 }
 
 #[tokio::test]
-async fn an_answer_with_another_state_is_not_believed() {
+async fn a_redirect_with_another_state_is_rejected() {
     let platform = Platform::start(Settings::default()).await;
     let browser = |page| async {
-        let mut back = sent_back(page).await;
+        let mut back = redirect_of(page).await;
         let query = back.query().unwrap().replace("state=", "state=x");
         back.set_query(Some(&query));
         open(back.as_str()).await;
     };
     let error = log_in(&platform, &[], browser).await.unwrap_err();
     assert!(matches!(error, LoginError::State) && error.to_string().contains("forged"), "{error}");
-    assert!(platform.region.stats().token_requests.is_empty(), "the code was not traded in");
+    assert!(platform.region.stats().token_requests.is_empty(), "the code was not exchanged");
 }
 
 #[tokio::test]
-async fn a_code_that_somebody_has_traded_before_is_refused_and_what_it_gave_is_revoked() {
+async fn a_code_that_was_exchanged_before_is_rejected() {
     let platform = Platform::start(Settings::default()).await;
     let code = Arc::new(Mutex::new(None));
     let first = {
         let code = Arc::clone(&code);
         move |page| async move {
-            let back = sent_back(page).await;
+            let back = redirect_of(page).await;
             let pairs = back.query_pairs().into_owned().collect::<Vec<_>>();
             code.lock()
                 .unwrap()
@@ -116,7 +116,7 @@ async fn a_code_that_somebody_has_traded_before_is_refused_and_what_it_gave_is_r
     log_in(&platform, &[], first).await.unwrap();
     let code = code.lock().unwrap().take().unwrap();
     let replay = move |page| async move {
-        let mut back = sent_back(page).await;
+        let mut back = redirect_of(page).await;
         let state = back.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
         back.query_pairs_mut().clear().append_pair("code", &code).append_pair("state", &state);
         open(back.as_str()).await;
@@ -127,7 +127,7 @@ async fn a_code_that_somebody_has_traded_before_is_refused_and_what_it_gave_is_r
 }
 
 #[tokio::test]
-async fn a_closed_browser_and_a_user_who_declines_each_give_an_error_that_says_so() {
+async fn a_closed_browser_and_a_declined_consent_are_named_in_the_error() {
     let platform = Platform::start(Settings::default()).await;
     let error = log_in(&platform, &["auth.login_timeout=200ms"], |_| async {}).await.unwrap_err();
     assert!(
@@ -135,7 +135,7 @@ async fn a_closed_browser_and_a_user_who_declines_each_give_an_error_that_says_s
         "{error}"
     );
     let declining = |page| async {
-        let mut back = sent_back(page).await;
+        let mut back = redirect_of(page).await;
         let state = back.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
         back.query_pairs_mut()
             .clear()
@@ -148,7 +148,7 @@ async fn a_closed_browser_and_a_user_who_declines_each_give_an_error_that_says_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_login_runs_go_on_without_a_browser() {
+async fn after_a_login_runs_need_no_browser() {
     let platform =
         Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
     let folder = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ async fn after_a_login_runs_go_on_without_a_browser() {
         .unwrap();
     let mut lines = BufReader::new(login.stdout.take().unwrap()).lines();
     let page = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("http")).unwrap();
-    open(sent_back(page.parse().unwrap()).await.as_str()).await;
+    open(redirect_of(page.parse().unwrap()).await.as_str()).await;
     assert!(lines.next().unwrap().unwrap().contains("logged in"));
     assert!(login.wait().unwrap().success());
 
@@ -185,12 +185,12 @@ async fn after_a_login_runs_go_on_without_a_browser() {
     assert_eq!(
         platform.region.stats().token_requests[&200],
         1,
-        "the run takes the token that the login left"
+        "the run uses the token of the login"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_between_receiving_and_storing_a_refresh_token_ends_in_a_word_and_not_in_a_loop() {
+async fn a_refresh_token_lost_by_a_kill_asks_for_a_login_once() {
     let platform =
         Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
     let folder = tempfile::tempdir().unwrap();
@@ -200,10 +200,10 @@ async fn a_kill_between_receiving_and_storing_a_refresh_token_ends_in_a_word_and
         platform.command(folder.path(), &["run"]).args(set).stderr(Stdio::piped()).spawn().unwrap()
     };
 
-    // the token is spent and replaced when the process is killed
+    // the process is killed after its refresh token was used and replaced
     let victim: Arc<Mutex<Option<Child>>> = Arc::default();
     let held = Arc::clone(&victim);
-    *platform.tap.lock().unwrap() = Some(Box::new(move |_| {
+    *platform.filter.lock().unwrap() = Some(Box::new(move |_| {
         while held.lock().unwrap().is_none() {
             std::thread::yield_now();
         }
@@ -218,7 +218,7 @@ async fn a_kill_between_receiving_and_storing_a_refresh_token_ends_in_a_word_and
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_eq!(killed.code(), None, "killed, not ended");
-    *platform.tap.lock().unwrap() = None;
+    *platform.filter.lock().unwrap() = None;
 
     let before: u64 = platform.region.stats().token_requests.values().sum();
     let after = run().wait_with_output().unwrap();
@@ -227,6 +227,6 @@ async fn a_kill_between_receiving_and_storing_a_refresh_token_ends_in_a_word_and
     assert_eq!(
         platform.region.stats().token_requests.values().sum::<u64>() - before,
         1,
-        "it asks once"
+        "one token request"
     );
 }

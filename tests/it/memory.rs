@@ -1,29 +1,31 @@
-//! Memory does not grow with a shard (G8).
+//! G8: memory does not grow with a shard.
 use std::{fmt::Write, sync::Arc};
 
 use actix::System;
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Config, Dataset, Endpoint, Environment, Interval, Ledger, Metrics, OutputStore, Overrides,
-    RequestError, RunOutcome, Scope, Transport, iso, run,
+    Dataset, Endpoint, Interval, Ledger, OutputStore, RequestError, RunOutcome, Scope, Transport,
+    iso, run,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use crate::common::own_process::is_own_process;
+use crate::common::{
+    environment::{config, environment},
+    own_process::is_own_process,
+};
 
 const ROWS: u64 = 5_000_000;
 const PAGE: u64 = 10_000;
-/// The promise.
-const MOST_BYTES: i64 = 300_000_000;
+/// The guaranteed limit.
+const MAX_BYTES: i64 = 300_000_000;
 
-/// An API with one row a millisecond, as many as are asked for.
-struct Endless(Interval);
+/// An API with one row per millisecond.
+struct EndlessApi(Interval);
 
-impl Endless {
+impl EndlessApi {
     fn page(&self, number: u64) -> Bytes {
         let mut body = "{\"conversations\":[".to_owned();
         let rows = (number - 1) * PAGE..(number * PAGE).min(ROWS);
@@ -45,7 +47,7 @@ impl Endless {
     }
 }
 
-impl Transport for Endless {
+impl Transport for EndlessApi {
     fn send(
         &self,
         request: Request<Bytes>,
@@ -77,8 +79,7 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     let folder = tempfile::tempdir().unwrap();
     let set =
         ["fetch.actors=1", "fetch.page_size=10000", "budget.requests=0", "output.commit_every=1d"];
-    let given = Overrides { set: set.map(str::to_owned).to_vec(), ..Overrides::default() };
-    let mut config = Config::load(&given).unwrap().remove(0);
+    let mut config = config(&set);
     config.interval = Interval::day_of(1_704_067_200_000);
     let mut dataset = Dataset::clone(&config.datasets[0]);
     let mut endpoint = Endpoint::clone(dataset.endpoint());
@@ -89,20 +90,10 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
     })
     .block_on(async {
-        let host: url::Url = "http://127.0.0.1/".parse().unwrap();
         let (output, ledger) =
             (OutputStore::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
-        let environment = Environment {
-            api: host.clone(),
-            login: host,
-            transport: Arc::new(Endless(config.interval)),
-            output,
-            ledger,
-            metrics: Arc::new(Metrics::default()),
-            shutdown: CancellationToken::new(),
-            seed: 1,
-        };
+        let environment = environment(Arc::new(EndlessApi(config.interval)), output, ledger);
         run::backfill(&config, plan, &environment).await.unwrap()
     });
     assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
@@ -113,5 +104,5 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
         report.summary.files,
         peak / 1_000_000
     );
-    assert!(peak < MOST_BYTES, "{} MB", peak / 1_000_000);
+    assert!(peak < MAX_BYTES, "{} MB", peak / 1_000_000);
 }

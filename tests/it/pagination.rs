@@ -1,15 +1,15 @@
-//! Every form of paging against everything that pages do: all rows come exactly once, or the run ends
-//! with an error that names the cursor, the link or the host (G8, G10).
+//! Every form of pagination with every form of pages: all rows are fetched exactly once, or the run
+//! ends with an error that names the cursor, the link or the host (G8, G10).
 
 use crate::common::{
-    paged_api::{Cut, End, Form, PagingFault, ROWS, backfill, run_scenario},
+    paged_api::{End, Form, PageSizes, PagingFault, ROWS, backfill, run_scenario},
     stub_transport::Stub,
 };
 
-/// The forms in which pages have numbers, and one without rows is the last.
+/// Forms with page numbers or offsets, where a page without rows is the last.
 const NUMBERED: [Form; 5] =
-    [Form::PageInBody, Form::PageInQuery, Form::OffsetInQuery, Form::OffsetInBody, Form::Each];
-/// The forms in which a page names the next.
+    [Form::PageInBody, Form::PageInQuery, Form::OffsetInQuery, Form::OffsetInBody, Form::Parent];
+/// Forms in which a page names the next one.
 const NAMED: [Form; 9] = [
     Form::CursorInBody,
     Form::CursorInQuery,
@@ -19,76 +19,93 @@ const NAMED: [Form; 9] = [
     Form::QueryLink,
     Form::LinkFromPost,
     Form::Job,
-    Form::EachByCursor,
+    Form::ParentByCursor,
 ];
 
-/// Plays a form, and demands all rows, each once.
-fn expect_all(form: Form, cut: Cut, end: End) {
-    let played = run_scenario(form, cut, end, PagingFault::None);
-    assert_eq!((played.code, played.gaps), (0, Vec::new()), "{form:?} {cut:?} {end:?}");
-    assert_eq!(played.rows, form.rows(cut), "{form:?} {cut:?} {end:?}: {:#?}", played.seen);
+/// Fetches all pages, and expects every row once.
+fn expect_all(form: Form, sizes: PageSizes, end: End) {
+    let result = run_scenario(form, sizes, end, PagingFault::None);
+    assert_eq!((result.code, result.gaps), (0, Vec::new()), "{form:?} {sizes:?} {end:?}");
+    assert_eq!(result.rows, form.rows(sizes), "{form:?} {sizes:?} {end:?}: {:#?}", result.requests);
 }
 
 #[test]
-fn pages_with_numbers_end_with_a_page_without_rows_and_nothing_else_ends_them() {
+fn numbered_pages_end_only_with_a_page_without_rows() {
     for form in NUMBERED {
-        for cut in [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::Sliding, Cut::Nothing] {
+        for sizes in [
+            PageSizes::Even,
+            PageSizes::ShortLast,
+            PageSizes::ShortMiddle,
+            PageSizes::Sliding,
+            PageSizes::Nothing,
+        ] {
             for end in [End::EmptyPage, End::NoList, End::NullList, End::NoContent] {
-                expect_all(form, cut, end);
+                expect_all(form, sizes, end);
             }
         }
     }
 }
 
 #[test]
-fn pages_with_numbers_end_where_the_next_is_said_to_be_none() {
+fn numbered_pages_end_with_a_page_that_names_no_next_page() {
     for form in [Form::PageWithNext, Form::OffsetWithNext] {
-        for cut in [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::Sliding, Cut::Nothing] {
+        for sizes in [
+            PageSizes::Even,
+            PageSizes::ShortLast,
+            PageSizes::ShortMiddle,
+            PageSizes::Sliding,
+            PageSizes::Nothing,
+        ] {
             for end in
                 [End::NoKey, End::Null, End::EmptyText, End::False, End::NoContent, End::EmptyPage]
             {
-                expect_all(form, cut, end);
+                expect_all(form, sizes, end);
             }
         }
     }
 }
 
 #[test]
-fn pages_that_name_the_next_end_with_one_that_names_none_and_an_empty_one_goes_on() {
+fn linked_pages_end_with_a_page_that_names_no_next_page() {
     for form in NAMED {
-        for cut in
-            [Cut::Even, Cut::Short, Cut::ShortMiddle, Cut::EmptyMiddle, Cut::Sliding, Cut::Nothing]
-        {
+        for sizes in [
+            PageSizes::Even,
+            PageSizes::ShortLast,
+            PageSizes::ShortMiddle,
+            PageSizes::EmptyMiddle,
+            PageSizes::Sliding,
+            PageSizes::Nothing,
+        ] {
             for end in
                 [End::NoKey, End::Null, End::EmptyText, End::EmptyPage, End::NoList, End::NoContent]
             {
-                expect_all(form, cut, end);
+                expect_all(form, sizes, end);
             }
         }
     }
 }
 
 #[test]
-fn one_reply_is_all_where_there_is_no_paging() {
+fn without_pagination_one_request_fetches_all_rows() {
     for end in [End::NoKey, End::EmptyPage] {
-        expect_all(Form::None, Cut::Whole, end);
-        expect_all(Form::None, Cut::Nothing, end);
+        expect_all(Form::None, PageSizes::Whole, end);
+        expect_all(Form::None, PageSizes::Nothing, end);
     }
-    let played = run_scenario(Form::None, Cut::Whole, End::NoKey, PagingFault::None);
-    assert_eq!((played.rows.len(), played.seen.len()), (ROWS, 1));
+    let result = run_scenario(Form::None, PageSizes::Whole, End::NoKey, PagingFault::None);
+    assert_eq!((result.rows.len(), result.requests.len()), (ROWS, 1));
 }
 
-/// The one gap that a form in trouble leaves.
-fn gap(form: Form, trouble: PagingFault) -> String {
-    let played = run_scenario(form, Cut::Short, End::NoKey, trouble);
-    assert!(played.rows.is_empty(), "{form:?} {trouble:?}: what is not whole is not committed");
-    assert!(played.seen.len() < 1_000, "{form:?} {trouble:?}");
-    assert_eq!(played.gaps.len(), 1, "{form:?} {trouble:?}: {:?}", played.gaps);
-    played.gaps[0].clone()
+/// The reason of the only gap that a fault leaves.
+fn gap(form: Form, fault: PagingFault) -> String {
+    let result = run_scenario(form, PageSizes::ShortLast, End::NoKey, fault);
+    assert!(result.rows.is_empty(), "{form:?} {fault:?}: an incomplete shard is not committed");
+    assert!(result.requests.len() < 1_000, "{form:?} {fault:?}");
+    assert_eq!(result.gaps.len(), 1, "{form:?} {fault:?}: {:?}", result.gaps);
+    result.gaps[0].clone()
 }
 
 #[test]
-fn g8_a_cursor_or_link_that_repeats_is_named() {
+fn g8_a_repeated_cursor_or_link_is_named() {
     for form in NAMED {
         let gap = gap(form, PagingFault::Repeats);
         assert!(gap.contains(&format!("{}` for the second time", form.next(1))), "{form:?}: {gap}");
@@ -96,7 +113,7 @@ fn g8_a_cursor_or_link_that_repeats_is_named() {
 }
 
 #[test]
-fn g8_pages_that_circle_are_named() {
+fn g8_a_cycle_of_pages_is_named() {
     for form in NAMED {
         let gap = gap(form, PagingFault::Circles);
         assert!(gap.contains(&format!("{}` for the second time", form.next(1))), "{form:?}: {gap}");
@@ -104,7 +121,7 @@ fn g8_pages_that_circle_are_named() {
 }
 
 #[test]
-fn g8_a_row_of_empty_pages_without_end_is_bounded() {
+fn g8_an_endless_series_of_empty_pages_is_bounded() {
     for form in NAMED {
         let gap = gap(form, PagingFault::Empties);
         assert!(
@@ -126,21 +143,22 @@ fn g10_a_link_to_another_host_is_not_followed() {
             ("http://api.example@evil.example/", "http://evil.example,"),
             ("file:///etc/passwd", "null,"),
         ] {
-            let played = run_scenario(form, Cut::Short, End::NoKey, PagingFault::Link(link));
-            assert_eq!(played.gaps.len(), 1, "{form:?} {link}");
+            let result =
+                run_scenario(form, PageSizes::ShortLast, End::NoKey, PagingFault::Link(link));
+            assert_eq!(result.gaps.len(), 1, "{form:?} {link}");
             assert!(
-                played.gaps[0].contains(&format!("is said to be at {host}")),
+                result.gaps[0].contains(&format!("is said to be at {host}")),
                 "{link}: {:?}",
-                played.gaps
+                result.gaps
             );
-            assert_eq!(played.seen.len(), 1, "{form:?} {link}: {:?}", played.seen);
+            assert_eq!(result.requests.len(), 1, "{form:?} {link}: {:?}", result.requests);
         }
     }
     let gap = gap(Form::WholeLink, PagingFault::Link("http://[broken"));
     assert!(gap.contains("`http://[broken` is no link"), "{gap}");
 }
 
-/// A row that is served in two versions, on two pages or on one.
+/// A dataset whose rows have a version.
 const VERSIONS: &str = "
     [dataset.rows]
     version = 1
@@ -157,7 +175,7 @@ const VERSIONS: &str = "
 ";
 
 #[test]
-fn the_later_changed_of_two_copies_wins_in_whatever_order_they_come() {
+fn the_copy_that_changed_last_wins_in_any_order() {
     let copy = |team: &str, minute: &str| {
         format!(
             r#"{{"id": "r", "team": "{team}", "at": "2024-01-01T00:00:00Z", "changed": {minute}}}"#
@@ -173,10 +191,10 @@ fn the_later_changed_of_two_copies_wins_in_whatever_order_they_come() {
         [format!("[{bare},{new}]"), format!("[{old}]")],
         [format!("[{bare}]"), format!("[{old},{new}]")],
     ] {
-        let said = format!("{pages:?}");
-        let stub = Stub::new("/oauth/token", move |asked| {
-            (200, pages.get(asked.number("page") - 1).map_or("[]", String::as_str).to_owned())
+        let description = format!("{pages:?}");
+        let stub = Stub::new("/oauth/token", move |request| {
+            (200, pages.get(request.number("page") - 1).map_or("[]", String::as_str).to_owned())
         });
-        assert_eq!(backfill(VERSIONS, &stub).rows, ["new r"], "{said}");
+        assert_eq!(backfill(VERSIONS, &stub).rows, ["new r"], "{description}");
     }
 }

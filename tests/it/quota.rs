@@ -1,23 +1,25 @@
-//! The quota, end to end: whole runs against the sandbox, on virtual time, in one thread.
+//! Use of the quota: whole runs against the sandbox on virtual time, in one thread.
 //!
-//! Its window of 300 requests lasts 10 s here. Windows are judged from the second to the last but
-//! one: the last has no more to ask for.
+//! A window of 300 requests lasts 10 s here. The first and the last window are not checked.
 //!
-//! `DAYS=30 cargo test --release --test it quota` plays a whole month where that takes its time.
+//! `DAYS=30 cargo test --release --test it quota` fetches a whole month in the last test.
 
 use std::{sync::Arc, time::Duration};
 
-use crate::common::simulated_link::{QuotaResult, SimulatedLink, config, run_scenario};
+use crate::common::{
+    environment::config,
+    simulated_link::{QuotaResult, SimulatedLink, run_scenario},
+};
 use cxbackfill::testing::{Config, LEDGER, Ledger, probe, remaining};
 use tokio_util::sync::CancellationToken;
 
-/// Days of 20,000 conversations, unless the environment says otherwise: what holds for the requests of
-/// one holds for those of a month, which a debug build decodes for minutes.
+/// Days of 20,000 conversations, unless `DAYS` is set: a debug build needs minutes for a month, and
+/// the ratios are the same.
 const DAYS: u32 = 1;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A quota, and what it is spent on.
+/// A quota of 300 requests in 10 s, used by queries.
 const QUOTA: &[&str] = &[
     "fetch.strategy=query",
     "budget.requests=300",
@@ -27,15 +29,14 @@ const QUOTA: &[&str] = &[
     "output.compression=uncompressed",
 ];
 
-fn play_quota(set: &[&str]) -> (QuotaResult, Arc<SimulatedLink>) {
+fn run_with_quota(set: &[&str]) -> (QuotaResult, Arc<SimulatedLink>) {
     let config = config(&[QUOTA, set].concat());
     let link = Arc::new(SimulatedLink::new(&config));
     (run_scenario(&config, &link, Ledger::in_memory().unwrap()), link)
 }
 
-/// More than eight windows of requests whose replies take 50 to 300 ms. Pages are small: what counts
-/// is their number.
-fn play_long(more: &[&str]) -> (QuotaResult, Arc<SimulatedLink>) {
+/// A run of more than eight windows, with replies that take 50 to 300 ms and small pages.
+fn run_long(more: &[&str]) -> (QuotaResult, Arc<SimulatedLink>) {
     let long = [
         "job.from=2024-01-01T00:00:00Z",
         "job.to=2024-01-11T00:00:00Z",
@@ -43,35 +44,35 @@ fn play_long(more: &[&str]) -> (QuotaResult, Arc<SimulatedLink>) {
         "sandbox.conversations_per_day=500",
         "sandbox.latency={ base = '50ms', jitter = '250ms' }",
     ];
-    play_quota(&[&long, more].concat())
+    run_with_quota(&[&long, more].concat())
 }
 
 #[test]
-fn of_every_fixed_window_98_percent_is_used_and_nothing_is_refused() {
-    let (played, link) = play_long(&[]);
+fn every_window_is_used_to_98_percent_and_no_request_is_throttled() {
+    let (result, link) = run_long(&[]);
     let windows = link.windows();
     assert!(windows.iter().all(|window| window.sent >= 294), "{windows:?}");
-    assert_eq!((played.summary.rate_limited, played.summary.retries), (0, 0));
+    assert_eq!((result.summary.rate_limited, result.summary.retries), (0, 0));
 }
 
 #[test]
-fn with_half_the_quota_eaten_95_percent_of_the_rest_is_used_with_one_refusal_a_window_at_most() {
-    let (played, link) = play_long(&["sandbox.eaten=150"]);
+fn with_foreign_requests_95_percent_of_the_rest_is_used_with_at_most_one_429_a_window() {
+    let (result, link) = run_long(&["sandbox.eaten=150"]);
     let windows = link.windows();
     assert!(windows.iter().all(|window| window.sent - window.refused >= 143), "{windows:?}");
     assert!(windows.iter().all(|window| window.refused <= 1), "{windows:?}");
-    assert_eq!(played.summary.rate_limited, played.summary.retries);
+    assert_eq!(result.summary.rate_limited, result.summary.retries);
 }
 
 #[test]
 fn a_limit_that_changes_during_the_run_is_followed_within_a_window() {
     for limit in [450, 150, 60] {
-        let (_, link) = play_long(&[&format!(
+        let (_, link) = run_long(&[&format!(
             "sandbox.limit_changes=[{{ after = '25s', requests = {limit} }}]"
         )]);
         let windows = link.windows();
         let changed = windows.iter().position(|window| window.allowed == limit).unwrap();
-        // of 150, three are a spare and what travels unevenly
+        // 3 percent: of 150 requests three are a margin for uneven latency
         let followed = &windows[changed + 1..];
         assert!(!followed.is_empty());
         assert!(
@@ -79,26 +80,26 @@ fn a_limit_that_changes_during_the_run_is_followed_within_a_window() {
             "{limit}: {windows:?}"
         );
         assert!(followed.iter().all(|window| window.refused == 0), "{limit}: {windows:?}");
-        // no more than were under way when it changed
+        // no more than were in flight when the limit changed
         assert!(windows[changed].refused <= 16, "{limit}: {windows:?}");
     }
 }
 
 #[test]
-fn no_window_sees_more_than_our_share_and_it_is_used() {
-    let (played, link) = play_long(&["budget.share='60%'"]);
+fn no_window_has_more_requests_than_the_share_and_the_share_is_used() {
+    let (result, link) = run_long(&["budget.share='60%'"]);
     assert!(link.stats().most_in_window <= 180, "{:?}", link.stats());
     assert!(
         link.windows().iter().all(|window| window.sent * 100 >= 180 * 98),
         "{:?}",
         link.windows()
     );
-    assert_eq!(played.summary.rate_limited, 0);
+    assert_eq!(result.summary.rate_limited, 0);
 }
 
-/// The tail: neither the end of a long shard nor its sharing costs time or requests.
+/// Neither the end of a long shard nor its distribution costs time or requests.
 #[test]
-fn one_huge_day_and_thirty_small_ones_end_within_10_percent_of_what_the_quota_gives() {
+fn one_huge_day_and_thirty_small_ones_take_at_most_110_percent_of_the_time_of_the_quota() {
     for (order, huge) in
         [("oldest-first", 1), ("oldest-first", 31), ("newest-first", 1), ("newest-first", 16)]
     {
@@ -119,28 +120,28 @@ fn one_huge_day_and_thirty_small_ones_end_within_10_percent_of_what_the_quota_gi
         let day = config.interval.split(DAY).nth(huge - 1).unwrap();
         let link = Arc::new(SimulatedLink::new(&config).with_busy(day, 20_000));
         let summary = run_scenario(&config, &link, Ledger::in_memory().unwrap()).summary;
-        // every day's pages, and the empty one that ends them
+        // the pages of every day, and the empty page that ends them
         assert_eq!(summary.requests, 2_001 + 30 * 5, "{order}, {huge}");
-        let given = summary.requests as f64 / 300.0 * 10.0;
+        let quota_s = summary.requests as f64 / 300.0 * 10.0;
         assert!(
-            summary.elapsed_s <= 1.1 * given,
-            "{order}, {huge}: {} s, not {given}",
+            summary.elapsed_s <= 1.1 * quota_s,
+            "{order}, {huge}: {} s, the quota allows {quota_s}",
             summary.elapsed_s
         );
     }
 }
 
-/// The requests that `plan --probe` and `plan` speak of, and those of the run, which brings the truth.
+/// The requests that `plan --probe` and `plan` estimate, and those of the run, which fetches the truth.
 fn plan_and_run(strategy: &str) -> (u64, u64) {
     let folder = tempfile::tempdir().unwrap();
     let config = large(strategy, &folder.path().display().to_string());
     actix::System::new().block_on(probe::probe(&config, CancellationToken::new())).unwrap();
     let planned = remaining::estimate(&config).unwrap()["conversations"].requests.unwrap();
     let link = Arc::new(SimulatedLink::new(&config));
-    let played = run_scenario(&config, &link, Ledger::open(&config.output.join(LEDGER)).unwrap());
-    played.expect_truth(&config, &link);
-    println!("{strategy}: {planned} planned, {} made", played.summary.requests);
-    (planned, played.summary.requests)
+    let result = run_scenario(&config, &link, Ledger::open(&config.output.join(LEDGER)).unwrap());
+    result.expect_truth(&config, &link);
+    println!("{strategy}: {planned} planned, {} made", result.summary.requests);
+    (planned, result.summary.requests)
 }
 
 fn large(strategy: &str, output: &str) -> Config {

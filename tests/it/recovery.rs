@@ -1,12 +1,13 @@
-//! The real binary beside a sandbox in a process of its own: killed, hindered, out of disk, and
-//! resumed. Each time the output must be that of an undisturbed run, row for row.
-//! `SEED=17 cargo test --test it recovery` draws other instants.
+//! The real program, killed, without write permission or out of disk space, and resumed. Each time
+//! the output must equal that of an undisturbed run.
+//!
+//! `SEED=17 cargo test --test it recovery` kills at other times.
 #![cfg(unix)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{BufRead, BufReader, Read},
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -19,13 +20,16 @@ use cxbackfill::testing::{LEDGER, Snapshot};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
-/// A process is looked at so often, at most so many times.
+use crate::common::binary::{Sandbox, program, set};
+
+/// How often a process is polled.
 const TICK: Duration = Duration::from_millis(2);
-const PATIENCE: u32 = 10_000;
-/// Kills of one backfill.
+/// How many times it is polled before the test fails.
+const MAX_TICKS: u32 = 10_000;
+/// The number of kills of one backfill.
 const MOST_KILLS: u32 = 30;
 
-/// A process that ends with its test.
+/// A process that is killed when its test ends.
 struct KilledOnDrop(Child);
 
 impl Drop for KilledOnDrop {
@@ -47,11 +51,11 @@ impl KilledOnDrop {
         )
     }
 
-    fn is_over(&mut self) -> bool {
+    fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end: the exit code, and what it said on either stream.
+    /// Waits for its end. Returns the exit code, and the text of both streams.
     fn end(mut self) -> (i32, String) {
         let (mut out, mut err) = (self.0.stdout.take().unwrap(), self.0.stderr.take().unwrap());
         let read = thread::spawn(move || {
@@ -60,14 +64,14 @@ impl KilledOnDrop {
             out.read_to_string(&mut said).unwrap();
             said
         });
-        wait_until("the process ends", || self.is_over());
+        wait_until("the process ends", || self.has_ended());
         let code = self.0.wait().unwrap().code().expect("it was killed by a signal");
         (code, read.join().unwrap())
     }
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_TICKS {
         if done() {
             return;
         }
@@ -76,29 +80,8 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     panic!("not in time: {what}");
 }
 
-fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_cxbackfill"))
-}
-
-/// The API, in a process that nothing happens to.
-struct Sandbox {
-    url: String,
-    _process: KilledOnDrop,
-}
-
-impl Sandbox {
-    fn start() -> Self {
-        let set = ["--set", "sandbox.requests=0", "--set", "sandbox.conversations_per_day=300"];
-        let mut process = KilledOnDrop::start(
-            program().arg("sandbox").args(set).current_dir(std::env::temp_dir()),
-        );
-        let mut line = String::new();
-        BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        Self {
-            url: line.trim().strip_prefix("listening on ").unwrap().to_owned(),
-            _process: process,
-        }
-    }
+fn start_sandbox() -> Sandbox {
+    Sandbox::start(&["sandbox.conversations_per_day=300"])
 }
 
 /// A backfill of ten days in forty shards, in a folder of its own.
@@ -109,42 +92,42 @@ struct Backfill {
 
 impl Backfill {
     fn of(sandbox: &Sandbox) -> Self {
-        let (api, login) = (
-            format!("source.api_url={}", sandbox.url),
-            format!("source.login_url={}", sandbox.url),
-        );
+        let url = sandbox.url();
+        let (api, login) = (format!("source.api_url={url}"), format!("source.login_url={url}"));
         let set = [api.as_str(), &login, "fetch.shard=6h", "budget.requests=0"];
         Self { folder: tempfile::tempdir().unwrap(), set: set.map(str::to_owned).into() }
     }
 
-    /// The same in a hundred and twenty shards, whose files are small and whose ledger is not.
+    /// The same in 120 shards, with small files and a larger ledger.
     fn fine(sandbox: &Sandbox) -> Self {
         let mut fine = Self::of(sandbox);
         fine.set.push("fetch.shard=2h".to_owned());
         fine
     }
 
-    /// The same at a pace that leaves time to hinder it.
+    /// The same with a low rate limit, so that there is time to disturb it.
     fn slow(sandbox: &Sandbox) -> Self {
         let mut slow = Self::of(sandbox);
         slow.set.extend(["budget.requests=100".to_owned(), "budget.per=1s".to_owned()]);
         slow
     }
 
-    fn arguments(&self, command: &str) -> Vec<String> {
-        let set = self.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]);
-        [command.to_owned()].into_iter().chain(set).collect()
+    fn command(&self, command: &str) -> Command {
+        let mut command = program(self.folder.path(), &[command]);
+        set(&mut command, &self.set);
+        command
     }
 
     fn start(&self, command: &str) -> KilledOnDrop {
-        KilledOnDrop::start(program().args(self.arguments(command)).current_dir(self.folder.path()))
+        KilledOnDrop::start(&mut self.command(command))
     }
 
-    /// Runs it where no file may grow past so many blocks, as on a full disk.
+    /// Runs it with a limit on the size of files in blocks, which fails like a full disk.
     fn start_with_files_of(&self, blocks: u32) -> KilledOnDrop {
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"trap "" XFSZ; ulimit -f "$0"; exec "$@""#, &blocks.to_string()]);
-        shell.arg(program().get_program()).args(self.arguments("run"));
+        let run = self.command("run");
+        shell.arg(run.get_program()).args(run.get_args());
         KilledOnDrop::start(shell.current_dir(self.folder.path()))
     }
 
@@ -152,7 +135,7 @@ impl Backfill {
         self.folder.path().join("out")
     }
 
-    /// Runs it to its end, undisturbed, and holds the output against itself.
+    /// Runs it to its end undisturbed, and verifies the output.
     fn complete(&self) -> Rows {
         for (command, end) in
             [("run", ""), ("verify", ": all as the ledger says\n"), ("status", ": complete\n")]
@@ -164,17 +147,17 @@ impl Backfill {
             .into_iter()
             .filter(|file| !file.starts_with("_ledger."))
             .collect();
-        let history = Snapshot::read(&self.output().join(LEDGER)).unwrap();
+        let snapshot = Snapshot::read(&self.output().join(LEDGER)).unwrap();
         assert_eq!(
             files,
-            history.paths().map(str::to_owned).collect(),
+            snapshot.paths().map(str::to_owned).collect(),
             "G3: files that no record names"
         );
         rows(&self.output())
     }
 }
 
-/// Rows by their id, each a batch of one.
+/// Rows by id, each as a batch of one row.
 type Rows = BTreeMap<String, RecordBatch>;
 
 /// Every row of every file.
@@ -194,7 +177,7 @@ fn rows(output: &Path) -> Rows {
     rows
 }
 
-/// The path of every file below a folder, half-written ones too.
+/// The path of every file below a folder, partial ones included.
 fn files(root: &Path) -> Vec<String> {
     let (mut folders, mut files) = (vec![root.to_owned()], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -214,7 +197,7 @@ fn undisturbed(sandbox: &Sandbox) -> Rows {
     rows
 }
 
-/// Equal in every field of every row; says which differ, and not how.
+/// Checks that all rows are equal, and names those that differ.
 fn assert_same(rows: &Rows, undisturbed: &Rows) {
     let differ: Vec<_> = undisturbed
         .iter()
@@ -232,32 +215,32 @@ fn assert_same(rows: &Rows, undisturbed: &Rows) {
 fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4);
     let mut rng = fastrand::Rng::with_seed(seed);
-    let sandbox = Sandbox::start();
+    let sandbox = start_sandbox();
     let undisturbed = undisturbed(&sandbox);
     let mut killed = Backfill::slow(&sandbox);
     let plain = killed.set.len();
     let (mut kills, mut unrecorded) = (0, 0);
     while kills < MOST_KILLS {
-        // as if its owner changed their mind: what is left is cut otherwise each time
+        // other shards and actors in each run
         let shape =
             [format!("fetch.shard={}h", rng.u32(2..9)), format!("fetch.actors={}", rng.u32(1..8))];
         killed.set.splice(plain.., shape);
         let mut run = killed.start("run");
         sleep(Duration::from_millis(rng.u64(20..120)));
         if rng.bool() {
-            // a commit is short: wait for one
+            // commits are short: wait for one
             let written =
                 || files(&killed.output()).iter().filter(|file| file.contains(".parquet")).count();
             let before = written();
-            wait_until("a file is written", || written() > before || run.is_over());
+            wait_until("a file is written", || written() > before || run.has_ended());
             sleep(Duration::from_micros(rng.u64(0..4_000)));
         }
-        if run.is_over() {
+        if run.has_ended() {
             break;
         }
         drop(run);
         kills += 1;
-        unrecorded += u32::from(is_consistent(&killed));
+        unrecorded += u32::from(has_uncommitted_file(&killed));
     }
     assert_same(&killed.complete(), &undisturbed);
     eprintln!(
@@ -266,9 +249,9 @@ fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run
     assert!(kills > 5, "seed {seed}: {kills} kills prove little");
 }
 
-/// Asserts that what a killed run left is as its ledger says, but for files whose commit was to
-/// come; says whether there is such a file.
-fn is_consistent(killed: &Backfill) -> bool {
+/// Checks that the output of a killed run is as its ledger says, except for files that were not
+/// committed yet. Returns whether there is such a file.
+fn has_uncommitted_file(killed: &Backfill) -> bool {
     if !killed.output().join(LEDGER).exists() {
         return false;
     }
@@ -280,19 +263,18 @@ fn is_consistent(killed: &Backfill) -> bool {
     !lines.is_empty() || files.iter().any(|file| file.contains('#'))
 }
 
-/// Hinders a run once it has written a file; it must say so, and go on where it stood when it is
-/// hindered no more.
-fn hinder(hinder: impl Fn(&Path), relent: impl Fn(&Path)) {
-    let sandbox = Sandbox::start();
+/// Disturbs a run after its first file: it must name the cause, and resume after the disturbance.
+fn expect_resume_after(disturb: impl Fn(&Path), restore: impl Fn(&Path)) {
+    let sandbox = start_sandbox();
     let backfill = Backfill::slow(&sandbox);
     let run = backfill.start("run");
     let output = backfill.output();
     wait_until("a file is written", || {
         files(&output).iter().any(|file| file.ends_with(".parquet"))
     });
-    hinder(&output);
+    disturb(&output);
     let (code, said) = run.end();
-    relent(&output);
+    restore(&output);
     assert_eq!(code, 4, "{said}");
     assert!(said.contains("error: the output failed") && said.contains("then run again"), "{said}");
     let committed =
@@ -304,7 +286,7 @@ fn hinder(hinder: impl Fn(&Path), relent: impl Fn(&Path)) {
 #[test]
 fn a_folder_that_cannot_be_made_ends_the_run_with_4_and_can_be_resumed() {
     let folder = |output: &Path| output.join("conversations/date=2024-01-10");
-    hinder(
+    expect_resume_after(
         |output| fs::write(folder(output), "in the way").unwrap(),
         |output| fs::remove_file(folder(output)).unwrap(),
     );
@@ -317,9 +299,9 @@ fn an_output_that_becomes_read_only_ends_the_run_with_4_and_can_be_resumed() {
     let probe = tempfile::tempdir().unwrap();
     set(probe.path(), 0o555);
     if fs::write(probe.path().join("file"), "").is_ok() {
-        return eprintln!("skipped: this user may write anywhere, so permissions hinder nothing");
+        return eprintln!("skipped: this user may write anywhere");
     }
-    hinder(
+    expect_resume_after(
         |output| set(&output.join("conversations"), 0o555),
         |output| set(&output.join("conversations"), 0o755),
     );
@@ -327,9 +309,9 @@ fn an_output_that_becomes_read_only_ends_the_run_with_4_and_can_be_resumed() {
 
 #[test]
 fn a_full_disk_ends_the_run_with_4_and_can_be_resumed() {
-    let sandbox = Sandbox::start();
+    let sandbox = start_sandbox();
     let backfill = Backfill::fine(&sandbox);
-    // too small for the ledger, for a file of rows, for the ledger's log
+    // too small for the ledger, for a Parquet file, for the ledger's log
     for blocks in [8, 160, 400] {
         let (code, said) = backfill.start_with_files_of(blocks).end();
         assert_eq!(code, 4, "{blocks} blocks: {said}");

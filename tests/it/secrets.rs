@@ -1,4 +1,4 @@
-//! G10: nothing that the program writes holds a secret that it used.
+//! G10: nothing that the program writes contains a secret that it used.
 
 use std::{
     path::Path,
@@ -6,20 +6,21 @@ use std::{
     time::Duration,
 };
 
-use crate::common::platform::Platform;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use cxbackfill::testing::Settings;
+
+use crate::common::{binary::set, platform::Platform};
 
 const SECRET: &str = "hush-hush/0123+secret";
 const KEY: &str = "key-of-a-user-4711";
 
-/// What must not be found: the secrets as they are, and as they travel.
+/// The texts that must not be found: the secrets, and their encoded forms.
 fn forbidden(platform: &Platform, more: &[String]) -> Vec<String> {
-    let travelling =
+    let encoded =
         |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let given = [SECRET.to_owned(), KEY.to_owned()];
     let mut all = [&given[..], more, &platform.tokens.lock().unwrap()].concat();
-    all.extend(all.clone().iter().map(|text| travelling(text)));
+    all.extend(all.clone().iter().map(|text| encoded(text)));
     all.push(STANDARD.encode(format!("sandbox:{SECRET}")));
     all
 }
@@ -28,7 +29,7 @@ fn output(mut command: Command) -> Output {
     command.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "full").output().unwrap()
 }
 
-/// Looks through standard output, standard error, and every file but the cache, whose purpose it is.
+/// Searches standard output, standard error, and every file except the token cache.
 fn search(folder: &Path, output: &Output, forbidden: &[String]) {
     let mut written = vec![
         ("stdout".to_owned(), output.stdout.clone()),
@@ -55,7 +56,7 @@ fn collect(folder: &Path, written: &mut Vec<(String, Vec<u8>)>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn g10_no_secret_is_in_what_passing_and_failing_runs_write() {
+async fn g10_no_secret_is_in_the_output_of_successful_and_failing_runs() {
     let secret = format!("auth.client_secret='{SECRET}'");
     let key = format!("auth.access_key_secret={KEY}");
     let lifetime = Duration::from_secs(1);
@@ -85,39 +86,32 @@ async fn g10_no_secret_is_in_what_passing_and_failing_runs_write() {
         ("check", &wrong, &password, 3),
         ("run", &deny, &[], 3),
     ];
-    for (command, settings, set, code) in table {
+    for (command, settings, more, code) in table {
         let (platform, folder) =
             (Platform::start(settings.clone()).await, tempfile::tempdir().unwrap());
         let mut run = platform.command(folder.path(), &[command, "--set", &secret]);
-        run.args(set.iter().flat_map(|set| ["--set", set]));
+        set(&mut run, more);
         let output = output(run);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{command} {set:?}: {said}");
+        assert_eq!(output.status.code(), Some(code), "{command} {more:?}: {said}");
         assert!(said.len() > 1_000 || command == "check", "trace is on: {said}");
         search(folder.path(), &output, &forbidden(&platform, &[]));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn g10_a_refresh_token_is_in_the_cache_and_nowhere_else() {
+async fn g10_a_refresh_token_is_only_in_the_cache() {
     let platform =
         Platform::start(Settings { conversations_per_day: 5, ..Settings::default() }).await;
     let (folder, first) = (tempfile::tempdir().unwrap(), platform.refresh_token());
     let token = format!("auth.refresh_token={first}");
     for code in [0, 3] {
-        let set = [
-            "run",
-            "--set",
-            "auth.grant=refresh-token",
-            "--set",
-            "auth.cache=tokens",
-            "--set",
-            &token,
-        ];
-        let output = output(platform.command(folder.path(), &set));
+        let mut run = platform.command(folder.path(), &["run"]);
+        set(&mut run, &["auth.grant=refresh-token", "auth.cache=tokens", &token]);
+        let output = output(run);
         assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
         search(folder.path(), &output, &forbidden(&platform, std::slice::from_ref(&first)));
-        // the second run has a spent token and a torn cache, and rows to fetch
+        // the second run has a used token, a broken cache, and rows to fetch
         std::fs::write(folder.path().join("tokens"), "{").unwrap();
         std::fs::remove_dir_all(folder.path().join("out")).unwrap();
     }

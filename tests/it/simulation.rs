@@ -1,9 +1,9 @@
-//! The whole pipeline on virtual time, in one thread, from a seed.
+//! Simulation of the whole pipeline on virtual time, in one thread.
 //!
-//! A scenario draws its shape, its faults and its crashes from its seed. It is played twice and
-//! must leave the same trace. The oracle is the sandbox's truth.
+//! A scenario draws its configuration, faults and crashes from its seed. It runs twice and must give
+//! the same trace. The oracle is the sandbox's truth.
 //!
-//! `SEEDS=20000 cargo test --test it simulation` plays more of them, `SEED=17` that one alone.
+//! `SEEDS=20000 cargo test --test it simulation` runs more scenarios, `SEED=17` only that one.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -12,14 +12,14 @@ use crate::common::{
     simulation::{ScenarioResult, Tally, run_scenario},
 };
 
-/// Scenarios of a test run, unless the environment says otherwise.
+/// The number of scenarios, unless `SEEDS` is set.
 const SEEDS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Plays a scenario twice and holds it against itself and the truth.
+/// Runs a scenario twice, and compares the traces, and the rows with the truth.
 fn check(scenario: &Scenario) -> Result<(), String> {
     let ScenarioResult { trace, rows, truth, strays, jobs_left, stats, most_sent, .. } =
         run_scenario(scenario);
@@ -29,20 +29,20 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     if let Some((first, second)) =
         trace.iter().zip(&run_scenario(scenario).trace).find(|(first, second)| first != second)
     {
-        return Err(format!("the trace differs when played again: {first}, then {second}"));
+        return Err(format!("the trace of the second run differs: {first}, then {second}"));
     }
     if !strays.is_empty() {
         return Err(format!("G3: files that no record names: {strays:?}"));
     }
     if !jobs_left.is_empty() {
-        return Err(format!("jobs that nobody deletes: {jobs_left:?}"));
+        return Err(format!("jobs that are not deleted: {jobs_left:?}"));
     }
     if let Some(limit) = scenario.limit()
         && (most_sent > limit || (stats.most_in_window > limit && !scenario.hidden_headers))
     {
         let saw = stats.most_in_window;
         return Err(format!(
-            "G6: {most_sent} requests left within a window's length, the region saw {saw}: {limit}"
+            "G6: {most_sent} requests were sent within a window's length, the region received {saw}: the limit is {limit}"
         ));
     }
     if rows != truth {
@@ -50,14 +50,14 @@ fn check(scenario: &Scenario) -> Result<(), String> {
             truth.iter().filter(|(id, row)| rows.get(*id) != Some(row)).map(|(id, _)| id).collect();
         let more = rows.keys().filter(|id| !truth.contains_key(*id)).count();
         return Err(format!(
-            "{more} rows are not the truth's, and these are missing or differ: {lost:?}"
+            "{more} rows are not in the truth, and these are missing or differ: {lost:?}"
         ));
     }
     Ok(())
 }
 
 #[test]
-fn whatever_happens_the_output_is_the_truth_and_the_same_seed_gives_the_same_trace() {
+fn the_output_equals_the_truth_and_the_same_seed_gives_the_same_trace() {
     let seeds = match number("SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("SEEDS").unwrap_or(SEEDS),
@@ -76,31 +76,32 @@ fn whatever_happens_the_output_is_the_truth_and_the_same_seed_gives_the_same_tra
     });
     assert!(
         failed.is_empty(),
-        "{} seeds failed; play one again with SEED=…\n{failed:#?}",
+        "{} seeds failed; run one again with SEED=…\n{failed:#?}",
         failed.len()
     );
 }
 
 #[test]
-fn an_undisturbed_run_needs_a_request_a_page_and_one_token() {
+fn an_undisturbed_run_makes_one_request_per_page_and_one_token_request() {
     let scenario = Scenario::quiet(7);
-    let played = run_scenario(&scenario);
-    assert_eq!(played.rows, played.truth);
-    assert_eq!(played.summary.token_requests, 1);
-    assert_eq!((played.summary.retries, played.summary.rate_limited), (0, 0));
-    // 3 days of 150 rows: two pages and the empty one that ends each
-    assert_eq!(played.summary.requests, 3 * 3);
+    let result = run_scenario(&scenario);
+    assert_eq!(result.rows, result.truth);
+    assert_eq!(result.summary.token_requests, 1);
+    assert_eq!((result.summary.retries, result.summary.rate_limited), (0, 0));
+    // 3 days of 150 rows: two pages each, and an empty page that ends them
+    assert_eq!(result.summary.requests, 3 * 3);
 }
 
 #[test]
-fn an_undisturbed_job_is_submitted_awaited_fetched_and_deleted() {
+fn an_undisturbed_job_is_submitted_polled_fetched_and_deleted() {
     let scenario = Scenario { strategy: "job", actors: 1, ..Scenario::quiet(7) };
-    let played = run_scenario(&scenario);
-    assert_eq!(played.rows, played.truth);
-    assert_eq!((played.jobs_left.len(), played.tally.jobs), (0, 3));
-    assert_eq!((played.summary.token_requests, played.summary.retries), (1, 0));
-    // how far jobs can read; a submit, a look, two pages and a delete each; two of three have an empty page
-    assert_eq!(played.summary.requests, 1 + 3 * 5 + 2);
+    let result = run_scenario(&scenario);
+    assert_eq!(result.rows, result.truth);
+    assert_eq!((result.jobs_left.len(), result.tally.jobs), (0, 3));
+    assert_eq!((result.summary.token_requests, result.summary.retries), (1, 0));
+    // the job data availability; a submission, a poll, two pages and a deletion each; two of three
+    // jobs have an empty page
+    assert_eq!(result.summary.requests, 1 + 3 * 5 + 2);
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn the_faults_do_happen() {
 }
 
 #[test]
-fn g6_requests_that_waited_for_a_slow_login_do_not_leave_together() {
+fn g6_requests_that_waited_for_a_slow_login_are_not_sent_together() {
     let mut scenario = Scenario {
         actors: 8,
         budget: 20,
@@ -139,6 +140,6 @@ fn g6_requests_that_waited_for_a_slow_login_do_not_leave_together() {
     scenario.sandbox.per = Duration::from_secs(10);
     scenario.sandbox.token_lifetime = Duration::from_secs(30);
     scenario.sandbox.conversations_per_day = 60;
-    let played = run_scenario(&scenario);
-    assert_eq!((played.rows == played.truth, played.most_sent), (true, 20));
+    let result = run_scenario(&scenario);
+    assert_eq!((result.rows == result.truth, result.most_sent), (true, 20));
 }

@@ -1,5 +1,5 @@
-//! Several sources in one configuration: the real binary runs them side by side, each from a sandbox
-//! of its own in the same process.
+//! Several sources in one configuration: the real program runs them concurrently, each with its own
+//! sandbox in the same process.
 
 use std::{
     fs,
@@ -14,11 +14,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{
-    binary::{has_files, summary},
+    binary::{has_files, program, set, summary},
     reader::expect_equal,
 };
 
-/// Two organisations in a day of each: the second has a seed, a credential and a pace of its own.
+/// Two organisations: the second has its own seed, credential and page size.
 const TWO: &str = "
 [job]
 name = 'two'
@@ -52,12 +52,12 @@ fn folder() -> TempDir {
 }
 
 fn command(folder: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-    command.current_dir(folder.path()).args(arguments).env("RUST_LOG", "off");
+    let mut command = program(folder.path(), arguments);
+    command.env("RUST_LOG", "off");
     command
 }
 
-/// What a command of that configuration says, which ends with `code`.
+/// Runs a command of that configuration, and expects the exit code.
 fn ended(folder: &TempDir, arguments: &[&str], code: i32) -> Output {
     let output = command(folder, arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(code), "{output:?}");
@@ -68,7 +68,7 @@ fn said(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// Every conversation of the organisation of that seed.
+/// Every conversation of the organisation with this seed.
 fn truth(seed: u64) -> String {
     let settings = Settings { seed, conversations_per_day: 100, ..Settings::default() };
     let interval = 1_704_067_200_000..1_704_240_000_000; // two days from 2024-01-01
@@ -113,7 +113,7 @@ fn the_rows_of_each_source_equal_its_truth_field_by_field() {
 }
 
 #[test]
-fn a_source_that_fails_stops_no_other_and_the_exit_code_says_so() {
+fn if_a_source_fails_the_others_still_run() {
     let folder = folder();
     let wrong = ["--set", "source.apac.auth.client_secret=wrong"];
     let output = ended(&folder, &[&["run", "--summary", "json"], &wrong[..]].concat(), 3);
@@ -135,7 +135,7 @@ fn a_source_that_fails_stops_no_other_and_the_exit_code_says_so() {
     let complete = ["emea", "apac"].map(|source| status["sources"][source]["complete"].clone());
     assert_eq!((complete, &status["complete"]), ([true.into(), false.into()], &false.into()));
 
-    // the rest, and that alone
+    // only the other source
     let single = summary_of_one(&folder);
     assert_eq!((&single["rows_written"], &single["sources"]), (&200.into(), &Value::Null));
     expect_equal(&rows(&folder, "apac"), &truth(2));
@@ -146,7 +146,7 @@ fn summary_of_one(folder: &TempDir) -> Value {
 }
 
 #[test]
-fn a_source_that_cannot_start_stops_no_other() {
+fn if_a_source_cannot_start_the_others_still_run() {
     let folder = folder();
     ended(&folder, &["run", "--source", "apac"], 0);
     let output = ended(&folder, &["run", "--set", "source.apac.sandbox.seed=3"], 2);
@@ -157,7 +157,7 @@ fn a_source_that_cannot_start_stops_no_other() {
 }
 
 #[test]
-fn check_tries_each_source() {
+fn check_checks_each_source() {
     let folder = folder();
     let text =
         said(&ended(&folder, &["check", "--set", "source.emea.sandbox.client_secret=other"], 3));
@@ -173,16 +173,9 @@ fn an_interrupt_ends_all_sources() {
         unistd::Pid,
     };
     let folder = folder();
-    let mut slow =
-        command(&folder, &["run", "--set", "budget.requests=5", "--set", "budget.per=1s"]);
-    slow.args([
-        "--set",
-        "fetch.shard=6h",
-        "--set",
-        "fetch.page_size=10",
-        "--set",
-        "fetch.actors=1",
-    ]);
+    let mut slow = command(&folder, &["run"]);
+    set(&mut slow, &["budget.requests=5", "budget.per=1s"]);
+    set(&mut slow, &["fetch.shard=6h", "fetch.page_size=10", "fetch.actors=1"]);
     let child = slow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let started = |source: &str| has_files(&rows(&folder, source));
     for _ in 0..1_500 {
@@ -205,8 +198,7 @@ fn an_interrupt_ends_all_sources() {
 }
 
 fn assert_is_complete_after_another_run(folder: &Path) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-    assert!(command.current_dir(folder).arg("run").output().unwrap().status.success());
+    assert!(program(folder, &["run"]).output().unwrap().status.success());
     for (source, seed) in [("emea", 1), ("apac", 2)] {
         expect_equal(&folder.join("out").join(source).join("conversations"), &truth(seed));
     }

@@ -13,7 +13,7 @@ use crate::common::{
         DelayedRegion, LOGIN_HOST, get_token, on_paused_time, refresh_token, token_actor,
         with_cache,
     },
-    simulated_link::config,
+    environment::{config, environment},
 };
 
 /// The report of a run with 64 fetchers.
@@ -28,14 +28,8 @@ async fn backfill(platform: &Arc<DelayedRegion>, set: &[&str]) -> RunReport {
     );
     let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
     let environment = Environment {
-        api: "https://api.sandbox.example".parse().unwrap(),
         login: LOGIN_HOST.parse().unwrap(),
-        transport: platform.clone(),
-        output,
-        ledger,
-        metrics: Arc::default(),
-        shutdown: tokio_util::sync::CancellationToken::new(),
-        seed: 1,
+        ..environment(platform.clone(), output, ledger)
     };
     run::backfill(&config, plan, &environment).await.unwrap()
 }

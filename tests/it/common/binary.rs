@@ -1,4 +1,4 @@
-//! The real binary as a child process: a sandbox, and backfills from it.
+//! The real program as a child process: a sandbox, and backfills from it.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -10,11 +10,11 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Rows of a row group in the files of a [`Job`]: a day's rows take several.
+/// Rows of a row group in the files of a [`Job`]: a day has several row groups.
 pub const ROW_GROUP_ROWS: &str = "40";
 
-/// What makes a backfill quick: no quota, small pages, short pauses.
-const QUICK: [&str; 4] =
+/// Settings of a fast backfill: no quota, small pages, short pauses.
+const FAST: [&str; 4] =
     ["budget.requests=0", "fetch.page_size=20", "retry.first=10ms", "retry.longest=100ms"];
 
 /// `cxbackfill sandbox`, until it is dropped.
@@ -24,12 +24,12 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts it on a free port, with 200 conversations a day and no quota but what `settings` say.
+    /// Starts it on a free port, with 200 conversations a day and no quota unless `settings` differ.
     pub fn start(settings: &[&str]) -> Self {
-        let mut command =
-            command(&["sandbox"], &["sandbox.requests=0", "sandbox.conversations_per_day=200"]);
-        let child = with(&mut command, settings).stdout(Stdio::piped()).spawn().unwrap();
-        // guarded before anything can fail
+        let mut command = program(&std::env::temp_dir(), &["sandbox"]);
+        set(&mut command, &["sandbox.requests=0", "sandbox.conversations_per_day=200"]);
+        let child = set(&mut command, settings).stdout(Stdio::piped()).spawn().unwrap();
+        // the guard kills the process if anything below fails
         let mut sandbox = Self { child, address: String::new() };
         let mut line = String::new();
         BufReader::new(sandbox.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -37,12 +37,17 @@ impl Sandbox {
         sandbox
     }
 
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Every conversation that started in the interval, as NDJSON.
     pub fn truth(&self, from: &str, to: &str) -> String {
         self.truth_of("genesys-cloud", "conversations", from, to)
     }
 
-    /// Every row of a dataset that the interval owns, as NDJSON.
+    /// Every row of a dataset that starts in the interval, as NDJSON.
     pub fn truth_of(&self, platform: &str, dataset: &str, from: &str, to: &str) -> String {
         let dataset = dataset.replace('+', "%2B");
         self.get(&format!(
@@ -50,14 +55,14 @@ impl Sandbox {
         ))
     }
 
-    /// What it has seen.
+    /// Its counts of requests.
     pub fn stats(&self) -> Value {
         serde_json::from_str(&self.get("/sandbox/stats")).unwrap()
     }
 
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        // 1.0: the connection ends with the body, which comes in one piece
+        // HTTP/1.0: the connection ends with the body, which is not chunked
         write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address).unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
@@ -69,7 +74,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // it may have ended by itself, and then the test has failed already
+        // if it has ended by itself the test has failed already
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -87,18 +92,17 @@ impl<'a> Job<'a> {
         Self { sandbox, folder: TempDir::new().unwrap() }
     }
 
-    /// Where its rows are.
+    /// The folder of its conversations.
     pub fn rows(&self) -> PathBuf {
         self.folder("conversations")
     }
 
-    /// Where the rows of a dataset are.
+    /// The folder of a dataset in its output.
     pub fn folder(&self, dataset: &str) -> PathBuf {
         self.folder.path().join("out").join(dataset)
     }
 
-    /// `cxbackfill run` over `[from, to)` with more settings. It runs in the temporary folder, where
-    /// no configuration but the built-in one is found.
+    /// `cxbackfill run` over `[from, to)` with more settings, in the temporary folder.
     pub fn command(&self, from: &str, to: &str, settings: &[&str]) -> Command {
         self.command_of(&["run", "--summary", "json"], from, to, settings)
     }
@@ -111,37 +115,35 @@ impl<'a> Job<'a> {
         to: &str,
         settings: &[&str],
     ) -> Command {
-        let mut command = command(arguments, &QUICK);
-        let url = format!("http://{}", self.sandbox.address);
-        for (key, value) in [
-            ("source.api_url", url.as_str()),
-            ("source.login_url", &url),
-            ("job.from", from),
-            ("job.to", to),
-            ("output.row_group_rows", ROW_GROUP_ROWS),
-        ] {
-            command.args(["--set", &format!("{key}={value}")]);
-        }
-        with(&mut command, settings).current_dir(self.folder.path());
+        let mut command = self.command_against(self.sandbox, arguments, from, to);
+        set(&mut command, &[&format!("output.row_group_rows={ROW_GROUP_ROWS}")]);
+        set(&mut command, settings);
+        command
+    }
+
+    /// A command of this job against any sandbox.
+    fn command_against(
+        &self,
+        sandbox: &Sandbox,
+        arguments: &[&str],
+        from: &str,
+        to: &str,
+    ) -> Command {
+        let mut command = program(self.folder.path(), arguments);
+        set(&mut command, &FAST);
+        let url = sandbox.url();
+        let hosts = [format!("source.api_url={url}"), format!("source.login_url={url}")];
+        set(&mut command, &hosts);
+        set(&mut command, &[format!("job.from={from}"), format!("job.to={to}")]);
         command
     }
 
     /// `cxbackfill verify --remote` of its output, against any sandbox.
     pub fn verify(&self, sandbox: &Sandbox, from: &str, to: &str) -> Output {
-        let url = format!("http://{}", sandbox.address);
-        let mut command = command(&["verify", "--remote"], &QUICK);
-        for (key, value) in [
-            ("source.api_url", url.as_str()),
-            ("source.login_url", &url),
-            ("job.from", from),
-            ("job.to", to),
-        ] {
-            command.args(["--set", &format!("{key}={value}")]);
-        }
-        command.current_dir(self.folder.path()).output().unwrap()
+        self.command_against(sandbox, &["verify", "--remote"], from, to).output().unwrap()
     }
 
-    /// Runs it to its end, which must be 0, and gives its summary.
+    /// Runs it, expects exit code 0 and returns its summary.
     pub fn run(&self, from: &str, to: &str, settings: &[&str]) -> Value {
         let output = self.command(from, to, settings).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -154,7 +156,7 @@ pub fn summary(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// Whether a Parquet file lies somewhere below `folder`.
+/// Whether there is a Parquet file below `folder`.
 pub fn has_files(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     entries.flatten().any(|entry| {
@@ -162,12 +164,24 @@ pub fn has_files(folder: &Path) -> bool {
     })
 }
 
-fn command(arguments: &[&str], settings: &[&str]) -> Command {
+/// The program with these arguments. It runs in `folder` and finds no configuration elsewhere.
+pub fn program(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-    with(command.args(arguments), settings);
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
     command
 }
 
-fn with<'c>(command: &'c mut Command, settings: &[&str]) -> &'c mut Command {
-    settings.iter().fold(command, |command, setting| command.args(["--set", setting]))
+/// The program without logs, for assertions on what it prints.
+pub fn quiet_program(folder: &Path) -> assert_cmd::Command {
+    let mut command = program(folder, &[]);
+    command.env("RUST_LOG", "off");
+    assert_cmd::Command::from_std(command)
+}
+
+/// Adds `--set` for each setting.
+pub fn set<'c, S: AsRef<str>>(command: &'c mut Command, settings: &[S]) -> &'c mut Command {
+    for setting in settings {
+        command.args(["--set", setting.as_ref()]);
+    }
+    command
 }

@@ -1,4 +1,4 @@
-//! A store in memory, at any of whose steps the program may be killed.
+//! A store in memory that reports its steps, so that the program can be killed at any of them.
 
 use std::{fmt, sync::Arc};
 
@@ -11,7 +11,7 @@ use object_store::{
 
 use super::faulty_transport::FaultyTransport;
 
-/// Each step counts as one of the weather's: a crash can fall before or after it.
+/// Each operation is a step of the transport: a crash can occur before or after it.
 #[derive(Debug)]
 pub struct CrashStore {
     memory: Arc<InMemory>,

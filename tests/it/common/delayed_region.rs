@@ -18,7 +18,7 @@ use http::{Request, Response, StatusCode};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 
-use crate::common::simulated_link::config;
+use crate::common::environment::config;
 
 pub const LOGIN_HOST: &str = "https://login.sandbox.example";
 

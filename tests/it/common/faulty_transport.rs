@@ -1,4 +1,4 @@
-//! A transport over the sandbox, on virtual time, in which everything goes wrong that can.
+//! A transport to the sandbox on virtual time that injects faults.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,25 +19,26 @@ use super::{
     scenario::{Scenario, Stop},
 };
 
-/// What a client waits for a reply.
+/// How long a client waits for a reply.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a reply says of the limit.
-const WORD: [&str; 3] = ["inin-ratelimit-allowed", "inin-ratelimit-count", "inin-ratelimit-reset"];
+/// The rate-limit headers.
+const RATE_LIMIT_HEADERS: [&str; 3] =
+    ["inin-ratelimit-allowed", "inin-ratelimit-count", "inin-ratelimit-reset"];
 
-/// The sky over one scenario.
+/// The transport of one scenario.
 #[derive(Debug)]
 pub struct FaultyTransport {
     region: Arc<Region>,
-    /// The length of the limit's window.
+    /// The length of the rate-limit window.
     per: Duration,
     hidden_headers: bool,
     slow_login: Duration,
     fault_rate: f64,
     poison: Option<i64>,
     widest: Option<Duration>,
-    /// Whether rows change while they are paged. Where an interrupt may commit a row between its two
-    /// copies, the older one is what the output must hold, and not the truth.
+    /// Whether rows change while they are paged. Not with interrupts: one may commit the older copy of
+    /// a row, and then the output differs from the truth.
     changes: bool,
     inner: Mutex<TransportState>,
 }
@@ -46,21 +47,21 @@ pub struct FaultyTransport {
 struct TransportState {
     rng: fastrand::Rng,
     trace: Vec<String>,
-    /// What passed in earlier runs: the region's time does not start again.
+    /// The time of earlier runs: the region's time does not start again.
     before: Duration,
     start: Option<Instant>,
     steps: u64,
     stop: Option<(u64, Stop, CancellationToken)>,
     clear: bool,
-    /// Whether every row is served as it was before it changed.
+    /// Whether every row is served as before its change.
     before_change: bool,
     revoked: HashSet<String>,
-    /// For an interval and a page size, the page at which rows have slid, and how far.
-    slides: HashMap<(String, usize), (u64, usize)>,
+    /// By interval and page size: the page from which rows are shifted, and by how many.
+    shifts: HashMap<(String, usize), (u64, usize)>,
     recorder: RequestRecorder,
 }
 
-/// What happens to a request.
+/// The fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Event {
     Nothing,
@@ -86,7 +87,7 @@ impl FaultyTransport {
             clear: false,
             before_change: scenario.refresh,
             revoked: HashSet::new(),
-            slides: HashMap::new(),
+            shifts: HashMap::new(),
             recorder: RequestRecorder::default(),
         };
         let Scenario { hidden_headers, slow_login, fault_rate, poison, widest, .. } = *scenario;
@@ -104,7 +105,7 @@ impl FaultyTransport {
         }
     }
 
-    /// The next run: stopped at a step by its token, if at all.
+    /// Prepares the next run. `stop` cancels its token at a step.
     pub fn start(&self, stop: Option<(u64, Stop, CancellationToken)>) {
         let mut inner = self.inner();
         inner.steps = 0;
@@ -112,24 +113,24 @@ impl FaultyTransport {
         inner.recorder.begin();
     }
 
-    /// The clock of a run starts at nothing.
+    /// Starts the clock of a run.
     pub fn begin(&self) {
         self.inner().start = Some(Instant::now());
     }
 
-    /// What was poison is none any more.
+    /// Clears the faults that fail shards.
     pub fn clear(&self) {
         self.inner().clear = true;
     }
 
-    /// And ends, while its clock can still be read.
+    /// Ends a run, while its clock can still be read.
     pub fn end(&self) {
         let mut inner = self.inner();
         inner.before = inner.now();
         inner.start = None;
     }
 
-    /// Rows are what they are in truth from here on.
+    /// From here on rows are served as after their change.
     pub fn change(&self) {
         self.inner().before_change = false;
     }
@@ -142,9 +143,9 @@ impl FaultyTransport {
         self.inner().trace.clone()
     }
 
-    /// What was seen of requests.
-    pub fn recorder<T>(&self, tell: impl FnOnce(&RequestRecorder) -> T) -> T {
-        tell(&self.inner().recorder)
+    /// Reads the recorded requests.
+    pub fn recorder<T>(&self, read: impl FnOnce(&RequestRecorder) -> T) -> T {
+        read(&self.inner().recorder)
     }
 
     pub fn revoked(&self) -> u64 {
@@ -155,7 +156,7 @@ impl FaultyTransport {
         self.inner().rng.u64(..)
     }
 
-    /// A step of the program. If it is the one at which the program is killed, it never returns.
+    /// A step of the program. It never returns if the program is killed at this step.
     pub async fn step(&self, what: &str) {
         let stop = {
             let mut inner = self.inner();
@@ -180,21 +181,21 @@ impl FaultyTransport {
         let (method, uri, body) =
             (request.method(), request.uri(), String::from_utf8_lossy(request.body()));
         let what = format!("{method} {} {body}", uri.path_and_query().unwrap());
-        let (event, there, back) = {
+        let (event, outbound, inbound) = {
             let mut inner = self.inner();
             let now = inner.now();
-            inner.recorder.leaves(&request, now, self.per);
+            inner.recorder.sent(&request, now, self.per);
             let event = inner.draw(self.fault_rate, is_api(&request));
-            let (there, back) = (inner.rng.u64(1..200), inner.rng.u64(1..200));
+            let (outbound, inbound) = (inner.rng.u64(1..200), inner.rng.u64(1..200));
             let login = if is_api(&request) { Duration::ZERO } else { self.slow_login };
-            (event, login + Duration::from_millis(there), Duration::from_millis(back))
+            (event, login + Duration::from_millis(outbound), Duration::from_millis(inbound))
         };
         self.step(&what).await;
-        sleep(there).await;
+        sleep(outbound).await;
         let reply = self.answer(&request, query.as_ref(), event);
         match event {
             Event::Timeout => sleep(TIMEOUT).await,
-            _ => sleep(back).await,
+            _ => sleep(inbound).await,
         }
         let outcome =
             reply.as_ref().map_or_else(ToString::to_string, |reply| reply.status().to_string());
@@ -222,22 +223,24 @@ impl FaultyTransport {
                 inner.revoked.insert(token.to_owned());
             }
             if inner.revoked.contains(token) {
-                return Ok(refusal(401, None, "bad.credentials"));
+                return Ok(error_response(401, None, "bad.credentials"));
             }
             inner.now()
         };
-        if let Some(status) = query.and_then(|query| self.climate(query)) {
-            return Ok(refusal(status, None, "climate"));
+        if let Some(status) = query.and_then(|query| self.persistent_fault(query)) {
+            return Ok(error_response(status, None, "persistent"));
         }
         let mut reply = self.region.reply(now, request);
         self.inner().recorder.answered(request, reply.status(), reply.body());
         if self.hidden_headers {
-            WORD.iter().for_each(|name| drop(reply.headers_mut().remove(*name)));
+            for name in RATE_LIMIT_HEADERS {
+                reply.headers_mut().remove(name);
+            }
         }
         let is_page = query.is_some_and(|query| query["paging"].is_object());
         if reply.status() == 200 {
             match query.filter(|_| is_page) {
-                Some(query) => self.slide(query, request, &mut reply, now),
+                Some(query) => self.shift(query, request, &mut reply, now),
                 None if job(request.uri().path()).is_some_and(|(_, results)| results) => {
                     self.age(&mut reply)
                 }
@@ -247,7 +250,7 @@ impl FaultyTransport {
         match event {
             Event::LostAfter => Err(RequestError::Network("connection reset".into())),
             Event::Timeout => Err(RequestError::Timeout(TIMEOUT)),
-            Event::Status(status, after) => Ok(refusal(status, after, "storm")),
+            Event::Status(status, after) => Ok(error_response(status, after, "fault")),
             Event::Truncated => Ok(reply.map(|body| body.slice(..body.len() / 2))),
             Event::Html => Ok(Response::new(Bytes::from_static(b"<html>proxy</html>"))),
             Event::Total if is_page && reply.status() == 200 => {
@@ -257,17 +260,17 @@ impl FaultyTransport {
         }
     }
 
-    /// What goes wrong with an interval whatever the day: poison, and a platform that is too slow.
-    fn climate(&self, query: &Value) -> Option<u16> {
+    /// The status of a request that always fails: for the poisoned time, or for too long an interval.
+    fn persistent_fault(&self, query: &Value) -> Option<u16> {
         let interval: Interval = query["interval"].as_str()?.parse().ok()?;
         let poisoned = self.poison.is_some_and(|ms| interval.contains(ms)) && !self.inner().clear;
         let wide = self.widest.is_some_and(|widest| interval.width() > widest);
         if wide { Some(504) } else { poisoned.then_some(500) }
     }
 
-    /// From some page of an interval on, rows come again that an earlier page had, since rows were
-    /// inserted before them; what came first was an older copy.
-    fn slide(
+    /// Shifts rows: from some page of an interval on, pages repeat rows of earlier pages, as if rows
+    /// were inserted before them. The first copies are older ones.
+    fn shift(
         &self,
         query: &Value,
         request: &Request<Bytes>,
@@ -280,18 +283,18 @@ impl FaultyTransport {
             return;
         };
         let size = usize::try_from(query["paging"]["pageSize"].as_u64().unwrap_or(25)).unwrap();
-        let slide = {
+        let shift = {
             let mut inner = self.inner();
             let (fault_rate, at) = (self.fault_rate, inner.rng.u64(2..5));
             let by = inner.rng.usize(1..=size);
-            let slides = inner.rng.f64() < fault_rate;
-            *inner.slides.entry((interval.to_owned(), size)).or_insert(if slides {
+            let is_shifted = inner.rng.f64() < fault_rate;
+            *inner.shifts.entry((interval.to_owned(), size)).or_insert(if is_shifted {
                 (at, by)
             } else {
                 (u64::MAX, 0)
             })
         };
-        let (at, by) = slide;
+        let (at, by) = shift;
         let mut page = Page::read(reply.body());
         if number + 1 == at && self.changes {
             page.conversations.iter_mut().skip(size - by).for_each(make_older);
@@ -310,7 +313,7 @@ impl FaultyTransport {
         self.age(reply);
     }
 
-    /// Rows before they change, as long as they have not.
+    /// Replaces rows by their copies from before the change, if they have not changed yet.
     fn age(&self, reply: &mut Response<Bytes>) {
         if self.inner().before_change {
             let mut page = Page::read(reply.body());
@@ -345,7 +348,7 @@ impl TransportState {
             _ => Event::Revoked,
         };
         match event {
-            // the login throttles and fails in its own ways
+            // the token endpoint has its own throttling
             Event::Status(429, _) | Event::Revoked | Event::Total if !api => {
                 Event::Status(500, None)
             }
@@ -363,12 +366,16 @@ impl Transport for FaultyTransport {
     }
 }
 
-fn refusal(status: u16, retry_after: Option<u64>, code: &str) -> Response<Bytes> {
+fn error_response(status: u16, retry_after: Option<u64>, code: &str) -> Response<Bytes> {
     let mut reply = Response::builder().status(status);
     if let Some(seconds) = retry_after {
         reply = reply.header("Retry-After", seconds);
     }
     reply
-        .body(json!({ "code": code, "message": "weather", "status": status }).to_string().into())
+        .body(
+            json!({ "code": code, "message": "injected fault", "status": status })
+                .to_string()
+                .into(),
+        )
         .unwrap()
 }

@@ -1,8 +1,10 @@
-//! What several tests need.
+//! Helpers that several tests share: the real program (`binary`, `platform`), runs inside the test's
+//! process (`environment`, `simulation`, `simulated_link`, `paged_api`), independent readers.
 
 pub mod binary;
 pub mod crash_store;
 pub mod delayed_region;
+pub mod environment;
 pub mod faulty_transport;
 pub mod own_process;
 pub mod paged_api;

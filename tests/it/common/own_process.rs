@@ -1,11 +1,11 @@
-//! A test that measures its process gets a process of its own.
+//! Runs a test that measures its process in a process of its own.
 
 use std::process::Command;
 
 /// Set in the process that measures.
 const MEASURES: &str = "CXBACKFILL_TEST_MEASURES";
 
-/// Runs the calling test, named as `module::test`, again in a process of its own, and demands that it
+/// Runs the calling test, named `module::test`, again in a process of its own, and expects that it
 /// passes there. Returns whether this is that process: then the caller does the work.
 pub fn is_own_process(test: &str) -> bool {
     if std::env::var_os(MEASURES).is_some() {

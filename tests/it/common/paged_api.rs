@@ -1,28 +1,27 @@
-//! The forms in which APIs page, as catalogues, and a stub that serves them.
+//! The forms of pagination as catalogues, and a stub API that serves each of them.
 
 use std::sync::Arc;
 
-use actix::System;
 use arrow::array::AsArray;
-use cxbackfill::testing::{
-    Config, Environment, Ledger, Metrics, OutputStore, Overrides, RunOutcome, Scope, run,
-};
+use cxbackfill::testing::{Config, Ledger, OutputStore, Overrides, RunOutcome, Scope, run};
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
-use tokio_util::sync::CancellationToken;
 
-use super::stub_transport::{Stub, StubRequest, StubResponse};
+use super::{
+    environment::{environment, on_virtual_time},
+    stub_transport::{Stub, StubRequest, StubResponse},
+};
 
-/// Rows of a list.
+/// The number of rows of a list.
 pub const ROWS: usize = 10;
-/// Rows of a full page.
+/// The number of rows of a full page.
 const PAGE: usize = 4;
-/// Of the forms that ask for every team.
+/// The parents of the forms that query each parent.
 const TEAMS: [&str; 3] = ["red", "o'n/e?", "blue"];
 
-/// How pages follow on each other.
+/// A form of pagination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     PageInBody,
@@ -40,33 +39,34 @@ pub enum Form {
     LinkFromPost,
     None,
     Job,
-    Each,
-    EachByCursor,
+    Parent,
+    ParentByCursor,
 }
 
-/// How the rows are cut into pages.
+/// How the rows are distributed over pages.
 #[derive(Debug, Clone, Copy)]
-pub enum Cut {
-    /// All in one.
+pub enum PageSizes {
+    /// One page.
     Whole,
-    /// Full pages alone.
+    /// Pages of equal size.
     Even,
-    /// The last is short.
-    Short,
-    /// One in the middle is short.
+    /// The last page has fewer rows.
+    ShortLast,
+    /// A page in the middle has fewer rows.
     ShortMiddle,
-    /// One in the middle has no rows.
+    /// A page in the middle has no rows.
     EmptyMiddle,
-    /// A row comes in at the front with every page, and so each begins with the last row of the one before.
+    /// A row is inserted at the front before every page, so each page begins with the last row of the
+    /// previous one.
     Sliding,
-    /// There are no rows.
+    /// No rows.
     Nothing,
 }
 
-/// What the last page looks like, or the one after it.
+/// The form of the last page, or of an extra page after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The last page says nothing of a next.
+    /// The last page has no key for the next page.
     NoKey,
     Null,
     EmptyText,
@@ -78,7 +78,7 @@ pub enum End {
     NoContent,
 }
 
-/// What is wrong with the pages.
+/// A fault of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PagingFault {
     None,
@@ -86,26 +86,26 @@ pub enum PagingFault {
     Repeats,
     /// The last page names the first.
     Circles,
-    /// After the last come pages without rows, and each names another.
+    /// After the last page follow pages without rows that name another page.
     Empties,
     /// Every page names this link.
     Link(&'static str),
 }
 
-/// What came of it.
+/// The result of a run.
 pub struct PagingResult {
     /// The ids of the rows in the files.
     pub rows: Vec<String>,
-    /// Why there are gaps, or why nothing may be read.
+    /// The reasons of the gaps, or the reason why access is denied.
     pub gaps: Vec<String>,
     /// The exit code.
     pub code: u8,
-    /// What the stub was asked.
-    pub seen: Vec<String>,
+    /// The requests that the stub received.
+    pub requests: Vec<String>,
 }
 
 impl Form {
-    /// The keys of the dataset's way.
+    /// The keys of the dataset's endpoint.
     fn endpoint(self) -> &'static str {
         match self {
             Self::PageInBody => {
@@ -142,14 +142,13 @@ impl Form {
             }
             Self::None => "paging = 'none'",
             Self::Job => "query = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'",
-            Self::Each => "query = { page = '{page}' }\npaging = 'page-number'",
-            Self::EachByCursor => {
+            Self::Parent => "query = { page = '{page}' }\npaging = 'page-number'",
+            Self::ParentByCursor => {
                 "query = { cursor = '{cursor}' }\npaging = 'cursor'\nnext = '/next'"
             }
         }
     }
 
-    /// The catalogue.
     fn catalog(self) -> String {
         let (endpoint, path, more) = match self {
             Self::Job => (
@@ -157,7 +156,7 @@ impl Form {
                 "/jobs/{task}/rows",
                 "submit = { path = '/jobs', task = '/id' }\npoll = { path = '/jobs/{task}', state = '/state', done = ['DONE'] }",
             ),
-            Self::Each | Self::EachByCursor => {
+            Self::Parent | Self::ParentByCursor => {
                 ("query", "/teams/{each}/rows", "each = { dataset = 'teams', column = 'team' }")
             }
             _ => ("query", "/v1/rows", ""),
@@ -172,7 +171,7 @@ impl Form {
         )
     }
 
-    /// How a page names page `at`, from 0.
+    /// The cursor or link of the page with index `at`.
     pub fn next(self, at: usize) -> String {
         match self {
             Self::WholeLink => format!("http://api.example/v1/rows?cursor=c{at}"),
@@ -183,7 +182,7 @@ impl Form {
         }
     }
 
-    /// Whether pages have numbers.
+    /// Whether pages are requested by number or offset.
     fn is_numbered(self) -> bool {
         matches!(
             self,
@@ -193,22 +192,22 @@ impl Form {
                 | Self::OffsetInQuery
                 | Self::OffsetInBody
                 | Self::OffsetWithNext
-                | Self::Each
+                | Self::Parent
         )
     }
 
     fn teams(self) -> &'static [&'static str] {
-        if matches!(self, Self::Each | Self::EachByCursor) { &TEAMS } else { &[""] }
+        if matches!(self, Self::Parent | Self::ParentByCursor) { &TEAMS } else { &[""] }
     }
 }
 
-impl Cut {
+impl PageSizes {
     /// The rows of each page.
     fn pages(self) -> Vec<std::ops::Range<usize>> {
         match self {
             Self::Whole => std::iter::once(0..ROWS).collect(),
             Self::Even => vec![0..5, 5..ROWS],
-            Self::Short => vec![0..4, 4..8, 8..ROWS],
+            Self::ShortLast => vec![0..4, 4..8, 8..ROWS],
             Self::ShortMiddle => vec![0..4, 4..5, 5..9, 9..ROWS],
             Self::EmptyMiddle => vec![0..4, 4..4, 4..8, 8..ROWS],
             Self::Sliding => vec![0..4, 3..7, 6..ROWS, 9..ROWS],
@@ -217,8 +216,8 @@ impl Cut {
     }
 }
 
-/// What a page after the last is.
-fn beyond(end: End) -> StubResponse {
+/// The reply to a request for a page after the last.
+fn page_after_last(end: End) -> StubResponse {
     match end {
         End::NoContent => (204, String::new()),
         End::NoList => (200, "{}".to_owned()),
@@ -227,48 +226,56 @@ fn beyond(end: End) -> StubResponse {
     }
 }
 
-/// Which page is asked for, from 0.
-fn position(pages: &[std::ops::Range<usize>], asked: &StubRequest) -> usize {
-    let said = |name: &str| {
-        let body = asked.body.get(name).or(asked.body.pointer(&format!("/paging/{name}"))).cloned();
+/// The index of the requested page.
+fn position(pages: &[std::ops::Range<usize>], request: &StubRequest) -> usize {
+    let parameter = |name: &str| {
+        let body =
+            request.body.get(name).or(request.body.pointer(&format!("/paging/{name}"))).cloned();
         body.map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
-            .or(asked.param(name))
+            .or(request.param(name))
     };
-    if let Some(page) = said("page") {
+    if let Some(page) = parameter("page") {
         return page.parse::<usize>().unwrap() - 1;
     }
-    if let Some(offset) = said("offset") {
+    if let Some(offset) = parameter("offset") {
         let before = |at: &usize| pages[..*at].iter().map(ExactSizeIterator::len).sum::<usize>();
         let offset: usize = offset.parse().unwrap();
         return (0..pages.len()).find(|at| before(at) == offset).unwrap_or(pages.len());
     }
-    said("cursor").map_or(0, |cursor| cursor.strip_prefix('c').unwrap().parse().unwrap())
+    parameter("cursor").map_or(0, |cursor| cursor.strip_prefix('c').unwrap().parse().unwrap())
 }
 
 /// The reply to a request of a page.
-fn page(form: Form, cut: Cut, end: End, trouble: PagingFault, asked: &StubRequest) -> StubResponse {
-    let pages = cut.pages();
-    let at = position(&pages, asked);
+fn page(
+    form: Form,
+    sizes: PageSizes,
+    end: End,
+    fault: PagingFault,
+    request: &StubRequest,
+) -> StubResponse {
+    let pages = sizes.pages();
+    let at = position(&pages, request);
     let is_extra = !matches!(end, End::NoKey | End::Null | End::EmptyText | End::False);
     let last =
         if is_extra && !form.is_numbered() { pages.len() } else { pages.len().saturating_sub(1) };
-    if at >= pages.len() && trouble != PagingFault::Empties {
-        return beyond(end);
+    if at >= pages.len() && fault != PagingFault::Empties {
+        return page_after_last(end);
     }
-    let team = asked.url.path().strip_prefix("/teams/").map(|path| path.trim_end_matches("/rows"));
+    let team =
+        request.url.path().strip_prefix("/teams/").map(|path| path.trim_end_matches("/rows"));
     let team = team
         .map(|team| percent_encoding::percent_decode_str(team).decode_utf8().unwrap().into_owned());
     let row = |row: usize| {
-        let said = if team.is_some() { Value::Null } else { "".into() };
-        json!({ "id": format!("r{row}"), "at": format!("2024-01-01T{row:02}:00:00Z"), "team": said })
+        let team = if team.is_some() { Value::Null } else { "".into() };
+        json!({ "id": format!("r{row}"), "at": format!("2024-01-01T{row:02}:00:00Z"), "team": team })
     };
     let rows: Vec<_> = pages.get(at).cloned().unwrap_or(0..0).map(row).collect();
     let mut reply = Map::from_iter([("rows".to_owned(), rows.into())]);
-    let next = match (trouble, end) {
+    let next = match (fault, end) {
         (PagingFault::Repeats, _) => Some(form.next(1).into()),
         (PagingFault::Circles, _) if at == last => Some(form.next(0).into()),
         (PagingFault::Link(link), _) => Some(link.into()),
-        _ if at < last || trouble == PagingFault::Empties => Some(form.next(at + 1).into()),
+        _ if at < last || fault == PagingFault::Empties => Some(form.next(at + 1).into()),
         (_, End::Null) => Some(Value::Null),
         (_, End::EmptyText) => Some("".into()),
         (_, End::False) => Some(false.into()),
@@ -280,12 +287,12 @@ fn page(form: Form, cut: Cut, end: End, trouble: PagingFault, asked: &StubReques
 
 fn answer(
     form: Form,
-    cut: Cut,
+    sizes: PageSizes,
     end: End,
-    trouble: PagingFault,
-    asked: &StubRequest,
+    fault: PagingFault,
+    request: &StubRequest,
 ) -> StubResponse {
-    match (asked.method.as_str(), asked.url.path()) {
+    match (request.method.as_str(), request.url.path()) {
         ("GET", "/teams") => (
             200,
             json!(
@@ -295,18 +302,18 @@ fn answer(
         ),
         ("POST", "/jobs") => (200, json!({ "id": "j/1" }).to_string()),
         ("GET", "/jobs/j%2F1") => (200, json!({ "state": "DONE" }).to_string()),
-        ("GET" | "POST", "/v1/rows" | "/jobs/j%2F1/rows") => page(form, cut, end, trouble, asked),
+        ("GET" | "POST", "/v1/rows" | "/jobs/j%2F1/rows") => page(form, sizes, end, fault, request),
         ("GET", path) if path.starts_with("/teams/") && path.ends_with("/rows") => {
-            page(form, cut, end, trouble, asked)
+            page(form, sizes, end, fault, request)
         }
         (method, path) => (404, format!("{method} {path}")),
     }
 }
 
 impl Form {
-    /// Every row that there is, as `team id`.
-    pub fn rows(self, cut: Cut) -> Vec<String> {
-        let count = cut.pages().last().map_or(0, |page| page.end);
+    /// Every row, as `team id`.
+    pub fn rows(self, sizes: PageSizes) -> Vec<String> {
+        let count = sizes.pages().last().map_or(0, |page| page.end);
         let mut rows: Vec<_> = self
             .teams()
             .iter()
@@ -317,20 +324,20 @@ impl Form {
     }
 }
 
-/// Runs a backfill of one day from a stub of that form.
-pub fn run_scenario(form: Form, cut: Cut, end: End, trouble: PagingFault) -> PagingResult {
+/// Backfills one day from a stub of that form.
+pub fn run_scenario(form: Form, sizes: PageSizes, end: End, fault: PagingFault) -> PagingResult {
     backfill(
         &form.catalog(),
-        &Stub::new("/oauth/token", move |asked| answer(form, cut, end, trouble, asked)),
+        &Stub::new("/oauth/token", move |request| answer(form, sizes, end, fault, request)),
     )
 }
 
-/// Runs a backfill of the dataset `rows` of one day, on virtual time.
+/// Backfills one day of the dataset `rows` on virtual time.
 pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> PagingResult {
     backfill_with(catalog, "", stub)
 }
 
-/// The same with more of a configuration.
+/// The same with more configuration.
 pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResult {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
@@ -344,20 +351,9 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResul
     let config = Config::load(&Overrides { path, ..Overrides::default() }).unwrap().remove(0);
     let memory = Arc::new(InMemory::new());
     let output = OutputStore::over(Arc::clone(&memory) as Arc<_>);
-    let (ledger, host) =
-        (Ledger::in_memory().unwrap(), "http://api.example/".parse::<url::Url>().unwrap());
-    let environment = Environment {
-        api: host.clone(),
-        login: host,
-        transport: Arc::clone(stub) as Arc<_>,
-        output: output.clone(),
-        ledger: ledger.clone(),
-        metrics: Arc::new(Metrics::default()),
-        shutdown: CancellationToken::new(),
-        seed: 1,
-    };
-    let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let outcome = System::with_tokio_rt(paused).block_on(async {
+    let ledger = Ledger::in_memory().unwrap();
+    let environment = environment(Arc::clone(stub) as Arc<_>, output.clone(), ledger.clone());
+    let outcome = on_virtual_time(async {
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
         run::backfill(&config, plan, &environment).await.unwrap().outcome
     });
@@ -368,7 +364,7 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResul
         RunOutcome::Denied(reason) => vec![reason],
         other => panic!("{other}"),
     };
-    PagingResult { rows: rows(&memory, &ledger), gaps, code, seen: stub.seen() }
+    PagingResult { rows: rows(&memory, &ledger), gaps, code, requests: stub.requests() }
 }
 
 /// The rows of the recorded files, as `team id`.

@@ -1,4 +1,4 @@
-//! Pages whose rows stay as they were written.
+//! Pages whose rows keep their bytes.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ impl Page {
     }
 }
 
-/// The copy of a row from before its conversation ended.
+/// Changes a row to a copy from before its conversation ended.
 pub fn make_older(row: &mut Box<RawValue>) {
     let mut older: Value = serde_json::from_str(row.get()).unwrap();
     older.as_object_mut().unwrap().remove("conversationEnd");

@@ -1,9 +1,9 @@
-//! The sandbox on a socket of the test's own, where the test sees and changes what passes.
+//! A sandbox that the test serves itself, so that it can inspect and change replies.
 
 use std::{
     net::SocketAddr,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     sync::{Arc, Mutex},
 };
 
@@ -17,56 +17,58 @@ use cxbackfill::testing::{Region, Settings};
 use http::Response;
 use tokio::time::Instant;
 
-/// What may be done with a reply of the login before the client has it; none: it never has it.
+use super::binary::{program, set};
+
+/// Called with each reply of the token endpoint. If it returns `false` the client never gets it.
 pub type ReplyFilter = Box<dyn Fn(&Response<Bytes>) -> bool + Send + Sync>;
 
-/// A platform that listens.
+/// A sandbox on a socket.
 pub struct Platform {
     pub region: Arc<Region>,
     pub address: SocketAddr,
-    /// Every access, refresh and id token that the client was given.
+    /// Every access, refresh and id token that the client received.
     pub tokens: Arc<Mutex<Vec<String>>>,
-    /// Whether a reply of the login goes on to the client.
-    pub tap: Arc<Mutex<Option<ReplyFilter>>>,
+    /// Filters the replies of the token endpoint. `None` if all are sent.
+    pub filter: Arc<Mutex<Option<ReplyFilter>>>,
 }
 
 #[derive(Clone)]
 struct ProxyState {
     region: Arc<Region>,
     tokens: Arc<Mutex<Vec<String>>>,
-    tap: Arc<Mutex<Option<ReplyFilter>>>,
+    filter: Arc<Mutex<Option<ReplyFilter>>>,
     start: Instant,
 }
 
 impl Platform {
     pub async fn start(settings: Settings) -> Self {
-        let (tokens, tap) = (Arc::default(), Arc::default());
+        let (tokens, filter) = (Arc::default(), Arc::default());
         let region = Arc::new(Region::new(settings));
-        let shared = ProxyState {
+        let state = ProxyState {
             region: region.clone(),
             tokens: Arc::clone(&tokens),
-            tap: Arc::clone(&tap),
+            filter: Arc::clone(&filter),
             start: Instant::now(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = Router::new().fallback(answer).with_state(shared);
+        let app = Router::new().fallback(answer).with_state(state);
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { region, address, tokens, tap }
+        Self { region, address, tokens, filter }
     }
 
-    /// The real binary, told about this platform. It runs in `folder`, and keeps everything there.
+    /// The real program, configured for this platform. It runs in `folder` and writes only there.
     pub fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cxbackfill"));
-        command.current_dir(folder).args(arguments).stdin(Stdio::null());
-        for name in ["api", "login"] {
-            command.arg("--set").arg(format!("source.{name}_url=http://{}", self.address));
-        }
-        command.args(["--set", "output.path=out", "--set", "job.to=2024-01-03T00:00:00Z"]);
+        let mut command = program(folder, arguments);
+        set(
+            &mut command,
+            &["api", "login"].map(|name| format!("source.{name}_url=http://{}", self.address)),
+        );
+        set(&mut command, &["output.path=out", "job.to=2024-01-03T00:00:00Z"]);
         command
     }
 
-    /// A refresh token that a user got.
+    /// Issues a refresh token by a password grant.
     pub fn refresh_token(&self) -> String {
         let form =
             "grant_type=password&username=u&password=p&client_id=sandbox&client_secret=sandbox";
@@ -76,22 +78,22 @@ impl Platform {
     }
 }
 
-/// A text of a JSON reply.
+/// A string field of a JSON reply.
 pub fn field(reply: &Response<Bytes>, name: &str) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(reply.body()).ok()?;
     Some(body[name].as_str()?.to_owned())
 }
 
-async fn answer(State(shared): State<ProxyState>, request: Request) -> axum::response::Response {
+async fn answer(State(state): State<ProxyState>, request: Request) -> axum::response::Response {
     let (head, body) = request.into_parts();
     let is_login = !head.uri.path().starts_with("/api/");
     let body = to_bytes(body, 1 << 20).await.unwrap();
-    let reply = shared.region.reply(shared.start.elapsed(), &http::Request::from_parts(head, body));
+    let reply = state.region.reply(state.start.elapsed(), &http::Request::from_parts(head, body));
     if is_login {
         let names = ["access_token", "refresh_token", "id_token", "token", "refreshToken"];
-        shared.tokens.lock().unwrap().extend(names.iter().filter_map(|name| field(&reply, name)));
-        let goes_on = shared.tap.lock().unwrap().as_ref().is_none_or(|tap| tap(&reply));
-        if !goes_on {
+        state.tokens.lock().unwrap().extend(names.iter().filter_map(|name| field(&reply, name)));
+        let is_sent = state.filter.lock().unwrap().as_ref().is_none_or(|filter| filter(&reply));
+        if !is_sent {
             std::future::pending::<()>().await;
         }
     }

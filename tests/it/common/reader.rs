@@ -1,4 +1,4 @@
-//! A reader that is not ours: Arrow's C++, DuckDB and Polars, through Python.
+//! Independent readers: Arrow C++, DuckDB and Polars, through Python.
 
 use std::{
     fs::{self, File},
@@ -15,9 +15,9 @@ use super::binary::ROW_GROUP_ROWS;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader.py");
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt");
 
-/// A dataset in files, and what they should hold.
+/// The files of a dataset, and the rows they must have.
 pub struct Case {
-    /// The folder of its files, named like it.
+    /// The folder of the files, named like the dataset.
     pub folder: PathBuf,
     /// Every row, as NDJSON.
     pub truth: String,
@@ -25,11 +25,11 @@ pub struct Case {
     pub id: Vec<String>,
     /// The column of its time.
     pub time: String,
-    /// Between which instants a snapshot was taken: then the truth has no time.
+    /// The times between which a snapshot was taken. `None` if the truth has the times of rows.
     pub taken: Option<[String; 2]>,
 }
 
-/// Demands that the files below `rows` hold those conversations and nothing else, field by field.
+/// Checks that the files below `rows` have exactly these conversations, field by field.
 pub fn expect_equal(rows: &Path, truth: &str) {
     let (id, time) = (vec!["conversationId".to_owned()], "conversationStart".to_owned());
     expect_all_equal(&[Case {
@@ -41,30 +41,31 @@ pub fn expect_equal(rows: &Path, truth: &str) {
     }]);
 }
 
-/// Demands that the files of every case hold its truth and nothing else, field by field. Without a
-/// Python that can read them it says so on standard error, and a CI run fails.
+/// Checks that the files of every case have exactly the rows of its truth, field by field. Without a
+/// suitable Python it prints a notice, and fails in CI.
 pub fn expect_all_equal(cases: &[Case]) {
     let Some(python) = python() else { return };
     let told = tempfile::tempdir().unwrap();
-    let (mut asked, mut expected) = (Vec::new(), String::new());
+    let (mut requested, mut expected) = (Vec::new(), String::new());
     for (number, Case { folder, truth, id, time, taken }) in cases.iter().enumerate() {
         let file = told.path().join(number.to_string());
         fs::write(&file, truth).unwrap();
-        asked.push(
+        requested.push(
             json!({ "folder": folder, "truth": file, "id": id, "time": time, "taken": taken }),
         );
         let name = folder.file_name().unwrap().display();
         expected += &format!("{name}: {} rows equal\n", truth.lines().count());
     }
     let file = told.path().join("cases");
-    fs::write(&file, Value::from(asked).to_string()).unwrap();
+    fs::write(&file, Value::from(requested).to_string()).unwrap();
     let arguments = [env!("CARGO_PKG_VERSION"), ROW_GROUP_ROWS];
     let read = Command::new(python).arg(SCRIPT).arg(file).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&read.stdout);
     assert_eq!(said, expected, "{}", String::from_utf8_lossy(&read.stderr));
 }
 
-/// An interpreter with the packages of `requirements.txt`: `CXBACKFILL_PYTHON`, or one of our own.
+/// An interpreter with the packages of `requirements.txt`: `CXBACKFILL_PYTHON`, or a virtual
+/// environment that is created once.
 fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || match std::env::var_os("CXBACKFILL_PYTHON") {
@@ -74,7 +75,7 @@ fn python() -> Option<&'static Path> {
     PYTHON.get_or_init(find).as_deref()
 }
 
-/// Not `eprintln!`, which a passing test swallows.
+/// Prints a notice, not by `eprintln!`, which the test harness captures.
 #[allow(clippy::explicit_write)]
 fn missing(error: &io::Error) {
     assert!(std::env::var_os("CI").is_none(), "no independent reader: {error}");
@@ -83,8 +84,8 @@ fn missing(error: &io::Error) {
         .unwrap();
 }
 
-/// Makes a virtual environment below the target directory, once: its copy of the requirements is
-/// written last. Other processes wait for the lock meanwhile.
+/// Creates a virtual environment below the target directory once: its copy of the requirements is
+/// written last. Other processes wait for the lock.
 fn prepare() -> io::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     let (python, installed) = (folder.join("bin/python"), folder.join("requirements.txt"));
@@ -94,7 +95,7 @@ fn prepare() -> io::Result<PathBuf> {
     if fs::read(&installed).is_ok_and(|found| found == wanted) {
         return Ok(python);
     }
-    // pip from outside: Debian's venv has none of its own
+    // pip from outside: the venv of Debian has none
     succeed(Command::new("python3").args(["-m", "venv", "--clear", "--without-pip"]).arg(&folder))?;
     let pip = ["-m", "pip", "--quiet", "--disable-pip-version-check", "--python"];
     succeed(Command::new("python3").args(pip).arg(&python).args([

@@ -1,4 +1,4 @@
-//! Who saw every request: what was sent when, and what became of jobs.
+//! Records the times of requests and the fate of jobs.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -7,57 +7,57 @@ use http::{Method, Request, StatusCode};
 use serde_json::Value;
 use tokio::time::Duration;
 
-/// Where jobs are submitted.
+/// The path at which jobs are submitted.
 const JOBS: &str = "/api/v2/analytics/conversations/details/jobs";
 
-/// What was seen.
+/// The requests of a scenario.
 #[derive(Debug, Default)]
 pub struct RequestRecorder {
-    /// Jobs that somebody asked after: the program knew of them.
+    /// Jobs that the program polled or fetched.
     known: BTreeSet<String>,
-    /// Those that the region has no longer.
+    /// Jobs that the region no longer has.
     deleted: BTreeSet<String>,
-    /// When the API requests of the last window's length left.
-    sent: VecDeque<Duration>,
-    /// The most of them.
+    /// The times of the API requests within the last window's length.
+    sent_times: VecDeque<Duration>,
+    /// The largest number of them.
     pub most_sent: u64,
-    /// Jobs submitted.
+    /// The number of jobs submitted.
     pub submitted: u64,
-    /// Replies that said that a job has failed or is gone.
+    /// The number of replies that a job has failed or does not exist.
     pub lost: u64,
 }
 
-/// The id in the path of a job, and whether it is its results that are asked for.
+/// The id in the path of a job, and whether the path is that of its results.
 pub fn job(path: &str) -> Option<(&str, bool)> {
     let mut parts = path.strip_prefix(JOBS)?.strip_prefix('/')?.split('/');
     let id = parts.next().filter(|&id| id != "availability")?;
     Some((id, parts.next().is_some()))
 }
 
-/// Whether it is data that is asked for, and not a token.
+/// Whether a request is for data and not for a token.
 pub fn is_api(request: &Request<Bytes>) -> bool {
     request.uri().path().starts_with("/api/")
 }
 
 impl RequestRecorder {
-    /// A run begins: it cannot know what the one before has sent.
+    /// A run begins: it cannot know what the previous one has sent.
     pub fn begin(&mut self) {
-        self.sent.clear();
+        self.sent_times.clear();
     }
 
-    /// A request leaves.
-    pub fn leaves(&mut self, request: &Request<Bytes>, now: Duration, per: Duration) {
+    /// A request is sent.
+    pub fn sent(&mut self, request: &Request<Bytes>, now: Duration, per: Duration) {
         self.known.extend(job(request.uri().path()).map(|(id, _)| id.to_owned()));
         if is_api(request) {
-            self.sent.push_back(now);
-            while self.sent.front().is_some_and(|&sent| now - sent >= per) {
-                self.sent.pop_front();
+            self.sent_times.push_back(now);
+            while self.sent_times.front().is_some_and(|&sent| now - sent >= per) {
+                self.sent_times.pop_front();
             }
-            self.most_sent = self.most_sent.max(self.sent.len() as u64);
+            self.most_sent = self.most_sent.max(self.sent_times.len() as u64);
         }
     }
 
-    /// The region has answered it.
+    /// The region has answered a request.
     pub fn answered(&mut self, request: &Request<Bytes>, status: StatusCode, body: &Bytes) {
         let path = request.uri().path();
         self.submitted += u64::from(path == JOBS && status.is_success());
@@ -74,7 +74,7 @@ impl RequestRecorder {
         }
     }
 
-    /// The jobs that the program knew of and did not delete.
+    /// Jobs that the program used and did not delete.
     pub fn left(&self) -> Vec<String> {
         self.known.difference(&self.deleted).cloned().collect()
     }

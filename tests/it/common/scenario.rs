@@ -1,21 +1,23 @@
-//! What is played: a world and a configuration, drawn from a seed.
+//! A scenario of the simulation: platform, configuration and faults, drawn from a seed.
 
 use std::ops::Range;
 
-use cxbackfill::testing::{Config, Interval, JobSettings, Overrides, Settings};
+use cxbackfill::testing::{Config, Interval, JobSettings, Settings};
 use jiff::Timestamp;
 use tokio::time::Duration;
+
+use super::environment::config;
 
 /// How a run is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// Killed.
+    /// Its future is dropped, as by a kill.
     Kill,
-    /// Told to end.
+    /// It is asked to end, as by an interrupt.
     Interrupt,
 }
 
-/// What is played.
+/// A scenario.
 #[derive(Debug, Clone)]
 pub struct Scenario {
     pub seed: u64,
@@ -24,32 +26,31 @@ pub struct Scenario {
     pub shard: Duration,
     pub page_size: u32,
     pub budget: u32,
-    /// `fetch.strategy`, and what goes with it.
     pub strategy: &'static str,
     pub ahead: usize,
     pub jobs: usize,
     pub attributes: bool,
     pub sandbox: Settings,
-    /// How often something goes wrong with a request, from 0 to 1.
+    /// The probability that a request gets a fault, from 0 to 1.
     pub fault_rate: f64,
-    /// Whether replies say nothing of the limit.
+    /// Whether replies have no rate-limit headers.
     pub hidden_headers: bool,
-    /// How long a request for a token is on its way.
+    /// The additional latency of token requests.
     pub slow_login: Duration,
     pub commit_every: Duration,
     pub newest_first: bool,
-    /// Whether everything is fetched once more after all rows have changed.
+    /// Whether the job is refreshed after all rows have changed.
     pub refresh: bool,
-    /// The steps (of requests and of commits) at which the program is stopped, run by run.
+    /// The steps (of requests and commits) at which the program is stopped, run by run.
     pub stops: Vec<(u64, Stop)>,
-    /// The data's time whose requests fail until the weather clears.
+    /// A time whose requests fail until the faults are cleared.
     pub poison: Option<i64>,
-    /// Intervals wider than this are too big for the platform.
+    /// Requests for longer intervals are answered with 504.
     pub widest: Option<Duration>,
 }
 
 impl Scenario {
-    /// Three days, nothing goes wrong.
+    /// Three days without faults.
     pub fn quiet(seed: u64) -> Self {
         let from = 1_704_067_200_000 + i64::try_from(seed % 300).unwrap() * 86_400_000;
         Self {
@@ -91,14 +92,15 @@ impl Scenario {
             Duration::from_secs(3_600 * rng.u64(range))
         };
         let budget = if rng.bool() { 0 } else { rng.u32(20..200) };
-        // where pages of a job are larger than those of a query, it pays
+        // sometimes pages of jobs are much larger than those of queries, so that `auto` uses jobs
         let (page_size, calls) =
             if rng.u8(..) < 30 { (1_000, 150..300) } else { (rng.u32(3..40), 5..60) };
-        // a limit that changes, and somebody else who uses it up
+        // a limit that changes, and foreign requests
         let attributes = rng.u8(..) < 60;
         let strategies: &[_] =
             if attributes { &["job", "auto"] } else { &["query", "job", "auto"] };
-        let (changes, eats) = (budget > 0 && rng.u8(..) < 60, budget > 0 && rng.u8(..) < 60);
+        let (changes, has_foreign_requests) =
+            (budget > 0 && rng.u8(..) < 60, budget > 0 && rng.u8(..) < 60);
         Self {
             actors: rng.usize(1..9),
             interval,
@@ -113,7 +115,7 @@ impl Scenario {
                 requests: budget,
                 per: Duration::from_secs(10),
                 limit_changes: if changes { limit_changes(&mut rng) } else { Vec::new() },
-                foreign_requests: if eats { rng.u32(1..budget / 2) } else { 0 },
+                foreign_requests: if has_foreign_requests { rng.u32(1..budget / 2) } else { 0 },
                 jobs: jobs(&mut rng, page_size, interval),
                 conversations_per_day: rng.u32(calls),
                 token_lifetime: Duration::from_millis(rng.u64(1_000..100_000)),
@@ -140,7 +142,7 @@ impl Scenario {
         if self.attributes { "conversations+attributes" } else { "conversations" }
     }
 
-    /// The limit that no window may exceed: it stays as it is, and nobody else uses it.
+    /// The limit that no window may exceed. `None` if it changes or is shared with foreign requests.
     pub fn limit(&self) -> Option<u64> {
         let Settings { requests, foreign_requests, limit_changes, .. } = &self.sandbox;
         let is_constant = *requests > 0 && *foreign_requests == 0 && limit_changes.is_empty();
@@ -167,14 +169,14 @@ impl Scenario {
                 "job.order={}",
                 if self.newest_first { "newest-first" } else { "oldest-first" }
             ),
-            // most of a small file's time would go into setting the codec up
+            // the set-up of a codec would take most of the time of a small file
             "output.compression=uncompressed".to_owned(),
         ];
-        Config::load(&Overrides { set: set.to_vec(), ..Overrides::default() }).unwrap().remove(0)
+        config(&set)
     }
 }
 
-/// A limit that becomes another one, twice.
+/// Two changes of the limit.
 fn limit_changes(rng: &mut fastrand::Rng) -> Vec<(Duration, u32)> {
     let mut after = Duration::ZERO;
     let mut change = || {
@@ -184,20 +186,19 @@ fn limit_changes(rng: &mut fastrand::Rng) -> Vec<(Duration, u32)> {
     vec![change(), change()]
 }
 
-/// What goes wrong with jobs: they fail, they are gone too soon, there are too many of them, they cannot
-/// read the newest time yet.
+/// Faults of jobs: they fail, expire too early, are too many, or cannot read the newest data yet.
 fn jobs(rng: &mut fastrand::Rng, page_size: u32, interval: Interval) -> JobSettings {
-    let filled = interval.to_ms() - rng.i64(0..10_000_000);
-    let now_and_then = |rng: &mut fastrand::Rng| if rng.bool() { 0 } else { rng.u32(2..8) };
+    let available = interval.to_ms() - rng.i64(0..10_000_000);
+    let sometimes = |rng: &mut fastrand::Rng| if rng.bool() { 0 } else { rng.u32(2..8) };
     JobSettings {
         queued: Duration::from_millis(rng.u64(1..3_000)),
         running: Duration::from_millis(rng.u64(1..10_000)),
-        fail_every: now_and_then(rng),
-        expire_every: now_and_then(rng),
-        per_second: now_and_then(rng),
-        concurrent: now_and_then(rng),
+        fail_every: sometimes(rng),
+        expire_every: sometimes(rng),
+        per_second: sometimes(rng),
+        concurrent: sometimes(rng),
         page_size: page_size + rng.u32(0..40),
-        available_until: (rng.u8(..) < 60).then(|| Timestamp::from_millisecond(filled).unwrap()),
+        available_until: (rng.u8(..) < 60).then(|| Timestamp::from_millisecond(available).unwrap()),
         ..JobSettings::default()
     }
 }

@@ -1,15 +1,13 @@
-//! A run over the sandbox on virtual time, in one thread: a reply takes as long as the sandbox says,
-//! half of it there and half back, and nothing else goes wrong.
+//! Runs against the sandbox on virtual time, in one thread: a reply takes the latency of the sandbox,
+//! half of it before and half after it is computed. There are no faults.
 
 use std::sync::{Arc, Mutex};
 
-use actix::System;
 use arrow::{compute::concat_batches, record_batch::RecordBatch};
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Config, Decoder, Environment, HostSettings, Interval, Ledger, Load, Metrics, OutputStore,
-    Overrides, PageParser, Region, RequestError, RunOutcome, Scope, Settings, Stats, Summary,
-    Transport, WindowUsage, run,
+    Config, Decoder, HostSettings, Interval, Ledger, Load, OutputStore, PageParser, Region,
+    RequestError, RunOutcome, Scope, Settings, Stats, Summary, Transport, WindowUsage, run,
 };
 use futures_util::{TryStreamExt, future::BoxFuture};
 use http::{Request, Response};
@@ -19,19 +17,14 @@ use tokio::{
     runtime::Builder,
     time::{Duration, Instant, sleep},
 };
-use tokio_util::sync::CancellationToken;
 
-/// The configuration that `set` makes of the defaults.
-pub fn config(set: &[&str]) -> Config {
-    let set = set.iter().map(ToString::to_string).collect();
-    Config::load(&Overrides { set, ..Overrides::default() }).unwrap().remove(0)
-}
+use super::environment::{environment, on_virtual_time};
 
-/// A sandbox at the end of a link.
+/// A sandbox behind a network link.
 pub struct SimulatedLink {
     settings: Settings,
     region: Region,
-    /// On this day there is more to fetch: a twin of the region that is asked the same has it.
+    /// A day with more conversations, and the region that has them.
     busy: Option<(Interval, Region)>,
     start: Mutex<Option<Instant>>,
     load: Mutex<Load>,
@@ -53,18 +46,18 @@ impl SimulatedLink {
         }
     }
 
-    /// The same, with so many conversations on one day.
+    /// The same with another number of conversations on one day.
     pub fn with_busy(self, day: Interval, conversations: u32) -> Self {
-        let twin =
+        let busy =
             Region::new(Settings { conversations_per_day: conversations, ..self.settings.clone() });
-        Self { busy: Some((day, twin)), ..self }
+        Self { busy: Some((day, busy)), ..self }
     }
 
     pub fn stats(&self) -> Stats {
         self.region.stats()
     }
 
-    /// The windows from the second to the last but one.
+    /// The windows without the first and the last.
     pub fn windows(&self) -> Vec<WindowUsage> {
         let windows = self.stats().windows;
         assert!(windows.len() > 4, "{windows:?}");
@@ -73,23 +66,23 @@ impl SimulatedLink {
 
     async fn exchange(&self, request: Request<Bytes>) -> Response<Bytes> {
         let now = || self.start.lock().unwrap().unwrap().elapsed();
-        let alone = self.region.latency(now());
-        let takes = self.load.lock().unwrap().enter(&self.settings.latency, alone, now());
-        sleep(takes / 2).await;
+        let unloaded = self.region.latency(now());
+        let latency = self.load.lock().unwrap().enter(&self.settings.latency, unloaded, now());
+        sleep(latency / 2).await;
         let reply = self.reply(&request, now());
-        sleep(takes / 2).await;
+        sleep(latency / 2).await;
         self.load.lock().unwrap().leave();
         reply
     }
 
     fn reply(&self, request: &Request<Bytes>, now: Duration) -> Response<Bytes> {
         let reply = self.region.reply(now, request);
-        let Some((day, twin)) = &self.busy else { return reply };
-        let twins = twin.reply(now, request);
-        let asked = serde_json::from_slice::<serde_json::Value>(request.body()).unwrap_or_default();
-        let asked =
-            asked["interval"].as_str().and_then(|interval| interval.parse::<Interval>().ok());
-        if asked.is_some_and(|asked| asked.overlaps(*day)) { twins } else { reply }
+        let Some((day, region)) = &self.busy else { return reply };
+        let busy_reply = region.reply(now, request);
+        let body = serde_json::from_slice::<serde_json::Value>(request.body()).unwrap_or_default();
+        let interval: Option<Interval> =
+            body["interval"].as_str().and_then(|interval| interval.parse().ok());
+        if interval.is_some_and(|interval| interval.overlaps(*day)) { busy_reply } else { reply }
     }
 }
 
@@ -102,29 +95,22 @@ impl Transport for SimulatedLink {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 pub struct QuotaResult {
     pub summary: Summary,
     store: Arc<InMemory>,
 }
 
-/// Fetches everything that `config` wants and `ledger` lacks.
+/// Fetches everything in the job of `config` that is missing in `ledger`.
 pub fn run_scenario(config: &Config, link: &Arc<SimulatedLink>, ledger: Ledger) -> QuotaResult {
     let store = Arc::new(InMemory::new());
-    let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let report = System::with_tokio_rt(paused).block_on(async {
+    let report = on_virtual_time(async {
         *link.start.lock().unwrap() = Some(Instant::now());
-        let host: url::Url = "http://127.0.0.1/".parse().unwrap();
-        let environment = Environment {
-            api: host.clone(),
-            login: host,
-            transport: Arc::clone(link) as Arc<_>,
-            output: OutputStore::over(Arc::clone(&store) as Arc<_>),
+        let environment = environment(
+            Arc::clone(link) as Arc<_>,
+            OutputStore::over(Arc::clone(&store) as Arc<_>),
             ledger,
-            metrics: Arc::new(Metrics::default()),
-            shutdown: CancellationToken::new(),
-            seed: 1,
-        };
+        );
         let plan = run::prepare(config, Scope::Missing, &environment.output, &environment.ledger)
             .await
             .unwrap();
@@ -135,7 +121,7 @@ pub fn run_scenario(config: &Config, link: &Arc<SimulatedLink>, ledger: Ledger) 
 }
 
 impl QuotaResult {
-    /// Holds every file against the truth, row for row and in its order: one a day.
+    /// Checks that there is one file a day, whose rows equal the truth in its order.
     pub fn expect_truth(&self, config: &Config, link: &SimulatedLink) {
         let runtime = Builder::new_current_thread().build().unwrap();
         let mut files: Vec<_> = runtime
@@ -156,7 +142,7 @@ impl QuotaResult {
     }
 }
 
-/// What the rows of an interval must be.
+/// The rows that an interval must have.
 fn truth(config: &Config, region: &Region, interval: Interval) -> RecordBatch {
     let lines: Vec<Bytes> = region.truth(interval.from_ms()..interval.to_ms()).collect();
     let text = String::from_utf8(lines.concat()).unwrap();

@@ -1,4 +1,4 @@
-//! A world from a seed: what goes wrong, when, and what the output must be all the same.
+//! Runs a scenario: runs, crashes and resumes until the job is complete, and compares with the truth.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -6,12 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use actix::System;
 use arrow::{array::AsArray, record_batch::RecordBatch};
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Config, Decoder, Environment, Ledger, Metrics, OutputStore, PageParser, Region, RunOutcome,
-    Scope, Stats, Summary, run,
+    Config, Decoder, Environment, Ledger, OutputStore, PageParser, Region, RunOutcome, Scope,
+    Stats, Summary, run,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -20,14 +19,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     crash_store::CrashStore,
+    environment::{environment, on_virtual_time},
     faulty_transport::FaultyTransport,
     scenario::{Scenario, Stop},
 };
 
-/// Runs of one scenario: crashes are bounded, so it comes to an end.
-const MOST_RUNS: usize = 12;
+/// The largest number of runs of one scenario.
+const MAX_RUNS: usize = 12;
 
-/// What was counted over a scenario's runs.
+/// Counts over all runs of a scenario.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     pub crashes: u64,
@@ -39,33 +39,33 @@ pub struct Tally {
     pub revoked: u64,
     pub duplicates: u64,
     pub poisoned: u64,
-    /// Jobs, those of them that failed or were gone too soon, and those that a run has left.
+    /// Jobs; jobs that failed or expired too early; and jobs that a run left behind.
     pub jobs: u64,
     pub lost: u64,
     pub orphans: u64,
 }
 
-/// Rows by their id, each a batch of one: equal in every field, or not equal.
+/// Rows by id, each as a batch of one row, so that they compare by all fields.
 pub type Rows = BTreeMap<String, RecordBatch>;
 
-/// What came of it.
+/// The result of a scenario.
 pub struct ScenarioResult {
     pub trace: Vec<String>,
     pub rows: Rows,
     pub truth: Rows,
-    /// Files that no record names, and rows that are there twice.
+    /// Files that the ledger does not name, and rows that occur twice.
     pub strays: Vec<String>,
-    /// Jobs that the program knew of and that the region still has.
+    /// Jobs that the program used and that the region still has.
     pub jobs_left: Vec<String>,
-    /// What the region saw of requests, and the most that left in a window's length of one run.
+    /// Counts of the region, and the largest number of requests sent in a window's length of a run.
     pub stats: Stats,
     pub most_sent: u64,
     pub summary: Summary,
     pub tally: Tally,
 }
 
-/// Plays a scenario to its end: runs, crashes, resumes, and once the weather has cleared takes up
-/// what was set aside.
+/// Runs a scenario until the job is complete: after a crash or an interrupt the next run resumes,
+/// and after failures the faults are cleared and the failed shards are retried.
 pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let mut config = scenario.config();
     let mut refresh = scenario.refresh;
@@ -76,7 +76,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let mut tally = Tally::default();
     let mut last = None;
     let mut scope = Scope::Missing;
-    for _ in 0..MOST_RUNS {
+    for _ in 0..MAX_RUNS {
         let (crash, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let stop =
             scenario.stops.get(usize::try_from(tally.crashes + tally.interrupts).unwrap()).copied();
@@ -105,7 +105,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
                 scope = Scope::Missing;
                 config.refresh = config.interval.width();
             }
-            // an interrupt came while the last job was deleted: the next run does it
+            // the run was interrupted while it deleted the last job: the next run deletes it
             RunOutcome::Complete if !ledger.remote_jobs().unwrap().is_empty() => {
                 tally.interrupts += u64::from(stop.is_some())
             }
@@ -116,7 +116,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
             RunOutcome::Gaps(gaps) => {
                 tally.poisoned += gaps.len() as u64;
                 transport.clear();
-                // what could not be replaced is no gap: it is just replaced again
+                // an interval that could not be replaced is not failed: it is replaced again
                 scope = if config.refresh.is_zero() { Scope::Failed } else { Scope::Missing };
             }
             RunOutcome::Interrupted => tally.interrupts += 1,
@@ -142,7 +142,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     }
 }
 
-/// One run of the program; none if it was killed.
+/// One run of the program. `None` if it was killed.
 fn run_once(
     config: &Config,
     scope: Scope,
@@ -152,19 +152,12 @@ fn run_once(
     crash: CancellationToken,
     shutdown: CancellationToken,
 ) -> Option<(Summary, RunOutcome)> {
-    let paused = || Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    System::with_tokio_rt(paused).block_on(async {
+    on_virtual_time(async {
         transport.begin();
-        let host: url::Url = "http://127.0.0.1/".parse().unwrap();
         let environment = Environment {
-            api: host.clone(),
-            login: host,
-            transport: Arc::clone(transport) as Arc<_>,
-            output: output.clone(),
-            ledger: ledger.clone(),
-            metrics: Arc::new(Metrics::default()),
             shutdown,
             seed: transport.seed(),
+            ..environment(Arc::clone(transport) as Arc<_>, output.clone(), ledger.clone())
         };
         let ran = async {
             let plan = run::prepare(config, scope, output, ledger).await.unwrap();
@@ -180,7 +173,7 @@ fn run_once(
     })
 }
 
-/// The rows of every recorded file, and what is wrong with the files or appears twice.
+/// The rows of every recorded file; files that the ledger does not name and rows that occur twice.
 fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
     let runtime = Builder::new_current_thread().build().unwrap();
     let recorded: HashSet<String> = ledger.file_paths().unwrap();
@@ -205,7 +198,7 @@ fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
     (rows, strays)
 }
 
-/// What the output must be.
+/// The rows that the output must have.
 fn truth(scenario: &Scenario, config: &Config, region: &Region) -> Rows {
     let lines: Vec<Bytes> = region
         .truth_of(
@@ -224,7 +217,7 @@ fn truth(scenario: &Scenario, config: &Config, region: &Region) -> Rows {
     by_id(&page.batch).collect()
 }
 
-/// The rows of a batch, each by its id.
+/// The rows of a batch by id.
 fn by_id(batch: &RecordBatch) -> impl Iterator<Item = (String, RecordBatch)> {
     let ids = batch.column_by_name("conversationId").unwrap().as_string::<i32>();
     (0..batch.num_rows()).map(move |row| (ids.value(row).to_owned(), batch.slice(row, 1)))

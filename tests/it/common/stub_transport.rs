@@ -1,4 +1,4 @@
-//! A small API in the process of the test: what it answers is a function, and what it was asked is kept.
+//! An API in the test's process: a function answers requests, and all requests are recorded.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,20 +9,20 @@ use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use serde_json::{Value, json};
 use url::Url;
 
-/// A request as an API sees it.
+/// A request as the API receives it.
 pub struct StubRequest {
     pub method: String,
     pub url: Url,
-    /// Its JSON body; null where it has none.
+    /// Its JSON body; null if it has none.
     pub body: Value,
-    /// Whether it has the token.
+    /// Whether it carries the token.
     pub has_token: bool,
 }
 
-/// A reply: a status and a body.
+/// A reply: status and body.
 pub type StubResponse = (u16, String);
 
-/// Whoever knows an address below this path may have it: results, as clouds keep them.
+/// Paths below this one need no token, like signed addresses of results in cloud storage.
 pub const RESULTS: &str = "/results/";
 
 /// The API.
@@ -30,8 +30,8 @@ pub struct Stub {
     /// The path of its token endpoint.
     token_path: &'static str,
     answer: Box<dyn Fn(&StubRequest) -> StubResponse + Send + Sync>,
-    /// Every request but those for tokens, as `GET http://host/path?query`.
-    seen: Mutex<Vec<String>>,
+    /// Every request except those for tokens, as `GET http://host/path?query`.
+    requests: Mutex<Vec<String>>,
 }
 
 impl StubRequest {
@@ -49,20 +49,20 @@ impl StubRequest {
 }
 
 impl Stub {
-    /// An API that answers so those who have the token that it gives at `token_path`.
+    /// An API that issues a token at `token_path` and answers requests with that token.
     pub fn new(
         token_path: &'static str,
         answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { token_path, answer: Box::new(answer), seen: Mutex::default() })
+        Arc::new(Self { token_path, answer: Box::new(answer), requests: Mutex::default() })
     }
 
-    /// What it was asked.
-    pub fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+    /// Every request except those for tokens.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 
-    /// The reply to a request whose address is absolute.
+    /// The reply to a request with an absolute address.
     pub fn reply(&self, request: &Request<Bytes>) -> Response<Bytes> {
         let url: Url = request.uri().to_string().parse().unwrap();
         let (status, body) = if url.path() == self.token_path {
@@ -72,7 +72,7 @@ impl Stub {
                     .to_string(),
             )
         } else {
-            self.seen.lock().unwrap().push(format!("{} {url}", request.method()));
+            self.requests.lock().unwrap().push(format!("{} {url}", request.method()));
             let has_token = request
                 .headers()
                 .get(AUTHORIZATION)
@@ -101,7 +101,7 @@ impl Transport for Stub {
     }
 }
 
-/// Listens on a port of this machine for as long as the runtime lives, and gives its address.
+/// Serves a stub on a local port while the runtime lives, and returns its address.
 pub async fn serve(stub: &Arc<Stub>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = format!("http://{}", listener.local_addr().unwrap());
