@@ -76,7 +76,7 @@ use std::{
 pub use self::{dataset::Dataset, endpoint::Endpoint};
 pub(crate) use self::{
     dataset::permission_hint,
-    endpoint::{AsyncJob, JsonPointer, Paging, ResponseFormat, RowsAt},
+    endpoint::{AsyncJob, JsonPointer, Paging, ResponseFormat, RowsAt, TotalAccuracy},
     error::{CatalogError, InvalidKey},
     placeholder::PlaceholderValues,
     request::ApiRequest,

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     error::Error,
     fetch::{ApiClient, FetchActor, FetchTotals, Fetcher, Run, RunError},
-    ledger::{Failure, LEDGER, Ledger},
+    ledger::{DoubtfulInterval, Failure, LEDGER, Ledger},
     planning::{Close, Plan, PlannerActor},
     sink::{
         LedgerEvent, SinkActor, SinkError, lock::OutputLock, shard_writer::QUARANTINE,
@@ -156,9 +156,30 @@ async fn fetch(
             let _ = planner.send(Close).await;
         }
     }
+    if let Err(run_error) = record_dataset_doubts(&mut totals, &sink).await {
+        first_error.get_or_insert(run_error);
+    }
     // a refresh token that was replaced is stored before the process ends
     let _ = tokens.send(Drain).await;
     (totals, first_error)
+}
+
+/// Warns of datasets of which the whole run could use no row, and records those as doubtful of which
+/// it owned none.
+async fn record_dataset_doubts(
+    totals: &mut FetchTotals,
+    sink: &Addr<SinkActor>,
+) -> Result<(), RunError> {
+    for (dataset, rows) in totals.all_quarantined() {
+        tracing::warn!(dataset, rows, "every row of the dataset was quarantined");
+    }
+    for doubtful in totals.nothing_owned() {
+        let DoubtfulInterval { dataset, interval, reason, .. } = &doubtful;
+        tracing::warn!(dataset, %interval, reason, "committed rows are doubtful");
+        sink.send(LedgerEvent::Doubtful(doubtful.clone())).await??;
+        totals.doubtful.push(doubtful);
+    }
+    Ok(())
 }
 
 /// Deletes the asynchronous jobs that a killed run left on the platform.

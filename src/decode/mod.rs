@@ -58,10 +58,16 @@ pub struct Page {
     pub received: u64,
     /// Rows that were decoded but dropped, since their time is outside the shard's interval (G4).
     pub not_owned: u64,
+    /// Rows that were decoded and whose time is not plausible, owned or not: see [`PLAUSIBLE_MS`].
+    pub implausible_times: u64,
     /// Rows that cannot be decoded, in the order received. The time of such a row is not known, so
     /// two shards may report the same one.
     pub bad: Vec<UndecodableRow>,
 }
+
+/// The times that rows of a contact centre may have: 1990 to 2100, in milliseconds since 1970. A time
+/// outside is a sign of a wrong unit, for example of seconds that were read as milliseconds.
+const PLAUSIBLE_MS: std::ops::Range<i64> = 631_152_000_000..4_102_444_800_000;
 
 /// Identifies a row and a copy of it by hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -158,6 +164,8 @@ impl Decoder {
         let row_times = times(&batch, self.time);
         let owned: BooleanBuffer =
             row_times.values().iter().map(|&ms| owner.contains(ms)).collect();
+        let is_implausible = |ms: &&i64| !PLAUSIBLE_MS.contains(ms);
+        let implausible_times = row_times.values().iter().filter(is_implausible).count();
         let ids = RowKeyColumns::new(&batch, &self.id).map_err(PageError::Columns)?;
         let newest = self.newest.map(|newest| times(&batch, newest));
         let key = |row: usize| RowKey {
@@ -181,6 +189,7 @@ impl Decoder {
             keys,
             received: rows.len() as u64,
             not_owned: not_owned as u64,
+            implausible_times: implausible_times as u64,
             bad: decoded.bad,
         })
     }

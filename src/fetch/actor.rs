@@ -70,8 +70,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Waits for a shard. `None` if there will be no more. All shards may be delayed, so an interrupt
-    /// ends the wait.
+    /// Waits for a shard. `None` if there will be no more. All shards may be delayed, so an
+    /// interrupt ends the wait.
     async fn next_lease(&self) -> Result<Option<Lease>, RunError> {
         tokio::select! {
             biased;

@@ -37,7 +37,8 @@ enum JobEnd {
 }
 
 impl Fetcher {
-    /// Submits the shard's job, if its endpoint has one, and polls it until its results can be paged.
+    /// Submits the shard's job, if its endpoint has one, and polls it until its results can be
+    /// paged.
     pub(crate) async fn run_job(&self, progress: &mut ShardProgress) -> Result<(), FetchError> {
         let endpoint = Arc::clone(&progress.pager.endpoint);
         let Some(job) = &endpoint.async_job else { return Ok(()) };
@@ -169,8 +170,8 @@ impl ApiClient {
         }
     }
 
-    /// Asks up to when jobs of `endpoint` have data, in milliseconds since 1970. [`i64::MAX`] if the
-    /// platform does not say.
+    /// Asks up to when jobs of `endpoint` have data, in milliseconds since 1970. [`i64::MAX`] if
+    /// the platform does not say.
     pub(crate) async fn job_data_until(
         &self,
         endpoint: &Endpoint,

@@ -7,7 +7,8 @@ use http::StatusCode;
 
 use crate::{http::error::RequestError, planning::Shard, time::interval::Interval};
 
-/// Counts the shards of each dataset that fail in a row for the same reason. Shared by all fetchers.
+/// Counts the shards of each dataset that fail in a row for the same reason. Shared by all
+/// fetchers.
 ///
 /// A planned shard counts once, however many pieces of it fail. Shards that failed in earlier runs
 /// and outages do not count.

@@ -11,8 +11,8 @@ use crate::{
 /// The polls of a typical job, which is done within three seconds (see `async_job`).
 const TYPICAL_POLLS: u64 = 2;
 
-/// The requests that a shard of so many rows needs, without retries. `None` if the number of rows is
-/// not known, or the endpoint is queried per parent.
+/// The requests that a shard of so many rows needs, without retries. `None` if the number of rows
+/// is not known, or the endpoint is queried per parent.
 pub(crate) fn request_count(endpoint: &Endpoint, rows: Option<u64>, page_size: u32) -> Option<u64> {
     if endpoint.parent.is_some() {
         return None;

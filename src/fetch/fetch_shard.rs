@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     blocking::offload,
+    catalog::TotalAccuracy,
     decode::RawPage,
     fetch::{
         FetchError, FetchTotals, Fetcher, RunError, ShardError, in_flight::InFlight,
@@ -148,8 +149,8 @@ impl Fetcher {
         }
     }
 
-    /// Decodes a page and writes it to the sink. If a partial commit is due, it comes first, so that
-    /// the page belongs to the next part.
+    /// Decodes a page and writes it to the sink. If a partial commit is due, it comes first, so
+    /// that the page belongs to the next part.
     async fn write_page(
         &self,
         progress: &mut ShardProgress,
@@ -177,8 +178,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Sends the requests of the next pages, as many as may be in flight. Those of fetchers that have
-    /// nothing to do count in: parallel pages cost no extra requests, smaller shards would.
+    /// Sends the requests of the next pages, as many as may be in flight. Those of fetchers that
+    /// have nothing to do count in: parallel pages cost no extra requests, smaller shards would.
     fn send_ahead<'a>(&'a self, progress: &mut ShardProgress, in_flight: &mut PagesInFlight<'a>) {
         let options = RequestOptions {
             splittable: self.is_splittable(progress.shard()),
@@ -195,11 +196,16 @@ impl Fetcher {
         }
     }
 
-    /// Refuses a shard that paging will not reach the end of, if it can be bisected.
+    /// Refuses a shard that paging will not reach the end of, if it can be bisected. A total that is a
+    /// hint says nothing: such a shard is bisected once paging ends.
     fn check_depth(&self, progress: &ShardProgress, page: &RawPage) -> Result<(), ShardError> {
         let depth = progress.pager.endpoint.depth;
         match page.total {
-            Some(total) if total > depth && self.is_splittable(progress.shard()) => {
+            Some(total)
+                if total > depth
+                    && progress.pager.endpoint.total_is == TotalAccuracy::Exact
+                    && self.is_splittable(progress.shard()) =>
+            {
                 Err(ShardError::ShardTooLarge(format!("{total} rows, and paging ends at {depth}")))
             }
             _ => Ok(()),
@@ -207,8 +213,9 @@ impl Fetcher {
     }
 
     fn is_partial_commit_due(&self, progress: &ShardProgress) -> bool {
-        let (age, rows) = progress.uncommitted();
-        age >= self.client.context.settings.commit_every || rows >= MAX_UNCOMMITTED_ROWS
+        let counts = progress.uncommitted_counts();
+        progress.uncommitted_time() >= self.client.context.settings.commit_every
+            || counts.received - counts.duplicate >= MAX_UNCOMMITTED_ROWS
     }
 
     /// Whether a shard can be bisected.

@@ -33,7 +33,8 @@ impl<'a, T> InFlight<'a, T> {
         }
     }
 
-    /// Awaits `work` and polls the requests meanwhile, since futures make no progress by themselves.
+    /// Awaits `work` and polls the requests meanwhile, since futures make no progress by
+    /// themselves.
     pub(crate) async fn alongside<R>(&mut self, work: impl Future<Output = R>) -> R {
         let mut work = pin!(work);
         loop {
@@ -62,7 +63,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn responses_arrive_during_other_work_and_keep_the_order_of_their_requests() {
         let (mut in_flight, start) = (InFlight::new(), Instant::now());
-        [3, 1, 2].into_iter().for_each(|seconds| in_flight.push(after(seconds)));
+        for seconds in [3, 1, 2] {
+            in_flight.push(after(seconds));
+        }
         assert_eq!(in_flight.alongside(after(5)).await, 5);
         assert_eq!(in_flight.len(), 3);
         assert_eq!(

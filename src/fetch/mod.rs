@@ -12,6 +12,7 @@ pub(crate) mod api_client;
 pub(crate) mod async_job;
 pub(crate) mod circuit_breaker;
 pub(crate) mod context;
+pub(crate) mod doubts;
 pub(crate) mod endpoint_choice;
 pub(crate) mod error;
 pub(crate) mod fetch_shard;

@@ -226,8 +226,8 @@ impl ApiClient {
         }
     }
 
-    /// Builds the HTTP request of a call. Tokens are sent to the API's host only, and nothing is sent
-    /// unencrypted except to this machine (G10).
+    /// Builds the HTTP request of a call. Tokens are sent to the API's host only, and nothing is
+    /// sent unencrypted except to this machine (G10).
     fn build_request(
         &self,
         call: &ApiRequest,

@@ -3,11 +3,11 @@
 use crate::{
     catalog,
     fetch::{
-        FetchTotals, Fetcher, RunError, ShardError, fetch_shard::PagesEnd,
+        FetchTotals, Fetcher, RunError, ShardError, doubts::doubts, fetch_shard::PagesEnd,
         shard_progress::ShardProgress,
     },
     http::error::RequestError,
-    ledger::Failure,
+    ledger::{DoubtfulInterval, Failure, GapKind},
     planning::{Lease, LeaseEnd, Shard},
     sink::{Commit, Discard, LedgerEvent},
 };
@@ -67,13 +67,7 @@ impl Fetcher {
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         let shard = progress.shard().clone();
-        self.commit_rows(&progress, &shard, totals).await?;
-        if let Some((total, received)) = progress.count_mismatch() {
-            let reason = format!("the platform counts {total} rows and returned {received}, twice");
-            tracing::warn!(reason, "count mismatch: rows may be missing");
-            totals.count_mismatches += 1;
-            self.sink.send(LedgerEvent::Short { shard, reason }).await??;
-        }
+        self.commit_rows(&progress, &shard, doubts(&progress, true), totals).await?;
         self.settle(progress.lease, LeaseEnd::Done).await
     }
 
@@ -86,7 +80,7 @@ impl Fetcher {
     ) -> Result<(), RunError> {
         let Some((part, _)) = progress.shard().interval.cut(end_ms) else { return Ok(()) };
         let shard = Shard { interval: part, ..progress.shard().clone() };
-        self.commit_rows(progress, &shard, totals).await?;
+        self.commit_rows(progress, &shard, doubts(progress, false), totals).await?;
         progress.lease.narrow(end_ms).await?;
         progress.after_partial_commit();
         self.client.context.metrics.settle(part);
@@ -109,6 +103,7 @@ impl Fetcher {
         &self,
         progress: &ShardProgress,
         shard: &Shard,
+        doubts: Vec<(GapKind, String)>,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         let commit = Commit { lease: progress.lease.id(), shard: shard.clone() };
@@ -118,6 +113,18 @@ impl Fetcher {
         self.client.context.circuit_breaker.record_commit(dataset);
         let (rows, time) = (committed.counts.written, shard.interval.width());
         self.client.context.row_statistics.add(dataset, rows, time);
+        for (kind, reason) in doubts {
+            tracing::warn!(kind = kind.name(), reason, "committed rows are doubtful");
+            totals.count_mismatches += u64::from(kind == GapKind::CountMismatch);
+            let doubtful = DoubtfulInterval {
+                dataset: dataset.clone(),
+                interval: shard.interval,
+                kind,
+                reason,
+            };
+            totals.doubtful.push(doubtful.clone());
+            self.sink.send(LedgerEvent::Doubtful(doubtful)).await??;
+        }
         Ok(())
     }
 

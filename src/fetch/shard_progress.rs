@@ -6,6 +6,7 @@ use tokio::{
 };
 
 use crate::{
+    catalog::TotalAccuracy,
     decode::{Page, RawPage},
     fetch::{pagination::Pager, watermark::Watermark},
     ledger::Counts,
@@ -26,10 +27,14 @@ pub(crate) struct ShardProgress {
     watermark: Watermark,
     /// When the first page since the last commit was requested.
     uncommitted_since: Instant,
-    /// Distinct rows of the parts that are committed, and of the part that is not.
+    /// Distinct rows of the parts that are committed.
     committed_rows: u64,
-    uncommitted_rows: u64,
-    /// The rows of the request as the platform counts them. `None` if it does not count rows.
+    /// What became of the rows of the part that is not committed, as the sink counts.
+    uncommitted: Counts,
+    /// Rows of that part whose time is not plausible.
+    implausible_times: u64,
+    /// The exact number of rows of the request, as the platform counts. `None` if it does not count
+    /// rows, or if its count is only a hint.
     total: Option<u64>,
 }
 
@@ -42,7 +47,8 @@ impl ShardProgress {
             received: 0,
             uncommitted_since: Instant::now(),
             committed_rows: 0,
-            uncommitted_rows: 0,
+            uncommitted: Counts::default(),
+            implausible_times: 0,
             total: None,
             job_permit: None,
             lease,
@@ -56,7 +62,8 @@ impl ShardProgress {
         self.received = 0;
         self.uncommitted_since = Instant::now();
         self.committed_rows = 0;
-        self.uncommitted_rows = 0;
+        self.uncommitted = Counts::default();
+        self.implausible_times = 0;
         self.total = None;
     }
 
@@ -65,27 +72,40 @@ impl ShardProgress {
         self.lease.shard()
     }
 
-    /// The time for which the uncommitted part has been fetched, and its rows.
-    pub(crate) fn uncommitted(&self) -> (Duration, u64) {
-        (self.uncommitted_since.elapsed(), self.uncommitted_rows)
+    /// The time for which the uncommitted part has been fetched.
+    pub(crate) fn uncommitted_time(&self) -> Duration {
+        self.uncommitted_since.elapsed()
     }
 
-    /// Remembers the platform's count of rows, where a page counts rows.
+    /// What became of the rows of the uncommitted part so far.
+    pub(crate) fn uncommitted_counts(&self) -> Counts {
+        self.uncommitted
+    }
+
+    /// The rows of the uncommitted part whose time is not plausible.
+    pub(crate) fn implausible_times(&self) -> u64 {
+        self.implausible_times
+    }
+
+    /// Remembers the platform's count of rows, where a page counts rows exactly.
     pub(crate) fn update_total(&mut self, page: &RawPage) {
         let endpoint = &self.pager.endpoint;
-        let counts_rows = endpoint.explode.is_empty() && endpoint.parent.is_none();
+        let counts_rows = endpoint.total_is == TotalAccuracy::Exact
+            && endpoint.explode.is_empty()
+            && endpoint.parent.is_none();
         self.total = page.total.filter(|_| counts_rows).or(self.total);
     }
 
     /// Takes a page into account that is about to be written.
     pub(crate) fn advance(&mut self, page: &Page) {
         self.received += page.received;
+        self.implausible_times += page.implausible_times;
         self.watermark.advance(&page.keys);
     }
 
     /// Takes the sink's counts of the uncommitted part into account.
     pub(crate) fn update_written(&mut self, counts: Counts) {
-        self.uncommitted_rows = counts.received - counts.duplicate;
+        self.uncommitted = counts;
     }
 
     /// Takes a partial commit into account, after which the lease begins where it ended.
@@ -93,7 +113,8 @@ impl ShardProgress {
         self.pager.owner = self.shard().interval;
         self.uncommitted_since = Instant::now();
         self.received = 0;
-        self.committed_rows += std::mem::take(&mut self.uncommitted_rows);
+        self.committed_rows += distinct_rows(std::mem::take(&mut self.uncommitted));
+        self.implausible_times = 0;
     }
 
     /// Where a partial commit may end before `page` is written. `None` if there can be none.
@@ -114,7 +135,7 @@ impl ShardProgress {
 
     /// The platform's count of rows and the number received, if fewer were received.
     pub(crate) fn count_mismatch(&self) -> Option<(u64, u64)> {
-        let received = self.committed_rows + self.uncommitted_rows;
+        let received = self.committed_rows + distinct_rows(self.uncommitted);
         self.total.filter(|&total| total > received).map(|total| (total, received))
     }
 
@@ -122,6 +143,11 @@ impl ShardProgress {
     pub(crate) fn is_partly_committed(&self) -> bool {
         self.pager.requested != self.pager.owner
     }
+}
+
+/// The received rows without the copies of other rows.
+fn distinct_rows(counts: Counts) -> u64 {
+    counts.received - counts.duplicate
 }
 
 /// Whether rows arrive in order of time, so that a part can be committed before the rest.
@@ -177,6 +203,7 @@ mod tests {
             keys: times.iter().map(key).collect(),
             received: times.len() as u64,
             not_owned: 0,
+            implausible_times: 0,
             bad: vec![],
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ledger::{Counts, Failure},
+    ledger::{Counts, DoubtfulInterval, Failure},
     sink::Committed,
     time::interval::Interval,
 };
@@ -23,6 +23,8 @@ pub struct FetchTotals {
     pub failed: Vec<Failure>,
     /// Shards that the platform cannot give yet.
     pub not_yet_available: Vec<Failure>,
+    /// What was committed although it is doubtful.
+    pub doubtful: Vec<DoubtfulInterval>,
     /// Datasets that the credentials may not read, with the platform's answer and what is missing.
     pub denied: BTreeMap<String, String>,
     /// Datasets that were given up because too many shards in a row failed, with the reason.
@@ -54,6 +56,7 @@ impl std::ops::AddAssign for FetchTotals {
         }
         self.failed.extend(other.failed);
         self.not_yet_available.extend(other.not_yet_available);
+        self.doubtful.extend(other.doubtful);
         self.denied.extend(other.denied);
         self.given_up.extend(other.given_up);
         self.count_mismatches += other.count_mismatches;

@@ -26,8 +26,8 @@ impl Watermark {
         self.newest_ms = self.newest_ms.max(keys.iter().map(|key| key.time_ms).max());
     }
 
-    /// The time before which all rows are at the sink, if paging were to end here. `None` if that is
-    /// not known.
+    /// The time before which all rows are at the sink, if paging were to end here. `None` if that
+    /// is not known.
     pub(crate) fn complete_before(&self) -> Option<i64> {
         self.newest_ms.filter(|_| self.is_ordered)
     }

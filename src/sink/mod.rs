@@ -20,7 +20,7 @@ use actix::prelude::*;
 use crate::{
     blocking::offload,
     decode::Page,
-    ledger::{Counts, Failure, FileRecord, Ledger, LedgerError, RemoteJob},
+    ledger::{Counts, DoubtfulInterval, Failure, FileRecord, Ledger, LedgerError, RemoteJob},
     planning::{LeaseId, Shard},
     sink::{shard_writer::WriteError, store::StoreError},
 };
@@ -71,13 +71,8 @@ pub(crate) enum LedgerEvent {
     },
     /// It was set aside.
     Failed(Failure),
-    /// It is committed, and the platform counts more rows than it gave.
-    Short {
-        /// The shard.
-        shard: Shard,
-        /// The two numbers.
-        reason: String,
-    },
+    /// An interval is committed but doubtful.
+    Doubtful(DoubtfulInterval),
     /// The platform keeps a job for us.
     Submitted(RemoteJob),
     /// It does so no more.
@@ -180,9 +175,9 @@ impl Handler<LedgerEvent> for SinkActor {
                     ledger.split(&shard.dataset.name, shard.interval, &reason)
                 }
                 LedgerEvent::Failed(failure) => ledger.fail(&failure).map(|()| Vec::new()),
-                LedgerEvent::Short { shard, reason } => ledger
-                    .record_count_mismatch(&shard.dataset.name, shard.interval, &reason)
-                    .map(|()| Vec::new()),
+                LedgerEvent::Doubtful(doubtful) => {
+                    ledger.record_doubt(&doubtful).map(|()| Vec::new())
+                }
                 LedgerEvent::Submitted(job) => ledger.job_submitted(&job).map(|()| Vec::new()),
                 LedgerEvent::Deleted(job) => ledger.job_deleted(&job).map(|()| Vec::new()),
             });

@@ -69,8 +69,8 @@ pub struct Metrics {
     pub rows: Counter,
     /// Shards bisected.
     pub shards_split: Counter,
-    /// The time that the run is to fetch, in milliseconds of data time, summed over datasets. 0 until
-    /// the plan is made.
+    /// The time that the run is to fetch, in milliseconds of data time, summed over datasets. 0
+    /// until the plan is made.
     pub planned_ms: Counter,
     /// The time that is committed or failed, in milliseconds of data time.
     pub settled_ms: Counter,

@@ -15,6 +15,7 @@ use actix::prelude::*;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 pub use self::source::{TokenClient, TokenSource};
 pub(crate) use self::state::RenewalPolicy;
@@ -51,12 +52,15 @@ pub(crate) struct Drain;
 pub struct TokenActor {
     state: TokenState,
     source: Arc<TokenSource>,
+    /// The span of the run. The actor's own task is not part of it.
+    run: Span,
 }
 
 impl TokenActor {
     /// Starts without a token: the first caller causes a token request.
     pub fn new(source: TokenSource) -> Self {
-        Self { state: TokenState::new(source.renewal), source: Arc::new(source) }
+        let state = TokenState::new(source.renewal);
+        Self { state, source: Arc::new(source), run: Span::current() }
     }
 }
 
@@ -73,7 +77,8 @@ impl Handler<GetToken> for TokenActor {
         }
         let source = Arc::clone(&self.source);
         // a `Send` future cannot hold a lock across an await
-        let response: BoxFuture<'static, _> = Box::pin(async move { source.renew().await });
+        let response: BoxFuture<'static, _> =
+            Box::pin(async move { source.renew().await }.instrument(self.run.clone()));
         let settled = response
             .into_actor(self)
             .map(|response, actor, _| actor.state.settle(Instant::now(), response));

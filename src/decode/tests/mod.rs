@@ -375,3 +375,18 @@ proptest! {
         let _ = decode_by(&dataset("bare"), &body, Interval::day_of(0));
     }
 }
+
+#[test]
+fn rows_with_times_outside_1990_to_2100_are_counted() {
+    let day: Interval = "2024-01-01T00:00:00Z/2024-01-02T00:00:00Z".parse().unwrap();
+    let times = [
+        "1970-01-20T17:00:00Z",
+        "1990-01-01T00:00:00Z",
+        "2024-01-01T01:00:00Z",
+        "2100-01-01T00:00:00Z",
+    ];
+    let rows = times.map(|at| format!(r#"{{"no": 1, "at": "{at}"}}"#)).join(",");
+    let body = format!(r#"{{"data": {{"calls": [{rows}], "count": 4}}}}"#);
+    let page = decode_by(&dataset("calls"), body.as_bytes(), day).unwrap();
+    assert_eq!((page.implausible_times, page.not_owned, page.keys.len()), (2, 3, 1));
+}

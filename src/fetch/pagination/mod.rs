@@ -8,7 +8,10 @@ mod position;
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -19,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::position::{MAX_PAGES, PagePosition};
 use crate::{
-    catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues},
+    catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues, TotalAccuracy},
     decode::{Decoder, PageError, PageParser, RawPage},
     http::error::RequestError,
     time::interval::{Interval, iso},
@@ -54,7 +57,8 @@ pub(crate) struct Pager {
     parser: Arc<PageParser>,
     context: Arc<RequestContext>,
     filter: Arc<Map<String, Value>>,
-    /// The parents that are still to be queried, the present one first. `None` until they are known.
+    /// The parents that are still to be queried, the present one first. `None` until they are
+    /// known.
     parents: Option<VecDeque<String>>,
     position: PagePosition,
 }
@@ -162,13 +166,17 @@ impl Pager {
         &self.filter
     }
 
-    /// Returns a function that parses the response to the last request.
+    /// Returns a function that parses the response to the last request. A page without rows that
+    /// contradicts its total is refused: always if totals are exact, else once, since a hint may be
+    /// wrong.
     pub(crate) fn response_reader(
         &self,
     ) -> impl Fn(StatusCode, Bytes) -> Result<RawPage, RequestError> + Clone + Send + 'static {
         let parser = Arc::clone(&self.parser);
         let is_first = self.position.sent == 1;
         let has_total = self.endpoint.total.is_some();
+        let is_exact = self.endpoint.total_is == TotalAccuracy::Exact;
+        let refused = Arc::new(AtomicBool::new(false));
         move |status, body| {
             if status == StatusCode::NO_CONTENT {
                 return Ok(RawPage::nothing());
@@ -177,8 +185,10 @@ impl Pager {
                 PageError::TooLarge(limit) => RequestError::TooLarge(limit),
                 other => RequestError::Malformed(other.to_string()),
             })?;
-            check_plausible(&page, is_first, has_total)?;
-            Ok(page)
+            match check_total(&page, is_first, has_total) {
+                Err(error) if is_exact || !refused.swap(true, Ordering::Relaxed) => Err(error),
+                _ => Ok(page),
+            }
         }
     }
 
@@ -248,7 +258,8 @@ impl Pager {
     }
 
     /// Resolves the link to the next page: absolute, or relative to its own page like `?page=2` or
-    /// `/rows?page=2`. A link to another host is refused, since the token would be sent there (G10).
+    /// `/rows?page=2`. A link to another host is refused, since the token would be sent there
+    /// (G10).
     fn resolve_link(&self, link: &str) -> Result<String, RequestError> {
         let api = &self.context.api;
         let own = self.position.next.clone().unwrap_or_else(|| self.page_request(1).target);
@@ -322,7 +333,7 @@ fn added_columns(
 
 /// Refuses a page without rows that should have some, or that should state a total and does not:
 /// the response was cut to its envelope.
-fn check_plausible(page: &RawPage, is_first: bool, has_total: bool) -> Result<(), RequestError> {
+fn check_total(page: &RawPage, is_first: bool, has_total: bool) -> Result<(), RequestError> {
     match page.total {
         Some(total) if page.items == 0 && is_first && total > 0 => Err(RequestError::Malformed(
             format!("the first page has no rows, and the total is {total}"),

@@ -218,6 +218,22 @@ fn a_response_cut_to_its_envelope_is_not_the_last_page() {
 }
 
 #[test]
+fn a_total_that_is_a_hint_does_not_outweigh_an_empty_page_for_long() {
+    let keys = |total_is: &str| {
+        let paging = format!("'page-number'\ntotal = '/total'\ntotal_is = '{total_is}'");
+        PAGES.replace("'page-number'", &paging)
+    };
+    for (total_is, accepted_in_the_end) in [("hint", true), ("exact", false)] {
+        let mut pager = pager(&keys(total_is));
+        pager.next_request();
+        let reader = pager.response_reader();
+        let read = || reader(StatusCode::OK, Bytes::from_static(br#"{"total": 7}"#));
+        assert!(read().unwrap_err().to_string().contains("the total is 7"), "{total_is}");
+        assert_eq!(read().is_ok(), accepted_in_the_end, "{total_is}");
+    }
+}
+
+#[test]
 fn g8_rows_that_outgrow_their_page_are_too_large_and_not_malformed() {
     let read = pager("paging = 'none'\nexplode = ['data']").response_reader();
     let body = |elements: usize| {
