@@ -235,6 +235,14 @@ fn gaps(config: &Config, ledger: &Ledger, totals: &FetchTotals) -> Result<Vec<Fa
             gaps.push(failure.clone());
         }
     }
+    for doubtful in &totals.doubtful {
+        gaps.push(Failure {
+            dataset: doubtful.dataset.clone(),
+            interval: doubtful.interval,
+            reason: format!("{}: {}", doubtful.kind.name(), doubtful.reason),
+            correlation: String::new(),
+        });
+    }
     for dataset in &config.datasets {
         let unfetched = totals.failed.iter().chain(&totals.not_yet_available);
         let of_dataset = unfetched.filter(|failure| failure.dataset == dataset.name);

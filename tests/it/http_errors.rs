@@ -133,7 +133,7 @@ fn a_dataset_with_jobs_only_is_not_requested_beyond_its_job_data_availability() 
     });
     assert_eq!((result.code, result.rows.len(), result.gaps.len()), (1, 0, 1));
     assert!(
-        result.gaps[0].contains("data for jobs up to 2024-01-01T12:00:00"),
+        result.gaps[0].contains("data for jobs only up to 2024-01-01T12:00:00"),
         "{:?}",
         result.gaps
     );

@@ -10,6 +10,7 @@ mod custom_platform;
 mod dataset_info;
 mod datasets;
 mod http_errors;
+mod incomplete_data;
 mod ledger_versions;
 mod login;
 mod memory;

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::AsArray;
-use cxbackfill::testing::{Config, Ledger, OutputStore, Overrides, RunOutcome, Scope, run};
+use cxbackfill::testing::{
+    Config, Environment, Ledger, OutputStore, Overrides, RunOutcome, Scope, run,
+};
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     environment::{environment, on_virtual_time},
@@ -339,6 +342,17 @@ pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> PagingResult {
 
 /// The same with more configuration.
 pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResult {
+    backfill_until(catalog, more, &[], stub, CancellationToken::new())
+}
+
+/// The same with settings that override the configuration, and a token that ends the run.
+pub fn backfill_until(
+    catalog: &str,
+    more: &str,
+    settings: &[&str],
+    stub: &Arc<Stub>,
+    shutdown: CancellationToken,
+) -> PagingResult {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
     let config = "
@@ -348,11 +362,13 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResul
         [budget]\nrequests = 0\n";
     std::fs::write(folder.path().join("config.toml"), format!("{config}{more}")).unwrap();
     let path = Some(folder.path().join("config.toml"));
-    let config = Config::load(&Overrides { path, ..Overrides::default() }).unwrap().remove(0);
+    let set = settings.iter().map(ToString::to_string).collect();
+    let config = Config::load(&Overrides { path, set, ..Overrides::default() }).unwrap().remove(0);
     let memory = Arc::new(InMemory::new());
     let output = OutputStore::over(Arc::clone(&memory) as Arc<_>);
     let ledger = Ledger::in_memory().unwrap();
     let environment = environment(Arc::clone(stub) as Arc<_>, output.clone(), ledger.clone());
+    let environment = Environment { shutdown, ..environment };
     let outcome = on_virtual_time(async {
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
         run::backfill(&config, plan, &environment).await.unwrap().outcome
@@ -362,6 +378,7 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResul
         RunOutcome::Complete => Vec::new(),
         RunOutcome::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
         RunOutcome::Denied(reason) => vec![reason],
+        RunOutcome::Interrupted => vec!["interrupted".to_owned()],
         other => panic!("{other}"),
     };
     PagingResult { rows: rows(&memory, &ledger), gaps, code, requests: stub.requests() }
