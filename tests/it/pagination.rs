@@ -155,7 +155,7 @@ fn g10_a_link_to_another_host_is_not_followed() {
         }
     }
     let gap = gap(Form::WholeLink, PagingFault::Link("http://[broken"));
-    assert!(gap.contains("`http://[broken` is no link"), "{gap}");
+    assert!(gap.contains("`http://[broken` is not a valid link"), "{gap}");
 }
 
 /// A dataset whose rows have a version.

@@ -388,7 +388,8 @@ pub fn backfill_until(
 fn rows(store: &InMemory, ledger: &Ledger) -> Vec<String> {
     let runtime = Builder::new_current_thread().build().unwrap();
     let mut rows = Vec::new();
-    for path in ledger.file_paths().unwrap() {
+    let paths = ledger.file_paths().unwrap();
+    for path in paths.into_iter().filter(|path| path.ends_with(".parquet")) {
         let content = runtime
             .block_on(async { store.get(&path.into()).await.unwrap().bytes().await.unwrap() });
         for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {
