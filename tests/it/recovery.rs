@@ -1,7 +1,7 @@
 //! The real program, killed, without write permission or out of disk space, and resumed. Each time
 //! the output must equal that of an undisturbed run.
 //!
-//! `SEED=17 cargo test --test it recovery` kills at other times.
+//! `SEED=17 cargo test --test it recovery` kills at other times, `KILLS=40` more often.
 #![cfg(unix)]
 
 use std::{
@@ -26,8 +26,8 @@ use crate::common::binary::{Sandbox, program, set};
 const TICK: Duration = Duration::from_millis(2);
 /// How many times it is polled before the test fails.
 const MAX_TICKS: u32 = 10_000;
-/// The number of kills of one backfill.
-const MOST_KILLS: u32 = 30;
+/// The number of kills of one backfill, unless `KILLS` is set.
+const KILLS: u32 = 30;
 
 /// A process that is killed when its test ends.
 struct KilledOnDrop(Child);
@@ -68,6 +68,10 @@ impl KilledOnDrop {
         let code = self.0.wait().unwrap().code().expect("it was killed by a signal");
         (code, read.join().unwrap())
     }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -213,14 +217,15 @@ fn assert_same(rows: &Rows, undisturbed: &Rows) {
 
 #[test]
 fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4);
+    let seed = number("SEED").unwrap_or(4);
+    let max_kills = number("KILLS").unwrap_or(KILLS.into());
     let mut rng = fastrand::Rng::with_seed(seed);
     let sandbox = start_sandbox();
     let undisturbed = undisturbed(&sandbox);
     let mut killed = Backfill::slow(&sandbox);
     let plain = killed.set.len();
     let (mut kills, mut unrecorded) = (0, 0);
-    while kills < MOST_KILLS {
+    while kills < max_kills {
         // other shards and actors in each run
         let shape =
             [format!("fetch.shard={}h", rng.u32(2..9)), format!("fetch.actors={}", rng.u32(1..8))];
