@@ -1,9 +1,9 @@
 //! Decodes page bytes into Arrow record batches of the rows that a shard owns.
 //!
-//! Two steps, both pure functions that any thread may call: [`PageParser`] finds rows, total and next
-//! cursor in a reply, so that the next page can be requested, and [`Decoder`] converts the rows to
-//! columns. The rows of a page are decoded together at the speed of `arrow-json`; if that fails,
-//! bisection finds the undecodable rows, and all others are kept (G5). Start reading at
+//! Two steps, both pure functions that any thread may call: [`PageParser`] finds rows, total and
+//! next cursor in a reply, so that the next page can be requested, and [`Decoder`] converts the
+//! rows to columns. The rows of a page are decoded together at the speed of `arrow-json`; if that
+//! fails, bisection finds the undecodable rows, and all others are kept (G5). Start reading at
 //! [`Decoder::decode`].
 
 pub(crate) mod page_parser;
@@ -46,8 +46,8 @@ pub struct Decoder {
     newest: Option<usize>,
 }
 
-/// The rows of one page by outcome (G5): `received` is the sum of the rows of the batch, `not_owned`
-/// and the number of `bad` rows.
+/// The rows of one page by outcome (G5): `received` is the sum of the rows of the batch,
+/// `not_owned` and the number of `bad` rows.
 #[derive(Debug)]
 pub struct Page {
     /// The rows that the shard owns, in the order received, with the dataset's schema.
@@ -65,8 +65,8 @@ pub struct Page {
     pub bad: Vec<UndecodableRow>,
 }
 
-/// The times that rows of a contact centre may have: 1990 to 2100, in milliseconds since 1970. A time
-/// outside is a sign of a wrong unit, for example of seconds that were read as milliseconds.
+/// The times that rows of a contact centre may have: 1990 to 2100, in milliseconds since 1970. A
+/// time outside is a sign of a wrong unit, for example of seconds that were read as milliseconds.
 const PLAUSIBLE_MS: std::ops::Range<i64> = 631_152_000_000..4_102_444_800_000;
 
 /// Identifies a row and a copy of it by hashes.
@@ -97,9 +97,9 @@ pub struct UndecodableRow {
 /// The longest reason of an [`UndecodableRow`]: `arrow-json` quotes whole values.
 pub(crate) const REASON_CHARS: usize = 300;
 
-/// The deepest nesting of a row (G8). `arrow-json` recurses over a value that it quotes in an error,
-/// so the depth is checked first. The limit is far above that of real rows and far below what the
-/// stack holds.
+/// The deepest nesting of a row (G8). `arrow-json` recurses over a value that it quotes in an
+/// error, so the depth is checked first. The limit is far above that of real rows and far below
+/// what the stack holds.
 const MAX_DEPTH: usize = 1024;
 
 /// Why a body is not a page. None of its rows were decoded.
@@ -108,7 +108,7 @@ pub enum PageError {
     /// Not JSON, for example truncated, or the HTML page of a proxy.
     #[error("the page is not valid JSON: {0}")]
     NotJson(#[source] serde_json::Error),
-    /// Not CSV.
+    /// Not CSV, for example HTML or not UTF-8.
     #[error("the result is not valid CSV: {0}")]
     NotCsv(#[source] csv::Error),
     /// The rewritten rows would take more bytes than this (G8).

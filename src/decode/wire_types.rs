@@ -1,9 +1,9 @@
 //! Converts values without loss between `arrow-json` and the columns of a dataset.
 //!
-//! `arrow-json` reads an integer with a fraction or exponent as a double and truncates it: 1.5 becomes
-//! 1, and 9007199254740993.0 becomes 9007199254740992, without an error. It supports the time zone
-//! `UTC` only with a time zone database. So it reads the [`wire`] types, in which an integer is
-//! text and a time has no zone, and [`exact`] converts them to the types of the columns.
+//! `arrow-json` reads an integer with a fraction or exponent as a double and truncates it: 1.5
+//! becomes 1, and 9007199254740993.0 becomes 9007199254740992, without an error. It supports the
+//! time zone `UTC` only with a time zone database. So it reads the [`wire`] types, in which an
+//! integer is text and a time has no zone, and [`exact`] converts them to the types of the columns.
 
 use std::sync::Arc;
 
@@ -122,7 +122,8 @@ fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// An integer: digits of up to 64 bits, or a form such as `1.0` or `1e3` if a double holds it exactly.
+/// An integer: digits of up to 64 bits, or a form such as `1.0` or `1e3` if a double holds it
+/// exactly.
 fn integer(text: &str) -> Result<i64, String> {
     const MAX_EXACT: f64 = (1i64 << 53) as f64;
     let text = text.trim();

@@ -43,8 +43,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Counts a request in and returns how long its reply takes, given the time that it takes without
-    /// load. Every request must [leave](Self::leave).
+    /// Counts a request in and returns how long its reply takes, given the time that it takes
+    /// without load. Every request must [leave](Self::leave).
     pub fn enter(&mut self, latency: &Latency, unloaded: Duration, now: Duration) -> Duration {
         self.in_flight += 1;
         let queued = match latency.capacity {
@@ -54,7 +54,7 @@ impl Load {
         unloaded + latency.base_at(now) * queued / latency.capacity.max(1)
     }
 
-    /// Removes a request.
+    /// Removes a request that was answered.
     pub fn leave(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }

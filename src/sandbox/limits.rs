@@ -20,8 +20,8 @@ pub struct Stats {
     pub token_requests: BTreeMap<u16, u64>,
     /// API requests (under `/api/v2/`, and those of NICE CXone), by the status of the reply.
     pub api_requests: BTreeMap<u16, u64>,
-    /// The largest number of authenticated requests, rejected ones included, that one client sent in
-    /// one of its fixed windows.
+    /// The largest number of authenticated requests, rejected ones included, that one client sent
+    /// in one of its fixed windows.
     pub most_in_window: u64,
     /// The same for any interval of a window's length, wherever it begins. Counts up to 131,072.
     pub most_in_sliding_window: u64,
@@ -57,8 +57,8 @@ impl RequestWindow {
         self.used
     }
 
-    /// The requests that another client has sent so far in the window if it spreads `foreign_requests`
-    /// evenly over it.
+    /// The requests that another client has sent so far in the window if it spreads
+    /// `foreign_requests` evenly over it.
     pub(super) fn foreign(&self, now: Duration, per: Duration, foreign_requests: u32) -> u32 {
         let elapsed = now.saturating_sub(self.since.unwrap_or(now)).min(per).as_nanos();
         let share = u128::from(foreign_requests) * elapsed / per.as_nanos().max(1);

@@ -1,5 +1,5 @@
-//! The API simulator: Genesys Cloud and NICE CXone with their login, limits and error responses, over
-//! data that a seed generates.
+//! The API simulator: Genesys Cloud and NICE CXone with their login, limits and error responses,
+//! over data that a seed generates.
 //!
 //! A [`Region`] is a value without I/O or clock: the caller passes the time, so the loopback
 //! [`Server`] and a simulation on virtual time get the same behaviour, and the same calls at the
@@ -13,10 +13,10 @@
 //!                                └► records of the seed ─► renderer ─► json   the page
 //! ```
 //!
-//! Two paths belong to the sandbox itself and need no token: `GET /sandbox/stats` returns [`Stats`];
-//! `GET /sandbox/truth?platform=&dataset=&from=&to=` returns every row of a dataset that starts in
-//! the interval, byte for byte as in the pages, one per line. It defaults to the conversations of
-//! Genesys Cloud.
+//! Two paths belong to the sandbox itself and need no token: `GET /sandbox/stats` returns
+//! [`Stats`]; `GET /sandbox/truth?platform=&dataset=&from=&to=` returns every row of a dataset that
+//! starts in the interval, byte for byte as in the pages, one per line. It defaults to the
+//! conversations of Genesys Cloud.
 
 mod cxone;
 mod error;

@@ -65,8 +65,8 @@ impl Region {
         Self { settings, records, state: Mutex::default() }
     }
 
-    /// Answers a request that arrives at `now`, counted from the region's start. Times should not go
-    /// backwards: if they do, windows and tokens last that much longer.
+    /// Answers a request that arrives at `now`, counted from the region's start. Times should not
+    /// go backwards: if they do, windows and tokens last that much longer.
     pub fn reply(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
         let context = self.context();
         let mut reply = match request.uri().path() {
@@ -104,15 +104,15 @@ impl Region {
         self.state().stats.clone()
     }
 
-    /// Every conversation that starts inside `interval` (milliseconds since 1970), by start, as NDJSON
-    /// in pieces of about a megabyte: each line has the same bytes as in a page.
+    /// Every conversation that starts inside `interval` (milliseconds since 1970), by start, as
+    /// NDJSON in pieces of about a megabyte: each line has the same bytes as in a page.
     pub fn truth(&self, interval: Range<i64>) -> impl Iterator<Item = Bytes> + Send + use<> {
         Arc::clone(&self.records).truth(interval.into(), false)
     }
 
     /// Every row of a dataset that starts inside `interval`, like [`truth`](Self::truth). `None` if
-    /// the sandbox does not simulate the dataset. `conversations+attributes` are the conversations as
-    /// in the results of jobs; `user-details` has one line per record, with its user.
+    /// the sandbox does not simulate the dataset. `conversations+attributes` are the conversations
+    /// as in the results of jobs; `user-details` has one line per record, with its user.
     pub fn truth_of(&self, platform: &str, dataset: &str, interval: Range<i64>) -> Option<Truth> {
         let interval = interval.into();
         match platform {
@@ -243,7 +243,8 @@ impl Region {
     }
 }
 
-/// The truth that the query `platform=…&dataset=…&from=…&to=…` asks for; the first two are optional.
+/// The truth that the query `platform=…&dataset=…&from=…&to=…` asks for; the first two are
+/// optional.
 pub(super) fn requested_truth(region: &Region, query: Option<&str>) -> Result<Truth, ApiError> {
     let value = |name: &str| {
         let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());

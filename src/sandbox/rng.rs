@@ -1,6 +1,7 @@
 //! Reproducible random numbers and UUIDs: pure functions of a few words.
 //!
-//! Implemented here (splitmix64) instead of by a crate, so that a seed always means the same records.
+//! Implemented here (splitmix64) instead of by a crate, so that a seed always means the same
+//! records.
 
 /// The mixing function of splitmix64.
 fn mix(word: u64) -> u64 {

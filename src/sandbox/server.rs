@@ -40,8 +40,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// finish sending and read its 413.
 const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
-/// A [`Region`] that listens on the loopback interface, on the time of tokio's clock. When dropped it
-/// stops accepting connections and lets pending replies finish.
+/// A [`Region`] that listens on the loopback interface, on the time of tokio's clock. When dropped
+/// it stops accepting connections and lets pending replies finish.
 #[derive(Debug)]
 pub(crate) struct Server {
     url: Url,
@@ -99,7 +99,7 @@ impl Server {
         Ok(Self { url, task, stop: stop.drop_guard(), abort })
     }
 
-    /// Its address: `http://127.0.0.1:PORT/`.
+    /// The address that it listens on: `http://127.0.0.1:PORT/`.
     pub(crate) fn url(&self) -> &Url {
         &self.url
     }

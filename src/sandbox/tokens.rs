@@ -1,5 +1,5 @@
-//! Clients and their access tokens, refresh tokens and authorization codes. The last two can be used
-//! once.
+//! Clients and their access tokens, refresh tokens and authorization codes. The last two can be
+//! used once.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,12 +20,12 @@ pub(super) type TokenFamily = u64;
 #[derive(Debug, Default)]
 pub(super) struct RegisteredClient {
     /// Valid tokens, oldest first.
-    tokens: VecDeque<Token>,
+    tokens: VecDeque<IssuedToken>,
     pub(super) meter: Meter,
 }
 
 #[derive(Debug)]
-struct Token {
+struct IssuedToken {
     text: String,
     expires: Duration,
     family: Option<TokenFamily>,
@@ -38,7 +38,7 @@ struct RefreshToken {
     used: bool,
 }
 
-/// An authorization code.
+/// An authorization code and the request it was issued for.
 #[derive(Debug)]
 pub(super) struct IssuedCode {
     pub(super) client: String,
@@ -74,7 +74,7 @@ impl Clients {
         self.revoke_on_schedule(settings, now);
         let text = self.text(settings);
         let tokens = &mut self.by_id.entry(client.to_owned()).or_default().tokens;
-        tokens.push_back(Token {
+        tokens.push_back(IssuedToken {
             text: text.clone(),
             expires: now + settings.token_lifetime,
             family,
@@ -103,7 +103,7 @@ impl Clients {
             .map(|(id, client)| (id.as_str(), client))
     }
 
-    /// A new family.
+    /// A family without tokens.
     pub(super) fn family(&mut self) -> TokenFamily {
         self.families += 1;
         self.families

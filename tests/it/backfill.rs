@@ -1,5 +1,5 @@
-//! The real program against a sandbox process: independent readers find in the Parquet files exactly
-//! the rows of the truth.
+//! The real program against a sandbox process: independent readers find in the Parquet files
+//! exactly the rows of the truth.
 
 use std::{collections::BTreeSet, process::Stdio, thread::sleep, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The adaptive concurrency limit on the links of `links/*.toml`: a discrete event simulation without
-//! a clock.
+//! The adaptive concurrency limit on the links of `links/*.toml`: a discrete event simulation
+//! without a clock.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Custom catalogues in the forms that tutorials use: the real program fetches them from a stub that
-//! answers in that form.
+//! Custom catalogues in the forms that tutorials use: the real program fetches them from a stub
+//! that answers in that form.
 
 use std::{ops::Range, path::Path, process::Output};
 

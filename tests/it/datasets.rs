@@ -1,5 +1,5 @@
-//! Each built-in dataset by each of its endpoints against a sandbox process: independent readers find
-//! in the Parquet files exactly the rows of the truth.
+//! Each built-in dataset by each of its endpoints against a sandbox process: independent readers
+//! find in the Parquet files exactly the rows of the truth.
 
 use std::{fs, slice, sync::Arc};
 

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{
-    paged_api::{PagingResult, backfill, backfill_with},
+    stub_backfill::{StubResult, backfill, backfill_with},
     stub_transport::{Stub, StubRequest, StubResponse},
 };
 
@@ -35,16 +35,16 @@ fn row(team: &str) -> StubResponse {
 fn run_scenario(
     endpoint: &str,
     answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
-) -> PagingResult {
+) -> StubResult {
     backfill(&catalog(endpoint), &Stub::new("/oauth/token", answer))
 }
 
-fn count(result: &PagingResult, text: &str) -> usize {
+fn count(result: &StubResult, text: &str) -> usize {
     result.requests.iter().filter(|request| request.contains(text)).count()
 }
 
 /// A job whose result is at `address`, where the first `rejections` requests are answered 403.
-fn download(address: &'static str, rejections: usize) -> PagingResult {
+fn download(address: &'static str, rejections: usize) -> StubResult {
     let requests = AtomicUsize::new(0);
     run_scenario(&format!("{JOB}download = '/url'\n"), move |request| {
         match (request.method.as_str(), request.url.path()) {

@@ -8,7 +8,7 @@ use std::sync::{
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{
-    paged_api::{PagingResult, backfill_until},
+    stub_backfill::{StubResult, backfill_until},
     stub_transport::{Stub, StubRequest, StubResponse},
 };
 
@@ -39,13 +39,13 @@ fn backfill(
     catalog: &str,
     settings: &[&str],
     answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
-) -> PagingResult {
+) -> StubResult {
     let settings = [&["fetch.actors=1", "fetch.shard=1d"], settings].concat();
     let stub = Stub::new("/oauth/token", answer);
     backfill_until(catalog, "", &settings, &stub, CancellationToken::new())
 }
 
-fn count(result: &PagingResult, text: &str) -> usize {
+fn count(result: &StubResult, text: &str) -> usize {
     result.requests.iter().filter(|request| request.contains(text)).count()
 }
 

@@ -2,7 +2,8 @@
 //! ends with an error that names the cursor, the link or the host (G8, G10).
 
 use crate::common::{
-    paged_api::{End, Form, PageSizes, PagingFault, ROWS, backfill, run_scenario},
+    paged_api::{End, Form, PageSizes, PagingFault, ROWS, run_scenario},
+    stub_backfill::backfill,
     stub_transport::Stub,
 };
 

@@ -131,7 +131,8 @@ fn one_huge_day_and_thirty_small_ones_take_at_most_110_percent_of_the_time_of_th
     }
 }
 
-/// The requests that `plan --probe` and `plan` estimate, and those of the run, which fetches the truth.
+/// The requests that `plan --probe` and `plan` estimate, and those of the run, which fetches the
+/// truth.
 fn plan_and_run(strategy: &str) -> (u64, u64) {
     let folder = tempfile::tempdir().unwrap();
     let config = large(strategy, &folder.path().display().to_string());

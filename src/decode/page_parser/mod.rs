@@ -1,5 +1,5 @@
-//! Finds the rows, the total and the next cursor of a reply without decoding the rows: one pass over
-//! the bytes. Rows are copied only if fields are added to them.
+//! Finds the rows, the total and the next cursor of a reply without decoding the rows: one pass
+//! over the bytes. Rows are copied only if fields are added to them.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, io, ops::Range};
 
@@ -113,8 +113,8 @@ impl PageParser {
         Ok(reply)
     }
 
-    /// Rewrites the rows of an item with the fixed columns. A value that is not an object is kept, so
-    /// that the decoder rejects it with a reason.
+    /// Rewrites the rows of an item with the fixed columns. A value that is not an object is kept,
+    /// so that the decoder rejects it with a reason.
     fn rewrite(
         &self,
         item: &RawValue,

@@ -75,7 +75,7 @@ impl Contact {
         }
     }
 
-    /// Milliseconds since 1970.
+    /// The end of the contact, in milliseconds since 1970.
     fn end(&self) -> i64 {
         self.start + (self.queued + self.talked.unwrap_or(0)) * 1_000
     }

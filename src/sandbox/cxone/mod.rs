@@ -102,8 +102,8 @@ pub(super) fn rejection(status: StatusCode) -> Response<Bytes> {
     }
 }
 
-/// The rows of a dataset, see [`Region::truth_of`]. Entity lists ignore the interval; a summary sums
-/// all of it.
+/// The rows of a dataset, see [`Region::truth_of`]. Entity lists ignore the interval; a summary
+/// sums all of it.
 pub(super) fn truth(region: &Region, dataset: &str, interval: TimeRange) -> Option<Truth> {
     let path = match dataset {
         "contacts-extract" => {

@@ -11,7 +11,7 @@ use crate::sandbox::cxone::{
 
 /// The totals of a group of contacts.
 #[derive(Default)]
-struct Totals {
+struct ContactTotals {
     offered: i64,
     handled: i64,
     outbound: i64,
@@ -22,7 +22,7 @@ struct Totals {
     queued: i64,
 }
 
-impl Totals {
+impl ContactTotals {
     fn add(mut self, contact: &Contact) -> Self {
         let talked = contact.talked.unwrap_or(0);
         self.offered += 1;
@@ -42,7 +42,7 @@ impl Totals {
 
 /// The rows of a summary of `contacts`. `None` if `path` is not a summary.
 pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Option<Vec<Value>> {
-    type Group = (fn(&Contact) -> i64, fn(i64, &Totals) -> Value);
+    type Group = (fn(&Contact) -> i64, fn(i64, &ContactTotals) -> Value);
     let (key, row): Group = match path {
         "skills/summary" => (|contact| contact.skill, skill),
         "skills/sla-summary" => (|contact| contact.skill, service_level),
@@ -50,7 +50,7 @@ pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Optio
         "teams/performance-total" => (|contact| entities::team_of(contact.agent), team),
         _ => return None,
     };
-    let mut sums: BTreeMap<i64, Totals> = BTreeMap::new();
+    let mut sums: BTreeMap<i64, ContactTotals> = BTreeMap::new();
     for contact in contacts {
         let sum = sums.entry(key(&contact)).or_default();
         *sum = std::mem::take(sum).add(&contact);
@@ -58,7 +58,7 @@ pub(super) fn rows(path: &str, contacts: impl Iterator<Item = Contact>) -> Optio
     Some(sums.iter().map(|(&id, sum)| row(id, sum)).collect())
 }
 
-fn skill(id: i64, sum: &Totals) -> Value {
+fn skill(id: i64, sum: &ContactTotals) -> Value {
     let mut row = entities::skill(id);
     let totals = json!({
         "abandonCount": sum.offered - sum.handled,
@@ -78,7 +78,7 @@ fn skill(id: i64, sum: &Totals) -> Value {
     row
 }
 
-fn service_level(id: i64, sum: &Totals) -> Value {
+fn service_level(id: i64, sum: &ContactTotals) -> Value {
     json!({
         "BusinessUnitId": super::BUSINESS_UNIT,
         "SkillId": id,
@@ -90,13 +90,13 @@ fn service_level(id: i64, sum: &Totals) -> Value {
     })
 }
 
-fn agent(id: i64, sum: &Totals) -> Value {
+fn agent(id: i64, sum: &ContactTotals) -> Value {
     let mut row = team(entities::team_of(id), sum);
     row["agentId"] = json!(id);
     row
 }
 
-fn team(id: i64, sum: &Totals) -> Value {
+fn team(id: i64, sum: &ContactTotals) -> Value {
     let inbound = sum.handled - sum.outbound;
     let inbound_talked = sum.talked - sum.outbound_talked;
     json!({

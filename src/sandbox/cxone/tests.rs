@@ -10,7 +10,7 @@ use crate::sandbox::{
     time::{DAY_MS, iso},
 };
 
-/// 2024-03-18, a Monday.
+/// The day of the tests: 2024-03-18, a Monday.
 const DAY: i64 = 19_800;
 const START: Duration = Duration::ZERO;
 

@@ -1,8 +1,8 @@
 //! Filters of queries, compiled to bit sets of values.
 //!
-//! A predicate is evaluated for the whole conversation, while the platform evaluates segment filters
-//! for each segment. For the dimensions simulated here the two differ only for two predicates joined
-//! by `and`.
+//! A predicate is evaluated for the whole conversation, while the platform evaluates segment
+//! filters for each segment. For the dimensions simulated here the two differ only for two
+//! predicates joined by `and`.
 
 use serde::{Deserialize, de::IgnoredAny};
 

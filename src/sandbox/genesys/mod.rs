@@ -2,8 +2,8 @@
 //!
 //! A folder or file for each part of the API: `conversations`, `async_jobs`, `users`, `audits`,
 //! `usage`, `aggregates`, `entities`, `organization`. `request` and `filter` read what bodies have
-//! in common, `renderer` writes records. Every reply is a function of the seed and the request; only
-//! jobs have state.
+//! in common, `renderer` writes records. Every reply is a function of the seed and the request;
+//! only jobs have state.
 
 mod aggregates;
 mod async_jobs;

@@ -12,7 +12,7 @@ use crate::sandbox::{
 
 const NAME: &str = "Sandbox";
 
-/// `GET /api/v2/organizations/me`.
+/// Answers `GET /api/v2/organizations/me`.
 pub(crate) fn organization(seed: u64) -> Bytes {
     body(&json!({
         "id": id(seed, Pool::Organization, 0).to_string(),
@@ -28,7 +28,7 @@ pub(crate) fn organization(seed: u64) -> Bytes {
     }))
 }
 
-/// `GET /api/v2/tokens/me`.
+/// Answers `GET /api/v2/tokens/me`.
 pub(crate) fn token(seed: u64, client: &str) -> Bytes {
     let organization = json!({"id": id(seed, Pool::Organization, 0).to_string(), "name": NAME});
     body(&json!({

@@ -192,7 +192,8 @@ impl Renderer {
     }
 }
 
-/// A page of the details query. Every other page has fewer rows than requested, although more follow.
+/// A page of the details query. Every other page has fewer rows than requested, although more
+/// follow.
 pub(crate) fn page(body: &[u8], seed: u64) -> Result<Bytes, ApiError> {
     let body: UserDetailsQueryBody = read_json(body)?;
     let query = UserDetailsQuery::new(&body, i64::MAX)?;

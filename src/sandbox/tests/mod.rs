@@ -24,7 +24,7 @@ use super::{
     *,
 };
 
-/// 2024-03-18, a Monday.
+/// The day of the tests: 2024-03-18, a Monday.
 const DAY: i64 = 19_800;
 const DETAILS: &str = "/api/v2/analytics/conversations/details/query";
 const START: Duration = Duration::ZERO;

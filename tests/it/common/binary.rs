@@ -24,7 +24,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts it on a free port, with 200 conversations a day and no quota unless `settings` differ.
+    /// Starts it on a free port, with 200 conversations a day and no quota unless `settings`
+    /// differ.
     pub fn start(settings: &[&str]) -> Self {
         let mut command = program(&std::env::temp_dir(), &["sandbox"]);
         set(&mut command, &["sandbox.requests=0", "sandbox.conversations_per_day=200"]);

@@ -37,8 +37,8 @@ pub struct FaultyTransport {
     fault_rate: f64,
     poison: Option<i64>,
     widest: Option<Duration>,
-    /// Whether rows change while they are paged. Not with interrupts: one may commit the older copy of
-    /// a row, and then the output differs from the truth.
+    /// Whether rows change while they are paged. Not with interrupts: one may commit the older copy
+    /// of a row, and then the output differs from the truth.
     changes: bool,
     inner: Mutex<TransportState>,
 }
@@ -260,7 +260,8 @@ impl FaultyTransport {
         }
     }
 
-    /// The status of a request that always fails: for the poisoned time, or for too long an interval.
+    /// The status of a request that always fails: for the poisoned time, or for too long an
+    /// interval.
     fn persistent_fault(&self, query: &Value) -> Option<u16> {
         let interval: Interval = query["interval"].as_str()?.parse().ok()?;
         let poisoned = self.poison.is_some_and(|ms| interval.contains(ms)) && !self.inner().clear;
@@ -268,8 +269,8 @@ impl FaultyTransport {
         if wide { Some(504) } else { poisoned.then_some(500) }
     }
 
-    /// Shifts rows: from some page of an interval on, pages repeat rows of earlier pages, as if rows
-    /// were inserted before them. The first copies are older ones.
+    /// Shifts rows: from some page of an interval on, pages repeat rows of earlier pages, as if
+    /// rows were inserted before them. The first copies are older ones.
     fn shift(
         &self,
         query: &Value,

@@ -1,5 +1,6 @@
-//! Helpers that several tests share: the real program (`binary`, `platform`), runs inside the test's
-//! process (`environment`, `simulation`, `simulated_link`, `paged_api`), independent readers.
+//! Helpers that several tests share: the real program (`binary`, `platform`), runs inside the
+//! test's process (`environment`, `simulation`, `simulated_link`, `paged_api`), independent
+//! readers.
 
 pub mod binary;
 pub mod crash_store;
@@ -15,4 +16,5 @@ pub mod request_recorder;
 pub mod scenario;
 pub mod simulated_link;
 pub mod simulation;
+pub mod stub_backfill;
 pub mod stub_transport;

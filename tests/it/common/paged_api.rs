@@ -1,19 +1,9 @@
 //! The forms of pagination as catalogues, and a stub API that serves each of them.
 
-use std::sync::Arc;
-
-use arrow::array::AsArray;
-use cxbackfill::testing::{
-    Config, Environment, Ledger, OutputStore, Overrides, RunOutcome, Scope, run,
-};
-use object_store::{ObjectStoreExt, memory::InMemory};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Map, Value, json};
-use tokio::runtime::Builder;
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    environment::{environment, on_virtual_time},
+    stub_backfill::{StubResult, backfill},
     stub_transport::{Stub, StubRequest, StubResponse},
 };
 
@@ -59,8 +49,8 @@ pub enum PageSizes {
     ShortMiddle,
     /// A page in the middle has no rows.
     EmptyMiddle,
-    /// A row is inserted at the front before every page, so each page begins with the last row of the
-    /// previous one.
+    /// A row is inserted at the front before every page, so each page begins with the last row of
+    /// the previous one.
     Sliding,
     /// No rows.
     Nothing,
@@ -93,18 +83,6 @@ pub enum PagingFault {
     Empties,
     /// Every page names this link.
     Link(&'static str),
-}
-
-/// The result of a run.
-pub struct PagingResult {
-    /// The ids of the rows in the files.
-    pub rows: Vec<String>,
-    /// The reasons of the gaps, or the reason why access is denied.
-    pub gaps: Vec<String>,
-    /// The exit code.
-    pub code: u8,
-    /// The requests that the stub received.
-    pub requests: Vec<String>,
 }
 
 impl Form {
@@ -328,79 +306,9 @@ impl Form {
 }
 
 /// Backfills one day from a stub of that form.
-pub fn run_scenario(form: Form, sizes: PageSizes, end: End, fault: PagingFault) -> PagingResult {
+pub fn run_scenario(form: Form, sizes: PageSizes, end: End, fault: PagingFault) -> StubResult {
     backfill(
         &form.catalog(),
         &Stub::new("/oauth/token", move |request| answer(form, sizes, end, fault, request)),
     )
-}
-
-/// Backfills one day of the dataset `rows` on virtual time.
-pub fn backfill(catalog: &str, stub: &Arc<Stub>) -> PagingResult {
-    backfill_with(catalog, "", stub)
-}
-
-/// The same with more configuration.
-pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> PagingResult {
-    backfill_until(catalog, more, &[], stub, CancellationToken::new())
-}
-
-/// The same with settings that override the configuration, and a token that ends the run.
-pub fn backfill_until(
-    catalog: &str,
-    more: &str,
-    settings: &[&str],
-    stub: &Arc<Stub>,
-    shutdown: CancellationToken,
-) -> PagingResult {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
-    let config = "
-        [job]\nto = '2024-01-02T00:00:00Z'\ndatasets = ['rows']
-        [source]\nplatform = 'custom'\ncatalog = 'rows.toml'
-        api_url = 'https://api.example'\nlogin_url = 'https://api.example'
-        [budget]\nrequests = 0\n";
-    std::fs::write(folder.path().join("config.toml"), format!("{config}{more}")).unwrap();
-    let path = Some(folder.path().join("config.toml"));
-    let set = settings.iter().map(ToString::to_string).collect();
-    let config = Config::load(&Overrides { path, set, ..Overrides::default() }).unwrap().remove(0);
-    let memory = Arc::new(InMemory::new());
-    let output = OutputStore::over(Arc::clone(&memory) as Arc<_>);
-    let ledger = Ledger::in_memory().unwrap();
-    let environment = environment(Arc::clone(stub) as Arc<_>, output.clone(), ledger.clone());
-    let environment = Environment { shutdown, ..environment };
-    let outcome = on_virtual_time(async {
-        let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
-        run::backfill(&config, plan, &environment).await.unwrap().outcome
-    });
-    let code = outcome.exit_code() as u8;
-    let gaps = match outcome {
-        RunOutcome::Complete => Vec::new(),
-        RunOutcome::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
-        RunOutcome::Denied(reason) => vec![reason],
-        RunOutcome::Interrupted => vec!["interrupted".to_owned()],
-        other => panic!("{other}"),
-    };
-    PagingResult { rows: rows(&memory, &ledger), gaps, code, requests: stub.requests() }
-}
-
-/// The rows of the recorded files, as `team id`.
-fn rows(store: &InMemory, ledger: &Ledger) -> Vec<String> {
-    let runtime = Builder::new_current_thread().build().unwrap();
-    let mut rows = Vec::new();
-    let paths = ledger.file_paths().unwrap();
-    for path in paths.into_iter().filter(|path| path.ends_with(".parquet")) {
-        let content = runtime
-            .block_on(async { store.get(&path.into()).await.unwrap().bytes().await.unwrap() });
-        for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {
-            let batch = batch.unwrap();
-            let [team, id] = ["team", "id"]
-                .map(|name| batch.column_by_name(name).unwrap().as_string::<i32>().clone());
-            rows.extend(
-                (0..batch.num_rows()).map(|row| format!("{} {}", team.value(row), id.value(row))),
-            );
-        }
-    }
-    rows.sort();
-    rows
 }

@@ -41,8 +41,8 @@ pub fn expect_equal(rows: &Path, truth: &str) {
     }]);
 }
 
-/// Checks that the files of every case have exactly the rows of its truth, field by field. Without a
-/// suitable Python it prints a notice, and fails in CI.
+/// Checks that the files of every case have exactly the rows of its truth, field by field. Without
+/// a suitable Python it prints a notice, and fails in CI.
 pub fn expect_all_equal(cases: &[Case]) {
     let Some(python) = python() else { return };
     let told = tempfile::tempdir().unwrap();

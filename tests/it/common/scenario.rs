@@ -142,7 +142,8 @@ impl Scenario {
         if self.attributes { "conversations+attributes" } else { "conversations" }
     }
 
-    /// The limit that no window may exceed. `None` if it changes or is shared with foreign requests.
+    /// The limit that no window may exceed. `None` if it changes or is shared with foreign
+    /// requests.
     pub fn limit(&self) -> Option<u64> {
         let Settings { requests, foreign_requests, limit_changes, .. } = &self.sandbox;
         let is_constant = *requests > 0 && *foreign_requests == 0 && limit_changes.is_empty();

@@ -1,5 +1,5 @@
-//! Runs against the sandbox on virtual time, in one thread: a reply takes the latency of the sandbox,
-//! half of it before and half after it is computed. There are no faults.
+//! Runs against the sandbox on virtual time, in one thread: a reply takes the latency of the
+//! sandbox, half of it before and half after it is computed. Nothing fails.
 
 use std::sync::{Arc, Mutex};
 

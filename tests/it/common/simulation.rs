@@ -1,4 +1,5 @@
-//! Runs a scenario: runs, crashes and resumes until the job is complete, and compares with the truth.
+//! Runs a scenario: runs, crashes and resumes until the job is complete, and compares with the
+//! truth.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -70,7 +70,7 @@ pub(crate) enum Stage {
     Expired,
 }
 
-/// A submitted query.
+/// A submitted query and what its stage depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct ActiveJob {
     /// Its number among all jobs, from 1.

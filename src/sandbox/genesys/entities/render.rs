@@ -9,7 +9,6 @@ use crate::sandbox::{
 
 /// The number of active users; the first of them are the agents.
 pub(crate) const ACTIVE_USERS: u64 = 520;
-/// The system presences.
 pub(crate) const PRESENCES: [&str; 10] = [
     "Offline",
     "Available",

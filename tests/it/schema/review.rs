@@ -1,164 +1,39 @@
-//! The built-in catalogues ask nothing that the platforms' schemas do not know, and the sandbox
-//! answers nothing else.
-//!
-//! The catalogues are read as plain TOML, without the program's reader: what that overlooks shows
-//! here. The schemas are extracts (`schemas/*.json`, each names its source), as trees of
-//! `{type, enum, properties, items}`; `{}` is a part that was cut off, which takes anything.
+//! Compares the requests of a dataset with the schema.
 
-use std::{fs, path::Path};
-
-use cxbackfill::testing::{Region, Settings};
 use serde_json::{Map, Value, json};
 
-/// The platforms: a word in the name of the catalogue's file, the sandbox's name, and the schema.
-const PLATFORMS: [(&str, &str, &str); 2] = [
-    ("genesys", "genesys-cloud", include_str!("../schemas/genesys.json")),
-    ("cxone", "nice-cxone", include_str!("../schemas/nice-cxone.json")),
-];
-/// Paths that the platforms have and the schemas lack: known from the platforms' pages alone, so
-/// that nothing but their names is vouched for.
-const LACKING: [&str; 4] = [
+/// Paths that the platforms document but the schemas do not have: only their names are checked.
+const UNDOCUMENTED: [&str; 4] = [
     "/incontactapi/services/{api_version}/campaigns",
     "/incontactapi/services/{api_version}/dispositions",
     "/incontactapi/services/{api_version}/skills",
     "/incontactapi/services/{api_version}/teams",
 ];
 
-/// What is wrong with a catalogue.
-struct Review<'s> {
-    schema: &'s Map<String, Value>,
-    types: &'s Value,
-    dataset: &'s str,
-    permission: Option<&'s str>,
-    /// Columns that only the other way to fetch it brings.
-    extras: Vec<&'s str>,
-    /// What the schema knows of a row.
-    row: Value,
-    flaws: Vec<String>,
-    requests: u32,
-}
-
-#[test]
-fn the_catalogues_ask_only_what_the_schemas_know() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalog");
-    let mut requests = 0;
-    let mut flaws = Vec::new();
-    for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
-        if file.extension().is_some_and(|extension| extension == "toml") {
-            let name = file.file_name().unwrap().to_str().unwrap();
-            let (_, platform, schema) =
-                PLATFORMS.iter().find(|(word, ..)| name.contains(word)).expect(name);
-            let (count, found) = review(&fs::read_to_string(&file).unwrap(), platform, schema);
-            requests += count;
-            flaws.extend(found.iter().map(|flaw| format!("{name}: {flaw}")));
-        }
-    }
-    assert!(flaws.is_empty(), "\n{}", flaws.join("\n"));
-    assert!(requests >= 30, "only {requests} requests were found");
-}
-
-#[test]
-fn a_slip_in_a_catalogue_is_named() {
-    let good = r#"
-        [dataset.queues]
-        permission = "routing:queue:view"
-        time = "snapshotTime"
-        snapshot = true
-        columns = "queue"
-        [dataset.queues.query]
-        method = "GET"
-        path = "/api/v2/routing/queues"
-        query = { pageSize = "{page_size}" }
-        rows = "/entities"
-        [dataset.sums]
-        permission = "analytics:conversationAggregate:view"
-        columns = "sum"
-        [dataset.sums.query]
-        method = "POST"
-        path = "/api/v2/analytics/conversations/aggregates/query"
-        body = { interval = "{interval}", filter = { type = "and" } }
-        defaults = { metrics = ["nOffered"] }
-        rows = "/results"
-        explode = ["data"]
-        [type.queue]
-        snapshotTime = "timestamp"
-        memberCount = "int64"
-        [type.sum]
-        group = "map"
-        interval = "interval"
-    "#;
-    let (_, platform, schema) = PLATFORMS[0];
-    assert_eq!(review(good, platform, schema), (2, vec![]));
-    for (from, to, word) in [
-        ("/routing/queues", "/routing/queue", "no path"),
-        ("\"GET\"", "\"DELETE\"", "DELETE"),
-        ("pageSize", "page_size", "page_size"),
-        ("routing:queue:view", "routing:queue:edit", "routing:queue:edit"),
-        ("/entities", "/items", "items"),
-        ("memberCount", "members", "members"),
-        ("\"int64\"", "\"boolean\"", "boolean"),
-        ("type = \"and\"", "kind = \"and\"", "kind"),
-        ("type = \"and\"", "type = \"nor\"", "nor"),
-        ("nOffered", "nOffers", "nOffers"),
-        ("[\"nOffered\"]", "\"nOffered\"", "nOffered"),
-        ("explode = [\"data\"]", "", "interval"),
-        ("[\"data\"]", "[\"rows\"]", "rows"),
-    ] {
-        let (_, flaws) = review(&good.replacen(from, to, 1), platform, schema);
-        assert!(!flaws.is_empty() && flaws[0].contains(word), "{from} → {to}: {flaws:?}");
-    }
-}
-
-/// The number of requests in a catalogue, and what is wrong with them or with the sandbox's rows.
-fn review(catalogue: &str, platform: &str, schema: &str) -> (u32, Vec<String>) {
-    let catalogue: Value = toml::from_str(catalogue).unwrap();
-    let schema: Value = serde_json::from_str(schema).unwrap();
-    let region = Region::new(Settings::default());
-    let (mut requests, mut flaws) = (0, Vec::new());
-    for (dataset, entry) in catalogue["dataset"].as_object().unwrap() {
-        let mut review = Review {
-            schema: schema["paths"].as_object().unwrap(),
-            types: &catalogue["type"],
-            dataset,
-            permission: entry.get("permission").and_then(Value::as_str),
-            extras: Vec::new(),
-            row: json!({}),
-            flaws: Vec::new(),
-            requests: 0,
-        };
-        if let Some(job) = entry.get("job") {
-            review.endpoint(entry, job);
-            review.extras = job
-                .get("extras")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect();
-        }
-        if let Some(query) = entry.get("query") {
-            review.endpoint(entry, query);
-        }
-        let row = review.row.clone();
-        for line in sandbox_rows(&region, platform, dataset) {
-            review.value(&row, &line, "the sandbox's row");
-        }
-        requests += review.requests;
-        flaws.append(&mut review.flaws);
-    }
-    (requests, flaws)
+/// Compares one dataset with the schema, and collects mistakes.
+pub(super) struct Review<'s> {
+    pub schema: &'s Map<String, Value>,
+    pub types: &'s Value,
+    pub dataset: &'s str,
+    pub permission: Option<&'s str>,
+    /// Columns that only the other endpoint returns.
+    pub extras: Vec<&'s str>,
+    /// The schema of a row.
+    pub row: Value,
+    pub mistakes: Vec<String>,
+    pub requests: u32,
 }
 
 impl Review<'_> {
-    fn flaw(&mut self, text: &str) {
-        let flaw = format!("{}: {text}", self.dataset);
-        if !self.flaws.contains(&flaw) {
-            self.flaws.push(flaw);
+    fn mistake(&mut self, text: &str) {
+        let mistake = format!("{}: {text}", self.dataset);
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
         }
     }
 
-    /// All requests of a way to fetch a dataset.
-    fn endpoint(&mut self, dataset: &Value, endpoint: &Value) {
+    /// Checks all requests of an endpoint.
+    pub fn endpoint(&mut self, dataset: &Value, endpoint: &Value) {
         if let Some(submit) = endpoint.get("submit") {
             let reply = self.request(submit, "POST");
             self.pointer(&reply, submit.get("task"));
@@ -189,7 +64,7 @@ impl Review<'_> {
         }
     }
 
-    /// One request: where it goes, what it sends. Gives what the schema knows of its reply.
+    /// Checks a request, and returns the schema of its reply.
     fn request(&mut self, request: &Value, method: &str) -> Value {
         self.requests += 1;
         let path = request["path"].as_str().unwrap();
@@ -200,13 +75,13 @@ impl Review<'_> {
             .map(|(_, methods)| methods);
         let method = request.get("method").and_then(Value::as_str).unwrap_or(method);
         let Some(known) = known else {
-            if !LACKING.contains(&path) {
-                self.flaw(&format!("the schema has no path {path}"));
+            if !UNDOCUMENTED.contains(&path) {
+                self.mistake(&format!("the schema has no path {path}"));
             }
             return json!({});
         };
         let Some(known) = known.get(method) else {
-            self.flaw(&format!("{path} has no {method}"));
+            self.mistake(&format!("{path} has no {method}"));
             return json!({});
         };
         let keys = |table: &str| {
@@ -219,13 +94,13 @@ impl Review<'_> {
                 .as_array()
                 .is_some_and(|names| names.iter().any(|known| known == name))
             {
-                self.flaw(&format!("{method} {path} has no parameter {name}"));
+                self.mistake(&format!("{method} {path} has no parameter {name}"));
             }
         }
         match known.get("body") {
             Some(tree) => self.value(tree, &Value::Object(body), path),
             None if body.is_empty() => {}
-            None => self.flaw(&format!("{method} {path} takes no body")),
+            None => self.mistake(&format!("{method} {path} takes no body")),
         }
         self.permitted(path, known);
         known.get("reply").cloned().unwrap_or(json!({}))
@@ -236,12 +111,12 @@ impl Review<'_> {
         let named = needed
             .is_none_or(|needed| needed.iter().any(|needed| needed.as_str() == self.permission));
         if !named {
-            self.flaw(&format!("{path} does not need {:?}", self.permission));
+            self.mistake(&format!("{path} does not need {:?}", self.permission));
         }
     }
 
-    /// Whether the schema takes a value, in a body, as a state or as a row.
-    fn value(&mut self, tree: &Value, value: &Value, of: &str) {
+    /// Checks a value in a body, as a state or as a row.
+    pub fn value(&mut self, tree: &Value, value: &Value, of: &str) {
         let kind = tree.get("type").and_then(Value::as_str);
         match value {
             Value::Object(keys) => {
@@ -249,9 +124,9 @@ impl Review<'_> {
                 for (key, value) in keys {
                     match known.map(|known| known.get(key)) {
                         Some(Some(tree)) => self.value(tree, value, &format!("{of} {key}")),
-                        Some(None) => self.flaw(&format!("{of} has no key {key}")),
+                        Some(None) => self.mistake(&format!("{of} has no key {key}")),
                         None if kind.is_none_or(|kind| kind == "object") => {}
-                        None => self.flaw(&format!("{of} is no object")),
+                        None => self.mistake(&format!("{of} must not be an object")),
                     }
                 }
             }
@@ -278,20 +153,20 @@ impl Review<'_> {
                     .and_then(Value::as_array)
                     .is_none_or(|list| list.contains(value));
                 if !(fits && listed) {
-                    self.flaw(&format!("{of} does not take {value}"));
+                    self.mistake(&format!("{of} does not take {value}"));
                 }
             }
         }
     }
 
-    /// What the schema knows of the place in a reply that a JSON pointer names.
+    /// The schema of the value in a reply to which a JSON pointer leads.
     fn pointer(&mut self, reply: &Value, pointer: Option<&Value>) -> Value {
         let pointer = pointer.and_then(Value::as_str).unwrap_or_default();
         let mut tree = reply.clone();
         for key in pointer.split('/').skip(1) {
             let Some(known) = tree.get("properties") else { return json!({}) };
             let Some(inner) = known.get(key) else {
-                self.flaw(&format!("no reply has {key}, as {pointer} says"));
+                self.mistake(&format!("no reply has {key}, as {pointer} says"));
                 return json!({});
             };
             tree = inner.clone();
@@ -299,7 +174,7 @@ impl Review<'_> {
         tree
     }
 
-    /// Whether the rows are where the catalogue says, and have its columns.
+    /// Checks that the rows are where the catalogue says, and have its columns.
     fn rows(&mut self, dataset: &Value, endpoint: &Value, reply: &Value) {
         let rows = match endpoint["rows"].as_str().unwrap() {
             "*" => only_list(reply),
@@ -318,12 +193,13 @@ impl Review<'_> {
         {
             match known.remove(list).map(|list| list["items"]["properties"].clone()) {
                 Some(Value::Object(inner)) => known.extend(inner),
-                _ => self.flaw(&format!("there is no list {list} to explode")),
+                _ => self.mistake(&format!("the list {list} to explode does not exist")),
             }
         }
-        for column in [endpoint.get("each").and_then(|each| each.get("column")), stamp(dataset)]
-            .into_iter()
-            .flatten()
+        for column in
+            [endpoint.get("each").and_then(|each| each.get("column")), synthesized_time(dataset)]
+                .into_iter()
+                .flatten()
         {
             known.insert(column.as_str().unwrap().to_owned(), json!({}));
         }
@@ -340,7 +216,7 @@ impl Review<'_> {
         self.columns("", dataset["columns"].as_str().unwrap(), &self.row.clone());
     }
 
-    /// Whether a row, or what is in a column of it, has the columns of a type.
+    /// Checks that a row, or a nested value of it, has the columns of a type.
     fn columns(&mut self, outer: &str, name: &str, tree: &Value) {
         let types = self.types;
         let Some(known) = tree.get("properties") else { return };
@@ -349,7 +225,7 @@ impl Review<'_> {
             match known.get(column) {
                 Some(tree) => self.column(&of, kind.as_str().unwrap(), tree),
                 None if self.extras.contains(&of.as_str()) => {}
-                None => self.flaw(&format!("no reply has {of}")),
+                None => self.mistake(&format!("no reply has {of}")),
             }
         }
     }
@@ -373,27 +249,16 @@ impl Review<'_> {
             _ => false,
         };
         if !fits {
-            self.flaw(&format!("{of} is {is}, not {kind}"));
+            self.mistake(&format!("{of} is {is}, not {kind}"));
         }
     }
 }
 
-/// A day's rows, as the sandbox has them; none of a dataset that it does not play.
-fn sandbox_rows(region: &Region, platform: &str, dataset: &str) -> Vec<Value> {
-    let day = 1_710_720_000_000..1_710_806_400_000; // 2024-03-18
-    let lines: Vec<u8> =
-        region.truth_of(platform, dataset, day).into_iter().flatten().flatten().collect();
-    lines
-        .split(|&byte| byte == b'\n')
-        .filter(|l| !l.is_empty())
-        .map(|l| serde_json::from_slice(l).unwrap())
-        .collect()
-}
-
 /// The column that the program fills itself.
-fn stamp(dataset: &Value) -> Option<&Value> {
-    let stamped = ["stamp", "snapshot"].iter().any(|key| dataset.get(*key) == Some(&json!(true)));
-    dataset.get("time").filter(|_| stamped)
+fn synthesized_time(dataset: &Value) -> Option<&Value> {
+    let is_synthesized =
+        ["stamp", "snapshot"].iter().any(|key| dataset.get(*key) == Some(&json!(true)));
+    dataset.get("time").filter(|_| is_synthesized)
 }
 
 /// The only list at the top of a reply.
@@ -402,8 +267,8 @@ fn only_list(reply: &Value) -> Value {
     fields.find(|tree| tree["type"] == "array").cloned().unwrap_or(json!({}))
 }
 
-/// Whether a path of a catalogue is one of the schema: `{…}` stands for `{…}`, whatever their
-/// names, and the version for any.
+/// Whether a path of a catalogue is a path of the schema: `{…}` matches `{…}` with any name, and the
+/// placeholder of the version matches any version.
 fn same_path(path: &str, known: &str) -> bool {
     let same = |(one, other): (&str, &str)| match one {
         "{api_version}" => other.starts_with('v'),
