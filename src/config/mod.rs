@@ -1,9 +1,12 @@
-//! Configuration: what the user typed becomes what the program needs.
+//! The configuration: what the user typed becomes what the program needs.
 //!
-//! Two representations: `file` has the keys of the TOML file, as typed; [`Config`] has what the
-//! program needs, checked. Every error names the place and the key, and says what would be right.
+//! `layers` merges the defaults, the file, `[[source]]` and `--set`, and remembers where each key
+//! was given. `sections` has the keys of the TOML file as typed and checks them; the result is a
+//! [`Config`], which does not change while the program runs. Every error names the place and the
+//! key, and says what is expected.
 
 pub(crate) mod layers;
+mod scope;
 pub(crate) mod sections;
 pub(crate) mod values;
 
@@ -18,7 +21,10 @@ use std::{
 use serde_json::{Map, Value};
 use url::Url;
 
-pub(crate) use self::layers::ConfigError;
+pub(crate) use self::{
+    layers::ConfigError,
+    scope::{BackfillScope, DatasetSelection, load_sandbox, load_scopes, load_selections},
+};
 use self::{layers::Layers, sections::ConfigFile};
 use crate::{
     auth::{
@@ -34,88 +40,61 @@ use crate::{
     time::interval::Interval,
 };
 
-/// What narrows the rows of each dataset, in the platform's words.
+/// The filter of each dataset: keys of its requests, in the platform's own terms.
 pub(crate) type Filters = BTreeMap<String, Map<String, Value>>;
 
-/// The configuration of a backfill from one source, checked. It does not change while the program
-/// runs.
+/// The checked configuration of a backfill from one source.
 #[derive(Debug)]
 pub struct Config {
-    /// Names the run.
+    /// The name of the run, for logs.
     pub name: String,
-    /// Names the source; none: it is the only one, and has no name.
+    /// The name of the source. `None` if it is the only one and has no name.
     pub source: Option<String>,
-    /// Whose API it is.
+    /// The platform of the API.
     pub platform: Platform,
-    /// The version of the API, fit for a path, where the platform has several.
+    /// The version of the API, safe to use in a path. `None` if the platform has no versions.
     pub api_version: Option<String>,
-    /// What to fetch.
+    /// The interval to fetch.
     pub interval: Interval,
-    /// When the program began, in milliseconds since 1970: what has a lag ends so long before it,
-    /// and snapshots are of its day.
+    /// When the program started, in milliseconds since 1970. The interval of a dataset ends its lag
+    /// before this, and snapshots are of its day.
     pub now: i64,
-    /// Of which datasets.
+    /// The datasets to fetch.
     pub datasets: Vec<Arc<Dataset>>,
-    /// All datasets of the platform.
+    /// All datasets of the platform, the user's own included.
     pub catalog: Catalog,
-    /// From where.
+    /// Where the API and its login are.
     pub hosts: HostSettings,
-    /// As whom.
+    /// How tokens are requested and kept.
     pub auth: AuthSettings,
     /// How a user logs in.
     pub browser: BrowserSettings,
-    /// How fetching goes.
+    /// How shards are fetched.
     pub fetch: FetchSettings,
-    /// The quota.
+    /// The rate limits.
     pub quota_settings: QuotaSettings,
-    /// How often to try, and how long to wait.
+    /// When requests are retried.
     pub policy: RetryPolicy,
-    /// The directory of the output.
+    /// The folder of the output.
     pub output: PathBuf,
-    /// The end of the interval that is fetched again, and its files replaced.
+    /// The length of the end of the interval that is fetched again, replacing its files.
     pub refresh: Duration,
     /// Whether the newest time is fetched first.
     pub newest_first: bool,
-    /// How long an interrupted run may take to commit what it has.
+    /// How long an interrupted run may take to commit complete shards.
     pub grace: Duration,
-    /// For how long rows that are unfinished are fetched again until they are closed. Zero: never.
+    /// For how long unfinished rows are fetched again until they are closed. Zero: never.
     pub follow_open: Duration,
-    /// Shards of a dataset that may fail in a row for the same reason before the run gives the dataset up.
+    /// Shards of a dataset that may fail in a row for the same reason before the run gives the
+    /// dataset up.
     pub give_up_dataset_after: u32,
-    /// How files are written.
+    /// How Parquet files are written.
     pub format: ParquetSettings,
-    /// What narrows the rows, sent as it is: see [`filter`](Self::filter).
+    /// The filters of the datasets; see [`filter`](Self::filter).
     pub filters: Filters,
-    /// What makes the output the output of this job: the same on every run, or rows would mix.
+    /// What identifies the job that an output belongs to. It must not change from run to run, since
+    /// rows of different jobs would mix.
     pub identity: BTreeMap<String, String>,
-}
-
-/// What concerns an output that is there already: commands that only read it need no credentials.
-#[derive(Debug)]
-pub(crate) struct BackfillScope {
-    /// Names the source; none: it is the only one, and has no name.
-    pub source: Option<String>,
-    /// What was to be fetched.
-    pub interval: Interval,
-    /// When the program began, in milliseconds since 1970.
-    pub now: i64,
-    /// Of which datasets.
-    pub datasets: Vec<Arc<Dataset>>,
-    /// All datasets of the platform, and the user's own.
-    pub catalog: Catalog,
-    /// The directory of the output.
-    pub output: PathBuf,
-}
-
-/// What there is to fetch from a source.
-#[derive(Debug)]
-pub(crate) struct DatasetSelection {
-    /// Names the source; none: it is the only one, and has no name.
-    pub source: Option<String>,
-    /// Whose API it is.
-    pub platform: Platform,
-    /// All datasets of the platform, and the user's own.
-    pub catalog: Catalog,
 }
 
 /// Where the API and its login are.
@@ -123,39 +102,38 @@ pub(crate) struct DatasetSelection {
 pub enum HostSettings {
     /// On the network.
     Network {
-        /// The API.
+        /// The URL of the API.
         api: Url,
-        /// Its login.
+        /// The URL of the login host.
         login: Url,
     },
-    /// Where the platform tells, when it is asked.
+    /// Published by the platform.
     Discovered {
-        /// Who tells.
+        /// The host that publishes them.
         issuer: Url,
-        /// Whose API; none: the tenant of the token.
+        /// The tenant. `None` if it is that of the token.
         tenant: Option<String>,
     },
-    /// In this process: started when needed.
+    /// In the simulator, which this process starts.
     Sandbox(Settings),
 }
 
-/// What the command line says about the configuration. It prints without the values, which may be
-/// secrets.
+/// What the command line says about the configuration. Its debug form leaves the values out, since
+/// they may be secrets.
 #[derive(Clone, Default)]
 pub struct Overrides {
-    /// `--config`; none: `config.toml`, if there is one.
+    /// `--config`. `None` means `config.toml`, if it exists.
     pub path: Option<PathBuf>,
     /// `--set section.key=value`, in order.
     pub set: Vec<String>,
-    /// `--source`: the only one that is meant; none: all of them.
+    /// `--source`. `None` means all sources.
     pub source: Option<String>,
 }
 
 impl fmt::Debug for Overrides {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys = self.set.iter().map(|set| set.split('=').next().unwrap_or_default());
-        let mut overrides = f.debug_struct("Given");
-        overrides
+        f.debug_struct("Overrides")
             .field("path", &self.path)
             .field("set", &keys.collect::<Vec<_>>())
             .field("source", &self.source)
@@ -164,128 +142,105 @@ impl fmt::Debug for Overrides {
 }
 
 impl Config {
-    /// Reads the configuration of each source: the built-in values, over them the file, over them
-    /// `--set`.
+    /// Reads the configuration of each source.
     ///
     /// # Errors
-    /// [`ConfigError`]: what is wrong, where, and what would be right.
+    /// If a value is invalid or missing, if a dataset has no columns yet, or if two sources share a
+    /// credential.
     pub fn load(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
-        let sources = chosen(overrides)?;
-        let configs = each(&sources, ConfigFile::check)?;
+        let sources = selected_sources(overrides)?;
+        let configs = read_each(&sources, ConfigFile::check)?;
         for (config, layers) in configs.iter().zip(&sources) {
-            if let Some(Dataset { name, .. }) =
-                config.datasets.iter().map(Arc::as_ref).find(|one| !one.has_columns)
-            {
+            if let Some(dataset) = config.datasets.iter().find(|dataset| !dataset.has_columns) {
+                let name = &dataset.name;
                 let message = format!(
-                    "`{name}` has no columns yet: `cxbackfill datasets --infer {name}` tells them"
+                    "`{name}` has no columns yet: infer them with \
+                     `cxbackfill datasets --infer {name}`"
                 );
-                return Err(layers.wrong("job.datasets", message));
+                return Err(layers.error("job.datasets", message));
             }
         }
-        for (number, config) in configs.iter().enumerate() {
-            let shares =
-                |other: &&Self| other.quota().is_some_and(|quota| config.quota() == Some(quota));
-            if let Some(other) = configs[..number].iter().find(shares) {
+        for (index, config) in configs.iter().enumerate() {
+            let shares_quota = |other: &&Self| {
+                other.quota_key().is_some() && other.quota_key() == config.quota_key()
+            };
+            if let Some(other) = configs[..index].iter().find(shares_quota) {
                 let message = format!(
-                    "it has the credential of the source {}, and so its quota: name the datasets of both in one source",
+                    "the source {} has the same credential and therefore the same quota: \
+                     list the datasets of both in one source",
                     other.source.as_deref().unwrap_or_default()
                 );
-                return Err(sources[number].wrong("auth.client_id", message));
+                return Err(sources[index].error("auth.client_id", message));
             }
         }
         Ok(configs)
     }
 
-    /// The same where datasets may lack their columns: nothing can be fetched from it but a page to
-    /// infer them from.
+    /// Reads the configuration of each source, whose datasets may lack columns. Such a dataset can
+    /// be requested only to infer its columns.
     ///
     /// # Errors
-    /// As for [`load`](Self::load).
+    /// If a value is invalid or missing.
     pub fn load_without_columns(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
-        each(&chosen(overrides)?, ConfigFile::check)
+        read_each(&selected_sources(overrides)?, ConfigFile::check)
     }
 
-    /// What narrows the rows of a dataset.
+    /// Returns the filter of a dataset.
     pub fn filter(&self, dataset: &str) -> &Map<String, Value> {
-        static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
-        self.filters.get(dataset).unwrap_or(&NONE)
+        static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+        self.filters.get(dataset).unwrap_or(&EMPTY)
     }
 
-    /// What makes the output the output of this job, its datasets' versions included.
+    /// Returns the identity of the job, the versions of its datasets included.
     pub fn output_identity(&self) -> BTreeMap<String, String> {
-        let version = |dataset: &Arc<Dataset>| {
-            (format!("dataset.{}.version", dataset.name), dataset.version.to_string())
-        };
-        self.identity.clone().into_iter().chain(self.datasets.iter().map(version)).collect()
+        let mut identity = self.identity.clone();
+        for dataset in &self.datasets {
+            identity
+                .insert(format!("dataset.{}.version", dataset.name), dataset.version.to_string());
+        }
+        identity
     }
 
-    /// What the platform counts requests by: the login host and the credential. A sandbox counts
-    /// for itself.
-    fn quota(&self) -> Option<(String, String)> {
+    /// What the platform counts requests by: the login host and the credential. `None` for a
+    /// simulator, since each source starts its own.
+    fn quota_key(&self) -> Option<(String, String)> {
         let (HostSettings::Network { login: host, .. }
         | HostSettings::Discovered { issuer: host, .. }) = &self.hosts
         else {
             return None;
         };
         let credentials = &self.auth.credentials;
-        Some((
-            credentials.endpoint(host, &GrantParams::Credentials).origin().ascii_serialization(),
-            credentials.name(),
-        ))
+        let endpoint = credentials.endpoint(host, &GrantParams::Credentials);
+        Some((endpoint.origin().ascii_serialization(), credentials.name()))
     }
 }
 
-/// Reads what `status` and `verify` need of each source.
+/// Returns the only source of a command that is for one.
 ///
 /// # Errors
-/// As for [`Config::load`].
-pub(crate) fn load_scopes(overrides: &Overrides) -> Result<Vec<BackfillScope>, ConfigError> {
-    each(&chosen(overrides)?, ConfigFile::job)
-}
-
-/// Reads what there is to fetch from each source.
-///
-/// # Errors
-/// As for [`Config::load`].
-pub(crate) fn load_selections(overrides: &Overrides) -> Result<Vec<DatasetSelection>, ConfigError> {
-    each(&chosen(overrides)?, ConfigFile::choice)
-}
-
-/// Reads what `cxbackfill sandbox` needs: the `[sandbox]` section of one source alone.
-///
-/// # Errors
-/// As for [`Config::load`], or where there are several sources.
-pub(crate) fn load_sandbox(overrides: &Overrides) -> Result<Settings, ConfigError> {
-    only(each(&chosen(overrides)?, |file, layers| file.sandbox.check(layers))?)
-}
-
-/// The one source that a command is for.
-///
-/// # Errors
-/// Where there are several.
+/// If there are several sources.
 pub(crate) fn only<T>(sources: Vec<T>) -> Result<T, ConfigError> {
-    let [one] = <[T; 1]>::try_from(sources).map_err(|_| {
-        ConfigError::at("--source", "there are several sources: name the one that is meant")
-    })?;
-    Ok(one)
+    let [source] = <[T; 1]>::try_from(sources)
+        .map_err(|_| ConfigError::at("--source", "there are several sources: name one of them"))?;
+    Ok(source)
 }
 
-fn each<T>(
+fn read_each<T>(
     sources: &[Layers],
     read: impl Fn(ConfigFile, &Layers) -> Result<T, ConfigError>,
 ) -> Result<Vec<T>, ConfigError> {
     sources.iter().map(|layers| read(layers.parse()?, layers)).collect()
 }
 
-/// The layers of each source that is meant.
-fn chosen(overrides: &Overrides) -> Result<Vec<Layers>, ConfigError> {
+/// The layers of each source that `--source` selects.
+fn selected_sources(overrides: &Overrides) -> Result<Vec<Layers>, ConfigError> {
     let mut sources = Layers::read(overrides)?;
     let Some(name) = &overrides.source else { return Ok(sources) };
     let names: Vec<_> = sources.iter().filter_map(Layers::name).map(str::to_owned).collect();
     sources.retain(|layers| layers.name() == Some(name));
     if sources.is_empty() {
         let message = match names.is_empty() {
-            true => "the only source has no name: leave this out".to_owned(),
+            true => "the only source has no name: leave --source out".to_owned(),
             false => layers::sources::unknown(name, &names),
         };
         return Err(ConfigError::at("--source", message));

@@ -1,7 +1,8 @@
-//! What is refused, and in which words.
+//! Which configurations are refused, and with which messages.
 
 use std::{fs, path::Path};
 
+use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
@@ -14,7 +15,7 @@ fn load(set: &[&str]) -> Result<Config, String> {
 }
 
 #[test]
-fn a_grant_without_what_it_needs_or_with_what_it_does_not_is_refused_by_key() {
+fn an_error_names_the_key_that_a_grant_lacks_or_does_not_use() {
     let table: [(&[&str], &str); 9] = [
         (&["auth.grant=refresh-token", "auth.cache=c"], "auth.refresh_token"),
         (&["auth.grant=refresh-token", "auth.refresh_token=r"], "auth.cache"),
@@ -33,14 +34,14 @@ fn a_grant_without_what_it_needs_or_with_what_it_does_not_is_refused_by_key() {
 }
 
 #[test]
-fn only_a_login_with_a_browser_does_without_a_client_secret() {
+fn only_a_browser_login_works_without_a_client_secret() {
     let public = ["auth.client_secret=\"\"", "auth.cache=c", "auth.grant=authorization-code"];
     assert!(load(&public).unwrap().auth.credentials.client.secret.is_none());
-    assert!(load(&public[..2]).unwrap_err().contains("auth.client_secret: it is empty"));
+    assert!(load(&public[..2]).unwrap_err().contains("auth.client_secret: the text is empty"));
 }
 
 #[test]
-fn scope_and_fields_of_the_form_are_sent() {
+fn scope_and_form_fields_are_sent() {
     let config =
         load(&["auth.scope=a b", "auth.form={ audience = \"x\" }", "auth.send=body"]).unwrap();
     let names: Vec<_> =
@@ -53,19 +54,19 @@ fn scope_and_fields_of_the_form_are_sent() {
 }
 
 #[test]
-fn a_share_is_a_percentage_that_is_not_nothing() {
+fn a_share_is_a_percentage_above_zero() {
     assert_eq!(load(&["budget.share=\"60%\""]).unwrap().quota_settings.share, 60);
     for share in ["0%", "101%", "-5%", "60", "1.5%", "half"] {
         let message = load(&[&format!("budget.share=\"{share}\"")]).unwrap_err();
         assert!(
-            message.contains("budget.share") && message.contains("is no share"),
+            message.contains("budget.share") && message.contains("not a valid share"),
             "{share}: {message}"
         );
     }
 }
 
 #[test]
-fn g10_a_token_is_not_sent_in_the_clear() {
+fn g10_a_token_is_not_sent_unencrypted() {
     for key in ["auth.token_url", "auth.refresh_url"] {
         let message = load(&[&format!("{key}=http://login.example.com/oauth/token")]).unwrap_err();
         assert!(message.contains("use https"), "{message}");
@@ -73,41 +74,46 @@ fn g10_a_token_is_not_sent_in_the_clear() {
 }
 
 #[test]
-fn g10_neither_what_was_given_nor_what_came_of_it_prints_a_secret() {
+fn g10_neither_overrides_nor_config_print_a_secret() {
     let set = [
-        "auth.client_secret=hush",
+        "auth.client_secret=hidden",
         "auth.grant=password",
-        "auth.access_key_id=hush",
-        "auth.access_key_secret=hush",
+        "auth.access_key_id=hidden",
+        "auth.access_key_secret=hidden",
     ];
     let overrides = Overrides { set: set.map(str::to_owned).to_vec(), ..Overrides::default() };
     let printed = format!("{overrides:?} {:?}", Config::load(&overrides).unwrap());
-    assert!(printed.contains("auth.client_secret") && !printed.contains("hush"), "{printed}");
+    assert!(printed.contains("auth.client_secret") && !printed.contains("hidden"), "{printed}");
 }
 
-/// The datasets of a platform of the user's own: `tickets`, and its own `conversations`.
+/// Writes catalogs of a user: one with `tickets`, one with another version of `conversations`.
 fn write_catalog(folder: &TempDir) {
-    let ours = include_str!("../catalog/genesys.toml");
-    let theirs = ours.replace("[dataset.conversations", "[dataset.tickets");
-    fs::write(folder.path().join("tickets.toml"), theirs).unwrap();
-    fs::write(
-        folder.path().join("conversations.toml"),
-        ours.replacen("version ", "version = 7 #", 1),
-    )
-    .unwrap();
+    let builtin = include_str!("../catalog/genesys.toml");
+    let tickets = builtin.replace("[dataset.conversations", "[dataset.tickets");
+    let conversations = builtin.replacen("version    = 1", "version = 7", 1);
+    fs::write(folder.path().join("tickets.toml"), tickets).unwrap();
+    fs::write(folder.path().join("conversations.toml"), conversations).unwrap();
 }
 
-/// Loads the file `text`, which lies beside the catalogues.
+/// Loads a file with `text`, beside the catalogs. `@` in a setting is the folder of both.
 fn load_file(text: &str, set: &[&str]) -> Result<Vec<Config>, String> {
     let folder = TempDir::new().unwrap();
     write_catalog(&folder);
     let path = folder.path().join("job.toml");
     fs::write(&path, text).unwrap();
-    let set = set.iter().map(|&set| set.to_owned()).collect();
+    let at = folder.path().display().to_string();
+    let set = GIVEN.iter().chain(set).map(|set| set.replace('@', &at)).collect();
     Config::load(&Overrides { path: Some(path), set, source: None })
         .map_err(|error| error.to_string())
 }
 
+/// What has no default.
+const GIVEN: [&str; 4] = [
+    "job.from=2024-01-01T00:00:00Z",
+    "job.to=2024-01-11T00:00:00Z",
+    "auth.client_id=id",
+    "auth.client_secret=secret",
+];
 const CXONE: &str =
     "[source]\nplatform = 'nice-cxone'\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets']\n";
 const CUSTOM: &str =
@@ -131,9 +137,9 @@ fn cxone_has_its_hosts_by_area_and_grant() {
         assert_eq!(hosts(&config), ["https://api-na1.niceincontact.com/", login]);
         assert_eq!(config.api_version.as_deref(), Some("v34.0"));
     }
-    let simulated = load_file(CXONE, &[]).unwrap().remove(0);
+    let simulated = load_file(CXONE, &["source.region=sandbox"]).unwrap().remove(0);
     assert!(matches!(simulated.hosts, HostSettings::Sandbox(_)));
-    for area in ["na1.evil.example/", "a@b", "NA1", "\"\""] {
+    for area in ["na1.evil.example/", "a b", "NA1", "\"\""] {
         let message = load_file(CXONE, &[&format!("source.region={area}")]).unwrap_err();
         assert!(
             message.contains("source.region: ") && message.contains("an area such as na1"),
@@ -143,8 +149,9 @@ fn cxone_has_its_hosts_by_area_and_grant() {
 }
 
 #[test]
-fn a_version_of_an_api_fits_into_a_path_and_stays_with_its_output() {
-    let config = load_file(CXONE, &["source.api_version=v33.0"]).unwrap().remove(0);
+fn an_api_version_is_safe_in_a_path_and_part_of_the_identity() {
+    let config =
+        load_file(CXONE, &["source.region=na1", "source.api_version=v33.0"]).unwrap().remove(0);
     assert_eq!(config.identity["api_version"], "v33.0");
     for version in ["v34/../..", "..", "\"\"", "v34?x", "v 34"] {
         let message = load_file(CXONE, &[&format!("source.api_version={version}")]).unwrap_err();
@@ -172,30 +179,37 @@ fn a_custom_platform_needs_its_hosts_and_its_datasets() {
         (&[login][..], "source.api_url"),
         (&[api], "source.login_url"),
         (&[api, login, "source.region=eu-west-1"], "source.region"),
-        (&[api, login, "source.catalog=lost.toml"], "source.catalog"),
+        (&[api, login, "source.catalog=@/lost.toml"], "source.catalog"),
         (&[api, login, "job.datasets=[\"conversations\"]"], "job.datasets"),
     ] {
         let message = load_file(CUSTOM, set).unwrap_err();
         assert!(message.contains(&format!(" {key}: ")), "{set:?}: {message}");
     }
-    let message = load(&["source.platform=custom", api, login]).unwrap_err();
-    assert!(message.contains("source.catalog: custom has no datasets of its own"), "{message}");
+    let message = load_file("", &["source.platform=custom", api, login]).unwrap_err();
+    assert!(
+        message.contains("source.catalog: missing: custom has no built-in datasets"),
+        "{message}"
+    );
 }
 
 #[test]
-fn a_catalogue_of_the_users_adds_datasets_and_replaces_those_of_its_names() {
-    let both =
-        "[source]\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets', 'conversations']\n";
+fn a_users_catalog_adds_datasets_and_replaces_those_of_the_same_name() {
+    let both = "[source]\nregion = 'sandbox'\ncatalog = 'tickets.toml'\n[job]\ndatasets = ['tickets', 'conversations']\n";
     assert_eq!(load_file(both, &[]).unwrap()[0].datasets.len(), 2);
-    let replaced = load_file("[source]\ncatalog = 'conversations.toml'\n", &[]).unwrap();
+    let replaced =
+        load_file("[source]\nregion = 'sandbox'\ncatalog = 'conversations.toml'\n", &[]).unwrap();
     assert_eq!(replaced[0].datasets[0].version, 7);
     let message = load_file("[source]\ncatalog = 'job.toml'\n", &[]).unwrap_err();
     assert!(message.contains("job.toml: source: unknown field"), "{message}");
 }
 
 #[test]
-fn each_dataset_has_a_filter_of_its_own_which_stays_with_its_output() {
-    let set = ["source.catalog=tickets.toml", "job.datasets=[\"tickets\", \"conversations\"]"];
+fn the_filter_of_each_dataset_is_part_of_the_identity() {
+    let set = [
+        "source.region=sandbox",
+        "source.catalog=@/tickets.toml",
+        "job.datasets=[\"tickets\", \"conversations\"]",
+    ];
     let config = load_file("[filter.tickets]\na = 1\n", &set).unwrap().remove(0);
     assert_eq!((config.filter("tickets").len(), config.filter("conversations").len()), (1, 0));
     let identity =
@@ -204,16 +218,125 @@ fn each_dataset_has_a_filter_of_its_own_which_stays_with_its_output() {
 }
 
 #[test]
-fn what_a_source_says_for_itself_lies_between_the_file_and_the_command_line() {
+fn the_keys_of_a_source_override_the_file_and_are_overridden_by_arguments() {
     let list = "[budget]\nrequests = 1\n[[source]]\nname = 'a'\n[[source]]\nname = 'b'\n[source.budget]\nrequests = 2\n";
     let requests = |set: &[&str]| {
-        let configs = load_file(list, set).unwrap();
+        let configs = load_file(list, &[set, &["source.region=sandbox"]].concat()).unwrap();
         [&configs[0], &configs[1]].map(|config| config.quota_settings.limit.unwrap().requests.get())
     };
     assert_eq!(requests(&[]), [1, 2]);
     assert_eq!(requests(&["budget.requests=3"]), [3, 3]);
     assert_eq!(requests(&["source.b.budget.requests=4"]), [1, 4]);
     assert_eq!(requests(&["source.a.budget.requests=4", "budget.requests=3"]), [4, 3]);
-    let outputs = load_file(list, &[]).unwrap().into_iter().map(|config| config.output);
+    let set = ["source.region=sandbox", "output.path=out"];
+    let outputs = load_file(list, &set).unwrap().into_iter().map(|config| config.output);
     assert_eq!(outputs.collect::<Vec<_>>(), [Path::new("out/a"), Path::new("out/b")]);
+}
+
+/// A minimal file for the simulator.
+const SIMULATED: &str = "[source]\nregion = 'sandbox'\n";
+
+#[test]
+fn a_configuration_without_region_interval_or_credentials_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.toml");
+    fs::write(&path, "").unwrap();
+    let without = |key: &str| {
+        let given = GIVEN.iter().chain(&["source.region=us-east-1"]);
+        let set = given.filter(|set| !set.starts_with(key)).map(|&set| set.to_owned()).collect();
+        let configs = Config::load(&Overrides { path: Some(path.clone()), set, source: None });
+        configs.map(|configs| configs.len()).map_err(|error| error.to_string())
+    };
+    assert_eq!(without("nothing"), Ok(1));
+    for key in ["job.from", "job.to", "auth.client_id", "auth.client_secret", "source.region"] {
+        let message = without(key).unwrap_err();
+        assert!(message.contains(&format!("{key}: missing: ")), "{message}");
+    }
+}
+
+#[test]
+fn the_simulator_runs_only_if_the_configuration_says_sandbox() {
+    let simulated = load_file(SIMULATED, &[]).unwrap().remove(0);
+    assert!(matches!(simulated.hosts, HostSettings::Sandbox(_)));
+    for set in [&[][..], &["source.platform=nice-cxone", "job.datasets=[\"skills\"]"]] {
+        let message = load_file("", set).unwrap_err();
+        assert!(message.contains("source.region: missing: "), "{message}");
+    }
+}
+
+#[test]
+fn the_simulator_needs_no_credentials() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("job.toml");
+    let interval = "[job]\nfrom = '2024-01-01T00:00:00Z'\nto = '2024-01-02T00:00:00Z'\n";
+    fs::write(&path, format!("{SIMULATED}{interval}")).unwrap();
+    let configs = Config::load(&Overrides { path: Some(path), ..Overrides::default() });
+    assert_eq!(configs.unwrap()[0].auth.credentials.client.id, "sandbox");
+}
+
+#[test]
+fn config_toml_documents_every_default_with_its_value() {
+    let read = |text: &str| toml::from_str::<toml::Table>(text).unwrap();
+    let documented = read(include_str!("../../config.toml"));
+    for (section, keys) in read(include_str!("defaults.toml")) {
+        for (key, default) in keys.as_table().unwrap() {
+            let shown = &documented[&section][key];
+            assert!(shown == default || key == "name", "{section}.{key}: {shown} not {default}");
+        }
+    }
+}
+
+#[test]
+fn a_relative_path_is_relative_to_the_file_that_contains_it() {
+    let file = "[source]\nregion = 'sandbox'\ncatalog = 'tickets.toml'\n\
+                [auth]\ncache = 'tokens.json'\nclient_secret = { file = 'tickets.toml' }\n";
+    let folder = TempDir::new().unwrap();
+    write_catalog(&folder);
+    let path = folder.path().join("job.toml");
+    let load = |text: &str, set: &[&str]| {
+        fs::write(&path, text).unwrap();
+        let set = GIVEN[..3].iter().chain(set).map(|&set| set.to_owned()).collect();
+        Config::load(&Overrides { path: Some(path.clone()), set, source: None }).unwrap().remove(0)
+    };
+    let config = load(file, &[]);
+    assert_eq!(config.output, folder.path().join("out"));
+    assert_eq!(config.auth.cache, Some(folder.path().join("tokens.json")));
+    assert!(config.catalog.datasets.contains_key("tickets"));
+    let secret = config.auth.credentials.client.secret.unwrap();
+    assert!(secret.expose_secret().contains("[dataset.tickets"));
+    let config = load(&format!("{file}[output]\npath = '../rows'\n"), &[]);
+    assert_eq!(config.output, folder.path().join("../rows"));
+    let config = load(file, &["output.path=rows", "auth.cache=tokens.json"]);
+    assert_eq!(config.output, Path::new("rows"));
+    assert_eq!(config.auth.cache.as_deref(), Some(Path::new("tokens.json")));
+}
+
+#[test]
+fn a_tilde_is_the_home_folder() {
+    let output = |path: &str| {
+        let text = format!("{SIMULATED}[output]\npath = '{path}'\n");
+        load_file(&text, &[]).map(|mut configs| configs.remove(0).output)
+    };
+    let home = std::env::home_dir().unwrap();
+    assert_eq!(output("~/rows").unwrap(), home.join("rows"));
+    assert_eq!(output("~").unwrap(), home);
+    assert!(output("a~").unwrap().ends_with("a~"));
+    assert!(output("~eve/rows").unwrap_err().contains("output.path: `~eve` is not supported"));
+}
+
+#[test]
+fn the_url_of_another_store_is_refused() {
+    for url in ["s3://bucket/rows", "gs://bucket", "file:///rows", "abfss://x@y/z", "https://x/y"] {
+        let scheme = url.split(':').next().unwrap();
+        let refused = format!("`{url}` is not a path on this machine: `{scheme}` is not supported");
+        for (key, text) in [
+            ("output.path", format!("{SIMULATED}[output]\npath = '{url}'\n")),
+            ("source.catalog", format!("{SIMULATED}catalog = '{url}'\n")),
+            ("auth.cache", format!("{SIMULATED}[auth]\ncache = '{url}'\n")),
+            ("auth.scope", format!("{SIMULATED}[auth]\nform = {{ x = {{ file = '{url}' }} }}\n")),
+        ] {
+            let message = load_file(&text, &[]).unwrap_err();
+            assert!(message.contains(&refused), "{key}: {message}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Values of the configuration that TOML has no type for.
+//! Values that TOML has no type for: durations, sizes, shares, URLs, texts from elsewhere.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,25 +13,25 @@ use crate::{
     time::clock,
 };
 
-/// A duration with its unit: `"60s"`, `"1d"`.
+/// A duration with a unit, such as `"60s"` or `"1d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DurationText(pub Duration);
 
 impl<'de> Deserialize<'de> for DurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer).map_err(|_| {
-            D::Error::custom("a duration is a text with its unit, like \"60s\", \"10m\" or \"1d\"")
+            D::Error::custom("invalid duration: expected a string with a unit, such as \"60s\"")
         })?;
-        let wrong = || {
+        parse_duration(&text).map(Self).ok_or_else(|| {
             D::Error::custom(format!(
-                "`{text}` is no duration: write it like \"60s\", \"10m\" or \"1d\""
+                "invalid duration `{text}`: expected a number with a unit, such as \"60s\", \"10m\" \
+                 or \"1d\""
             ))
-        };
-        parse_duration(&text).map(Self).ok_or_else(wrong)
+        })
     }
 }
 
-/// A time: RFC 3339, or relative to the start of the program like `now-30m`.
+/// Reads an RFC 3339 time, or one relative to the start of the program such as `now-30m`.
 pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     match text.strip_prefix("now") {
         Some("") => Some(clock::now()),
@@ -40,12 +40,17 @@ pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     }
 }
 
+/// The message for a text that is not a time.
+pub(crate) fn invalid_time(text: &str) -> String {
+    format!("`{text}` is not a valid time: write it like 2024-01-01T00:00:00Z or now-30m")
+}
+
 fn parse_duration(text: &str) -> Option<Duration> {
     let span: Span = text.trim().parse().ok()?;
     Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }
 
-/// How far a clock is off: a duration that may be negative, `"-90s"`.
+/// A duration that may be negative, such as `"-90s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SignedDurationText(pub SignedDuration);
 
@@ -56,19 +61,19 @@ impl<'de> Deserialize<'de> for SignedDurationText {
         let offset =
             span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
         offset.map(Self).ok_or_else(|| {
-            D::Error::custom(format!("`{text}` is no offset: write it like \"-90s\""))
+            D::Error::custom(format!("`{text}` is not a valid offset: write it like \"-90s\""))
         })
     }
 }
 
-/// A size in bytes: `"64MiB"`, or a number of bytes.
+/// A size with a unit, such as `"64MiB"`, or a number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ByteSizeText(pub u64);
 
 impl<'de> Deserialize<'de> for ByteSizeText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "it is a size like \"64MiB\", or a number of bytes")]
+        #[serde(untagged, expecting = "expected a size such as \"64MiB\", or a number of bytes")]
         enum Typed {
             Bytes(u64),
             Text(String),
@@ -76,28 +81,27 @@ impl<'de> Deserialize<'de> for ByteSizeText {
         match Typed::deserialize(deserializer)? {
             Typed::Bytes(bytes) => Ok(Self(bytes)),
             Typed::Text(text) => parse_size(&text).map(Self).ok_or_else(|| {
-                D::Error::custom(format!("`{text}` is no size: write it like \"64MiB\""))
+                D::Error::custom(format!("`{text}` is not a valid size: write it like \"64MiB\""))
             }),
         }
     }
 }
 
-/// A share that is not nothing: `"60%"`.
+/// A share above zero, such as `"60%"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PercentText(pub u8);
 
 impl<'de> Deserialize<'de> for PercentText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)
-            .map_err(|_| D::Error::custom("a share is a text from \"1%\" to \"100%\""))?;
+            .map_err(|_| D::Error::custom("expected a string from \"1%\" to \"100%\""))?;
         let number =
             text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
-        let wrong = || {
+        number.filter(|percent| (1..=100).contains(percent)).map(Self).ok_or_else(|| {
             D::Error::custom(format!(
-                "`{text}` is no share: write \"1%\" to \"100%\", in whole numbers"
+                "`{text}` is not a valid share: expected a whole number from \"1%\" to \"100%\""
             ))
-        };
-        number.filter(|percent| (1..=100).contains(percent)).map(Self).ok_or_else(wrong)
+        })
     }
 }
 
@@ -116,62 +120,59 @@ fn parse_size(text: &str) -> Option<u64> {
     text[..unit].parse::<u64>().ok()?.checked_mul(scale)
 }
 
-/// The address of a host.
+/// The URL of a host.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpUrl(pub Url);
 
 impl<'de> Deserialize<'de> for HttpUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = |_| {
+        text.parse().map(Self).map_err(|_| {
             D::Error::custom(format!(
-                "`{text}` is no address: write it like https://api.mypurecloud.de"
+                "`{text}` is not a valid URL: write it like https://api.example.com"
             ))
-        };
-        text.parse().map(Self).map_err(wrong)
+        })
     }
 }
 
-/// A text that may lie elsewhere: an environment variable or a file.
+/// A text, or where it is: in an environment variable or in a file.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "it is a string, { env = \"NAME\" } or { file = \"PATH\" }",
+    expecting = "expected a string, { env = \"NAME\" } or { file = \"PATH\" }",
     deny_unknown_fields
 )]
 pub(crate) enum TextSource {
     /// An environment variable, or a line of `.env`.
-    Env {
-        /// Its name.
-        env: String,
-    },
-    /// A file, without the white space around its content.
-    File {
-        /// Its path.
-        file: PathBuf,
-    },
+    Env { env: String },
+    /// A file, without the white space at both ends of its content.
+    File { file: PathBuf },
     /// The text itself.
     Here(SecretString),
 }
 
-/// A duration that is not nothing.
+/// Checks that a duration is above zero.
 pub(crate) fn positive(
-    length: DurationText,
+    duration: DurationText,
     key: &str,
-    at: &Layers,
+    layers: &Layers,
 ) -> Result<Duration, ConfigError> {
-    if length.0.is_zero() { Err(at.wrong(key, "it is longer than nothing")) } else { Ok(length.0) }
+    match duration.0.is_zero() {
+        true => Err(layers.error(key, "must be above zero")),
+        false => Ok(duration.0),
+    }
 }
 
-/// G10: credentials travel in the clear to this machine alone.
-pub(crate) fn checked_url(url: Url, key: &str, at: &Layers) -> Result<Url, ConfigError> {
+/// Checks that credentials would travel encrypted, or to this machine only (G10).
+pub(crate) fn checked_url(url: Url, key: &str, layers: &Layers) -> Result<Url, ConfigError> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback_host(&url) => Ok(url),
         "http" => {
-            Err(at.wrong(key, format!("`{url}` would send credentials in the clear: use https")))
+            let message = format!("`{url}` would send credentials unencrypted: use https");
+            Err(layers.error(key, message))
         }
-        scheme => Err(at.wrong(key, format!("`{scheme}` is no web address: use https"))),
+        _ => Err(layers.error(key, format!("`{url}` is not a web address: use https"))),
     }
 }
 
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_unit_or_an_unknown_one_is_refused() {
+    fn a_value_without_a_known_unit_is_refused() {
         for (length, size) in
             [("60", "1"), ("\"1 parsec\"", "1"), ("\"-5s\"", "1"), ("\"1s\"", "\"5 apples\"")]
         {

@@ -1,4 +1,4 @@
-//! Texts that lie elsewhere: in the environment, in `.env`, in a file.
+//! Texts that are in the environment, in `.env` or in a file.
 
 use std::collections::HashMap;
 
@@ -9,48 +9,49 @@ use crate::config::{
     values::TextSource,
 };
 
-/// The environment, and below it the lines of `.env`.
+/// The lines of `.env`, for variables that the environment does not have.
 pub(crate) struct EnvironmentVariables(HashMap<String, String>);
 
 impl EnvironmentVariables {
-    /// Reads `.env`, where there is one.
+    /// Reads `.env` of the working directory or above it, if it exists.
     pub(crate) fn read() -> Result<Self, ConfigError> {
         match dotenvy::dotenv_iter() {
             Err(error) if error.not_found() => Ok(Self(HashMap::new())),
             lines => lines
                 .and_then(Iterator::collect)
                 .map(Self)
-                // the error would quote the line, which may hold a secret
-                .map_err(|_| ConfigError::at(".env", "a line cannot be read: write NAME=value")),
+                // the error would quote the line, which may have a secret
+                .map_err(|_| ConfigError::at(".env", "it has an invalid line: write NAME=value")),
         }
     }
 
-    /// The text that `key` means, which is not empty.
+    /// Returns the text that `key` refers to, which is not empty.
     pub(crate) fn text(
         &self,
         text: &TextSource,
         key: &str,
-        at: &Layers,
+        layers: &Layers,
     ) -> Result<SecretString, ConfigError> {
         let value = match text {
             TextSource::Here(value) => value.expose_secret().to_owned(),
             TextSource::Env { env } => {
                 std::env::var(env).ok().or_else(|| self.0.get(env).cloned()).ok_or_else(|| {
-                    at.wrong(
-                        key,
-                        format!("the environment has no {env}: set it, or write it to .env"),
-                    )
+                    let message = format!(
+                        "the environment variable {env} is not set: set it, or add it to .env"
+                    );
+                    layers.error(key, message)
                 })?
             }
-            TextSource::File { file } => std::fs::read_to_string(file)
-                .map_err(|error| {
-                    at.wrong(key, format!("{} cannot be read: {error}", file.display()))
-                })?
-                .trim()
-                .to_owned(),
+            TextSource::File { file } => {
+                let path = layers.resolve(key, file)?;
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    layers.error(key, format!("{} cannot be read: {error}", path.display()))
+                })?;
+                text.trim().to_owned()
+            }
         };
         if value.is_empty() {
-            Err(at.wrong(key, "it is empty: give the client's own"))
+            Err(layers.error(key, "the text is empty"))
         } else {
             Ok(value.into())
         }

@@ -1,18 +1,18 @@
-//! `[[source]]`: several sources, and what each says for itself.
+//! `[[source]]`: the sources of a list, each with keys of its own.
 
 use toml::Value;
 
 use crate::config::layers::layer::{ConfigError, Layer, SetArgument};
 
-/// The sections that a source of a list may have for itself.
+/// The sections that a source of a list may have.
 const SECTIONS: [&str; 6] = ["auth", "budget", "fetch", "retry", "filter", "sandbox"];
-/// The longest name of a source.
-const LONGEST_NAME: usize = 64;
+/// The most characters of a name.
+const NAME_LIMIT: usize = 64;
 
-/// Takes the sources out of a file that has a list of them, by name, in its order.
+/// Takes the list of sources out of a file, by name and in order. `None` if it has no list.
 ///
 /// # Errors
-/// An empty list; a name that is missing, not fit for a directory, or there twice.
+/// If the list is empty, or a name is missing, invalid or not unique.
 pub(crate) fn take(file: &mut Layer) -> Result<Option<Vec<(String, Layer)>>, ConfigError> {
     if !matches!(file.table.get("source"), Some(Value::Array(_))) {
         return Ok(None);
@@ -23,15 +23,15 @@ pub(crate) fn take(file: &mut Layer) -> Result<Option<Vec<(String, Layer)>>, Con
         let path = format!("source[{index}]");
         let place =
             file.places.get(&path).or(file.places.get("source")).cloned().unwrap_or_default();
-        let wrong = |message| ConfigError::at(&place, message);
+        let error = |message| ConfigError::at(&place, message);
         let Value::Table(table) = item else {
-            return Err(wrong("source: each is a section: [[source]]".into()));
+            return Err(error("source: an element is not a section: write [[source]]".into()));
         };
-        let name = name(&table).map_err(wrong)?;
-        // file systems may not tell cases apart
+        let name = name(&table).map_err(error)?;
+        // a file system may not distinguish case
         if sources.iter().any(|(other, _)| other.eq_ignore_ascii_case(&name)) {
-            return Err(wrong(format!(
-                "source.name: there are two `{name}`: each has a directory of its own"
+            return Err(error(format!(
+                "source.name: two sources are called `{name}`: each needs a folder of its own"
             )));
         }
         let inside = format!("{path}.");
@@ -45,7 +45,7 @@ pub(crate) fn take(file: &mut Layer) -> Result<Option<Vec<(String, Layer)>>, Con
         let place = file.places.get("source").cloned().unwrap_or_default();
         return Err(ConfigError::at(
             place,
-            "source: the list is empty: give at least one [[source]]",
+            "source: the list is empty: write at least one [[source]]",
         ));
     }
     file.places.retain(|path, _| !path.starts_with("source"));
@@ -54,26 +54,32 @@ pub(crate) fn take(file: &mut Layer) -> Result<Option<Vec<(String, Layer)>>, Con
 
 fn name(source: &toml::Table) -> Result<String, String> {
     let Some(Value::String(name)) = source.get("name") else {
-        return Err("source.name: each source of a list needs one, like \"emea\"".to_owned());
+        return Err(
+            "source.name: missing: a source of a list needs a name, such as \"emea\"".to_owned()
+        );
     };
-    if is_fit(name) { Ok(name.clone()) } else { Err(format!("source.name: {}", unfit(name))) }
+    match is_valid_name(name) {
+        true => Ok(name.clone()),
+        false => Err(format!("source.name: {}", invalid_name(name))),
+    }
 }
 
-/// Whether a name can be that of a directory, and stand in `--set source.NAME.key=value`.
-pub(crate) fn is_fit(name: &str) -> bool {
-    name.len() <= LONGEST_NAME
+/// Whether a name can be used for a folder and in `--set source.NAME.key=value`.
+pub(crate) fn is_valid_name(name: &str) -> bool {
+    name.len() <= NAME_LIMIT
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
-/// What to say about a name that is not fit.
-pub(crate) fn unfit(name: &str) -> String {
+/// The message for a name that is not valid.
+pub(crate) fn invalid_name(name: &str) -> String {
     format!(
-        "`{name}` is no name of a source: it has letters, digits, - and _, {LONGEST_NAME} at most"
+        "`{name}` is not a valid name of a source: expected letters, digits, `-` and `_`, at most \
+         {NAME_LIMIT}"
     )
 }
 
-/// Where among all sections a source's own key stands.
+/// The key of the whole file that a source's own key sets.
 pub(crate) fn place_of(own: &str) -> String {
     match own.split(['.', '[']).next() {
         Some(section) if SECTIONS.contains(&section) => own.to_owned(),
@@ -82,7 +88,7 @@ pub(crate) fn place_of(own: &str) -> String {
     }
 }
 
-/// How the source `name` would say a key for itself.
+/// The source's own key for a key of the whole file, as it is written after `--set`.
 pub(crate) fn key_of(name: &str, key: &str) -> String {
     match key.split_once('.') {
         Some(("source", own)) => format!("source.{name}.{own}"),
@@ -91,15 +97,15 @@ pub(crate) fn key_of(name: &str, key: &str) -> String {
     }
 }
 
-/// Whether an argument is for one source: `source.NAME.key=value`.
+/// Whether an argument is for one source of a list: `source.NAME.key=value`.
 pub(crate) fn is_addressed(set: &SetArgument) -> bool {
     set.keys[0] == "source" && set.keys.len() > 2
 }
 
-/// The path of an argument for the source `name`; none if it is for another one of the list.
+/// The key path of an argument for the source `name`. `None` if it is for another source.
 ///
 /// # Errors
-/// Where it is for a source that there is not.
+/// If it is for a source that does not exist.
 pub(crate) fn addressed(
     set: &SetArgument,
     name: &str,
@@ -116,7 +122,7 @@ pub(crate) fn addressed(
     Ok((set.keys[1] == name).then(own))
 }
 
-/// What to say about a source that there is not.
+/// The message for a source that does not exist.
 pub(crate) fn unknown(name: &str, names: &[String]) -> String {
     format!("there is no source `{name}`: there are {}", names.join(", "))
 }

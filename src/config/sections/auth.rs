@@ -1,4 +1,4 @@
-//! `[auth]`: who asks for tokens, how, and where they are kept.
+//! `[auth]`: how tokens are requested and kept.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -20,8 +20,8 @@ use crate::{
     platform::TOKEN_DIALECT,
 };
 
-/// Fields of a token request that have keys of their own.
-const RESERVED: [&str; 10] = [
+/// Fields of a token request that other keys set.
+const RESERVED_FIELDS: [&str; 10] = [
     "client_id",
     "client_secret",
     "code",
@@ -34,14 +34,16 @@ const RESERVED: [&str; 10] = [
     "username",
 ];
 
-/// The section as typed.
+/// The client id and secret for the simulator, which accepts any.
+const SANDBOX_CREDENTIAL: &str = "sandbox";
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AuthSection {
+pub(super) struct AuthSection {
     grant: GrantName,
-    client_id: TextSource,
-    client_secret: TextSource,
-    send: SendBy,
+    client_id: Option<TextSource>,
+    client_secret: Option<TextSource>,
+    send: SendName,
     scope: Option<String>,
     #[serde(default)]
     form: BTreeMap<String, TextSource>,
@@ -72,45 +74,51 @@ enum GrantName {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum SendBy {
+enum SendName {
     Basic,
     Body,
 }
 
-/// What every check needs.
-struct GrantChecks<'a> {
+/// The section with what its checks need.
+struct AuthChecks<'a> {
     section: &'a AuthSection,
     environment: EnvironmentVariables,
-    at: &'a Layers,
+    is_sandbox: bool,
+    layers: &'a Layers,
 }
 
 impl AuthSection {
-    /// Checks every key.
-    pub(crate) fn check(self, at: &Layers) -> Result<(AuthSettings, BrowserSettings), ConfigError> {
-        let check = GrantChecks { section: &self, environment: EnvironmentVariables::read()?, at };
-        check.unused()?;
-        let credentials = check.credentials()?;
-        check.cache()?;
-        let browser = check.browser()?;
-        let renewal = check.renewal()?;
-        Ok((AuthSettings { credentials, renewal, cache: self.cache }, browser))
+    /// Checks every key. `is_sandbox` is whether the simulator takes the place of the API.
+    pub(super) fn check(
+        self,
+        is_sandbox: bool,
+        layers: &Layers,
+    ) -> Result<(AuthSettings, BrowserSettings), ConfigError> {
+        let environment = EnvironmentVariables::read()?;
+        let checks = AuthChecks { section: &self, environment, is_sandbox, layers };
+        checks.refuse_unused()?;
+        let credentials = checks.credentials()?;
+        let cache = checks.cache()?;
+        let browser = checks.browser()?;
+        let renewal = checks.renewal()?;
+        Ok((AuthSettings { credentials, renewal, cache }, browser))
     }
 }
 
-impl GrantChecks<'_> {
+impl AuthChecks<'_> {
     fn credentials(&self) -> Result<Credentials, ConfigError> {
         let section = self.section;
         let url = |url: &Option<Url>, key| {
-            url.clone().map(|url| checked_url(url, key, self.at)).transpose()
+            url.clone().map(|url| checked_url(url, key, self.layers)).transpose()
         };
         Ok(Credentials {
             grant: self.grant()?,
             client: ClientCredentials {
-                id: self.text(&section.client_id, "auth.client_id")?.expose_secret().to_owned(),
+                id: self.client_id()?,
                 secret: self.client_secret()?,
                 send: match section.send {
-                    SendBy::Basic => ClientAuthMethod::Basic,
-                    SendBy::Body => ClientAuthMethod::Body,
+                    SendName::Basic => ClientAuthMethod::Basic,
+                    SendName::Body => ClientAuthMethod::Body,
                 },
             },
             form: self.form()?,
@@ -122,7 +130,7 @@ impl GrantChecks<'_> {
 
     fn grant(&self) -> Result<Grant, ConfigError> {
         let section = self.section;
-        let key = || -> Result<AccessKey, ConfigError> {
+        let access_key = || -> Result<AccessKey, ConfigError> {
             Ok(AccessKey {
                 id: self.needed(section.access_key_id.as_ref(), "auth.access_key_id")?,
                 secret: self
@@ -135,44 +143,60 @@ impl GrantChecks<'_> {
                 self.needed(section.refresh_token.as_ref(), "auth.refresh_token")?,
             ),
             GrantName::AuthorizationCode => Grant::AuthorizationCode,
-            GrantName::Password => Grant::Password(key()?),
-            GrantName::AccessKey => Grant::AccessKey(key()?),
+            GrantName::Password => Grant::Password(access_key()?),
+            GrantName::AccessKey => Grant::AccessKey(access_key()?),
             GrantName::Static => Grant::Static(self.needed(section.token.as_ref(), "auth.token")?),
         })
     }
 
-    /// The secret of a client that has one: a public client's is written as an empty text.
+    /// The client's id, which is empty for a grant that needs no client.
+    fn client_id(&self) -> Result<String, ConfigError> {
+        let needs_client = !matches!(self.section.grant, GrantName::AccessKey | GrantName::Static);
+        match &self.section.client_id {
+            None if self.is_sandbox => Ok(SANDBOX_CREDENTIAL.to_owned()),
+            None if !needs_client => Ok(String::new()),
+            id => {
+                let id = self.needed(id.as_ref(), "auth.client_id")?;
+                Ok(id.expose_secret().to_owned())
+            }
+        }
+    }
+
+    /// The client's secret. `None` for a public client, whose secret is written as an empty string,
+    /// and for a grant that needs no client.
     fn client_secret(&self) -> Result<Option<SecretString>, ConfigError> {
-        let public = matches!(&self.section.client_secret, TextSource::Here(text) if text.expose_secret().is_empty());
+        let is_empty = |text: &TextSource| matches!(text, TextSource::Here(text) if text.expose_secret().is_empty());
+        let secret = self.section.client_secret.as_ref();
         match self.section.grant {
             GrantName::AccessKey | GrantName::Static => Ok(None),
-            GrantName::AuthorizationCode | GrantName::RefreshToken if public => Ok(None),
-            _ => self.text(&self.section.client_secret, "auth.client_secret").map(Some),
+            GrantName::AuthorizationCode | GrantName::RefreshToken
+                if secret.is_some_and(is_empty) =>
+            {
+                Ok(None)
+            }
+            _ if secret.is_none() && self.is_sandbox => Ok(Some(SANDBOX_CREDENTIAL.into())),
+            _ => self.needed(secret, "auth.client_secret").map(Some),
         }
     }
 
     fn form(&self) -> Result<Vec<(String, SecretString)>, ConfigError> {
-        let mut form: Vec<_> = self
-            .section
-            .scope
-            .iter()
-            .map(|scope| ("scope".to_owned(), scope.as_str().into()))
-            .collect();
+        let mut form = Vec::new();
+        if let Some(scope) = &self.section.scope {
+            form.push(("scope".to_owned(), scope.as_str().into()));
+        }
         for (name, value) in &self.section.form {
             let key = format!("auth.form.{name}");
-            if RESERVED.contains(&name.as_str()) {
-                return Err(self.at.wrong(
-                    &key,
-                    "this field follows from the other keys of [auth]: leave it out",
-                ));
+            if RESERVED_FIELDS.contains(&name.as_str()) {
+                let message = "other keys of [auth] set this field: leave it out";
+                return Err(self.layers.error(&key, message));
             }
             form.push((name.clone(), self.text(value, &key)?));
         }
         Ok(form)
     }
 
-    /// A key that another grant needs would do nothing here.
-    fn unused(&self) -> Result<(), ConfigError> {
+    /// Refuses keys that only other grants use, since they would have no effect.
+    fn refuse_unused(&self) -> Result<(), ConfigError> {
         use GrantName::{AccessKey, AuthorizationCode, Password, RefreshToken, Static};
         let section = self.section;
         let keys: [(&str, bool, &[GrantName]); 5] = [
@@ -182,30 +206,28 @@ impl GrantChecks<'_> {
             ("auth.token", section.token.is_some(), &[Static]),
             ("auth.authorize_url", section.authorize_url.is_some(), &[AuthorizationCode]),
         ];
-        match keys
-            .iter()
-            .find(|(_, overrides, grants)| *overrides && !grants.contains(&section.grant))
-        {
-            Some((key, ..)) => Err(self
-                .at
-                .wrong(key, "the grant that auth.grant names does not use it: leave it out")),
-            None => Ok(()),
+        for (key, is_given, grants) in keys {
+            if is_given && !grants.contains(&section.grant) {
+                let message = "the grant in auth.grant does not use it: leave it out";
+                return Err(self.layers.error(key, message));
+            }
         }
+        Ok(())
     }
 
-    fn cache(&self) -> Result<(), ConfigError> {
-        let wrong = |message| Err(self.at.wrong("auth.cache", message));
+    fn cache(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let error = |message| Err(self.layers.error("auth.cache", message));
         match (self.section.grant, &self.section.cache) {
             (GrantName::AuthorizationCode, None) => {
-                wrong("name a file: cxbackfill login stores the tokens there")
+                error("missing: name a file in which `cxbackfill login` stores the tokens")
             }
-            (GrantName::RefreshToken, None) => wrong(
-                "name a file: the server replaces the refresh token at each use, and the new one must outlive us",
+            (GrantName::RefreshToken, None) => error(
+                "missing: name a file that keeps the new refresh token, since the server replaces \
+                 it at each use",
             ),
-            (GrantName::Static, Some(_)) => {
-                wrong("a token that is given is not cached: leave it out")
-            }
-            _ => Ok(()),
+            (GrantName::Static, Some(_)) => error("a given token is not cached: leave it out"),
+            (_, Some(path)) => self.layers.resolve("auth.cache", path).map(Some),
+            (_, None) => Ok(None),
         }
     }
 
@@ -214,18 +236,19 @@ impl GrantChecks<'_> {
         let redirect = section.redirect_url.clone();
         if redirect.scheme() != "http" || !is_loopback_host(&redirect) || redirect.port().is_none()
         {
-            let message =
-                "it is on this machine and has a port, like http://127.0.0.1:8484/callback";
-            return Err(self.at.wrong("auth.redirect_url", message));
+            let message = format!(
+                "`{redirect}` is not an address of this machine with a port: write it like \
+                 http://127.0.0.1:8484/callback"
+            );
+            return Err(self.layers.error("auth.redirect_url", message));
         }
         let authorize = section
             .authorize_url
             .clone()
-            .map(|url| checked_url(url, "auth.authorize_url", self.at));
-        let timeout = positive(section.login_timeout, "auth.login_timeout", self.at)?;
+            .map(|url| checked_url(url, "auth.authorize_url", self.layers));
         Ok(BrowserSettings {
             redirect,
-            timeout,
+            timeout: positive(section.login_timeout, "auth.login_timeout", self.layers)?,
             authorize: authorize.transpose()?,
             scope: section.scope.clone(),
         })
@@ -234,21 +257,21 @@ impl GrantChecks<'_> {
     fn renewal(&self) -> Result<RenewalPolicy, ConfigError> {
         let (ahead, at): (Duration, f64) = (self.section.refresh_ahead.0, self.section.refresh_at);
         if !(at > 0.0 && at <= 1.0) {
-            return Err(self.at.wrong(
-                "auth.refresh_at",
-                "it is a share of the lifetime: more than 0, at most 1",
-            ));
+            let message =
+                format!("`{at}` is not a share of the lifetime: expected more than 0, at most 1");
+            return Err(self.layers.error("auth.refresh_at", message));
         }
         Ok(RenewalPolicy { ahead, at })
     }
 
     fn needed(&self, text: Option<&TextSource>, key: &str) -> Result<SecretString, ConfigError> {
-        let text =
-            text.ok_or_else(|| self.at.wrong(key, "the grant that auth.grant names needs it"))?;
-        self.text(text, key)
+        match text {
+            Some(text) => self.text(text, key),
+            None => Err(self.layers.error(key, "missing: the grant in auth.grant needs it")),
+        }
     }
 
     fn text(&self, text: &TextSource, key: &str) -> Result<SecretString, ConfigError> {
-        self.environment.text(text, key, self.at)
+        self.environment.text(text, key, self.layers)
     }
 }

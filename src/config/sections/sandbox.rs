@@ -1,4 +1,4 @@
-//! `[sandbox]`: what the embedded simulator is like.
+//! `[sandbox]`: the behaviour of the simulator.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use serde::Deserialize;
 use crate::{
     config::{
         layers::{ConfigError, Layers, environment::EnvironmentVariables},
-        values::{DurationText, SignedDurationText, TextSource, parse_time, positive},
+        values::{
+            DurationText, SignedDurationText, TextSource, invalid_time, parse_time, positive,
+        },
     },
     sandbox,
 };
 
-/// The section as typed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SandboxSection {
@@ -36,7 +37,7 @@ pub(crate) struct SandboxSection {
     jobs: JobsTable,
 }
 
-/// Another `requests`, from a time after the start.
+/// A new value of `requests` from `after` the start on.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitChange {
@@ -44,7 +45,7 @@ struct LimitChange {
     requests: u32,
 }
 
-/// How long replies take. What is not given is nothing.
+/// How long responses take. A key that is not given is zero.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct LatencyTable {
@@ -54,7 +55,7 @@ struct LatencyTable {
     steps: Vec<LatencyStep>,
 }
 
-/// Another `base`, from a time after the start.
+/// A new value of `base` from `after` the start on.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LatencyStep {
@@ -62,7 +63,7 @@ struct LatencyStep {
     base: DurationText,
 }
 
-/// What asynchronous queries are like. What is not given is as in `sandbox::JobSettings`.
+/// How asynchronous jobs behave. The defaults of the keys are those of `sandbox::JobSettings`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct JobsTable {
@@ -78,11 +79,10 @@ struct JobsTable {
 }
 
 impl SandboxSection {
-    /// The simulator's settings.
-    pub(crate) fn check(&self, at: &Layers) -> Result<sandbox::Settings, ConfigError> {
+    pub(crate) fn check(&self, layers: &Layers) -> Result<sandbox::Settings, ConfigError> {
         let client_secret = match &self.client_secret {
             Some(text) => {
-                Some(EnvironmentVariables::read()?.text(text, "sandbox.client_secret", at)?)
+                Some(EnvironmentVariables::read()?.text(text, "sandbox.client_secret", layers)?)
             }
             None => None,
         };
@@ -90,12 +90,12 @@ impl SandboxSection {
             port: self.port,
             seed: self.seed,
             conversations_per_day: self.conversations_per_day,
-            token_lifetime: positive(self.token_lifetime, "sandbox.token_lifetime", at)?,
+            token_lifetime: positive(self.token_lifetime, "sandbox.token_lifetime", layers)?,
             requests: self.requests,
-            per: positive(self.per, "sandbox.per", at)?,
-            limit_changes: self.limit_changes(at)?,
+            per: positive(self.per, "sandbox.per", layers)?,
+            limit_changes: self.limit_changes(layers)?,
             foreign_requests: self.eaten,
-            latency: self.latency.check(at)?,
+            latency: self.latency.check(layers)?,
             max_tokens: self.max_tokens,
             client_secret,
             refresh_tokens: self.refresh_tokens,
@@ -104,74 +104,67 @@ impl SandboxSection {
             deny: self.deny.clone(),
             throttle_every: self.throttle_every,
             fail_every: self.fail_every,
-            jobs: self.jobs.check(at)?,
+            jobs: self.jobs.check(layers)?,
         })
     }
 
-    fn limit_changes(&self, at: &Layers) -> Result<Vec<(Duration, u32)>, ConfigError> {
+    fn limit_changes(&self, layers: &Layers) -> Result<Vec<(Duration, u32)>, ConfigError> {
         let changes =
             self.limit_changes.iter().map(|change| (change.after.0, change.requests)).collect();
-        in_order(changes, "sandbox.limit_changes", at)
+        in_order(changes, "sandbox.limit_changes", layers)
     }
 }
 
 impl LatencyTable {
-    fn check(&self, at: &Layers) -> Result<sandbox::Latency, ConfigError> {
-        let length =
-            |length: Option<DurationText>| length.map_or(Duration::ZERO, |length| length.0);
+    fn check(&self, layers: &Layers) -> Result<sandbox::Latency, ConfigError> {
+        let duration = |given: Option<DurationText>| given.map_or(Duration::ZERO, |given| given.0);
         let steps = self.steps.iter().map(|step| (step.after.0, step.base.0)).collect();
         Ok(sandbox::Latency {
-            base: length(self.base),
-            jitter: length(self.jitter),
-            steps: in_order(steps, "sandbox.latency.steps", at)?,
+            base: duration(self.base),
+            jitter: duration(self.jitter),
+            steps: in_order(steps, "sandbox.latency.steps", layers)?,
             capacity: self.capacity,
         })
     }
 }
 
 impl JobsTable {
-    fn check(&self, at: &Layers) -> Result<sandbox::JobSettings, ConfigError> {
-        let known = sandbox::JobSettings::default();
-        let length = |overrides: Option<DurationText>, known: Duration| {
-            overrides.map_or(known, |length| length.0)
+    fn check(&self, layers: &Layers) -> Result<sandbox::JobSettings, ConfigError> {
+        let defaults = sandbox::JobSettings::default();
+        let duration = |given: Option<DurationText>, default: Duration| {
+            given.map_or(default, |duration| duration.0)
         };
-        let key = "sandbox.jobs.available_until";
-        let wrong = |text: &str| {
-            at.wrong(
-                key,
-                format!("`{text}` is no time: write it like 2024-01-01T00:00:00Z, or now-30m"),
-            )
-        };
-        let available_until =
-            self.available_until.as_deref().map(|text| parse_time(text).ok_or_else(|| wrong(text)));
+        let available_until = self.available_until.as_deref().map(|text| {
+            parse_time(text)
+                .ok_or_else(|| layers.error("sandbox.jobs.available_until", invalid_time(text)))
+        });
         if self.page_size == Some(0) {
-            return Err(at.wrong("sandbox.jobs.page_size", "it is at least 1"));
+            return Err(layers.error("sandbox.jobs.page_size", "must be at least 1"));
         }
         Ok(sandbox::JobSettings {
-            queued: length(self.queued, known.queued),
-            running: length(self.running, known.running),
-            kept: length(self.kept, known.kept),
-            fail_every: self.fail_every.unwrap_or(known.fail_every),
-            expire_every: self.expire_every.unwrap_or(known.expire_every),
-            concurrent: self.concurrent.unwrap_or(known.concurrent),
-            per_second: self.per_second.unwrap_or(known.per_second),
-            page_size: self.page_size.unwrap_or(known.page_size),
+            queued: duration(self.queued, defaults.queued),
+            running: duration(self.running, defaults.running),
+            kept: duration(self.kept, defaults.kept),
+            fail_every: self.fail_every.unwrap_or(defaults.fail_every),
+            expire_every: self.expire_every.unwrap_or(defaults.expire_every),
+            concurrent: self.concurrent.unwrap_or(defaults.concurrent),
+            per_second: self.per_second.unwrap_or(defaults.per_second),
+            page_size: self.page_size.unwrap_or(defaults.page_size),
             available_until: available_until.transpose()?,
         })
     }
 }
 
-/// Steps that follow one another.
+/// Checks that each step is later than the one before.
 fn in_order<T>(
     steps: Vec<(Duration, T)>,
     key: &str,
-    at: &Layers,
+    layers: &Layers,
 ) -> Result<Vec<(Duration, T)>, ConfigError> {
-    let sorted = steps.is_sorted_by_key(|(after, _)| *after);
-    if sorted {
+    if steps.is_sorted_by_key(|(after, _)| *after) {
         Ok(steps)
     } else {
-        Err(at.wrong(key, "each `after` is later than the one before: sort them"))
+        Err(layers.error(key, "the steps are not in order: sort them by `after`"))
     }
 }
 
@@ -189,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_values_are_those_of_the_sandbox() {
-        let (built_in, known) = (load(&[]).unwrap(), sandbox::Settings::default());
-        assert_eq!(format!("{built_in:?}"), format!("{known:?}"));
+    fn the_defaults_are_those_of_the_simulator() {
+        let (from_file, defaults) = (load(&[]).unwrap(), sandbox::Settings::default());
+        assert_eq!(format!("{from_file:?}"), format!("{defaults:?}"));
     }
 
     #[test]
@@ -218,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_in_a_table_is_said_by_key() {
+    fn an_error_in_a_table_names_the_key() {
         for (set, key) in [
             (
                 "sandbox.limit_changes=[{ after = \"2m\", requests = 1 }, { after = \"1m\", requests = 2 }]",

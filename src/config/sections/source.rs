@@ -1,4 +1,4 @@
-//! `[source]`: whose API, and where it is.
+//! `[source]`: the platform, and where its API is.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -17,16 +17,15 @@ use crate::{
     platform::Platform,
 };
 
-/// The region that is a simulator.
+/// The region that starts the simulator.
 const SANDBOX: &str = "sandbox";
 
-/// The section as typed.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SourceSection {
+pub(super) struct SourceSection {
     name: Option<String>,
     pub platform: Platform,
-    region: String,
+    region: Option<String>,
     api_version: Option<String>,
     catalog: Option<PathBuf>,
     api_url: Option<HttpUrl>,
@@ -36,130 +35,141 @@ pub(crate) struct SourceSection {
 }
 
 impl SourceSection {
-    /// Its name, if it has one.
-    pub(crate) fn name(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
+    /// The name of the source, if it has one.
+    pub(super) fn name(&self, layers: &Layers) -> Result<Option<String>, ConfigError> {
         match &self.name {
-            // its directory would not follow
-            Some(name) if at.listed().is_some_and(|listed| listed != name) => Err(at.wrong(
-                "source.name",
-                "a source of a list is named in the file alone: leave it out",
-            )),
-            Some(name) if !sources::is_fit(name) => {
-                Err(at.wrong("source.name", sources::unfit(name)))
+            // the output folder would not follow
+            Some(name) if layers.listed().is_some_and(|listed| listed != name) => Err(layers
+                .error("source.name", "only the file can name a source of a list: leave it out")),
+            Some(name) if !sources::is_valid_name(name) => {
+                Err(layers.error("source.name", sources::invalid_name(name)))
             }
             name => Ok(name.clone()),
         }
     }
 
-    /// The platform's datasets, and the user's own, which replace those of the same name.
-    pub(crate) fn catalog(&self, at: &Layers) -> Result<Catalog, ConfigError> {
+    /// The platform's datasets and the user's own, which replace those of the same name.
+    pub(super) fn catalog(&self, layers: &Layers) -> Result<Catalog, ConfigError> {
         let mut catalog = catalog::builtin(self.platform.name()).cloned().unwrap_or_default();
         if let Some(path) = &self.catalog {
-            let path = at.beside(path);
+            let path = layers.resolve("source.catalog", path)?;
             let file = path.display().to_string();
-            let unread =
-                |error| at.wrong("source.catalog", format!("{file} cannot be read: {error}"));
-            let own = catalog::read(&file, &fs::read_to_string(&path).map_err(unread)?)?;
+            let text = fs::read_to_string(&path).map_err(|error| {
+                layers.error("source.catalog", format!("{file} cannot be read: {error}"))
+            })?;
+            let own = catalog::read(&file, &text)?;
             catalog.datasets.extend(own.datasets);
             catalog.buckets.extend(own.buckets);
         }
         if catalog.datasets.is_empty() {
             let message = format!(
-                "{} has no datasets of its own: describe them in a file",
+                "missing: {} has no built-in datasets; describe them in a file",
                 self.platform.name()
             );
-            return Err(at.wrong("source.catalog", message));
+            return Err(layers.error("source.catalog", message));
         }
         Ok(catalog)
     }
 
-    /// The version of the API, where it has several.
-    pub(crate) fn api_version(&self, at: &Layers) -> Result<Option<String>, ConfigError> {
+    /// The version of the API, if the platform has versions.
+    pub(super) fn api_version(&self, layers: &Layers) -> Result<Option<String>, ConfigError> {
         let Some(version) = &self.api_version else {
             return Ok(self.platform.profile().default_api_version.map(str::to_owned));
         };
         if !self.platform.profile().has_api_versions {
             let message = format!("{} has only one: leave it out", self.platform.name());
-            return Err(at.wrong("source.api_version", message));
+            return Err(layers.error("source.api_version", message));
         }
-        // it stands in the path of a request that carries the token (G10)
-        let is_fit = version.starts_with(|first: char| first.is_ascii_alphanumeric())
+        // it becomes part of the path of a request that carries the token (G10)
+        let is_valid = version.starts_with(|first: char| first.is_ascii_alphanumeric())
             && version.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c));
-        let wrong = || {
-            at.wrong(
-                "source.api_version",
-                format!("`{version}` does not fit a path: write it like v34.0"),
-            )
-        };
-        is_fit.then(|| Some(version.clone())).ok_or_else(wrong)
+        if !is_valid {
+            let message = format!("`{version}` is not a valid version: write it like v34.0");
+            return Err(layers.error("source.api_version", message));
+        }
+        Ok(Some(version.clone()))
     }
 
-    /// Where the API and its login are, for that account.
-    pub(crate) fn hosts(
+    /// Where the API and its login are.
+    pub(super) fn hosts(
         &self,
         sandbox: &SandboxSection,
         credentials: &Credentials,
-        at: &Layers,
+        layers: &Layers,
     ) -> Result<HostSettings, ConfigError> {
-        if let Some(hosts) = self.discovered(at)? {
+        if let Some(hosts) = self.discovered(layers)? {
             return Ok(hosts);
         }
         if self.is_sandbox() {
-            return Ok(HostSettings::Sandbox(sandbox.check(at)?));
+            return Ok(HostSettings::Sandbox(sandbox.check(layers)?));
         }
-        if self.platform == Platform::Custom && !at.is_built_in("source.region") {
-            return Err(at.wrong("source.region", "a custom platform has none: leave it out"));
+        if self.platform == Platform::Custom && self.region.is_some() {
+            let message = "a custom platform has no regions: leave it out";
+            return Err(layers.error("source.region", message));
         }
-        let known = self.platform.hosts(&self.region, &credentials.grant);
+        let known =
+            self.region.as_ref().and_then(|region| self.platform.hosts(region, &credentials.grant));
         let [known_api, known_login] = known.map_or([None, None], |hosts| hosts.map(Some));
-        let api = self.host("api", self.api_url.as_ref(), known_api, at)?;
+        let api = self.host("api", self.api_url.as_ref(), known_api, layers)?;
         let login =
             match (self.platform, &self.login_url, &credentials.token_url, &credentials.grant) {
                 (Platform::Custom, None, Some(endpoint), _) => endpoint.clone(),
-                // nobody logs in with a token that is given
+                // a static token needs no login
                 (Platform::Custom, None, None, Grant::Static(_)) => api.clone(),
-                _ => self.host("login", self.login_url.as_ref(), known_login, at)?,
+                _ => self.host("login", self.login_url.as_ref(), known_login, layers)?,
             };
         Ok(HostSettings::Network { api, login })
     }
 
-    /// One of the two hosts: as given, else as the platform has it.
+    /// One of the two hosts: the given one, else that of the region.
     fn host(
         &self,
         name: &str,
-        overrides: Option<&HttpUrl>,
+        given: Option<&HttpUrl>,
         known: Option<String>,
-        at: &Layers,
+        layers: &Layers,
     ) -> Result<Url, ConfigError> {
         let key = format!("source.{name}_url");
-        if let Some(HttpUrl(url)) = overrides {
-            // a dataset's path would replace it without a word
+        if let Some(HttpUrl(url)) = given {
+            // joining a dataset's path would silently replace it
             if name == "api" && url.path() != "/" {
                 let path = url.path();
-                return Err(at.wrong(
-                    &key,
-                    format!("a host has no path: begin the paths of datasets with `{path}`"),
-                ));
+                let message = format!(
+                    "a host cannot have a path: begin the paths of the datasets with `{path}`"
+                );
+                return Err(layers.error(&key, message));
             }
-            return checked_url(url.clone(), &key, at);
+            return checked_url(url.clone(), &key, layers);
         }
         if let Some(url) = known {
-            return url
-                .parse()
-                .map_err(|error: url::ParseError| at.wrong("source.region", error.to_string()));
+            return url.parse().map_err(|error: url::ParseError| {
+                layers.error("source.region", error.to_string())
+            });
         }
-        let region = &self.region;
-        Err(match self.platform {
-            Platform::Custom => {
-                at.wrong(&key, "nobody knows the hosts of a custom platform: give it")
+        let other = if name == "api" { "source.login_url" } else { "source.api_url" };
+        let has_other = self.api_url.is_some() || self.login_url.is_some();
+        Err(match (self.platform, &self.region) {
+            (Platform::Custom, _) => {
+                layers.error(&key, "missing: the hosts of a custom platform are not known")
             }
-            _ if region == SANDBOX => {
-                let other = if name == "api" { "source.login_url" } else { "source.api_url" };
-                at.wrong(other, format!("give {key} too, or neither of them to start the sandbox"))
+            (_, None) if has_other => {
+                layers.error(other, format!("give {key} too, or source.region"))
             }
-            platform => {
+            (_, None) => {
+                let message = format!(
+                    "missing: expected {}; `sandbox` starts the simulator",
+                    self.platform.expected_region()
+                );
+                layers.error("source.region", message)
+            }
+            (_, Some(region)) if region == SANDBOX => {
+                let message =
+                    format!("give {key} too, or neither of the two to start the simulator");
+                layers.error(other, message)
+            }
+            (platform, Some(region)) => {
                 let expected = platform.expected_region();
-                at.wrong(
+                layers.error(
                     "source.region",
                     format!("unknown region `{region}`: expected `sandbox` or {expected}"),
                 )
@@ -167,33 +177,35 @@ impl SourceSection {
         })
     }
 
-    /// The hosts that the platform is to tell, if the configuration says so.
-    fn discovered(&self, at: &Layers) -> Result<Option<HostSettings>, ConfigError> {
+    /// The hosts that the platform publishes, if the configuration names an issuer.
+    fn discovered(&self, layers: &Layers) -> Result<Option<HostSettings>, ConfigError> {
         let Some(HttpUrl(issuer)) = self.issuer.clone() else {
             return match self.tenant {
-                Some(_) => Err(
-                    at.wrong("source.tenant", "it is of use with source.issuer only: leave it out")
-                ),
+                Some(_) => {
+                    Err(layers
+                        .error("source.tenant", "only source.issuer uses a tenant: leave it out"))
+                }
                 None => Ok(None),
             };
         };
         if self.api_url.is_some() || self.login_url.is_some() {
-            return Err(at.wrong(
+            return Err(layers.error(
                 "source.issuer",
-                "it tells the hosts: leave source.api_url and source.login_url out",
+                "the issuer publishes the hosts: leave source.api_url and source.login_url out",
             ));
         }
-        let issuer = checked_url(issuer, "source.issuer", at)?;
+        let issuer = checked_url(issuer, "source.issuer", layers)?;
         Ok(Some(HostSettings::Discovered { issuer, tenant: self.tenant.clone() }))
     }
 
-    fn is_sandbox(&self) -> bool {
-        let elsewhere = self.api_url.is_some() || self.login_url.is_some() || self.issuer.is_some();
-        self.region == SANDBOX && self.platform != Platform::Custom && !elsewhere
+    /// Whether the simulator takes the place of the API.
+    pub(super) fn is_sandbox(&self) -> bool {
+        let has_hosts = self.api_url.is_some() || self.login_url.is_some() || self.issuer.is_some();
+        self.region.as_deref() == Some(SANDBOX) && self.platform != Platform::Custom && !has_hosts
     }
 
-    /// What of it must not change from run to run on one output.
-    pub(crate) fn identity(
+    /// What must stay the same from run to run on one output.
+    pub(super) fn identity(
         &self,
         sandbox: &SandboxSection,
         api_version: Option<&str>,
@@ -203,10 +215,12 @@ impl SourceSection {
             (None, Some(HttpUrl(issuer))) => {
                 format!("{issuer} {}", self.tenant.as_deref().unwrap_or_default())
             }
-            (None, None) => self.region.clone(),
+            (None, None) => self.region.clone().unwrap_or_default(),
         };
         let mut identity = BTreeMap::from([("source".to_owned(), source)]);
-        identity.extend(api_version.map(|version| ("api_version".to_owned(), version.to_owned())));
+        if let Some(version) = api_version {
+            identity.insert("api_version".to_owned(), version.to_owned());
+        }
         if self.is_sandbox() {
             identity.insert("sandbox.seed".to_owned(), sandbox.seed.to_string());
             identity.insert(

@@ -1,0 +1,63 @@
+//! The parts of the configuration that commands without a run need.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    catalog::{Catalog, Dataset},
+    config::{ConfigError, Overrides, only, read_each, sections::ConfigFile, selected_sources},
+    platform::Platform,
+    sandbox::Settings,
+    time::interval::Interval,
+};
+
+/// What concerns an existing output. Commands that only read it need no credentials.
+#[derive(Debug)]
+pub(crate) struct BackfillScope {
+    /// The name of the source. `None` if it is the only one and has no name.
+    pub source: Option<String>,
+    /// The interval to fetch.
+    pub interval: Interval,
+    /// When the program started, in milliseconds since 1970.
+    pub now: i64,
+    /// The datasets to fetch.
+    pub datasets: Vec<Arc<Dataset>>,
+    /// All datasets of the platform, the user's own included.
+    pub catalog: Catalog,
+    /// The folder of the output.
+    pub output: PathBuf,
+}
+
+/// The datasets that a source has.
+#[derive(Debug)]
+pub(crate) struct DatasetSelection {
+    /// The name of the source. `None` if it is the only one and has no name.
+    pub source: Option<String>,
+    /// The platform of the API.
+    pub platform: Platform,
+    /// All datasets of the platform, the user's own included.
+    pub catalog: Catalog,
+}
+
+/// Reads what `status` and `verify` need of each source.
+///
+/// # Errors
+/// If a value is invalid or missing.
+pub(crate) fn load_scopes(overrides: &Overrides) -> Result<Vec<BackfillScope>, ConfigError> {
+    read_each(&selected_sources(overrides)?, ConfigFile::scope)
+}
+
+/// Reads the datasets of each source.
+///
+/// # Errors
+/// If a value is invalid or missing.
+pub(crate) fn load_selections(overrides: &Overrides) -> Result<Vec<DatasetSelection>, ConfigError> {
+    read_each(&selected_sources(overrides)?, ConfigFile::selection)
+}
+
+/// Reads the `[sandbox]` section of the only source.
+///
+/// # Errors
+/// If a value is invalid or missing, or if there are several sources.
+pub(crate) fn load_sandbox(overrides: &Overrides) -> Result<Settings, ConfigError> {
+    only(read_each(&selected_sources(overrides)?, |file, layers| file.sandbox.check(layers))?)
+}

@@ -1,0 +1,85 @@
+//! `[fetch]`: how shards are fetched.
+
+use std::{num::NonZeroU32, ops::RangeInclusive};
+
+use serde::Deserialize;
+
+use crate::{
+    config::{
+        layers::{ConfigError, Layers},
+        values::{ByteSizeText, DurationText, positive},
+    },
+    fetch::{FetchSettings, Strategy},
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FetchSection {
+    pub actors: usize,
+    shard: DurationText,
+    smallest_shard: DurationText,
+    pub ahead: usize,
+    strategy: StrategyName,
+    pub attributes: bool,
+    jobs: usize,
+    lake_wait: DurationText,
+    page_size: Option<NonZeroU32>,
+    timeout: DurationText,
+    max_body: ByteSizeText,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum StrategyName {
+    Query,
+    Job,
+    Auto,
+}
+
+impl FetchSection {
+    pub(super) fn check(
+        &self,
+        commit_every: DurationText,
+        layers: &Layers,
+    ) -> Result<FetchSettings, ConfigError> {
+        in_range(self.actors, 1..=1_000, "fetch.actors", layers)?;
+        in_range(self.ahead, 1..=100, "fetch.ahead", layers)?;
+        in_range(self.jobs, 1..=1_000, "fetch.jobs", layers)?;
+        if self.attributes && matches!(self.strategy, StrategyName::Query) {
+            return Err(layers.error(
+                "fetch.attributes",
+                "only jobs return attributes: set fetch.strategy to `job` or `auto`",
+            ));
+        }
+        Ok(FetchSettings {
+            actors: self.actors,
+            shard: positive(self.shard, "fetch.shard", layers)?,
+            smallest_shard: positive(self.smallest_shard, "fetch.smallest_shard", layers)?,
+            page_size: self.page_size.map_or(u32::MAX, NonZeroU32::get),
+            ahead: self.ahead,
+            strategy: match self.strategy {
+                StrategyName::Query => Strategy::Query,
+                StrategyName::Job => Strategy::Job,
+                StrategyName::Auto => Strategy::Auto,
+            },
+            jobs: self.jobs,
+            commit_every: positive(commit_every, "output.commit_every", layers)?,
+            job_data_wait: self.lake_wait.0,
+            timeout: positive(self.timeout, "fetch.timeout", layers)?,
+            max_body: self.max_body.0,
+        })
+    }
+}
+
+fn in_range(
+    value: usize,
+    range: RangeInclusive<usize>,
+    key: &str,
+    layers: &Layers,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = range.into_inner();
+    Err(layers.error(key, format!("invalid number {value}: expected {least} to {most}")))
+}

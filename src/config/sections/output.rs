@@ -1,0 +1,72 @@
+//! `[output]`: where files go, and how they are written.
+
+use std::path::PathBuf;
+
+use parquet::basic::Compression;
+use serde::Deserialize;
+
+use crate::{
+    config::{
+        layers::{ConfigError, Layers},
+        values::DurationText,
+    },
+    ledger::LEDGER,
+    sink::ParquetSettings,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutputSection {
+    path: PathBuf,
+    compression: String,
+    row_group_rows: usize,
+    pub commit_every: DurationText,
+}
+
+impl OutputSection {
+    /// The folder of the output. Each source of a list has a folder of its own inside `path`.
+    ///
+    /// # Errors
+    /// If `path` is not a local path, or if the output is where earlier versions wrote it.
+    pub(super) fn folder(&self, layers: &Layers) -> Result<PathBuf, ConfigError> {
+        let of_source = |path: PathBuf| match layers.listed() {
+            Some(name) => path.join(name),
+            None => path,
+        };
+        let folder = of_source(layers.resolve("output.path", &self.path)?);
+        // earlier versions took every path relative to the working directory, and `~` literally
+        let former = of_source(self.path.clone());
+        if !folder.join(LEDGER).exists() && former.join(LEDGER).exists() {
+            let message = format!(
+                "`{}` means {}, relative to the file that contains it, but the folder {} in the \
+                 working directory has the ledger of an earlier run: move that folder, or give its \
+                 full path",
+                self.path.display(),
+                folder.display(),
+                former.display(),
+            );
+            return Err(layers.error("output.path", message));
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn format(&self, layers: &Layers) -> Result<ParquetSettings, ConfigError> {
+        let supported = |compression: &Compression| {
+            matches!(
+                compression,
+                Compression::ZSTD(_) | Compression::SNAPPY | Compression::UNCOMPRESSED
+            )
+        };
+        let Some(compression) = self.compression.parse().ok().filter(supported) else {
+            let message = format!(
+                "unknown compression `{}`: expected zstd(1) to zstd(22), snappy or uncompressed",
+                self.compression
+            );
+            return Err(layers.error("output.compression", message));
+        };
+        if self.row_group_rows == 0 {
+            return Err(layers.error("output.row_group_rows", "must be at least 1"));
+        }
+        Ok(ParquetSettings { compression, row_group_rows: self.row_group_rows })
+    }
+}
