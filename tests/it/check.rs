@@ -3,7 +3,7 @@
 use cxbackfill::testing::Settings;
 
 use crate::common::{
-    binary::{program, set},
+    binary::{CREDENTIALS, SIMULATED, program, set},
     platform::Platform,
 };
 
@@ -66,7 +66,7 @@ async fn a_failed_line_says_what_to_do() {
 async fn a_clock_error_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = program(folder.path(), &["check"]);
-    let run = set(&mut command, &["sandbox.clock_skew=-90s"]).output().unwrap();
+    let run = set(set(&mut command, &SIMULATED), &["sandbox.clock_skew=-90s"]).output().unwrap();
     let lines = String::from_utf8(run.stdout).unwrap();
     assert!(lines.contains("s behind this machine's: correct this machine's clock"), "{lines}");
     assert_eq!(run.status.code(), Some(0), "{lines}");
@@ -81,7 +81,8 @@ async fn a_run_discovers_its_hosts_from_the_issuer() {
     let key = ["auth.grant=password", "auth.access_key_id=k", "auth.access_key_secret=s"];
     let run = |more: &[&str]| {
         let mut command = program(folder.path(), &["run", "--summary", "json"]);
-        set(&mut command, &["job.to=2024-01-02T00:00:00Z", issuer.as_str()]);
+        set(&mut command, &[SIMULATED[1], "job.to=2024-01-02T00:00:00Z", issuer.as_str()]);
+        set(&mut command, &CREDENTIALS);
         set(&mut command, &key);
         set(&mut command, more).output().unwrap()
     };

@@ -4,14 +4,20 @@ use std::{fs, net::TcpListener};
 
 use tempfile::TempDir;
 
-use crate::common::binary::quiet_program;
+use crate::common::binary::{CREDENTIALS, SIMULATED, quiet_program};
 
 /// A run with `arguments` and `job.toml` ends with 2 and `message`, before it has touched anything.
 fn refused(job: &str, arguments: &[&str], message: &str) {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("job.toml"), job).unwrap();
     let mut command = quiet_program(folder.path());
-    command.args(["run", "--config", "job.toml"]).args(arguments);
+    command.args(["run", "--config", "job.toml"]);
+    // what has no default, and is not what the test is about
+    let given = SIMULATED.into_iter().chain([CREDENTIALS[1]]).filter(|given| {
+        let key = given.split(['.', '=']).nth(1).unwrap();
+        !job.contains(&format!("{key} ="))
+    });
+    command.args(given.flat_map(|given| ["--set", given])).args(arguments);
     command.assert().code(2).stdout("").stderr(format!("error: {message}\n"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but job.toml");
 }
@@ -50,15 +56,15 @@ fn a_value_of_the_wrong_type_is_refused_in_words_of_the_file() {
         ),
         (
             "[fetch]\nshard = 60\n",
-            "job.toml:2: fetch.shard: a duration is a text with its unit, like \"60s\", \"10m\" or \"1d\"",
+            "job.toml:2: fetch.shard: invalid duration: expected a string with a unit, such as \"60s\"",
         ),
         (
             "[fetch]\nmax_body = '5 apples'\n",
-            "job.toml:2: fetch.max_body: `5 apples` is no size: write it like \"64MiB\"",
+            "job.toml:2: fetch.max_body: `5 apples` is not a valid size: write it like \"64MiB\"",
         ),
         (
             "[auth]\nclient_secret = { evn = 'X' }\n",
-            "job.toml:2: auth.client_secret: it is a string, { env = \"NAME\" } or { file = \"PATH\" }",
+            "job.toml:2: auth.client_secret: expected a string, { env = \"NAME\" } or { file = \"PATH\" }",
         ),
         ("job = 3\n", "job.toml:1: job: invalid type: integer `3`, expected a section: [job]"),
         (
@@ -75,12 +81,12 @@ fn a_text_that_is_no_date_is_refused_with_one_that_is() {
     refused(
         "[job]\nfrom = 'yesterday'\n",
         &[],
-        "job.toml:2: job.from: `yesterday` is no time: write it like 2024-01-01T00:00:00Z, or now-30m",
+        "job.toml:2: job.from: `yesterday` is not a valid time: write it like 2024-01-01T00:00:00Z or now-30m",
     );
     refused(
         "",
         &["--set", "job.to=2024-13-01"],
-        "--set: job.to: `2024-13-01` is no time: write it like 2024-01-01T00:00:00Z, or now-30m",
+        "--set: job.to: `2024-13-01` is not a valid time: write it like 2024-01-01T00:00:00Z or now-30m",
     );
 }
 
@@ -89,21 +95,21 @@ fn an_interval_that_does_not_go_forward_is_refused_where_its_author_wrote_it() {
     refused(
         "[job]\nfrom = '2024-01-02T00:00:00Z'\nto = '2024-01-02T00:00:00Z'\n",
         &[],
-        "job.toml:3: job.to: job.from must lie before job.to: \
-         2024-01-02T00:00:00Z does not lie before 2024-01-02T00:00:00Z",
+        "job.toml:3: job.to: the interval is empty: job.from, which is 2024-01-02T00:00:00Z, \
+         must lie before job.to, which is 2024-01-02T00:00:00Z",
     );
     refused(
         "[job]\nfrom = '2024-02-01T00:00:00Z'\n",
         &[],
-        "job.toml:2: job.from: job.from must lie before job.to: \
-         2024-02-01T00:00:00Z does not lie before 2024-01-11T00:00:00Z",
+        "--set: job.to: the interval is empty: job.from, which is 2024-02-01T00:00:00Z, \
+         must lie before job.to, which is 2024-01-11T00:00:00Z",
     );
 }
 
 #[test]
 fn a_configuration_that_cannot_be_read_is_refused() {
     let folder = TempDir::new().unwrap();
-    let message = "error: lost.toml: cannot be read: No such file or directory (os error 2); give its path with --config\n";
+    let message = "error: lost.toml: cannot be read: No such file or directory (os error 2); name another file with --config\n";
     quiet_program(folder.path())
         .args(["run", "--config", "lost.toml"])
         .assert()
@@ -122,7 +128,7 @@ fn a_secret_that_is_not_where_it_should_be_is_refused() {
     refused(
         "[auth]\nclient_id = 'x'\nclient_secret = { env = 'CXBACKFILL_TEST_UNSET' }\n",
         &[],
-        "job.toml:3: auth.client_secret: the environment has no CXBACKFILL_TEST_UNSET: set it, or write it to .env",
+        "job.toml:3: auth.client_secret: the environment variable CXBACKFILL_TEST_UNSET is not set: set it, or add it to .env",
     );
     refused(
         "[auth]\nclient_secret = { file = 'lost.txt' }\n",
@@ -150,7 +156,7 @@ fn an_unknown_dataset_is_refused_with_those_that_there_are() {
     refused(
         "[job]\ndatasets = ['conversations', 'weather']\n",
         &[],
-        "job.toml:2: job.datasets: there is no `weather`: genesys-cloud has audits, conversation-aggregates, \
+        "job.toml:2: job.datasets: there is no dataset `weather`: genesys-cloud has audits, conversation-aggregates, \
          conversations, divisions, flow-aggregates, flows, groups, languages, presence-definitions, queue-aggregates, \
          queue-members, queues, skills, usage, user-aggregates, user-details, users, wrapup-codes",
     );
@@ -161,7 +167,7 @@ fn g10_plain_http_is_refused_but_for_this_machine() {
     refused(
         "[source]\napi_url = 'http://api.example.com'\nlogin_url = 'https://login.example.com'\n",
         &[],
-        "job.toml:2: source.api_url: `http://api.example.com/` would send credentials in the clear: use https",
+        "job.toml:2: source.api_url: `http://api.example.com/` would send credentials unencrypted: use https",
     );
 }
 
@@ -170,12 +176,12 @@ fn an_address_that_is_none_or_alone_is_refused() {
     refused(
         "[source]\napi_url = 'api.example.com'\n",
         &[],
-        "job.toml:2: source.api_url: `api.example.com` is no address: write it like https://api.mypurecloud.de",
+        "job.toml:2: source.api_url: `api.example.com` is not a valid URL: write it like https://api.example.com",
     );
     refused(
         "[source]\napi_url = 'https://api.example.com'\n",
         &[],
-        "job.toml:2: source.api_url: give source.login_url too, or neither of them to start the sandbox",
+        "job.toml:2: source.api_url: give source.login_url too, or neither of the two to start the simulator",
     );
 }
 
@@ -203,11 +209,7 @@ const TWO: &str = "[job]\nname = 'x'\n[[source]]\nname = 'emea'\n[[source]]\nnam
 #[test]
 fn a_key_of_one_source_is_refused_by_its_name_and_line() {
     for (more, arguments, message) in [
-        (
-            "client_id = ''\n",
-            &[][..],
-            "job.toml:9: source.apac.auth.client_id: it is empty: give the client's own",
-        ),
+        ("client_id = ''\n", &[][..], "job.toml:9: source.apac.auth.client_id: the text is empty"),
         (
             "secret = 'x'\n",
             &[],
@@ -219,20 +221,24 @@ fn a_key_of_one_source_is_refused_by_its_name_and_line() {
         (
             "grant = 'static'\n",
             &[],
-            "job.toml: source.apac.auth.token: the grant that auth.grant names needs it",
+            "job.toml: source.apac.auth.token: missing: the grant in auth.grant needs it",
         ),
         (
             "",
             &["--set", "source.apac.budget.per=0s"],
-            "--set: source.apac.budget.per: it is longer than nothing",
+            "--set: source.apac.budget.per: must be above zero",
         ),
         (
             "",
             &["--set", "source.apac.datasets=[]"],
-            "--set: source.apac.datasets: name at least one dataset",
+            "--set: source.apac.datasets: the list is empty: name at least one dataset",
         ),
         ("", &["--set", "source.apac.region=x"], &unknown_region("--set: source.apac.region")),
-        ("", &["--set", "fetch.actors=0"], "--set: fetch.actors: it is between 1 and 1000"),
+        (
+            "",
+            &["--set", "fetch.actors=0"],
+            "--set: fetch.actors: invalid number 0: expected 1 to 1000",
+        ),
     ] {
         refused(&format!("{TWO}{more}"), arguments, message);
     }
@@ -245,7 +251,7 @@ fn a_source_that_there_is_not_is_refused_with_those_that_there_are() {
         &["--source", "emae"],
         "--source: there is no source `emae`: there are emea, apac",
     );
-    refused("", &["--source", "emea"], "--source: the only source has no name: leave this out");
+    refused("", &["--source", "emea"], "--source: the only source has no name: leave --source out");
     let set = "source.emae.auth.send=body";
     let message = "--set source.emae.auth.send: there is no source `emae`: there are emea, apac";
     refused(TWO, &["--set", set], message);
@@ -255,10 +261,10 @@ fn a_source_that_there_is_not_is_refused_with_those_that_there_are() {
 fn a_source_of_a_list_has_a_name_that_a_directory_can_have() {
     let long = "x".repeat(65);
     for (name, message) in [
-        ("", "source.name: each source of a list needs one, like \"emea\"".to_owned()),
+        ("", "source.name: missing: a source of a list needs a name, such as \"emea\"".to_owned()),
         (
             "name = 'EMEA'",
-            "source.name: there are two `EMEA`: each has a directory of its own".to_owned(),
+            "source.name: two sources are called `EMEA`: each needs a folder of its own".to_owned(),
         ),
         ("name = '../x'", unfit("../x")),
         ("name = '_quarantine'", unfit("_quarantine")),
@@ -277,16 +283,20 @@ fn a_list_without_a_source_or_with_another_name_is_refused() {
     refused(
         "source = []\n",
         &[],
-        "job.toml:1: source: the list is empty: give at least one [[source]]",
+        "job.toml:1: source: the list is empty: write at least one [[source]]",
     );
-    refused("source = [3]\n", &[], "job.toml:1: source: each is a section: [[source]]");
-    let message = "--set: source.name: a source of a list is named in the file alone: leave it out";
+    refused(
+        "source = [3]\n",
+        &[],
+        "job.toml:1: source: an element is not a section: write [[source]]",
+    );
+    let message = "--set: source.name: only the file can name a source of a list: leave it out";
     refused(TWO, &["--set", "source.name=emea"], message);
 }
 
 fn unfit(name: &str) -> String {
     format!(
-        "source.name: `{name}` is no name of a source: it has letters, digits, - and _, 64 at most"
+        "source.name: `{name}` is not a valid name of a source: expected letters, digits, `-` and `_`, at most 64"
     )
 }
 
@@ -294,7 +304,7 @@ fn unfit(name: &str) -> String {
 fn g6_two_sources_do_not_share_a_quota() {
     let region = "region = 'eu-central-1'\n";
     let list = format!("[[source]]\nname = 'a'\n{region}[[source]]\nname = 'b'\n{region}");
-    let message = "it has the credential of the source a, and so its quota: name the datasets of both in one source";
+    let message = "the source a has the same credential and therefore the same quota: list the datasets of both in one source";
     refused(&list, &["--set", "auth.client_id=x"], &format!("--set: auth.client_id: {message}"));
     refused(
         &format!("{list}[source.auth]\nclient_id = 'x'\n"),
@@ -308,7 +318,7 @@ fn what_is_for_one_source_alone_asks_for_its_name() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("config.toml"), TWO).unwrap();
     for command in ["login", "sandbox"] {
-        let message = "error: --source: there are several sources: name the one that is meant\n";
+        let message = "error: --source: there are several sources: name one of them\n";
         quiet_program(folder.path()).arg(command).assert().code(2).stdout("").stderr(message);
     }
 }
@@ -316,13 +326,13 @@ fn what_is_for_one_source_alone_asks_for_its_name() {
 #[test]
 fn a_malformed_set_is_refused_with_one_that_is_not() {
     for set in ["fetch.actors", "fetch", ".actors", "fetch."] {
-        let message = format!("--set {set}: write it as section.key=value, like fetch.actors=16");
+        let message = format!("--set {set}: expected section.key=value, such as fetch.actors=16");
         refused("", &["--set", set], &message);
     }
     refused(
         "",
         &["--set", "actors=3"],
-        "--set actors: write it as section.key=value, like fetch.actors=16",
+        "--set actors: expected section.key=value, such as fetch.actors=16",
     );
 }
 
@@ -344,7 +354,12 @@ fn a_wrong_secret_ends_with_3_and_is_not_printed() {
     let folder = TempDir::new().unwrap();
     let settings =
         ["--set", "sandbox.client_secret=right", "--set", "auth.client_secret=s3cret-and-wrong"];
-    let ended = quiet_program(folder.path()).arg("run").args(settings).assert().code(3);
+    let ended = quiet_program(folder.path())
+        .arg("run")
+        .args(SIMULATED.iter().flat_map(|given| ["--set", given]))
+        .args(settings)
+        .assert()
+        .code(3);
     let output = ended.get_output();
     let said = String::from_utf8_lossy(&output.stderr);
     let (port, id) = (between(&said, "127.0.0.1:", "/"), between(&said, "correlation id ", ")"));
@@ -394,4 +409,51 @@ fn help_lists_the_exit_codes() {
         4 any other error, 130 interrupted and resumable. \
         Several sources have one exit code: the first of 4, 2, 3, 130, 1 that any of them ended with.";
     assert!(said.ends_with(codes), "{said}");
+}
+
+#[test]
+fn a_run_without_a_configuration_is_refused() {
+    for command in ["run", "plan", "check", "status", "verify", "login"] {
+        let folder = TempDir::new().unwrap();
+        let ended = quiet_program(folder.path()).arg(command).assert().code(2).stdout("");
+        let said = String::from_utf8_lossy(&ended.get_output().stderr).into_owned();
+        let expected = "error: config.toml: there is no such file in this folder: write one, or name \
+            another with --config FILE; to try the simulator, add `--set source.region=sandbox ";
+        assert!(said.starts_with(expected), "{command}: {said}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{command} wrote nothing");
+    }
+}
+
+#[test]
+fn credentials_without_a_region_do_not_start_the_simulator() {
+    let folder = TempDir::new().unwrap();
+    let set = [SIMULATED[1], SIMULATED[2], "auth.client_id=x", "auth.client_secret=y"];
+    let mut run = quiet_program(folder.path());
+    let ended = run.arg("run").args(set.iter().flat_map(|set| ["--set", set])).assert().code(2);
+    let said = String::from_utf8_lossy(&ended.get_output().stderr).into_owned();
+    assert!(said.starts_with("error: config.toml: source.region: missing: "), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_output_at_the_place_of_earlier_versions_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let job = "[job]\nfrom = '2024-01-01T00:00:00Z'\nto = '2024-01-02T00:00:00Z'\n\
+               datasets = ['skills']\n[source]\nregion = 'sandbox'\n[output]\npath = 'rows'\n";
+    fs::create_dir_all(folder.path().join("jobs")).unwrap();
+    fs::write(folder.path().join("jobs/job.toml"), job).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut run = quiet_program(folder.path());
+        run.args(["run", "--config", "jobs/job.toml"]).args(arguments).assert()
+    };
+    // an argument is relative to the working directory, as every path was in earlier versions
+    run(&["--set", "output.path=rows"]).code(0);
+    let refused = run(&[]).code(2).stdout("");
+    let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    let expected = "error: jobs/job.toml:7: output.path: `rows` means jobs/rows, relative to the file \
+        that contains it, but the folder rows in the working directory has the ledger of an earlier run";
+    assert!(said.starts_with(expected), "{said}");
+    assert!(!folder.path().join("jobs/rows").exists());
+    fs::rename(folder.path().join("rows"), folder.path().join("jobs/rows")).unwrap();
+    run(&[]).code(0);
 }

@@ -226,7 +226,7 @@ async fn an_unknown_api_is_fetched_by_configuration_alone() {
         program.env("HELPDESK_SECRET", "s3cret");
         let hosts = [format!("source.api_url={host}"), format!("auth.token_url={host}/v1/token")];
         set(&mut program, &hosts);
-        set(&mut program, &["output.row_group_rows=40"]).output().unwrap()
+        set(&mut program, &["output.row_group_rows=40", "output.path=out"]).output().unwrap()
     };
     assert_eq!(ended("check").status.code(), Some(0), "{:?}", ended("check"));
     let run = ended("run");

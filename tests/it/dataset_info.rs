@@ -5,7 +5,7 @@ use std::fs;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-use crate::common::binary::quiet_program;
+use crate::common::binary::{CREDENTIALS, SIMULATED, quiet_program};
 
 /// A catalogue of two datasets. The second has no columns yet.
 const OWN: &str = "
@@ -98,9 +98,11 @@ fn a_dataset_without_columns_is_refused_by_run() {
         "--set",
         "source.login_url=https://a.example",
     ];
-    let message = "error: --set: job.datasets: `teams` has no columns yet: `cxbackfill datasets --infer teams` tells them\n";
+    let message = "error: --set: job.datasets: `teams` has no columns yet: infer them with `cxbackfill datasets --infer teams`\n";
     let mut run = quiet_program(folder.path());
+    let given = [CREDENTIALS, [SIMULATED[1], SIMULATED[2]]].concat();
     run.args(["run", "--set", "job.datasets=['teams']"])
+        .args(given.iter().flat_map(|given| ["--set", given]))
         .args(hosts)
         .assert()
         .code(2)

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use cxbackfill::testing::{LEDGER, Snapshot};
 
-use crate::common::binary::{program, set};
+use crate::common::binary::{SIMULATED, program, set};
 
 /// Written by the last program with a ledger of version 1: two days of `audits`.
 const VERSION_1: &str = "tests/fixtures/output-v1";
@@ -23,6 +23,7 @@ fn copy(from: &Path, to: &Path) {
 /// Runs a command of the job that wrote the fixture, until `to`. Returns its exit code and output.
 fn execute(folder: &Path, command: &[&str], to: &str) -> (i32, String) {
     let mut program = program(folder, command);
+    set(&mut program, &SIMULATED);
     let to = format!("job.to={to}T00:00:00Z");
     let settings = [r#"job.datasets=["audits"]"#, "sandbox.conversations_per_day=5", to.as_str()];
     set(&mut program, &settings);

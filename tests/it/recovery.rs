@@ -20,7 +20,7 @@ use cxbackfill::testing::{LEDGER, Snapshot};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
-use crate::common::binary::{Sandbox, program, set};
+use crate::common::binary::{CREDENTIALS, SIMULATED, Sandbox, program, set};
 
 /// How often a process is polled.
 const TICK: Duration = Duration::from_millis(2);
@@ -99,7 +99,11 @@ impl Backfill {
         let url = sandbox.url();
         let (api, login) = (format!("source.api_url={url}"), format!("source.login_url={url}"));
         let set = [api.as_str(), &login, "fetch.shard=6h", "budget.requests=0"];
-        Self { folder: tempfile::tempdir().unwrap(), set: set.map(str::to_owned).into() }
+        let set = [&set[..], &CREDENTIALS, &SIMULATED[1..]].concat();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            set: set.into_iter().map(str::to_owned).collect(),
+        }
     }
 
     /// The same in 120 shards, with small files and a larger ledger.

@@ -33,8 +33,10 @@ conversations_per_day = 100
 requests = 0
 [[source]]
 name = 'emea'
+region = 'sandbox'
 [[source]]
 name = 'apac'
+region = 'sandbox'
 [source.fetch]
 page_size = 15
 [source.sandbox]

@@ -17,6 +17,13 @@ pub const ROW_GROUP_ROWS: &str = "40";
 const FAST: [&str; 4] =
     ["budget.requests=0", "fetch.page_size=20", "retry.first=10ms", "retry.longest=100ms"];
 
+/// The credentials of a client that any sandbox accepts.
+pub const CREDENTIALS: [&str; 2] = ["auth.client_id=sandbox", "auth.client_secret=sandbox"];
+
+/// A backfill of ten days from a simulator in the process itself.
+pub const SIMULATED: [&str; 3] =
+    ["source.region=sandbox", "job.from=2024-01-01T00:00:00Z", "job.to=2024-01-11T00:00:00Z"];
+
 /// `cxbackfill sandbox`, until it is dropped.
 pub struct Sandbox {
     child: Child,
@@ -132,6 +139,7 @@ impl<'a> Job<'a> {
     ) -> Command {
         let mut command = program(self.folder.path(), arguments);
         set(&mut command, &FAST);
+        set(&mut command, &CREDENTIALS);
         let url = sandbox.url();
         let hosts = [format!("source.api_url={url}"), format!("source.login_url={url}")];
         set(&mut command, &hosts);

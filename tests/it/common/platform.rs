@@ -17,7 +17,7 @@ use cxbackfill::testing::{Region, Settings};
 use http::Response;
 use tokio::time::Instant;
 
-use super::binary::{program, set};
+use super::binary::{CREDENTIALS, SIMULATED, program, set};
 
 /// Called with each reply of the token endpoint. If it returns `false` the client never gets it.
 pub type ReplyFilter = Box<dyn Fn(&Response<Bytes>) -> bool + Send + Sync>;
@@ -64,7 +64,11 @@ impl Platform {
             &mut command,
             &["api", "login"].map(|name| format!("source.{name}_url=http://{}", self.address)),
         );
-        set(&mut command, &["output.path=out", "job.to=2024-01-03T00:00:00Z"]);
+        set(&mut command, &["output.path=out", SIMULATED[1], "job.to=2024-01-03T00:00:00Z"]);
+        set(&mut command, &CREDENTIALS[..1]);
+        if !arguments.iter().any(|argument| argument.starts_with("auth.client_secret=")) {
+            set(&mut command, &CREDENTIALS[1..]);
+        }
         command
     }
 

@@ -49,9 +49,10 @@ pub fn backfill_until(
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
     let config = "
-        [job]\nto = '2024-01-02T00:00:00Z'\ndatasets = ['rows']
+        [job]\nfrom = '2024-01-01T00:00:00Z'\nto = '2024-01-02T00:00:00Z'\ndatasets = ['rows']
         [source]\nplatform = 'custom'\ncatalog = 'rows.toml'
         api_url = 'https://api.example'\nlogin_url = 'https://api.example'
+        [auth]\nclient_id = 'c'\nclient_secret = 's'
         [budget]\nrequests = 0\n";
     std::fs::write(folder.path().join("config.toml"), format!("{config}{more}")).unwrap();
     let path = Some(folder.path().join("config.toml"));
