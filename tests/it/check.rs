@@ -44,8 +44,9 @@ async fn a_failed_line_says_what_to_do() {
     let (lines, code) = check(deny, &[]).await;
     assert_eq!(code, Some(3), "{lines}");
     assert!(
-        lines
-            .contains("give a role of the client the permission analytics:conversationDetail:view"),
+        lines.contains(
+            "grant the permission analytics:conversationDetail:view to a role of the client"
+        ),
         "{lines}"
     );
 

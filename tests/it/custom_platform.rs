@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
 use crate::common::{
-    binary::{program, set, summary},
+    binary::{CREDENTIALS, program, set, summary},
     reader::{Case, expect_all_equal},
     stub_transport::{Stub, StubRequest, StubResponse, serve},
 };
@@ -68,7 +68,8 @@ async fn expect_three_days(
         auth.replace("HOST", &host)
     );
     std::fs::write(folder.path().join("config.toml"), config).unwrap();
-    let run = program(folder.path(), &["run", "--summary", "json"]).output().unwrap();
+    let mut run = program(folder.path(), &["run", "--summary", "json"]);
+    let run = set(&mut run, &CREDENTIALS).output().unwrap();
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(0), "{said}\n{:#?}", stub.requests());
     let expected = between("2024-01-01T00:00:00Z", "2024-01-04T00:00:00Z");
