@@ -1,7 +1,7 @@
 //! The errors that end a command before it has a result.
 
 use crate::{
-    commands::login::LoginError,
+    auth::login_error::LoginError,
     config::ConfigError,
     exit_code::ExitCode,
     ledger::{LedgerError, reader::SnapshotError},
@@ -63,9 +63,10 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Ledger(LedgerError::Identity { .. }) => ExitCode::Usage,
-            Self::Credentials(_) => ExitCode::Credentials,
-            Self::Login(error) => error.exit_code(),
-            Self::Discover(error) => error.exit_code(),
+            Self::Discover(DiscoverError::Tenant) => ExitCode::Usage,
+            Self::Discover(DiscoverError::Token(error)) if error.permanent => ExitCode::Credentials,
+            Self::Login(LoginError::Listen { .. } | LoginError::Random(_)) => ExitCode::Fatal,
+            Self::Credentials(_) | Self::Login(_) => ExitCode::Credentials,
             _ => ExitCode::Fatal,
         }
     }

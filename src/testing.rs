@@ -2,11 +2,14 @@
 //! interface.
 
 pub use crate::{
-    auth::token::{GetToken, Token, TokenActor, TokenClient, TokenSource},
+    auth::{
+        login_error::LoginError,
+        token::{GetToken, Token, TokenActor, TokenClient, TokenSource},
+    },
     catalog::{Dataset, Endpoint},
     commands::{
         environment::Environment,
-        login::{LoginError, login},
+        login::login,
         report::{RunOutcome, RunReport, Summary},
         run::Scope,
     },

@@ -68,12 +68,13 @@ def differences(path, stored, told):
         yield f"{path}: stored {stored!r}, told {told!r}"
 
 
-def file_faults(path, file, rows, dataset, time, version, group_rows):
+def file_faults(path, file, rows, case, version, group_rows):
     """What is wrong with a file beside its rows: metadata, codec, row groups, and where it lies."""
+    dataset, time = Path(case["folder"]).name, case["time"]
     entries = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
     begin, end = map(datetime.fromisoformat, entries.pop("cxbackfill.interval").split("/"))
     ours = {key: value for key, value in entries.items() if key.startswith("cxbackfill.")}
-    known = {"cxbackfill.dataset": dataset, "cxbackfill.schema_version": "1", "cxbackfill.version": version}
+    known = {"cxbackfill.dataset": dataset, "cxbackfill.schema_version": str(case["version"]), "cxbackfill.version": version}
     yield from differences(f"{path}: metadata", ours, known)
     for group in map(file.metadata.row_group, range(file.num_row_groups)):
         codecs = {group.column(index).compression for index in range(group.num_columns)}
@@ -136,7 +137,7 @@ def compare(case, version, group_rows):
     faults = chain(
         snapshot_faults(stored, told, time, case["taken"]) if case["taken"] else (),
         row_faults(stored, told, case["id"]),
-        *(file_faults(path, file, rows[path], folder.name, time, version, group_rows) for path, file in files.items()),
+        *(file_faults(path, file, rows[path], case, version, group_rows) for path, file in files.items()),
         engine_faults(folder, told, time),
     )
     return list(islice(faults, 10)) or [f"{len(told)} rows equal"]

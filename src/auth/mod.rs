@@ -8,6 +8,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod dialect;
+pub(crate) mod login_error;
 pub(crate) mod pkce;
 pub(crate) mod settings;
 pub(crate) mod token;

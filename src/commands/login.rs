@@ -4,22 +4,19 @@
 //! accepted only if it carries the state that was sent. The code is useful only together with the
 //! verifier, which never leaves this process.
 
-use std::{collections::BTreeMap, io, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
 use axum::{Router, extract::RawQuery, http::StatusCode, routing::get};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use url::{Host, Url, form_urlencoded};
 
-use crate::{
-    auth::{
-        TokenResponse,
-        pkce::{AuthorizationCode, AuthorizationRequest},
-        settings::BrowserSettings,
-        token::TokenSource,
-    },
-    exit_code::ExitCode,
-    http::error::TokenError,
+use crate::auth::{
+    TokenResponse,
+    login_error::LoginError,
+    pkce::{AuthorizationCode, AuthorizationRequest},
+    settings::BrowserSettings,
+    token::TokenSource,
 };
 
 /// What the browser shows at the end.
@@ -28,56 +25,6 @@ const FINAL_PAGE: &str =
 
 /// How long the browser may take to read the final page.
 const FINAL_PAGE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Why a login failed.
-#[derive(Debug, thiserror::Error)]
-pub enum LoginError {
-    /// The port is in use.
-    #[error(
-        "cannot listen at {address} for the browser: {source}; end the program that uses the port, \
-         or change auth.redirect_url"
-    )]
-    Listen {
-        /// The address.
-        address: String,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-    /// The browser did not return in time.
-    #[error(
-        "the browser did not return within {0:?}; run the command again, and log in before \
-         auth.login_timeout ends"
-    )]
-    Timeout(Duration),
-    /// The answer is not to this login.
-    #[error(
-        "the answer does not carry the state of this login: it belongs to an older one, or is \
-         forged; run the command again"
-    )]
-    State,
-    /// The user or the login host refused.
-    #[error("the login host refused: {0}; check auth.client_id, auth.redirect_url and auth.scope")]
-    Refused(String),
-    /// The code could not be exchanged for a token.
-    #[error(
-        "{0}; run the command again; if that does not help, check auth.client_id, \
-         auth.client_secret and auth.cache"
-    )]
-    Token(#[from] TokenError),
-    /// There is no randomness for the secrets of the login.
-    #[error("the operating system provides no randomness: {0}")]
-    Random(getrandom::Error),
-}
-
-impl LoginError {
-    /// The exit code of a command that ends with this error.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Listen { .. } | Self::Random(_) => ExitCode::Fatal,
-            _ => ExitCode::Credentials,
-        }
-    }
-}
 
 /// Logs a user in and stores the tokens. `show_page` shows the user which page to open.
 ///

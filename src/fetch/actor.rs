@@ -64,7 +64,7 @@ impl Fetcher {
     async fn fetch_shards(&self, totals: &mut FetchTotals) -> Result<(), RunError> {
         while let Some(lease) = self.next_lease().await? {
             let _active = self.client.context.metrics.active_shards.enter();
-            let span = telemetry::shard_span(lease.shard());
+            let span = telemetry::shard_span(&lease.shard().dataset.name, lease.shard().interval);
             self.fetch_shard(lease, totals).instrument(span).await?;
         }
         Ok(())

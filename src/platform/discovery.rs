@@ -15,7 +15,6 @@ use url::Url;
 
 use crate::{
     auth::{TokenResponse, with_path},
-    exit_code::ExitCode,
     http::{
         error::{ErrorResponse, RequestError, TokenError},
         transport::{Transport, is_loopback_host},
@@ -43,17 +42,6 @@ pub enum DiscoverError {
     /// The token does not name its tenant.
     #[error("the token does not name a tenant: set source.tenant")]
     Tenant,
-}
-
-impl DiscoverError {
-    /// The exit code of a command that ends with this error.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Token(error) if error.permanent => ExitCode::Credentials,
-            Self::Tenant => ExitCode::Usage,
-            _ => ExitCode::Fatal,
-        }
-    }
 }
 
 /// Finds the token endpoint of `issuer`.

@@ -14,7 +14,7 @@ use tracing_subscriber::{
     EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use crate::planning::Shard;
+use crate::time::interval::Interval;
 
 /// The filter of log lines unless `RUST_LOG` is set.
 const DEFAULT_FILTER: &str = "warn,cxbackfill=info";
@@ -44,6 +44,6 @@ pub(crate) fn run_span(source: Option<&str>) -> Span {
 }
 
 /// The span of fetching one shard.
-pub(crate) fn shard_span(shard: &Shard) -> Span {
-    tracing::info_span!("shard", dataset = shard.dataset.name, shard = %shard.interval)
+pub(crate) fn shard_span(dataset: &str, interval: Interval) -> Span {
+    tracing::info_span!("shard", dataset, shard = %interval)
 }

@@ -239,6 +239,7 @@ async fn an_unknown_api_is_fetched_by_configuration_alone() {
         id: vec!["caseId".to_owned()],
         time: "openedAt".to_owned(),
         taken: None,
+        version: 1,
     }]);
     assert!(String::from_utf8_lossy(&run.stdout).contains("504  of 504 received"), "{run:?}");
     let requests = stub.requests().len();

@@ -60,6 +60,7 @@ fn case(job: &Job, dataset: &Dataset, truth: String, taken: &[String; 2]) -> Cas
         .concat(),
         time: dataset.time.clone(),
         taken: dataset.snapshot.then(|| taken.clone()),
+        version: dataset.version,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod common;
 
+mod architecture;
 mod backfill;
 mod check;
 mod cli;

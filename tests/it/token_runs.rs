@@ -167,7 +167,7 @@ fn a_403_names_the_permission_and_costs_no_token() {
         let report = backfill(&platform, &[]).await;
         let message = report.outcome.to_string();
         assert!(
-            message.contains(&format!("give a role of the client the permission {permission}")),
+            message.contains(&format!("grant the permission {permission} to a role of the client")),
             "{message}"
         );
         assert_eq!((report.outcome.exit_code() as u8, platform.token_requests()), (3, vec![200]));

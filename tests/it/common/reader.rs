@@ -27,6 +27,8 @@ pub struct Case {
     pub time: String,
     /// The times between which a snapshot was taken. `None` if the truth has the times of rows.
     pub taken: Option<[String; 2]>,
+    /// The version of its columns.
+    pub version: u32,
 }
 
 /// Checks that the files below `rows` have exactly these conversations, field by field.
@@ -38,6 +40,7 @@ pub fn expect_equal(rows: &Path, truth: &str) {
         id,
         time,
         taken: None,
+        version: 1,
     }]);
 }
 
@@ -47,11 +50,11 @@ pub fn expect_all_equal(cases: &[Case]) {
     let Some(python) = python() else { return };
     let told = tempfile::tempdir().unwrap();
     let (mut requested, mut expected) = (Vec::new(), String::new());
-    for (number, Case { folder, truth, id, time, taken }) in cases.iter().enumerate() {
+    for (number, Case { folder, truth, id, time, taken, version }) in cases.iter().enumerate() {
         let file = told.path().join(number.to_string());
         fs::write(&file, truth).unwrap();
         requested.push(
-            json!({ "folder": folder, "truth": file, "id": id, "time": time, "taken": taken }),
+            json!({ "folder": folder, "truth": file, "id": id, "time": time, "taken": taken, "version": version }),
         );
         let name = folder.file_name().unwrap().display();
         expected += &format!("{name}: {} rows equal\n", truth.lines().count());
