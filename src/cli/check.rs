@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     cli::sources,
     commands::{
-        check::{self, Finding},
+        check::{self, Finding, State},
         hosts::Hosts,
     },
     config::{Config, Overrides},
@@ -14,7 +14,8 @@ use crate::{
     http::transport::{HttpTransport, Transport},
 };
 
-/// Prints a line for each thing that a run needs. The exit code is that of the first that fails.
+/// Prints a line for each thing that a run needs. The exit code is that of the first that fails;
+/// what could not be asked does not change it.
 pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     let mut codes = Vec::new();
     for config in Config::load(overrides)? {
@@ -32,7 +33,9 @@ async fn check_source(config: &Config) -> Result<ExitCode, Error> {
     let mut first_failure = None;
     let print = |finding: Finding| {
         sayln!("{finding}");
-        first_failure = first_failure.or(finding.code);
+        if let State::Failed(code) = finding.state {
+            first_failure.get_or_insert(code);
+        }
     };
     check::check(config, &hosts, transport, print).await;
     if let Some(server) = hosts.sandbox {

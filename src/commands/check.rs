@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     auth::{
-        self,
+        self, Grant,
         token::{TokenClient, TokenSource},
     },
     catalog::{self, ApiRequest, Dataset, PlaceholderValues},
@@ -49,24 +49,43 @@ pub(crate) struct Finding {
     pub name: &'static str,
     /// What was found.
     pub text: String,
-    /// The exit code of a run that meets this problem. `None` if there is no problem.
-    pub code: Option<ExitCode>,
+    /// Whether a run would work.
+    pub state: State,
+}
+
+/// What a check found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// A run would work.
+    Ok,
+    /// A run would end with this exit code.
+    Failed(ExitCode),
+    /// The platform could not be asked.
+    Unknown,
 }
 
 impl Finding {
     fn ok(name: &'static str, text: impl Into<String>) -> Self {
-        Self { name, text: text.into(), code: None }
+        Self { name, text: text.into(), state: State::Ok }
+    }
+
+    fn unknown(name: &'static str, text: impl Into<String>) -> Self {
+        Self { name, text: text.into(), state: State::Unknown }
     }
 
     fn failed(name: &'static str, code: ExitCode, text: impl Into<String>) -> Self {
-        Self { name, text: text.into(), code: Some(code) }
+        Self { name, text: text.into(), state: State::Failed(code) }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = if self.code.is_none() { "ok" } else { "FAIL" };
-        write!(f, "{:<14}{state:<6}{}", self.name, self.text)
+        let state = match self.state {
+            State::Ok => "ok",
+            State::Failed(_) => "FAIL",
+            State::Unknown => "unknown",
+        };
+        write!(f, "{:<14}{state:<9}{}", self.name, self.text)
     }
 }
 
@@ -185,8 +204,13 @@ impl Preflight<'_> {
 
     /// What is known of the token if the platform does not describe it.
     fn grant(&self) -> Finding {
-        let grant = self.config.auth.credentials.grant.name();
-        Finding::ok("credentials", format!("a token, by {grant}"))
+        match &self.config.auth.credentials.grant {
+            Grant::Static(_) => Finding::unknown(
+                "credentials",
+                "the token of auth.token, which the platform does not describe",
+            ),
+            grant => Finding::ok("credentials", format!("a token, by {}", grant.name())),
+        }
     }
 
     /// Finds the owner of the token, and how much the clocks differ.
@@ -227,7 +251,8 @@ impl Preflight<'_> {
         let permission = dataset.permission.as_deref().unwrap_or("no permission known");
         // a job leaves something behind, and child endpoints need the ids of their parents
         let Some(query) = dataset.query.as_ref().filter(|query| query.parent.is_none()) else {
-            return Finding::ok("permission", format!("{}: {permission}, not tried", dataset.name));
+            let text = format!("{}: needs {permission}; only a run can try it", dataset.name);
+            return Finding::unknown("permission", text);
         };
         let api_version = self.config.api_version.as_deref().unwrap_or_default();
         let values = PlaceholderValues::bare(self.permission_interval(dataset), api_version);
@@ -277,25 +302,30 @@ impl Preflight<'_> {
     /// The organization's limits beside the configured one. A configured limit above them works,
     /// but is throttled.
     async fn limits(&self, introspection: &Introspection, token: &SecretString) -> Finding {
-        let mut limits = Vec::new();
+        let (mut limits, mut failure) = (Vec::new(), None);
         for path in introspection.limit_paths {
             match self.get(path, token).await {
                 Ok(response) => {
                     let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
                     limits.extend((introspection.read_limits)(&body));
                 }
-                Err(error) => tracing::debug!(path, %error, "cannot read the limits"),
+                Err(error) => failure = Some(error),
             }
         }
         let configured = match self.config.quota_settings.limit {
             Some(limit) => format!("the budget is {} a {:?}", limit.requests, limit.per),
             None => "there is no budget".to_owned(),
         };
-        let limits = match limits.is_empty() {
-            true => "the organization publishes none".to_owned(),
-            false => limits.join(", "),
-        };
-        Finding::ok("limits", format!("{limits}; {configured}"))
+        match failure {
+            Some(error) if limits.is_empty() => {
+                let text = format!("cannot read the organization's: {error}; {configured}");
+                Finding::unknown("limits", text)
+            }
+            _ if limits.is_empty() => {
+                Finding::ok("limits", format!("the organization publishes none; {configured}"))
+            }
+            _ => Finding::ok("limits", format!("{}; {configured}", limits.join(", "))),
+        }
     }
 
     /// Writes and deletes an object, and checks that the output belongs to this job.

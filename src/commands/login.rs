@@ -4,7 +4,7 @@
 //! accepted only if it carries the state that was sent. The code is useful only together with the
 //! verifier, which never leaves this process.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, pin::pin, time::Duration};
 
 use axum::{Router, extract::RawQuery, http::StatusCode, routing::get};
 use secrecy::{ExposeSecret, SecretString};
@@ -77,14 +77,16 @@ async fn receive_answer(listener: TcpListener, path: &str) -> String {
         axum::serve(listener, Router::new().route(path, page)).with_graceful_shutdown(async {
             let _ = stopped.await;
         });
-    let serving = async { server.await.is_ok() };
-    let answer = async {
-        let answer = receiver.recv().await;
-        drop(stop);
-        answer.unwrap_or_default()
+    let mut server = pin!(server.into_future());
+    let answer = tokio::select! {
+        answer = receiver.recv() => answer.unwrap_or_default(),
+        // the listener failed
+        _ = &mut server => return String::new(),
     };
+    drop(stop);
     // the browser gets its page before the listener closes
-    tokio::join!(answer, timeout(FINAL_PAGE_TIMEOUT, serving)).0
+    let _ = timeout(FINAL_PAGE_TIMEOUT, server).await;
+    answer
 }
 
 /// Reads the code of an answer to this login.

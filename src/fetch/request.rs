@@ -191,8 +191,8 @@ impl ApiClient {
     }
 
     /// Acquires a permit and then a token, since waiting for the permit can outlast a token. While
-    /// the token is awaited nobody else acquires a permit, and afterwards another one is acquired:
-    /// else requests that were admitted one after another would be sent together (G6).
+    /// the token is awaited nobody else acquires a permit, and after a token request another one is
+    /// acquired: else requests that were admitted one after another would be sent together (G6).
     async fn acquire_permit_and_token(
         &self,
         call: &ApiRequest,
@@ -210,7 +210,9 @@ impl ApiClient {
             .await
             .map_err(RunError::from)?
             .map_err(RequestError::Token)?;
-        if admitted.elapsed() > CACHED_TOKEN_TIME {
+        // a token can also be late because the thread of the actors is busy, which costs no permit
+        let was_requested = token.requested >= admitted;
+        if was_requested && admitted.elapsed() > CACHED_TOKEN_TIME {
             drop(permit);
             permit = turn.admit().await;
         }

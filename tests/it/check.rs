@@ -9,7 +9,11 @@ use crate::common::{
 
 /// What `check` prints against a sandbox of these settings, and its exit code.
 async fn check(settings: Settings, more: &[&str]) -> (String, Option<i32>) {
-    let (platform, folder) = (Platform::start(settings).await, tempfile::tempdir().unwrap());
+    check_platform(&Platform::start(settings).await, more)
+}
+
+fn check_platform(platform: &Platform, more: &[&str]) -> (String, Option<i32>) {
+    let folder = tempfile::tempdir().unwrap();
     let mut command = platform.command(folder.path(), &["check"]);
     let output = set(&mut command, more).output().unwrap();
     assert!(!folder.path().join("out/_probe").exists());
@@ -61,6 +65,35 @@ async fn a_failed_line_says_what_to_do() {
         lines.lines().any(|line| line.starts_with("sink") && line.contains("/dev/null/out")),
         "{lines}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_does_not_say_ok_where_it_could_not_ask() {
+    // only a job reads this dataset, and a check submits no job
+    let (lines, code) = check(Settings::default(), &["job.datasets=[\"usage\"]"]).await;
+    assert_eq!((state(&lines, "permission"), code), ("unknown", Some(0)), "{lines}");
+
+    // a static token is not requested, and this platform does not describe it
+    let unknown = [
+        "source.platform=nice-cxone",
+        "auth.grant=static",
+        "auth.token=t",
+        "job.datasets=[\"contacts\"]",
+    ];
+    let (lines, code) = check(Settings::default(), &unknown).await;
+    assert_eq!((state(&lines, "credentials"), state(&lines, "permission")), ("unknown", "FAIL"));
+    assert_eq!(code, Some(3), "{lines}");
+
+    let platform = Platform::start(Settings::default()).await;
+    *platform.forbidden_path.lock().unwrap() = Some("/limits/");
+    let (lines, code) = check_platform(&platform, &[]);
+    assert_eq!((state(&lines, "limits"), code), ("unknown", Some(0)), "{lines}");
+}
+
+/// The state of the first line about `name`.
+fn state<'a>(lines: &'a str, name: &str) -> &'a str {
+    let line = lines.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

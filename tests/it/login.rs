@@ -147,6 +147,16 @@ async fn a_closed_browser_and_a_declined_consent_are_named_in_the_error() {
     assert!(error.to_string().contains("access_denied"), "{error}");
 }
 
+#[tokio::test]
+async fn a_user_may_take_longer_than_a_second_to_log_in() {
+    let platform = Platform::start(Settings::default()).await;
+    let browser = |page| async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        drop(open(sent_back(page).await.as_str()).await);
+    };
+    log_in(&platform, &[], browser).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_login_runs_need_no_browser() {
     let platform =

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use cxbackfill::testing::{
-    Environment, Interval, Ledger, OutputStore, RunOutcome, RunReport, Scope, Settings, run,
+    Config, Environment, Interval, Ledger, OutputStore, RequestError, RunOutcome, RunReport, Scope,
+    Settings, Transport, run,
 };
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
+use http::{Request, Response};
 use tokio::time::sleep;
 
 use crate::common::{
@@ -22,16 +25,20 @@ async fn backfill(platform: &Arc<DelayedRegion>, set: &[&str]) -> RunReport {
     let config = config(
         &[&["fetch.actors=64", "fetch.strategy=query", "budget.requests=1000000"], set].concat(),
     );
+    backfill_config(platform.clone(), &config).await
+}
+
+async fn backfill_config(transport: Arc<dyn Transport>, config: &Config) -> RunReport {
     let (output, ledger) = (
         OutputStore::over(Arc::new(object_store::memory::InMemory::new())),
         Ledger::in_memory().unwrap(),
     );
-    let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
+    let plan = run::prepare(config, Scope::Missing, &output, &ledger).await.unwrap();
     let environment = Environment {
         login: LOGIN_HOST.parse().unwrap(),
-        ..environment(platform.clone(), output, ledger)
+        ..environment(transport, output, ledger)
     };
-    run::backfill(&config, plan, &environment).await.unwrap()
+    run::backfill(config, plan, &environment).await.unwrap()
 }
 
 fn truth(platform: &DelayedRegion, interval: &str) -> u64 {
@@ -97,6 +104,40 @@ fn tokens_of_two_seconds_cost_one_request_a_renewal_over_a_minute() {
             "no request met an expired token"
         );
     });
+}
+
+/// Blocks the thread of the actors while it sends a request, so that every answer is late.
+struct BlockingTransport(Arc<DelayedRegion>);
+
+impl Transport for BlockingTransport {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
+        Box::pin(async move {
+            std::thread::sleep(Duration::from_millis(15));
+            self.0.send(request).await
+        })
+    }
+}
+
+#[test]
+fn a_late_token_without_a_token_request_costs_no_second_permit() {
+    let platform = DelayedRegion::with_latency(Settings::default(), Duration::ZERO);
+    let set = [
+        "fetch.actors=8",
+        "fetch.shard=1h",
+        "fetch.strategy=query",
+        "job.to=2024-01-02T00:00:00Z",
+        "budget.requests=60",
+        "budget.per=60s",
+        "budget.burst=60",
+    ];
+    let report = actix::System::new()
+        .block_on(backfill_config(Arc::new(BlockingTransport(platform.clone())), &config(&set)));
+    assert_eq!(report.summary.requests, 48);
+    // with more than 60 permits it would have to wait for a minute
+    assert!(report.summary.elapsed_s < 30.0, "{} s", report.summary.elapsed_s);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Token {
     pub generation: Generation,
     /// The token.
     pub secret: SecretString,
+    /// When the last token request ended, whether it succeeded or not.
+    pub requested: Instant,
 }
 
 /// Requests a token.

@@ -88,7 +88,8 @@ impl TokenState {
             Ok(response) => {
                 self.generation += 1;
                 self.failure = None;
-                let token = Token { generation: self.generation, secret: response.secret };
+                let token =
+                    Token { generation: self.generation, secret: response.secret, requested: now };
                 let renew = response.lifetime.map(|lifetime| now + self.renewal.after(lifetime));
                 let expires = response.lifetime.map(|lifetime| now + lifetime);
                 self.current = Some(CurrentToken { token: token.clone(), renew, expires });
@@ -100,8 +101,11 @@ impl TokenState {
                     FIRST_COOLDOWN.saturating_mul(1 << (count - 1).min(16)).min(LONGEST_COOLDOWN);
                 let error = TokenError { wait: error.wait.max(cooldown), ..error };
                 self.failure = Some(Failure { at: now, error: error.clone(), count });
-                match &self.current {
-                    Some(current) if !passed(current.expires, now) => Ok(current.token.clone()),
+                match &mut self.current {
+                    Some(current) if !passed(current.expires, now) => {
+                        current.token.requested = now;
+                        Ok(current.token.clone())
+                    }
                     _ => Err(error),
                 }
             }

@@ -30,6 +30,8 @@ pub struct Platform {
     pub tokens: Arc<Mutex<Vec<String>>>,
     /// Filters the replies of the token endpoint. `None` if all are sent.
     pub filter: Arc<Mutex<Option<ReplyFilter>>>,
+    /// Requests whose path contains this are answered 403. `None` if there are none.
+    pub forbidden_path: Arc<Mutex<Option<&'static str>>>,
 }
 
 #[derive(Clone)]
@@ -37,24 +39,26 @@ struct ProxyState {
     region: Arc<Region>,
     tokens: Arc<Mutex<Vec<String>>>,
     filter: Arc<Mutex<Option<ReplyFilter>>>,
+    forbidden_path: Arc<Mutex<Option<&'static str>>>,
     start: Instant,
 }
 
 impl Platform {
     pub async fn start(settings: Settings) -> Self {
-        let (tokens, filter) = (Arc::default(), Arc::default());
+        let (tokens, filter, forbidden_path) = (Arc::default(), Arc::default(), Arc::default());
         let region = Arc::new(Region::new(settings));
         let state = ProxyState {
             region: region.clone(),
             tokens: Arc::clone(&tokens),
             filter: Arc::clone(&filter),
+            forbidden_path: Arc::clone(&forbidden_path),
             start: Instant::now(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let app = Router::new().fallback(answer).with_state(state);
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { region, address, tokens, filter }
+        Self { region, address, tokens, filter, forbidden_path }
     }
 
     /// The real program, configured for this platform. It runs in `folder` and writes only there.
@@ -91,6 +95,10 @@ pub fn field(reply: &Response<Bytes>, name: &str) -> Option<String> {
 async fn answer(State(state): State<ProxyState>, request: Request) -> axum::response::Response {
     let (head, body) = request.into_parts();
     let is_login = !head.uri.path().starts_with("/api/");
+    let forbidden_path = *state.forbidden_path.lock().unwrap();
+    if forbidden_path.is_some_and(|part| head.uri.path().contains(part)) {
+        return Response::builder().status(403).body(Body::empty()).unwrap();
+    }
     let body = to_bytes(body, 1 << 20).await.unwrap();
     let reply = state.region.reply(state.start.elapsed(), &http::Request::from_parts(head, body));
     if is_login {
