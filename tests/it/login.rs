@@ -152,7 +152,7 @@ async fn a_user_may_take_longer_than_a_second_to_log_in() {
     let platform = Platform::start(Settings::default()).await;
     let browser = |page| async {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        drop(open(sent_back(page).await.as_str()).await);
+        drop(open(redirect_of(page).await.as_str()).await);
     };
     log_in(&platform, &[], browser).await.unwrap();
 }

@@ -13,10 +13,9 @@ use tokio::time::sleep;
 
 use crate::common::{
     delayed_region::{
-        DelayedRegion, LOGIN_HOST, get_token, on_paused_time, refresh_token, token_actor,
-        with_cache,
+        DelayedRegion, LOGIN_HOST, get_token, refresh_token, token_actor, with_cache,
     },
-    environment::{config, environment},
+    environment::{config, environment, on_virtual_time},
 };
 
 /// The report of a run with 64 fetchers.
@@ -57,7 +56,7 @@ fn assert_complete(platform: &DelayedRegion, report: &RunReport) {
 
 #[test]
 fn g7_64_fetchers_cost_one_token_request_at_the_start_and_one_when_all_get_a_401() {
-    on_paused_time(async {
+    on_virtual_time(async {
         // every shard of an hour takes two requests of 10 ms: the run lasts from 0 to about 100 ms
         let platform = DelayedRegion::new(Settings {
             revoke_every: Duration::from_millis(60),
@@ -77,7 +76,7 @@ fn g7_64_fetchers_cost_one_token_request_at_the_start_and_one_when_all_get_a_401
 
 #[test]
 fn tokens_of_two_seconds_cost_one_request_a_renewal_over_a_minute() {
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings {
             token_lifetime: Duration::from_secs(2),
             ..Settings::default()
@@ -144,7 +143,7 @@ fn a_late_token_without_a_token_request_costs_no_second_permit() {
 fn rows_equal_the_truth_whenever_the_tokens_are_revoked() {
     let (mut met, day) = (0, "2024-01-01T00:00:00Z/2024-01-02T00:00:00Z");
     for seed in 0..1_000 {
-        on_paused_time(async {
+        on_virtual_time(async {
             // the run takes about 35 ms: the tokens die once or twice, at an instant of the seed's
             let revoke_every = Duration::from_millis(12) + Duration::from_micros(29 * seed);
             let settings =
@@ -171,7 +170,7 @@ fn rows_equal_the_truth_whenever_the_tokens_are_revoked() {
 
 #[test]
 fn a_failed_token_request_is_retried_once_for_all_and_wrong_credentials_never() {
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings {
             client_secret: Some("right".into()),
             ..Settings::default()
@@ -201,7 +200,7 @@ fn a_failed_token_request_is_retried_once_for_all_and_wrong_credentials_never() 
 
 #[test]
 fn a_403_names_the_permission_and_costs_no_token() {
-    on_paused_time(async {
+    on_virtual_time(async {
         let permission = "analytics:conversationDetail:view".to_owned();
         let platform =
             DelayedRegion::new(Settings { deny: vec![permission.clone()], ..Settings::default() });
@@ -218,7 +217,7 @@ fn a_403_names_the_permission_and_costs_no_token() {
 #[test]
 fn a_refresh_token_that_another_process_used_costs_one_request_and_says_to_log_in_again() {
     let folder = tempfile::tempdir().unwrap();
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings::default());
         let set = with_cache(folder.path(), &refresh_token(&platform).await);
         let set: Vec<_> = set.iter().map(String::as_str).collect();

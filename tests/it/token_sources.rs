@@ -5,8 +5,9 @@ use cxbackfill::testing::Settings;
 use secrecy::ExposeSecret;
 use tokio::time::sleep;
 
-use crate::common::delayed_region::{
-    DelayedRegion, get_token, on_paused_time, refresh_token, token_actor, with_cache,
+use crate::common::{
+    delayed_region::{DelayedRegion, get_token, refresh_token, token_actor, with_cache},
+    environment::on_virtual_time,
 };
 
 #[test]
@@ -20,7 +21,7 @@ fn every_grant_gives_a_token_and_another_when_that_is_rejected() {
         &["auth.token_url=https://api.sandbox.example/oauth/token"],
     ];
     for set in grants {
-        on_paused_time(async {
+        on_virtual_time(async {
             let platform = DelayedRegion::new(Settings::default());
             let tokens = token_actor(&platform, set);
             for generation in 1..4 {
@@ -34,7 +35,7 @@ fn every_grant_gives_a_token_and_another_when_that_is_rejected() {
 
 #[test]
 fn a_rejected_refresh_token_falls_back_to_the_grant() {
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings { refresh_tokens: true, ..Settings::default() });
         let tokens = token_actor(&platform, &[]);
         get_token(&tokens, None).await.unwrap();
@@ -47,7 +48,7 @@ fn a_rejected_refresh_token_falls_back_to_the_grant() {
 
 #[test]
 fn a_static_token_is_used_until_it_is_rejected() {
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings::default());
         let tokens = token_actor(&platform, &["auth.grant=static", "auth.token=given"]);
         assert_eq!(get_token(&tokens, None).await.unwrap().secret.expose_secret(), "given");
@@ -60,7 +61,7 @@ fn a_static_token_is_used_until_it_is_rejected() {
 #[test]
 fn a_refresh_token_rotates_from_run_to_run() {
     let folder = tempfile::tempdir().unwrap();
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings::default());
         let set = with_cache(folder.path(), &refresh_token(&platform).await);
         let set: Vec<_> = set.iter().map(String::as_str).collect();
@@ -78,7 +79,7 @@ fn a_refresh_token_rotates_from_run_to_run() {
 #[test]
 fn two_processes_do_not_use_one_refresh_token_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings::default());
         let set = with_cache(folder.path(), &refresh_token(&platform).await);
         let set: Vec<_> = set.iter().map(String::as_str).collect();
@@ -101,7 +102,7 @@ fn a_cache_that_others_can_read_or_that_cannot_be_written_costs_no_token() {
     let path = folder.path().join("tokens");
     std::fs::write(&path, "{}").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings::default());
         let exposed =
             get_token(&token_actor(&platform, &[&format!("auth.cache={}", path.display())]), None)
@@ -122,7 +123,7 @@ fn a_cache_that_others_can_read_or_that_cannot_be_written_costs_no_token() {
 
 #[test]
 fn g10_secrets_that_the_server_quotes_are_redacted() {
-    on_paused_time(async {
+    on_virtual_time(async {
         let platform = DelayedRegion::new(Settings::default());
         let quoting =
             r#"{"error":"invalid_client","error_description":"no client with secret hush-hush"}"#;

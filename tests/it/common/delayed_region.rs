@@ -1,7 +1,6 @@
 //! The sandbox behind a link that takes time, in the process of the test, and its tokens.
 
 use std::{
-    future::Future,
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -85,18 +84,6 @@ impl Transport for DelayedRegion {
             Ok(self.answer(&request))
         })
     }
-}
-
-/// Runs a test in an actor system on paused time.
-pub fn on_paused_time<T>(test: impl Future<Output = T>) -> T {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-    };
-    System::with_tokio_rt(runtime).block_on(test)
 }
 
 /// A token source of the configuration that `set` makes of the defaults.
