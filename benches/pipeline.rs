@@ -86,7 +86,7 @@ fn write(c: &mut Criterion) {
             || ShardWriter::new(shard.clone(), output.clone(), Arc::clone(&format)),
             |mut part| {
                 decoded.iter().for_each(|page| part.write(page).expect("it fits"));
-                part.finish(day()).expect("it fits")
+                part.finish(day(), "bench").expect("it fits")
             },
             BatchSize::PerIteration,
         );

@@ -6,7 +6,7 @@ use crate::{
     exit_code::ExitCode,
     ledger::{LedgerError, reader::SnapshotError},
     platform::discovery::DiscoverError,
-    sink::store::StoreError,
+    sink::{SinkError, store::StoreError},
 };
 
 /// An error that ends a command. Its text says what is wrong and what to do.
@@ -24,6 +24,9 @@ pub enum Error {
     /// The output cannot be used.
     #[error(transparent)]
     Output(#[from] StoreError),
+    /// What a killed run left in the output cannot be cleaned up.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// The sandbox cannot listen on its port.
     #[error(
         "the sandbox cannot listen on port {port}: {source}; choose another sandbox.port, or 0 for \

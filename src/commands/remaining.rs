@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     error::Error,
     ledger::{Failure, LEDGER, Ledger, RowStats},
-    planning::{Plan, Shard},
+    planning::{self, Plan, Shard},
     time::interval::Interval,
 };
 
@@ -28,14 +28,22 @@ pub enum Scope {
 pub(crate) fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
-        for interval in stale(config, scope, ledger, dataset)? {
-            plan.add_whole(&Shard { dataset: Arc::clone(dataset), interval, replaces: true });
+        let width = shard_width(config, dataset);
+        let stale = stale(config, scope, ledger, dataset)?;
+        if planning::is_committed_whole(dataset) {
+            for interval in stale {
+                plan.add_whole(&Shard { dataset: Arc::clone(dataset), interval, replaces: true });
+            }
+        } else {
+            for interval in Interval::joined(&stale) {
+                let shard = Shard { dataset: Arc::clone(dataset), interval, replaces: true };
+                plan.add(&shard, width);
+            }
         }
         let intervals = match scope {
             Scope::Failed => intervals_of(&failed(config, ledger, dataset)?),
             Scope::Missing => missing(config, ledger, dataset)?,
         };
-        let width = shard_width(config, dataset);
         for interval in intervals {
             let shard = Shard { dataset: Arc::clone(dataset), interval, replaces: false };
             if dataset.snapshot {

@@ -22,10 +22,7 @@ use crate::{
     fetch::{ApiClient, FetchActor, FetchTotals, Fetcher, Run, RunError},
     ledger::{DoubtfulInterval, Failure, LEDGER, Ledger},
     planning::{Close, Plan, PlannerActor},
-    sink::{
-        LedgerEvent, SinkActor, SinkError, lock::OutputLock, shard_writer::QUARANTINE,
-        store::OutputStore,
-    },
+    sink::{self, LedgerEvent, SinkActor, SinkError, lock::OutputLock, store::OutputStore},
     telemetry::{self, metrics::Metrics},
 };
 
@@ -90,11 +87,9 @@ pub async fn prepare(
     ledger: &Ledger,
 ) -> Result<Plan, Error> {
     ledger.record_identity(&config.output_identity())?;
-    let mut folders: Vec<_> = config.datasets.iter().map(|dataset| dataset.name.clone()).collect();
-    folders.push(QUARANTINE.to_owned());
-    let removed = output.sweep(&folders, &ledger.file_paths()?).await?;
-    if removed > 0 {
-        tracing::info!(files = removed, "removed files that a killed run did not commit");
+    let deleted = sink::clean_up(output, ledger).await?;
+    if deleted > 0 {
+        tracing::info!(files = deleted, "deleted files that a killed run did not commit");
     }
     remaining::plan(config, scope, ledger)
 }

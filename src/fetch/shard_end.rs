@@ -106,7 +106,12 @@ impl Fetcher {
         doubts: Vec<(GapKind, String)>,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
-        let commit = Commit { lease: progress.lease.id(), shard: shard.clone() };
+        let commit = Commit {
+            lease: progress.lease.id(),
+            shard: shard.clone(),
+            received: progress.received,
+            doubts: doubts.clone(),
+        };
         let committed = self.sink.send(commit).await??;
         let dataset = &shard.dataset.name;
         totals.add(dataset, shard.interval, progress.received, &committed);
@@ -122,8 +127,7 @@ impl Fetcher {
                 kind,
                 reason,
             };
-            totals.doubtful.push(doubtful.clone());
-            self.sink.send(LedgerEvent::Doubtful(doubtful)).await??;
+            totals.doubtful.push(doubtful);
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! Committed shards and the files that a commit writes or replaces (G3).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
-    ledger::{Ledger, LedgerError, ShardRecord, failures, gaps, intervals},
+    ledger::{DoubtfulInterval, Ledger, LedgerError, ShardRecord, failures, gaps, intervals},
     time::{clock, interval::Interval},
 };
 
@@ -37,48 +37,65 @@ impl Ledger {
         intervals(&self.lock(), sql, dataset)
     }
 
-    /// Records that the files of a committed shard are about to be replaced.
+    /// Records shards of one dataset with their files and doubts, in one transaction: the commit
+    /// point (G3).
+    ///
+    /// If they replace committed shards, they take the place of all that their intervals cover
+    /// together. Returns the files that no record names any more; they are recorded as garbage.
     ///
     /// # Errors
-    /// [`LedgerError::Sqlite`].
-    pub fn mark_stale(&self, dataset: &str, interval: Interval) -> Result<(), LedgerError> {
-        let sql = "UPDATE shard SET stale = 1 WHERE dataset = ?1 AND from_ms = ?2";
-        self.lock().execute(sql, params![dataset, interval.from_ms()])?;
-        Ok(())
-    }
-
-    /// Records a shard with its files, in one transaction: the commit point (G3).
-    ///
-    /// If it `replaces` a committed shard of the same interval, it takes that one's place. Returns
-    /// the files that no record names any more.
-    ///
-    /// # Errors
-    /// [`LedgerError::Overlap`] if a part of the interval is committed already.
-    pub fn commit(&self, record: &ShardRecord, replaces: bool) -> Result<Vec<String>, LedgerError> {
-        let (dataset, interval) = (&record.dataset, record.interval);
+    /// [`LedgerError::Overlap`] if an interval overlaps a committed one that is not replaced.
+    pub fn commit(
+        &self,
+        records: &[ShardRecord],
+        doubts: &[DoubtfulInterval],
+        replaces: bool,
+    ) -> Result<Vec<String>, LedgerError> {
+        let new: Vec<_> = records.iter().map(|record| record.interval).collect();
         self.transaction(|transaction| {
-            let mut replaced = match replaces {
-                true => delete_shard(transaction, dataset, interval)?,
-                false => Vec::new(),
+            let mut garbage = Vec::new();
+            for record in records.iter().filter(|_| replaces) {
+                garbage.extend(delete_covered(
+                    transaction,
+                    &record.dataset,
+                    record.interval,
+                    &new,
+                )?);
+            }
+            for record in records {
+                let (dataset, interval) = (&record.dataset, record.interval);
+                refuse_overlap(transaction, dataset, interval)?;
+                insert_shard(transaction, record)?;
+                transaction.execute(
+                    "DELETE FROM short WHERE dataset = ?1 AND from_ms >= ?2 AND from_ms < ?3",
+                    params![dataset, interval.from_ms(), interval.to_ms()],
+                )?;
+                let intents = "DELETE FROM intent WHERE commit_id = ?1";
+                transaction.execute(intents, [&record.commit_id])?;
+                gaps::delete_within(transaction, dataset, interval)?;
+            }
+            for doubt in doubts {
+                gaps::insert(transaction, doubt)?;
+            }
+            let datasets: BTreeSet<_> = records.iter().map(|record| &record.dataset).collect();
+            for dataset in datasets {
+                failures::delete_committed(transaction, dataset)?;
+            }
+            let is_named = |path: &String| {
+                records.iter().flat_map(|record| &record.files).any(|file| file.path == *path)
             };
-            replaced.retain(|path| record.files.iter().all(|file| file.path != *path));
-            refuse_overlap(transaction, dataset, interval)?;
-            insert_shard(transaction, record)?;
-            transaction.execute(
-                "DELETE FROM short WHERE dataset = ?1 AND from_ms >= ?2 AND from_ms < ?3",
-                params![dataset, interval.from_ms(), interval.to_ms()],
-            )?;
-            transaction.execute("DELETE FROM intent WHERE commit_id = ?1", [&record.commit_id])?;
-            gaps::delete_within(transaction, dataset, interval)?;
-            failures::delete_committed(transaction, dataset)?;
-            Ok(replaced)
+            garbage.retain(|path| !is_named(path));
+            let at = clock::now().to_string();
+            for path in &garbage {
+                let sql = "INSERT OR REPLACE INTO garbage (path, at) VALUES (?1, ?2)";
+                transaction.execute(sql, [path, &at])?;
+            }
+            Ok(garbage)
         })
     }
 
-    /// Records that a shard was split in two.
-    ///
-    /// If the shard is committed and was to be replaced, its record is deleted. Returns the files
-    /// that no record names any more.
+    /// Records that a shard was split in two. If it was to replace committed ones, those stay until
+    /// both halves are there.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
@@ -87,22 +104,19 @@ impl Ledger {
         dataset: &str,
         interval: Interval,
         reason: &str,
-    ) -> Result<Vec<String>, LedgerError> {
-        self.transaction(|transaction| {
-            let replaced = delete_shard(transaction, dataset, interval)?;
-            transaction.execute(
-                "INSERT OR REPLACE INTO split (dataset, from_ms, to_ms, reason, at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    dataset,
-                    interval.from_ms(),
-                    interval.to_ms(),
-                    reason,
-                    clock::now().to_string()
-                ],
-            )?;
-            Ok(replaced)
-        })
+    ) -> Result<(), LedgerError> {
+        self.lock().execute(
+            "INSERT OR REPLACE INTO split (dataset, from_ms, to_ms, reason, at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                dataset,
+                interval.from_ms(),
+                interval.to_ms(),
+                reason,
+                clock::now().to_string()
+            ],
+        )?;
+        Ok(())
     }
 
     /// Records that the platform counts more rows in a committed shard than it returned.
@@ -137,17 +151,26 @@ impl Ledger {
     }
 }
 
-#[allow(dead_code)] // the sink and the start of a run will use these
 impl Ledger {
-    /// Records the files that a commit is about to write.
-    pub(crate) fn intend(&self, commit_id: &str, paths: &[String]) -> Result<(), LedgerError> {
+    /// Records the files that commits are about to write, each with the id of its commit, and that
+    /// the committed shards that overlap `stale` are about to be replaced: if they are not, a later
+    /// run does it.
+    pub(crate) fn intend(
+        &self,
+        dataset: &str,
+        files: &[(String, String)],
+        stale: Option<Interval>,
+    ) -> Result<(), LedgerError> {
         self.transaction(|transaction| {
             let at = clock::now().to_string();
-            let sql = "INSERT OR REPLACE INTO intent (path, commit_id, at) VALUES (?1, ?2, ?3)";
-            for path in paths {
+            for (path, commit_id) in files {
+                let sql = "INSERT OR REPLACE INTO intent (path, commit_id, at) VALUES (?1, ?2, ?3)";
                 transaction.execute(sql, [path, commit_id, &at])?;
             }
-            Ok(())
+            match stale {
+                Some(interval) => mark_stale(transaction, dataset, interval),
+                None => Ok(()),
+            }
         })
     }
 
@@ -210,25 +233,47 @@ fn insert_shard(transaction: &Transaction, record: &ShardRecord) -> Result<(), L
     Ok(())
 }
 
-/// Deletes the record of a committed shard of exactly this interval, and returns its files. Empty
-/// if there is no such record.
-fn delete_shard(
+/// Marks the committed shards that overlap an interval as stale: they are to be replaced.
+pub(super) fn mark_stale(
     transaction: &Transaction,
     dataset: &str,
     interval: Interval,
+) -> Result<(), LedgerError> {
+    transaction.execute(
+        "UPDATE shard SET stale = 1 WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2",
+        params![dataset, interval.from_ms(), interval.to_ms()],
+    )?;
+    Ok(())
+}
+
+/// Deletes the records of committed shards that overlap an interval and lie within `new`, and
+/// returns their files.
+fn delete_covered(
+    transaction: &Transaction,
+    dataset: &str,
+    interval: Interval,
+    new: &[Interval],
 ) -> Result<Vec<String>, LedgerError> {
+    let mut overlapping = transaction.prepare(
+        "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2",
+    )?;
     let key = params![dataset, interval.from_ms(), interval.to_ms()];
-    let exists = "SELECT 1 FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3";
-    if transaction.query_row(exists, key, |_| Ok(())).optional()?.is_none() {
-        return Ok(Vec::new());
+    let overlapping = overlapping
+        .query_map(key, |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut paths = Vec::new();
+    for old in overlapping.into_iter().flatten() {
+        if !old.subtract(new).is_empty() {
+            continue;
+        }
+        let key = params![dataset, old.from_ms()];
+        let mut delete_files = transaction
+            .prepare("DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path")?;
+        for path in delete_files.query_map(key, |row| row.get(0))? {
+            paths.push(path?);
+        }
+        transaction.execute("DELETE FROM shard WHERE dataset = ?1 AND from_ms = ?2", key)?;
     }
-    let mut delete_files = transaction
-        .prepare("DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path")?;
-    let paths = delete_files
-        .query_map(params![dataset, interval.from_ms()], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    transaction
-        .execute("DELETE FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3", key)?;
     Ok(paths)
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction, params};
 
 use crate::{
-    ledger::{Failure, Ledger, LedgerError, intervals},
+    ledger::{Failure, Ledger, LedgerError, commit, intervals},
     time::{clock, interval::Interval},
 };
 
@@ -18,8 +18,8 @@ impl Ledger {
 
     /// Records that a shard failed.
     ///
-    /// It replaces what earlier failures say of its interval. If the shard was to replace a
-    /// committed one, that one stays marked as stale.
+    /// It replaces what earlier failures say of its interval. If the shard was to replace committed
+    /// ones, those stay, marked as stale.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].
@@ -38,11 +38,7 @@ impl Ledger {
                 }
             }
             insert(transaction, failure)?;
-            transaction.execute(
-                "UPDATE shard SET stale = 1 WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3",
-                params![dataset, interval.from_ms(), interval.to_ms()],
-            )?;
-            Ok(())
+            commit::mark_stale(transaction, dataset, *interval)
         })
     }
 }

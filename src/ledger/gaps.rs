@@ -133,7 +133,7 @@ pub(super) fn delete_within(
     Ok(())
 }
 
-fn insert(connection: &Connection, doubt: &DoubtfulInterval) -> Result<(), LedgerError> {
+pub(super) fn insert(connection: &Connection, doubt: &DoubtfulInterval) -> Result<(), LedgerError> {
     let DoubtfulInterval { dataset, interval, kind, reason } = doubt;
     connection.execute(
         "INSERT OR REPLACE INTO gap (dataset, from_ms, to_ms, kind, reason, at)
@@ -193,7 +193,7 @@ mod tests {
             commit_id: "c".into(),
             open_rows: 0,
         };
-        ledger.commit(&record, false).unwrap();
+        ledger.commit(&[record], &[], false).unwrap();
         let left = [doubt(0, 10, GapKind::Quarantined), doubt(20, 30, GapKind::Quarantined)];
         assert_eq!(ledger.doubtful("d").unwrap(), left);
     }

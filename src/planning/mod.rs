@@ -12,6 +12,7 @@ mod shard;
 pub(crate) use self::{
     actor::Close,
     lease::{Lease, LeaseId},
+    shard::is_committed_whole,
 };
 pub use self::{
     actor::{Next, PlannerActor},

@@ -1,8 +1,11 @@
 //! A shard: the unit of fetching.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::{catalog::Dataset, time::interval::Interval};
+use crate::{
+    catalog::Dataset,
+    time::interval::{DAY_MS, Interval},
+};
 
 /// The rows of one dataset whose time lies in one interval: the unit of fetching.
 #[derive(Debug, Clone)]
@@ -14,4 +17,49 @@ pub struct Shard {
     /// Whether the interval is committed already and its records are to be replaced. The committed
     /// rows stay until everything that replaces them is there (G3).
     pub replaces: bool,
+}
+
+impl Shard {
+    /// The intervals of the records that the shard is committed as: one for each UTC day that it
+    /// touches, however wide it is.
+    pub(crate) fn record_intervals(&self) -> Vec<Interval> {
+        match is_committed_whole(&self.dataset) {
+            true => vec![self.interval],
+            false => self.interval.split(Duration::from_millis(DAY_MS.unsigned_abs())).collect(),
+        }
+    }
+}
+
+/// Whether a shard of the dataset is one record. Its rows belong to no day of the shard if their
+/// time is synthesized from the requested interval, or if the platform aligns intervals to more
+/// than a day.
+pub(crate) fn is_committed_whole(dataset: &Dataset) -> bool {
+    let day = u128::from(DAY_MS.unsigned_abs());
+    let alignment = dataset.alignment.as_millis().max(1);
+    dataset.synthesizes_time || day % alignment != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    #[test]
+    fn a_shard_is_committed_as_one_record_a_day() {
+        let genesys = &catalog::builtin("genesys-cloud").unwrap().datasets;
+        let interval = "2024-01-01T12:00:00Z/2024-01-04T00:00:00Z".parse().unwrap();
+        let mut shard =
+            Shard { dataset: Arc::clone(&genesys["conversations"]), interval, replaces: false };
+        let records = shard.record_intervals();
+        assert!(interval.is_covered_by(&records));
+        assert_eq!(records.len(), 3);
+        assert!(records.iter().all(|record| {
+            Interval::day_of(record.from_ms()) == Interval::day_of(record.to_ms() - 1)
+        }));
+
+        let synthesized =
+            Dataset { synthesizes_time: true, ..Dataset::clone(&genesys["conversations"]) };
+        shard.dataset = Arc::new(synthesized);
+        assert_eq!(shard.record_intervals(), [interval]);
+    }
 }

@@ -1,38 +1,204 @@
 //! The commit protocol (G3).
+//!
+//! 1. The ledger records the intent to write the files.
+//! 2. The files are written and synced: under their names, or, if they replace committed ones, below
+//!    `_staging/`, which readers do not see.
+//! 3. Files that replace committed ones wait until everything that replaces those is there, and then
+//!    take their names.
+//! 4. One transaction records the files, and the replaced ones as garbage. It is the commit point.
+//! 5. The garbage is deleted.
+//!
+//! A process killed before the commit point leaves files with an intent and without a record, one
+//! killed after it leaves garbage. [`clean_up`] deletes exactly these at the next start.
+
+use std::collections::BTreeSet;
 
 use crate::{
     blocking::offload,
-    ledger::{Ledger, ShardRecord},
+    ledger::{Counts, DoubtfulInterval, FileRecord, GapKind, Ledger, ShardRecord},
     planning::Shard,
-    sink::{Committed, OutputStore, ShardWriter, SinkError},
+    sink::{
+        Committed, OutputStore, ShardWriter, SinkError,
+        shard_writer::FinishedRecord,
+        staging::{StagedRecord, staged_path},
+    },
+    time::interval::Interval,
 };
 
-/// The commit protocol (G3): finish the files, put each to its final name, synced, then record them
-/// all in one transaction. A kill before the transaction leaves files that no record names, which
-/// the next start sweeps; a kill after it leaves nothing undone. Files of a committed shard are
-/// replaced under their own names, so that no reader sees both; a mark in the ledger says so
-/// beforehand, and the next start replaces them again.
-pub(super) async fn commit(
-    part: ShardWriter,
-    shard: Shard,
-    output: OutputStore,
-    ledger: Ledger,
-) -> Result<Committed, SinkError> {
-    let (interval, replaces, dataset) =
-        (shard.interval, shard.replaces, shard.dataset.name.clone());
-    let (whole, counts) = offload(move || part.finish(interval)).await?;
-    if replaces {
-        let (ledger, dataset) = (ledger.clone(), dataset.clone());
-        offload(move || ledger.mark_stale(&dataset, interval)).await?;
+/// What is committed, and what the fetcher says of it.
+pub(super) struct CommitRequest {
+    /// The shard, or the part of it that is committed.
+    pub shard: Shard,
+    /// Rows that the fetcher sent for it.
+    pub received: u64,
+    /// Why the interval is doubtful, if it is.
+    pub doubts: Vec<(GapKind, String)>,
+    /// Begins the ids of the commits of its records.
+    pub commit_id: String,
+}
+
+/// The records of a shard whose files are written.
+pub(super) struct WrittenShard {
+    pub records: Vec<StagedRecord>,
+    /// The committed intervals of the dataset, if the shard replaces some of them; else empty.
+    pub replaced: Vec<Interval>,
+    pub committed: Committed,
+}
+
+/// Where files go and what records them.
+#[derive(Clone)]
+pub(super) struct Destination {
+    pub output: OutputStore,
+    pub ledger: Ledger,
+}
+
+impl Destination {
+    /// Steps 1 and 2: checks the counts and writes the files of a shard.
+    ///
+    /// # Errors
+    /// [`SinkError::Unbalanced`] if the counts of the sink and of the fetcher differ (G5): then
+    /// nothing is written.
+    pub(super) async fn write(
+        &self,
+        writer: ShardWriter,
+        request: CommitRequest,
+    ) -> Result<WrittenShard, SinkError> {
+        let CommitRequest { shard, received, doubts, commit_id } = request;
+        let Shard { dataset, interval, replaces } = shard;
+        let finished = offload(move || writer.finish(interval, &commit_id)).await?;
+        let mut counts = Counts::default();
+        for record in &finished {
+            counts += record.counts;
+        }
+        if counts.received != received || !counts.balance() {
+            let dataset = dataset.name.clone();
+            return Err(SinkError::Unbalanced { dataset, interval, received, counts });
+        }
+        self.intend(&dataset.name, interval, &finished, replaces).await?;
+        let mut records = Vec::with_capacity(finished.len());
+        for record in finished {
+            let doubts = doubts.iter().map(|(kind, reason)| DoubtfulInterval {
+                dataset: dataset.name.clone(),
+                interval: record.interval,
+                kind: *kind,
+                reason: reason.clone(),
+            });
+            let doubts = doubts.collect();
+            records.push(self.write_record(&dataset.name, record, doubts, replaces).await?);
+        }
+        let files = records.iter().flat_map(|staged| staged.record.files.clone()).collect();
+        let replaced = match replaces {
+            true => self.committed(&dataset.name).await?,
+            false => Vec::new(),
+        };
+        Ok(WrittenShard { records, replaced, committed: Committed { counts, files } })
     }
-    let mut files = Vec::with_capacity(whole.len());
-    for file in whole {
-        files.push(output.put(&file.path, file.rows, file.content).await?);
+
+    /// Records the intent to write files, and marks the records that they replace as stale, so that
+    /// a later run replaces them if this one does not.
+    async fn intend(
+        &self,
+        dataset: &str,
+        interval: Interval,
+        finished: &[FinishedRecord],
+        replaces: bool,
+    ) -> Result<(), SinkError> {
+        let mut intents = Vec::new();
+        for record in finished {
+            for file in &record.files {
+                intents.push((file.path.clone(), record.commit_id.clone()));
+                if replaces {
+                    let staged = staged_path(&record.commit_id, &file.path);
+                    intents.push((staged, record.commit_id.clone()));
+                }
+            }
+        }
+        let (ledger, dataset) = (self.ledger.clone(), dataset.to_owned());
+        let stale = replaces.then_some(interval);
+        Ok(offload(move || ledger.intend(&dataset, &intents, stale)).await?)
     }
-    let record =
-        ShardRecord { dataset, interval, counts, files, commit_id: String::new(), open_rows: 0 };
-    let (record, forgotten) =
-        offload(move || ledger.commit(&record, replaces).map(|paths| (record, paths))).await?;
-    output.remove(&forgotten).await?;
-    Ok(Committed { counts, files: record.files })
+
+    async fn write_record(
+        &self,
+        dataset: &str,
+        finished: FinishedRecord,
+        doubts: Vec<DoubtfulInterval>,
+        replaces: bool,
+    ) -> Result<StagedRecord, SinkError> {
+        let FinishedRecord { interval, commit_id, counts, open_rows, files } = finished;
+        let (mut records, mut renames) = (Vec::with_capacity(files.len()), Vec::new());
+        for file in files {
+            let mut path = file.path.clone();
+            if replaces {
+                path = staged_path(&commit_id, &file.path);
+                renames.push((path.clone(), file.path.clone()));
+            }
+            let written = self.output.put(&path, file.rows, file.content).await?;
+            records.push(FileRecord { path: file.path, ..written });
+        }
+        let dataset = dataset.to_owned();
+        let record =
+            ShardRecord { dataset, interval, counts, files: records, commit_id, open_rows };
+        Ok(StagedRecord { record, doubts, renames })
+    }
+
+    /// The committed intervals of a dataset.
+    async fn committed(&self, dataset: &str) -> Result<Vec<Interval>, SinkError> {
+        let (ledger, dataset) = (self.ledger.clone(), dataset.to_owned());
+        Ok(offload(move || ledger.committed(&dataset)).await?)
+    }
+
+    /// Steps 3 to 5: gives the files their names and records them.
+    pub(super) async fn record(
+        &self,
+        staged: Vec<StagedRecord>,
+        replaces: bool,
+    ) -> Result<(), SinkError> {
+        if staged.is_empty() {
+            return Ok(());
+        }
+        let (mut records, mut doubts) = (Vec::with_capacity(staged.len()), Vec::new());
+        for staged in staged {
+            for (from, to) in &staged.renames {
+                self.output.rename(from, to).await?;
+            }
+            records.push(staged.record);
+            doubts.extend(staged.doubts);
+        }
+        let ledger = self.ledger.clone();
+        let garbage = offload(move || ledger.commit(&records, &doubts, replaces)).await?;
+        self.delete_garbage(garbage).await
+    }
+
+    async fn delete_garbage(&self, garbage: Vec<String>) -> Result<(), SinkError> {
+        if garbage.is_empty() {
+            return Ok(());
+        }
+        self.output.remove(&garbage).await?;
+        let ledger = self.ledger.clone();
+        Ok(offload(move || ledger.deleted_files(&garbage)).await?)
+    }
+}
+
+/// Deletes what killed runs left in the output: files whose intent is recorded and whose commit is
+/// not, and files that a commit replaced. Deletes nothing else (G3). Returns the number of files.
+///
+/// # Errors
+/// [`SinkError`] if the ledger cannot be read or a file cannot be deleted.
+pub(crate) async fn clean_up(output: &OutputStore, ledger: &Ledger) -> Result<usize, SinkError> {
+    let known = ledger.clone();
+    let (intents, garbage, recorded) = offload(move || {
+        Ok::<_, SinkError>((known.intents()?, known.garbage()?, known.file_paths()?))
+    })
+    .await?;
+    let listed: BTreeSet<String> = intents.union(&garbage).cloned().collect();
+    let leftovers: Vec<String> =
+        listed.iter().filter(|path| !recorded.contains(*path)).cloned().collect();
+    let mut deleted = output.remove(&leftovers).await?;
+    deleted += output.remove_partial_uploads(intents.into_iter().collect()).await?;
+    let (ledger, listed) = (ledger.clone(), Vec::from_iter(listed));
+    if !listed.is_empty() {
+        offload(move || ledger.deleted_files(&listed)).await?;
+    }
+    Ok(deleted)
 }

@@ -1,81 +1,93 @@
 //! The sink: rows become files, and files become part of the output (G3).
 //!
-//! It promises that a shard is either committed whole or not at all, and that a committed row stays
-//! until everything that replaces it is there. Start with [`SinkActor`], which owns the open files
-//! of every leased shard and is the only writer of the ledger; a fetcher awaits each reply, which is
-//! the only backpressure. `commit` holds the commit protocol, `shard_writer` turns pages into files,
-//! `store` puts files to their names.
+//! It promises that a shard is either committed whole or not at all, that the counts of a commit
+//! balance (G5), and that a committed row stays until everything that replaces it is there. Start
+//! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of the
+//! ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the commit
+//! protocol, `shard_writer` turns pages into files, `store` puts files to their names.
 
 mod commit;
+mod day_file;
 pub(crate) mod lock;
 pub(crate) mod read;
+mod row_set;
+mod row_versions;
 mod settings;
 pub(crate) mod shard_writer;
+mod staging;
 pub(crate) mod store;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
-use actix::prelude::*;
+use actix::{fut, prelude::*};
 
+pub(crate) use self::commit::clean_up;
+use self::{
+    commit::{CommitRequest, Destination, WrittenShard},
+    shard_writer::WriteError,
+    staging::Staging,
+    store::StoreError,
+};
+pub use self::{settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore};
 use crate::{
     blocking::offload,
     decode::Page,
-    ledger::{Counts, DoubtfulInterval, Failure, FileRecord, Ledger, LedgerError, RemoteJob},
+    ledger::{
+        Counts, DoubtfulInterval, Failure, FileRecord, GapKind, Ledger, LedgerError, RemoteJob,
+    },
     planning::{LeaseId, Shard},
-    sink::{shard_writer::WriteError, store::StoreError},
+    time::{clock, interval::Interval},
 };
 
-pub use self::{settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore};
-
-/// Takes in a page of a leased shard. The reply is what became of the shard's rows so far.
+/// Writes a page of a leased shard. The reply is what became of the shard's rows so far.
 #[derive(Message)]
 #[rtype(result = "Result<Counts, SinkError>")]
 pub(crate) struct Write {
     /// The lease that the page was fetched under.
     pub lease: LeaseId,
-    /// Its shard.
     pub shard: Shard,
-    /// The page.
     pub page: Page,
 }
 
-/// Commits what was written under a lease: afterwards the shard is part of the output for good. A
-/// shard narrower than the leased one is a cut: rows that it does not own are left out.
+/// Commits what was written under a lease. The shard may be a part of the leased one, from its
+/// start: rows that the part does not own are left out.
+///
+/// A shard that replaces committed records is committed once everything that replaces them is
+/// there. Until then its files are staged and the old records stay.
 #[derive(Message)]
 #[rtype(result = "Result<Committed, SinkError>")]
 pub(crate) struct Commit {
-    /// The lease.
     pub lease: LeaseId,
-    /// Its shard.
     pub shard: Shard,
+    /// Rows that the fetcher received and sent for it. The sink must have counted as many (G5).
+    pub received: u64,
+    /// Why the shard is doubtful although it is committed. Empty if it is not.
+    pub doubts: Vec<(GapKind, String)>,
 }
 
-/// Forgets what was written under a lease: it is to be fetched again.
+/// Discards what was written under a lease, because it is fetched again.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Discard {
-    /// The lease.
     pub lease: LeaseId,
 }
 
-/// Records in the ledger what became of a shard beside its commit, and of the jobs for it.
+/// Records in the ledger what became of a shard other than its commit, and of its jobs.
 #[derive(Message)]
 #[rtype(result = "Result<(), SinkError>")]
 pub(crate) enum LedgerEvent {
-    /// It was bisected.
-    Split {
-        /// The shard.
-        shard: Shard,
-        /// Why.
-        reason: String,
-    },
-    /// It was set aside.
+    /// The shard was split in two.
+    Split { shard: Shard, reason: String },
+    /// The shard failed.
     Failed(Failure),
     /// An interval is committed but doubtful.
     Doubtful(DoubtfulInterval),
     /// The platform keeps a job for us.
     Submitted(RemoteJob),
-    /// It does so no more.
+    /// The platform no longer keeps the job.
     Deleted(RemoteJob),
 }
 
@@ -88,39 +100,102 @@ pub struct Committed {
     pub files: Vec<FileRecord>,
 }
 
-/// Why the sink did not do it. Nothing of the shard is part of the output, and a resume fetches it.
+/// Why the sink failed. The shard is not part of the output then, and the next run fetches it.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Rows did not become a file.
+    /// Rows could not be written to a file.
     #[error(transparent)]
     ShardWriter(#[from] WriteError),
-    /// A file did not get to its place.
+    /// A file could not be put to its place.
     #[error(transparent)]
     OutputStore(#[from] StoreError),
-    /// The ledger refused.
+    /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A shard was to be committed although an earlier write or commit of it had failed.
+    #[error(
+        "{dataset} {interval} cannot be committed, because writing it failed before; run again"
+    )]
+    WriteFailed {
+        /// The name of the dataset.
+        dataset: String,
+        /// The interval of the shard.
+        interval: Interval,
+    },
+    /// G5: rows were lost or doubled between the fetcher and the sink.
+    #[error(
+        "{dataset} {interval} cannot be committed: {received} rows were received and {counts:?} \
+        were counted, so rows were lost or doubled; this is a bug, please report it"
+    )]
+    Unbalanced {
+        /// The name of the dataset.
+        dataset: String,
+        /// The interval of the shard.
+        interval: Interval,
+        /// Rows that the fetcher received.
+        received: u64,
+        /// What the sink counted.
+        counts: Counts,
+    },
 }
 
-/// The shell: which part belongs to which lease.
+/// Actor around the shard writers and the commit protocol.
 pub(crate) struct SinkActor {
-    parts: HashMap<LeaseId, ShardWriter>,
-    output: OutputStore,
-    ledger: Ledger,
-    format: Arc<ParquetSettings>,
+    /// The writer of each lease. `None` while it is in use, and for good if that fails: then what
+    /// was written is incomplete, and the lease cannot be committed.
+    writers: HashMap<LeaseId, Option<ShardWriter>>,
+    staging: Staging,
+    destination: Destination,
+    settings: Arc<ParquetSettings>,
+    /// Begins the ids of this run's commits, which no other run of the output uses.
+    run_id: String,
+    commits: u64,
 }
 
 impl SinkActor {
     /// Writes to `output` and records in `ledger`.
-    pub(crate) fn new(output: OutputStore, ledger: Ledger, format: ParquetSettings) -> Self {
-        Self { parts: HashMap::new(), output, ledger, format: Arc::new(format) }
+    pub(crate) fn new(output: OutputStore, ledger: Ledger, settings: ParquetSettings) -> Self {
+        Self {
+            writers: HashMap::new(),
+            staging: Staging::default(),
+            destination: Destination { output, ledger },
+            settings: Arc::new(settings),
+            run_id: format!("{:x}", clock::now().as_microsecond()),
+            commits: 0,
+        }
     }
 
-    /// The part of a lease, taken out while it is worked on: its fetcher awaits the reply, so
-    /// nobody else asks for it.
-    fn take(&mut self, lease: LeaseId, shard: Shard) -> ShardWriter {
-        let fresh = || ShardWriter::new(shard, self.output.clone(), Arc::clone(&self.format));
-        self.parts.remove(&lease).unwrap_or_else(fresh)
+    /// Takes the writer of a lease out while it is used. Its fetcher awaits the reply, so nobody
+    /// else asks for it meanwhile.
+    fn take_writer(&mut self, lease: LeaseId, shard: &Shard) -> Result<ShardWriter, SinkError> {
+        let writer = match self.writers.entry(lease) {
+            Entry::Occupied(mut entry) => entry.get_mut().take(),
+            Entry::Vacant(entry) => {
+                entry.insert(None);
+                let output = self.destination.output.clone();
+                Some(ShardWriter::new(shard.clone(), output, Arc::clone(&self.settings)))
+            }
+        };
+        writer.ok_or_else(|| SinkError::WriteFailed {
+            dataset: shard.dataset.name.clone(),
+            interval: shard.interval,
+        })
+    }
+
+    /// Keeps records that replace committed ones until everything that replaces those is there, and
+    /// puts those in their place that can be recorded now. `replaces` is the dataset, or `None` if
+    /// the records replace nothing.
+    fn stage(&mut self, mut written: WrittenShard, replaces: Option<&str>) -> WrittenShard {
+        if let Some(dataset) = replaces {
+            self.staging.add(dataset, written.records);
+            written.records = self.staging.take_complete(dataset, &written.replaced);
+        }
+        written
+    }
+
+    fn next_commit_id(&mut self) -> String {
+        self.commits += 1;
+        format!("{}-{}", self.run_id, self.commits)
     }
 }
 
@@ -136,23 +211,49 @@ impl Handler<Write> for SinkActor {
         Write { lease, shard, page }: Write,
         _: &mut Self::Context,
     ) -> Self::Result {
-        let mut part = self.take(lease, shard);
-        let written = offload(move || part.write(&page).map(|()| part)).into_actor(self);
-        Box::pin(written.map(move |part, sink, _| {
-            let part = part?;
-            let counts = part.counts();
-            sink.parts.insert(lease, part);
+        let mut writer = match self.take_writer(lease, &shard) {
+            Ok(writer) => writer,
+            Err(error) => return Box::pin(fut::err(error)),
+        };
+        let written = offload(move || writer.write(&page).map(|()| writer)).into_actor(self);
+        Box::pin(written.map(move |writer, sink, _| {
+            let writer = writer?;
+            let counts = writer.counts();
+            sink.writers.insert(lease, Some(writer));
             Ok(counts)
         }))
     }
 }
 
 impl Handler<Commit> for SinkActor {
-    type Result = ResponseFuture<Result<Committed, SinkError>>;
+    type Result = ResponseActFuture<Self, Result<Committed, SinkError>>;
 
-    fn handle(&mut self, Commit { lease, shard }: Commit, _: &mut Self::Context) -> Self::Result {
-        let part = self.take(lease, shard.clone());
-        Box::pin(commit::commit(part, shard, self.output.clone(), self.ledger.clone()))
+    fn handle(&mut self, commit: Commit, _: &mut Self::Context) -> Self::Result {
+        let Commit { lease, shard, received, doubts } = commit;
+        let writer = match self.take_writer(lease, &shard) {
+            Ok(writer) => writer,
+            Err(error) => return Box::pin(fut::err(error)),
+        };
+        let replaces = shard.replaces.then(|| shard.dataset.name.clone());
+        let request = CommitRequest { shard, received, doubts, commit_id: self.next_commit_id() };
+        let destination = self.destination.clone();
+        let written = async move { destination.write(writer, request).await };
+        let committed = written.into_actor(self).then(move |written, sink, _| {
+            let destination = sink.destination.clone();
+            let written = written.map(|written| sink.stage(written, replaces.as_deref()));
+            async move {
+                let WrittenShard { records, committed, .. } = written?;
+                destination.record(records, replaces.is_some()).await?;
+                Ok(committed)
+            }
+            .into_actor(sink)
+        });
+        Box::pin(committed.map(move |committed, sink, _| {
+            if committed.is_ok() {
+                sink.writers.remove(&lease);
+            }
+            committed
+        }))
     }
 }
 
@@ -160,28 +261,29 @@ impl Handler<Discard> for SinkActor {
     type Result = ();
 
     fn handle(&mut self, Discard { lease }: Discard, _: &mut Self::Context) {
-        self.parts.remove(&lease);
+        self.writers.remove(&lease);
     }
 }
 
 impl Handler<LedgerEvent> for SinkActor {
     type Result = ResponseFuture<Result<(), SinkError>>;
 
-    fn handle(&mut self, note: LedgerEvent, _: &mut Self::Context) -> Self::Result {
-        let (ledger, output) = (self.ledger.clone(), self.output.clone());
+    fn handle(&mut self, event: LedgerEvent, _: &mut Self::Context) -> Self::Result {
+        let ledger = self.destination.ledger.clone();
         Box::pin(async move {
-            let forgotten = offload(move || match note {
+            let recorded = offload(move || match event {
                 LedgerEvent::Split { shard, reason } => {
                     ledger.split(&shard.dataset.name, shard.interval, &reason)
                 }
-                LedgerEvent::Failed(failure) => ledger.fail(&failure).map(|()| Vec::new()),
-                LedgerEvent::Doubtful(doubtful) => {
-                    ledger.record_doubt(&doubtful).map(|()| Vec::new())
-                }
-                LedgerEvent::Submitted(job) => ledger.job_submitted(&job).map(|()| Vec::new()),
-                LedgerEvent::Deleted(job) => ledger.job_deleted(&job).map(|()| Vec::new()),
+                LedgerEvent::Failed(failure) => ledger.fail(&failure),
+                LedgerEvent::Doubtful(doubtful) => ledger.record_doubt(&doubtful),
+                LedgerEvent::Submitted(job) => ledger.job_submitted(&job),
+                LedgerEvent::Deleted(job) => ledger.job_deleted(&job),
             });
-            Ok(output.remove(&forgotten.await?).await?)
+            Ok(recorded.await?)
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

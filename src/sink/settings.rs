@@ -2,8 +2,8 @@
 
 use parquet::{basic::Compression, file::metadata::KeyValue, file::properties::WriterProperties};
 
-/// Bytes that an open row group may take in memory, however many rows it has.
-const ROW_GROUP_BYTES: usize = 64 << 20;
+/// Bytes that the open row groups of one shard may take in memory, however many rows they have.
+pub(super) const OPEN_ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// The Parquet settings of `[output]`.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ impl ParquetSettings {
         WriterProperties::builder()
             .set_compression(self.compression)
             .set_max_row_group_row_count(Some(self.row_group_rows))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+            .set_max_row_group_bytes(Some(OPEN_ROW_GROUP_BYTES))
             .set_created_by(concat!("cxbackfill ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_key_value_metadata(Some(metadata))
             .build()

@@ -1,74 +1,69 @@
-//! The rows of one shard on their way to files: one file a UTC day, the newest copy of a row (G4).
+//! Turns the pages of one shard into files: one for each UTC day, with the newest copy of each row.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     io::{self, Write},
+    ops::Range,
     sync::Arc,
 };
 
-use arrow::{
-    array::BooleanArray, compute::filter_record_batch, datatypes::SchemaRef,
-    record_batch::RecordBatch,
-};
-use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
-    errors::ParquetError,
-    file::metadata::KeyValue,
-};
+use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
+use parquet::errors::ParquetError;
 use tempfile::SpooledTempFile;
 
 use crate::{
     decode::{Page, RowKey, UndecodableRow},
     ledger::Counts,
     planning::Shard,
-    sink::{settings::ParquetSettings, store::OutputStore},
+    sink::{
+        day_file::{DayFile, Footer},
+        row_versions::{RowPlace, RowVersions},
+        settings::{OPEN_ROW_GROUP_BYTES, ParquetSettings},
+        store::OutputStore,
+    },
     time::interval::{Interval, iso},
 };
+
+/// The folder of rows that could not be decoded.
+pub(crate) const QUARANTINE: &str = "_quarantine";
 
 /// The open files of one shard.
 pub struct ShardWriter {
     shard: Shard,
     output: OutputStore,
-    format: Arc<ParquetSettings>,
+    settings: Arc<ParquetSettings>,
+    /// By the start of the UTC day.
     days: BTreeMap<i64, DayFile>,
-    /// The newest copy of each row by the hash of its id. It lives as long as the shard, so no
-    /// result depends on what other shards saw, or when.
-    newest: HashMap<u128, RowCopy>,
-    bad: Option<SpooledTempFile>,
+    versions: RowVersions,
+    /// Rows that could not be decoded, as lines of JSON. `None` if there are none.
+    quarantine: Option<SpooledTempFile>,
     counts: Counts,
-    /// The newest time written, and the rows at it: a cut at that time leaves them to the rest.
-    last: (i64, Vec<(i64, u64)>),
+    latest: LatestRows,
 }
 
-/// A copy of a row that was written.
-struct RowCopy {
-    digest: u64,
-    version: i64,
+/// The rows with the latest time. A partial commit at that time leaves them to the rest of the
+/// shard.
+struct LatestRows {
+    time_ms: i64,
     day: i64,
-    row: u64,
+    rows: Vec<Range<u64>>,
 }
 
-/// Which row of a page is the newest copy of each id: of equally new ones, the last.
-fn newest_of(keys: &[RowKey]) -> HashMap<u128, usize> {
-    let mut newest = HashMap::with_capacity(keys.len());
-    for (index, key) in keys.iter().enumerate() {
-        let at = newest.entry(key.id).or_insert(index);
-        if key.version >= keys[*at].version {
-            *at = index;
-        }
-    }
-    newest
+/// What a shard is committed as: its files and counts for one record of the ledger.
+pub struct FinishedRecord {
+    /// The interval of the record.
+    pub interval: Interval,
+    /// The id of its commit.
+    pub commit_id: String,
+    /// What became of its rows.
+    pub counts: Counts,
+    /// Written rows that were still open.
+    pub open_rows: u64,
+    /// Its files, complete but without a name.
+    pub files: Vec<FinishedFile>,
 }
 
-/// One file being written.
-struct DayFile {
-    writer: ArrowWriter<SpooledTempFile>,
-    rows: u64,
-    /// Rows that a newer copy has replaced: they are left out when the file is finished.
-    replaced: Vec<u64>,
-}
-
-/// A whole file that has no name yet.
+/// A complete file that has no name yet.
 pub struct FinishedFile {
     /// Its path below the output.
     pub path: String,
@@ -78,11 +73,11 @@ pub struct FinishedFile {
     pub content: SpooledTempFile,
 }
 
-/// Why rows did not become a file.
+/// Why rows could not be written to a file.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// Parquet failed, or the disk below it.
-    #[error("a file cannot be written: {0}; is the output's disk full?")]
+    /// Parquet or the disk failed.
+    #[error("a Parquet file cannot be written: {0}; is the output's disk full?")]
     Parquet(#[from] ParquetError),
     /// Arrow failed.
     #[error("a batch cannot be filtered: {0}")]
@@ -93,35 +88,37 @@ pub enum WriteError {
 }
 
 impl ShardWriter {
-    /// A part without rows.
-    pub fn new(shard: Shard, output: OutputStore, format: Arc<ParquetSettings>) -> Self {
-        let (days, newest) = (BTreeMap::new(), HashMap::new());
+    /// A writer without rows.
+    pub fn new(shard: Shard, output: OutputStore, settings: Arc<ParquetSettings>) -> Self {
         Self {
             shard,
             output,
-            format,
-            days,
-            newest,
-            bad: None,
+            settings,
+            days: BTreeMap::new(),
+            versions: RowVersions::default(),
+            quarantine: None,
             counts: Counts::default(),
-            last: (i64::MIN, Vec::new()),
+            latest: LatestRows { time_ms: i64::MIN, day: i64::MIN, rows: Vec::new() },
         }
     }
 
-    /// What became of the rows so far.
+    /// What became of the rows so far. In a shard of more rows than are compared in memory, some
+    /// duplicates count as written until [`finish`](Self::finish).
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// Takes in the rows of a page.
+    /// Writes the rows of a page.
     ///
     /// # Errors
-    /// [`WriteError`]: the part is of no use any more.
+    /// [`WriteError`]. The writer is unusable then.
     pub fn write(&mut self, page: &Page) -> Result<(), WriteError> {
         self.counts.received += page.received;
         self.counts.not_owned += page.not_owned;
         self.counts.quarantined += page.bad.len() as u64;
-        page.bad.iter().try_for_each(|row| self.set_aside(row))?;
+        for row in &page.bad {
+            self.write_quarantined(row)?;
+        }
         let mut from = 0;
         // rows come in order of time, so a page is one run of a day, seldom two
         for run in
@@ -130,164 +127,201 @@ impl ShardWriter {
             self.write_day(run, &page.batch.slice(from, run.len()))?;
             from += run.len();
         }
-        Ok(())
+        self.versions.spill_if_full(|| self.output.spool())?;
+        self.limit_open_row_groups()
     }
 
-    /// Takes in rows of one day.
+    /// Writes rows of one day.
     fn write_day(&mut self, keys: &[RowKey], batch: &RecordBatch) -> Result<(), WriteError> {
         let Some(first) = keys.first() else { return Ok(()) };
         let day = Interval::day_of(first.time_ms).from_ms();
-        let mut row = self.days.get(&day).map_or(0, |file| file.rows);
+        let newest_in_page = newest_indices(keys);
+        let mut row = self.days.get(&day).map_or(0, DayFile::appended);
         let mut kept = Vec::with_capacity(keys.len());
-        let newest = newest_of(keys);
         for (index, key) in keys.iter().enumerate() {
             // a page may hold an id twice: only its newest copy there is written
-            let older = |copy: &RowCopy| copy.digest == key.digest || copy.version > key.version;
-            let keep = newest[&key.id] == index && !self.newest.get(&key.id).is_some_and(older);
-            let copy = RowCopy { digest: key.digest, version: key.version, day, row };
-            if keep && let Some(old) = self.newest.insert(key.id, copy) {
-                self.days
-                    .get_mut(&old.day)
-                    .into_iter()
-                    .for_each(|file| file.replaced.push(old.row));
-                self.last.1.retain(|&at| at != (old.day, old.row));
-                self.counts.duplicate += 1;
-                self.counts.written -= 1;
-            }
+            let keep = newest_in_page[&key.id] == index && self.versions.is_newest(key);
+            kept.push(keep);
             if keep {
-                self.reach(key.time_ms, day, row);
+                if let Some(old) = self.versions.insert(key, RowPlace { day, row }) {
+                    self.drop_duplicate(old);
+                }
+                self.latest.add(key.time_ms, day, row);
                 row += 1;
             }
-            kept.push(keep);
         }
-        let keeping = kept.iter().filter(|&&keep| keep).count();
-        self.counts.duplicate += (keys.len() - keeping) as u64;
-        self.counts.written += keeping as u64;
-        match keeping {
+        let kept_rows = kept.iter().filter(|&&keep| keep).count();
+        let rejected = (keys.len() - kept_rows) as u64;
+        self.counts.duplicate += rejected;
+        self.counts.written += kept_rows as u64;
+        let all_kept = kept_rows == keys.len();
+        let file = self.day_file(day)?;
+        file.duplicates += rejected;
+        match kept_rows {
             0 => Ok(()),
-            all if all == keys.len() => self.append(day, batch),
-            _ => self.append(day, &filter_record_batch(batch, &BooleanArray::from(kept))?),
+            _ if all_kept => file.append(batch),
+            _ => file.append(&filter_record_batch(batch, &BooleanArray::from(kept))?),
         }
     }
 
-    fn reach(&mut self, time_ms: i64, day: i64, row: u64) {
-        if time_ms > self.last.0 {
-            self.last = (time_ms, Vec::new());
-        }
-        if time_ms == self.last.0 {
-            self.last.1.push((day, row));
-        }
-    }
-
-    /// Leaves out the rows that `interval` does not own (G4): those at its end, where the part was
-    /// cut at the time that its rows have reached.
-    fn narrow(&mut self, interval: Interval) {
-        if self.last.0 >= interval.to_ms() {
-            for (day, row) in std::mem::take(&mut self.last.1) {
-                self.days.get_mut(&day).into_iter().for_each(|file| file.replaced.push(row));
-                self.counts.written -= 1;
-                self.counts.not_owned += 1;
+    fn day_file(&mut self, day: i64) -> Result<&mut DayFile, WriteError> {
+        match self.days.entry(day) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let file = DayFile::new(&self.shard.dataset, &self.settings, self.output.spool())?;
+                Ok(entry.insert(file))
             }
         }
-        self.shard.interval = interval;
     }
 
-    fn append(&mut self, day: i64, batch: &RecordBatch) -> Result<(), WriteError> {
-        let file = match self.days.entry(day) {
-            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                let writer = parquet_writer(&self.format, &self.shard, self.output.spool())?;
-                entry.insert(DayFile { writer, rows: 0, replaced: Vec::new() })
+    /// Drops a written row, of which a newer copy is being written.
+    fn drop_duplicate(&mut self, old: RowPlace) {
+        if let Some(file) = self.days.get_mut(&old.day)
+            && file.drop_duplicate(old.row)
+        {
+            self.counts.duplicate += 1;
+            self.counts.written -= 1;
+        }
+    }
+
+    /// Writes out the largest open row group if the open row groups of all days take too much
+    /// memory together (G8).
+    fn limit_open_row_groups(&mut self) -> Result<(), WriteError> {
+        let open_bytes: usize = self.days.values().map(DayFile::open_bytes).sum();
+        let largest = self.days.values_mut().max_by_key(|file| file.open_bytes());
+        match largest {
+            // smaller row groups than these would cost more than they save
+            Some(largest)
+                if open_bytes > OPEN_ROW_GROUP_BYTES
+                    && largest.open_bytes() > OPEN_ROW_GROUP_BYTES / 16 =>
+            {
+                largest.flush()
             }
-        };
-        file.writer.write(batch)?;
-        file.rows += batch.num_rows() as u64;
-        Ok(())
+            _ => Ok(()),
+        }
     }
 
-    /// Keeps a row that cannot be decoded as a line of JSON.
-    fn set_aside(&mut self, row: &UndecodableRow) -> Result<(), WriteError> {
-        let bad = self.bad.get_or_insert_with(|| self.output.spool());
+    /// Keeps a row that could not be decoded as a line of JSON.
+    fn write_quarantined(&mut self, row: &UndecodableRow) -> Result<(), WriteError> {
+        let file = self.quarantine.get_or_insert_with(|| self.output.spool());
         let line = serde_json::json!({ "reason": row.reason, "row": row.raw });
-        Ok(writeln!(bad, "{line}")?)
+        Ok(writeln!(file, "{line}")?)
     }
 
-    /// Ends the part at the end of `interval`: its files, whole, and what became of its rows.
+    /// Completes the files of the records that `interval` is committed as. `commit_id` begins the
+    /// ids of their commits.
+    ///
+    /// The interval is the shard's, or a part from its start: then the rows that the part does not
+    /// own are left out (G4). Counts that belong to no day, such as rows that are not owned or
+    /// quarantined, go to the first record, so that the records balance in sum (G5).
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn finish(mut self, interval: Interval) -> Result<(Vec<FinishedFile>, Counts), WriteError> {
-        self.narrow(interval);
-        let Self { shard, output, format, days, bad, counts, .. } = self;
-        let (name, slug) = (&shard.dataset.name, shard.interval.slug());
-        let mut files = Vec::new();
-        for (day, file) in days {
-            let rows = file.rows - file.replaced.len() as u64;
-            let content =
-                file.finish(shard.interval, || parquet_writer(&format, &shard, output.spool()))?;
-            if rows > 0 {
-                files.push(FinishedFile {
-                    path: format!("{name}/date={}/{slug}.parquet", &iso(day)[..10]),
-                    rows,
-                    content,
-                });
-            }
-        }
-        if let Some(content) = bad {
-            let path = format!("{QUARANTINE}/{name}/{slug}.ndjson");
-            files.push(FinishedFile { path, rows: counts.quarantined, content });
-        }
-        Ok((files, counts))
-    }
-}
-
-/// The folder of rows that could not be decoded.
-pub(crate) const QUARANTINE: &str = "_quarantine";
-
-impl DayFile {
-    /// The whole file, written once more where rows of it were replaced.
-    fn finish(
+    pub fn finish(
         self,
         interval: Interval,
-        fresh: impl FnOnce() -> Result<ArrowWriter<SpooledTempFile>, WriteError>,
-    ) -> Result<SpooledTempFile, WriteError> {
-        let mut written = self.writer;
-        // not known before: an open shard may be cut
-        let interval = KeyValue::new("cxbackfill.interval".to_owned(), interval.to_string());
-        written.append_key_value_metadata(interval.clone());
-        let content = written.into_inner()?;
-        if self.replaced.is_empty() {
-            return Ok(content);
+        commit_id: &str,
+    ) -> Result<Vec<FinishedRecord>, WriteError> {
+        let Self { shard, output, settings, mut days, versions, mut quarantine, counts, latest } =
+            self;
+        versions.merge(|place| {
+            if let Some(file) = days.get_mut(&place.day) {
+                file.drop_duplicate(place.row);
+            }
+        })?;
+        let mut without_day = Counts {
+            not_owned: counts.not_owned + latest.drop_from(interval.to_ms(), &mut days),
+            quarantined: counts.quarantined,
+            ..Counts::default()
+        };
+        let committed = Shard { interval, ..shard };
+        let mut records = Vec::new();
+        for interval in committed.record_intervals() {
+            let first_day = Interval::day_of(interval.from_ms()).from_ms();
+            let later = days.split_off(&interval.to_ms());
+            let files = std::mem::replace(&mut days, later);
+            debug_assert!(files.keys().all(|&day| day >= first_day), "a day before its record");
+            records.push((interval, files));
         }
-        let mut replaced = self.replaced;
-        replaced.sort_unstable();
-        let mut writer = fresh()?;
-        let mut row = 0;
-        for batch in ParquetRecordBatchReaderBuilder::try_new(content.into_file()?)?.build()? {
-            let batch = batch?;
-            let rows = row..row + batch.num_rows() as u64;
-            row = rows.end;
-            let kept: BooleanArray =
-                rows.map(|row| Some(replaced.binary_search(&row).is_err())).collect();
-            writer.write(&filter_record_batch(&batch, &kept)?)?;
+        // what is left are days after a partial commit, with nothing but duplicates of rows at its
+        // end
+        without_day.duplicate = days.values().map(|file| file.duplicates).sum();
+
+        let name = &committed.dataset.name;
+        let mut finished = Vec::with_capacity(records.len());
+        for (number, (interval, files)) in (0..).zip(records) {
+            let mut counts = std::mem::take(&mut without_day);
+            counts.written += files.values().map(DayFile::rows).sum::<u64>();
+            counts.duplicate += files.values().map(|file| file.duplicates).sum::<u64>();
+            counts.received =
+                counts.written + counts.not_owned + counts.duplicate + counts.quarantined;
+            let quarantine = quarantine.take();
+            let files_with_rows = files.values().filter(|file| file.rows() > 0).count();
+            let footer = Footer {
+                interval,
+                commit_id: format!("{commit_id}.{number}"),
+                commit_files: files_with_rows + usize::from(quarantine.is_some()),
+                counts,
+            };
+            let slug = interval.slug();
+            let mut record = FinishedRecord {
+                interval,
+                commit_id: footer.commit_id.clone(),
+                counts,
+                open_rows: files.values().map(DayFile::open_rows).sum(),
+                files: Vec::new(),
+            };
+            for (day, file) in files {
+                let rows = file.rows();
+                if rows > 0 {
+                    let fresh = || DayFile::new(&committed.dataset, &settings, output.spool());
+                    let content = file.finish(&footer, fresh)?;
+                    let path = format!("{name}/date={}/{slug}.parquet", &iso(day)[..10]);
+                    record.files.push(FinishedFile { path, rows, content });
+                }
+            }
+            if let Some(content) = quarantine {
+                let path = format!("{QUARANTINE}/{name}/{slug}.ndjson");
+                record.files.push(FinishedFile { path, rows: counts.quarantined, content });
+            }
+            finished.push(record);
         }
-        writer.append_key_value_metadata(interval);
-        Ok(writer.into_inner()?)
+        Ok(finished)
     }
 }
 
-/// A Parquet writer whose footer says what the file is.
-fn parquet_writer(
-    format: &ParquetSettings,
-    shard: &Shard,
-    spool: SpooledTempFile,
-) -> Result<ArrowWriter<SpooledTempFile>, WriteError> {
-    let entry = |key: &str, value: String| KeyValue::new(format!("cxbackfill.{key}"), value);
-    let properties = format.properties(vec![
-        entry("dataset", shard.dataset.name.clone()),
-        entry("schema_version", shard.dataset.version.to_string()),
-        entry("version", env!("CARGO_PKG_VERSION").to_owned()),
-    ]);
-    let schema: SchemaRef = Arc::clone(&shard.dataset.schema);
-    Ok(ArrowWriter::try_new(spool, schema, Some(properties))?)
+impl LatestRows {
+    fn add(&mut self, time_ms: i64, day: i64, row: u64) {
+        if time_ms > self.time_ms {
+            *self = Self { time_ms, day, rows: Vec::new() };
+        }
+        if time_ms == self.time_ms {
+            match self.rows.last_mut() {
+                Some(last) if last.end == row => last.end += 1,
+                _ => self.rows.push(row..row + 1),
+            }
+        }
+    }
+
+    /// Drops the rows if their time is `end_ms` or later. Returns how many were dropped.
+    fn drop_from(self, end_ms: i64, days: &mut BTreeMap<i64, DayFile>) -> u64 {
+        match days.get_mut(&self.day) {
+            Some(file) if self.time_ms >= end_ms => {
+                self.rows.into_iter().flatten().filter(|&row| file.drop_row(row)).count() as u64
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// The index of the newest copy of each id in a page: of equally new ones, the last.
+fn newest_indices(keys: &[RowKey]) -> HashMap<u128, usize> {
+    let mut newest = HashMap::with_capacity(keys.len());
+    for (index, key) in keys.iter().enumerate() {
+        let newest_index = newest.entry(key.id).or_insert(index);
+        if key.version >= keys[*newest_index].version {
+            *newest_index = index;
+        }
+    }
+    newest
 }

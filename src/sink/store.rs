@@ -4,7 +4,6 @@
 //! content is uploaded under its name atomically and synced.
 
 use std::{
-    collections::HashSet,
     fs::File,
     io::{self, Read, Seek},
     path::{Path as FsPath, PathBuf},
@@ -144,18 +143,49 @@ impl OutputStore {
         })
     }
 
-    /// Deletes files. A file that does not exist counts as deleted.
+    /// Gives a file another name, in place of a file that has it. Survives a loss of power.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        self.store.rename(&Path::from(from), &Path::from(to)).await?;
+        self.sync(to).await
+    }
+
+    /// Deletes files. Returns how many of them existed.
     ///
     /// # Errors
     /// [`StoreError`] with the first file that cannot be deleted.
-    pub async fn remove(&self, paths: &[String]) -> Result<(), StoreError> {
+    pub(crate) async fn remove(&self, paths: &[String]) -> Result<usize, StoreError> {
+        let mut removed = 0;
         for path in paths {
             match self.store.delete(&Path::from(path.as_str())).await {
+                Ok(()) => removed += 1,
                 Err(object_store::Error::NotFound { .. }) => {}
-                removed => removed?,
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(removed)
+    }
+
+    /// Deletes what killed uploads of these files have left in a local directory: `path#1`. Returns
+    /// how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a folder cannot be listed or a file cannot be deleted.
+    pub(crate) async fn remove_partial_uploads(
+        &self,
+        paths: Vec<String>,
+    ) -> Result<usize, StoreError> {
+        let Some(root) = self.root.clone() else { return Ok(0) };
+        offload(move || {
+            let mut removed = 0;
+            for path in paths {
+                removed += remove_partial_uploads(&root.join(path))?;
+            }
+            Ok(removed)
+        })
+        .await
     }
 
     /// The data files in `folders`: those with an extension that this program uses. A folder that
@@ -171,34 +201,6 @@ impl OutputStore {
             files.extend(found.into_iter().filter(|path| is_data_file(path.as_ref())));
         }
         Ok(files)
-    }
-
-    /// Removes what no record names: files of a run that was killed before its commit, and
-    /// half-written ones. Returns how many there were.
-    ///
-    /// # Errors
-    /// [`StoreError`] where a file cannot be listed or removed.
-    pub async fn sweep(
-        &self,
-        folders: &[String],
-        recorded: &HashSet<String>,
-    ) -> Result<usize, StoreError> {
-        let mut strays = self.list(folders).await?;
-        strays.retain(|path| !recorded.contains(path.as_ref()));
-        for stray in &strays {
-            self.store.delete(stray).await?;
-        }
-        let halves = match &self.root {
-            Some(root) => {
-                let folders: Vec<_> = folders.iter().map(|folder| root.join(folder)).collect();
-                offload(move || {
-                    folders.iter().map(|folder| sweep_halves(folder)).sum::<Result<usize, _>>()
-                })
-                .await?
-            }
-            None => 0,
-        };
-        Ok(strays.len() + halves)
     }
 
     /// Syncs a file, its folder, and the folders above, which may be new.
@@ -221,28 +223,31 @@ fn is_data_file(path: &str) -> bool {
     path.ends_with(".parquet") || path.ends_with(".ndjson")
 }
 
-/// Removes what a killed upload leaves in a directory: `name.parquet#1`.
-fn sweep_halves(folder: &FsPath) -> Result<usize, StoreError> {
-    let at = |source| StoreError::Io { path: folder.display().to_string(), source };
+/// Deletes what killed uploads of a file have left beside it: the same name with `#` and a number.
+fn remove_partial_uploads(file: &FsPath) -> Result<usize, StoreError> {
+    let (Some(folder), Some(name)) =
+        (file.parent(), file.file_name().and_then(|name| name.to_str()))
+    else {
+        return Ok(0);
+    };
+    let io_error = |source| StoreError::Io { path: folder.display().to_string(), source };
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(at)?,
+        entries => entries.map_err(io_error)?,
     };
-    let mut swept = 0;
+    let mut removed = 0;
     for entry in entries {
-        let path = entry.map_err(at)?.path();
-        if path.is_dir() {
-            swept += sweep_halves(&path)?;
-        } else if path
+        let entry = entry.map_err(io_error)?;
+        let entry_name = entry.file_name();
+        let number = entry_name
             .to_str()
-            .and_then(|path| path.rsplit_once('#'))
-            .is_some_and(|(name, _)| is_data_file(name))
-        {
-            std::fs::remove_file(&path).map_err(at)?;
-            swept += 1;
+            .and_then(|entry_name| entry_name.strip_prefix(name)?.strip_prefix('#'));
+        if number.is_some_and(|number| number.parse::<u64>().is_ok()) {
+            std::fs::remove_file(entry.path()).map_err(io_error)?;
+            removed += 1;
         }
     }
-    Ok(swept)
+    Ok(removed)
 }
 
 /// The next part of a spool. Empty at its end.
@@ -260,39 +265,42 @@ mod tests {
 
     use super::*;
 
+    async fn put(output: &OutputStore, path: &str, content: &[u8]) -> FileRecord {
+        let mut spool = output.spool();
+        spool.write_all(content).unwrap();
+        output.put(path, 1, spool).await.unwrap()
+    }
+
     #[tokio::test]
-    async fn g3_what_no_record_names_is_swept_and_nothing_else() {
+    async fn only_partial_uploads_of_the_named_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let output = OutputStore::directory(folder.path()).unwrap();
-        for name in
-            ["d/date=2024-01-01/kept.parquet", "d/date=2024-01-01/stray.parquet", "d/notes.txt"]
-        {
-            let mut spool = output.spool();
-            spool.write_all(b"rows").unwrap();
-            output.put(name, 1, spool).await.unwrap();
+        put(&output, "d/kept.parquet", b"rows").await;
+        for name in ["a.parquet#1", "a.parquet#2", "a.parquet#old", "b.parquet#1"] {
+            std::fs::write(folder.path().join("d").join(name), "ro").unwrap();
         }
-        std::fs::write(folder.path().join("d/date=2024-01-01/half.parquet#1"), "ro").unwrap();
-        let recorded = HashSet::from(["d/date=2024-01-01/kept.parquet".to_owned()]);
-        assert_eq!(output.sweep(&["d".into(), "none".into()], &recorded).await.unwrap(), 2);
-        let mut left: Vec<_> = output
-            .store()
-            .list(None)
-            .map_ok(|object| object.location.to_string())
-            .try_collect()
-            .await
-            .unwrap();
-        left.sort();
-        assert_eq!(left, ["d/date=2024-01-01/kept.parquet", "d/notes.txt"]);
-        assert!(!folder.path().join("d/date=2024-01-01/half.parquet#1").exists());
+        let named = ["d/a.parquet", "d/kept.parquet", "missing/c.parquet"].map(str::to_owned);
+        assert_eq!(output.remove_partial_uploads(named.into()).await.unwrap(), 2);
+        let exists = |name: &str| folder.path().join("d").join(name).exists();
+        assert!(exists("kept.parquet") && exists("a.parquet#old") && exists("b.parquet#1"));
+    }
+
+    #[tokio::test]
+    async fn a_renamed_file_replaces_the_one_that_had_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputStore::directory(folder.path()).unwrap();
+        put(&output, "d/file", b"old").await;
+        put(&output, "_staging/file", b"new").await;
+        output.rename("_staging/file", "d/file").await.unwrap();
+        assert_eq!(std::fs::read(folder.path().join("d/file")).unwrap(), b"new");
+        assert!(!folder.path().join("_staging/file").exists());
     }
 
     #[tokio::test]
     async fn a_file_of_many_parts_arrives_complete_with_its_checksum() {
         let output = OutputStore::over(Arc::new(InMemory::new()));
         let content = vec![7u8; 3 * PART_BYTES + 11];
-        let mut spool = output.spool();
-        spool.write_all(&content).unwrap();
-        let record = output.put("big", 1, spool).await.unwrap();
+        let record = put(&output, "big", &content).await;
         assert_eq!(record.bytes, content.len() as u64);
         assert_eq!(record.sha256, format!("{:x}", Sha256::digest(&content)));
         assert_eq!(

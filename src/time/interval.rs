@@ -123,6 +123,20 @@ impl Interval {
         left
     }
 
+    /// The intervals in order, with those that overlap or touch each other joined.
+    pub(crate) fn joined(intervals: &[Self]) -> Vec<Self> {
+        let mut intervals = intervals.to_vec();
+        intervals.sort_unstable();
+        let mut joined: Vec<Self> = Vec::new();
+        for interval in intervals {
+            match joined.last_mut() {
+                Some(last) if interval.from <= last.to => last.to = last.to.max(interval.to),
+                _ => joined.push(interval),
+            }
+        }
+        joined
+    }
+
     /// Whether `parts` are pairwise disjoint and together exactly this interval (G1).
     pub fn is_covered_by(self, parts: &[Self]) -> bool {
         let mut parts = parts.to_vec();
@@ -238,6 +252,13 @@ mod tests {
         assert!(!part(0, 10).is_covered_by(&[part(0, 4), part(5, 10)]));
         assert!(!part(0, 10).is_covered_by(&[part(0, 6), part(5, 10)]));
         assert!(!part(0, 10).is_covered_by(&[]));
+    }
+
+    #[test]
+    fn intervals_that_touch_or_overlap_are_joined() {
+        let part = |from, to| Interval::new(from, to).unwrap();
+        let joined = Interval::joined(&[part(20, 30), part(0, 10), part(10, 15), part(12, 13)]);
+        assert_eq!(joined, [part(0, 15), part(20, 30)]);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::{fmt::Write, sync::Arc};
 use actix::System;
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Dataset, Endpoint, Interval, Ledger, OutputStore, RequestError, RunOutcome, Scope, Transport,
-    iso, run,
+    Dataset, Endpoint, Interval, Ledger, OutputStore, Plan, RequestError, RunOutcome, Scope, Shard,
+    Transport, iso, run,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -17,20 +17,22 @@ use crate::common::{
     own_process::is_own_process,
 };
 
-const ROWS: u64 = 5_000_000;
 const PAGE: u64 = 10_000;
 /// The guaranteed limit.
 const MAX_BYTES: i64 = 300_000_000;
 
 /// An API with one row per millisecond.
-struct EndlessApi(Interval);
+struct EndlessApi {
+    interval: Interval,
+    rows: u64,
+}
 
 impl EndlessApi {
     fn page(&self, number: u64) -> Bytes {
         let mut body = "{\"conversations\":[".to_owned();
-        let rows = (number - 1) * PAGE..(number * PAGE).min(ROWS);
+        let rows = (number - 1) * PAGE..(number * PAGE).min(self.rows);
         for row in rows.clone() {
-            let start = iso(self.0.from_ms() + i64::try_from(row).unwrap());
+            let start = iso(self.interval.from_ms() + i64::try_from(row).unwrap());
             let comma = if row == rows.start { "" } else { "," };
             write!(
                 body,
@@ -39,9 +41,9 @@ impl EndlessApi {
             .unwrap();
         }
         let end = if rows.is_empty() {
-            format!("{{\"totalHits\":{ROWS}}}")
+            format!("{{\"totalHits\":{}}}", self.rows)
         } else {
-            format!("{body}],\"totalHits\":{ROWS}}}")
+            format!("{body}],\"totalHits\":{}}}", self.rows)
         };
         end.into()
     }
@@ -71,9 +73,19 @@ fn peak_memory() -> i64 {
     }
 }
 
-#[test]
-fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
-    if !is_own_process("memory::g8_a_shard_of_five_million_rows_stays_below_300_megabytes") {
+/// What is fetched.
+struct Case {
+    rows: u64,
+    /// Whether rows come by time: only then the shard is committed in parts.
+    ordered: bool,
+    /// Whether the shard replaces a committed one, as a refresh does: then it is committed whole.
+    replaces: bool,
+}
+
+/// Fetches a day in one shard, in a process of its own, and demands that its memory stays within
+/// the promise.
+fn expect_bounded(test: &str, case: Case) {
+    if !is_own_process(test) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -83,7 +95,7 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     config.interval = Interval::day_of(1_704_067_200_000);
     let mut dataset = Dataset::clone(&config.datasets[0]);
     let mut endpoint = Endpoint::clone(dataset.endpoint());
-    (endpoint.page_size, endpoint.depth) = (10_000, u64::MAX);
+    (endpoint.page_size, endpoint.depth, endpoint.ordered) = (10_000, u64::MAX, case.ordered);
     (dataset.query, dataset.job) = (Some(Arc::new(endpoint)), None);
     config.datasets = vec![Arc::new(dataset)];
     let report = System::with_tokio_rt(|| {
@@ -92,17 +104,48 @@ fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
     .block_on(async {
         let (output, ledger) =
             (OutputStore::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
-        let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
-        let environment = environment(Arc::new(EndlessApi(config.interval)), output, ledger);
+        let mut plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
+        if case.replaces {
+            plan = Plan::default();
+            let dataset = Arc::clone(&config.datasets[0]);
+            plan.add_whole(&Shard { dataset, interval: config.interval, replaces: true });
+        }
+        let api = EndlessApi { interval: config.interval, rows: case.rows };
+        let environment = environment(Arc::new(api), output, ledger);
         run::backfill(&config, plan, &environment).await.unwrap()
     });
     assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
-    assert_eq!(report.summary.rows_written, ROWS);
+    assert_eq!(report.summary.rows_written, case.rows);
     let peak = peak_memory();
     println!(
-        "{ROWS} rows of one shard in {} files: at most {} MB",
+        "{} rows of one shard in {} files: at most {} MB",
+        case.rows,
         report.summary.files,
         peak / 1_000_000
     );
     assert!(peak < MAX_BYTES, "{} MB", peak / 1_000_000);
+}
+
+#[test]
+fn g8_a_shard_of_five_million_rows_stays_below_300_megabytes() {
+    expect_bounded(
+        "memory::g8_a_shard_of_five_million_rows_stays_below_300_megabytes",
+        Case { rows: 5_000_000, ordered: true, replaces: false },
+    );
+}
+
+#[test]
+fn g8_an_unordered_shard_of_three_million_rows_stays_below_300_megabytes() {
+    expect_bounded(
+        "memory::g8_an_unordered_shard_of_three_million_rows_stays_below_300_megabytes",
+        Case { rows: 3_000_000, ordered: false, replaces: false },
+    );
+}
+
+#[test]
+fn g8_a_refresh_of_three_million_rows_stays_below_300_megabytes() {
+    expect_bounded(
+        "memory::g8_a_refresh_of_three_million_rows_stays_below_300_megabytes",
+        Case { rows: 3_000_000, ordered: true, replaces: true },
+    );
 }

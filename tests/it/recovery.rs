@@ -7,17 +7,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Read,
+    io::{self, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::{self, sleep},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arrow::{array::AsArray, record_batch::RecordBatch};
 use cxbackfill::testing::{LEDGER, Snapshot};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 use tempfile::TempDir;
 
 use crate::common::binary::{CREDENTIALS, SIMULATED, Sandbox, program, set};
@@ -256,6 +256,78 @@ fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run
         "seed {seed}: killed {kills} times, and {unrecorded} times there was a file without a record"
     );
     assert!(kills > 5, "seed {seed}: {kills} kills prove little");
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // another process is killed in real time
+fn g3_killed_during_refreshes_a_reader_of_the_ledger_finds_every_id_once() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seed = number("SEED").unwrap_or(7);
+    let most_kills = number("REFRESH_KILLS").unwrap_or(6);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let sandbox = start_sandbox();
+    let mut refreshed = Backfill::slow(&sandbox);
+    let undisturbed = refreshed.complete();
+    let ids: BTreeSet<_> = undisturbed.keys().cloned().collect();
+    refreshed.set.push("job.refresh=30d".to_owned());
+    let plain = refreshed.set.len();
+    let (mut kills, mut reads) = (0, 0);
+    while kills < most_kills {
+        let shape =
+            [format!("fetch.shard={}h", rng.u32(3..60)), format!("fetch.actors={}", rng.u32(1..8))];
+        refreshed.set.splice(plain.., shape);
+        let mut run = refreshed.start("run");
+        let deadline = Instant::now() + Duration::from_millis(rng.u64(30..1_500));
+        while Instant::now() < deadline && !run.has_ended() {
+            assert_eq!(committed_ids(&refreshed.output()), ids, "seed {seed}, while it runs");
+            reads += 1;
+        }
+        kills += u64::from(!run.has_ended());
+        drop(run);
+        assert_eq!(committed_ids(&refreshed.output()), ids, "seed {seed}, after {kills} kills");
+    }
+    refreshed.set.truncate(plain - 1);
+    assert_same(&refreshed.complete(), &undisturbed);
+    eprintln!("seed {seed}: killed {kills} refreshes, read {reads} times while they ran");
+}
+
+/// The ids in the files that the ledger names. It is read again if it has changed meanwhile.
+fn committed_ids(output: &Path) -> BTreeSet<String> {
+    loop {
+        let paths = || -> Vec<String> {
+            let snapshot = Snapshot::read(&output.join(LEDGER)).unwrap();
+            snapshot.paths().map(str::to_owned).collect()
+        };
+        let before = paths();
+        let mut ids = BTreeSet::new();
+        let complete = before.iter().all(|path| match fs::File::open(output.join(path)) {
+            Ok(file) => {
+                for id in ids_in(file) {
+                    assert!(ids.insert(id.clone()), "{id} is committed twice");
+                }
+                true
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::NotFound, "{path}: {error}");
+                false
+            }
+        });
+        if complete {
+            return ids;
+        }
+        assert_ne!(paths(), before, "a file that the ledger names is missing");
+    }
+}
+
+fn ids_in(file: fs::File) -> Vec<String> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let mask = ProjectionMask::columns(reader.parquet_schema(), ["conversationId"]);
+    let mut ids = Vec::new();
+    for batch in reader.with_projection(mask).build().unwrap() {
+        let batch = batch.unwrap();
+        ids.extend(batch.column(0).as_string::<i32>().iter().map(|id| id.unwrap().to_owned()));
+    }
+    ids
 }
 
 /// Checks that the output of a killed run is as its ledger says, except for files that were not

@@ -21,8 +21,9 @@ fn number(name: &str) -> Option<u64> {
 
 /// Runs a scenario twice, and compares the traces, and the rows with the truth.
 fn check(scenario: &Scenario) -> Result<(), String> {
-    let ScenarioResult { trace, rows, truth, strays, jobs_left, stats, most_sent, .. } =
-        run_scenario(scenario);
+    let ScenarioResult {
+        trace, rows, truth, strays, violations, jobs_left, stats, most_sent, ..
+    } = run_scenario(scenario);
     if number("SEED").is_some() {
         println!("{scenario:#?}\n{}", trace.join("\n"));
     }
@@ -33,6 +34,9 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     }
     if !strays.is_empty() {
         return Err(format!("G3: files that no record names: {strays:?}"));
+    }
+    if !violations.is_empty() {
+        return Err(format!("G3: committed rows are not found exactly once: {violations:?}"));
     }
     if !jobs_left.is_empty() {
         return Err(format!("jobs that are not deleted: {jobs_left:?}"));
@@ -112,6 +116,9 @@ fn the_faults_do_happen() {
         sum.crashes,
         sum.interrupts,
         sum.refreshes,
+        sum.refresh_crashes,
+        sum.refresh_splits,
+        sum.refresh_failures,
         sum.splits,
         sum.retries,
         sum.throttled,

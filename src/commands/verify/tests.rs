@@ -100,14 +100,15 @@ impl Environment {
             Counts { received: written + quarantined, written, quarantined, ..Counts::default() };
         self.ledger
             .commit(
-                &ShardRecord {
+                &[ShardRecord {
                     dataset: "conversations".into(),
                     interval,
                     counts,
                     files,
                     commit_id: String::new(),
                     open_rows: 0,
-                },
+                }],
+                &[],
                 false,
             )
             .unwrap();

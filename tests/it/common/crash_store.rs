@@ -1,26 +1,45 @@
 //! A store in memory that reports its steps, so that the program can be killed at any of them.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
 use futures_util::{FutureExt, StreamExt, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, memory::InMemory,
-    path::Path,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    memory::InMemory, path::Path,
 };
 
-use super::faulty_transport::FaultyTransport;
+use super::{committed_ids::CommittedIds, faulty_transport::FaultyTransport};
 
-/// Each operation is a step of the transport: a crash can occur before or after it.
-#[derive(Debug)]
+/// Each operation is a step of the transport: a crash can occur before or after it. Before and after
+/// each step that changes files it checks that every committed id is found exactly once.
+#[derive(Clone)]
 pub struct CrashStore {
     memory: Arc<InMemory>,
     transport: Arc<FaultyTransport>,
+    committed: Arc<Mutex<CommittedIds>>,
+}
+
+impl fmt::Debug for CrashStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CrashStore")
+    }
 }
 
 impl CrashStore {
-    pub fn new(memory: Arc<InMemory>, transport: Arc<FaultyTransport>) -> Self {
-        Self { memory, transport }
+    pub fn new(
+        memory: Arc<InMemory>,
+        transport: Arc<FaultyTransport>,
+        committed: Arc<Mutex<CommittedIds>>,
+    ) -> Self {
+        Self { memory, transport, committed }
+    }
+
+    fn check(&self, when: &str) {
+        self.committed.lock().unwrap().check(when);
     }
 }
 
@@ -49,7 +68,7 @@ impl ObjectStore for CrashStore {
     ) -> Result<Box<dyn MultipartUpload>> {
         self.transport.step("upload").await;
         let upload = self.memory.put_multipart_opts(location, options).await?;
-        Ok(Box::new(CrashUpload { upload, transport: Arc::clone(&self.transport) }))
+        Ok(Box::new(CrashUpload { upload, store: self.clone() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -60,14 +79,17 @@ impl ObjectStore for CrashStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        let (memory, transport) = (Arc::clone(&self.memory), Arc::clone(&self.transport));
+        let store = self.clone();
         locations
             .then(move |path| {
-                let (memory, transport) = (Arc::clone(&memory), Arc::clone(&transport));
+                let store = store.clone();
                 async move {
-                    transport.step("delete").await;
+                    store.check("before a delete");
+                    store.transport.step("delete").await;
                     let path = path?;
-                    object_store::ObjectStoreExt::delete(&*memory, &path).await.map(|()| path)
+                    store.memory.delete(&path).await?;
+                    store.check("after a delete");
+                    Ok(path)
                 }
             })
             .boxed()
@@ -82,20 +104,24 @@ impl ObjectStore for CrashStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.memory.copy_opts(from, to, options).await
+        self.transport.step("before a rename").await;
+        self.memory.copy_opts(from, to, options).await?;
+        self.check("after a rename");
+        self.transport.step("after a rename").await;
+        Ok(())
     }
 }
 
 #[derive(Debug)]
 struct CrashUpload {
     upload: Box<dyn MultipartUpload>,
-    transport: Arc<FaultyTransport>,
+    store: CrashStore,
 }
 
 #[async_trait::async_trait]
 impl MultipartUpload for CrashUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let (part, transport) = (self.upload.put_part(data), Arc::clone(&self.transport));
+        let (part, transport) = (self.upload.put_part(data), Arc::clone(&self.store.transport));
         async move {
             transport.step("piece").await;
             part.await
@@ -104,9 +130,11 @@ impl MultipartUpload for CrashUpload {
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        self.transport.step("before the name").await;
+        self.store.check("before an upload");
+        self.store.transport.step("before the name").await;
         let put = self.upload.complete().await;
-        self.transport.step("after the name").await;
+        self.store.check("after an upload");
+        self.store.transport.step("after the name").await;
         put
     }
 

@@ -130,9 +130,11 @@ impl FaultyTransport {
         inner.start = None;
     }
 
-    /// From here on rows are served as after their change.
+    /// From here on rows are served as after their change, and the poisoned time fails again.
     pub fn change(&self) {
-        self.inner().before_change = false;
+        let mut inner = self.inner();
+        inner.before_change = false;
+        inner.clear = false;
     }
 
     pub fn note(&self, text: String) {

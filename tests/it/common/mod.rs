@@ -3,6 +3,7 @@
 //! readers.
 
 pub mod binary;
+pub mod committed_ids;
 pub mod crash_store;
 pub mod delayed_region;
 pub mod environment;

@@ -43,6 +43,8 @@ pub struct Scenario {
     pub refresh: bool,
     /// The steps (of requests and commits) at which the program is stopped, run by run.
     pub stops: Vec<(u64, Stop)>,
+    /// Whether runs are stopped only during the refresh.
+    pub stops_in_refresh: bool,
     /// A time whose requests fail until the faults are cleared.
     pub poison: Option<i64>,
     /// Requests for longer intervals are answered with 504.
@@ -77,6 +79,7 @@ impl Scenario {
             newest_first: false,
             refresh: false,
             stops: Vec::new(),
+            stops_in_refresh: false,
             poison: None,
             widest: None,
         }
@@ -127,11 +130,12 @@ impl Scenario {
             slow_login: Duration::from_millis(if rng.u8(..) < 60 { rng.u64(1..25_000) } else { 0 }),
             commit_every: Duration::from_millis(*rng.choice(&[1, 500, 2_000, 300_000]).unwrap()),
             newest_first: rng.bool(),
-            refresh: rng.u8(..) < 60,
+            refresh: rng.u8(..) < 110,
             stops: (0..rng.usize(0..4))
                 .map(|_| (rng.u64(1..90), if rng.bool() { Stop::Kill } else { Stop::Interrupt }))
                 .collect(),
-            poison: (rng.u8(..) < 40).then(|| rng.i64(interval.from_ms()..interval.to_ms())),
+            stops_in_refresh: rng.bool(),
+            poison: (rng.u8(..) < 80).then(|| rng.i64(interval.from_ms()..interval.to_ms())),
             widest: (rng.u8(..) < 80).then(|| hours(&mut rng, 2..24)),
             ..quiet
         }

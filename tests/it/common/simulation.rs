@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     ops::AddAssign,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use arrow::{array::AsArray, record_batch::RecordBatch};
@@ -19,6 +19,7 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    committed_ids::CommittedIds,
     crash_store::CrashStore,
     environment::{environment, on_virtual_time},
     faulty_transport::FaultyTransport,
@@ -34,6 +35,10 @@ pub struct Tally {
     pub crashes: u64,
     pub interrupts: u64,
     pub refreshes: u64,
+    /// Crashes, splits and failed shards while committed rows were replaced.
+    pub refresh_crashes: u64,
+    pub refresh_splits: u64,
+    pub refresh_failures: u64,
     pub splits: u64,
     pub retries: u64,
     pub throttled: u64,
@@ -56,6 +61,8 @@ pub struct ScenarioResult {
     pub truth: Rows,
     /// Files that the ledger does not name, and rows that occur twice.
     pub strays: Vec<String>,
+    /// Committed ids that were missing or occurred twice at some step.
+    pub violations: Vec<String>,
     /// Jobs that the program used and that the region still has.
     pub jobs_left: Vec<String>,
     /// Counts of the region, and the largest number of requests sent in a window's length of a run.
@@ -74,29 +81,34 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let transport = Arc::new(FaultyTransport::new(scenario, Arc::clone(&region)));
     let memory = Arc::new(InMemory::new());
     let ledger = Ledger::in_memory().unwrap();
+    let committed = Arc::new(Mutex::new(CommittedIds::new(Arc::clone(&memory), ledger.clone())));
     let mut tally = Tally::default();
     let mut last = None;
     let mut scope = Scope::Missing;
     for _ in 0..MAX_RUNS {
         let (crash, shutdown) = (CancellationToken::new(), CancellationToken::new());
-        let stop =
-            scenario.stops.get(usize::try_from(tally.crashes + tally.interrupts).unwrap()).copied();
+        let stops = usize::try_from(tally.crashes + tally.interrupts).unwrap();
+        let may_stop = !(refresh && scenario.stops_in_refresh);
+        let stop = scenario.stops.get(stops).copied().filter(|_| may_stop);
         transport.start(stop.map(|(step, how)| {
             (step, how, if how == Stop::Kill { &crash } else { &shutdown }.clone())
         }));
         let output = OutputStore::over(Arc::new(CrashStore::new(
             Arc::clone(&memory),
             Arc::clone(&transport),
+            Arc::clone(&committed),
         )));
-        let Some((summary, outcome)) =
-            run_once(&config, scope, &output, &ledger, &transport, crash, shutdown)
-        else {
+        let ended = run_once(&config, scope, &output, &ledger, &transport, crash, shutdown);
+        committed.lock().unwrap().check("at the end of a run");
+        let Some((summary, outcome)) = ended else {
             tally.crashes += 1;
+            tally.refresh_crashes += tally.refreshes;
             tally.orphans += ledger.remote_jobs().unwrap().len() as u64;
             transport.note("crash".to_owned());
             continue;
         };
         tally += &summary;
+        tally.refresh_splits += tally.refreshes * summary.shards_split;
         transport.note(format!("{outcome}"));
         match outcome {
             RunOutcome::Complete if refresh => {
@@ -116,6 +128,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
             }
             RunOutcome::Gaps(gaps) => {
                 tally.poisoned += gaps.len() as u64;
+                tally.refresh_failures += tally.refreshes * gaps.len() as u64;
                 transport.clear();
                 // an interval that could not be replaced is not failed: it is replaced again
                 scope = if config.refresh.is_zero() { Scope::Failed } else { Scope::Missing };
@@ -135,6 +148,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
         rows,
         truth: truth(scenario, &config, &region),
         strays,
+        violations: committed.lock().unwrap().violations(),
         jobs_left,
         stats: region.stats(),
         most_sent,
@@ -238,6 +252,9 @@ impl AddAssign for Tally {
         self.crashes += other.crashes;
         self.interrupts += other.interrupts;
         self.refreshes += other.refreshes;
+        self.refresh_crashes += other.refresh_crashes;
+        self.refresh_splits += other.refresh_splits;
+        self.refresh_failures += other.refresh_failures;
         self.splits += other.splits;
         self.retries += other.retries;
         self.throttled += other.throttled;

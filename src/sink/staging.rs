@@ -1,0 +1,132 @@
+//! Records that replace committed ones and wait until everything that replaces those is there (G3).
+
+use std::collections::BTreeMap;
+
+use crate::{
+    ledger::{DoubtfulInterval, ShardRecord},
+    time::interval::Interval,
+};
+
+/// The folder of files that wait. The underscore hides it from readers of the data.
+const FOLDER: &str = "_staging";
+
+/// A record whose files are written but do not have their names yet.
+#[derive(Debug)]
+pub(super) struct StagedRecord {
+    /// The record as it will be committed.
+    pub record: ShardRecord,
+    /// Why the record is doubtful. Empty if it is not.
+    pub doubts: Vec<DoubtfulInterval>,
+    /// The renames that give its files their names, from and to.
+    pub renames: Vec<(String, String)>,
+}
+
+/// The staged records of a run, by dataset.
+#[derive(Default)]
+pub(super) struct Staging {
+    records: BTreeMap<String, Vec<StagedRecord>>,
+}
+
+/// The path at which the file of a commit waits.
+pub(super) fn staged_path(commit_id: &str, path: &str) -> String {
+    format!("{FOLDER}/{commit_id}-{}", path.replace('/', "-"))
+}
+
+impl Staging {
+    /// Adds the records that a shard was written as.
+    pub(super) fn add(&mut self, dataset: &str, records: Vec<StagedRecord>) {
+        self.records.entry(dataset.to_owned()).or_default().extend(records);
+    }
+
+    /// Takes the records that can be switched: with them, every record of `committed` that they
+    /// overlap is replaced as a whole.
+    pub(super) fn take_complete(
+        &mut self,
+        dataset: &str,
+        committed: &[Interval],
+    ) -> Vec<StagedRecord> {
+        let staged = self.records.remove(dataset).unwrap_or_default();
+        let intervals: Vec<_> = staged.iter().map(|staged| staged.record.interval).collect();
+        let parts: Vec<_> = committed.iter().chain(&intervals).copied().collect();
+        let complete: Vec<_> = overlap_groups(parts)
+            .into_iter()
+            .filter(|group| group.subtract(&intervals).is_empty())
+            .collect();
+        let is_complete = |staged: &StagedRecord| {
+            complete.iter().any(|group| group.overlaps(staged.record.interval))
+        };
+        let (complete, waiting): (Vec<_>, Vec<_>) = staged.into_iter().partition(is_complete);
+        self.add(dataset, waiting);
+        complete
+    }
+}
+
+/// The spans of intervals that overlap each other, directly or through others.
+fn overlap_groups(mut intervals: Vec<Interval>) -> Vec<Interval> {
+    intervals.sort_unstable();
+    let mut groups: Vec<Interval> = Vec::new();
+    for interval in intervals {
+        match groups.last_mut() {
+            Some(group) if group.overlaps(interval) => {
+                let end = group.to_ms().max(interval.to_ms());
+                *group = Interval::new(group.from_ms(), end).unwrap_or(*group);
+            }
+            _ => groups.push(interval),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Counts;
+
+    fn interval(from: i64, to: i64) -> Interval {
+        Interval::new(from, to).unwrap()
+    }
+
+    fn staged(from: i64, to: i64) -> StagedRecord {
+        let record = ShardRecord {
+            dataset: "d".into(),
+            interval: interval(from, to),
+            counts: Counts::default(),
+            files: Vec::new(),
+            commit_id: String::new(),
+            open_rows: 0,
+        };
+        StagedRecord { record, doubts: Vec::new(), renames: Vec::new() }
+    }
+
+    /// Adds a staged record and returns the intervals of those that are complete then.
+    fn add(staging: &mut Staging, record: StagedRecord, committed: &[Interval]) -> Vec<Interval> {
+        staging.add("d", vec![record]);
+        let complete = staging.take_complete("d", committed);
+        complete.into_iter().map(|staged| staged.record.interval).collect()
+    }
+
+    #[test]
+    fn a_half_waits_until_the_other_half_is_staged_too() {
+        let committed = [interval(0, 10), interval(10, 20), interval(20, 30)];
+        let mut staging = Staging::default();
+        assert_eq!(add(&mut staging, staged(0, 5), &committed), []);
+        assert_eq!(add(&mut staging, staged(10, 20), &committed), [interval(10, 20)]);
+        assert_eq!(add(&mut staging, staged(5, 10), &committed), [interval(0, 5), interval(5, 10)]);
+    }
+
+    #[test]
+    fn a_wide_committed_record_waits_for_all_days_that_replace_it() {
+        let committed = [interval(0, 30)];
+        let mut staging = Staging::default();
+        assert_eq!(add(&mut staging, staged(20, 30), &committed), []);
+        assert_eq!(add(&mut staging, staged(0, 10), &committed), []);
+        assert_eq!(add(&mut staging, staged(10, 20), &committed).len(), 3);
+    }
+
+    #[test]
+    fn one_staged_record_replaces_several_committed_ones_at_once() {
+        let committed = [interval(0, 5), interval(5, 10)];
+        let mut staging = Staging::default();
+        assert_eq!(add(&mut staging, staged(0, 10), &committed), [interval(0, 10)]);
+    }
+}
