@@ -73,6 +73,13 @@ def file_faults(path, file, rows, case, version, group_rows):
     dataset, time = Path(case["folder"]).name, case["time"]
     entries = {key.decode(): value.decode() for key, value in file.metadata.metadata.items()}
     begin, end = map(datetime.fromisoformat, entries.pop("cxbackfill.interval").split("/"))
+    counts = json.loads(entries.pop("cxbackfill.counts"))
+    if counts["received"] != sum(counts.values()) - counts["received"] or counts["written"] != len(rows):
+        yield f"{path}: metadata: counts {counts} do not balance with {len(rows)} rows"
+    if entries.pop("cxbackfill.commit_files") != ("2" if counts["quarantined"] else "1"):
+        yield f"{path}: metadata: the commit has another number of files"
+    if not entries.pop("cxbackfill.commit"):
+        yield f"{path}: metadata: no commit"
     ours = {key: value for key, value in entries.items() if key.startswith("cxbackfill.")}
     known = {"cxbackfill.dataset": dataset, "cxbackfill.schema_version": str(case["version"]), "cxbackfill.version": version}
     yield from differences(f"{path}: metadata", ours, known)
