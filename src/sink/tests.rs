@@ -148,7 +148,7 @@ async fn a_lease_whose_write_failed_cannot_be_committed() {
     let key = RowKey { id: 7, version: 0, time_ms: START, digest: 7 };
     let other: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let batch = RecordBatch::try_from_iter([("other", other)]).unwrap();
-    let page = Page { batch, keys: vec![key], received: 1, not_owned: 0, bad: Vec::new() };
+    let page = Page { batch, keys: vec![key], ..fixture.page(&shard, &[1], &[]) };
     let failed = fixture.sink.send(Write { lease: 1, shard: shard.clone(), page }).await.unwrap();
     assert!(failed.is_err());
     for received in [0, 1, 2] {
