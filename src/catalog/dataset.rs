@@ -86,18 +86,30 @@ impl Dataset {
     }
 
     /// Returns the aligned part of an interval that the platform can return completely at `now`
-    /// (milliseconds since 1970), or `None` if there is no such part. A snapshot has the UTC day of
-    /// `now`.
+    /// (milliseconds since 1970), or `None` if there is no such part. Its end is held to `now` minus
+    /// the lag. A snapshot has the UTC day of `now`.
     pub fn requested(&self, interval: Interval, now: i64) -> Option<Interval> {
         if self.snapshot {
             return Some(Interval::day_of(now));
         }
-        let lag = i64::try_from(self.lag.as_millis()).unwrap_or(i64::MAX);
-        let end =
-            if lag == 0 { interval.to_ms() } else { interval.to_ms().min(now.saturating_sub(lag)) };
+        let end = interval.to_ms().min(self.available_until(now));
         let alignment = self.alignment_ms();
         let start = interval.from_ms() + (-interval.from_ms()).rem_euclid(alignment);
         Interval::new(start, end - end.rem_euclid(alignment))
+    }
+
+    /// Returns the end of an interval that the platform cannot return completely at `now`
+    /// (milliseconds since 1970), or `None` if it can return all of the interval.
+    pub fn not_yet_available(&self, interval: Interval, now: i64) -> Option<Interval> {
+        if self.snapshot {
+            return None;
+        }
+        Interval::new(interval.from_ms().max(self.available_until(now)), interval.to_ms())
+    }
+
+    /// Rows before this time, in milliseconds since 1970, are complete at `now`.
+    fn available_until(&self, now: i64) -> i64 {
+        now.saturating_sub(i64::try_from(self.lag.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Returns the widest aligned shard of at most `width`, but at least one unit of alignment.

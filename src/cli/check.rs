@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    cli::sources,
+    cli::{not_yet_available, sources},
     commands::{
         check::{self, Finding, State},
         hosts::Hosts,
@@ -21,6 +21,7 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     for config in Config::load(overrides)? {
         let source = config.source.as_deref();
         sources::print_heading(source);
+        not_yet_available::print(source, &config.datasets, config.interval, config.now);
         codes.push(sources::exit_code(source, check_source(&config).await));
     }
     Ok(ExitCode::of_all(&codes))

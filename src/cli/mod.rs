@@ -22,6 +22,7 @@ macro_rules! sayln {
 mod check;
 mod datasets;
 mod login;
+mod not_yet_available;
 mod plan;
 mod progress_bar;
 mod run;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{
-        sources,
+        not_yet_available, sources,
         table::{Column, Table},
     },
     commands::{estimate::Estimate, probe, remaining},
@@ -35,6 +35,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<Ex
     let (mut estimates, mut codes) = (BTreeMap::new(), Vec::new());
     for config in &configs {
         let source = config.source.as_deref();
+        not_yet_available::print(source, &config.datasets, config.interval, config.now);
         let result = estimate(config, args.probe).await;
         let code = result.map(|of_source| {
             estimates.insert(source, of_source);

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{interrupted, progress_bar, sources, summary},
+    cli::{interrupted, not_yet_available, progress_bar, sources, summary},
     commands::{
         remaining::Scope,
         report::{self, RunOutcome, RunReport, Summary},
@@ -70,6 +70,8 @@ async fn run_source(
     scope: Scope,
     shutdown: CancellationToken,
 ) -> Result<RunReport, Error> {
+    let source = config.source.as_deref();
+    not_yet_available::print(source, &config.datasets, config.interval, config.now);
     let metrics = Arc::new(Metrics::default());
     let run = run::run(config, scope, Arc::clone(&metrics), shutdown);
     progress_bar::draw_during(&metrics, config.source.as_deref(), run).await

@@ -4,7 +4,7 @@ use indicatif::{HumanBytes, HumanCount};
 
 use crate::{
     cli::{
-        sources,
+        not_yet_available, sources,
         table::{Column, Table},
     },
     commands::status::{self, DatasetStatus, Gap, Status, TimeSpan, Totals},
@@ -49,6 +49,7 @@ pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<ExitCo
 }
 
 fn read(job: &BackfillScope) -> Result<Status, Error> {
+    not_yet_available::print(job.source.as_deref(), &job.datasets, job.interval, job.now);
     Ok(Status::new(job, &Snapshot::read(&job.output.join(LEDGER))?))
 }
 

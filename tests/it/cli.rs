@@ -2,6 +2,8 @@
 
 use std::{fs, net::TcpListener};
 
+use cxbackfill::testing::{LEDGER, Snapshot, clock};
+use jiff::ToSpan;
 use tempfile::TempDir;
 
 use crate::common::binary::{CREDENTIALS, SIMULATED, quiet_program};
@@ -458,4 +460,37 @@ fn an_output_at_the_place_of_earlier_versions_is_refused() {
     assert!(!folder.path().join("jobs/rows").exists());
     fs::rename(folder.path().join("rows"), folder.path().join("jobs/rows")).unwrap();
     run(&[]).code(0);
+}
+
+#[test]
+fn the_future_is_not_committed() {
+    let folder = TempDir::new().unwrap();
+    let now = clock::now();
+    let to = format!("job.to={}", now + 96.hours());
+    let set = ["source.region=sandbox", "job.from=now-1d", &to, "sandbox.requests=0"];
+    let run = |command: &str| {
+        let mut run = quiet_program(folder.path());
+        let run = run.arg(command).args(set.iter().flat_map(|set| ["--set", set]));
+        let ended = run.assert();
+        let said = String::from_utf8_lossy(&ended.get_output().stderr).into_owned();
+        let note = said.lines().find(|line| line.starts_with("note: ")).unwrap_or(&said);
+        assert!(
+            note.ends_with(" of conversations is not yet available: a later run fetches it"),
+            "{command}: {said}"
+        );
+        ended
+    };
+    for command in ["check", "plan"] {
+        run(command).code(0);
+    }
+    run("run").code(0);
+    run("status");
+    let ledger = Snapshot::read(&folder.path().join("out").join(LEDGER)).unwrap();
+    let ends = ledger.datasets["conversations"].shards.iter().map(|shard| shard.interval.to_ms());
+    let end = ends.max().unwrap();
+    let until = clock::now().as_millisecond();
+    assert!(
+        (now.as_millisecond()..=until).contains(&end),
+        "{end} is not between {now} and {until}"
+    );
 }

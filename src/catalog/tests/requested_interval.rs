@@ -43,6 +43,18 @@ fn a_requested_interval_is_aligned() {
 }
 
 #[test]
+fn the_end_of_an_interval_is_held_to_now_minus_the_lag() {
+    let conversations = |now| requested("genesys-cloud", "conversations", [1, 0], [9, 0], now);
+    assert_eq!(conversations([5, 30]), Some([[1, 0], [5, 30]]), "a dataset without a lag");
+    assert_eq!(conversations([9, 1]), Some([[1, 0], [9, 0]]));
+    assert_eq!(conversations([1, 0]), None, "nothing of it has happened");
+    let contacts = |now| requested("nice-cxone", "contacts", [1, 0], [9, 0], now);
+    assert_eq!(contacts([5, 30]), Some([[1, 0], [5, 0]]), "a lag of half an hour");
+    let days = |now| requested("genesys-cloud", "usage", [0, 0], [96, 0], now);
+    assert_eq!(days([49, 0]), Some([[0, 0], [48, 0]]), "whole days that are over");
+}
+
+#[test]
 fn a_snapshot_is_of_today_whatever_is_requested() {
     assert_eq!(
         requested("genesys-cloud", "users", [1, 0], [2, 0], [49, 7]),
