@@ -78,6 +78,13 @@ fn stale(
     dataset: &Dataset,
 ) -> Result<Vec<Interval>, Error> {
     let mut stale = ledger.stale(&dataset.name)?;
+    if scope == Scope::Missing {
+        for interval in due_follow_ups(config, ledger, dataset)? {
+            if !stale.contains(&interval) {
+                stale.push(interval);
+            }
+        }
+    }
     let refreshed = match scope {
         Scope::Missing => requested(config, dataset).and_then(|all| last_part(all, config.refresh)),
         Scope::Failed => None,
@@ -90,6 +97,22 @@ fn stale(
         }
     }
     Ok(stale)
+}
+
+/// The committed shards with open rows that are due to be fetched again and not older than
+/// `job.follow_open`, requested or not.
+fn due_follow_ups(
+    config: &Config,
+    ledger: &Ledger,
+    dataset: &Dataset,
+) -> Result<Vec<Interval>, Error> {
+    let follow_open = i64::try_from(config.follow_open.as_millis()).unwrap_or(i64::MAX);
+    let oldest_ms = config.now.saturating_sub(follow_open);
+    let follow_ups = ledger.follow_ups(&dataset.name)?.into_iter();
+    let due = follow_ups.filter(|follow_up| {
+        follow_up.next_ms <= config.now && follow_up.interval.to_ms() > oldest_ms
+    });
+    Ok(due.map(|follow_up| follow_up.interval).collect())
 }
 
 /// The last `width` of an interval. `None` if `width` is zero.

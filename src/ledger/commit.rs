@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
-    ledger::{DoubtfulInterval, Ledger, LedgerError, ShardRecord, failures, gaps, intervals},
+    ledger::{
+        DoubtfulInterval, Ledger, LedgerError, ShardRecord, failures, follow_ups, gaps, intervals,
+    },
     time::{clock, interval::Interval},
 };
 
@@ -73,6 +75,7 @@ impl Ledger {
                 let intents = "DELETE FROM intent WHERE commit_id = ?1";
                 transaction.execute(intents, [&record.commit_id])?;
                 gaps::delete_within(transaction, dataset, interval)?;
+                follow_ups::update(transaction, record, clock::now().as_millisecond())?;
             }
             for doubt in doubts {
                 gaps::insert(transaction, doubt)?;
@@ -107,30 +110,6 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         self.lock().execute(
             "INSERT OR REPLACE INTO split (dataset, from_ms, to_ms, reason, at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                dataset,
-                interval.from_ms(),
-                interval.to_ms(),
-                reason,
-                clock::now().to_string()
-            ],
-        )?;
-        Ok(())
-    }
-
-    /// Records that the platform counts more rows in a committed shard than it returned.
-    ///
-    /// # Errors
-    /// [`LedgerError::Sqlite`].
-    pub fn record_count_mismatch(
-        &self,
-        dataset: &str,
-        interval: Interval,
-        reason: &str,
-    ) -> Result<(), LedgerError> {
-        self.lock().execute(
-            "INSERT OR REPLACE INTO short (dataset, from_ms, to_ms, reason, at)
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![
                 dataset,

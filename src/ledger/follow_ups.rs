@@ -1,11 +1,13 @@
 //! Committed shards with open rows, which are fetched again until the rows are closed.
-#![allow(dead_code)] // the planning of follow-ups will use these
+//!
+//! Follow-ups get rarer as the data get older: a shard is fetched again when it is 1, 2, 4, 8 … days
+//! old, counted from the end of its interval. So long conversations cost few requests.
 
-use rusqlite::params;
+use rusqlite::{Connection, Transaction, params};
 
 use crate::{
-    ledger::{Ledger, LedgerError},
-    time::interval::Interval,
+    ledger::{Ledger, LedgerError, ShardRecord},
+    time::interval::{DAY_MS, Interval},
 };
 
 /// When to fetch a shard with open rows again.
@@ -21,61 +23,96 @@ pub(crate) struct FollowUp {
 }
 
 impl Ledger {
-    /// Records when to fetch a shard again, in place of what was recorded before.
-    pub(crate) fn set_follow_up(&self, follow_up: &FollowUp) -> Result<(), LedgerError> {
-        let FollowUp { dataset, interval, attempts, next_ms } = follow_up;
-        self.lock().execute(
-            "INSERT OR REPLACE INTO follow (dataset, from_ms, to_ms, asked, next_ms)
+    /// The shards of a dataset that are to be fetched again, in order.
+    pub(crate) fn follow_ups(&self, dataset: &str) -> Result<Vec<FollowUp>, LedgerError> {
+        follow_ups(&self.lock(), dataset)
+    }
+}
+
+/// Records when to fetch a shard again that is committed at `now_ms`, if it has open rows.
+pub(super) fn update(
+    transaction: &Transaction,
+    record: &ShardRecord,
+    now_ms: i64,
+) -> Result<(), LedgerError> {
+    let ShardRecord { dataset, interval, open_rows, .. } = record;
+    let mut attempts = 0;
+    for old in follow_ups(transaction, dataset)? {
+        if old.interval.overlaps(*interval) {
+            attempts = attempts.max(old.attempts + 1);
+            let sql = "DELETE FROM follow WHERE dataset = ?1 AND from_ms = ?2";
+            transaction.execute(sql, params![dataset, old.interval.from_ms()])?;
+        }
+    }
+    if *open_rows > 0 {
+        let next_ms = next_follow_up(interval.to_ms(), now_ms);
+        transaction.execute(
+            "INSERT INTO follow (dataset, from_ms, to_ms, asked, next_ms)
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![dataset, interval.from_ms(), interval.to_ms(), attempts, next_ms],
         )?;
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Records that a shard is not to be fetched again.
-    pub(crate) fn delete_follow_up(
-        &self,
-        dataset: &str,
-        interval: Interval,
-    ) -> Result<(), LedgerError> {
-        let sql = "DELETE FROM follow WHERE dataset = ?1 AND from_ms = ?2";
-        self.lock().execute(sql, params![dataset, interval.from_ms()])?;
-        Ok(())
+/// The first time after `now_ms` at which a shard that ends at `end_ms` is 1, 2, 4, 8 … days old.
+fn next_follow_up(end_ms: i64, now_ms: i64) -> i64 {
+    let mut age_ms = DAY_MS;
+    while end_ms.saturating_add(age_ms) <= now_ms {
+        age_ms = age_ms.saturating_mul(2);
     }
+    end_ms.saturating_add(age_ms)
+}
 
-    /// The shards of a dataset that are to be fetched again, in order.
-    pub(crate) fn follow_ups(&self, dataset: &str) -> Result<Vec<FollowUp>, LedgerError> {
-        let connection = self.lock();
-        let mut query = connection.prepare(
-            "SELECT from_ms, to_ms, asked, next_ms FROM follow WHERE dataset = ?1 ORDER BY from_ms",
-        )?;
-        let mut rows = query.query([dataset])?;
-        let mut follow_ups = Vec::new();
-        while let Some(row) = rows.next()? {
-            if let Some(interval) = Interval::new(row.get(0)?, row.get(1)?) {
-                let (attempts, next_ms) = (row.get(2)?, row.get(3)?);
-                let dataset = dataset.to_owned();
-                follow_ups.push(FollowUp { dataset, interval, attempts, next_ms });
-            }
+fn follow_ups(connection: &Connection, dataset: &str) -> Result<Vec<FollowUp>, LedgerError> {
+    let mut query = connection.prepare(
+        "SELECT from_ms, to_ms, asked, next_ms FROM follow WHERE dataset = ?1 ORDER BY from_ms",
+    )?;
+    let mut rows = query.query([dataset])?;
+    let mut follow_ups = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Some(interval) = Interval::new(row.get(0)?, row.get(1)?) {
+            let (attempts, next_ms) = (row.get(2)?, row.get(3)?);
+            let dataset = dataset.to_owned();
+            follow_ups.push(FollowUp { dataset, interval, attempts, next_ms });
         }
-        Ok(follow_ups)
     }
+    Ok(follow_ups)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Counts;
+
+    /// Commits a day at `now_ms` with so many open rows, and returns the follow-ups then.
+    fn commit(ledger: &Ledger, day: i64, open_rows: u64, now_ms: i64) -> Vec<FollowUp> {
+        let record = ShardRecord {
+            dataset: "d".to_owned(),
+            interval: Interval::day_of(day * DAY_MS),
+            counts: Counts::default(),
+            files: Vec::new(),
+            commit_id: String::new(),
+            open_rows,
+        };
+        ledger.transaction(|transaction| update(transaction, &record, now_ms)).unwrap();
+        ledger.follow_ups("d").unwrap()
+    }
 
     #[test]
-    fn a_follow_up_is_replaced_and_deleted() {
+    fn a_shard_with_open_rows_is_followed_up_at_1_2_4_8_days_until_they_are_closed() {
         let ledger = Ledger::in_memory().unwrap();
-        let interval = Interval::new(1, 2).unwrap();
-        let follow_up =
-            |attempts| FollowUp { dataset: "d".into(), interval, attempts, next_ms: 10 };
-        ledger.set_follow_up(&follow_up(0)).unwrap();
-        ledger.set_follow_up(&follow_up(1)).unwrap();
-        assert_eq!(ledger.follow_ups("d").unwrap(), [follow_up(1)]);
-        ledger.delete_follow_up("d", interval).unwrap();
-        assert_eq!(ledger.follow_ups("d").unwrap(), []);
+        let end_ms = DAY_MS;
+        for (attempts, (age, next)) in
+            [(0, 1), (1, 2), (2, 4), (3, 4), (4, 8), (30, 32)].into_iter().enumerate()
+        {
+            let follow_ups = commit(&ledger, 0, 3, end_ms + age * DAY_MS);
+            let attempts = u32::try_from(attempts).unwrap();
+            let (dataset, interval) = ("d".to_owned(), Interval::day_of(0));
+            let next_ms = end_ms + next * DAY_MS;
+            assert_eq!(follow_ups, [FollowUp { dataset, interval, attempts, next_ms }]);
+        }
+        assert_eq!(commit(&ledger, 1, 1, 2 * DAY_MS).len(), 2, "another day");
+        assert_eq!(commit(&ledger, 0, 0, 40 * DAY_MS).len(), 1, "closed");
     }
 }

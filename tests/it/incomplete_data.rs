@@ -1,14 +1,17 @@
 //! Data that fail, are late or are doubtful: a run goes on with the rest and names them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{
-    stub_backfill::{StubResult, backfill_until},
+    stub_backfill::{StubBackfill, StubResult, backfill_until},
     stub_transport::{Stub, StubRequest, StubResponse},
 };
 
@@ -107,6 +110,7 @@ fn an_interrupt_ends_a_run_whose_shards_all_wait() {
     let settings = ["fetch.lake_wait=1h"];
     let result = backfill_until(&catalog(JOB), "", &settings, &Arc::clone(&stub), shutdown);
     assert_eq!((result.code, result.requests.len()), (130, 1), "{:?}", result.requests);
+    assert_eq!(result.elapsed.as_secs(), 60);
 }
 
 #[test]
@@ -172,4 +176,32 @@ fn a_wrong_hint_of_the_total_neither_fails_a_run_nor_ends_its_pages() {
         assert_eq!((result.code, result.rows.len()), (0, 3), "{total}: {:?}", result.gaps);
         assert!(result.requests.len() <= 8, "{total}: {:?}", result.requests);
     }
+}
+
+#[test]
+fn a_day_with_open_rows_is_fetched_again_until_they_are_closed() {
+    let is_closed = Arc::new(AtomicBool::new(false));
+    let closed = Arc::clone(&is_closed);
+    let stub = Stub::new("/oauth/token", move |_| {
+        let number = if closed.load(Ordering::Relaxed) { "7" } else { "null" };
+        let row = r#""id": "a", "team": "", "at": "2024-01-01T00:00:00Z""#;
+        ok(&format!(r#"{{"rows": [{{{row}, "number": {number}}}]}}"#))
+    });
+    let catalog = catalog(QUERY).replacen("time = 'at'", "time = 'at'\nopen = 'number'", 1);
+    let mut backfill = StubBackfill::new(&catalog, "", &[]);
+    let run = |backfill: &StubBackfill| {
+        let result = backfill.run(&stub, CancellationToken::new());
+        assert_eq!((result.code, result.rows.len()), (0, 1), "{:?}", result.gaps);
+        result.requests.len()
+    };
+    assert_eq!(run(&backfill), 1);
+    assert_eq!(run(&backfill), 1, "not due yet");
+    let years = |years: u64| Duration::from_secs(years * 365 * 86_400);
+    backfill.config.now += i64::try_from(years(20).as_millis()).unwrap();
+    assert_eq!(run(&backfill), 1, "older than job.follow_open");
+    backfill.config.follow_open = years(100);
+    assert_eq!(run(&backfill), 2, "due, and still open");
+    is_closed.store(true, Ordering::Relaxed);
+    assert_eq!(run(&backfill), 3, "due, and closed now");
+    assert_eq!(run(&backfill), 3, "nothing is open any more");
 }

@@ -8,7 +8,10 @@ use cxbackfill::testing::{
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tokio::runtime::Builder;
+use tokio::{
+    runtime::Builder,
+    time::{Duration, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,6 +27,8 @@ pub struct StubResult {
     pub gaps: Vec<String>,
     /// The exit code.
     pub code: u8,
+    /// The virtual time that the run took.
+    pub elapsed: Duration,
     /// The requests that the stub received.
     pub requests: Vec<String>,
 }
@@ -46,36 +51,60 @@ pub fn backfill_until(
     stub: &Arc<Stub>,
     shutdown: CancellationToken,
 ) -> StubResult {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
-    let config = "
-        [job]\nfrom = '2024-01-01T00:00:00Z'\nto = '2024-01-02T00:00:00Z'\ndatasets = ['rows']
-        [source]\nplatform = 'custom'\ncatalog = 'rows.toml'
-        api_url = 'https://api.example'\nlogin_url = 'https://api.example'
-        [auth]\nclient_id = 'c'\nclient_secret = 's'
-        [budget]\nrequests = 0\n";
-    std::fs::write(folder.path().join("config.toml"), format!("{config}{more}")).unwrap();
-    let path = Some(folder.path().join("config.toml"));
-    let set = settings.iter().map(ToString::to_string).collect();
-    let config = Config::load(&Overrides { path, set, ..Overrides::default() }).unwrap().remove(0);
-    let memory = Arc::new(InMemory::new());
-    let output = OutputStore::over(Arc::clone(&memory) as Arc<_>);
-    let ledger = Ledger::in_memory().unwrap();
-    let environment = environment(Arc::clone(stub) as Arc<_>, output.clone(), ledger.clone());
-    let environment = Environment { shutdown, ..environment };
-    let outcome = on_virtual_time(async {
-        let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
-        run::backfill(&config, plan, &environment).await.unwrap().outcome
-    });
-    let code = outcome.exit_code() as u8;
-    let gaps = match outcome {
-        RunOutcome::Complete => Vec::new(),
-        RunOutcome::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
-        RunOutcome::Denied(reason) => vec![reason],
-        RunOutcome::Interrupted => vec!["interrupted".to_owned()],
-        other => panic!("{other}"),
-    };
-    StubResult { rows: rows(&memory, &ledger), gaps, code, requests: stub.requests() }
+    StubBackfill::new(catalog, more, settings).run(stub, shutdown)
+}
+
+/// A backfill of one day of the dataset `rows`: its configuration and its output, which several runs
+/// share.
+pub struct StubBackfill {
+    pub config: Config,
+    memory: Arc<InMemory>,
+    ledger: Ledger,
+}
+
+impl StubBackfill {
+    pub fn new(catalog: &str, more: &str, settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rows.toml"), catalog).unwrap();
+        let config = "
+            [job]\nfrom = '2024-01-01T00:00:00Z'\nto = '2024-01-02T00:00:00Z'\ndatasets = ['rows']
+            [source]\nplatform = 'custom'\ncatalog = 'rows.toml'
+            api_url = 'https://api.example'\nlogin_url = 'https://api.example'
+            [auth]\nclient_id = 'c'\nclient_secret = 's'
+            [budget]\nrequests = 0\n";
+        std::fs::write(folder.path().join("config.toml"), format!("{config}{more}")).unwrap();
+        let path = Some(folder.path().join("config.toml"));
+        let set = settings.iter().map(ToString::to_string).collect();
+        let overrides = Overrides { path, set, ..Overrides::default() };
+        Self {
+            config: Config::load(&overrides).unwrap().remove(0),
+            memory: Arc::new(InMemory::new()),
+            ledger: Ledger::in_memory().unwrap(),
+        }
+    }
+
+    /// Runs the backfill on virtual time.
+    pub fn run(&self, stub: &Arc<Stub>, shutdown: CancellationToken) -> StubResult {
+        let Self { config, memory, ledger } = self;
+        let output = OutputStore::over(Arc::clone(memory) as Arc<_>);
+        let environment = environment(Arc::clone(stub) as Arc<_>, output.clone(), ledger.clone());
+        let environment = Environment { shutdown, ..environment };
+        let (outcome, elapsed) = on_virtual_time(async {
+            let start = Instant::now();
+            let plan = run::prepare(config, Scope::Missing, &output, ledger).await.unwrap();
+            let report = run::backfill(config, plan, &environment).await.unwrap();
+            (report.outcome, start.elapsed())
+        });
+        let code = outcome.exit_code() as u8;
+        let gaps = match outcome {
+            RunOutcome::Complete => Vec::new(),
+            RunOutcome::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
+            RunOutcome::Denied(reason) => vec![reason],
+            RunOutcome::Interrupted => vec!["interrupted".to_owned()],
+            other => panic!("{other}"),
+        };
+        StubResult { rows: rows(memory, ledger), gaps, code, elapsed, requests: stub.requests() }
+    }
 }
 
 /// The rows of the recorded files, as `team id`.
