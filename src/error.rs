@@ -7,6 +7,7 @@ use crate::{
     ledger::{LedgerError, reader::SnapshotError},
     platform::discovery::DiscoverError,
     sink::{SinkError, store::StoreError},
+    time::interval::Interval,
 };
 
 /// An error that ends a command. Its text says what is wrong and what to do.
@@ -41,6 +42,17 @@ pub enum Error {
     /// The credentials or the permissions are not sufficient.
     #[error("{0}")]
     Credentials(String),
+    /// There is no gap to accept.
+    #[error(
+        "{dataset} has no gap within {interval}: `cxbackfill status` shows the failed and doubtful \
+         intervals"
+    )]
+    NothingToAccept {
+        /// Name of the dataset.
+        dataset: String,
+        /// The interval that was to be accepted.
+        interval: Interval,
+    },
     /// There is no page to infer columns from.
     #[error("columns cannot be inferred: {0}")]
     Page(String),
@@ -65,8 +77,10 @@ impl Error {
     /// The exit code of a command that ends with this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Ledger(LedgerError::Identity { .. }) => ExitCode::Usage,
-            Self::Discover(DiscoverError::Tenant) => ExitCode::Usage,
+            Self::Config(_)
+            | Self::Ledger(LedgerError::Identity { .. })
+            | Self::Discover(DiscoverError::Tenant)
+            | Self::NothingToAccept { .. } => ExitCode::Usage,
             Self::Discover(DiscoverError::Token(error)) if error.permanent => ExitCode::Credentials,
             Self::Login(LoginError::Listen { .. } | LoginError::Random(_)) => ExitCode::Fatal,
             Self::Credentials(_) | Self::Login(_) => ExitCode::Credentials,

@@ -20,6 +20,18 @@ pub enum ExitCode {
 }
 
 impl ExitCode {
+    /// The name of the outcome in the JSON summary and in the ledger's history of runs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Gaps => "gaps",
+            Self::Usage => "usage",
+            Self::Credentials => "credentials",
+            Self::Fatal => "fatal",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// Every code but `Complete`. An earlier one takes precedence where several sources end
     /// differently: an error needs a person before an interrupt or a gap needs another run.
     const BY_PRECEDENCE: [Self; 5] =

@@ -25,7 +25,7 @@ pub use crate::{
         },
         transport::{HttpTransport, Transport},
     },
-    ledger::{LEDGER, Ledger, RemoteJob, reader::Snapshot},
+    ledger::{Failure, LEDGER, Ledger, RemoteJob, reader::Snapshot},
     planning::{LeaseEnd, Next, Plan, PlannerActor, Shard},
     sandbox::{JobSettings, Load, Region, Settings, Stats, WindowUsage},
     sink::{OutputStore, ParquetSettings, ShardWriter},

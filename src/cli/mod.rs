@@ -19,8 +19,10 @@ macro_rules! sayln {
     }};
 }
 
+mod accept;
 mod check;
 mod datasets;
+mod interrupts;
 mod login;
 mod not_yet_available;
 mod plan;
@@ -73,6 +75,8 @@ enum Command {
     Login,
     /// Show what is committed, failed and missing, by dataset and UTC day, from the ledger alone.
     Status(status::StatusArgs),
+    /// Accept gaps that can never be closed: they stay visible, but the exit code is 0.
+    Accept(accept::AcceptArgs),
     /// Read every file again and compare it with the ledger; exit code 1 if anything differs.
     Verify(verify::VerifyArgs),
     /// List the datasets that can be fetched, or describe one of them.
@@ -89,11 +93,12 @@ impl Cli {
             overrides.set.push(format!("job.refresh={refresh}"));
         }
         let result = match self.command {
-            Command::Run(args) => run::execute(&overrides, &args).await,
+            Command::Run(args) => Ok(run::execute(&overrides, &args).await),
             Command::Plan(args) => plan::execute(&overrides, &args).await,
             Command::Check => check::execute(&overrides).await,
             Command::Login => login::execute(&overrides).await,
             Command::Status(args) => status::execute(&overrides, &args),
+            Command::Accept(args) => accept::execute(&overrides, args),
             Command::Verify(args) => verify::execute(&overrides, &args).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
             Command::Sandbox => sandbox::execute(&overrides).await,
@@ -104,15 +109,6 @@ impl Cli {
 
 /// Waits for an interrupt or a request to terminate.
 async fn interrupted() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    interrupts::Interrupts::new()?.next().await;
+    Ok(())
 }

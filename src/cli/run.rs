@@ -1,13 +1,14 @@
 //! `cxbackfill run`.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write as _, pin::pin, sync::Arc};
 
 use clap::ValueEnum;
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{interrupted, not_yet_available, progress_bar, sources, summary},
+    cli::{interrupts::Interrupts, not_yet_available, progress_bar, sources, summary},
     commands::{
         remaining::Scope,
         report::{self, RunOutcome, RunReport, Summary},
@@ -17,6 +18,7 @@ use crate::{
     error::Error,
     exit_code::ExitCode,
     telemetry::metrics::Metrics,
+    time::clock,
 };
 
 #[derive(Debug, clap::Args)]
@@ -27,117 +29,128 @@ pub(super) struct RunArgs {
     /// Fetch the last part of the interval again and replace its files: job.refresh, such as 4d.
     #[arg(long, value_name = "DURATION")]
     pub refresh: Option<String>,
-    /// Fetch the shards that failed in earlier runs, and nothing else.
+    /// Fetch only what failed in earlier runs or is doubtful, accepted gaps included.
     #[arg(long)]
     retry_failed: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SummaryFormat {
     /// A short table for people.
     Table,
-    /// One JSON object for programs.
+    /// One JSON object for programs, on every exit code.
     Json,
 }
 
 /// The name of a source, and how its run ended.
-type SourceResult<'a> = (Option<&'a str>, Result<RunReport, Error>);
+type SourceReport<'a> = (Option<&'a str>, RunReport);
 
 /// Runs the backfills of all sources side by side and prints how they ended. An interrupt ends all.
-pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> Result<ExitCode, Error> {
-    let configs = Config::load(overrides)?;
+pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
+    let started = clock::now();
+    let loaded = Config::load(overrides).map_err(Error::from);
+    let interrupts = Interrupts::new().map_err(Error::Signals);
+    let (configs, interrupts) = match (loaded, interrupts) {
+        (Ok(configs), Ok(interrupts)) => (configs, interrupts),
+        (Err(error), _) | (_, Err(error)) => {
+            let report = RunReport::not_started(error, None, started);
+            return print(&[(None, report)], args.summary);
+        }
+    };
     let shutdown = CancellationToken::new();
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
-    let signals = tokio::spawn(handle_interrupts(shutdown.clone(), grace));
     let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
-    let runs = configs.iter().map(|config| run_source(config, scope, shutdown.clone()));
-    let reports = join_all(runs).await;
-    signals.abort();
-    let names = configs.iter().map(|config| config.source.as_deref());
-    let results: Vec<SourceResult> = names.zip(reports).collect();
-    print_summaries(&results, args.summary);
-    let mut codes = Vec::new();
-    for (source, result) in results {
-        let code = result.map(|report| print_outcome(source, &report.outcome));
-        codes.push(sources::exit_code(source, code));
-    }
-    Ok(ExitCode::of_all(&codes))
+    let metrics: Vec<Arc<Metrics>> = configs.iter().map(|_| Arc::default()).collect();
+    let names: Vec<_> = configs.iter().map(|config| config.source.as_deref()).collect();
+    let mut runs = pin!(join_all(
+        (configs.iter().zip(&metrics))
+            .map(|(config, metrics)| { run_source(config, scope, metrics, shutdown.clone()) })
+    ));
+    let results = tokio::select! {
+        biased;
+        results = &mut runs => results,
+        () = interrupts.shut_down(&shutdown, grace) => {
+            tracing::warn!("ending at once: the next run fetches again what is not committed");
+            let aborted = configs.iter().zip(&metrics);
+            let results = aborted.map(|(config, metrics)| run::report_of_aborted(config, metrics));
+            print(&reports(&configs, &names, results, started), args.summary);
+            let _ = std::io::stdout().flush();
+            // nothing is dropped before, so the output stays locked while blocking threads write
+            std::process::exit(ExitCode::Interrupted as i32);
+        }
+    };
+    print(&reports(&configs, &names, results, started), args.summary)
 }
 
 /// Runs the backfill of one source, with its progress bar.
 async fn run_source(
     config: &Config,
     scope: Scope,
+    metrics: &Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<RunReport, Error> {
     let source = config.source.as_deref();
     not_yet_available::print(source, &config.datasets, config.interval, config.now);
-    let metrics = Arc::new(Metrics::default());
-    let run = run::run(config, scope, Arc::clone(&metrics), shutdown);
-    progress_bar::draw_during(&metrics, config.source.as_deref(), run).await
+    let run = run::run(config, scope, Arc::clone(metrics), shutdown);
+    progress_bar::draw_during(metrics, source, run).await
 }
 
-fn print_summaries(results: &[SourceResult], format: SummaryFormat) {
-    let has_several = results.len() > 1;
-    // a source that could not start has a summary of zeros
-    let summary_of = |result: &Result<RunReport, Error>| {
-        result.as_ref().map_or(Summary::default(), |report| report.summary)
-    };
-    let total = Summary::total(results.iter().map(|(_, result)| summary_of(result)));
-    match format {
-        SummaryFormat::Json if has_several => {
-            let named = results
-                .iter()
-                .map(|(source, result)| (source.unwrap_or_default(), summary_of(result)));
-            sayln!("{}", report::sources_json(named, &total));
+/// The reports of all sources, also of those that could not start.
+fn reports<'a>(
+    configs: &[Config],
+    names: &[Option<&'a str>],
+    results: impl IntoIterator<Item = Result<RunReport, Error>>,
+    started: Timestamp,
+) -> Vec<SourceReport<'a>> {
+    let mut reports = Vec::new();
+    for ((config, name), result) in configs.iter().zip(names).zip(results) {
+        let report = result
+            .unwrap_or_else(|error| RunReport::not_started(error, Some(config.interval), started));
+        reports.push((*name, report));
+    }
+    reports
+}
+
+/// Prints the summaries to standard output and why sources are not complete to standard error.
+/// Returns the exit code.
+fn print(reports: &[SourceReport], format: SummaryFormat) -> ExitCode {
+    match (format, reports) {
+        (SummaryFormat::Json, [(_, report)]) => sayln!("{}", report.json()),
+        (SummaryFormat::Json, _) => sayln!("{}", report::sources_json(reports)),
+        (SummaryFormat::Table, _) => print_tables(reports),
+    }
+    let mut codes = Vec::new();
+    for (source, report) in reports {
+        print_outcome(*source, &report.outcome);
+        codes.push(report.outcome.exit_code());
+    }
+    ExitCode::of_all(&codes)
+}
+
+fn print_tables(reports: &[SourceReport]) {
+    for (source, report) in reports {
+        if matches!(report.outcome, RunOutcome::NotStarted(_)) {
+            continue;
         }
-        SummaryFormat::Json => {
-            for (_, result) in results {
-                if let Ok(report) = result {
-                    sayln!("{}", report.summary.json());
-                }
-            }
+        sources::print_heading(*source);
+        if report.is_idle() {
+            sayln!("nothing is missing: no request was sent");
+        } else {
+            say!("{}", summary::table(&report.summary));
         }
-        SummaryFormat::Table => {
-            for (source, result) in results {
-                let Ok(report) = result else { continue };
-                sources::print_heading(*source);
-                if report.is_idle() {
-                    sayln!("nothing is missing: no request was sent");
-                } else {
-                    say!("{}", summary::table(&report.summary));
-                }
-            }
-            if has_several {
-                say!("all sources\n{}", summary::table(&total));
-            }
-        }
+    }
+    if reports.len() > 1 {
+        let total = Summary::total(reports.iter().map(|(_, report)| report.summary));
+        say!("all sources\n{}", summary::table(&total));
     }
 }
 
-/// Prints to standard error why a source is not complete, and returns its exit code.
-fn print_outcome(source: Option<&str>, outcome: &RunOutcome) -> ExitCode {
+/// Prints to standard error why a source is not complete.
+fn print_outcome(source: Option<&str>, outcome: &RunOutcome) {
     let prefix = sources::prefix(source);
     match outcome {
         RunOutcome::Complete => {}
         RunOutcome::Gaps(_) => eprintln!("warning: {prefix}{outcome}"),
         _ => eprintln!("error: {prefix}{outcome}"),
     }
-    outcome.exit_code()
-}
-
-/// On the first interrupt the run commits what it has, within `grace`; on the second the process
-/// ends at once.
-async fn handle_interrupts(shutdown: CancellationToken, grace: Duration) {
-    if let Err(error) = interrupted().await {
-        tracing::warn!(%error, "interrupts cannot be received");
-        return;
-    }
-    tracing::warn!("interrupted: committing what is complete; interrupt again to end at once");
-    shutdown.cancel();
-    if tokio::time::timeout(grace, interrupted()).await.is_err() {
-        tracing::warn!(?grace, "the run has not ended within job.grace");
-    }
-    tracing::warn!("ending at once: the next run fetches again what is not committed");
-    std::process::exit(ExitCode::Interrupted as i32);
 }

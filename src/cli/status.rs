@@ -7,7 +7,10 @@ use crate::{
         not_yet_available, sources,
         table::{Column, Table},
     },
-    commands::status::{self, DatasetStatus, Gap, Status, TimeSpan, Totals},
+    commands::{
+        gaps::Gap,
+        status::{self, DatasetStatus, Status, Totals},
+    },
     config::{self, BackfillScope, Overrides},
     error::Error,
     exit_code::ExitCode,
@@ -25,20 +28,22 @@ pub(super) struct StatusArgs {
 pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<ExitCode, Error> {
     let jobs = config::load_scopes(overrides)?;
     if let ([job], true) = (jobs.as_slice(), args.json) {
-        sayln!("{}", read(job)?.json());
-        return Ok(ExitCode::Complete);
+        let status = read(job)?;
+        sayln!("{}", status.json());
+        return Ok(exit_code(&status));
     }
     let (mut statuses, mut codes) = (Vec::new(), Vec::new());
     for job in &jobs {
         let source = job.source.as_deref();
         let result = read(job).map(|status| {
+            let code = exit_code(&status);
             if args.json {
                 statuses.push((source.unwrap_or_default(), status));
             } else {
                 sources::print_heading(source);
                 say!("{}", text(&status));
             }
-            ExitCode::Complete
+            code
         });
         codes.push(sources::exit_code(source, result));
     }
@@ -46,6 +51,10 @@ pub(super) fn execute(overrides: &Overrides, args: &StatusArgs) -> Result<ExitCo
         sayln!("{}", status::sources_json(statuses, jobs.len()));
     }
     Ok(ExitCode::of_all(&codes))
+}
+
+fn exit_code(status: &Status) -> ExitCode {
+    if status.complete { ExitCode::Complete } else { ExitCode::Gaps }
 }
 
 fn read(job: &BackfillScope) -> Result<Status, Error> {
@@ -71,9 +80,15 @@ fn dataset_text(dataset: &DatasetStatus) -> String {
         let rows = HumanCount(dataset.rows_quarantined);
         text.push_str(&format!("{rows} rows could not be decoded and are in _quarantine\n"));
     }
-    for Gap { span: TimeSpan { from, to }, reason, correlation } in &dataset.failed {
+    if dataset.rows_open > 0 {
+        let rows = HumanCount(dataset.rows_open);
+        text.push_str(&format!("{rows} rows were open when they were fetched\n"));
+    }
+    for gap in dataset.failed.iter().chain(&dataset.doubtful) {
+        let Gap { interval, cause, reason, correlation, accepted, .. } = gap;
         let id = if correlation.is_empty() { String::new() } else { format!(" ({correlation})") };
-        text.push_str(&format!("failed {from}/{to}: {reason}{id}\n"));
+        let accepted = accepted.as_ref().map_or(String::new(), |why| format!("; accepted: {why}"));
+        text.push_str(&format!("{} {interval}: {reason}{id}{accepted}\n", cause.name()));
     }
     text
 }

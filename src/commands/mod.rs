@@ -4,10 +4,12 @@
 //! `cli`. Errors that end a command are [`Error`](crate::error::Error). Start with [`run`], which
 //! builds the actors, awaits them and reports, and with [`environment`], what a command acts on.
 
+pub(crate) mod accept;
 pub(crate) mod check;
 pub(crate) mod datasets;
 pub(crate) mod environment;
 pub(crate) mod estimate;
+pub(crate) mod gaps;
 pub(crate) mod hosts;
 pub(crate) mod infer;
 pub(crate) mod login;

@@ -5,15 +5,21 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    commands::estimate::Estimate,
+    commands::{
+        estimate::Estimate,
+        gaps::{Gap, TimeSpan},
+    },
+    error::Error,
     exit_code::ExitCode,
     fetch::{FetchTotals, RunError},
     http::retry::Stop,
-    ledger::Failure,
+    ledger::CommittedTotals,
     telemetry::metrics::Metrics,
+    time::{clock, interval::Interval},
 };
 
 /// A run in numbers. The names of the fields are the keys of `--summary json`.
@@ -64,45 +70,104 @@ pub struct Summary {
     pub peak_rss_bytes: u64,
 }
 
+/// What a run did with one dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DatasetSummary {
+    /// Name of the dataset.
+    pub dataset: String,
+    /// Rows that the platform sent for committed shards.
+    pub rows_received: u64,
+    /// Rows in the new files.
+    pub rows_written: u64,
+    /// Rows that were left out because their time lies in another shard.
+    pub rows_not_owned: u64,
+    /// Rows that were left out because a newer copy of them was received.
+    pub rows_duplicate: u64,
+    /// Rows that could not be decoded and are kept as raw JSON.
+    pub rows_quarantined: u64,
+    /// Shards that were committed.
+    pub shards_committed: u64,
+    /// Shards that failed or are not yet available.
+    pub shards_failed: u64,
+    /// Number of the new files.
+    pub files: u64,
+    /// Bytes of the new files.
+    pub bytes_written: u64,
+}
+
 /// How a run ended. Decides the exit code.
 #[derive(Debug)]
 pub enum RunOutcome {
     /// Everything that was requested is committed.
     Complete,
-    /// Some intervals are missing: they failed in this run or an earlier one, or were not tried.
-    Gaps(Vec<Failure>),
+    /// Some intervals are missing or doubtful, and nobody accepted that.
+    Gaps(Vec<Gap>),
     /// The run was interrupted. The next run continues.
     Interrupted,
     /// The credentials or the permissions are not sufficient.
     Denied(String),
     /// Any other error ended the run.
     Fatal(String),
+    /// The run could not start.
+    NotStarted(Error),
 }
 
-/// How a run ended, and its numbers.
+/// How a run ended, with its numbers.
 #[derive(Debug)]
 pub struct RunReport {
-    /// The numbers of this run.
-    pub summary: Summary,
     /// How it ended.
     pub outcome: RunOutcome,
+    /// The numbers of this run.
+    pub summary: Summary,
+    /// The numbers of each dataset of the job.
+    pub datasets: Vec<DatasetSummary>,
+    /// The requested interval. `None` if the configuration is not valid.
+    pub interval: Option<Interval>,
+    /// When the program started.
+    pub started: Timestamp,
+    /// When the run ended.
+    pub ended: Timestamp,
+    /// Everything of the requested interval that is missing or doubtful, accepted gaps included.
+    pub gaps: Vec<Gap>,
+}
+
+impl DatasetSummary {
+    /// The numbers of a dataset of a run.
+    pub(crate) fn new(name: &str, totals: &FetchTotals) -> Self {
+        let CommittedTotals { counts, shards, files, bytes } =
+            totals.datasets.get(name).map(|totals| totals.committed).unwrap_or_default();
+        let failed = totals.failed.iter().chain(&totals.not_yet_available);
+        Self {
+            dataset: name.to_owned(),
+            rows_received: counts.received,
+            rows_written: counts.written,
+            rows_not_owned: counts.not_owned,
+            rows_duplicate: counts.duplicate,
+            rows_quarantined: counts.quarantined,
+            shards_committed: shards,
+            shards_failed: failed.filter(|failure| failure.dataset == name).count() as u64,
+            files,
+            bytes_written: bytes,
+        }
+    }
 }
 
 impl Summary {
     /// Sums up what the fetchers and the metrics counted.
     pub fn new(totals: &FetchTotals, metrics: &Metrics, elapsed: Duration) -> Self {
         let (cpu_s, peak_rss_bytes) = process_usage();
-        let counts = totals.counts;
+        let committed = totals.committed();
+        let counts = committed.counts;
         Self {
-            rows_received: totals.received,
+            rows_received: counts.received,
             rows_written: counts.written,
             rows_not_owned: counts.not_owned,
             rows_duplicate: counts.duplicate,
             rows_quarantined: counts.quarantined,
-            shards_committed: totals.committed,
+            shards_committed: committed.shards,
             shards_split: metrics.shards_split.get(),
-            shards_failed: totals.failed.len() as u64,
-            shards_with_count_mismatch: totals.count_mismatches,
+            shards_failed: (totals.failed.len() + totals.not_yet_available.len()) as u64,
+            shards_with_count_mismatch: totals.count_mismatches(),
             rows_expected: None,
             requests: metrics.requests.get(),
             requests_expected: None,
@@ -110,8 +175,8 @@ impl Summary {
             rate_limited: metrics.rate_limited.get(),
             token_requests: metrics.token_requests.get(),
             bytes_received: metrics.bytes_received.get(),
-            bytes_written: totals.bytes_written,
-            files: totals.files,
+            bytes_written: committed.bytes,
+            files: committed.files,
             elapsed_s: elapsed.as_secs_f64(),
             cpu_s,
             peak_rss_bytes,
@@ -152,33 +217,96 @@ impl Summary {
             peak_rss_bytes: a.peak_rss_bytes.max(b.peak_rss_bytes),
         })
     }
-
-    /// The numbers as one JSON object.
-    pub fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
 }
 
-/// The numbers of several sources as one JSON object: each under its name in `sources`, beside them
-/// the total.
-pub(crate) fn sources_json<'a>(
-    sources: impl Iterator<Item = (&'a str, Summary)>,
-    total: &Summary,
-) -> String {
-    #[derive(Serialize)]
-    struct Sources<'a> {
-        sources: BTreeMap<&'a str, Summary>,
-        #[serde(flatten)]
-        total: &'a Summary,
-    }
-    serde_json::to_string(&Sources { sources: sources.collect(), total }).unwrap_or_default()
+/// What `--summary json` prints of one run.
+#[derive(Serialize)]
+struct ReportJson<'r> {
+    /// The name of the exit code: see [`ExitCode::name`].
+    outcome: &'static str,
+    /// Why the run did not get to its end. `None` if it did, with or without gaps.
+    error: Option<String>,
+    interval: Option<TimeSpan>,
+    started: String,
+    ended: String,
+    #[serde(flatten)]
+    summary: &'r Summary,
+    datasets: &'r [DatasetSummary],
+    gaps: &'r [Gap],
+}
+
+/// What `--summary json` prints of several sources: each run by its name, and the totals.
+#[derive(Serialize)]
+struct SourcesJson<'r> {
+    outcome: &'static str,
+    started: String,
+    ended: String,
+    #[serde(flatten)]
+    total: Summary,
+    sources: BTreeMap<&'r str, ReportJson<'r>>,
 }
 
 impl RunReport {
+    /// The report of a run that could not start.
+    pub(crate) fn not_started(
+        error: Error,
+        interval: Option<Interval>,
+        started: Timestamp,
+    ) -> Self {
+        Self {
+            outcome: RunOutcome::NotStarted(error),
+            summary: Summary::default(),
+            datasets: Vec::new(),
+            interval,
+            started,
+            ended: clock::now(),
+            gaps: Vec::new(),
+        }
+    }
+
+    /// The report as one JSON object.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(&self.to_json()).unwrap_or_default()
+    }
+
+    fn to_json(&self) -> ReportJson<'_> {
+        ReportJson {
+            outcome: self.outcome.exit_code().name(),
+            error: match &self.outcome {
+                RunOutcome::Complete | RunOutcome::Gaps(_) => None,
+                outcome => Some(outcome.to_string()),
+            },
+            interval: self.interval.map(TimeSpan::from),
+            started: self.started.to_string(),
+            ended: self.ended.to_string(),
+            summary: &self.summary,
+            datasets: &self.datasets,
+            gaps: &self.gaps,
+        }
+    }
+
     /// Whether nothing was missing, so that the run sent no request.
     pub fn is_idle(&self) -> bool {
         matches!(self.outcome, RunOutcome::Complete) && self.summary.requests == 0
     }
+}
+
+/// The reports of several sources as one JSON object: each under its name in `sources`, beside them
+/// the totals.
+pub(crate) fn sources_json(reports: &[(Option<&str>, RunReport)]) -> String {
+    let codes: Vec<_> = reports.iter().map(|(_, report)| report.outcome.exit_code()).collect();
+    let started = reports.iter().map(|(_, report)| report.started).min();
+    let ended = reports.iter().map(|(_, report)| report.ended).max();
+    let text = |time: Option<Timestamp>| time.unwrap_or_default().to_string();
+    let sources = reports.iter().map(|(name, report)| (name.unwrap_or_default(), report.to_json()));
+    let json = SourcesJson {
+        outcome: ExitCode::of_all(&codes).name(),
+        started: text(started),
+        ended: text(ended),
+        total: Summary::total(reports.iter().map(|(_, report)| report.summary)),
+        sources: sources.collect(),
+    };
+    serde_json::to_string(&json).unwrap_or_default()
 }
 
 impl RunOutcome {
@@ -202,6 +330,11 @@ impl RunOutcome {
         }
     }
 
+    /// The outcome of a run that got to its end with these open gaps.
+    pub(crate) fn from_gaps(gaps: Vec<Gap>) -> Self {
+        if gaps.is_empty() { Self::Complete } else { Self::Gaps(gaps) }
+    }
+
     /// The outcome of a run whose credentials may not read the datasets `denied`, with the reasons.
     pub fn from_denied(denied: &BTreeMap<String, String>) -> Self {
         let reasons: Vec<_> =
@@ -217,6 +350,7 @@ impl RunOutcome {
             Self::Denied(_) => ExitCode::Credentials,
             Self::Fatal(_) => ExitCode::Fatal,
             Self::Interrupted => ExitCode::Interrupted,
+            Self::NotStarted(error) => error.exit_code(),
         }
     }
 }
@@ -227,16 +361,19 @@ impl fmt::Display for RunOutcome {
             Self::Complete => write!(f, "complete"),
             Self::Interrupted => write!(f, "interrupted; run again to continue"),
             Self::Denied(reason) | Self::Fatal(reason) => write!(f, "{reason}"),
+            Self::NotStarted(error) => write!(f, "{error}"),
             Self::Gaps(gaps) => {
                 write!(
                     f,
-                    "incomplete: {} intervals failed or are missing; retry the failed ones with \
-                     `cxbackfill run --retry-failed`, fetch the missing ones with `cxbackfill run`",
+                    "incomplete: {} gaps; `cxbackfill run` fetches failed and missing intervals \
+                     again, `cxbackfill run --retry-failed` also doubtful ones, `cxbackfill accept` \
+                     accepts what can never be fetched",
                     gaps.len()
                 )?;
-                gaps.iter().try_for_each(|gap| {
-                    write!(f, "\n  {} {}: {}", gap.dataset, gap.interval, gap.reason)
-                })
+                for Gap { dataset, interval, cause, reason, .. } in gaps {
+                    write!(f, "\n  {dataset} {interval}: {}: {reason}", cause.name())?;
+                }
+                Ok(())
             }
         }
     }

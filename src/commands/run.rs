@@ -5,6 +5,7 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use futures_util::{StreamExt, stream::FuturesUnordered};
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -14,16 +15,18 @@ use crate::{
     auth::token::Drain,
     commands::{
         environment::{Environment, client, connect},
+        gaps::{Gap, GapCause},
         remaining,
-        report::{RunOutcome, RunReport, Summary},
+        report::{DatasetSummary, RunOutcome, RunReport, Summary},
     },
     config::Config,
     error::Error,
-    fetch::{ApiClient, FetchActor, FetchTotals, Fetcher, Run, RunError},
-    ledger::{DoubtfulInterval, Failure, LEDGER, Ledger},
+    fetch::{ApiClient, DatasetTotals, FetchActor, FetchTotals, Fetcher, Run, RunError},
+    ledger::{DoubtfulInterval, LEDGER, Ledger},
     planning::{Close, Plan, PlannerActor},
     sink::{self, LedgerEvent, SinkActor, SinkError, lock::OutputLock, store::OutputStore},
     telemetry::{self, metrics::Metrics},
+    time::clock,
 };
 
 /// Runs the backfill of `config`: takes the output's lock, opens its ledger, and fetches what is
@@ -52,12 +55,38 @@ async fn run_source(
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
     let estimates = remaining::estimate_plan(config, &plan, &ledger)?;
-    if plan.waiting() == 0 && ledger.remote_jobs()?.is_empty() {
+    let run_id = ledger.begin_run(config.interval, config.now)?;
+    let result = if plan.waiting() == 0 && ledger.remote_jobs()?.is_empty() {
         tracing::info!("nothing is missing");
-        return report(config, &ledger, FetchTotals::default(), None, &metrics, Duration::ZERO);
+        report(config, &ledger, &FetchTotals::default(), None, &metrics, Duration::ZERO)
+    } else {
+        fetch_plan(config, plan, output, &ledger, metrics, shutdown).await
+    };
+    match result {
+        Ok(mut report) => {
+            report.summary.set_expected(estimates.values());
+            ledger.end_run(run_id, report.outcome.exit_code().name(), &report.json())?;
+            Ok(report)
+        }
+        Err(error) => {
+            // the error of the run matters more than an error of its record
+            let _ = ledger.end_run(run_id, error.exit_code().name(), "{}");
+            Err(error)
+        }
     }
+}
+
+/// Opens the environment and fetches `plan` in it.
+async fn fetch_plan(
+    config: &Config,
+    plan: Plan,
+    output: OutputStore,
+    ledger: &Ledger,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Result<RunReport, Error> {
     let (environment, sandbox) =
-        Environment::open(config, output, ledger, metrics, shutdown).await?;
+        Environment::open(config, output, ledger.clone(), metrics, shutdown).await?;
     tracing::info!(
         job = config.name,
         host = %environment.api,
@@ -70,9 +99,7 @@ async fn run_source(
     if let Some(server) = sandbox {
         server.stop().await;
     }
-    let mut report = result?;
-    report.summary.set_expected(estimates.values());
-    Ok(report)
+    result
 }
 
 /// Plans what is left to fetch: requested − committed − failed (G1). Removes the files that no
@@ -105,7 +132,7 @@ pub async fn backfill(
 ) -> Result<RunReport, Error> {
     let start = Instant::now();
     let (totals, run_error) = fetch(config, plan, environment).await;
-    report(config, &environment.ledger, totals, run_error, &environment.metrics, start.elapsed())
+    report(config, &environment.ledger, &totals, run_error, &environment.metrics, start.elapsed())
 }
 
 /// Starts the actors, those first that no other actor needs, and awaits every fetcher (G9). The
@@ -196,65 +223,124 @@ async fn delete_orphaned_jobs(
 fn report(
     config: &Config,
     ledger: &Ledger,
-    totals: FetchTotals,
+    totals: &FetchTotals,
     run_error: Option<RunError>,
     metrics: &Metrics,
     elapsed: Duration,
 ) -> Result<RunReport, Error> {
-    let summary = Summary::new(&totals, metrics, elapsed);
+    let gaps = gaps(config, ledger, totals)?;
     let outcome = match run_error {
         _ if !totals.balances() => RunOutcome::Fatal(format!(
-            "{} rows were received, but the sink counted {:?}: rows were lost or doubled; this is \
-             a bug, please report it",
-            totals.received, totals.counts
+            "the rows that were received are not those that were counted: {:?}: rows were lost or \
+             doubled; this is a bug, please report it",
+            totals.datasets
         )),
         Some(run_error) => RunOutcome::from_error(&run_error),
         None if !totals.denied.is_empty() => RunOutcome::from_denied(&totals.denied),
-        None => {
-            let gaps = gaps(config, ledger, &totals)?;
-            if gaps.is_empty() { RunOutcome::Complete } else { RunOutcome::Gaps(gaps) }
-        }
+        None => RunOutcome::from_gaps(open_gaps(&gaps, totals)),
     };
-    Ok(RunReport { summary, outcome })
+    Ok(RunReport {
+        outcome,
+        summary: Summary::new(totals, metrics, elapsed),
+        datasets: (config.datasets.iter())
+            .map(|dataset| DatasetSummary::new(&dataset.name, totals))
+            .collect(),
+        interval: Some(config.interval),
+        started: Timestamp::from_millisecond(config.now).unwrap_or_default(),
+        ended: clock::now(),
+        gaps,
+    })
 }
 
-/// Everything of the requested interval that failed or is missing after the run.
-fn gaps(config: &Config, ledger: &Ledger, totals: &FetchTotals) -> Result<Vec<Failure>, Error> {
+/// The report of a run that is ended at once: its metrics, and what the ledger has of it.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub(crate) fn report_of_aborted(config: &Config, metrics: &Metrics) -> Result<RunReport, Error> {
+    let ledger = Ledger::open(&config.output.join(LEDGER))?;
+    let started = Timestamp::from_millisecond(config.now).unwrap_or_default();
+    let elapsed = Duration::try_from(clock::now().duration_since(started)).unwrap_or_default();
+    let mut totals = FetchTotals::default();
+    for (dataset, committed) in ledger.committed_since(started)? {
+        let received = committed.counts.received;
+        let of_dataset = DatasetTotals { committed, received, ..DatasetTotals::default() };
+        totals.datasets.insert(dataset, of_dataset);
+    }
+    report(config, &ledger, &totals, Some(RunError::Interrupted), metrics, elapsed)
+}
+
+/// Everything of the requested interval that is missing or doubtful after the run, accepted or not.
+fn gaps(config: &Config, ledger: &Ledger, totals: &FetchTotals) -> Result<Vec<Gap>, Error> {
     let mut gaps = Vec::new();
     for dataset in &config.datasets {
-        gaps.extend(remaining::failed(config, ledger, dataset)?);
-    }
-    // the ledger does not record a shard that could not be replaced or is not yet available
-    for failure in totals.failed.iter().chain(&totals.not_yet_available) {
-        if !gaps.contains(failure) {
-            gaps.push(failure.clone());
+        let mut of_dataset: Vec<Gap> = Vec::new();
+        of_dataset.extend(remaining::failed(config, ledger, dataset)?.into_iter().map(Gap::from));
+        // the ledger does not list a shard that failed to replace a committed one
+        for failure in totals.failed.iter().filter(|failure| failure.dataset == dataset.name) {
+            let gap = Gap::from(failure.clone());
+            if !of_dataset.contains(&gap) {
+                of_dataset.push(gap);
+            }
         }
-    }
-    for doubtful in &totals.doubtful {
-        gaps.push(Failure {
-            dataset: doubtful.dataset.clone(),
-            interval: doubtful.interval,
-            reason: format!("{}: {}", doubtful.kind.name(), doubtful.reason),
-            correlation: String::new(),
-        });
-    }
-    for dataset in &config.datasets {
-        let unfetched = totals.failed.iter().chain(&totals.not_yet_available);
-        let of_dataset = unfetched.filter(|failure| failure.dataset == dataset.name);
-        let reported: Vec<_> = of_dataset.map(|failure| failure.interval).collect();
+        let postponed = totals.not_yet_available.iter();
+        let postponed = postponed.filter(|failure| failure.dataset == dataset.name);
+        of_dataset.extend(postponed.map(Gap::not_yet_available));
+        let reported: Vec<_> = of_dataset.iter().map(|gap| gap.interval).collect();
         for missing in remaining::missing(config, ledger, dataset)? {
             for interval in missing.subtract(&reported) {
-                gaps.push(Failure {
-                    dataset: dataset.name.clone(),
-                    interval,
-                    reason: match totals.given_up.get(&dataset.name) {
-                        Some(reason) => format!("missing: the dataset was given up: {reason}"),
-                        None => "missing: not fetched yet".to_owned(),
-                    },
-                    correlation: String::new(),
+                let gap = Gap::missing(&dataset.name, interval);
+                of_dataset.push(match totals.given_up.get(&dataset.name) {
+                    Some(reason) => {
+                        Gap { reason: format!("the dataset was given up: {reason}"), ..gap }
+                    }
+                    None => gap,
                 });
             }
         }
+        of_dataset.extend(remaining::doubtful(config, ledger, dataset)?.into_iter().map(Gap::from));
+        let accepted = ledger.accepted(&dataset.name)?;
+        gaps.extend(of_dataset.into_iter().flat_map(|gap| gap.with_acceptance(&accepted)));
     }
     Ok(gaps)
+}
+
+/// The gaps that make the run incomplete: those that nobody accepted. A doubtful interval counts in
+/// the run that committed it; `status` shows it until it is fetched again without doubt.
+fn open_gaps(gaps: &[Gap], totals: &FetchTotals) -> Vec<Gap> {
+    let is_of_this_run = |gap: &Gap| match gap.cause {
+        GapCause::Doubtful(kind) => totals.doubtful.iter().any(|doubt| {
+            doubt.kind == kind
+                && doubt.dataset == gap.dataset
+                && doubt.interval.overlaps(gap.interval)
+        }),
+        _ => true,
+    };
+    gaps.iter().filter(|gap| gap.is_open() && is_of_this_run(gap)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ledger::{DoubtfulInterval, GapKind},
+        time::interval::Interval,
+    };
+
+    fn doubtful(reason: &str) -> DoubtfulInterval {
+        let interval = Interval::new(0, 10).unwrap();
+        let (dataset, reason) = ("d".to_owned(), reason.to_owned());
+        DoubtfulInterval { dataset, interval, kind: GapKind::Quarantined, reason }
+    }
+
+    #[test]
+    fn a_doubtful_interval_counts_in_the_run_that_committed_it_unless_it_is_accepted() {
+        let gaps = [Gap::from(doubtful("1 row"))];
+        let of_this_run =
+            FetchTotals { doubtful: vec![doubtful("1 row")], ..FetchTotals::default() };
+        assert_eq!(open_gaps(&gaps, &of_this_run), gaps);
+        assert_eq!(open_gaps(&gaps, &FetchTotals::default()), []);
+        let [gap] = gaps;
+        let accepted = Gap { accepted: Some("lost".to_owned()), ..gap };
+        assert_eq!(open_gaps(&[accepted], &of_this_run), []);
+    }
 }

@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct BackfillScope {
     /// The name of the source. `None` if it is the only one and has no name.
     pub source: Option<String>,
+    /// Whether `job.to` is relative to the start of the program, so that it moves on.
+    pub to_is_relative: bool,
     /// The interval to fetch.
     pub interval: Interval,
     /// When the program started, in milliseconds since 1970.

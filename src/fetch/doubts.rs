@@ -29,13 +29,13 @@ impl FetchTotals {
     /// The committed intervals of datasets that own none of the rows that the whole run received.
     pub(crate) fn nothing_owned(&self) -> Vec<DoubtfulInterval> {
         let mut doubtful = Vec::new();
-        for (dataset, committed) in &self.datasets {
-            let counts = committed.counts;
+        for (dataset, totals) in &self.datasets {
+            let counts = totals.committed.counts;
             if counts.received == 0 || counts.not_owned < counts.received {
                 continue;
             }
             let reason = format!("the run received {} rows and owns none of them", counts.received);
-            doubtful.extend(committed.intervals.iter().map(|&interval| DoubtfulInterval {
+            doubtful.extend(totals.intervals.iter().map(|&interval| DoubtfulInterval {
                 dataset: dataset.clone(),
                 interval,
                 kind: GapKind::NothingOwned,
@@ -48,7 +48,7 @@ impl FetchTotals {
     /// The datasets of which every row that the run received was quarantined, and the rows.
     pub(crate) fn all_quarantined(&self) -> impl Iterator<Item = (&str, u64)> {
         let datasets =
-            self.datasets.iter().map(|(name, committed)| (name.as_str(), committed.counts));
+            self.datasets.iter().map(|(name, totals)| (name.as_str(), totals.committed.counts));
         datasets
             .filter(|(_, counts)| counts.received > 0 && counts.quarantined == counts.received)
             .map(|(name, counts)| (name, counts.received))

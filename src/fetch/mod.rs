@@ -38,5 +38,5 @@ pub(crate) use self::{
     pagination::RequestContext,
     row_statistics::RowStatistics,
     settings::{FetchSettings, Strategy},
-    totals::FetchTotals,
+    totals::{DatasetTotals, FetchTotals},
 };

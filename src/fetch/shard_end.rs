@@ -120,7 +120,6 @@ impl Fetcher {
         self.client.context.row_statistics.add(dataset, rows, time);
         for (kind, reason) in doubts {
             tracing::warn!(kind = kind.name(), reason, "committed rows are doubtful");
-            totals.count_mismatches += u64::from(kind == GapKind::CountMismatch);
             let doubtful = DoubtfulInterval {
                 dataset: dataset.clone(),
                 interval: shard.interval,

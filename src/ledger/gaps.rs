@@ -64,9 +64,9 @@ pub struct AcceptedInterval {
     pub reason: String,
 }
 
-#[allow(dead_code)] // the warnings of a run and `accept` will use these
 impl Ledger {
     /// Records that a committed interval is doubtful.
+    #[allow(dead_code)] // the warnings of a run will use it
     pub(crate) fn record_doubt(&self, doubt: &DoubtfulInterval) -> Result<(), LedgerError> {
         insert(&self.lock(), doubt)
     }

@@ -24,12 +24,12 @@ use std::{
 
 use rusqlite::{Connection, Transaction};
 
-pub use self::records::RemoteJob;
+pub use self::records::{Failure, RemoteJob};
 pub(crate) use self::{
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
-    records::{Counts, Failure, FileRecord, LedgerError, Probe, ShardRecord},
+    records::{Counts, FileRecord, LedgerError, Probe, ShardRecord},
     row_stats::RowStats,
-    runs::RunRecord,
+    runs::{CommittedTotals, RunRecord},
 };
 use crate::time::interval::Interval;
 

@@ -1,10 +1,16 @@
 //! The history of runs.
 
+use std::{collections::BTreeMap, ops::AddAssign};
+
+use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::{
-    ledger::{Ledger, LedgerError},
-    time::{clock, interval::Interval},
+    ledger::{Counts, Ledger, LedgerError},
+    time::{
+        clock,
+        interval::{Interval, iso},
+    },
 };
 
 /// A run, as the ledger recorded it.
@@ -24,14 +30,71 @@ pub struct RunRecord {
     pub summary: Option<String>,
 }
 
-#[allow(dead_code)] // the run and its report will use these
+/// What a run committed of a dataset.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CommittedTotals {
+    /// What became of the rows of the committed shards.
+    pub counts: Counts,
+    /// Number of commits.
+    pub shards: u64,
+    /// Number of the new files.
+    pub files: u64,
+    /// Size of the new files in bytes.
+    pub bytes: u64,
+}
+
+impl AddAssign for CommittedTotals {
+    fn add_assign(&mut self, other: Self) {
+        self.counts += other.counts;
+        self.shards += other.shards;
+        self.files += other.files;
+        self.bytes += other.bytes;
+    }
+}
+
 impl Ledger {
-    /// Records that a run starts, and returns its id.
-    pub(crate) fn begin_run(&self, interval: Interval) -> Result<i64, LedgerError> {
+    /// What was committed of each dataset at or after `time`, by the wall clock.
+    pub(crate) fn committed_since(
+        &self,
+        time: Timestamp,
+    ) -> Result<BTreeMap<String, CommittedTotals>, LedgerError> {
+        let connection = self.lock();
+        let mut query = connection.prepare(
+            "SELECT shard.dataset, shard.at, rows_received, rows_written, rows_not_owned,
+                    rows_duplicate, rows_quarantined, COUNT(path), COALESCE(SUM(bytes), 0)
+             FROM shard LEFT JOIN file USING (dataset, from_ms)
+             GROUP BY shard.dataset, from_ms",
+        )?;
+        let mut rows = query.query([])?;
+        let mut totals: BTreeMap<String, CommittedTotals> = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let at: String = row.get(1)?;
+            if at.parse::<Timestamp>().is_ok_and(|at| at < time) {
+                continue;
+            }
+            let number = |column| row.get(column).map(i64::cast_unsigned);
+            *totals.entry(row.get(0)?).or_default() += CommittedTotals {
+                counts: Counts {
+                    received: number(2)?,
+                    written: number(3)?,
+                    not_owned: number(4)?,
+                    duplicate: number(5)?,
+                    quarantined: number(6)?,
+                },
+                shards: 1,
+                files: number(7)?,
+                bytes: number(8)?,
+            };
+        }
+        Ok(totals)
+    }
+
+    /// Records that a run starts, at `now` in milliseconds since 1970, and returns its id.
+    pub(crate) fn begin_run(&self, interval: Interval, now: i64) -> Result<i64, LedgerError> {
         let connection = self.lock();
         connection.execute(
             "INSERT INTO run (started, from_ms, to_ms) VALUES (?1, ?2, ?3)",
-            params![clock::now().to_string(), interval.from_ms(), interval.to_ms()],
+            params![iso(now), interval.from_ms(), interval.to_ms()],
         )?;
         Ok(connection.last_insert_rowid())
     }
@@ -46,6 +109,7 @@ impl Ledger {
     }
 
     /// All runs, the oldest first.
+    #[cfg(test)]
     pub(crate) fn runs(&self) -> Result<Vec<RunRecord>, LedgerError> {
         Ok(runs(&self.lock())?)
     }
@@ -79,7 +143,7 @@ mod tests {
         let ledger = Ledger::in_memory().unwrap();
         let interval = Interval::new(1, 2).unwrap();
         let (first, second) =
-            (ledger.begin_run(interval).unwrap(), ledger.begin_run(interval).unwrap());
+            (ledger.begin_run(interval, 0).unwrap(), ledger.begin_run(interval, 1).unwrap());
         ledger.end_run(second, "complete", "{}").unwrap();
         let runs = ledger.runs().unwrap();
         assert_eq!((runs[0].id, &runs[0].outcome, &runs[0].ended), (first, &None, &None));

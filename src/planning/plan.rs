@@ -28,6 +28,8 @@ pub struct Plan {
     last_lease: LeaseId,
     closed: bool,
     newest_first: bool,
+    /// The number of waiting shards that were added before the present phase.
+    earlier_phases: usize,
     /// Names of the datasets that the credentials may not read.
     denied: Vec<String>,
 }
@@ -48,10 +50,16 @@ impl Plan {
         self.push(shard, std::iter::once(shard.interval));
     }
 
+    /// Begins a phase: shards that are added from now on are handed out after all shards that were
+    /// added before.
+    pub(crate) fn begin_phase(&mut self) {
+        self.earlier_phases = self.waiting.len();
+    }
+
     fn push(&mut self, requested: &Shard, intervals: impl Iterator<Item = Interval>) {
         self.requested.push(requested.clone());
         self.waiting.extend(intervals.map(|interval| Shard { interval, ..requested.clone() }));
-        let waiting = self.waiting.make_contiguous();
+        let waiting = &mut self.waiting.make_contiguous()[self.earlier_phases..];
         match self.newest_first {
             true => waiting.sort_by_key(|shard| Reverse(shard.interval)),
             false => waiting.sort_by_key(|shard| shard.interval),
@@ -239,6 +247,18 @@ mod tests {
                 prop_assert!(plan.is_cover());
             }
         }
+    }
+
+    #[test]
+    fn shards_of_a_later_phase_are_handed_out_after_all_earlier_ones() {
+        let mut plan = Plan::default();
+        plan.add_whole(&shard(200, 300));
+        plan.add_whole(&shard(100, 200));
+        plan.begin_phase();
+        plan.add_whole(&shard(50, 100));
+        plan.add_whole(&shard(0, 50));
+        let starts: Vec<_> = plan.shards().map(|shard| shard.interval.from_ms()).collect();
+        assert_eq!(starts, [100, 200, 0, 50]);
     }
 
     #[test]

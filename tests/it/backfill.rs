@@ -179,7 +179,8 @@ fn the_summary_has_exactly_the_documented_keys() {
     let keys: BTreeSet<_> = summary.as_object().unwrap().keys().map(String::as_str).collect();
     let documented = "rows_received rows_written rows_not_owned rows_duplicate rows_quarantined shards_committed \
         shards_split shards_failed shards_short rows_expected requests requests_expected retries rate_limited \
-        token_requests bytes_received bytes_written files elapsed_s cpu_s peak_rss_bytes";
+        token_requests bytes_received bytes_written files elapsed_s cpu_s peak_rss_bytes \
+        outcome error interval started ended datasets gaps";
     assert_eq!(keys, documented.split_whitespace().collect());
 }
 
@@ -227,8 +228,7 @@ fn retry_failed_ends_with_1_and_names_the_missing_intervals() {
     let retried = job.command_of(&["run", "--retry-failed"], FROM, TO, &[]).output().unwrap();
     let said = String::from_utf8_lossy(&retried.stderr).into_owned();
     assert_eq!(retried.status.code(), Some(1), "{said}");
-    let missing =
-        "conversations 2024-01-03T00:00:00.000Z/2024-01-04T00:00:00.000Z: missing: not fetched yet";
+    let missing = "conversations 2024-01-03T00:00:00.000Z/2024-01-04T00:00:00.000Z: missing: no run has fetched it yet";
     assert!(said.contains(missing), "{said}");
 }
 

@@ -18,6 +18,7 @@ mod memory;
 mod pagination;
 mod quota;
 mod recovery;
+mod run_outcome;
 mod schema;
 mod secrets;
 mod simulation;

@@ -133,7 +133,7 @@ fn if_a_source_fails_the_others_still_run() {
     expect_equal(&rows(&folder, "emea"), &truth(1));
 
     let status: Value =
-        serde_json::from_slice(&ended(&folder, &["status", "--json"], 0).stdout).unwrap();
+        serde_json::from_slice(&ended(&folder, &["status", "--json"], 1).stdout).unwrap();
     let complete = ["emea", "apac"].map(|source| status["sources"][source]["complete"].clone());
     assert_eq!((complete, &status["complete"]), ([true.into(), false.into()], &false.into()));
 

@@ -7,25 +7,25 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
+    commands::gaps::{Gap, TimeSpan},
     config::BackfillScope,
-    ledger::{
-        Failure,
-        reader::{DatasetRecords, Snapshot},
-    },
+    ledger::reader::{DatasetRecords, Snapshot},
     time::interval::{DAY_MS, Interval, iso},
 };
 
 /// The status of a job. `status --json` prints this object.
 #[derive(Debug, Serialize)]
 pub(crate) struct Status {
-    /// Whether everything that the job requests is committed.
+    /// Whether everything that the job requests is committed without doubt, or accepted.
     pub complete: bool,
     /// The start of the requested interval.
     pub from: String,
-    /// The end of the requested interval, which it does not contain.
+    /// The end of the requested interval, which it does not contain. If `job.to` is relative, it is
+    /// the end that the last run had.
     pub to: String,
     /// Every dataset of the job, and every other one that the ledger names.
     pub datasets: Vec<DatasetStatus>,
@@ -41,8 +41,12 @@ pub(crate) struct DatasetStatus {
     pub rows_quarantined: u64,
     /// Every UTC day that the job requests or the ledger names, in order.
     pub days: Vec<DayStatus>,
+    /// Rows that were not final when they were fetched, such as conversations without an end.
+    pub rows_open: u64,
     /// Intervals that failed and were not committed since.
     pub failed: Vec<Gap>,
+    /// Intervals that are committed but doubtful.
+    pub doubtful: Vec<Gap>,
     /// Requested intervals that are neither committed nor failed.
     pub missing: Vec<TimeSpan>,
 }
@@ -73,32 +77,12 @@ pub(crate) struct Totals {
     pub missing_s: f64,
 }
 
-/// An interval as RFC 3339 times.
-#[derive(Debug, Serialize)]
-pub(crate) struct TimeSpan {
-    /// The start.
-    pub from: String,
-    /// The end, which the interval does not contain.
-    pub to: String,
-}
-
-/// An interval that failed.
-#[derive(Debug, Serialize)]
-pub(crate) struct Gap {
-    /// When it is.
-    #[serde(flatten)]
-    pub span: TimeSpan,
-    /// Why it failed.
-    pub reason: String,
-    /// The platform's correlation id of the last failed request; empty if there is none.
-    pub correlation: String,
-}
-
 impl Status {
     /// The status of `job` by what its ledger records.
     pub(crate) fn new(job: &BackfillScope, ledger: &Snapshot) -> Self {
+        let (interval, now) = requested_interval(job, ledger);
         let requested: BTreeMap<_, _> = (job.datasets.iter())
-            .map(|dataset| (dataset.name.as_str(), dataset.requested(job.interval, job.now)))
+            .map(|dataset| (dataset.name.as_str(), dataset.requested(interval, now)))
             .collect();
         let recorded = ledger.datasets.keys().map(String::as_str);
         let names: BTreeSet<_> = requested.keys().copied().chain(recorded).collect();
@@ -111,8 +95,8 @@ impl Status {
         }
         Self {
             complete: datasets.iter().all(DatasetStatus::is_complete),
-            from: iso(job.interval.from_ms()),
-            to: iso(job.interval.to_ms()),
+            from: iso(interval.from_ms()),
+            to: iso(interval.to_ms()),
             datasets,
         }
     }
@@ -120,6 +104,23 @@ impl Status {
     /// The status as one JSON object.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The interval that the status is about, and the time in milliseconds since 1970 that it is of. A
+/// relative `job.to` has moved on since the last run, so the end that this run had is taken.
+fn requested_interval(job: &BackfillScope, ledger: &Snapshot) -> (Interval, i64) {
+    let last_run = ledger.runs.last().filter(|_| job.to_is_relative);
+    let end = last_run.and_then(|run| {
+        let started: Timestamp = run.started.parse().ok()?;
+        Some((run.interval?, started.as_millisecond()))
+    });
+    match end {
+        Some((of_run, started)) => {
+            let interval = Interval::new(job.interval.from_ms(), of_run.to_ms());
+            (interval.unwrap_or(of_run), started)
+        }
+        None => (job.interval, job.now),
     }
 }
 
@@ -136,49 +137,65 @@ impl DatasetStatus {
     /// platform has nothing of it yet.
     fn new(name: &str, requested: Option<Interval>, records: &DatasetRecords) -> Self {
         let committed = merge(records.shards.iter().map(|shard| shard.interval).collect());
-        let failures = failed_parts(requested, records, &committed);
-        let failed = merge(failures.iter().map(|(interval, _)| *interval).collect());
+        let failed_gaps = failed_gaps(requested, records, &committed);
+        let failed = merge(failed_gaps.iter().map(|gap| gap.interval).collect());
         let missing = requested.map_or(Vec::new(), |requested| {
             requested.subtract(&[committed.clone(), failed.clone()].concat())
         });
         let days = days(&committed, &failed, &missing, records);
-        let gap = |(interval, failure): (Interval, &Failure)| Gap {
-            span: interval.into(),
-            reason: failure.reason.clone(),
-            correlation: failure.correlation.clone(),
-        };
         Self {
             dataset: name.to_owned(),
             total: days.iter().map(|day| day.totals).sum(),
             rows_quarantined: records.shards.iter().map(|shard| shard.counts.quarantined).sum(),
+            rows_open: records.shards.iter().map(|shard| shard.open_rows).sum(),
             days,
-            failed: failures.into_iter().map(gap).collect(),
+            failed: failed_gaps,
+            doubtful: doubtful_gaps(requested, records),
             missing: missing.into_iter().map(TimeSpan::from).collect(),
         }
     }
 
     fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.missing.is_empty()
+        let mut gaps = self.failed.iter().chain(&self.doubtful);
+        self.missing.is_empty() && gaps.all(|gap| !gap.is_open())
     }
 }
 
 /// The parts of the recorded failures that were not committed since. A failure outside the
 /// requested interval concerns another job.
-fn failed_parts<'r>(
+fn failed_gaps(
     requested: Option<Interval>,
-    records: &'r DatasetRecords,
+    records: &DatasetRecords,
     committed: &[Interval],
-) -> Vec<(Interval, &'r Failure)> {
-    let mut failed = Vec::new();
+) -> Vec<Gap> {
+    let mut gaps = Vec::new();
     for failure in &records.failures {
-        let part = match requested {
-            Some(requested) => requested.intersect(failure.interval),
-            None => Some(failure.interval),
-        };
-        let parts = part.map_or(Vec::new(), |part| part.subtract(committed));
-        failed.extend(parts.into_iter().map(|interval| (interval, failure)));
+        let Some(part) = within(requested, failure.interval) else { continue };
+        for interval in part.subtract(committed) {
+            let gap = Gap { interval, ..failure.clone().into() };
+            gaps.extend(gap.with_acceptance(&records.accepted));
+        }
     }
-    failed
+    gaps
+}
+
+/// The requested parts of the intervals that are committed but doubtful.
+fn doubtful_gaps(requested: Option<Interval>, records: &DatasetRecords) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    for doubtful in &records.doubtful {
+        let Some(interval) = within(requested, doubtful.interval) else { continue };
+        let gap = Gap { interval, ..doubtful.clone().into() };
+        gaps.extend(gap.with_acceptance(&records.accepted));
+    }
+    gaps
+}
+
+/// The requested part of an interval; all of it if the job does not request the dataset.
+fn within(requested: Option<Interval>, interval: Interval) -> Option<Interval> {
+    match requested {
+        Some(requested) => requested.intersect(interval),
+        None => Some(interval),
+    }
 }
 
 /// The status of each day, in order.
@@ -242,12 +259,6 @@ fn date(ms: i64) -> String {
 /// The date of the partition that the file at `path` is in. `None` if it is not in one.
 pub(crate) fn date_of(path: &str) -> Option<&str> {
     path.split('/').find_map(|folder| folder.strip_prefix("date="))
-}
-
-impl From<Interval> for TimeSpan {
-    fn from(interval: Interval) -> Self {
-        Self { from: iso(interval.from_ms()), to: iso(interval.to_ms()) }
-    }
 }
 
 impl Add for Totals {

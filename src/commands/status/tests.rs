@@ -3,7 +3,10 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     catalog,
-    ledger::{Counts, Failure, FileRecord, ShardRecord},
+    ledger::{
+        AcceptedInterval, Counts, DoubtfulInterval, Failure, FileRecord, GapKind, RunRecord,
+        ShardRecord,
+    },
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -18,6 +21,7 @@ fn job() -> BackfillScope {
     let catalog = catalog::builtin("genesys-cloud").unwrap();
     BackfillScope {
         source: None,
+        to_is_relative: false,
         interval: hours(0, 240),
         now: 0,
         datasets: vec![Arc::clone(&catalog.datasets["conversations"])],
@@ -156,4 +160,54 @@ fn the_json_has_a_flat_object_per_day() {
     );
     assert_eq!(json["datasets"][0]["failed"][0]["from"], "2024-01-03T06:00:00.000Z");
     assert_eq!(json["complete"], false);
+}
+
+/// A job of ten days that are committed, with a doubt about the first and a failure after the last.
+fn doubtful() -> Snapshot {
+    let mut ledger = snapshot(vec![shard(hours(0, 240), &[])], None);
+    let records = ledger.datasets.get_mut("conversations").unwrap();
+    records.doubtful.push(DoubtfulInterval {
+        dataset: "conversations".into(),
+        interval: hours(0, 24),
+        kind: GapKind::NothingOwned,
+        reason: "0 of 9 rows".into(),
+    });
+    ledger
+}
+
+#[test]
+fn a_doubtful_interval_is_not_complete_until_a_person_accepts_it() {
+    let mut ledger = doubtful();
+    let status = Status::new(&job(), &ledger);
+    assert!(!status.complete);
+    assert_eq!(status.datasets[0].doubtful[0].cause.name(), "nothing-owned");
+    let accepted = AcceptedInterval {
+        dataset: "conversations".into(),
+        interval: hours(-24, 24),
+        reason: "another queue".into(),
+    };
+    ledger.datasets.get_mut("conversations").unwrap().accepted.push(accepted);
+    let status = Status::new(&job(), &ledger);
+    assert!(status.complete, "accepted");
+    assert_eq!(status.datasets[0].doubtful.len(), 1, "but still visible");
+}
+
+#[test]
+fn with_a_relative_end_a_job_is_complete_once_the_last_run_reached_its_end() {
+    let mut ledger = snapshot(vec![shard(hours(0, 200), &[])], None);
+    let run = |to| RunRecord {
+        id: 1,
+        started: "2024-01-20T00:00:00Z".into(),
+        ended: None,
+        outcome: None,
+        interval: Some(hours(0, to)),
+        summary: None,
+    };
+    ledger.runs = vec![run(200)];
+    let relative = BackfillScope { to_is_relative: true, ..job() };
+    assert!(Status::new(&relative, &ledger).complete);
+    assert_eq!(Status::new(&relative, &ledger).to, "2024-01-09T08:00:00.000Z");
+    assert!(!Status::new(&job(), &ledger).complete, "the end of this job is fixed");
+    ledger.runs.push(run(201));
+    assert!(!Status::new(&relative, &ledger).complete, "the last run did not reach its end");
 }

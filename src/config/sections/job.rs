@@ -40,6 +40,11 @@ impl JobSection {
         self.order == Order::NewestFirst
     }
 
+    /// Whether the end of the interval is relative to the start of the program.
+    pub(super) fn to_is_relative(&self) -> bool {
+        self.to.as_deref().is_some_and(|to| to.starts_with("now"))
+    }
+
     pub(super) fn interval(&self, layers: &Layers) -> Result<Interval, ConfigError> {
         let (from, from_text) = time(self.from.as_deref(), "job.from", layers)?;
         let (to, to_text) = time(self.to.as_deref(), "job.to", layers)?;

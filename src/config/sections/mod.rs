@@ -94,6 +94,7 @@ impl ConfigFile {
         let catalog = self.catalog(layers)?;
         Ok(BackfillScope {
             source: self.source.name(layers)?,
+            to_is_relative: self.job.to_is_relative(),
             interval: self.job.interval(layers)?,
             now: clock::now().as_millisecond(),
             datasets: self.job.datasets(self.source.platform, &catalog, layers)?,

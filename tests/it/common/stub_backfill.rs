@@ -98,7 +98,9 @@ impl StubBackfill {
         let code = outcome.exit_code() as u8;
         let gaps = match outcome {
             RunOutcome::Complete => Vec::new(),
-            RunOutcome::Gaps(gaps) => gaps.into_iter().map(|gap| gap.reason).collect(),
+            RunOutcome::Gaps(gaps) => {
+                gaps.iter().map(|gap| format!("{}: {}", gap.cause.name(), gap.reason)).collect()
+            }
             RunOutcome::Denied(reason) => vec![reason],
             RunOutcome::Interrupted => vec!["interrupted".to_owned()],
             other => panic!("{other}"),

@@ -1,0 +1,170 @@
+//! How a run says what happened: the JSON summary on every exit code, gaps, and interrupts.
+
+use std::{
+    process::{Child, Output, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use cxbackfill::testing::{Failure, LEDGER, Ledger};
+use serde_json::{Value, json};
+
+use crate::common::binary::{Job, Sandbox, summary};
+
+const FROM: &str = "2024-01-01T00:00:00Z";
+const MIDDLE: &str = "2024-01-02T00:00:00Z";
+const TO: &str = "2024-01-03T00:00:00Z";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn run(job: &Job, settings: &[&str]) -> (Option<i32>, Value) {
+    let output = job.command(FROM, TO, settings).output().unwrap();
+    (output.status.code(), summary(&output))
+}
+
+#[test]
+fn the_json_summary_names_outcome_interval_datasets_and_times() {
+    let sandbox = Sandbox::start(&[]);
+    let (code, summary) = run(&Job::new(&sandbox), &[]);
+    assert_eq!(
+        (code, &summary["outcome"], &summary["error"]),
+        (Some(0), &json!("complete"), &Value::Null)
+    );
+    let interval = json!({"from": "2024-01-01T00:00:00.000Z", "to": "2024-01-03T00:00:00.000Z"});
+    assert_eq!((&summary["interval"], &summary["gaps"]), (&interval, &json!([])));
+    let dataset = &summary["datasets"][0];
+    assert_eq!(
+        (&dataset["dataset"], &dataset["rows_written"]),
+        (&json!("conversations"), &json!(400))
+    );
+    let time = |key: &str| summary[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(time("started") < time("ended"));
+}
+
+#[test]
+fn the_json_summary_is_printed_where_the_credentials_are_wrong_or_the_configuration_is() {
+    let sandbox = Sandbox::start(&["sandbox.client_secret=right"]);
+    let job = Job::new(&sandbox);
+    let (code, denied) = run(&job, &["auth.client_secret=wrong"]);
+    assert_eq!((code, &denied["outcome"]), (Some(3), &json!("credentials")));
+    assert!(denied["error"].as_str().unwrap().contains("invalid_client"), "{denied}");
+    assert_eq!(denied["gaps"][0]["kind"], "missing", "{denied}");
+    let (code, wrong) = run(&job, &["fetch.actors=0"]);
+    assert_eq!((code, &wrong["outcome"]), (Some(2), &json!("usage")));
+    assert!(wrong["error"].as_str().unwrap().contains("fetch.actors"), "{wrong}");
+}
+
+#[test]
+fn an_accepted_gap_stays_visible_and_the_exit_code_is_0() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, MIDDLE, &[]);
+    let failure = Failure {
+        dataset: "conversations".into(),
+        interval: format!("{MIDDLE}/{TO}").parse().unwrap(),
+        reason: "the platform answers 500".into(),
+        correlation: String::new(),
+    };
+    Ledger::open(&job.folder(LEDGER)).unwrap().fail(&failure).unwrap();
+    let status = || job.command_of(&["status"], FROM, TO, &[]).output().unwrap();
+    assert_eq!(status().status.code(), Some(1));
+
+    let accept = |dataset: &str, to: &str| {
+        let arguments =
+            ["accept", "--dataset", dataset, "--from", MIDDLE, "--to", to, "--reason", "purged"];
+        job.command_of(&arguments, FROM, TO, &[]).output().unwrap()
+    };
+    let nothing = accept("users", TO);
+    assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
+    assert!(text(&nothing.stderr).contains("users has no gap within"), "{nothing:?}");
+    let backwards = accept("conversations", FROM);
+    assert_eq!(backwards.status.code(), Some(2), "{backwards:?}");
+    let accepted = accept("conversations", TO);
+    assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
+
+    let after = status();
+    let said = text(&after.stdout);
+    assert_eq!(after.status.code(), Some(0), "{said}");
+    assert!(said.contains("the platform answers 500; accepted: purged"), "{said}");
+    let (code, summary) = run(&job, &[]);
+    assert_eq!((code, &summary["requests"]), (Some(0), &json!(0)), "{summary}");
+    assert_eq!(
+        (&summary["outcome"], &summary["gaps"][0]["accepted"]),
+        (&json!("complete"), &json!("purged"))
+    );
+}
+
+#[test]
+fn a_run_retries_what_failed_before_and_the_nightly_line_heals() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, MIDDLE, &[]);
+    let failure = Failure {
+        dataset: "conversations".into(),
+        interval: format!("{MIDDLE}/{TO}").parse().unwrap(),
+        reason: "the platform answered 500".into(),
+        correlation: String::new(),
+    };
+    Ledger::open(&job.folder(LEDGER)).unwrap().fail(&failure).unwrap();
+    let (code, summary) = run(&job, &[]);
+    assert_eq!((code, &summary["rows_written"]), (Some(0), &json!(200)), "{summary}");
+}
+
+#[test]
+fn with_a_relative_end_the_status_is_complete_after_a_run() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    job.run("now-1d", "now-1h", &[]);
+    let status = job.command_of(&["status", "--json"], "now-1d", "now-1h", &[]).output().unwrap();
+    let said = text(&status.stdout);
+    assert_eq!(status.status.code(), Some(0), "{said}");
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["complete"], true);
+}
+
+/// A run against a server that needs long for every page, and is interrupted at `pauses`.
+#[cfg(unix)]
+fn interrupted(pauses: &[Duration]) -> Output {
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+    let latency = "sandbox.latency={ base = \"4s\", jitter = \"0s\", capacity = 0, steps = [] }";
+    let sandbox = Sandbox::start(&[latency]);
+    let job = Job::new(&sandbox);
+    let mut command = job.command(FROM, TO, &["fetch.strategy=query"]);
+    let child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for pause in pauses {
+        sleep(*pause);
+        kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    }
+    child.wait_with_output().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn two_interrupts_within_a_second_count_as_one() {
+    let output = interrupted(&[Duration::from_secs(2), Duration::from_millis(300)]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(
+        said.contains("committing what is complete") && !said.contains("ending at once"),
+        "{said}"
+    );
+    assert_eq!(summary(&output)["outcome"], "interrupted");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_json_summary_is_printed_on_a_second_interrupt() {
+    let output = interrupted(&[Duration::from_secs(2), Duration::from_millis(1_200)]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("ending at once"), "{said}");
+    let summary = summary(&output);
+    assert_eq!(
+        (&summary["outcome"], &summary["gaps"][0]["kind"]),
+        (&json!("interrupted"), &json!("missing"))
+    );
+}
