@@ -84,6 +84,10 @@ pub(crate) use self::{
 };
 use crate::http::rate_limit::RequestLimit;
 
+/// The name of the folders that partition the files of a dataset by UTC day. Readers take it for a
+/// column, so a column of that name would clash with it; some do not distinguish case.
+pub(crate) const PARTITION: &str = "date";
+
 /// What a catalog file describes.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {

@@ -21,6 +21,7 @@ macro_rules! sayln {
 
 mod accept;
 mod check;
+mod dataset_text;
 mod datasets;
 mod interrupts;
 mod login;

@@ -1,4 +1,4 @@
-//! What columns rows have, as far as a page of them tells: a type for a catalogue, to read over and keep.
+//! Infers the columns of rows from a page: types for a catalog, which a person checks and keeps.
 
 use std::fmt;
 
@@ -7,28 +7,35 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-/// What kind of value stands in a place, from all values seen there.
+use crate::catalog::PARTITION;
+
+/// The comment for a column that a catalog refuses, since it is called like the partition folders.
+const PARTITION_COMMENT: &str =
+    "   # refused: the folders are called so; rename it, and add the old name to `aliases`";
+
+/// The type of a field, from all values of it.
 #[derive(Debug, Clone, PartialEq)]
 enum InferredType {
-    /// There was none but nulls.
+    /// All values are null.
     Unknown,
     Boolean,
     Int64,
     Double,
-    /// A text that is an RFC 3339 time.
+    /// All values are RFC 3339 times.
     Timestamp,
     Text,
     List(Box<InferredType>),
-    /// Its fields, in the order first seen.
+    /// Fields in the order in which they were first seen.
     Object(Vec<(String, InferredType)>),
-    /// Values of kinds that no column holds together.
+    /// Values that no column can hold together.
     Mixed,
 }
 
-/// The types of rows as TOML, the row's own first: `name` and, of what is nested, its path.
+/// Returns the types of rows as TOML: first that of the row, which is called `name`, then those of
+/// nested objects, which are called by their paths.
 ///
 /// # Errors
-/// Where a row is no JSON object.
+/// If a row is not a JSON object.
 pub(crate) fn infer<'r>(
     name: &str,
     rows: impl Iterator<Item = &'r str>,
@@ -45,14 +52,18 @@ pub(crate) fn infer<'r>(
     Ok(types.join("\n"))
 }
 
-/// Writes the type of an object, and behind it those of the objects inside.
+/// Writes the type of an object, then those of the objects inside it.
 fn write(name: &str, fields: &[(String, InferredType)], types: &mut Vec<String>) {
     let keys: Vec<_> = fields.iter().map(|(key, _)| quoted(key)).collect();
     let width = keys.iter().map(String::len).max().unwrap_or_default();
     let mut text = format!("[type.{}]\n", quoted(name));
     for (key, (field, kind)) in keys.iter().zip(fields) {
-        let word = toml::Value::from(kind.word(&format!("{name}-{field}")));
-        text += format!("{key:<width$} = {word}{}", kind.doubt()).trim_end();
+        let type_name = toml::Value::from(kind.type_name(&format!("{name}-{field}")));
+        let comment = match types.is_empty() && field.eq_ignore_ascii_case(PARTITION) {
+            true => PARTITION_COMMENT,
+            false => kind.comment(),
+        };
+        text += format!("{key:<width$} = {type_name}{comment}").trim_end();
         text += "\n";
     }
     types.push(text);
@@ -63,7 +74,7 @@ fn write(name: &str, fields: &[(String, InferredType)], types: &mut Vec<String>)
     }
 }
 
-/// A key as TOML writes it.
+/// Writes a key, in quotes if TOML needs them.
 fn quoted(key: &str) -> String {
     let is_bare =
         !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
@@ -71,7 +82,7 @@ fn quoted(key: &str) -> String {
 }
 
 impl InferredType {
-    /// The kind of what is of one or the other.
+    /// The type that holds the values of both.
     fn with(self, other: Self) -> Self {
         match (self, other) {
             (Self::Unknown, kind) | (kind, Self::Unknown) => kind,
@@ -84,39 +95,37 @@ impl InferredType {
         }
     }
 
-    /// Whether a column of texts can hold it.
+    /// Whether a column of strings can hold the values.
     fn is_scalar(&self) -> bool {
         !matches!(self, Self::List(_) | Self::Object(_) | Self::Mixed)
     }
 
-    /// The word of the catalogue; an object is of the type `name`.
-    fn word(&self, name: &str) -> String {
+    /// The name of the type in a catalog; that of an object is `name`.
+    fn type_name(&self, name: &str) -> String {
         match self {
             Self::Unknown | Self::Text | Self::Mixed => "string".to_owned(),
             Self::Boolean => "boolean".to_owned(),
             Self::Int64 => "int64".to_owned(),
             Self::Double => "double".to_owned(),
             Self::Timestamp => "timestamp".to_owned(),
-            Self::List(element) => format!("list<{}>", element.word(name)),
+            Self::List(element) => format!("list<{}>", element.type_name(name)),
             Self::Object(fields) if fields.is_empty() => "map".to_owned(),
             Self::Object(_) => name.to_owned(),
         }
     }
 
-    /// A comment where the values do not tell what the column is.
-    fn doubt(&self) -> &'static str {
+    /// A comment if the values do not tell the type.
+    fn comment(&self) -> &'static str {
         match self {
-            Self::Unknown => "   # null wherever it was seen",
-            Self::Mixed => {
-                "   # values that do not go together: leave it out, or rows will be set aside"
-            }
-            Self::Object(fields) if fields.is_empty() => "   # empty wherever it was seen",
-            Self::List(element) => element.doubt(),
+            Self::Unknown => "   # always null here",
+            Self::Mixed => "   # values of several types: leave it out, or rows are quarantined",
+            Self::Object(fields) if fields.is_empty() => "   # always empty here",
+            Self::List(element) => element.comment(),
             _ => "",
         }
     }
 
-    /// The fields of an object, also of one in a list.
+    /// The fields of an object, or of the objects in a list.
     fn fields(&self) -> Option<&[(String, Self)]> {
         match self {
             Self::Object(fields) if !fields.is_empty() => Some(fields),
@@ -141,17 +150,17 @@ fn merge(
 
 impl<'de> Deserialize<'de> for InferredType {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(Values)
+        json.deserialize_any(ValueVisitor)
     }
 }
 
-struct Values;
+struct ValueVisitor;
 
-impl<'de> Visitor<'de> for Values {
+impl<'de> Visitor<'de> for ValueVisitor {
     type Value = InferredType;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("json")
+        f.write_str("a JSON value")
     }
 
     fn visit_unit<E: Error>(self) -> Result<InferredType, E> {
@@ -214,13 +223,13 @@ no        = "int64"
 at        = "timestamp"
 score     = "double"
 done      = "boolean"
-note      = "string"   # null wherever it was seen
+note      = "string"   # always null here
 closed    = "string"
 legs      = "list<calls-legs>"
 tags      = "list<string>"
-extra     = "map"   # empty wherever it was seen
+extra     = "map"   # always empty here
 "odd key" = "string"
-mixed     = "string"   # values that do not go together: leave it out, or rows will be set aside
+mixed     = "string"   # values of several types: leave it out, or rows are quarantined
 
 [type.calls-legs]
 began   = "timestamp"
@@ -232,12 +241,12 @@ id = "string"
 "#;
 
     #[test]
-    fn a_column_has_the_kind_that_holds_all_its_values() {
+    fn a_column_has_the_type_that_holds_all_its_values() {
         assert_eq!(infer("calls", ROWS.into_iter()).unwrap(), TYPES);
     }
 
     #[test]
-    fn what_is_inferred_is_a_catalogue_that_reads() {
+    fn inferred_types_are_a_valid_catalog() {
         let dataset = "[dataset.calls]\nversion = 1\nid = 'no'\ntime = 'at'\ncolumns = 'calls'\n\
             query = { path = '/calls', rows = '' }\n";
         let read = catalog::read("calls.toml", &format!("{dataset}{TYPES}")).unwrap();
@@ -245,10 +254,19 @@ id = "string"
     }
 
     #[test]
-    fn a_row_that_is_no_object_has_no_columns() {
+    fn a_row_that_is_not_an_object_has_no_columns() {
         assert_eq!(
             infer("calls", ["7"].into_iter()).unwrap_err().to_string(),
             "a row is not an object"
         );
+    }
+
+    #[test]
+    fn a_column_that_is_called_like_the_partition_folder_has_a_comment() {
+        let rows = [r#"{"date": "2024-01-01T00:00:00Z", "day": {"Date": "x"}}"#];
+        let types = infer("calls", rows.into_iter()).unwrap();
+        let comments: Vec<_> = types.lines().filter(|line| line.contains("# refused")).collect();
+        assert_eq!(comments.len(), 1, "{types}");
+        assert!(comments[0].starts_with("date = \"timestamp\""), "{types}");
     }
 }

@@ -48,9 +48,9 @@ fn datasets(folder: &TempDir, arguments: &[&str]) -> Command {
 
 #[test]
 fn datasets_lists_what_can_be_fetched() {
-    let list = "dataset  rows             ways and rows of a page  widest  permission\n\
-        calls    by at            query page-number 50     12h     calls:view\n\
-        teams    columns unknown  query one page           -\n";
+    let list = "dataset  rows             endpoints and rows per page  widest  permission\n\
+        calls    by at            query page-number 50         12h     calls:view\n\
+        teams    columns unknown  query one page               -\n";
     datasets(&TempDir::new().unwrap(), &[]).assert().success().stdout(list).stderr("");
     let all = quiet_program(TempDir::new().unwrap().path())
         .args(["datasets", "--json"])
@@ -82,7 +82,7 @@ fn datasets_describes_one_dataset() {
         \x20   legs     list<struct>\n\
         \x20     codes  list<string>\n";
     datasets(&folder, &["calls"]).assert().success().stdout(sheet).stderr("");
-    let message = "error: datasets: there is no `weather`: custom has calls, teams\n";
+    let message = "error: datasets: there is no dataset `weather`: custom has calls, teams\n";
     for arguments in [&["weather"][..], &["--infer", "weather"], &["weather", "--json"]] {
         datasets(&folder, arguments).assert().code(2).stdout("").stderr(message);
     }

@@ -6,14 +6,10 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use serde::Deserialize;
 
 use crate::catalog::{
-    Dataset, Endpoint, InvalidKey,
+    Dataset, Endpoint, InvalidKey, PARTITION,
     file::{endpoint_entry::EndpointEntry, parse_duration},
     schema::{self, Types, timestamp},
 };
-
-/// The name of the folders that partition the files of a dataset by UTC day. Readers take it for a
-/// column, so a column of that name would clash with it; some do not distinguish case.
-const PARTITION: &str = "date";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
