@@ -102,8 +102,8 @@ async fn fetch_plan(
     result
 }
 
-/// Plans what is left to fetch: requested − committed − failed (G1). Removes the files that no
-/// record names (G3): the run that wrote them was killed before its commit.
+/// Plans what is left to fetch: requested − committed − failed (G1). Deletes the files that a killed
+/// run wrote and did not commit, and those that it replaced and did not delete (G3).
 ///
 /// # Errors
 /// If the output belongs to another job, or cannot be read.

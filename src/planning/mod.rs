@@ -1,8 +1,8 @@
 //! Planning: divides the requested time into shards and leases them to fetchers.
 //!
-//! It promises that waiting, leased and ended shards are disjoint and cover what was requested (G1),
-//! and that a shard has at most one lease, which ends exactly once (G2). Start with [`Plan`], which
-//! is plain data and is tested without actors; [`PlannerActor`] is a thin shell around it.
+//! It promises that waiting, leased and ended shards are disjoint and cover what was requested
+//! (G1), and that a shard has at most one lease, which ends exactly once (G2). Start with [`Plan`],
+//! which is plain data and is tested without actors; [`PlannerActor`] is a thin shell around it.
 
 mod actor;
 mod lease;

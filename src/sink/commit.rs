@@ -1,10 +1,10 @@
 //! The commit protocol (G3).
 //!
 //! 1. The ledger records the intent to write the files.
-//! 2. The files are written and synced: under their names, or, if they replace committed ones, below
-//!    `_staging/`, which readers do not see.
-//! 3. Files that replace committed ones wait until everything that replaces those is there, and then
-//!    take their names.
+//! 2. The files are written and synced: under their names, or, if they replace committed ones,
+//!    below `_staging/`, which readers do not see.
+//! 3. Files that replace committed ones wait until everything that replaces those is there, and
+//!    then take their names.
 //! 4. One transaction records the files, and the replaced ones as garbage. It is the commit point.
 //! 5. The garbage is deleted.
 //!

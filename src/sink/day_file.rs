@@ -20,8 +20,8 @@ use crate::{
     time::interval::Interval,
 };
 
-/// A file being written. Rows are appended; rows that turn out to be superseded are dropped when the
-/// file is finished.
+/// A file being written. Rows are appended; rows that turn out to be superseded are dropped when
+/// the file is finished.
 pub(super) struct DayFile {
     writer: ArrowWriter<SpooledTempFile>,
     /// Rows appended, dropped ones included.

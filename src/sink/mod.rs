@@ -2,9 +2,9 @@
 //!
 //! It promises that a shard is either committed whole or not at all, that the counts of a commit
 //! balance (G5), and that a committed row stays until everything that replaces it is there. Start
-//! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of the
-//! ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the commit
-//! protocol, `shard_writer` turns pages into files, `store` puts files to their names.
+//! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of
+//! the ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the
+//! commit protocol, `shard_writer` turns pages into files, `store` puts files to their names.
 
 mod commit;
 mod day_file;

@@ -1,8 +1,8 @@
 //! The newest copy of each row of a shard (G4), in bounded memory (G8).
 //!
-//! Copies are kept in a map by the hash of their id. When the map is full, its content is sorted and
-//! written to a spool file as a run, and an empty map takes over. At the end the runs and the map
-//! are merged: of the copies of an id all but the newest are superseded.
+//! Copies are kept in a map by the hash of their id. When the map is full, its content is sorted
+//! and written to a spool file as a run, and an empty map takes over. At the end the runs and the
+//! map are merged: of the copies of an id all but the newest are superseded.
 
 use std::{
     cmp::Reverse,
@@ -46,8 +46,8 @@ impl RowCopy {
     }
 }
 
-/// The newest copies of the rows of one shard. They live as long as the shard's writer, so no result
-/// depends on what other shards received, or when.
+/// The newest copies of the rows of one shard. They live as long as the shard's writer, so no
+/// result depends on what other shards received, or when.
 pub(super) struct RowVersions {
     newest: HashMap<u128, RowCopy>,
     most_copies: usize,

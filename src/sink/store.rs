@@ -45,7 +45,8 @@ pub enum StoreError {
     },
     /// The file system failed.
     #[error(
-        "the output failed at {path}: {source}; free its disk or give it back its permissions, then run again"
+        "the output failed at {path}: {source}; free its disk or give it back its permissions, \
+        then run again"
     )]
     Io {
         /// The path of the file or folder.

@@ -261,9 +261,8 @@ fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run
 #[test]
 #[allow(clippy::disallowed_methods)] // another process is killed in real time
 fn g3_killed_during_refreshes_a_reader_of_the_ledger_finds_every_id_once() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seed = number("SEED").unwrap_or(7);
-    let most_kills = number("REFRESH_KILLS").unwrap_or(6);
+    let most_kills = number("KILLS").unwrap_or(6);
     let mut rng = fastrand::Rng::with_seed(seed);
     let sandbox = start_sandbox();
     let mut refreshed = Backfill::slow(&sandbox);
@@ -271,7 +270,7 @@ fn g3_killed_during_refreshes_a_reader_of_the_ledger_finds_every_id_once() {
     let ids: BTreeSet<_> = undisturbed.keys().cloned().collect();
     refreshed.set.push("job.refresh=30d".to_owned());
     let plain = refreshed.set.len();
-    let (mut kills, mut reads) = (0, 0);
+    let (mut kills, mut reads, mut staged) = (0, 0, 0);
     while kills < most_kills {
         let shape =
             [format!("fetch.shard={}h", rng.u32(3..60)), format!("fetch.actors={}", rng.u32(1..8))];
@@ -284,11 +283,16 @@ fn g3_killed_during_refreshes_a_reader_of_the_ledger_finds_every_id_once() {
         }
         kills += u64::from(!run.has_ended());
         drop(run);
+        let is_staged = |file: &String| file.starts_with("_staging/");
+        staged += u32::from(files(&refreshed.output()).iter().any(is_staged));
         assert_eq!(committed_ids(&refreshed.output()), ids, "seed {seed}, after {kills} kills");
     }
     refreshed.set.truncate(plain - 1);
     assert_same(&refreshed.complete(), &undisturbed);
-    eprintln!("seed {seed}: killed {kills} refreshes, read {reads} times while they ran");
+    eprintln!(
+        "seed {seed}: killed {kills} refreshes, {staged} of them with staged files, and read \
+        {reads} times while they ran"
+    );
 }
 
 /// The ids in the files that the ledger names. It is read again if it has changed meanwhile.
