@@ -19,6 +19,7 @@ mod pagination;
 mod quota;
 mod recovery;
 mod run_outcome;
+mod refresh;
 mod schema;
 mod secrets;
 mod simulation;

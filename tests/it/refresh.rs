@@ -1,0 +1,105 @@
+//! A refresh replaces committed rows only when everything that replaces them is there (G3).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::common::{
+    stub_backfill::{StubBackfill, StubResult},
+    stub_transport::{Stub, StubRequest, StubResponse},
+};
+
+const CATALOG: &str = "[dataset.rows]\nversion = 1\nid = ['team', 'id']\ntime = 'at'\n\
+    columns = 'row'\n[dataset.rows.query]\npath = '/rows'\nrows = '/rows'\npaging = 'none'\n\
+    query = { from = '{from:ms}', to = '{to:ms}' }\n\
+    [type.row]\nid = 'string'\nteam = 'string'\nat = 'timestamp'\n";
+const SETTINGS: [&str; 5] = [
+    "fetch.actors=1",
+    "fetch.shard=1d",
+    "fetch.smallest_shard=6h",
+    "retry.attempts=2",
+    "retry.give_up_dataset_after=100",
+];
+const HOUR_MS: i64 = 3_600_000;
+const START_MS: i64 = 1_704_067_200_000;
+
+/// How the API answers.
+const OLD_ROWS: u8 = 0;
+const NEW_ROWS: u8 = 1;
+const ONLY_504: u8 = 2;
+/// 504 for intervals wider than twelve hours and for the second half of the day.
+const HALF_504: u8 = 3;
+
+/// A day of 24 rows, of a team that tells old rows from new ones.
+struct Fixture {
+    backfill: StubBackfill,
+    stub: Arc<Stub>,
+    answers: Arc<AtomicU8>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let answers = Arc::new(AtomicU8::new(OLD_ROWS));
+        let mode = Arc::clone(&answers);
+        let answer = move |request: &StubRequest| answer(request, mode.load(Ordering::Relaxed));
+        let stub = Stub::new("/oauth/token", answer);
+        Self { backfill: StubBackfill::new(CATALOG, "", &SETTINGS), stub, answers }
+    }
+
+    fn run(&mut self, answers: u8, refresh: Duration) -> StubResult {
+        self.answers.store(answers, Ordering::Relaxed);
+        self.backfill.config.refresh = refresh;
+        self.backfill.run(&self.stub, CancellationToken::new())
+    }
+}
+
+fn answer(request: &StubRequest, mode: u8) -> StubResponse {
+    let ms = |name: &str| i64::try_from(request.number(name)).unwrap();
+    let (from, to) = (ms("from"), ms("to"));
+    let is_second_half = from >= START_MS + 12 * HOUR_MS;
+    if mode == ONLY_504 || mode == HALF_504 && (is_second_half || to - from > 12 * HOUR_MS) {
+        return (504, String::new());
+    }
+    let team = if mode == OLD_ROWS { "old" } else { "new" };
+    let rows: Vec<_> = (0..24)
+        .filter(|hour| (from..to).contains(&(START_MS + hour * HOUR_MS)))
+        .map(|hour| {
+            format!(r#"{{"id":"{hour}","team":"{team}","at":"2024-01-01T{hour:02}:00:00Z"}}"#)
+        })
+        .collect();
+    (200, format!(r#"{{"rows":[{}]}}"#, rows.join(",")))
+}
+
+/// The number of rows of each team.
+fn teams(result: &StubResult) -> [usize; 2] {
+    ["old ", "new "].map(|team| result.rows.iter().filter(|row| row.starts_with(team)).count())
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[test]
+fn a_refresh_that_meets_only_504_keeps_the_committed_rows_and_is_done_by_the_next_run() {
+    let mut fixture = Fixture::new();
+    assert_eq!(teams(&fixture.run(OLD_ROWS, Duration::ZERO)), [24, 0]);
+    let failed = fixture.run(ONLY_504, DAY);
+    assert_eq!((teams(&failed), failed.code), ([24, 0], 1), "{:?}", failed.gaps);
+    // it is not asked to refresh, but what could not be replaced is still to be replaced
+    let next = fixture.run(NEW_ROWS, Duration::ZERO);
+    assert_eq!((teams(&next), next.code), ([0, 24], 0), "{:?}", next.gaps);
+}
+
+#[test]
+fn a_refresh_of_which_one_half_fails_keeps_the_committed_rows_of_both() {
+    let mut fixture = Fixture::new();
+    fixture.run(OLD_ROWS, Duration::ZERO);
+    let failed = fixture.run(HALF_504, DAY);
+    assert_eq!((teams(&failed), failed.code), ([24, 0], 1), "{:?}", failed.gaps);
+    let next = fixture.run(NEW_ROWS, Duration::ZERO);
+    assert_eq!((teams(&next), next.code), ([0, 24], 0), "{:?}", next.gaps);
+}
