@@ -77,7 +77,11 @@ fn write(c: &mut Criterion) {
     let bytes = pages();
     let decoded = decoded(&bytes);
     let output = OutputStore::over(Arc::new(InMemory::new()));
-    let format = Arc::new(ParquetSettings { compression: zstd(), row_group_rows: 20_000 });
+    let format = Arc::new(ParquetSettings {
+        compression: zstd(),
+        row_group_rows: 20_000,
+        job: "{}".to_owned(),
+    });
     let shard = Shard { dataset: dataset(), interval: day(), replaces: false };
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(&bytes)));

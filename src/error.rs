@@ -6,7 +6,7 @@ use crate::{
     exit_code::ExitCode,
     ledger::{LedgerError, reader::SnapshotError},
     platform::discovery::DiscoverError,
-    sink::{SinkError, store::StoreError},
+    sink::{SinkError, output_error::OutputError, store::StoreError},
     time::interval::Interval,
 };
 
@@ -28,6 +28,9 @@ pub enum Error {
     /// What a killed run left in the output cannot be cleaned up.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The files of the output and its ledger do not fit together.
+    #[error(transparent)]
+    Refused(#[from] OutputError),
     /// The sandbox cannot listen on its port.
     #[error(
         "the sandbox cannot listen on port {port}: {source}; choose another sandbox.port, or 0 for \
@@ -78,7 +81,8 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
-            | Self::Ledger(LedgerError::Identity { .. })
+            | Self::Refused(_)
+            | Self::Ledger(LedgerError::Identity { .. } | LedgerError::Columns { .. })
             | Self::Discover(DiscoverError::Tenant)
             | Self::NothingToAccept { .. } => ExitCode::Usage,
             Self::Discover(DiscoverError::Token(error)) if error.permanent => ExitCode::Credentials,

@@ -80,6 +80,10 @@ def file_faults(path, file, rows, case, version, group_rows):
         yield f"{path}: metadata: the commit has another number of files"
     if not entries.pop("cxbackfill.commit"):
         yield f"{path}: metadata: no commit"
+    if not json.loads(entries.pop("cxbackfill.job")):
+        yield f"{path}: metadata: no job"
+    if not 0 <= int(entries.pop("cxbackfill.open_rows")) <= len(rows):
+        yield f"{path}: metadata: more open rows than rows"
     ours = {key: value for key, value in entries.items() if key.startswith("cxbackfill.")}
     known = {"cxbackfill.dataset": dataset, "cxbackfill.schema_version": str(case["version"]), "cxbackfill.version": version}
     yield from differences(f"{path}: metadata", ours, known)

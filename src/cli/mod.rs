@@ -28,6 +28,7 @@ mod login;
 mod not_yet_available;
 mod plan;
 mod progress_bar;
+mod rebuild;
 mod run;
 mod sandbox;
 mod sources;
@@ -80,6 +81,8 @@ enum Command {
     Accept(accept::AcceptArgs),
     /// Read every file again and compare it with the ledger; exit code 1 if anything differs.
     Verify(verify::VerifyArgs),
+    /// Make a missing or incomplete ledger anew from the files of the output.
+    Rebuild,
     /// List the datasets that can be fetched, or describe one of them.
     Datasets(datasets::DatasetsArgs),
     /// Serve the embedded API simulator until it is interrupted.
@@ -101,6 +104,7 @@ impl Cli {
             Command::Status(args) => status::execute(&overrides, &args),
             Command::Accept(args) => accept::execute(&overrides, args),
             Command::Verify(args) => verify::execute(&overrides, &args).await,
+            Command::Rebuild => rebuild::execute(&overrides).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
             Command::Sandbox => sandbox::execute(&overrides).await,
         };

@@ -16,7 +16,7 @@ use crate::{
     commands::{
         environment::{Environment, client, connect},
         gaps::{Gap, GapCause},
-        remaining,
+        output_check, remaining,
         report::{DatasetSummary, RunOutcome, RunReport, Summary},
     },
     config::Config,
@@ -24,7 +24,10 @@ use crate::{
     fetch::{ApiClient, DatasetTotals, FetchActor, FetchTotals, Fetcher, Run, RunError},
     ledger::{DoubtfulInterval, LEDGER, Ledger},
     planning::{Close, Plan, PlannerActor},
-    sink::{self, LedgerEvent, SinkActor, SinkError, lock::OutputLock, store::OutputStore},
+    sink::{
+        self, LedgerEvent, ParquetSettings, SinkActor, SinkError, lock::OutputLock,
+        store::OutputStore,
+    },
     telemetry::{self, metrics::Metrics},
     time::clock,
 };
@@ -52,6 +55,7 @@ async fn run_source(
 ) -> Result<RunReport, Error> {
     let output = OutputStore::directory(&config.output)?;
     let _lock = OutputLock::take(&config.output)?;
+    output_check::refuse_missing_ledger(config, &output).await?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
     let estimates = remaining::estimate_plan(config, &plan, &ledger)?;
@@ -118,6 +122,7 @@ pub async fn prepare(
     if deleted > 0 {
         tracing::info!(files = deleted, "deleted files that a killed run did not commit");
     }
+    output_check::check(config, output, ledger).await?;
     remaining::plan(config, scope, ledger)
 }
 
@@ -143,12 +148,10 @@ async fn fetch(
     plan: Plan,
     environment: &Environment,
 ) -> (FetchTotals, Option<RunError>) {
-    let sink = SinkActor::new(
-        environment.output.clone(),
-        environment.ledger.clone(),
-        config.format.clone(),
-    )
-    .start();
+    let job = serde_json::to_string(&config.output_identity()).unwrap_or_default();
+    let settings = ParquetSettings { job, ..config.format.clone() };
+    let sink =
+        SinkActor::new(environment.output.clone(), environment.ledger.clone(), settings).start();
     let planner = PlannerActor::new(plan).start();
     let (context, tokens) = connect(config, environment);
     let first_client = client(&context, &tokens, environment.seed);

@@ -175,7 +175,10 @@ impl Ledger {
     }
 }
 
-fn insert_shard(transaction: &Transaction, record: &ShardRecord) -> Result<(), LedgerError> {
+pub(super) fn insert_shard(
+    transaction: &Transaction,
+    record: &ShardRecord,
+) -> Result<(), LedgerError> {
     let ShardRecord { dataset, interval, counts, files, commit_id, open_rows } = record;
     transaction.execute(
         "INSERT INTO shard (dataset, from_ms, to_ms, rows_received, rows_written, rows_not_owned,
@@ -256,7 +259,7 @@ fn delete_covered(
     Ok(paths)
 }
 
-fn refuse_overlap(
+pub(super) fn refuse_overlap(
     transaction: &Transaction,
     dataset: &str,
     new: Interval,

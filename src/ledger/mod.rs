@@ -5,6 +5,7 @@
 //! `commit.rs`; `schema.rs` holds the tables, and `reader.rs` reads without writing.
 
 mod commit;
+mod dataset_schema;
 mod failures;
 mod follow_ups;
 mod gaps;
@@ -12,10 +13,12 @@ mod identity;
 mod jobs;
 mod probes;
 pub(crate) mod reader;
+mod rebuild;
 mod records;
 mod row_stats;
 mod runs;
 mod schema;
+mod start_steps;
 
 use std::{
     path::Path,
@@ -26,7 +29,9 @@ use rusqlite::{Connection, Transaction};
 
 pub use self::records::{Failure, RemoteJob};
 pub(crate) use self::{
+    dataset_schema::Columns,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
+    rebuild::RebuiltRecords,
     records::{Counts, FileRecord, LedgerError, Probe, ShardRecord},
     row_stats::RowStats,
     runs::{CommittedTotals, RunRecord},

@@ -1,5 +1,7 @@
 //! What the ledger records, and its errors.
 
+use rusqlite::ErrorCode;
+
 use crate::time::interval::Interval;
 
 /// Row counts of a shard (G5).
@@ -102,7 +104,13 @@ pub enum LedgerError {
     #[error(
         "the ledger failed: {0}; free disk space or end the program that locks it, then run again"
     )]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
+    /// The file is not an SQLite database, or is damaged.
+    #[error(
+        "the ledger is damaged: {0}; make it anew from the files with `cxbackfill rebuild`, \
+        or restore it from a backup"
+    )]
+    Damaged(rusqlite::Error),
     /// A newer program wrote the ledger.
     #[error(
         "the ledger has version {found}, and this program knows only up to {known}: \
@@ -140,4 +148,27 @@ pub enum LedgerError {
         /// Its value now.
         new: String,
     },
+    /// The columns of a dataset changed without a new version.
+    #[error(
+        "the columns of `{dataset}` are not those of the files in this output, and its version is \
+        still {version}: {changes}; restore the columns, or raise `version` in the catalog file \
+        and choose another output.path"
+    )]
+    Columns {
+        /// Name of the dataset.
+        dataset: String,
+        /// Its version, in the output and now.
+        version: u32,
+        /// The columns that changed.
+        changes: String,
+    },
+}
+
+impl From<rusqlite::Error> for LedgerError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged(error),
+            _ => Self::Sqlite(error),
+        }
+    }
 }

@@ -43,6 +43,8 @@ pub(super) struct Footer {
     pub commit_files: usize,
     /// Counts of the record.
     pub counts: Counts,
+    /// Written rows of the record that were still open.
+    pub open_rows: u64,
 }
 
 impl DayFile {
@@ -55,6 +57,7 @@ impl DayFile {
             entry("dataset", dataset.name.clone()),
             entry("schema_version", dataset.version.to_string()),
             entry("version", env!("CARGO_PKG_VERSION").to_owned()),
+            entry("job", settings.job.clone()),
         ]);
         let open_column = dataset.open.as_ref().and_then(|name| dataset.schema.index_of(name).ok());
         Ok(Self {
@@ -156,6 +159,7 @@ fn finish_writer(
         entry("commit", footer.commit_id.clone()),
         entry("commit_files", footer.commit_files.to_string()),
         entry("counts", counts.to_string()),
+        entry("open_rows", footer.open_rows.to_string()),
     ] {
         writer.append_key_value_metadata(metadata);
     }

@@ -9,6 +9,7 @@
 mod commit;
 mod day_file;
 pub(crate) mod lock;
+pub(crate) mod output_error;
 pub(crate) mod read;
 mod row_set;
 mod row_versions;

@@ -46,11 +46,12 @@ fn spool_error(source: io::Error) -> object_store::Error {
     object_store::Error::Generic { store: "a temporary file", source: source.into() }
 }
 
-/// The size and the SHA-256 checksum of a file, which is rewound afterwards.
+/// The size and the SHA-256 checksum of a whole file, which is rewound before and afterwards.
 ///
 /// # Errors
 /// An I/O error.
 pub(crate) fn digest(content: &mut File) -> io::Result<(u64, String)> {
+    content.rewind()?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
@@ -68,7 +69,6 @@ pub(crate) fn digest(content: &mut File) -> io::Result<(u64, String)> {
 
 /// What the footer of a Parquet file of this program says.
 #[derive(Debug)]
-#[allow(dead_code)] // `rebuild` will use these
 pub(crate) struct FileFooter {
     /// Name of the dataset.
     pub dataset: String,
@@ -103,8 +103,6 @@ struct CountsJson {
     not_owned: u64,
     duplicate: u64,
     quarantined: u64,
-    #[serde(default)]
-    open_rows: u64,
 }
 
 /// Reads the footer of a file. `None` if it is not a complete Parquet file of this program.
@@ -127,12 +125,12 @@ pub(crate) fn footer(content: &File) -> Option<FileFooter> {
 
 fn commit(entries: &[KeyValue]) -> Option<CommitFooter> {
     let json: CountsJson = serde_json::from_str(value(entries, "counts")?).ok()?;
-    let CountsJson { received, written, not_owned, duplicate, quarantined, open_rows } = json;
+    let CountsJson { received, written, not_owned, duplicate, quarantined } = json;
     Some(CommitFooter {
         id: value(entries, "commit")?.to_owned(),
         files: value(entries, "commit_files")?.parse().ok()?,
         counts: Counts { received, written, not_owned, duplicate, quarantined },
-        open_rows,
+        open_rows: value(entries, "open_rows")?.parse().ok()?,
     })
 }
 

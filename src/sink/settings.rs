@@ -12,6 +12,8 @@ pub struct ParquetSettings {
     pub compression: Compression,
     /// Rows of a row group. Readers skip and hold whole row groups.
     pub row_group_rows: usize,
+    /// The identity of the job as JSON, for the footers.
+    pub job: String,
 }
 
 impl ParquetSettings {

@@ -262,13 +262,14 @@ impl ShardWriter {
                 commit_id: format!("{commit_id}.{number}"),
                 commit_files: files_with_rows + usize::from(quarantine.is_some()),
                 counts,
+                open_rows: files.values().map(DayFile::open_rows).sum(),
             };
             let slug = interval.slug();
             let mut record = FinishedRecord {
                 interval,
                 commit_id: footer.commit_id.clone(),
                 counts,
-                open_rows: files.values().map(DayFile::open_rows).sum(),
+                open_rows: footer.open_rows,
                 files: Vec::new(),
             };
             for (day, file) in files {

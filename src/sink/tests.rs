@@ -56,6 +56,7 @@ impl Fixture {
         let settings = ParquetSettings {
             compression: parquet::basic::Compression::UNCOMPRESSED,
             row_group_rows: 100,
+            job: "{}".into(),
         };
         let sink = SinkActor::new(output.clone(), ledger.clone(), settings).start();
         Self { dataset, output, ledger, sink, _output_folder: folder, ledger_folder }

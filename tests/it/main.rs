@@ -17,6 +17,7 @@ mod login;
 mod memory;
 mod pagination;
 mod quota;
+mod rebuild;
 mod recovery;
 mod refresh;
 mod run_outcome;

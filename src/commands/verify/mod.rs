@@ -26,6 +26,7 @@ pub(crate) use self::days::{DayCount, committed_days};
 use crate::{
     blocking::offload,
     catalog::{Catalog, Dataset},
+    commands::output_check::is_ours,
     error::Error,
     ledger::{
         FileRecord,
@@ -176,7 +177,7 @@ impl Verification<'_> {
         found.retain(|file| !recorded.contains(file.as_ref()));
         found.sort_unstable();
         for file in &found {
-            let what = match is_ours(self.output, file.as_ref()).await {
+            let what = match is_ours(self.output, file.as_ref()).await? {
                 _ if current.leftovers.contains(file.as_ref()) => {
                     "the ledger does not know it: its commit did not finish; the next run deletes it"
                 }
@@ -189,17 +190,6 @@ impl Verification<'_> {
             self.report_at(file.as_ref(), what);
         }
         Ok(())
-    }
-}
-
-/// Whether this program wrote a file. Files in the quarantine folder have no footer that says so.
-async fn is_ours(output: &OutputStore, path: &str) -> bool {
-    if path.starts_with(QUARANTINE) {
-        return true;
-    }
-    match open(output, path).await {
-        Ok(content) => offload(move || read::footer(&content)).await.is_some(),
-        Err(_) => false,
     }
 }
 

@@ -67,6 +67,6 @@ impl OutputSection {
         if self.row_group_rows == 0 {
             return Err(layers.error("output.row_group_rows", "must be at least 1"));
         }
-        Ok(ParquetSettings { compression, row_group_rows: self.row_group_rows })
+        Ok(ParquetSettings { compression, row_group_rows: self.row_group_rows, job: String::new() })
     }
 }

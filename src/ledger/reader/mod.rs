@@ -72,7 +72,10 @@ pub enum SnapshotError {
         known: u32,
     },
     /// SQLite failed.
-    #[error("the ledger at {path} cannot be read: {source}; check that the file is a ledger")]
+    #[error(
+        "the ledger at {path} cannot be read: {source}; if it is damaged, make it anew from the \
+        files with `cxbackfill rebuild`"
+    )]
     Sqlite {
         /// Path of the ledger.
         path: String,

@@ -1,0 +1,183 @@
+//! Groups the files of an output into commits, and decides which of these are complete.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    catalog::{Catalog, Dataset},
+    commands::{
+        rebuild::{LeftOut, scan::ScannedFile},
+        status::date_of,
+    },
+    ledger::{Counts, FileRecord, ShardRecord, reader::Snapshot},
+    sink::{
+        read::{CommitFooter, FileFooter},
+        shard_writer::QUARANTINE,
+    },
+    time::interval::{DAY_MS, Interval, iso},
+};
+
+/// A complete commit.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub record: ShardRecord,
+    /// Whether the ledger records it already.
+    pub is_recorded: bool,
+}
+
+impl Candidate {
+    /// Newer commits compare greater. Ids are `<start of the run>-<number>.<part>`, the first in
+    /// hexadecimal digits; commits without an id are the oldest.
+    pub(super) fn age_order(&self) -> (u64, u64, u64, bool) {
+        let id = self.record.commit_id.as_str();
+        let (run, rest) = id.split_once('-').unwrap_or((id, ""));
+        let (number, part) = rest.split_once('.').unwrap_or((rest, ""));
+        let decimal = |text: &str| text.parse().unwrap_or(0);
+        let run = u64::from_str_radix(run, 16).unwrap_or(0);
+        (run, decimal(number), decimal(part), self.is_recorded)
+    }
+}
+
+/// The files with a footer of one commit.
+#[derive(Default)]
+struct CommitFiles<'a> {
+    /// By the date of their folder.
+    files: BTreeMap<&'a str, (&'a FileRecord, &'a FileFooter)>,
+}
+
+/// The complete commits of the output. Files of incomplete ones are left out.
+pub(super) fn candidates(
+    catalog: &Catalog,
+    snapshot: &Snapshot,
+    files: &BTreeMap<String, ScannedFile>,
+    left_out: &mut Vec<LeftOut>,
+) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    let mut recorded = BTreeSet::new();
+    for shard in snapshot.datasets.values().flat_map(|records| &records.shards) {
+        let is_unchanged =
+            |file: &FileRecord| files.get(&file.path).is_some_and(|found| found.record == *file);
+        if shard.files.iter().all(is_unchanged) {
+            recorded.extend(shard.files.iter().map(|file| file.path.as_str()));
+            candidates.push(Candidate { record: shard.clone(), is_recorded: true });
+        }
+    }
+    let mut commits = BTreeMap::<(&str, Interval, &str), CommitFiles>::new();
+    for file in files.values().filter(|file| !recorded.contains(file.record.path.as_str())) {
+        let ScannedFile { record, footer: Some(footer) } = file else { continue };
+        let commit_id = footer.commit.as_ref().map_or("", |commit| commit.id.as_str());
+        let commit =
+            commits.entry((footer.dataset.as_str(), footer.interval, commit_id)).or_default();
+        if let Err(reason) = commit.add(record, footer) {
+            left_out.push(LeftOut { path: record.path.clone(), reason, is_ours: true });
+        }
+    }
+    for ((dataset, interval, _), commit) in commits {
+        let quarantine = format!("{QUARANTINE}/{dataset}/{}.ndjson", interval.slug());
+        let quarantine = files.get(&quarantine).map(|file| &file.record);
+        match commit.record(catalog.datasets.get(dataset).map(AsRef::as_ref), quarantine) {
+            Ok(record) => candidates.push(Candidate { record, is_recorded: false }),
+            Err(reason) => left_out.extend(commit.files.values().map(|(file, _)| LeftOut {
+                path: file.path.clone(),
+                reason: reason.clone(),
+                is_ours: true,
+            })),
+        }
+    }
+    candidates
+}
+
+impl<'a> CommitFiles<'a> {
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// Why the file is not one of the commit.
+    fn add(&mut self, file: &'a FileRecord, footer: &'a FileFooter) -> Result<(), String> {
+        let dataset = &footer.dataset;
+        let date = match date_of(&file.path) {
+            Some(date) if file.path.starts_with(&format!("{dataset}/")) => date,
+            _ => return Err(format!("its footer says that it belongs in the folder {dataset}/")),
+        };
+        // a copy of a file has another name than the file itself
+        let name = format!("{}.parquet", footer.interval.slug());
+        match self.files.get(date) {
+            Some((other, _)) if !file.path.ends_with(&name) || other.path.ends_with(&name) => {
+                Err(format!("it is a copy of {}", other.path))
+            }
+            _ => {
+                self.files.insert(date, (file, footer));
+                Ok(())
+            }
+        }
+    }
+
+    /// The record of the commit.
+    ///
+    /// # Errors
+    /// Why the commit is not known to be complete.
+    fn record(
+        &self,
+        dataset: Option<&Dataset>,
+        quarantine: Option<&FileRecord>,
+    ) -> Result<ShardRecord, String> {
+        let Some((_, footer)) = self.files.values().next() else {
+            return Err("its commit has no files".to_owned());
+        };
+        let mut files: Vec<_> = self.files.values().map(|(file, _)| (*file).clone()).collect();
+        let written: u64 = files.iter().map(|file| file.rows).sum();
+        let commit = match &footer.commit {
+            Some(commit) => commit.clone(),
+            None => {
+                self.check_days(footer, dataset)?;
+                let quarantined = quarantine.map_or(0, |file| file.rows);
+                let received = written + quarantined;
+                let counts = Counts { received, written, quarantined, ..Counts::default() };
+                let file_count = files.len() + usize::from(quarantine.is_some());
+                CommitFooter { id: String::new(), files: file_count, counts, open_rows: 0 }
+            }
+        };
+        let CommitFooter { id, files: expected, counts, open_rows } = commit;
+        if counts.quarantined > 0
+            && let Some(quarantine) = quarantine
+        {
+            files.push(quarantine.clone());
+        }
+        if files.len() < expected {
+            let found = files.len();
+            return Err(format!("{found} of the {expected} files of its commit are there"));
+        }
+        if written != counts.written {
+            let expected = counts.written;
+            return Err(format!("the files of its commit have {written} of {expected} rows"));
+        }
+        Ok(ShardRecord {
+            dataset: footer.dataset.clone(),
+            interval: footer.interval,
+            counts,
+            files,
+            commit_id: id,
+            open_rows,
+        })
+    }
+
+    /// Checks that a commit whose footers do not say how many files it has is complete: every UTC
+    /// day of its interval has a file, or the dataset writes one file for each commit.
+    fn check_days(&self, footer: &FileFooter, dataset: Option<&Dataset>) -> Result<(), String> {
+        if dataset.is_some_and(|dataset| dataset.snapshot || dataset.synthesizes_time) {
+            return Ok(());
+        }
+        let day = Duration::from_millis(DAY_MS.unsigned_abs());
+        for day in footer.interval.split(day) {
+            let date = &iso(day.from_ms())[..10];
+            if !self.files.contains_key(date) {
+                return Err(format!(
+                    "its footer does not say how many files its commit has, and there is none for \
+                    {date}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

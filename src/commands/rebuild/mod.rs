@@ -1,0 +1,218 @@
+//! Makes the ledger anew from the footers of the files.
+//!
+//! A commit is taken in only if all its files are there. What the ledger records already is kept if
+//! its files are unchanged. Files of this program that are not taken in are moved to `_orphaned/`,
+//! because a run does not write beside files that the ledger does not know; foreign files stay where
+//! they are. Nothing is deleted, and the records change in one transaction. Start with [`rebuild`].
+
+mod commits;
+mod scan;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::scan::{Scan, ScannedFile};
+use crate::{
+    blocking::offload,
+    commands::{output_check::move_to_orphaned, rebuild::commits::Candidate},
+    config::BackfillScope,
+    error::Error,
+    ledger::{Columns, LEDGER, Ledger, LedgerError, RebuiltRecords, reader::Snapshot},
+    sink::{
+        clean_up,
+        lock::OutputLock,
+        output_error::OutputError,
+        store::{OutputStore, StoreError},
+    },
+    time::{clock, interval::Interval},
+};
+
+/// A file that is not taken in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LeftOut {
+    pub path: String,
+    pub reason: String,
+    /// Whether this program wrote it. If not, it stays where it is.
+    pub is_ours: bool,
+}
+
+/// The result of a rebuild.
+#[derive(Debug, Default)]
+pub(crate) struct Rebuilt {
+    /// Commits that the ledger records now.
+    pub commits: u64,
+    /// Their files.
+    pub files: u64,
+    /// The rows in these.
+    pub rows: u64,
+    /// Files that were not taken in, in order.
+    pub left_out: Vec<LeftOut>,
+    /// Folder of the files of this program that were not taken in. `None` if there are none.
+    pub orphaned: Option<String>,
+}
+
+/// Makes the ledger of an output anew.
+///
+/// # Errors
+/// If another process writes to the output, or it cannot be read or written.
+pub(crate) async fn rebuild(scope: &BackfillScope) -> Result<Rebuilt, Error> {
+    if !scope.output.is_dir() {
+        return Err(OutputError::Missing(scope.output.display().to_string()).into());
+    }
+    let output = OutputStore::directory(&scope.output)?;
+    let _lock = OutputLock::take(&scope.output)?;
+    let ledger = open_ledger(scope)?;
+    clean_up(&output, &ledger).await?;
+    let snapshot = Snapshot::read(&scope.output.join(LEDGER))?;
+    let Scan { files, mut left_out } = scan::scan(&output).await?;
+    let candidates = commits::candidates(&scope.catalog, &snapshot, &files, &mut left_out);
+    let chosen = choose(candidates, &mut left_out);
+    let records = records(&chosen, &files, &snapshot)?;
+    leave_out_unused(&chosen, &files, &mut left_out);
+
+    let mut rebuilt = Rebuilt { commits: chosen.len() as u64, ..Rebuilt::default() };
+    for file in chosen.iter().flat_map(|candidate| &candidate.record.files) {
+        rebuilt.files += 1;
+        rebuilt.rows += if file.path.ends_with(".parquet") { file.rows } else { 0 };
+    }
+    offload(move || ledger.rebuild(&records)).await?;
+    let ours: Vec<_> =
+        left_out.iter().filter(|file| file.is_ours).map(|file| file.path.clone()).collect();
+    if !ours.is_empty() {
+        rebuilt.orphaned = Some(move_to_orphaned(&output, &ours).await?);
+    }
+    left_out.sort_unstable();
+    rebuilt.left_out = left_out;
+    Ok(rebuilt)
+}
+
+/// Opens the ledger, or creates it if it is missing. A damaged one is renamed first.
+fn open_ledger(scope: &BackfillScope) -> Result<Ledger, Error> {
+    let path = scope.output.join(LEDGER);
+    match Ledger::open(&path) {
+        Err(LedgerError::Damaged(error)) => {
+            let time = clock::now().strftime("%Y%m%dT%H%M%SZ");
+            let io_error = |source| StoreError::Io { path: path.display().to_string(), source };
+            for suffix in ["", "-wal", "-shm"] {
+                let from = scope.output.join(format!("{LEDGER}{suffix}"));
+                if from.exists() {
+                    let to = scope.output.join(format!("{LEDGER}.damaged-{time}{suffix}"));
+                    std::fs::rename(&from, to).map_err(io_error)?;
+                }
+            }
+            tracing::warn!(%error, "the ledger is damaged: renamed it and made a new one");
+            Ok(Ledger::open(&path)?)
+        }
+        ledger => Ok(ledger?),
+    }
+}
+
+/// Chooses commits that do not overlap: of those that do, the newest one.
+fn choose(mut candidates: Vec<Candidate>, left_out: &mut Vec<LeftOut>) -> Vec<Candidate> {
+    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.age_order()));
+    let mut committed = BTreeMap::<String, Vec<(Interval, String)>>::new();
+    let mut chosen = Vec::new();
+    for candidate in candidates {
+        let record = &candidate.record;
+        let intervals = committed.entry(record.dataset.clone()).or_default();
+        match intervals.iter().find(|(other, _)| other.overlaps(record.interval)) {
+            Some((other, commit_id)) => {
+                let reason = match *commit_id == record.commit_id {
+                    true => "it is a copy of a file of the ledger".to_owned(),
+                    false => format!("a newer commit of {other} replaced its commit"),
+                };
+                left_out.extend(record.files.iter().map(|file| LeftOut {
+                    path: file.path.clone(),
+                    reason: reason.clone(),
+                    is_ours: true,
+                }));
+            }
+            None => {
+                intervals.push((record.interval, record.commit_id.clone()));
+                chosen.push(candidate);
+            }
+        }
+    }
+    // a file of two candidates is not left out if one of them is chosen
+    let used: BTreeSet<_> = chosen
+        .iter()
+        .flat_map(|candidate| &candidate.record.files)
+        .map(|file| &file.path)
+        .collect();
+    left_out.retain(|file| !used.contains(&file.path));
+    chosen
+}
+
+/// What the ledger is to record.
+fn records(
+    chosen: &[Candidate],
+    files: &BTreeMap<String, ScannedFile>,
+    snapshot: &Snapshot,
+) -> Result<RebuiltRecords, OutputError> {
+    let mut records = RebuiltRecords::default();
+    let mut origin = BTreeMap::<String, String>::new();
+    for (key, value) in &snapshot.identity {
+        origin.insert(key.clone(), LEDGER.to_owned());
+        records.identity.insert(key.clone(), value.clone());
+    }
+    for Candidate { record, is_recorded } in chosen {
+        if *is_recorded {
+            records.kept.insert((record.dataset.clone(), record.interval.from_ms()));
+        } else {
+            records.added.push(record.clone());
+        }
+        for file in &record.files {
+            let Some(footer) = files.get(&file.path).and_then(|file| file.footer.as_ref()) else {
+                continue;
+            };
+            let mut job = footer.job.clone();
+            job.insert(
+                format!("dataset.{}.version", footer.dataset),
+                footer.schema_version.to_string(),
+            );
+            for (key, value) in job {
+                match records.identity.get(&key) {
+                    Some(first) if *first != value => {
+                        return Err(OutputError::DifferentJobs {
+                            first_path: origin.get(&key).cloned().unwrap_or_default(),
+                            first: first.clone(),
+                            key,
+                            second_path: file.path.clone(),
+                            second: value,
+                        });
+                    }
+                    Some(_) => {}
+                    None => {
+                        origin.insert(key.clone(), file.path.clone());
+                        records.identity.insert(key, value);
+                    }
+                }
+            }
+            records
+                .columns
+                .entry(footer.dataset.clone())
+                .or_insert_with(|| (footer.schema_version, Columns::of(&footer.schema)));
+        }
+    }
+    Ok(records)
+}
+
+/// Leaves out the files that no chosen commit has and that have no reason yet.
+fn leave_out_unused(
+    chosen: &[Candidate],
+    files: &BTreeMap<String, ScannedFile>,
+    left_out: &mut Vec<LeftOut>,
+) {
+    let mut accounted: BTreeSet<_> = left_out.iter().map(|file| file.path.clone()).collect();
+    let used = chosen.iter().flat_map(|candidate| &candidate.record.files);
+    accounted.extend(used.map(|file| file.path.clone()));
+    for path in files.keys().filter(|path| !accounted.contains(*path)) {
+        left_out.push(LeftOut {
+            path: path.clone(),
+            reason: "it is not a file of a complete commit".to_owned(),
+            is_ours: true,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

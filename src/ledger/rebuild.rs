@@ -1,0 +1,78 @@
+//! Replaces the records of committed shards by what the files say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::params;
+
+use crate::ledger::{
+    Ledger, LedgerError, ShardRecord,
+    commit::{insert_shard, refuse_overlap},
+    dataset_schema::{self, Columns},
+    failures,
+    gaps::{self, DoubtfulInterval, GapKind},
+};
+
+/// What the files of an output say.
+#[derive(Debug, Default)]
+pub(crate) struct RebuiltRecords {
+    /// The identity of the job that wrote the files.
+    pub identity: BTreeMap<String, String>,
+    /// Committed shards that the ledger records already: their dataset and start.
+    pub kept: BTreeSet<(String, i64)>,
+    /// Committed shards that are new to the ledger.
+    pub added: Vec<ShardRecord>,
+    /// The version and the columns of each dataset.
+    pub columns: BTreeMap<String, (u32, Columns)>,
+}
+
+impl Ledger {
+    /// Deletes the records of all committed shards but the kept ones, and records the added ones, in
+    /// one transaction. Failures, accepted gaps and the history of runs stay.
+    pub(crate) fn rebuild(&self, rebuilt: &RebuiltRecords) -> Result<(), LedgerError> {
+        self.check_identity(&rebuilt.identity)?;
+        let RebuiltRecords { identity, kept, added, columns } = rebuilt;
+        self.transaction(|transaction| {
+            for (key, value) in identity {
+                let sql = "INSERT OR IGNORE INTO identity (key, value) VALUES (?1, ?2)";
+                transaction.execute(sql, [key, value])?;
+            }
+            let recorded: Vec<(String, i64)> = transaction
+                .prepare("SELECT dataset, from_ms FROM shard")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            for key in recorded.iter().filter(|key| !kept.contains(*key)) {
+                for table in ["file", "shard"] {
+                    let sql = format!("DELETE FROM {table} WHERE dataset = ?1 AND from_ms = ?2");
+                    transaction.execute(&sql, params![key.0, key.1])?;
+                }
+            }
+            for record in added {
+                refuse_overlap(transaction, &record.dataset, record.interval)?;
+                insert_shard(transaction, record)?;
+                gaps::delete_within(transaction, &record.dataset, record.interval)?;
+                if let Some(doubt) = doubt(record) {
+                    gaps::insert(transaction, &doubt)?;
+                }
+                failures::delete_committed(transaction, &record.dataset)?;
+            }
+            for (dataset, (version, columns)) in columns {
+                dataset_schema::insert(transaction, dataset, *version, columns)?;
+            }
+            // every file has a record now or was moved away
+            transaction.execute("DELETE FROM start_step", [])?;
+            Ok(())
+        })
+    }
+}
+
+/// A shard is doubtful if rows of it are quarantined. Files without a commit id are of a program
+/// that did not record doubts.
+fn doubt(record: &ShardRecord) -> Option<DoubtfulInterval> {
+    let counts = record.counts;
+    (counts.quarantined > 0 && !record.commit_id.is_empty()).then(|| DoubtfulInterval {
+        dataset: record.dataset.clone(),
+        interval: record.interval,
+        kind: GapKind::Quarantined,
+        reason: format!("{} of {} rows could not be decoded", counts.quarantined, counts.received),
+    })
+}
