@@ -163,7 +163,7 @@ impl Fetcher {
         let reason = format!("too many shards in a row failed for the same reason: {error}");
         tracing::error!(reason, "giving up the dataset for this run");
         totals.given_up.insert(progress.shard().dataset.name.clone(), reason);
-        self.settle(progress.lease, LeaseEnd::Denied).await
+        self.settle(progress.lease, LeaseEnd::DatasetGivenUp).await
     }
 
     /// Leaves a shard to a later run, since the platform does not have its data yet.
@@ -191,7 +191,7 @@ impl Fetcher {
             format!("{error}; {}", catalog::permission_hint(dataset.permission.as_deref()));
         tracing::error!(reason, "the credentials may not read the dataset");
         totals.denied.insert(dataset.name.clone(), reason);
-        Ok(progress.lease.end(LeaseEnd::Denied).await?)
+        Ok(progress.lease.end(LeaseEnd::DatasetGivenUp).await?)
     }
 
     /// Ends the lease of a shard that needs no more work in this run.

@@ -19,8 +19,9 @@ pub enum LeaseEnd {
     Split,
     /// The shard keeps failing and is recorded as failed.
     Failed,
-    /// The credentials may not read the dataset: no more shards of it are leased.
-    Denied,
+    /// The dataset is given up, because the credentials may not read it or too many of its shards
+    /// failed: no more shards of it are leased.
+    DatasetGivenUp,
     /// The holder gave it back: the shard is leased again.
     Returned,
     /// The platform cannot give the shard yet: it is leased again, but not before this instant.

@@ -30,8 +30,8 @@ pub struct Plan {
     newest_first: bool,
     /// The number of waiting shards that were added before the present phase.
     earlier_phases: usize,
-    /// Names of the datasets that the credentials may not read.
-    denied: Vec<String>,
+    /// Names of the datasets that are given up.
+    given_up: Vec<String>,
 }
 
 impl Plan {
@@ -122,8 +122,8 @@ impl Plan {
         };
         match (end, shard.interval.bisect()) {
             (LeaseEnd::Done | LeaseEnd::Failed, _) => self.ended.push(shard),
-            (LeaseEnd::Denied, _) => {
-                self.denied.push(shard.dataset.name.clone());
+            (LeaseEnd::DatasetGivenUp, _) => {
+                self.given_up.push(shard.dataset.name.clone());
                 self.ended.push(shard);
             }
             (LeaseEnd::Split, Some((left, right))) => {
@@ -136,19 +136,19 @@ impl Plan {
             (LeaseEnd::NotBefore(due), _) => self.delayed.push((due, shard)),
             (LeaseEnd::Split | LeaseEnd::Returned, _) => self.waiting.push_front(shard),
         }
-        self.end_denied();
+        self.end_given_up();
         self.check();
     }
 
-    /// Ends the waiting and delayed shards of denied datasets.
-    fn end_denied(&mut self) {
-        let Self { waiting, delayed, denied, ended, .. } = self;
+    /// Ends the waiting and delayed shards of datasets that are given up.
+    fn end_given_up(&mut self) {
+        let Self { waiting, delayed, given_up, ended, .. } = self;
         let mut keep = |shard: &Shard| {
-            let is_denied = denied.contains(&shard.dataset.name);
-            if is_denied {
+            let is_given_up = given_up.contains(&shard.dataset.name);
+            if is_given_up {
                 ended.push(shard.clone());
             }
-            !is_denied
+            !is_given_up
         };
         waiting.retain(&mut keep);
         delayed.retain(|(_, shard)| keep(shard));
@@ -224,7 +224,7 @@ mod tests {
             4 => Just(LeaseEnd::Split),
             2 => Just(LeaseEnd::Failed),
             4 => Just(LeaseEnd::Returned),
-            1 => Just(LeaseEnd::Denied),
+            1 => Just(LeaseEnd::DatasetGivenUp),
             1 => Just(past),
             1 => Just(future),
         ];

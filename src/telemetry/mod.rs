@@ -38,12 +38,53 @@ pub fn init() {
     let _ = tracing_subscriber::registry().with(log_lines).with(progress_bars).try_init();
 }
 
-/// The span of one source's run.
+/// The span of one source's run. Its level is that of errors, so that no filter separates it from the
+/// log lines that it gives context to.
 pub(crate) fn run_span(source: Option<&str>) -> Span {
-    tracing::info_span!("run", source)
+    tracing::error_span!("run", source)
 }
 
-/// The span of fetching one shard.
+/// The span of fetching one shard, at the level of errors like that of the run.
 pub(crate) fn shard_span(dataset: &str, interval: Interval) -> Span {
-    tracing::info_span!("shard", dataset, shard = %interval)
+    tracing::error_span!("shard", dataset, shard = %interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_filter_of_warnings_does_not_hide_the_source_and_shard_of_a_warning() {
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .with_filter(EnvFilter::new("warn"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+            let _run = run_span(Some("emea")).entered();
+            let _shard = shard_span("calls", Interval::day_of(0)).entered();
+            tracing::warn!("careful");
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("run{source=\"emea\"}:shard{dataset=\"calls\" shard=1970"), "{log}");
+    }
 }

@@ -205,3 +205,20 @@ fn assert_is_complete_after_another_run(folder: &Path) {
         expect_equal(&folder.join("out").join(source).join("conversations"), &truth(seed));
     }
 }
+
+#[test]
+fn every_log_line_of_a_run_names_its_source_and_shard() {
+    let folder = folder();
+    let limit = ["run", "--set", "sandbox.requests=5", "--set", "sandbox.per=200ms"];
+    let output = command(&folder, &limit).env("RUST_LOG", "cxbackfill=debug").output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("Z ")).collect();
+    for line in &lines {
+        let spans = ["emea", "apac"].map(|name| format!("run{{source=\"{name}\"}}"));
+        assert!(spans.iter().any(|span| line.contains(span)), "{line}");
+    }
+    let mut throttled = lines.iter().filter(|line| line.contains("answered 429")).peekable();
+    assert!(throttled.peek().is_some(), "{log}");
+    let shard = "}:shard{dataset=\"conversations\" shard=2024-01-0";
+    assert!(throttled.all(|line| line.contains(shard)), "{log}");
+}
