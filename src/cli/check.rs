@@ -8,7 +8,7 @@ use crate::{
         check::{self, Finding, State},
         hosts::Hosts,
     },
-    config::{Config, Overrides},
+    config::{Config, Overrides, SourceConfig},
     error::Error,
     exit_code::ExitCode,
     http::transport::{HttpTransport, Transport},
@@ -18,16 +18,18 @@ use crate::{
 /// what could not be asked does not change it.
 pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     let mut codes = Vec::new();
-    for config in Config::load(overrides)? {
-        let source = config.source.as_deref();
-        sources::print_heading(source);
-        not_yet_available::print(source, &config.datasets, config.interval, config.now);
-        codes.push(sources::exit_code(source, check_source(&config).await));
+    for source in Config::load_each(overrides)? {
+        let name = source.name.as_deref();
+        sources::print_heading(name);
+        codes.push(sources::exit_code(name, check_source(&source).await));
     }
     Ok(ExitCode::of_all(&codes))
 }
 
-async fn check_source(config: &Config) -> Result<ExitCode, Error> {
+async fn check_source(source: &SourceConfig) -> Result<ExitCode, Error> {
+    let config = source.config()?;
+    let name = config.source.as_deref();
+    not_yet_available::print(name, &config.datasets, config.interval, config.now);
     let transport: Arc<dyn Transport> =
         Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
     let hosts = Hosts::open(config, &transport).await?;

@@ -11,7 +11,7 @@ use crate::{
         table::{Column, Table},
     },
     commands::{estimate::Estimate, probe, remaining},
-    config::{Config, Overrides},
+    config::{Config, Overrides, SourceConfig},
     error::Error,
     exit_code::ExitCode,
 };
@@ -31,20 +31,19 @@ type Estimates = BTreeMap<String, Estimate>;
 
 /// Prints what a run of each source would cost.
 pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<ExitCode, Error> {
-    let configs = Config::load(overrides)?;
+    let configured = Config::load_each(overrides)?;
     let (mut estimates, mut codes) = (BTreeMap::new(), Vec::new());
-    for config in &configs {
-        let source = config.source.as_deref();
-        not_yet_available::print(source, &config.datasets, config.interval, config.now);
-        let result = estimate(config, args.probe).await;
+    for source in &configured {
+        let name = source.name.as_deref();
+        let result = estimate(source, args.probe).await;
         let code = result.map(|of_source| {
-            estimates.insert(source, of_source);
+            estimates.insert(name, of_source);
             ExitCode::Complete
         });
-        codes.push(sources::exit_code(source, code));
+        codes.push(sources::exit_code(name, code));
     }
     if args.json {
-        let json = match (configs.len(), estimates.values().next()) {
+        let json = match (configured.len(), estimates.values().next()) {
             (1, only) => serde_json::to_string(&only),
             _ => serde_json::to_string(&serde_json::json!({ "sources": estimates })),
         };
@@ -67,7 +66,10 @@ pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<Ex
     Ok(ExitCode::of_all(&codes))
 }
 
-async fn estimate(config: &Config, probe: bool) -> Result<Estimates, Error> {
+async fn estimate(source: &SourceConfig, probe: bool) -> Result<Estimates, Error> {
+    let config = source.config()?;
+    let name = config.source.as_deref();
+    not_yet_available::print(name, &config.datasets, config.interval, config.now);
     if probe {
         probe::probe(config, CancellationToken::new()).await?;
     }

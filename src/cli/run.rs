@@ -14,7 +14,7 @@ use crate::{
         report::{self, RunOutcome, RunReport, Summary},
         run,
     },
-    config::{Config, Overrides},
+    config::{Config, ConfigError, Overrides, SourceConfig},
     error::Error,
     exit_code::ExitCode,
     telemetry::metrics::Metrics,
@@ -48,15 +48,22 @@ type SourceReport<'a> = (Option<&'a str>, RunReport);
 /// Runs the backfills of all sources side by side and prints how they ended. An interrupt ends all.
 pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
     let started = clock::now();
-    let loaded = Config::load(overrides).map_err(Error::from);
+    let loaded = Config::load_each(overrides).map_err(Error::from);
     let interrupts = Interrupts::new().map_err(Error::Signals);
-    let (configs, interrupts) = match (loaded, interrupts) {
-        (Ok(configs), Ok(interrupts)) => (configs, interrupts),
+    let (sources, interrupts) = match (loaded, interrupts) {
+        (Ok(sources), Ok(interrupts)) => (sources, interrupts),
         (Err(error), _) | (_, Err(error)) => {
             let report = RunReport::not_started(error, None, started);
             return print(&[(None, report)], args.summary);
         }
     };
+    let (mut configs, mut unusable) = (Vec::new(), Vec::new());
+    for SourceConfig { name, config } in sources {
+        match config {
+            Ok(config) => configs.push(config),
+            Err(error) => unusable.push((name, error)),
+        }
+    }
     let shutdown = CancellationToken::new();
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
     let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
@@ -73,13 +80,17 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
             tracing::warn!("ending at once: the next run fetches again what is not committed");
             let aborted = configs.iter().zip(&metrics);
             let results = aborted.map(|(config, metrics)| run::report_of_aborted(config, metrics));
-            print(&reports(&configs, &names, results, started), args.summary);
+            let mut reports = reports(&configs, &names, results, started);
+            reports.extend(reports_of_unusable(&unusable, started));
+            print(&reports, args.summary);
             let _ = std::io::stdout().flush();
             // nothing is dropped before, so the output stays locked while blocking threads write
             std::process::exit(ExitCode::Interrupted as i32);
         }
     };
-    print(&reports(&configs, &names, results, started), args.summary)
+    let mut reports = reports(&configs, &names, results, started);
+    reports.extend(reports_of_unusable(&unusable, started));
+    print(&reports, args.summary)
 }
 
 /// Runs the backfill of one source, with its progress bar.
@@ -109,6 +120,16 @@ fn reports<'a>(
         reports.push((*name, report));
     }
     reports
+}
+
+/// The reports of the sources whose secrets are missing.
+fn reports_of_unusable(
+    unusable: &[(Option<String>, ConfigError)],
+    started: Timestamp,
+) -> impl Iterator<Item = SourceReport<'_>> {
+    unusable.iter().map(move |(name, error)| {
+        (name.as_deref(), RunReport::not_started(error.clone().into(), None, started))
+    })
 }
 
 /// Prints the summaries to standard output and why sources are not complete to standard error.

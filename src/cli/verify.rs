@@ -9,7 +9,7 @@ use crate::{
         probe,
         verify::{self, Verified},
     },
-    config::{self, BackfillScope, Config, Overrides},
+    config::{self, BackfillScope, Config, Overrides, SourceConfig},
     error::Error,
     exit_code::ExitCode,
     ledger::{LEDGER, reader::Snapshot},
@@ -26,7 +26,7 @@ pub(super) struct VerifyArgs {
 /// Prints the differences of each source, one per line, and then what was verified.
 pub(super) async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<ExitCode, Error> {
     let jobs = config::load_scopes(overrides)?;
-    let configs = if args.remote { Config::load(overrides)? } else { Vec::new() };
+    let configs = if args.remote { Config::load_each(overrides)? } else { Vec::new() };
     let mut codes = Vec::new();
     for (number, job) in jobs.iter().enumerate() {
         let source = job.source.as_deref();
@@ -37,7 +37,10 @@ pub(super) async fn execute(overrides: &Overrides, args: &VerifyArgs) -> Result<
 }
 
 /// Verifies one source against its ledger and, if `remote` is given, against the platform.
-async fn verify_source(job: &BackfillScope, remote: Option<&Config>) -> Result<ExitCode, Error> {
+async fn verify_source(
+    job: &BackfillScope,
+    remote: Option<&SourceConfig>,
+) -> Result<ExitCode, Error> {
     let ledger = job.output.join(LEDGER);
     // read before the output is opened, because that would create a missing folder
     let snapshot = Snapshot::read(&ledger)?;
@@ -47,7 +50,7 @@ async fn verify_source(job: &BackfillScope, remote: Option<&Config>) -> Result<E
     sayln!("{}", text(verified));
     let differs = match remote {
         _ if verified.differences > 0 => true,
-        Some(config) => compare_with_platform(config, &snapshot).await? > 0,
+        Some(source) => compare_with_platform(source.config()?, &snapshot).await? > 0,
         None => false,
     };
     Ok(if differs { ExitCode::Gaps } else { ExitCode::Complete })

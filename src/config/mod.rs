@@ -141,6 +141,25 @@ impl fmt::Debug for Overrides {
     }
 }
 
+/// One source of the configuration.
+#[derive(Debug)]
+pub(crate) struct SourceConfig {
+    /// The name of the source. `None` if it is the only one and has no name.
+    pub name: Option<String>,
+    /// The configuration, or why the source cannot be used: a secret is missing.
+    pub config: Result<Config, ConfigError>,
+}
+
+impl SourceConfig {
+    /// The configuration.
+    ///
+    /// # Errors
+    /// If a secret is missing.
+    pub(crate) fn config(&self) -> Result<&Config, ConfigError> {
+        self.config.as_ref().map_err(Clone::clone)
+    }
+}
+
 impl Config {
     /// Reads the configuration of each source.
     ///
@@ -148,9 +167,36 @@ impl Config {
     /// If a value is invalid or missing, if a dataset has no columns yet, or if two sources share a
     /// credential.
     pub fn load(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
-        let sources = selected_sources(overrides)?;
-        let configs = read_each(&sources, ConfigFile::check)?;
-        for (config, layers) in configs.iter().zip(&sources) {
+        Self::load_each(overrides)?.into_iter().map(|source| source.config).collect()
+    }
+
+    /// Reads the configuration of each source. If a secret of a source is missing, the others can
+    /// still be used.
+    ///
+    /// # Errors
+    /// If a value is invalid, if a dataset has no columns yet, or if two sources share a credential.
+    pub(crate) fn load_each(overrides: &Overrides) -> Result<Vec<SourceConfig>, ConfigError> {
+        let layers = selected_sources(overrides)?;
+        let mut sources = Vec::new();
+        for layers in &layers {
+            let config = match layers.parse::<ConfigFile>()?.check(layers) {
+                Err(error) if !error.is_missing_secret => return Err(error),
+                config => config,
+            };
+            sources.push(SourceConfig { name: layers.name().map(str::to_owned), config });
+        }
+        let usable: Vec<_> = sources
+            .iter()
+            .zip(&layers)
+            .filter_map(|(source, layers)| Some((source.config.as_ref().ok()?, layers)))
+            .collect();
+        Self::check_together(&usable)?;
+        Ok(sources)
+    }
+
+    /// Checks that every dataset has columns, and that no two sources share a quota.
+    fn check_together(sources: &[(&Self, &Layers)]) -> Result<(), ConfigError> {
+        for (index, (config, layers)) in sources.iter().enumerate() {
             if let Some(dataset) = config.datasets.iter().find(|dataset| !dataset.has_columns) {
                 let name = &dataset.name;
                 let message = format!(
@@ -159,21 +205,19 @@ impl Config {
                 );
                 return Err(layers.error("job.datasets", message));
             }
-        }
-        for (index, config) in configs.iter().enumerate() {
-            let shares_quota = |other: &&Self| {
+            let shares_quota = |(other, _): &&(&Self, &Layers)| {
                 other.quota_key().is_some() && other.quota_key() == config.quota_key()
             };
-            if let Some(other) = configs[..index].iter().find(shares_quota) {
+            if let Some((other, _)) = sources[..index].iter().find(shares_quota) {
                 let message = format!(
                     "the source {} has the same credential and therefore the same quota: \
                      list the datasets of both in one source",
                     other.source.as_deref().unwrap_or_default()
                 );
-                return Err(sources[index].error("auth.client_id", message));
+                return Err(layers.error("auth.client_id", message));
             }
         }
-        Ok(configs)
+        Ok(())
     }
 
     /// Reads the configuration of each source, whose datasets may lack columns. Such a dataset can

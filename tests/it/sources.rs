@@ -159,6 +159,36 @@ fn if_a_source_cannot_start_the_others_still_run() {
 }
 
 #[test]
+fn a_missing_variable_of_one_source_ends_that_source_alone() {
+    let secrets = [
+        ("{ env = 'CXBACKFILL_NOT_SET' }", "CXBACKFILL_NOT_SET is not set"),
+        ("{ file = 'no-such-file' }", "no-such-file cannot be read"),
+    ];
+    for (secret, message) in secrets {
+        let folder = folder();
+        let secret = format!("source.apac.auth.client_secret={secret}");
+        let ended = |arguments: &[&str], code| {
+            let output = ended(&folder, &[arguments, &["--set", &secret]].concat(), code);
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(errors.contains("error: apac: ") && errors.contains(message), "{errors}");
+            output
+        };
+        let summary = summary(&ended(&["run", "--summary", "json"], 2));
+        expect_equal(&rows(&folder, "emea"), &truth(1));
+        assert_eq!(summary["sources"]["emea"]["rows_written"], 200, "{summary}");
+        assert!(summary["sources"]["apac"]["error"].as_str().unwrap().contains(message));
+        let plan: Value = serde_json::from_slice(&ended(&["plan", "--json"], 2).stdout).unwrap();
+        assert!(plan["sources"]["emea"].is_object(), "{plan}");
+        assert!(said(&ended(&["check"], 2)).contains("[emea]\nconfiguration"));
+        assert!(said(&ended(&["verify", "--remote"], 2)).contains("2 as the platform counts"));
+    }
+    // a typing error concerns the whole file
+    let folder = folder();
+    let output = ended(&folder, &["run", "--set", "source.apac.auth.grant=nonsense"], 2);
+    assert!(!rows(&folder, "emea").exists(), "{output:?}");
+}
+
+#[test]
 fn check_checks_each_source() {
     let folder = folder();
     let text =

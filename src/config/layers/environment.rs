@@ -25,8 +25,21 @@ impl EnvironmentVariables {
         }
     }
 
-    /// Returns the text that `key` refers to, which is not empty.
+    /// Returns the secret that `key` refers to, which is not empty.
+    ///
+    /// # Errors
+    /// If the environment variable, the file or the text is missing.
     pub(crate) fn text(
+        &self,
+        text: &TextSource,
+        key: &str,
+        layers: &Layers,
+    ) -> Result<SecretString, ConfigError> {
+        self.find(text, key, layers)
+            .map_err(|error| ConfigError { is_missing_secret: true, ..error })
+    }
+
+    fn find(
         &self,
         text: &TextSource,
         key: &str,

@@ -13,7 +13,7 @@ use crate::catalog::CatalogError;
 pub(crate) const ARGUMENT: &str = "--set";
 
 /// What is wrong with the configuration, and where.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{place}: {key}{message}")]
 pub struct ConfigError {
     /// The file and line, or the argument.
@@ -21,18 +21,25 @@ pub struct ConfigError {
     /// The key with `: `, or empty if the error concerns no key.
     pub(crate) key: String,
     pub(crate) message: String,
+    /// Whether a secret is missing, so that only its own source cannot be used.
+    pub(crate) is_missing_secret: bool,
 }
 
 impl ConfigError {
     /// An error that concerns a whole file or an argument.
     pub fn at(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), key: String::new(), message: message.into() }
+        Self {
+            place: place.into(),
+            key: String::new(),
+            message: message.into(),
+            is_missing_secret: false,
+        }
     }
 }
 
 impl From<CatalogError> for ConfigError {
     fn from(CatalogError { file, key, reason }: CatalogError) -> Self {
-        Self { place: file, key: format!("{key}: "), message: reason }
+        Self { key: format!("{key}: "), ..Self::at(file, reason) }
     }
 }
 

@@ -279,7 +279,7 @@ impl Layers {
             (None, Some(source)) => (self.file.display().to_string(), sources::key_of(source, key)),
             (None, None) => (self.file.display().to_string(), key.to_owned()),
         };
-        ConfigError { place, key: format!("{key}: "), message: message.into() }
+        ConfigError { key: format!("{key}: "), ..ConfigError::at(place, message) }
     }
 }
 
