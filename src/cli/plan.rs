@@ -45,7 +45,10 @@ pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<Ex
     if args.json {
         let json = match (configured.len(), estimates.values().next()) {
             (1, only) => serde_json::to_string(&only),
-            _ => serde_json::to_string(&serde_json::json!({ "sources": estimates })),
+            _ => {
+                let named = estimates.iter().map(|(name, all)| (name.unwrap_or_default(), all));
+                serde_json::to_string(&BTreeMap::from([("sources", BTreeMap::from_iter(named))]))
+            }
         };
         sayln!("{}", json.unwrap_or_default());
     } else {

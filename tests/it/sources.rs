@@ -180,6 +180,7 @@ fn a_missing_variable_of_one_source_ends_that_source_alone() {
         let plan: Value = serde_json::from_slice(&ended(&["plan", "--json"], 2).stdout).unwrap();
         assert!(plan["sources"]["emea"].is_object(), "{plan}");
         assert!(said(&ended(&["check"], 2)).contains("[emea]\nconfiguration"));
+        command(&folder, &["run", "--source", "apac"]).output().unwrap();
         assert!(said(&ended(&["verify", "--remote"], 2)).contains("2 as the platform counts"));
     }
     // a typing error concerns the whole file
