@@ -17,7 +17,7 @@ use crate::{
 
 /// The most uncommitted rows of a shard that can be committed partially. Bounds the memory that
 /// tells copies of rows apart (G8).
-const MAX_UNCOMMITTED_ROWS: u64 = 250_000;
+const MAX_UNCOMMITTED_ROWS: u64 = 200_000;
 
 /// Pages of a shard that are requested but not written.
 type PagesInFlight<'a> = InFlight<'a, Result<RawPage, FetchError>>;

@@ -14,9 +14,9 @@ use tempfile::SpooledTempFile;
 
 use crate::decode::RowKey;
 
-/// Copies in memory before they are spilled: 26 MB. Above the rows at which an ordered shard is
-/// committed partially, so that such a shard never spills.
-const MOST_COPIES: usize = 450_000;
+/// Copies in memory before they are spilled: as many as a map of 2¹⁸ buckets holds, 13 MB. Above the
+/// rows at which an ordered shard is committed partially, so that such a shard never spills.
+const MOST_COPIES: usize = 220_000;
 /// Bytes of a copy in a run.
 const COPY_BYTES: usize = 48;
 /// Copies that a merge reads at once from each run.
