@@ -86,8 +86,8 @@ impl Dataset {
     }
 
     /// Returns the aligned part of an interval that the platform can return completely at `now`
-    /// (milliseconds since 1970), or `None` if there is no such part. Its end is held to `now` minus
-    /// the lag. A snapshot has the UTC day of `now`.
+    /// (milliseconds since 1970), or `None` if there is no such part. Its end is held to `now`
+    /// minus the lag. A snapshot has the UTC day of `now`.
     pub fn requested(&self, interval: Interval, now: i64) -> Option<Interval> {
         if self.snapshot {
             return Some(Interval::day_of(now));

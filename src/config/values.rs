@@ -24,8 +24,8 @@ impl<'de> Deserialize<'de> for DurationText {
         })?;
         parse_duration(&text).map(Self).ok_or_else(|| {
             D::Error::custom(format!(
-                "invalid duration `{text}`: expected a number with a unit, such as \"60s\", \"10m\" \
-                 or \"1d\""
+                "invalid duration `{text}`: expected a number with a unit, such as \"60s\" or \
+                 \"1d\""
             ))
         })
     }

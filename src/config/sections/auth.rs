@@ -165,7 +165,10 @@ impl AuthChecks<'_> {
     /// The client's secret. `None` for a public client, whose secret is written as an empty string,
     /// and for a grant that needs no client.
     fn client_secret(&self) -> Result<Option<SecretString>, ConfigError> {
-        let is_empty = |text: &TextSource| matches!(text, TextSource::Here(text) if text.expose_secret().is_empty());
+        let is_empty = |text: &TextSource| match text {
+            TextSource::Here(text) => text.expose_secret().is_empty(),
+            _ => false,
+        };
         let secret = self.section.client_secret.as_ref();
         match self.section.grant {
             GrantName::AccessKey | GrantName::Static => Ok(None),
