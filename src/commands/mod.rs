@@ -20,4 +20,5 @@ pub(crate) mod remaining;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod status;
+pub(crate) mod summary;
 pub(crate) mod verify;
