@@ -72,7 +72,7 @@ impl Ledger {
     }
 
     /// The doubtful intervals of a dataset, in order.
-    pub(crate) fn doubtful(&self, dataset: &str) -> Result<Vec<DoubtfulInterval>, LedgerError> {
+    pub fn doubtful(&self, dataset: &str) -> Result<Vec<DoubtfulInterval>, LedgerError> {
         doubtful(&self.lock(), dataset)
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    pages::{Page, make_older},
+    pages::{Page, make_older, make_undecodable},
     request_recorder::{RequestRecorder, is_api, job},
     scenario::{Scenario, Stop},
 };
@@ -37,6 +37,8 @@ pub struct FaultyTransport {
     fault_rate: f64,
     poison: Option<i64>,
     widest: Option<Duration>,
+    undecodable: Option<char>,
+    rejects_all: bool,
     /// Whether rows change while they are paged. Not with interrupts: one may commit the older copy
     /// of a row, and then the output differs from the truth.
     changes: bool,
@@ -53,6 +55,8 @@ struct TransportState {
     steps: u64,
     stop: Option<(u64, Stop, CancellationToken)>,
     clear: bool,
+    /// Whether the faults were cleared at least once: then all rows can be decoded.
+    is_decodable: bool,
     /// Whether every row is served as before its change.
     before_change: bool,
     revoked: HashSet<String>,
@@ -85,12 +89,14 @@ impl FaultyTransport {
             steps: 0,
             stop: None,
             clear: false,
+            is_decodable: false,
             before_change: scenario.refresh,
             revoked: HashSet::new(),
             shifts: HashMap::new(),
             recorder: RequestRecorder::default(),
         };
         let Scenario { hidden_headers, slow_login, fault_rate, poison, widest, .. } = *scenario;
+        let Scenario { undecodable, rejects_all, .. } = *scenario;
         let changes = scenario.stops.iter().all(|(_, how)| *how == Stop::Kill);
         Self {
             region,
@@ -100,6 +106,8 @@ impl FaultyTransport {
             fault_rate,
             poison,
             widest,
+            undecodable,
+            rejects_all,
             changes,
             inner: Mutex::new(inner),
         }
@@ -120,7 +128,9 @@ impl FaultyTransport {
 
     /// Clears the faults that fail shards.
     pub fn clear(&self) {
-        self.inner().clear = true;
+        let mut inner = self.inner();
+        inner.clear = true;
+        inner.is_decodable = true;
     }
 
     /// Ends a run, while its clock can still be read.
@@ -242,9 +252,13 @@ impl FaultyTransport {
         let is_page = query.is_some_and(|query| query["paging"].is_object());
         if reply.status() == 200 {
             match query.filter(|_| is_page) {
-                Some(query) => self.shift(query, request, &mut reply, now),
+                Some(query) => {
+                    self.shift(query, request, &mut reply, now);
+                    self.corrupt(&mut reply);
+                }
                 None if job(request.uri().path()).is_some_and(|(_, results)| results) => {
-                    self.age(&mut reply)
+                    self.age(&mut reply);
+                    self.corrupt(&mut reply);
                 }
                 None => {}
             }
@@ -268,7 +282,13 @@ impl FaultyTransport {
         let interval: Interval = query["interval"].as_str()?.parse().ok()?;
         let poisoned = self.poison.is_some_and(|ms| interval.contains(ms)) && !self.inner().clear;
         let wide = self.widest.is_some_and(|widest| interval.width() > widest);
-        if wide { Some(504) } else { poisoned.then_some(500) }
+        if self.rejects_all && !self.inner().is_decodable {
+            Some(400)
+        } else if wide {
+            Some(504)
+        } else {
+            poisoned.then_some(500)
+        }
     }
 
     /// Shifts rows: from some page of an interval on, pages repeat rows of earlier pages, as if
@@ -314,6 +334,16 @@ impl FaultyTransport {
         }
         *reply.body_mut() = page.bytes();
         self.age(reply);
+    }
+
+    /// Makes some rows undecodable, until the faults are cleared.
+    fn corrupt(&self, reply: &mut Response<Bytes>) {
+        let Some(digit) = self.undecodable.filter(|_| !self.inner().is_decodable) else { return };
+        let mut page = Page::read(reply.body());
+        for row in &mut page.conversations {
+            make_undecodable(row, digit);
+        }
+        *reply.body_mut() = page.bytes();
     }
 
     /// Replaces rows by their copies from before the change, if they have not changed yet.

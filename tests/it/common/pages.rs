@@ -28,6 +28,15 @@ impl Page {
     }
 }
 
+/// Changes a row whose id ends with `digit` to one that cannot be decoded.
+pub fn make_undecodable(row: &mut Box<RawValue>, digit: char) {
+    let mut value: Value = serde_json::from_str(row.get()).unwrap();
+    if value["conversationId"].as_str().unwrap().ends_with(digit) {
+        value["divisionIds"] = "not a list".into();
+        *row = serde_json::value::to_raw_value(&value).unwrap();
+    }
+}
+
 /// Changes a row to a copy from before its conversation ended.
 pub fn make_older(row: &mut Box<RawValue>) {
     let mut older: Value = serde_json::from_str(row.get()).unwrap();

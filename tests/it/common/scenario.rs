@@ -49,6 +49,14 @@ pub struct Scenario {
     pub poison: Option<i64>,
     /// Requests for longer intervals are answered with 504.
     pub widest: Option<Duration>,
+    /// The rows whose ids end so cannot be decoded until the faults are cleared.
+    pub undecodable: Option<char>,
+    /// Whether all requests for data are rejected until the faults are cleared.
+    pub rejects_all: bool,
+    /// `retry.give_up_dataset_after`.
+    pub give_up_after: u32,
+    /// Whether failed shards are retried by a plain run, and not by `--retry-failed`.
+    pub plain_retry: bool,
 }
 
 impl Scenario {
@@ -82,6 +90,10 @@ impl Scenario {
             stops_in_refresh: false,
             poison: None,
             widest: None,
+            undecodable: None,
+            rejects_all: false,
+            give_up_after: 10,
+            plain_retry: false,
         }
     }
 
@@ -137,6 +149,10 @@ impl Scenario {
             stops_in_refresh: rng.bool(),
             poison: (rng.u8(..) < 80).then(|| rng.i64(interval.from_ms()..interval.to_ms())),
             widest: (rng.u8(..) < 80).then(|| hours(&mut rng, 2..24)),
+            undecodable: (rng.u8(..) < 50).then(|| char::from_digit(rng.u32(0..16), 16).unwrap()),
+            rejects_all: rng.u8(..) < 40,
+            give_up_after: rng.u32(1..5),
+            plain_retry: rng.bool(),
             ..quiet
         }
     }
@@ -169,6 +185,7 @@ impl Scenario {
             format!("fetch.jobs={}", self.jobs),
             format!("fetch.attributes={}", self.attributes),
             "retry.attempts=12".to_owned(),
+            format!("retry.give_up_dataset_after={}", self.give_up_after),
             format!("output.commit_every={}ms", self.commit_every.as_millis()),
             format!(
                 "job.order={}",

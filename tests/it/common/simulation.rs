@@ -27,7 +27,7 @@ use super::{
 };
 
 /// The largest number of runs of one scenario.
-const MAX_RUNS: usize = 12;
+const MAX_RUNS: usize = 16;
 
 /// Counts over all runs of a scenario.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +45,11 @@ pub struct Tally {
     pub revoked: u64,
     pub duplicates: u64,
     pub poisoned: u64,
+    /// Rows that could not be decoded, datasets that were given up, and failures that a plain run
+    /// retried.
+    pub quarantined: u64,
+    pub given_up: u64,
+    pub healed: u64,
     /// Jobs; jobs that failed or expired too early; and jobs that a run left behind.
     pub jobs: u64,
     pub lost: u64,
@@ -85,6 +90,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let mut tally = Tally::default();
     let mut last = None;
     let mut scope = Scope::Missing;
+    let (mut has_gaps, mut is_plain_retry) = (false, false);
     for _ in 0..MAX_RUNS {
         let (crash, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let stops = usize::try_from(tally.crashes + tally.interrupts).unwrap();
@@ -110,7 +116,15 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
         tally += &summary;
         tally.refresh_splits += tally.refreshes * summary.shards_split;
         transport.note(format!("{outcome}"));
+        let is_healed = is_plain_retry && matches!(outcome, RunOutcome::Complete);
+        tally.healed += u64::from(is_healed && summary.shards_committed > 0);
+        is_plain_retry = false;
         match outcome {
+            // doubtful intervals are only fetched again by `--retry-failed`
+            RunOutcome::Complete if !ledger.doubtful("conversations").unwrap().is_empty() => {
+                transport.clear();
+                scope = Scope::Failed;
+            }
             RunOutcome::Complete if refresh => {
                 refresh = false;
                 tally.refreshes += 1;
@@ -130,8 +144,16 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
                 tally.poisoned += gaps.len() as u64;
                 tally.refresh_failures += tally.refreshes * gaps.len() as u64;
                 transport.clear();
+                let given_up = gaps.iter().any(|gap| gap.reason.contains("given up"));
+                tally.given_up += u64::from(given_up);
                 // an interval that could not be replaced is not failed: it is replaced again
-                scope = if config.refresh.is_zero() { Scope::Failed } else { Scope::Missing };
+                is_plain_retry = scenario.plain_retry && !has_gaps;
+                scope = match scope {
+                    _ if is_plain_retry || !config.refresh.is_zero() => Scope::Missing,
+                    Scope::Failed => Scope::Missing,
+                    Scope::Missing => Scope::Failed,
+                };
+                has_gaps = true;
             }
             RunOutcome::Interrupted => tally.interrupts += 1,
             other => panic!("seed {}: {other}", scenario.seed),
@@ -244,6 +266,7 @@ impl AddAssign<&Summary> for Tally {
         self.retries += summary.retries;
         self.throttled += summary.rate_limited;
         self.duplicates += summary.rows_duplicate;
+        self.quarantined += summary.rows_quarantined;
     }
 }
 
@@ -261,6 +284,9 @@ impl AddAssign for Tally {
         self.revoked += other.revoked;
         self.duplicates += other.duplicates;
         self.poisoned += other.poisoned;
+        self.quarantined += other.quarantined;
+        self.given_up += other.given_up;
+        self.healed += other.healed;
         self.jobs += other.jobs;
         self.lost += other.lost;
         self.orphans += other.orphans;
