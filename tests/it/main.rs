@@ -15,6 +15,7 @@ mod incomplete_data;
 mod ledger_versions;
 mod login;
 mod memory;
+mod output_safety;
 mod pagination;
 mod quota;
 mod rebuild;
