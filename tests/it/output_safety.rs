@@ -1,13 +1,48 @@
 //! What is in an output is never lost: without its ledger, beside foreign files, after kills.
 
 use std::{
-    collections::BTreeMap, fs, path::PathBuf, process::Stdio, thread::sleep, time::Duration,
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    thread::sleep,
+    time::Duration,
 };
 
-use crate::common::binary::{Job, Sandbox};
+use cxbackfill::testing::LEDGER;
+
+use crate::common::{
+    binary::{Job, Sandbox, has_files},
+    reader::expect_equal,
+};
 
 const FROM: &str = "2024-01-01T00:00:00Z";
 const TO: &str = "2024-01-04T00:00:00Z";
+
+/// The content of every data file below a folder, by path.
+fn data_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut folders, mut files) = (vec![folder.to_owned()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !name.starts_with("_ledger.") {
+                files.insert(path.clone(), fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn delete_ledger(job: &Job) {
+    for suffix in ["", "-wal", "-shm"] {
+        let path = job.folder(&format!("{LEDGER}{suffix}"));
+        if path.exists() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
 
 /// Puts foreign files where a user might, and returns them with their content.
 fn add_foreign_files(job: &Job) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -31,6 +66,36 @@ fn assert_untouched(foreign: &BTreeMap<PathBuf, Vec<u8>>, when: &str) {
     for (path, content) in foreign {
         assert_eq!(fs::read(path).ok().as_ref(), Some(content), "{}: {when}", path.display());
     }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn without_its_ledger_an_output_is_refused_and_nothing_is_deleted() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, TO, &[]);
+    delete_ledger(&job);
+    let before = data_files(&job.folder(""));
+    let requests = sandbox.stats();
+    for settings in
+        [&[][..], &["job.refresh=2d"], &["job.datasets=[\"conversations\", \"audits\"]"]]
+    {
+        let output = job.command(FROM, TO, settings).output().unwrap();
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("output.path") && message.contains("rebuild"), "{message}");
+        assert_eq!(data_files(&job.folder("")), before, "{settings:?}");
+    }
+    assert_eq!(sandbox.stats(), requests, "it sends no request");
+
+    let rebuilt = job.command_of(&["rebuild"], FROM, TO, &[]).output().unwrap();
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", stderr(&rebuilt));
+    assert_eq!(job.run(FROM, TO, &[])["requests"], 0, "no interval that has a file is requested");
+    assert_eq!(data_files(&job.folder("")), before);
+    expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
 }
 
 #[test]
@@ -61,4 +126,27 @@ fn foreign_files_in_an_output_are_never_touched_and_verify_names_them() {
     for name in ["date=2024-01-01/mine.parquet", "date=2030-01-01/other.ndjson"] {
         assert!(text.contains(name), "{name}: {text}");
     }
+}
+
+#[test]
+fn a_kill_and_then_a_missing_ledger_lose_no_file() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let slow = ["fetch.shard=6h", "fetch.page_size=10", "budget.requests=60", "budget.per=1s"];
+    let mut command = job.command(FROM, TO, &slow);
+    let mut run = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    for _ in 0..1_500 {
+        if has_files(&job.rows()) {
+            break;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    delete_ledger(&job);
+    let before = data_files(&job.rows());
+    assert!(!before.is_empty());
+    let output = job.command(FROM, TO, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(data_files(&job.rows()), before);
 }

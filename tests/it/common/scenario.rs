@@ -149,8 +149,8 @@ impl Scenario {
             stops_in_refresh: rng.bool(),
             poison: (rng.u8(..) < 80).then(|| rng.i64(interval.from_ms()..interval.to_ms())),
             widest: (rng.u8(..) < 80).then(|| hours(&mut rng, 2..24)),
-            rejects_all: rng.u8(..) < 40,
-            give_up_after: rng.u32(1..5),
+            rejects_all: rng.u8(..) < 90,
+            give_up_after: rng.u32(1..4),
             plain_retry: rng.bool(),
             ..quiet
         }
