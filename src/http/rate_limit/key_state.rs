@@ -140,7 +140,11 @@ impl KeyQuota {
             return;
         }
         if let Some(limit) = corrected {
-            tracing::info!(requests = limit.requests, per = ?limit.per, "the server reports its limit");
+            tracing::info!(
+                requests = limit.requests,
+                per = ?limit.per,
+                "the server reports its limit"
+            );
             self.limit = Some(limit);
             self.limiter.set(limit.share(self.share));
         }

@@ -30,7 +30,8 @@ const LARGEST: u64 = 1 << 20;
 pub(crate) enum CacheError {
     /// Other users can read or write the file.
     #[error(
-        "other users can read or write the token cache {path} (mode {mode:04o}): run chmod 600 {path}"
+        "other users can read or write the token cache {path} (mode {mode:04o}): \
+         run chmod 600 {path}"
     )]
     Exposed {
         /// The file.
