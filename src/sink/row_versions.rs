@@ -107,15 +107,15 @@ impl RowVersions {
     pub(super) fn merge(self, mut supersede: impl FnMut(RowPlace)) -> io::Result<()> {
         let Some(mut spool) = self.spool else { return Ok(()) };
         let mut start = 0;
-        let mut runs: Vec<Run> = Vec::with_capacity(self.runs.len() + 1);
+        let mut runs: Vec<SortedRun> = Vec::with_capacity(self.runs.len() + 1);
         for copies in self.runs {
-            runs.push(Run { start, left: copies, buffer: Vec::new() });
+            runs.push(SortedRun { start, left: copies, buffer: Vec::new() });
             start += copies * COPY_BYTES as u64;
         }
         // the map holds the latest copies: it is the last run
         let mut latest: Vec<_> = self.newest.into_iter().collect();
         latest.sort_unstable_by_key(|(id, _)| Reverse(*id));
-        runs.push(Run { start, left: 0, buffer: latest });
+        runs.push(SortedRun { start, left: 0, buffer: latest });
 
         let mut heads = BinaryHeap::with_capacity(runs.len());
         for (number, run) in runs.iter_mut().enumerate() {
@@ -147,7 +147,7 @@ impl RowVersions {
 }
 
 /// A sorted run that is being merged.
-struct Run {
+struct SortedRun {
     /// Where the copies that were not read yet begin in the spool.
     start: u64,
     /// The number of copies that were not read yet.
@@ -156,7 +156,7 @@ struct Run {
     buffer: Vec<(u128, RowCopy)>,
 }
 
-impl Run {
+impl SortedRun {
     /// The id of the next copy. `None` at the end of the run.
     fn head(&mut self, spool: &mut SpooledTempFile) -> io::Result<Option<u128>> {
         if self.buffer.is_empty() && self.left > 0 {

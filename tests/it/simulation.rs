@@ -126,6 +126,8 @@ fn the_faults_do_happen() {
         sum.duplicates,
         sum.poisoned,
         sum.given_up,
+        sum.quarantined,
+        sum.healed,
         sum.jobs,
         sum.lost,
         sum.orphans,

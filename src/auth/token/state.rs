@@ -34,10 +34,10 @@ pub(crate) struct TokenState {
     current: Option<CurrentToken>,
     /// The last failure. During its pause it is the answer to all callers, so that those who queued
     /// behind it do not send a request each.
-    failure: Option<Failure>,
+    failure: Option<FailedRefresh>,
 }
 
-struct Failure {
+struct FailedRefresh {
     at: Instant,
     error: TokenError,
     /// Failures in a row.
@@ -65,7 +65,7 @@ impl TokenState {
         self.current.take_if(|current| {
             Some(current.token.generation) == rejected || passed(current.expires, now)
         });
-        let failure = self.failure.as_ref().and_then(|Failure { at, error, .. }| {
+        let failure = self.failure.as_ref().and_then(|FailedRefresh { at, error, .. }| {
             let wait = (*at + error.wait).saturating_duration_since(now);
             (error.permanent || wait > Duration::ZERO).then(|| TokenError { wait, ..error.clone() })
         });
@@ -100,7 +100,7 @@ impl TokenState {
                 let cooldown =
                     FIRST_COOLDOWN.saturating_mul(1 << (count - 1).min(16)).min(LONGEST_COOLDOWN);
                 let error = TokenError { wait: error.wait.max(cooldown), ..error };
-                self.failure = Some(Failure { at: now, error: error.clone(), count });
+                self.failure = Some(FailedRefresh { at: now, error: error.clone(), count });
                 match &mut self.current {
                     Some(current) if !passed(current.expires, now) => {
                         current.token.requested = now;

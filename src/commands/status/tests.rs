@@ -23,7 +23,7 @@ fn job() -> BackfillScope {
         source: None,
         to_is_relative: false,
         interval: hours(0, 240),
-        now: 0,
+        now: hours(0, 300).to_ms(),
         datasets: vec![Arc::clone(&catalog.datasets["conversations"])],
         catalog: catalog.clone(),
         output: "out".into(),

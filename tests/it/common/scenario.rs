@@ -149,6 +149,7 @@ impl Scenario {
             stops_in_refresh: rng.bool(),
             poison: (rng.u8(..) < 80).then(|| rng.i64(interval.from_ms()..interval.to_ms())),
             widest: (rng.u8(..) < 80).then(|| hours(&mut rng, 2..24)),
+            undecodable: (rng.u8(..) < 50).then(|| char::from_digit(rng.u32(0..16), 16).unwrap()),
             rejects_all: rng.u8(..) < 90,
             give_up_after: rng.u32(1..4),
             plain_retry: rng.bool(),
