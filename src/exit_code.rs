@@ -32,8 +32,8 @@ impl ExitCode {
         }
     }
 
-    /// Every code but `Complete`. An earlier one takes precedence where several sources end
-    /// differently: an error needs a person before an interrupt or a gap needs another run.
+    /// Every code but `Complete`, in order of precedence: the first that any source ended with is
+    /// the exit code. Errors, which need a person, come before what another run continues.
     const BY_PRECEDENCE: [Self; 5] =
         [Self::Fatal, Self::Usage, Self::Credentials, Self::Interrupted, Self::Gaps];
 

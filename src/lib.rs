@@ -59,8 +59,8 @@
 //! | `ledger` | the SQLite database of what is committed, failed and requested |
 //! | `http` | transport, request errors, the retry decision; `http/rate_limit` holds the quota |
 //! | `telemetry` | logging, spans, metrics |
-//! | `time`, `blocking` | intervals and the wall clock; work for other threads |
 //! | `sandbox` | the API simulator; it shares nothing with the program but its configuration |
+//! | `time`, `blocking` | intervals and the wall clock; work for other threads |
 //!
 //! # Glossary
 //! - **dataset**: a kind of row that the platform offers, such as conversations; described in TOML.

@@ -16,7 +16,7 @@ use crate::{
 /// OAuth errors that the same request will give again (RFC 6749, section 5.2).
 const PERMANENT: [&str; 4] =
     ["invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type"];
-/// A longer lifetime is taken for a mistake of the server and ignored, in seconds.
+/// The longest lifetime that is believed, in seconds. A longer one counts as not stated.
 const LONGEST_LIFETIME: f64 = 10.0 * 365.0 * 86_400.0;
 
 /// A token as the server issued it.

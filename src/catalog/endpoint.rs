@@ -128,7 +128,7 @@ pub struct AsyncJob {
     pub done: Vec<String>,
     /// The states in which the job has failed.
     pub failed: Vec<String>,
-    /// The states in which the job no longer exists.
+    /// The states of a job that the platform has discarded. It is submitted again, like a failed one.
     pub gone: Vec<String>,
     /// Where the response to `poll` says why the job failed.
     pub error: Option<JsonPointer>,

@@ -144,5 +144,11 @@ pub fn read(file: &str, text: &str) -> Result<Catalog, CatalogError> {
 #[cfg(test)]
 pub(crate) const PLATFORMS: [&str; 2] = ["genesys-cloud", "nice-cxone"];
 
+/// A dataset of the built-in catalog that unit tests of other modules use.
+#[cfg(test)]
+pub(crate) fn test_dataset(name: &str) -> &'static Arc<Dataset> {
+    &builtin(PLATFORMS[0]).unwrap().datasets[name]
+}
+
 #[cfg(test)]
 mod tests;

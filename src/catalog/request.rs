@@ -46,8 +46,9 @@ impl RequestTemplate {
     }
 
     /// Returns the request for `values` with the user's `filter`: keys for the top level of the
-    /// body, or of the URL's query if there is no body. The template's own keys, which the
-    /// configuration refuses in a filter (see [`Endpoint::reserved_keys`]), take precedence.
+    /// body, or of the URL's query if the method is not POST. The keys of the template's `body` or
+    /// `query`, which the configuration refuses in a filter (see [`Endpoint::reserved_keys`]), win
+    /// over the filter, and the filter wins over the `defaults`.
     ///
     /// [`Endpoint::reserved_keys`]: crate::catalog::Endpoint::reserved_keys
     pub fn fill_filtered(

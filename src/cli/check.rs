@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    cli::{not_yet_available, sources},
+    cli::{
+        not_yet_available, sources,
+        table::{Column, Table},
+    },
     commands::{
         check::{self, Finding, State},
         hosts::Hosts,
@@ -35,7 +38,7 @@ async fn check_source(source: &SourceConfig) -> Result<ExitCode, Error> {
     let hosts = Hosts::open(config, &transport).await?;
     let mut first_failure = None;
     let print = |finding: Finding| {
-        sayln!("{finding}");
+        say!("{}", line(&finding));
         if let State::Failed(code) = finding.state {
             first_failure.get_or_insert(code);
         }
@@ -45,4 +48,17 @@ async fn check_source(source: &SourceConfig) -> Result<ExitCode, Error> {
         server.stop().await;
     }
     Ok(first_failure.unwrap_or(ExitCode::Complete))
+}
+
+/// A finding as one line, with its end. Lines are printed as they come, so the columns have a width
+/// that fits every name.
+fn line(finding: &Finding) -> Table {
+    let state = match finding.state {
+        State::Ok => "ok",
+        State::Failed(_) => "FAIL",
+        State::Unknown => "unknown",
+    };
+    let mut line = Table::new(&[Column::Left(12), Column::Left(7), Column::Left(0)]);
+    line.row([finding.name, state, finding.text.as_str()]);
+    line
 }

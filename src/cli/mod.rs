@@ -60,7 +60,7 @@ pub struct Cli {
     /// Override a key of the configuration; a value that is not valid TOML is taken as a string.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Use only this [[source]].
+    /// Use only the source with this name of a `[[source]]` list.
     #[arg(long, global = true, value_name = "NAME")]
     source: Option<String>,
 }
@@ -69,7 +69,7 @@ pub struct Cli {
 enum Command {
     /// Fetch what is missing, and end when nothing is.
     Run(run::RunArgs),
-    /// Estimate what a run would cost: shards, rows, requests, minutes, bytes.
+    /// Estimate what a run would cost: shards, rows, requests, minutes, size of the Parquet files.
     Plan(plan::PlanArgs),
     /// Try everything that a run needs, without fetching anything.
     Check,

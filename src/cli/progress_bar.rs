@@ -39,7 +39,7 @@ pub(super) async fn draw_during<T>(
 
 struct ProgressBar {
     span: Span,
-    /// Begins the text of the bar of a named source.
+    /// `NAME: `, in front of the bar's text. Empty if the source has no name.
     prefix: String,
     start: Instant,
 }

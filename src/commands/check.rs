@@ -1,6 +1,6 @@
 //! `cxbackfill check`: tries everything that a run needs once, and fetches nothing.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -75,17 +75,6 @@ impl Finding {
 
     fn failed(name: &'static str, code: ExitCode, text: impl Into<String>) -> Self {
         Self { name, text: text.into(), state: State::Failed(code) }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Ok => "ok",
-            State::Failed(_) => "FAIL",
-            State::Unknown => "unknown",
-        };
-        write!(f, "{:<14}{state:<9}{}", self.name, self.text)
     }
 }
 

@@ -8,7 +8,9 @@ use crate::{
     auth::token::TokenActor,
     catalog::{Dataset, Endpoint},
     decode::RawPage,
-    fetch::{FetchContext, FetchError, ShardError, pagination::Pager, request::RequestOptions},
+    fetch::{
+        FetchContext, FetchError, ShardError, pagination::Pager, send_with_retry::RequestOptions,
+    },
     http::error::RequestError,
     time::interval::Interval,
 };

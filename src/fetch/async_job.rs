@@ -13,7 +13,7 @@ use crate::{
     catalog::{ApiRequest, AsyncJob, Endpoint, JsonPointer, PlaceholderValues},
     fetch::{
         ApiClient, FetchError, Fetcher, RunError, ShardError,
-        request::{FINAL_REQUEST_TIME, RequestOptions},
+        send_with_retry::{FINAL_REQUEST_TIME, RequestOptions},
         shard_progress::ShardProgress,
     },
     http::error::RequestError,

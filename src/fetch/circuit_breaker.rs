@@ -126,7 +126,7 @@ mod tests {
     use crate::catalog;
 
     fn shard(from: i64, to: i64) -> Shard {
-        let dataset = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];
+        let dataset = catalog::test_dataset("conversations");
         let interval = Interval::new(from, to).unwrap();
         Shard { dataset: Arc::clone(dataset), interval, replaces: false }
     }

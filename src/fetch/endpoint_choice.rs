@@ -94,7 +94,7 @@ mod tests {
     use crate::catalog::{self, Dataset};
 
     fn conversations() -> &'static Arc<Dataset> {
-        &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]
+        catalog::test_dataset("conversations")
     }
 
     #[test]

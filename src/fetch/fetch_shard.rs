@@ -8,7 +8,7 @@ use crate::{
     decode::RawPage,
     fetch::{
         FetchError, FetchTotals, Fetcher, RunError, ShardError, in_flight::InFlight,
-        request::RequestOptions, shard_progress::ShardProgress,
+        send_with_retry::RequestOptions, shard_progress::ShardProgress,
     },
     http::error::RequestError,
     planning::{Lease, Shard},

@@ -3,7 +3,7 @@
 //! A fetcher takes one shard at a time from the planner and ends its lease in exactly one way:
 //! committed, split, failed, given up or returned (G2). Start with [`fetch_shard`], the course of
 //! one shard from its endpoint to its end. It uses [`endpoint_choice`] (query or job),
-//! [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next), [`request`]
+//! [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next), [`send_with_retry`]
 //! (one request with its retries), [`in_flight`] (several requests at once) and [`shard_progress`]
 //! with its [`watermark`] (what has arrived, and what of it can be committed).
 
@@ -19,8 +19,8 @@ pub(crate) mod fetch_shard;
 pub(crate) mod in_flight;
 pub(crate) mod job_availability;
 pub(crate) mod pagination;
-pub(crate) mod request;
 pub(crate) mod row_statistics;
+pub(crate) mod send_with_retry;
 pub(crate) mod settings;
 pub(crate) mod shard_end;
 pub(crate) mod shard_progress;

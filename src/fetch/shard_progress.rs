@@ -216,11 +216,10 @@ mod tests {
 
     #[actix::test]
     async fn unordered_datasets_are_not_committed_partially_even_if_rows_look_ordered() {
-        let datasets = &catalog::builtin("genesys-cloud").unwrap().datasets;
         for (dataset, expected) in
             [("conversations", (Some(5), Some(3))), ("user-details", (None, None))]
         {
-            let mut progress = progress(&datasets[dataset]).await;
+            let mut progress = progress(catalog::test_dataset(dataset)).await;
             assert_eq!(partial_commit_ends(&mut progress), expected, "{dataset}");
             progress.restart(5);
             assert_eq!(partial_commit_ends(&mut progress), expected, "{dataset} after a restart");
@@ -229,8 +228,7 @@ mod tests {
 
     #[actix::test]
     async fn rows_that_arrive_out_of_order_prevent_partial_commits() {
-        let mut progress =
-            progress(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]).await;
+        let mut progress = progress(catalog::test_dataset("conversations")).await;
         progress.advance(&page(&[2, 1]));
         assert_eq!(partial_commit_ends(&mut progress), (None, None));
     }

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::{
     ledger::{
         DoubtfulInterval, Ledger, LedgerError, ShardRecord, failures, follow_ups, gaps, intervals,
+        stale,
     },
     time::{clock, interval::Interval},
 };
@@ -147,7 +148,7 @@ impl Ledger {
                 transaction.execute(sql, [path, commit_id, &at])?;
             }
             match stale {
-                Some(interval) => mark_stale(transaction, dataset, interval),
+                Some(interval) => stale::mark_stale(transaction, dataset, interval),
                 None => Ok(()),
             }
         })
@@ -212,19 +213,6 @@ pub(super) fn insert_shard(
             ],
         )?;
     }
-    Ok(())
-}
-
-/// Marks the committed shards that overlap an interval as stale: they are to be replaced.
-pub(super) fn mark_stale(
-    transaction: &Transaction,
-    dataset: &str,
-    interval: Interval,
-) -> Result<(), LedgerError> {
-    transaction.execute(
-        "UPDATE shard SET stale = 1 WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2",
-        params![dataset, interval.from_ms(), interval.to_ms()],
-    )?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Transaction, params};
 
 use crate::{
-    ledger::{Failure, Ledger, LedgerError, commit, intervals},
+    ledger::{Failure, Ledger, LedgerError, intervals, stale},
     time::{clock, interval::Interval},
 };
 
@@ -38,7 +38,7 @@ impl Ledger {
                 }
             }
             insert(transaction, failure)?;
-            commit::mark_stale(transaction, dataset, *interval)
+            stale::mark_stale(transaction, dataset, *interval)
         })
     }
 }

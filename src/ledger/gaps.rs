@@ -66,7 +66,6 @@ pub struct AcceptedInterval {
 
 impl Ledger {
     /// Records that a committed interval is doubtful.
-    #[allow(dead_code)] // the warnings of a run will use it
     pub(crate) fn record_doubt(&self, doubt: &DoubtfulInterval) -> Result<(), LedgerError> {
         insert(&self.lock(), doubt)
     }

@@ -2,7 +2,7 @@
 //!
 //! Its transaction is the commit point (G3): a file that no record names is not part of the output.
 //! Its calls block, so async code runs them with [`offload`](crate::blocking::offload). Start with
-//! `commit.rs`; `schema.rs` holds the tables, and `reader.rs` reads without writing.
+//! `commit.rs`; `schema.rs` holds the tables, and `reader` reads without writing.
 
 mod commit;
 mod dataset_schema;
@@ -18,6 +18,7 @@ mod records;
 mod row_stats;
 mod runs;
 mod schema;
+mod stale;
 mod start_steps;
 
 use std::{

@@ -43,7 +43,7 @@ pub struct PlannerActor {
 }
 
 impl PlannerActor {
-    /// Hands out the shards of `plan`.
+    /// Creates the planner that hands out the shards of `plan`.
     pub fn new(plan: Plan) -> Self {
         Self { plan, waiting_fetchers: VecDeque::new(), idle: Arc::default(), alarm: None }
     }
@@ -143,7 +143,7 @@ mod tests {
     use crate::{catalog, planning::lease::LeaseEnd, time::interval::Interval};
 
     fn shard(from: i64, to: i64) -> Shard {
-        let dataset = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];
+        let dataset = catalog::test_dataset("conversations");
         Shard {
             dataset: Arc::clone(dataset),
             interval: Interval::new(from, to).unwrap(),

@@ -208,7 +208,7 @@ mod tests {
     use crate::catalog;
 
     fn shard(from: i64, to: i64) -> Shard {
-        let dataset = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];
+        let dataset = catalog::test_dataset("conversations");
         Shard {
             dataset: Arc::clone(dataset),
             interval: Interval::new(from, to).unwrap(),

@@ -46,10 +46,9 @@ mod tests {
 
     #[test]
     fn a_shard_is_committed_as_one_record_a_day() {
-        let genesys = &catalog::builtin("genesys-cloud").unwrap().datasets;
+        let dataset = catalog::test_dataset("conversations");
         let interval = "2024-01-01T12:00:00Z/2024-01-04T00:00:00Z".parse().unwrap();
-        let mut shard =
-            Shard { dataset: Arc::clone(&genesys["conversations"]), interval, replaces: false };
+        let mut shard = Shard { dataset: Arc::clone(dataset), interval, replaces: false };
         let records = shard.record_intervals();
         assert!(interval.is_covered_by(&records));
         assert_eq!(records.len(), 3);
@@ -57,8 +56,7 @@ mod tests {
             Interval::day_of(record.from_ms()) == Interval::day_of(record.to_ms() - 1)
         }));
 
-        let synthesized =
-            Dataset { synthesizes_time: true, ..Dataset::clone(&genesys["conversations"]) };
+        let synthesized = Dataset { synthesizes_time: true, ..Dataset::clone(dataset) };
         shard.dataset = Arc::new(synthesized);
         assert_eq!(shard.record_intervals(), [interval]);
     }

@@ -180,7 +180,7 @@ impl Region {
         reply
     }
 
-    /// Like `api` for NICE CXone, which has no rate-limit headers.
+    /// Answers a CXone request, as `api` answers a Genesys one, but without rate-limit headers.
     fn cxone(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
         let reply = match self.admit(now, request, &mut None) {
             Ok(_) => cxone::answer(self, now, request),

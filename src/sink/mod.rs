@@ -4,12 +4,13 @@
 //! balance (G5), and that a committed row stays until everything that replaces it is there. Start
 //! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of
 //! the ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the
-//! commit protocol, `shard_writer` turns pages into files, `store` puts files to their names.
+//! commit protocol, `shard_writer` sorts the rows of a shard into the files of its days,
+//! `parquet_writer` writes one such file, `store` puts files to their names.
 
 mod commit;
-mod day_file;
 pub(crate) mod lock;
 pub(crate) mod output_error;
+mod parquet_writer;
 pub(crate) mod read;
 mod row_set;
 mod row_versions;
@@ -17,6 +18,7 @@ mod settings;
 pub(crate) mod shard_writer;
 mod staging;
 pub(crate) mod store;
+mod write_error;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -28,9 +30,9 @@ use actix::{fut, prelude::*};
 pub(crate) use self::commit::clean_up;
 use self::{
     commit::{CommitRequest, Destination, WrittenShard},
-    shard_writer::WriteError,
     staging::Staging,
     store::StoreError,
+    write_error::WriteError,
 };
 pub use self::{settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore};
 use crate::{

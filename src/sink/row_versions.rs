@@ -19,7 +19,7 @@ use crate::decode::RowKey;
 const MOST_COPIES: usize = 220_000;
 /// Bytes of a copy in a run.
 const COPY_BYTES: usize = 48;
-/// Copies that a merge reads at once from each run.
+/// Copies per read from each sorted run of the spool file.
 const COPIES_PER_READ: u64 = 128;
 
 /// Where a row was written.

@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
-    io::{self, Write},
+    io::Write,
     ops::Range,
     sync::Arc,
 };
 
 use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
-use parquet::errors::ParquetError;
 use tempfile::SpooledTempFile;
 
 use crate::{
@@ -16,10 +15,11 @@ use crate::{
     ledger::Counts,
     planning::Shard,
     sink::{
-        day_file::{DayFile, Footer},
+        parquet_writer::{DayFile, Footer},
         row_versions::{RowPlace, RowVersions},
         settings::{OPEN_ROW_GROUP_BYTES, ParquetSettings},
         store::OutputStore,
+        write_error::WriteError,
     },
     time::interval::{Interval, iso},
 };
@@ -71,20 +71,6 @@ pub struct FinishedFile {
     pub rows: u64,
     /// Its content.
     pub content: SpooledTempFile,
-}
-
-/// Why rows could not be written to a file.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// Parquet or the disk failed.
-    #[error("a Parquet file cannot be written: {0}; is the output's disk full?")]
-    Parquet(#[from] ParquetError),
-    /// Arrow failed.
-    #[error("a batch cannot be filtered: {0}")]
-    Arrow(#[from] arrow::error::ArrowError),
-    /// The disk failed.
-    #[error("a spool file cannot be written: {0}; is the output's disk full?")]
-    Io(#[from] io::Error),
 }
 
 impl ShardWriter {

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::common::binary::{CREDENTIALS, SIMULATED, quiet_program};
 
-/// A run with `arguments` and `job.toml` ends with 2 and `message`, before it has touched anything.
-fn refused(job: &str, arguments: &[&str], message: &str) {
+/// A run with `arguments` and `job.toml` ends with 2 and `message`, before it writes anything.
+pub fn refused(job: &str, arguments: &[&str], message: &str) {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("job.toml"), job).unwrap();
     let mut command = quiet_program(folder.path());
@@ -25,7 +25,7 @@ fn refused(job: &str, arguments: &[&str], message: &str) {
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_those_that_there_are() {
+fn an_unknown_key_is_refused_with_the_known_ones() {
     refused(
         "[job]\nname = 'x'\n\n[fetch]\nactor = 3\n",
         &[],
@@ -42,7 +42,7 @@ fn an_unknown_key_is_refused_with_those_that_there_are() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_refused_in_words_of_the_file() {
+fn a_value_of_the_wrong_type_is_refused_in_the_terms_of_the_file() {
     for (job, message) in [
         (
             "[fetch]\nactors = 'many'\n",
@@ -79,7 +79,7 @@ fn a_value_of_the_wrong_type_is_refused_in_words_of_the_file() {
 }
 
 #[test]
-fn a_text_that_is_no_date_is_refused_with_one_that_is() {
+fn an_invalid_time_is_refused_with_a_valid_example() {
     refused(
         "[job]\nfrom = 'yesterday'\n",
         &[],
@@ -93,7 +93,7 @@ fn a_text_that_is_no_date_is_refused_with_one_that_is() {
 }
 
 #[test]
-fn an_interval_that_does_not_go_forward_is_refused_where_its_author_wrote_it() {
+fn an_empty_interval_is_refused_at_the_line_that_sets_it() {
     refused(
         "[job]\nfrom = '2024-01-02T00:00:00Z'\nto = '2024-01-02T00:00:00Z'\n",
         &[],
@@ -121,12 +121,12 @@ fn a_configuration_that_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn toml_that_is_none_is_refused_at_its_line() {
+fn invalid_toml_is_refused_at_its_line() {
     refused("[job]\nname = 'x'\nname = 'y'\n", &[], "job.toml:3: duplicate key");
 }
 
 #[test]
-fn a_secret_that_is_not_where_it_should_be_is_refused() {
+fn a_missing_secret_is_refused() {
     refused(
         "[auth]\nclient_id = 'x'\nclient_secret = { env = 'CXBACKFILL_TEST_UNSET' }\n",
         &[],
@@ -140,11 +140,11 @@ fn a_secret_that_is_not_where_it_should_be_is_refused() {
 }
 
 #[test]
-fn an_unknown_region_is_refused_with_those_that_there_are() {
+fn an_unknown_region_is_refused_with_the_known_ones() {
     refused("[source]\nregion = 'x'\n", &[], &unknown_region("job.toml:2: source.region"));
 }
 
-fn unknown_region(place: &str) -> String {
+pub fn unknown_region(place: &str) -> String {
     format!(
         "{place}: unknown region `x`: expected `sandbox` or one of \
          us-east-1, us-east-2, us-west-2, ca-central-1, sa-east-1, mx-central-1, ap-south-1, ap-northeast-1, \
@@ -154,7 +154,7 @@ fn unknown_region(place: &str) -> String {
 }
 
 #[test]
-fn an_unknown_dataset_is_refused_with_those_that_there_are() {
+fn an_unknown_dataset_is_refused_with_the_known_ones() {
     refused(
         "[job]\ndatasets = ['conversations', 'weather']\n",
         &[],
@@ -165,7 +165,7 @@ fn an_unknown_dataset_is_refused_with_those_that_there_are() {
 }
 
 #[test]
-fn g10_plain_http_is_refused_but_for_this_machine() {
+fn g10_plain_http_is_refused_except_on_loopback() {
     refused(
         "[source]\napi_url = 'http://api.example.com'\nlogin_url = 'https://login.example.com'\n",
         &[],
@@ -174,7 +174,7 @@ fn g10_plain_http_is_refused_but_for_this_machine() {
 }
 
 #[test]
-fn an_address_that_is_none_or_alone_is_refused() {
+fn an_invalid_or_incomplete_address_is_refused() {
     refused(
         "[source]\napi_url = 'api.example.com'\n",
         &[],
@@ -188,7 +188,7 @@ fn an_address_that_is_none_or_alone_is_refused() {
 }
 
 #[test]
-fn g4_a_filter_that_would_replace_what_paging_rests_on_is_refused() {
+fn g4_a_filter_that_replaces_pagination_keys_is_refused() {
     refused(
         "[filter.conversations]\nsegmentFilters = []\norder = 'desc'\n",
         &[],
@@ -197,7 +197,7 @@ fn g4_a_filter_that_would_replace_what_paging_rests_on_is_refused() {
 }
 
 #[test]
-fn a_filter_of_what_is_not_fetched_is_refused() {
+fn a_filter_of_a_dataset_that_is_not_fetched_is_refused() {
     refused(
         "[filter.calls]\nmediaTypeId = 4\n",
         &[],
@@ -205,130 +205,8 @@ fn a_filter_of_what_is_not_fetched_is_refused() {
     );
 }
 
-/// Two sources, of which the second has a section of its own.
-const TWO: &str = "[job]\nname = 'x'\n[[source]]\nname = 'emea'\n[[source]]\nname = 'apac'\n[source.auth]\nsend = 'body'\n";
-
 #[test]
-fn a_key_of_one_source_is_refused_by_its_name_and_line() {
-    for (more, arguments, message) in [
-        ("client_id = ''\n", &[][..], "job.toml:9: source.apac.auth.client_id: the text is empty"),
-        (
-            "secret = 'x'\n",
-            &[],
-            "job.toml:9: source.apac.auth.secret: unknown key `secret`, expected one of `grant`, `client_id`, \
-             `client_secret`, `send`, `scope`, `form`, `token_url`, `refresh_url`, `refresh_token`, `access_key_id`, \
-             `access_key_secret`, `token`, `cache`, `authorize_url`, `redirect_url`, `login_timeout`, `refresh_ahead`, \
-             `refresh_at`",
-        ),
-        (
-            "grant = 'static'\n",
-            &[],
-            "job.toml: source.apac.auth.token: missing: the grant in auth.grant needs it",
-        ),
-        (
-            "",
-            &["--set", "source.apac.budget.per=0s"],
-            "--set: source.apac.budget.per: must be above zero",
-        ),
-        (
-            "",
-            &["--set", "source.apac.datasets=[]"],
-            "--set: source.apac.datasets: the list is empty: name at least one dataset",
-        ),
-        ("", &["--set", "source.apac.region=x"], &unknown_region("--set: source.apac.region")),
-        (
-            "",
-            &["--set", "fetch.actors=0"],
-            "--set: fetch.actors: invalid number 0: expected 1 to 1000",
-        ),
-    ] {
-        refused(&format!("{TWO}{more}"), arguments, message);
-    }
-}
-
-#[test]
-fn a_source_that_there_is_not_is_refused_with_those_that_there_are() {
-    refused(
-        TWO,
-        &["--source", "emae"],
-        "--source: there is no source `emae`: there are emea, apac",
-    );
-    refused("", &["--source", "emea"], "--source: the only source has no name: leave --source out");
-    let set = "source.emae.auth.send=body";
-    let message = "--set source.emae.auth.send: there is no source `emae`: there are emea, apac";
-    refused(TWO, &["--set", set], message);
-}
-
-#[test]
-fn a_source_of_a_list_has_a_name_that_a_directory_can_have() {
-    let long = "x".repeat(65);
-    for (name, message) in [
-        ("", "source.name: missing: a source of a list needs a name, such as \"emea\"".to_owned()),
-        (
-            "name = 'EMEA'",
-            "source.name: two sources are called `EMEA`: each needs a folder of its own".to_owned(),
-        ),
-        ("name = '../x'", unfit("../x")),
-        ("name = '_quarantine'", unfit("_quarantine")),
-        (&format!("name = '{long}'"), unfit(&long)),
-    ] {
-        refused(
-            &format!("[[source]]\nname = 'emea'\n[[source]]\n{name}\n"),
-            &[],
-            &format!("job.toml:3: {message}"),
-        );
-    }
-}
-
-#[test]
-fn a_list_without_a_source_or_with_another_name_is_refused() {
-    refused(
-        "source = []\n",
-        &[],
-        "job.toml:1: source: the list is empty: write at least one [[source]]",
-    );
-    refused(
-        "source = [3]\n",
-        &[],
-        "job.toml:1: source: an element is not a section: write [[source]]",
-    );
-    let message = "--set: source.name: only the file can name a source of a list: leave it out";
-    refused(TWO, &["--set", "source.name=emea"], message);
-}
-
-fn unfit(name: &str) -> String {
-    format!(
-        "source.name: `{name}` is not a valid name of a source: expected letters, digits, `-` and `_`, at most 64"
-    )
-}
-
-#[test]
-fn g6_two_sources_do_not_share_a_quota() {
-    let region = "region = 'eu-central-1'\n";
-    let list = format!("[[source]]\nname = 'a'\n{region}[[source]]\nname = 'b'\n{region}");
-    let message = "the source a has the same credential and therefore the same quota: list the datasets of both in one source";
-    refused(&list, &["--set", "auth.client_id=x"], &format!("--set: auth.client_id: {message}"));
-    refused(
-        &format!("{list}[source.auth]\nclient_id = 'x'\n"),
-        &["--set", "source.a.auth.client_id=x"],
-        &format!("job.toml:8: source.b.auth.client_id: {message}"),
-    );
-}
-
-#[test]
-fn what_is_for_one_source_alone_asks_for_its_name() {
-    let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("config.toml"), TWO).unwrap();
-    for command in ["login", "sandbox"] {
-        let message = "error: --source: there are several sources: name one of them\n";
-        let mut run = quiet_program(folder.path());
-        run.arg(command).args(SIMULATED.iter().flat_map(|given| ["--set", given]));
-        run.assert().code(2).stdout("").stderr(message);
-    }
-}
-
-#[test]
-fn a_malformed_set_is_refused_with_one_that_is_not() {
+fn a_malformed_set_is_refused_with_a_valid_example() {
     for set in ["fetch.actors", "fetch", ".actors", "fetch."] {
         let message = format!("--set {set}: expected section.key=value, such as fetch.actors=16");
         refused("", &["--set", set], &message);

@@ -25,6 +25,7 @@ mod run_outcome;
 mod schema;
 mod secrets;
 mod simulation;
+mod source_lists;
 mod sources;
 mod token_runs;
 mod token_sources;

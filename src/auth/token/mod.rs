@@ -3,10 +3,10 @@
 //! While a token request is in flight, the actor's mailbox is closed: callers queue in it and get
 //! the new token. So at most one token request is in flight, and a rejected generation is renewed
 //! once, however many fetchers it was rejected for. [`TokenState`] decides when a new token is due,
-//! [`source`] requests it, and [`cache`] keeps it from run to run.
+//! [`refresh`] requests it, and [`cache`] keeps it from run to run.
 
 pub(crate) mod cache;
-pub(crate) mod source;
+pub(crate) mod refresh;
 pub(crate) mod state;
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-pub use self::source::{TokenClient, TokenSource};
+pub use self::refresh::{TokenClient, TokenSource};
 pub(crate) use self::state::RenewalPolicy;
 use self::state::TokenState;
 use crate::http::error::TokenError;

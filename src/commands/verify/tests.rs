@@ -34,8 +34,7 @@ impl Environment {
         let folder = tempfile::tempdir().unwrap();
         let output = OutputStore::directory(folder.path()).unwrap();
         let ledger = Ledger::open(&folder.path().join(LEDGER)).unwrap();
-        let dataset =
-            Arc::clone(&catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]);
+        let dataset = Arc::clone(catalog::test_dataset("conversations"));
         Self { folder, output, ledger, dataset }
     }
 

@@ -35,8 +35,9 @@ impl EnvironmentVariables {
         key: &str,
         layers: &Layers,
     ) -> Result<SecretString, ConfigError> {
-        self.find(text, key, layers)
-            .map_err(|error| ConfigError { is_missing_secret: true, ..error })
+        // an empty text in the file is a mistake of its author, a missing variable may be another's
+        let is_missing_secret = !matches!(text, TextSource::Here(_));
+        self.find(text, key, layers).map_err(|error| ConfigError { is_missing_secret, ..error })
     }
 
     fn find(

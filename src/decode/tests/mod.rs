@@ -56,7 +56,7 @@ fn dataset(name: &str) -> Arc<Dataset> {
 }
 
 fn conversations() -> &'static Dataset {
-    &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"]
+    catalog::test_dataset("conversations")
 }
 
 /// The total of a reply to a query of conversations.

@@ -14,12 +14,13 @@ use crate::http::{
     rate_limit::{
         QuotaSettings,
         concurrency_limit::{ConcurrencyLimit, Outcome},
+        headers::RateLimitHeaders,
         limiter::{RequestLimit, SharedLimiter},
-        server_window::{RESET_ROUNDING, RateLimitHeaders, SHORTEST_WINDOW, ServerWindow},
+        server_window::{RESET_ROUNDING, SHORTEST_WINDOW, ServerWindow},
     },
 };
 
-/// The queue of one key and its quota.
+/// The callers that wait for one key, and the quota of that key.
 pub(super) struct KeyState {
     /// Held by the caller that waits for the next permit. tokio's mutex is fair, so callers are
     /// served in order, and a thousand of them cost one timer.

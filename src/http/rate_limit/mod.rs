@@ -10,6 +10,7 @@
 //! long as it is there. `budget.share` reserves a part of the quota for them.
 
 pub(crate) mod concurrency_limit;
+mod headers;
 mod key_state;
 pub(crate) mod limiter;
 pub(crate) mod server_window;

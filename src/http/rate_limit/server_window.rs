@@ -5,29 +5,14 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::http::{dialect::Dialect, error::header, rate_limit::limiter::percentage};
+use crate::http::rate_limit::{headers::RateLimitHeaders, limiter::percentage};
 
 /// `reset` is rounded up to a multiple of this.
 pub(super) const RESET_ROUNDING: Duration = Duration::from_secs(1);
 /// Shorter windows cannot be told apart by a `reset` in whole seconds.
 pub(super) const SHORTEST_WINDOW: Duration = Duration::from_secs(2);
-/// A longer `reset` is not believed: for such a wait the server sends a 429 with `Retry-After`.
-const LONGEST_RESET: Duration = Duration::from_secs(3_600);
-
-/// The rate-limit headers of a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RateLimitHeaders {
-    /// Requests that a window allows.
-    pub allowed: u32,
-    /// Requests of this window so far, those of other clients with the same credential included.
-    pub count: u32,
-    /// The remaining time of the window, rounded up to whole seconds.
-    pub reset: Duration,
-}
-
 /// One window of the server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerWindow {
@@ -44,20 +29,6 @@ pub(super) struct ServerWindow {
     earliest_end: Instant,
     /// The window has ended by this instant.
     latest_end: Instant,
-}
-
-impl RateLimitHeaders {
-    /// Reads the headers of a response. `None` if they are missing or implausible.
-    pub(super) fn read(headers: &HeaderMap, dialect: &Dialect) -> Option<Self> {
-        let names = dialect.rate_limit?;
-        let number = |name: &str| header(headers, name)?.trim().parse::<u32>().ok();
-        let headers = Self {
-            allowed: number(names.allowed).filter(|&allowed| allowed > 0)?,
-            count: number(names.count)?,
-            reset: Duration::from_secs(number(names.reset)?.into()),
-        };
-        (headers.reset <= LONGEST_RESET).then_some(headers)
-    }
 }
 
 impl ServerWindow {

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{
     concurrency_limit::{ConcurrencyLimit, Outcome},
-    server_window::RateLimitHeaders,
+    headers::RateLimitHeaders,
     *,
 };
 use crate::http::dialect::RateLimitHeaderNames;

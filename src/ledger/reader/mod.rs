@@ -35,7 +35,8 @@ pub struct Snapshot {
     pub datasets: BTreeMap<String, DatasetRecords>,
     /// All runs, the oldest first.
     pub runs: Vec<RunRecord>,
-    /// Files whose commit did not finish or that a commit replaced. The next run deletes them.
+    /// Files whose commit has not finished, or that a commit replaced. The next run or `rebuild`
+    /// deletes those that are left.
     pub leftovers: HashSet<String>,
 }
 

@@ -12,7 +12,7 @@ use crate::sandbox::{
     time::{DAY_MS, TimeRange, iso},
 };
 
-/// Rows in a piece of the truth: some hundred kilobytes.
+/// Rows per piece of the truth, so that a piece has a few hundred kilobytes.
 const TRUTH_PIECE: usize = 400;
 /// The longest time from the start of a contact to its last state, in milliseconds.
 const MAX_STATE_DELAY: i64 = 3_600_000;

@@ -16,7 +16,7 @@ use tempfile::SpooledTempFile;
 use crate::{
     catalog::Dataset,
     ledger::Counts,
-    sink::{row_set::RowSet, settings::ParquetSettings, shard_writer::WriteError},
+    sink::{row_set::RowSet, settings::ParquetSettings, write_error::WriteError},
     time::interval::Interval,
 };
 
