@@ -128,6 +128,7 @@ fn the_faults_do_happen() {
         sum.given_up,
         sum.quarantined,
         sum.healed,
+        sum.followed,
         sum.jobs,
         sum.lost,
         sum.orphans,

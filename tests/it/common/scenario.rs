@@ -51,6 +51,8 @@ pub struct Scenario {
     pub widest: Option<Duration>,
     /// The rows whose ids end so cannot be decoded until the faults are cleared.
     pub undecodable: Option<char>,
+    /// Whether a later run fetches the days with open rows again.
+    pub follows_open: bool,
     /// Whether all requests for data are rejected until the faults are cleared.
     pub rejects_all: bool,
     /// `retry.give_up_dataset_after`.
@@ -91,6 +93,7 @@ impl Scenario {
             poison: None,
             widest: None,
             undecodable: None,
+            follows_open: false,
             rejects_all: false,
             give_up_after: 10,
             plain_retry: false,
@@ -150,6 +153,7 @@ impl Scenario {
             poison: (rng.u8(..) < 80).then(|| rng.i64(interval.from_ms()..interval.to_ms())),
             widest: (rng.u8(..) < 80).then(|| hours(&mut rng, 2..24)),
             undecodable: (rng.u8(..) < 50).then(|| char::from_digit(rng.u32(0..16), 16).unwrap()),
+            follows_open: rng.u8(..) < 60,
             rejects_all: rng.u8(..) < 90,
             give_up_after: rng.u32(1..4),
             plain_retry: rng.bool(),

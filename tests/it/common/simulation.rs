@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     ops::AddAssign,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use arrow::{array::AsArray, record_batch::RecordBatch};
@@ -29,6 +30,9 @@ use super::{
 /// The largest number of runs of one scenario.
 const MAX_RUNS: usize = 16;
 
+/// `job.follow_open` where open rows are followed up, however old the data are.
+const YEARS: Duration = Duration::from_secs(40 * 365 * 86_400);
+
 /// Counts over all runs of a scenario.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -50,6 +54,8 @@ pub struct Tally {
     pub quarantined: u64,
     pub given_up: u64,
     pub healed: u64,
+    /// Days with open rows that a later run fetched again.
+    pub followed: u64,
     /// Jobs; jobs that failed or expired too early; and jobs that a run left behind.
     pub jobs: u64,
     pub lost: u64,
@@ -81,7 +87,8 @@ pub struct ScenarioResult {
 /// and after failures the faults are cleared and the failed shards are retried.
 pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let mut config = scenario.config();
-    let mut refresh = scenario.refresh;
+    let (mut refresh, mut follows_open, mut is_follow_up) =
+        (scenario.refresh, scenario.follows_open, false);
     let region = Arc::new(Region::new(scenario.sandbox.clone()));
     let transport = Arc::new(FaultyTransport::new(scenario, Arc::clone(&region)));
     let memory = Arc::new(InMemory::new());
@@ -119,6 +126,8 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
         let is_healed = is_plain_retry && matches!(outcome, RunOutcome::Complete);
         tally.healed += u64::from(is_healed && summary.shards_committed > 0);
         is_plain_retry = false;
+        tally.followed += u64::from(is_follow_up) * summary.shards_committed;
+        is_follow_up = false;
         match outcome {
             // doubtful intervals are only fetched again by `--retry-failed`
             RunOutcome::Complete if !ledger.doubtful("conversations").unwrap().is_empty() => {
@@ -135,6 +144,13 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
             // the run was interrupted while it deleted the last job: the next run deletes it
             RunOutcome::Complete if !ledger.remote_jobs().unwrap().is_empty() => {
                 tally.interrupts += u64::from(stop.is_some())
+            }
+            // years later the follow-ups of all open rows are due, and the rows are still open
+            RunOutcome::Complete if follows_open => {
+                (follows_open, is_follow_up) = (false, true);
+                scope = Scope::Missing;
+                config.follow_open = YEARS;
+                config.now += i64::try_from(YEARS.as_millis()).unwrap() / 2;
             }
             RunOutcome::Complete => {
                 last = Some(summary);
@@ -287,6 +303,7 @@ impl AddAssign for Tally {
         self.quarantined += other.quarantined;
         self.given_up += other.given_up;
         self.healed += other.healed;
+        self.followed += other.followed;
         self.jobs += other.jobs;
         self.lost += other.lost;
         self.orphans += other.orphans;
