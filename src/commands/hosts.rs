@@ -15,7 +15,6 @@ use crate::{
 
 /// The hosts that a command sends requests to.
 pub(crate) struct Hosts {
-    /// The API.
     pub api: Url,
     /// The login host, or with a path the token endpoint itself.
     pub login: Url,

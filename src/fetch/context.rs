@@ -20,7 +20,6 @@ use crate::{
 pub(crate) struct FetchContext {
     /// What requests are built from beside the catalog: the API's address and version, the time.
     pub request: Arc<RequestContext>,
-    /// `[fetch]`.
     pub settings: FetchSettings,
     /// Parent datasets: child endpoints are queried once per id of these.
     pub parents: BTreeMap<String, Arc<Dataset>>,

@@ -45,7 +45,6 @@ impl GapKind {
 pub struct DoubtfulInterval {
     /// Name of the dataset.
     pub dataset: String,
-    /// The interval.
     pub interval: Interval,
     /// Why it is doubtful.
     pub kind: GapKind,
@@ -58,7 +57,6 @@ pub struct DoubtfulInterval {
 pub struct AcceptedInterval {
     /// Name of the dataset.
     pub dataset: String,
-    /// The interval.
     pub interval: Interval,
     /// Why it was accepted, in the person's words.
     pub reason: String,

@@ -41,7 +41,6 @@ impl std::ops::AddAssign for Counts {
 pub struct FileRecord {
     /// Path below the output directory.
     pub path: String,
-    /// Rows in it.
     pub rows: u64,
     /// Size in bytes.
     pub bytes: u64,
@@ -58,7 +57,6 @@ pub struct ShardRecord {
     pub interval: Interval,
     /// What became of its rows.
     pub counts: Counts,
-    /// Its files.
     pub files: Vec<FileRecord>,
     /// Id of the commit. Empty if a program with a ledger of version 1 committed it.
     pub commit_id: String,
@@ -84,7 +82,6 @@ pub struct Failure {
 pub struct Probe {
     /// The interval that was counted.
     pub interval: Interval,
-    /// The rows in it.
     pub rows: u64,
 }
 

@@ -22,9 +22,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Platform {
-    /// Genesys Cloud.
     GenesysCloud,
-    /// NICE CXone.
     NiceCxone,
     /// Any other API: the configuration names its hosts and a file describes its datasets.
     Custom,

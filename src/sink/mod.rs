@@ -99,7 +99,6 @@ pub(crate) enum LedgerEvent {
 pub struct Committed {
     /// What became of the rows.
     pub counts: Counts,
-    /// The new files.
     pub files: Vec<FileRecord>,
 }
 

@@ -67,9 +67,7 @@ pub struct FinishedRecord {
 pub struct FinishedFile {
     /// Its path below the output.
     pub path: String,
-    /// Rows in it.
     pub rows: u64,
-    /// Its content.
     pub content: SpooledTempFile,
 }
 

@@ -14,7 +14,6 @@ use crate::time::interval::Interval;
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds `amount`.
     pub fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }

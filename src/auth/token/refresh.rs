@@ -243,7 +243,6 @@ impl TokenSource {
         self.request(&GrantParams::Credentials).await
     }
 
-    /// Sends one token request.
     async fn request(&self, params: &GrantParams<'_>) -> Result<TokenResponse, TokenError> {
         let endpoint = self.credentials.endpoint(&self.host, params);
         let permit = self.client.rate_limit.admit(&self.client.key).await;

@@ -67,7 +67,6 @@ pub(crate) struct Totals {
     pub rows: u64,
     /// Size of the files in bytes.
     pub bytes: u64,
-    /// Number of files.
     pub files: u64,
     /// Committed time in seconds.
     pub committed_s: f64,

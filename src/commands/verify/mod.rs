@@ -45,7 +45,6 @@ pub(crate) struct Difference {
     pub what: String,
 }
 
-/// What was verified.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verified {
     /// Files that were read.
@@ -54,7 +53,6 @@ pub(crate) struct Verified {
     pub rows: u64,
     /// Bytes of the files that are as the ledger says.
     pub bytes: u64,
-    /// Number of differences.
     pub differences: u64,
 }
 
