@@ -83,7 +83,8 @@ pub struct Config {
     pub newest_first: bool,
     /// How long an interrupted run may take to commit complete shards.
     pub grace: Duration,
-    /// For how long unfinished rows are fetched again until they are closed. Zero: never.
+    /// The age up to which unfinished rows are fetched again, unless they are closed before. Zero:
+    /// never.
     pub follow_open: Duration,
     /// Shards of a dataset that may fail in a row for the same reason before the run gives the
     /// dataset up.

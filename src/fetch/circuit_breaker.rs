@@ -42,7 +42,8 @@ enum FailureKind {
 }
 
 impl FailureKind {
-    /// `None` if the error may be due to an outage of the network or of the whole platform.
+    /// The kind of a failure. `None` if it says nothing about the dataset: an outage, a throttle,
+    /// or data that is not there yet.
     fn of(error: &RequestError) -> Option<Self> {
         match error {
             RequestError::Timeout(_)

@@ -30,7 +30,8 @@ pub struct FetchTotals {
 pub struct DatasetTotals {
     /// What was committed, as the sink counted.
     pub committed: CommittedTotals,
-    /// Rows received for committed shards, as the fetchers counted: both must agree (G5).
+    /// Rows received for committed shards, as the fetchers counted. Must equal
+    /// `committed.counts.received` (G5).
     pub received: u64,
     /// The committed intervals, in order and merged where they are adjacent.
     pub intervals: Vec<Interval>,
