@@ -179,15 +179,24 @@ impl ApiClient {
         let (status, body) = match response.and_then(|response| self.require_success(response)) {
             Ok(response) => response,
             Err(error) => {
-                *rejected = token.filter(|_| is_unauthorized(&error)).map(|token| token.generation);
+                let generation = token.map(|token| token.generation);
+                if is_answer_to_caller(&error) {
+                    self.accept_token(generation);
+                }
+                *rejected = generation.filter(|_| is_unauthorized(&error));
                 return Err(error.into());
             }
         };
-        if let Some(token) = token {
-            self.context.accepted.fetch_max(token.generation, Ordering::Relaxed);
-        }
+        self.accept_token(token.map(|token| token.generation));
         self.context.metrics.bytes_received.add(body.len() as u64);
         Ok(offload(move || read(status, body)).await?)
+    }
+
+    /// Records that the platform took the token of this generation, if the request had one.
+    fn accept_token(&self, generation: Option<u64>) {
+        if let Some(generation) = generation {
+            self.context.accepted.fetch_max(generation, Ordering::Relaxed);
+        }
     }
 
     /// Acquires a permit and then a token, since waiting for the permit can outlast a token. While
@@ -299,4 +308,11 @@ impl ApiClient {
 
 fn is_unauthorized(error: &RequestError) -> bool {
     matches!(error, RequestError::Refused(response) if response.status == StatusCode::UNAUTHORIZED)
+}
+
+/// Whether the platform refused the request itself, and so has taken its token: a query that is not
+/// valid, or something that is not there.
+fn is_answer_to_caller(error: &RequestError) -> bool {
+    let answers = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::GONE];
+    matches!(error, RequestError::Refused(response) if answers.contains(&response.status))
 }
