@@ -118,8 +118,12 @@ impl ShardProgress {
     }
 
     /// Where a partial commit may end before `page` is written. `None` if there can be none.
+    ///
+    /// A page with rows that cannot be decoded has no such end: they have no time, so one of them may
+    /// belong before the first row that has one, and would be recorded with the wrong part.
     pub(crate) fn partial_commit_before(&self, page: &Page) -> Option<i64> {
-        self.watermark.complete_before_page(&page.keys).filter(|&end_ms| self.can_end_at(end_ms))
+        let end_ms = self.watermark.complete_before_page(&page.keys)?;
+        (page.bad.is_empty() && self.can_end_at(end_ms)).then_some(end_ms)
     }
 
     /// Where a partial commit of all that has arrived may end. `None` if there can be none.
