@@ -33,6 +33,11 @@ pub use crate::{
     time::interval::{Interval, iso},
 };
 
+/// See `crate::sandbox::behaviors`.
+pub mod behaviors {
+    pub use crate::sandbox::behaviors::{Behavior, BehaviorKind, all};
+}
+
 /// See `crate::catalog`.
 pub mod catalog {
     pub use crate::catalog::{builtin, read};

@@ -86,7 +86,7 @@ enum Command {
     /// List the datasets that can be fetched, or describe one of them.
     Datasets(datasets::DatasetsArgs),
     /// Serve the embedded API simulator until it is interrupted.
-    Sandbox,
+    Sandbox(sandbox::SandboxArgs),
 }
 
 impl Cli {
@@ -106,7 +106,7 @@ impl Cli {
             Command::Verify(args) => verify::execute(&overrides, &args).await,
             Command::Rebuild => rebuild::execute(&overrides).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
-            Command::Sandbox => sandbox::execute(&overrides).await,
+            Command::Sandbox(args) => sandbox::execute(&overrides, &args).await,
         };
         sources::exit_code(None, result).into()
     }

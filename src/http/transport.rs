@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::{Request, Response, Uri, header::ACCEPT_ENCODING};
 use url::Url;
 
 use crate::http::error::RequestError;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Sends one request and reads the whole response. A response of any status is `Ok`; an error means
 /// that there was no response. Implementations neither retry nor wait.
@@ -68,6 +70,10 @@ impl HttpTransport {
                 return Err(RequestError::TooLarge(self.max_body));
             }
             body.extend_from_slice(&chunk);
+        }
+        // some servers begin every text with one, and no parser expects it
+        if body.starts_with(BYTE_ORDER_MARK) {
+            body.advance(BYTE_ORDER_MARK.len());
         }
         let mut response = Response::new(body.freeze());
         *response.status_mut() = received.status();

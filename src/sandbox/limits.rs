@@ -18,7 +18,7 @@ const WINDOWS_KEPT: usize = 10_000;
 pub struct Stats {
     /// Requests for a token, by the status of the reply.
     pub token_requests: BTreeMap<u16, u64>,
-    /// API requests (under `/api/v2/`, and those of NICE CXone), by the status of the reply.
+    /// All other requests but those for the sandbox itself, by the status of the reply.
     pub api_requests: BTreeMap<u16, u64>,
     /// The largest number of authenticated requests, rejected ones included, that one client sent
     /// in one of its fixed windows.

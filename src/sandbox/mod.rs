@@ -18,6 +18,7 @@
 //! starts in the interval, byte for byte as in the pages, one per line. It defaults to the
 //! conversations of Genesys Cloud.
 
+pub(crate) mod behaviors;
 mod cxone;
 mod error;
 mod genesys;

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
 use crate::sandbox::{
-    NDJSON, REQUEST_LIMIT, Settings, Truth, cxone,
+    NDJSON, REQUEST_LIMIT, Settings, Truth,
+    behaviors::{Answer, Behavior, Exchange, Met},
+    cxone,
     error::{self, ApiError},
     genesys::{self, Queue, Records},
     latency,
@@ -42,6 +44,7 @@ pub(super) struct RegionState {
     authenticated: u64,
     /// The number of latencies drawn so far.
     latencies: u64,
+    met: Met,
     pub(super) queue: Queue,
     /// The data extractions of NICE CXone.
     pub(super) extractions: cxone::ExtractionJobs,
@@ -68,22 +71,54 @@ impl Region {
     /// Answers a request that arrives at `now`, counted from the region's start. Times should not
     /// go backwards: if they do, windows and tokens last that much longer.
     pub fn reply(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
+        if request.uri().path().starts_with("/sandbox/") {
+            return self.own_reply(request);
+        }
+        let reply = self.behave(&self.settings.behaviors, now, request);
+        self.count(request.uri().path(), &reply);
+        reply
+    }
+
+    /// Answers as the behaviours would, each around the next.
+    fn behave(
+        &self,
+        behaviors: &[&'static Behavior],
+        now: Duration,
+        request: &Request<Bytes>,
+    ) -> Response<Bytes> {
+        let Some((&behavior, others)) = behaviors.split_first() else {
+            return self.answer(now, request);
+        };
+        let nth = self.state().met.count(behavior, request);
+        let answer: Answer<'_> = &|request| self.behave(others, now, request);
+        behavior.apply(&Exchange { request, nth, now }, answer)
+    }
+
+    /// Answers a request for the sandbox itself.
+    fn own_reply(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let context = self.context();
+        let mut reply = match request.uri().path() {
+            "/sandbox/stats" => error::json(StatusCode::OK, &self.stats()),
+            "/sandbox/truth" => {
+                self.truth_response(request).unwrap_or_else(|error| error.reply(&context))
+            }
+            _ => ApiError::not_found().reply(&context),
+        };
+        set(&mut reply, "inin-correlation-id", context);
+        reply
+    }
+
+    /// Answers a request as the platform would.
+    fn answer(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
         let context = self.context();
         let mut reply = match request.uri().path() {
             "/oauth/authorize" => self.authorize(now, request),
-            "/oauth/token" | "/auth/token" => self.login(now, request),
-            "/authentication/v1/token/access-key" | "/public/authentication/v1/refresh" => {
-                self.login(now, request)
-            }
+            path if is_token_path(path) => self.login(now, request),
             path if path.starts_with("/.well-known/") => cxone::well_known(request),
             path if path.starts_with(cxone::API) || path.starts_with(cxone::JOBS) => {
                 self.cxone(now, request)
             }
             path if path.starts_with(cxone::FILES) => cxone::file(self, now, request),
-            "/sandbox/stats" => error::json(StatusCode::OK, &self.stats()),
-            "/sandbox/truth" => {
-                self.truth_response(request).unwrap_or_else(|error| error.reply(&context))
-            }
             path if path.starts_with("/api/v2/") => self.api(now, request, &context),
             _ => ApiError::not_found().reply(&context),
         };
@@ -135,19 +170,17 @@ impl Region {
     }
 
     fn login(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
-        let RegionState { clients, logins, stats, .. } = &mut *self.state();
+        let RegionState { clients, logins, .. } = &mut *self.state();
         let throttled = logins.count(now, self.settings.per) > oauth::TOKEN_REQUESTS;
         let granted = if throttled {
             Err(OAuthError::THROTTLED)
         } else {
             oauth::grant(&self.settings, clients, now, request)
         };
-        let reply = match granted {
+        match granted {
             Ok(grant) => grant.reply(&self.settings, clients, now),
             Err(error) => error.reply(),
-        };
-        *stats.token_requests.entry(reply.status().as_u16()).or_default() += 1;
-        reply
+        }
     }
 
     fn authorize(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
@@ -176,22 +209,23 @@ impl Region {
                 usage.refused += u32::from(reply.status() == StatusCode::TOO_MANY_REQUESTS);
             }
         }
-        self.count(&reply);
         reply
     }
 
     /// Answers a CXone request, as `api` answers a Genesys one, but without rate-limit headers.
     fn cxone(&self, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
-        let reply = match self.admit(now, request, &mut None) {
+        match self.admit(now, request, &mut None) {
             Ok(_) => cxone::answer(self, now, request),
             Err(error) => cxone::rejection(error.status()),
-        };
-        self.count(&reply);
-        reply
+        }
     }
 
-    fn count(&self, reply: &Response<Bytes>) {
-        *self.state().stats.api_requests.entry(reply.status().as_u16()).or_default() += 1;
+    /// Counts a request by the status of its reply.
+    fn count(&self, path: &str, reply: &Response<Bytes>) {
+        let stats = &mut self.state().stats;
+        let requests =
+            if is_token_path(path) { &mut stats.token_requests } else { &mut stats.api_requests };
+        *requests.entry(reply.status().as_u16()).or_default() += 1;
     }
 
     /// The id of the client of an API request if it is admitted. Sets `limit` to the state of its
@@ -241,6 +275,17 @@ impl Region {
         set(&mut reply, "content-type", NDJSON);
         Ok(reply)
     }
+}
+
+/// Whether tokens are requested at this path.
+fn is_token_path(path: &str) -> bool {
+    matches!(
+        path,
+        "/oauth/token"
+            | "/auth/token"
+            | "/authentication/v1/token/access-key"
+            | "/public/authentication/v1/refresh"
+    )
 }
 
 /// The truth that the query `platform=…&dataset=…&from=…&to=…` asks for; the first two are

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
-use crate::sandbox::{genesys::JobSettings, latency::Latency};
+use crate::sandbox::{behaviors::Behavior, genesys::JobSettings, latency::Latency};
 
 /// How a region behaves.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub struct Settings {
     pub fail_every: u32,
     /// How asynchronous queries of Genesys Cloud behave.
     pub jobs: JobSettings,
+    /// Behaviours of real servers; the first is the outermost.
+    pub behaviors: Vec<&'static Behavior>,
 }
 
 impl Default for Settings {
@@ -71,6 +73,7 @@ impl Default for Settings {
             throttle_every: 0,
             fail_every: 0,
             jobs: JobSettings::default(),
+            behaviors: Vec::new(),
         }
     }
 }

@@ -24,6 +24,7 @@ mod refresh;
 mod run_outcome;
 mod schema;
 mod secrets;
+mod server_behaviors;
 mod simulation;
 mod source_lists;
 mod sources;

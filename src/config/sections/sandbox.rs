@@ -11,7 +11,10 @@ use crate::{
             DurationText, SignedDurationText, TextSource, invalid_time, parse_time, positive,
         },
     },
-    sandbox,
+    sandbox::{
+        self,
+        behaviors::{self, Behavior, BehaviorKind},
+    },
 };
 
 #[derive(Debug, Deserialize)]
@@ -35,6 +38,8 @@ pub(crate) struct SandboxSection {
     throttle_every: u32,
     fail_every: u32,
     jobs: JobsTable,
+    odd: Vec<String>,
+    hostile: Vec<String>,
 }
 
 /// A new value of `requests` from `after` the start on.
@@ -105,7 +110,25 @@ impl SandboxSection {
             throttle_every: self.throttle_every,
             fail_every: self.fail_every,
             jobs: self.jobs.check(layers)?,
+            behaviors: self.behaviors(layers)?,
         })
+    }
+
+    /// The behaviours that `odd` and `hostile` name.
+    fn behaviors(&self, layers: &Layers) -> Result<Vec<&'static Behavior>, ConfigError> {
+        let mut found = Vec::new();
+        for (key, kind, names) in [
+            ("sandbox.odd", BehaviorKind::Odd, &self.odd),
+            ("sandbox.hostile", BehaviorKind::Hostile, &self.hostile),
+        ] {
+            for name in names {
+                let behavior = behaviors::find(kind, name).ok_or_else(|| {
+                    layers.error(key, format!("unknown name `{name}`: {}", known_names(kind)))
+                })?;
+                found.push(behavior);
+            }
+        }
+        Ok(found)
     }
 
     fn limit_changes(&self, layers: &Layers) -> Result<Vec<(Duration, u32)>, ConfigError> {
@@ -153,6 +176,15 @@ impl JobsTable {
             available_until: available_until.transpose()?,
         })
     }
+}
+
+/// The names of all behaviours of a kind.
+fn known_names(kind: BehaviorKind) -> String {
+    let names: Vec<_> = behaviors::all()
+        .filter(|behavior| behavior.kind == kind)
+        .map(|behavior| behavior.name)
+        .collect();
+    format!("the known ones are {}", names.join(", "))
 }
 
 /// Checks that each step is later than the one before.
