@@ -20,7 +20,7 @@ pub(crate) fn timestamp() -> DataType {
 pub enum WireForm {
     /// An ISO 8601 interval; the column gets its start.
     Interval,
-    /// An ISO 8601 duration; the column gets its seconds.
+    /// An ISO 8601 duration or a number of seconds; the column gets its seconds.
     Duration,
 }
 

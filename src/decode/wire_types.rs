@@ -105,8 +105,11 @@ fn start(text: &str) -> Result<i64, String> {
     time.map(Timestamp::as_millisecond).map_err(|_| format!("\"{text}\" is not a valid interval"))
 }
 
-/// An ISO 8601 duration in seconds; a day has 24 hours.
+/// A duration in seconds: ISO 8601, where a day has 24 hours, or a number of seconds.
 fn seconds(text: &str) -> Result<f64, String> {
+    if let Some(seconds) = text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite()) {
+        return Ok(seconds);
+    }
     let span: Result<Span, _> = text.parse();
     let total =
         span.and_then(|span| span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())));

@@ -142,6 +142,7 @@ fn form_grant(
                 code.client == client
                     && Some(code.redirect.as_str()) == field("redirect_uri")
                     && code.challenge == challenge
+                    && !(public && code.challenge.is_empty())
             };
             let exchanged =
                 field("code").and_then(|code| clients.exchange_code(code, now, matches));
@@ -268,7 +269,8 @@ fn identity() -> String {
     format!("{}.{}.none", part(json!({"alg": "none"})), part(json!({"tenantId": TENANT})))
 }
 
-/// The authorization page: the sandbox's user consents at once.
+/// The authorization page: the sandbox's user consents at once. A request without a PKCE challenge
+/// gets a code that only a client with a secret can exchange.
 pub(super) fn authorize(
     settings: &Settings,
     clients: &mut Clients,
@@ -283,12 +285,12 @@ pub(super) fn authorize(
     if field("response_type", "missing response_type")? != "code" {
         return Err(invalid("response_type must be code"));
     }
-    if field("code_challenge_method", "missing code_challenge_method")? != "S256" {
+    let challenge = query.get("code_challenge").cloned().unwrap_or_default();
+    if !challenge.is_empty() && query.get("code_challenge_method").is_none_or(|it| it != "S256") {
         return Err(invalid("code_challenge_method must be S256"));
     }
     let redirect = field("redirect_uri", "missing redirect_uri")?;
     let mut to: Url = redirect.parse().map_err(|_| invalid("redirect_uri is not a valid URL"))?;
-    let challenge = field("code_challenge", "missing code_challenge")?;
     let code = clients.code(
         settings,
         now,

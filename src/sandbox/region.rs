@@ -24,9 +24,14 @@ use crate::sandbox::{
     tokens::Clients,
 };
 
+/// The wall clock of a region that is no server: 2026-01-01.
+const STARTED_MS: i64 = 1_767_225_600_000;
+
 /// The simulated platforms, for one organisation.
 #[derive(Debug)]
 pub struct Region {
+    /// The platform's wall clock at the start, in milliseconds since 1970.
+    started_ms: i64,
     pub(super) settings: Settings,
     pub(super) records: Arc<Records>,
     state: Mutex<RegionState>,
@@ -62,10 +67,21 @@ struct RegionLimit {
 }
 
 impl Region {
-    /// A region that has received no request yet.
+    /// A region that has received no request yet. Its wall clock starts at 2026-01-01.
     pub fn new(settings: Settings) -> Self {
+        Self::starting_at(STARTED_MS, settings)
+    }
+
+    /// A region whose wall clock starts at a time, in milliseconds since 1970.
+    pub(super) fn starting_at(started_ms: i64, settings: Settings) -> Self {
         let records = Arc::new(Records::new(settings.seed, settings.conversations_per_day));
-        Self { settings, records, state: Mutex::default() }
+        Self { started_ms, settings, records, state: Mutex::default() }
+    }
+
+    /// The platform's wall clock, in milliseconds since 1970: what the Date header says, and the
+    /// dates of jobs.
+    pub(super) fn wall_clock(&self, now: Duration) -> i64 {
+        self.started_ms.saturating_add(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Answers a request that arrives at `now`, counted from the region's start. Times should not

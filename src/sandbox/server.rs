@@ -19,7 +19,7 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use jiff::{SignedDuration, fmt::rfc2822::DateTimePrinter};
+use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -89,7 +89,8 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
         let url =
             Url::parse(&format!("http://{}", listener.local_addr()?)).map_err(io::Error::other)?;
-        let region = Arc::new(Region::new(settings));
+        let start = clock::now().checked_add(settings.clock_skew).map_err(io::Error::other)?;
+        let region = Arc::new(Region::starting_at(start.as_millisecond(), settings));
         let state = ServerState { region, started: Instant::now(), load: Arc::default() };
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let app = Router::new().fallback(reply).with_state(state);
@@ -141,7 +142,7 @@ async fn reply(State(state): State<ServerState>, request: Request) -> Response {
         sleep(latency).await;
     }
     let (mut head, body) = reply.into_parts();
-    if let Some(date) = skewed_date(region.settings.clock_skew) {
+    if let Some(date) = date(region.wall_clock(started.elapsed())) {
         head.headers.insert(header::DATE, date);
     }
     let body = if gzip {
@@ -156,9 +157,9 @@ async fn reply(State(state): State<ServerState>, request: Request) -> Response {
     Response::from_parts(head, body.into())
 }
 
-/// The Date header of a wrong clock. `None` if the clock is right: then axum sets the header.
-fn skewed_date(skew: SignedDuration) -> Option<HeaderValue> {
-    let time = clock::now().checked_add(skew).ok().filter(|_| !skew.is_zero())?;
+/// The Date header at a time in milliseconds since 1970. `None` if it has no such form.
+fn date(ms: i64) -> Option<HeaderValue> {
+    let time = Timestamp::from_millisecond(ms).ok()?;
     HeaderValue::try_from(DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?).ok()
 }
 

@@ -43,7 +43,7 @@ struct RefreshToken {
 pub(super) struct IssuedCode {
     pub(super) client: String,
     pub(super) redirect: String,
-    /// The PKCE code challenge.
+    /// The PKCE code challenge. Empty if the client sent none.
     pub(super) challenge: String,
     expires: Duration,
     /// The tokens it was exchanged for. `None` until then.

@@ -1,9 +1,22 @@
 //! How Parquet files are written.
 
-use parquet::{basic::Compression, file::metadata::KeyValue, file::properties::WriterProperties};
+use parquet::{
+    basic::Compression,
+    file::{
+        metadata::KeyValue,
+        properties::{DEFAULT_CREATED_BY, WriterProperties},
+    },
+};
 
 /// Bytes that the open row groups of one shard may take in memory, however many rows they have.
 pub(super) const OPEN_ROW_GROUP_BYTES: usize = 64 << 20;
+
+/// The writer of a file, in the form that readers such as parquet-java parse:
+/// `application version number (build id)`. The build names the encoder.
+fn created_by() -> String {
+    let encoder = DEFAULT_CREATED_BY.replace(" version ", "-");
+    format!("cxbackfill version {} (build {encoder})", env!("CARGO_PKG_VERSION"))
+}
 
 /// The Parquet settings of `[output]`.
 #[derive(Debug, Clone)]
@@ -23,7 +36,7 @@ impl ParquetSettings {
             .set_compression(self.compression)
             .set_max_row_group_row_count(Some(self.row_group_rows))
             .set_max_row_group_bytes(Some(OPEN_ROW_GROUP_BYTES))
-            .set_created_by(concat!("cxbackfill ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_created_by(created_by())
             .set_key_value_metadata(Some(metadata))
             .build()
     }

@@ -146,6 +146,12 @@ fn contacts_of_an_old_version_equal_the_truth() {
 }
 
 #[test]
+fn a_skill_summary_of_an_old_version_has_its_durations_as_seconds() {
+    let summary = datasets(CXONE, |dataset| dataset.name == "skill-summary");
+    expect_truth(CXONE, &summary, "", &["source.api_version=v23.0"]);
+}
+
+#[test]
 fn a_dataset_that_is_denied_or_fails_does_not_affect_the_others() {
     let sandbox = Sandbox::start(&[
         "sandbox.conversations_per_day=60",

@@ -78,6 +78,19 @@ fn a_column_is_read_by_its_name_or_its_alias_and_its_name_wins() {
 }
 
 #[test]
+fn a_duration_may_be_a_number_of_seconds_or_its_text() {
+    let day = r#""day": "2024-01-01T00:00:00Z""#;
+    let rows = format!(
+        r#"{{"queue": "q", "data": [{{"no": 1, {day}, "took": "101"}}, {{"no": 2, {day}, "took": 101}},
+            {{"no": 3, {day}, "took": 0.5}}, {{"no": 4, {day}, "took": "inf"}}]}}"#
+    );
+    let page = page("days", &[], &rows);
+    let took = page.batch.column_by_name("took").unwrap().as_primitive::<Float64Type>();
+    assert_eq!(took.iter().collect::<Vec<_>>(), [Some(101.0), Some(101.0), Some(0.5)]);
+    assert_eq!(reasons(&page), ["whilst decoding field 'took': \"inf\" is not a valid duration"]);
+}
+
+#[test]
 fn an_interval_is_read_as_its_start_and_a_duration_as_seconds() {
     let rows = r#"{"queue": "q", "data": [
         {"no": 1, "day": "2024-01-01T00:00:00.000Z/2024-01-02T00:00:00.000Z", "took": "PT1H2M3.5S"},

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::{
@@ -246,6 +247,9 @@ impl ReportRequest<'_> {
                     row.insert(old.to_owned(), value);
                 }
             }
+            if self.report.path == "skills/summary" {
+                row.values_mut().for_each(durations_in_seconds);
+            }
         }
         if let Some(fields) = self.get("fields") {
             row.retain(|name, _| fields.split(',').any(|field| field.trim() == name));
@@ -261,6 +265,15 @@ impl ReportRequest<'_> {
             "{address}?{}",
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish()
         )
+    }
+}
+
+/// Turns an ISO 8601 duration into its seconds, as old versions send it.
+fn durations_in_seconds(value: &mut Value) {
+    let text = value.as_str().filter(|text| text.starts_with("PT"));
+    let span: Option<SignedDuration> = text.and_then(|text| text.parse().ok());
+    if let Some(span) = span {
+        *value = span.as_secs().into();
     }
 }
 

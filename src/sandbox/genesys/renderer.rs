@@ -25,6 +25,17 @@ pub(crate) const NAMES: [&str; 16] = [
     "Oluwaseun Adébáyò",
 ];
 pub(crate) const DIVISIONS: u64 = 4;
+/// The names of the flows.
+pub(crate) const FLOWS: [&str; 8] = [
+    "Hauptmenü",
+    "Main menu",
+    "Reklamation",
+    "VIP",
+    "請求書",
+    "Auskunft",
+    "Rechnung / Invoice",
+    "Après-vente",
+];
 pub(crate) const AGENTS: u64 = 60;
 /// Bytes reserved for each record: most are smaller.
 const RECORD_CAPACITY: usize = 8 * 1024;

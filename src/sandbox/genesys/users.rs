@@ -12,6 +12,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::sandbox::{
     error::ApiError,
     genesys::{
+        entities::{presence_id, presence_number},
         renderer::{AGENTS, Renderer},
         request::{MAX_JOB_DAYS, PageRequest, interval, invalid_value, read_json},
     },
@@ -178,14 +179,8 @@ impl Renderer {
         match history {
             History::Presence => {
                 self.json.text("systemPresence", change.to);
-                let number = PRESENCES
-                    .iter()
-                    .position(|name| *name == change.to)
-                    .map_or(0, |at| at as u64 + 1);
-                self.json.uuid(
-                    "organizationPresenceId",
-                    Rng::new([self.seed, 0x9e60, number, 0]).uuid(),
-                );
+                let id = presence_id(self.seed, presence_number(change.to));
+                self.json.uuid("organizationPresenceId", id);
             }
             History::Routing => self.json.text("routingStatus", change.to),
         }

@@ -40,6 +40,38 @@ fn credentials_may_be_in_the_form() {
 }
 
 #[test]
+fn a_client_with_a_secret_needs_no_pkce_and_a_public_one_does() {
+    let region = region(Settings::default());
+    let code = |challenge: &str| {
+        let path = format!(
+            "/oauth/authorize?response_type=code&client_id=a&redirect_uri=http://x/{challenge}"
+        );
+        let reply = region.reply(START, &request(Method::GET, &path, &[], ""));
+        assert_eq!(reply.status(), 302, "{path}");
+        let to: url::Url = reply.headers()["location"].to_str().unwrap().parse().unwrap();
+        to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
+    };
+    let exchange = |code: &str, rest: &str| {
+        let form = format!(
+            "grant_type=authorization_code&code={code}&client_id=a&redirect_uri=http://x/{rest}"
+        );
+        region.reply(START, &request(Method::POST, "/oauth/token", &[], &form)).status().as_u16()
+    };
+    assert_eq!(exchange(&code(""), "&client_secret=s"), 200);
+    assert_eq!(exchange(&code(""), ""), 400, "neither secret nor verifier");
+    assert_eq!(exchange(&code(""), "&client_secret=s&code_verifier=v"), 400, "no challenge");
+    // the challenge of RFC 7636, appendix B
+    let challenge = "&code_challenge_method=S256\
+                     &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let verifier = "&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    assert_eq!(exchange(&code(challenge), verifier), 200);
+    assert_eq!(exchange(&code(challenge), "&client_secret=s"), 400, "no verifier");
+    let plain =
+        "/oauth/authorize?response_type=code&client_id=a&redirect_uri=http://x/&code_challenge=c";
+    assert_eq!(region.reply(START, &request(Method::GET, plain, &[], "")).status(), 400);
+}
+
+#[test]
 fn a_wrong_secret_is_an_invalid_client_and_the_right_one_is_never_printed() {
     let settings =
         |secret: &str| Settings { client_secret: Some(secret.into()), ..Settings::default() };

@@ -110,6 +110,63 @@ fn conversations_refer_to_the_users_and_queues_of_the_lists() {
 }
 
 #[test]
+fn user_details_refer_to_the_presences_of_the_list() {
+    let region = region(Settings::default());
+    let definitions: std::collections::HashMap<_, _> = entities(&region, "presence-definitions")
+        .iter()
+        .map(|entity| (entity["id"].clone(), entity["systemPresence"].clone()))
+        .collect();
+    let records = truth_of(&region, "user-details", days(DAY, DAY + 1));
+    let presences = records.iter().filter_map(|record| {
+        Some((record.get("organizationPresenceId")?, record["systemPresence"].as_str()?))
+    });
+    let mut names = std::collections::BTreeSet::new();
+    for (id, name) in presences {
+        let listed = definitions[id].as_str().unwrap();
+        assert_eq!(listed.to_uppercase(), name.replace('_', ""), "{id}");
+        names.insert(name);
+    }
+    assert!(names.len() >= 8, "{names:?}");
+}
+
+#[test]
+fn a_flow_has_one_name() {
+    let region = region(Settings::default());
+    let listed: std::collections::HashMap<_, _> = entities(&region, "flows")
+        .iter()
+        .map(|flow| (flow["id"].clone(), flow["name"].clone()))
+        .collect();
+    let mut seen = 0;
+    for conversation in truth(&region, days(DAY, DAY + 1)) {
+        let sessions = conversation["participants"].as_array().unwrap().iter();
+        for flow in sessions
+            .flat_map(|participant| participant["sessions"].as_array().unwrap())
+            .filter_map(|session| session.get("flow"))
+        {
+            assert_eq!(listed[&flow["flowId"]], flow["flowName"]);
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}
+
+#[test]
+fn references_to_users_have_the_version_of_the_user() {
+    let region = region(Settings::default());
+    let versions: std::collections::HashMap<_, _> = entities(&region, "users")
+        .iter()
+        .map(|user| (user["id"].clone(), user["version"].clone()))
+        .collect();
+    for flow in entities(&region, "flows") {
+        assert_eq!(flow["publishedBy"]["version"], versions[&flow["publishedBy"]["id"]]);
+    }
+    for owner in entities(&region, "groups").iter().flat_map(|it| it["owners"].as_array().unwrap())
+    {
+        assert_eq!(owner["version"], versions[&owner["id"]]);
+    }
+}
+
+#[test]
 fn every_queue_has_members_who_are_users() {
     let region = region(Settings::default());
     let token = token(&region, START, "a");

@@ -92,7 +92,7 @@ pub(crate) fn answer(
         )),
         [id] if method == Method::GET && kind.has_state() => {
             let job = region.state().queue.find(kind, id)?.clone();
-            Ok((StatusCode::OK, responses::state(&job, &region.settings.jobs, now)?))
+            Ok((StatusCode::OK, responses::state(&job, region, now)?))
         }
         [id] if method == Method::DELETE && kind.has_availability() => delete(kind, region, id),
         [id, "results"] if method == Method::GET => {
@@ -128,7 +128,7 @@ fn submit(
     let job = region.state().queue.submit(region, now, job)?;
     Ok((
         alternating_status(&job, [StatusCode::OK, StatusCode::ACCEPTED]),
-        responses::accepted(&job, &region.settings.jobs, now)?,
+        responses::accepted(&job, region, now)?,
     ))
 }
 

@@ -19,8 +19,6 @@ use crate::sandbox::{
     rng::Rng,
 };
 
-/// The platform's wall clock when the region starts, as the dates of jobs show it: 2026-01-01.
-const EPOCH_MS: i64 = 1_767_225_600_000;
 /// The largest number of rows for which a page reserves memory.
 const RESERVED_ROWS: usize = 200;
 
@@ -30,14 +28,10 @@ pub(crate) fn availability(until: i64) -> Bytes {
 }
 
 /// The reply to a submission.
-pub(crate) fn accepted(
-    job: &ActiveJob,
-    settings: &JobSettings,
-    now: Duration,
-) -> Result<Bytes, ApiError> {
+pub(crate) fn accepted(job: &ActiveJob, region: &Region, now: Duration) -> Result<Bytes, ApiError> {
     match job.kind.vocabulary {
         JobVocabulary::Details => Ok(object(|s| s.json.text("jobId", &job.id))),
-        JobVocabulary::Audits => state(job, settings, now),
+        JobVocabulary::Audits => state(job, region, now),
         JobVocabulary::Usage => Ok(object(|s| {
             s.json.text("executionId", &job.id);
             s.json.text("resultsUri", &format!("{}/{}/results", job.kind.path, job.id));
@@ -50,11 +44,9 @@ pub(crate) fn accepted(
 /// # Errors
 ///
 /// 404 for an expired job, unless its kind has a name for that state.
-pub(crate) fn state(
-    job: &ActiveJob,
-    settings: &JobSettings,
-    now: Duration,
-) -> Result<Bytes, ApiError> {
+pub(crate) fn state(job: &ActiveJob, region: &Region, now: Duration) -> Result<Bytes, ApiError> {
+    let settings = &region.settings.jobs;
+    let date = |at| region.wall_clock(at);
     let stage = job.stage(settings, now);
     let name = state_name(job, stage).ok_or_else(ApiError::not_found)?;
     let ended = job.submitted + settings.queued + settings.running;
@@ -199,10 +191,6 @@ fn position(seed: u64, job: &ActiveJob, text: &str) -> Option<usize> {
 fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
-}
-
-fn date(at: Duration) -> i64 {
-    EPOCH_MS.saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn object(fields: impl FnOnce(&mut Renderer)) -> Bytes {

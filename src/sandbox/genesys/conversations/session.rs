@@ -6,7 +6,7 @@ use crate::sandbox::{
             records::Medium,
             timeline::{Timeline, r_factor},
         },
-        renderer::Renderer,
+        renderer::{FLOWS, Renderer},
     },
     rng::{Pool, Uuid},
 };
@@ -133,17 +133,14 @@ impl Renderer {
     }
 
     pub(super) fn flow(&mut self, start: i64, until: i64) {
-        let number = self.rng.below(8);
+        let number = self.rng.below(FLOWS.len() as u64);
         self.json.open_field("flow", b'{');
         self.json.text("endingLanguage", "en-us");
         self.json.text("entryReason", "tel:+498000111");
         self.json.text("entryType", "dnis");
         self.json.text("exitReason", "TRANSFER");
         self.json.uuid("flowId", self.id(Pool::Flow, number));
-        self.json.text(
-            "flowName",
-            self.rng.pick(&["Hauptmenü", "Main menu", "Reklamation", "VIP", "請求書"]),
-        );
+        self.json.text("flowName", FLOWS[number as usize]);
         self.json.text("flowType", "INBOUNDCALL");
         let version = format!("{}.0", self.rng.between(1, 90));
         self.json.text("flowVersion", &version);

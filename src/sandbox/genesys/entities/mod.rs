@@ -14,9 +14,13 @@ use self::render::{
     ACTIVE_USERS, PRESENCES, division, flow, group, language, member, members, presence, queue,
     skill, text, user, wrapup_code,
 };
+pub(crate) use self::render::{presence_id, presence_number};
 use crate::sandbox::{
     error::ApiError,
-    genesys::{conversations::records::QUEUES, renderer::DIVISIONS},
+    genesys::{
+        conversations::records::QUEUES,
+        renderer::{DIVISIONS, FLOWS},
+    },
     rng::Pool,
 };
 
@@ -68,7 +72,14 @@ const LISTINGS: [Listing; 10] = [
     listing("skills", "/api/v2/routing/skills", "routing:skill:view", Some(100), |_| 40, skill),
     listing("languages", "/api/v2/routing/languages", "", Some(100), |_| 5, language),
     listing("groups", "/api/v2/groups", "", Some(100), |_| 6, group),
-    listing("flows", "/api/v2/flows", "architect:flow:view", Some(100), |_| 8, flow),
+    listing(
+        "flows",
+        "/api/v2/flows",
+        "architect:flow:view",
+        Some(100),
+        |_| FLOWS.len() as u64,
+        flow,
+    ),
     listing("divisions", "/api/v2/authorization/divisions", "", Some(100), |_| DIVISIONS, division),
     listing(
         "presence-definitions",

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::sandbox::{
-    genesys::renderer::{AGENTS, DIVISIONS, NAMES},
-    rng::{Pool, Rng, id},
+    genesys::renderer::{AGENTS, DIVISIONS, FLOWS, NAMES},
+    rng::{Pool, Rng, Uuid, id},
 };
 
 /// The number of active users; the first of them are the agents.
@@ -35,7 +35,7 @@ pub(crate) fn user(seed: u64, n: u64) -> Value {
         "addresses": [],
         "state": if n < ACTIVE_USERS { "active" } else { "inactive" },
         "username": address,
-        "version": n % 9 + 1,
+        "version": user_version(n),
         "acdAutoAnswer": n.is_multiple_of(3),
     })
 }
@@ -119,7 +119,7 @@ pub(crate) fn group(seed: u64, n: u64) -> Value {
         "rolesEnabled": false,
         "includeOwners": false,
         "callsEnabled": false,
-        "owners": [{"id": text(seed, Pool::Agent, n)}],
+        "owners": [user_reference(seed, n)],
     }))
 }
 
@@ -135,14 +135,14 @@ pub(crate) fn flow(seed: u64, n: u64) -> Value {
     });
     json!({
         "id": text(seed, Pool::Flow, n),
-        "name": format!("Hauptmenü {n}"),
+        "name": FLOWS[n as usize % FLOWS.len()],
         "division": named(seed, Pool::Division, 0, division),
         "type": "INBOUNDCALL",
         "active": true,
         "system": false,
         "deleted": false,
         "publishedVersion": version,
-        "publishedBy": {"id": text(seed, Pool::Agent, n), "name": name(n)},
+        "publishedBy": user_reference(seed, n),
     })
 }
 
@@ -154,13 +154,24 @@ pub(crate) fn division(seed: u64, n: u64) -> Value {
 pub(crate) fn presence(seed: u64, n: u64) -> Value {
     let name = PRESENCES[n as usize % PRESENCES.len()];
     json!({
-        "id": Rng::new([seed, 0x9e5f, n, 0]).uuid().to_string(),
+        "id": presence_id(seed, n).to_string(),
         "type": "System",
         "languageLabels": {"en_US": name, "de": format!("{name} (de)")},
         "systemPresence": name,
         "divisionId": "*",
         "deactivated": false,
     })
+}
+
+/// The number of the definition of a presence that user details name as `ON_QUEUE`.
+pub(crate) fn presence_number(system_presence: &str) -> u64 {
+    let is_same = |name: &&str| name.eq_ignore_ascii_case(&system_presence.replace('_', ""));
+    PRESENCES.iter().position(is_same).map_or(0, |at| at as u64)
+}
+
+/// The id of the `n`th presence definition, which user details refer to.
+pub(crate) fn presence_id(seed: u64, n: u64) -> Uuid {
+    Rng::new([seed, 0x9e5f, n, 0]).uuid()
 }
 
 fn dated(mut entity: Value) -> Value {
@@ -171,6 +182,15 @@ fn dated(mut entity: Value) -> Value {
 /// A reference to an entity, with its name.
 fn named(seed: u64, pool: Pool, n: u64, entity: fn(u64, u64) -> Value) -> Value {
     json!({"id": text(seed, pool, n), "name": entity(seed, n)["name"]})
+}
+
+/// A reference to a user, with its version.
+fn user_reference(seed: u64, n: u64) -> Value {
+    json!({"id": text(seed, Pool::Agent, n), "name": name(n), "version": user_version(n)})
+}
+
+fn user_version(n: u64) -> u64 {
+    n % 9 + 1
 }
 
 /// The name of this agent, as conversations have it.
