@@ -5,7 +5,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Method;
+use bytes::Bytes;
+use http::{Method, Response};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -163,7 +164,7 @@ impl ApiClient {
             ..ApiRequest::default()
         };
         let options = RequestOptions { sent_after_shutdown: true, ..RequestOptions::default() };
-        match self.send_with_retry(request, options, |_, _| Ok(())).await {
+        match self.send_with_retry(request, options, |_| Ok(())).await {
             Ok(()) => true,
             Err(FetchError::Shard(error)) => error.into_request_error().is_not_found(),
             Err(FetchError::Run(_)) => false,
@@ -193,7 +194,7 @@ impl ApiClient {
         request: ApiRequest,
         options: RequestOptions,
     ) -> Result<Value, FetchError> {
-        self.send_with_retry(request, options, |_, body| parse_json(&body)).await
+        self.send_with_retry(request, options, |response| parse_json(response.body())).await
     }
 
     /// Sends a request and returns the text at `pointer` of its response.
@@ -203,8 +204,8 @@ impl ApiClient {
         options: RequestOptions,
         pointer: JsonPointer,
     ) -> Result<String, FetchError> {
-        let read = move |_, body: bytes::Bytes| {
-            text_at(&parse_json(&body)?, &pointer).ok_or_else(|| {
+        let read = move |response: Response<Bytes>| {
+            text_at(&parse_json(response.body())?, &pointer).ok_or_else(|| {
                 RequestError::Malformed(format!("the response has no /{}", pointer.join("/")))
             })
         };

@@ -75,7 +75,7 @@ impl ApiClient {
         &self,
         call: ApiRequest,
         options: RequestOptions,
-        read: impl Fn(StatusCode, Bytes) -> Result<T, RequestError> + Clone + Send + 'static,
+        read: impl Fn(Response<Bytes>) -> Result<T, RequestError> + Clone + Send + 'static,
     ) -> Result<T, FetchError> {
         let mut attempt = Attempt {
             number: 1,
@@ -134,7 +134,7 @@ impl ApiClient {
         call: &ApiRequest,
         options: RequestOptions,
         rejected: &mut Option<u64>,
-        read: impl Fn(StatusCode, Bytes) -> Result<T, RequestError> + Send + 'static,
+        read: impl Fn(Response<Bytes>) -> Result<T, RequestError> + Send + 'static,
     ) -> Result<T, AttemptError> {
         let sent = Cell::new(false);
         let mut attempt = pin!(self.attempt(call, rejected, read, &sent));
@@ -156,7 +156,7 @@ impl ApiClient {
         &self,
         call: &ApiRequest,
         rejected: &mut Option<u64>,
-        read: impl Fn(StatusCode, Bytes) -> Result<T, RequestError> + Send + 'static,
+        read: impl Fn(Response<Bytes>) -> Result<T, RequestError> + Send + 'static,
         sent: &Cell<bool>,
     ) -> Result<T, AttemptError> {
         // an endpoint's own bucket counts beside the bucket of all requests
@@ -176,7 +176,7 @@ impl ApiClient {
         if let Ok(response) = &response {
             permit.answered(response.status(), response.headers());
         }
-        let (status, body) = match response.and_then(|response| self.require_success(response)) {
+        let response = match response.and_then(|response| self.require_success(response)) {
             Ok(response) => response,
             Err(error) => {
                 let generation = token.map(|token| token.generation);
@@ -188,8 +188,8 @@ impl ApiClient {
             }
         };
         self.accept_token(token.map(|token| token.generation));
-        self.context.metrics.bytes_received.add(body.len() as u64);
-        Ok(offload(move || read(status, body)).await?)
+        self.context.metrics.bytes_received.add(response.body().len() as u64);
+        Ok(offload(move || read(response)).await?)
     }
 
     /// Records that the platform took the token of this generation, if the request had one.
@@ -282,14 +282,10 @@ impl ApiClient {
         request.body(body).map_err(|error| error.to_string())
     }
 
-    /// The status and body of a response, if it is a success.
-    fn require_success(
-        &self,
-        response: Response<Bytes>,
-    ) -> Result<(StatusCode, Bytes), RequestError> {
-        let status = response.status();
-        if status.is_success() {
-            return Ok((status, response.into_body()));
+    /// Returns a response if it is a success.
+    fn require_success(&self, response: Response<Bytes>) -> Result<Response<Bytes>, RequestError> {
+        if response.status().is_success() {
+            return Ok(response);
         }
         Err(RequestError::Refused(ErrorResponse::read(&response, self.context.dialect)))
     }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, Response, StatusCode};
 use serde_json::{Map, Value};
 use url::Url;
 use xxhash_rust::xxh3::xxh3_64;
@@ -171,17 +171,17 @@ impl Pager {
     /// wrong.
     pub(crate) fn response_reader(
         &self,
-    ) -> impl Fn(StatusCode, Bytes) -> Result<RawPage, RequestError> + Clone + Send + 'static {
+    ) -> impl Fn(Response<Bytes>) -> Result<RawPage, RequestError> + Clone + Send + 'static {
         let parser = Arc::clone(&self.parser);
         let is_first = self.position.sent == 1;
         let has_total = self.endpoint.total.is_some();
         let is_exact = self.endpoint.total_is == TotalAccuracy::Exact;
         let refused = Arc::new(AtomicBool::new(false));
-        move |status, body| {
-            if status == StatusCode::NO_CONTENT {
+        move |response| {
+            if response.status() == StatusCode::NO_CONTENT {
                 return Ok(RawPage::nothing());
             }
-            let page = parser.find(body).map_err(|error| match error {
+            let page = parser.find(response.into_body()).map_err(|error| match error {
                 PageError::TooLarge(limit) => RequestError::TooLarge(limit),
                 other => RequestError::Malformed(other.to_string()),
             })?;

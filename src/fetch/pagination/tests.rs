@@ -39,6 +39,11 @@ fn page_with_total(items: u64, next: &str, total: Option<u64>) -> RawPage {
     page
 }
 
+/// A response of status 200.
+fn ok(body: impl Into<Bytes>) -> Response<Bytes> {
+    Response::new(body.into())
+}
+
 const PAGES: &str = "paging = 'page-number'\nquery = { page = '{page}' }";
 const OFFSET: &str = "paging = 'offset'\nquery = { skip = '{offset}' }";
 const CURSOR: &str =
@@ -209,11 +214,11 @@ fn a_response_cut_to_its_envelope_is_not_the_last_page() {
         &PAGES.replace("'page-number'", "'page-number'\ntotal = '/total'").replace("rows = ''", ""),
     );
     pager.next_request();
-    let read = |body: &'static str| {
-        pager.response_reader()(StatusCode::OK, Bytes::from_static(body.as_bytes()))
-    };
+    let read = |body: &'static str| pager.response_reader()(ok(body));
     assert!(read("[]").unwrap_err().to_string().contains("neither rows nor a total"));
-    let nothing = pager.response_reader()(StatusCode::NO_CONTENT, Bytes::new()).unwrap();
+    let mut no_content = ok("");
+    *no_content.status_mut() = StatusCode::NO_CONTENT;
+    let nothing = pager.response_reader()(no_content).unwrap();
     assert!(nothing.is_nothing && nothing.items == 0);
 }
 
@@ -227,7 +232,7 @@ fn a_missing_total_that_is_a_hint_makes_an_empty_page_suspicious_once() {
         let mut pager = pager(&keys(total_is));
         pager.next_request();
         let reader = pager.response_reader();
-        let read = || reader(StatusCode::OK, Bytes::from_static(b"[]"));
+        let read = || reader(ok("[]"));
         assert!(read().unwrap_err().to_string().contains("neither rows nor a total"), "{total_is}");
         assert_eq!(read().is_ok(), accepted_in_the_end, "{total_is}");
     }
@@ -240,7 +245,7 @@ fn g8_rows_that_outgrow_their_page_are_too_large_and_not_malformed() {
         let around = "x".repeat(64 * 1024);
         format!(r#"[{{"around": "{around}", "data": [{}]}}]"#, vec!["{}"; elements].join(","))
     };
-    assert_eq!(read(StatusCode::OK, body(15).into()).unwrap().rows().count(), 15);
-    let error = read(StatusCode::OK, body(20).into()).unwrap_err();
+    assert_eq!(read(ok(body(15))).unwrap().rows().count(), 15);
+    let error = read(ok(body(20))).unwrap_err();
     assert!(matches!(error, RequestError::TooLarge(_)), "{error}");
 }
