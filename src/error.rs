@@ -4,6 +4,7 @@ use crate::{
     auth::login_error::LoginError,
     config::ConfigError,
     exit_code::ExitCode,
+    http::transport::TransportError,
     ledger::{LedgerError, reader::SnapshotError},
     platform::discovery::DiscoverError,
     sink::{SinkError, output_error::OutputError, store::StoreError},
@@ -71,9 +72,9 @@ pub enum Error {
     /// The login of a user failed.
     #[error("login failed: {0}")]
     Login(#[from] LoginError),
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up: {0}; check the certificates of the system")]
-    Http(#[from] reqwest::Error),
+    /// There is no HTTP client.
+    #[error(transparent)]
+    Http(#[from] TransportError),
 }
 
 impl Error {
@@ -84,8 +85,13 @@ impl Error {
             | Self::Refused(_)
             | Self::Ledger(LedgerError::Identity { .. } | LedgerError::Columns { .. })
             | Self::Discover(DiscoverError::Tenant)
+            | Self::Http(TransportError::Proxy { .. })
             | Self::NothingToAccept { .. } => ExitCode::Usage,
-            Self::Discover(DiscoverError::Token(error)) if error.permanent => ExitCode::Credentials,
+            Self::Discover(DiscoverError::Token(error))
+                if error.permanent && !error.no_connection =>
+            {
+                ExitCode::Credentials
+            }
             Self::Login(LoginError::Listen { .. } | LoginError::Random(_)) => ExitCode::Fatal,
             Self::Credentials(_) | Self::Login(_) => ExitCode::Credentials,
             _ => ExitCode::Fatal,

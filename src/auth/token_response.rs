@@ -53,7 +53,8 @@ pub(crate) fn read(
 
 /// The error for a token request that got no response.
 pub(crate) fn no_response(endpoint: &Url, cause: &RequestError) -> TokenError {
-    token_error(endpoint, cause.to_string(), false)
+    let no_connection = matches!(cause, RequestError::NoConnection(_));
+    TokenError { no_connection, ..token_error(endpoint, cause.to_string(), no_connection) }
 }
 
 /// A permanent error: `advice` says what the user can do.
@@ -70,6 +71,7 @@ fn token_error(endpoint: &Url, reason: String, permanent: bool) -> TokenError {
         endpoint: endpoint.to_string(),
         reason,
         permanent,
+        no_connection: false,
         wait: Duration::ZERO,
         advice: "",
     }

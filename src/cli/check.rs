@@ -14,7 +14,7 @@ use crate::{
     config::{Config, Overrides, SourceConfig},
     error::Error,
     exit_code::ExitCode,
-    http::transport::{HttpTransport, Transport},
+    http::transport::Transport,
 };
 
 /// Prints a line for each thing that a run needs. The exit code is that of the first that fails;
@@ -33,8 +33,7 @@ async fn check_source(source: &SourceConfig) -> Result<ExitCode, Error> {
     let config = source.config()?;
     let name = config.source.as_deref();
     not_yet_available::print(name, &config.datasets, config.interval, config.now);
-    let transport: Arc<dyn Transport> =
-        Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+    let transport: Arc<dyn Transport> = Arc::new(config.fetch.transport()?);
     let hosts = Hosts::open(config, &transport).await?;
     let mut first_failure = None;
     let print = |finding: Finding| {

@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config, Overrides},
     error::Error,
     exit_code::ExitCode,
-    http::transport::{HttpTransport, Transport},
+    http::transport::Transport,
 };
 
 /// Logs a user in with a browser and stores the tokens.
@@ -25,8 +25,7 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
         );
         return Ok(ExitCode::Usage);
     }
-    let transport: Arc<dyn Transport> =
-        Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+    let transport: Arc<dyn Transport> = Arc::new(config.fetch.transport()?);
     let Some(host) = hosts::login_host(&config, &transport).await? else {
         eprintln!(
             "error: the embedded sandbox would end with this command: run `cxbackfill sandbox` and \

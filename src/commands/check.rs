@@ -104,9 +104,10 @@ pub(crate) async fn check(
     match check.token().await {
         Ok(token) => check.access(&token, &mut report).await,
         Err(error) => {
-            let (code, advice) = match error.permanent {
-                true => (ExitCode::Credentials, error.advice),
-                false => (ExitCode::Fatal, "run again later"),
+            let (code, advice) = match (error.no_connection, error.permanent) {
+                (true, _) => (ExitCode::Fatal, "mend this before the next run"),
+                (_, true) => (ExitCode::Credentials, error.advice),
+                (_, false) => (ExitCode::Fatal, "run again later"),
             };
             report(Finding::failed("credentials", code, format!("{error}; {advice}")));
         }

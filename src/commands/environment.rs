@@ -23,10 +23,7 @@ use crate::{
     fetch::{
         ApiClient, CircuitBreaker, FetchContext, JobAvailability, RequestContext, RowStatistics,
     },
-    http::{
-        rate_limit::RateLimit,
-        transport::{HttpTransport, Transport},
-    },
+    http::{rate_limit::RateLimit, transport::Transport},
     ledger::{Ledger, RowStats},
     sandbox,
     sink::store::OutputStore,
@@ -63,8 +60,7 @@ impl Environment {
         metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) -> Result<(Self, Option<sandbox::Server>), Error> {
-        let transport: Arc<dyn Transport> =
-            Arc::new(HttpTransport::new(config.fetch.timeout, config.fetch.max_body)?);
+        let transport: Arc<dyn Transport> = Arc::new(config.fetch.transport()?);
         let Hosts { api, login, sandbox } = Hosts::open(config, &transport).await?;
         Ok((
             Self {

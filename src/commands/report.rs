@@ -160,6 +160,7 @@ impl RunOutcome {
                 "{error}; this pause is longer than retry.give_up_after: run again later, the run \
                  continues from here"
             )),
+            Stop::Connection => Self::Fatal(error.to_string()),
             Stop::Login => {
                 Self::Fatal(format!("{error}; run again later, the run continues from here"))
             }

@@ -48,6 +48,7 @@ impl FailureKind {
         match error {
             RequestError::Timeout(_)
             | RequestError::Network(_)
+            | RequestError::NoConnection(_)
             | RequestError::Token(_)
             | RequestError::NotYet(_) => None,
             RequestError::Refused(response)

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::http::transport::{HttpTransport, TransportError};
+
 /// How shards are fetched.
 #[derive(Debug, Clone)]
 pub struct FetchSettings {
@@ -25,8 +27,20 @@ pub struct FetchSettings {
     pub page_size: u32,
     /// The time limit of one request.
     pub timeout: Duration,
+    /// The time limit of connecting.
+    pub connect_timeout: Duration,
     /// The size limit of a response body, in bytes.
     pub max_body: u64,
+}
+
+impl FetchSettings {
+    /// The transport with these limits.
+    ///
+    /// # Errors
+    /// See [`HttpTransport::new`].
+    pub(crate) fn transport(&self) -> Result<HttpTransport, TransportError> {
+        HttpTransport::new(self.timeout, self.connect_timeout, self.max_body)
+    }
 }
 
 /// Which endpoint fetches a dataset that has two.

@@ -16,12 +16,17 @@ const LONGEST_TEXT: usize = 300;
 /// Why one attempt gave no page.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {
-    /// There was no complete response within `fetch.timeout`.
+    /// There was a connection, but no complete response within `fetch.timeout`.
     #[error("no response within {0:?}")]
     Timeout(Duration),
-    /// The connection was refused, reset or closed early, or TLS failed.
+    /// There was no connection within `fetch.connect_timeout`, or it was refused, reset or closed
+    /// early.
     #[error("the connection failed: {0}")]
     Network(String),
+    /// There will be no connection until a person mends something: the certificate is not accepted,
+    /// or the proxy requires credentials.
+    #[error("there is no connection: {0}")]
+    NoConnection(String),
     /// The body is larger than `fetch.max_body`, in bytes.
     #[error("the response is larger than fetch.max_body ({0} bytes)")]
     TooLarge(u64),
@@ -72,6 +77,9 @@ pub struct TokenError {
     pub reason: String,
     /// Whether the same credentials will fail again.
     pub permanent: bool,
+    /// Whether there is no connection to the endpoint until a person mends something. Such an error
+    /// is permanent, too.
+    pub no_connection: bool,
     /// How long to wait before the next token request.
     pub wait: Duration,
     /// What the user can do about a permanent error; empty if there is only the usual advice.

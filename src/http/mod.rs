@@ -5,8 +5,10 @@
 //! requests so that no window exceeds the quota (G6). What differs between platforms comes in as a
 //! [`dialect::Dialect`]. Start reading with [`retry`].
 
+mod connection_error;
 pub(crate) mod dialect;
 pub(crate) mod error;
+mod proxy;
 pub(crate) mod rate_limit;
 pub(crate) mod retry;
 pub(crate) mod transport;

@@ -86,6 +86,8 @@ pub enum Stop {
     Quota,
     /// The login host does not answer.
     Login,
+    /// There is no connection to the platform until a person mends something.
+    Connection,
 }
 
 /// Decides what to do about `error`. `jitter`, in [0, 1), is the part of the upper bound that a
@@ -100,6 +102,7 @@ pub(crate) fn decide(
         RequestError::Refused(response) => decide_response(response, attempt, policy, jitter),
         RequestError::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
         RequestError::TooLarge(_) => decide_too_large(attempt),
+        RequestError::NoConnection(_) => Decision::Stop(Stop::Connection),
         RequestError::Pagination(_) | RequestError::AsyncJob(_) | RequestError::NotYet(_) => {
             Decision::GiveUp
         }
@@ -111,6 +114,7 @@ pub(crate) fn decide(
         RequestError::Timeout(_) | RequestError::Network(_) | RequestError::Malformed(_) => {
             Decision::Retry { after: pause(attempt.number, policy, jitter) }
         }
+        RequestError::Token(error) if error.no_connection => Decision::Stop(Stop::Connection),
         RequestError::Token(error) if error.permanent => Decision::Stop(Stop::Credentials),
         // the shard is not the cause, so it does not fail
         RequestError::Token(_) if attempt.tokenless >= policy.attempts => {
@@ -224,6 +228,7 @@ mod tests {
             endpoint: String::new(),
             reason: String::new(),
             permanent,
+            no_connection: false,
             wait: SECOND * 9,
             advice: "",
         })
@@ -236,6 +241,7 @@ mod tests {
         let timeout = RequestError::Timeout(SECOND);
         let (reset, html) =
             (RequestError::Network("reset".into()), RequestError::Malformed("html".into()));
+        let untrusted = RequestError::NoConnection("expired".into());
         // error, attempt, rejections, splittable and shrinkable → decision, at a jitter of one half
         let table = [
             (timeout.clone(), 1, 0, true, half(1)),
@@ -244,6 +250,7 @@ mod tests {
             (timeout, 4, 0, false, GiveUp),
             (reset.clone(), 3, 0, true, half(3)), // 4 s, limited to 3
             (reset, 4, 0, true, GiveUp),
+            (untrusted, 1, 0, true, Decision::Stop(Stop::Connection)),
             (html.clone(), 1, 0, true, half(1)),
             (html, 4, 0, true, GiveUp),
             (RequestError::TooLarge(1), 1, 0, true, Shrink),

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::{Request, Response, Uri, header::ACCEPT_ENCODING};
+use http::{Request, Response, Uri, header::ACCEPT_ENCODING, uri::Authority};
 use url::Url;
 
-use crate::http::error::RequestError;
+use crate::http::{
+    connection_error::{self, Route},
+    error::RequestError,
+    proxy::Proxy,
+};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -17,9 +21,30 @@ pub trait Transport: Send + Sync {
     /// Sends `request`, whose URI is absolute.
     ///
     /// # Errors
-    /// [`RequestError::Timeout`], [`RequestError::Network`] or [`RequestError::TooLarge`].
+    /// [`RequestError::Timeout`], [`RequestError::Network`], [`RequestError::NoConnection`] or
+    /// [`RequestError::TooLarge`].
     fn send(&self, request: Request<Bytes>)
     -> BoxFuture<'_, Result<Response<Bytes>, RequestError>>;
+}
+
+/// Why there is no HTTP client.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// A variable of the environment does not name a proxy. Its value may hold a password.
+    #[error(
+        "the variable {variable} is not the address of a proxy: expected http://host:port or \
+         https://host:port"
+    )]
+    Proxy {
+        /// The name of the variable.
+        variable: &'static str,
+    },
+    /// The system's certificates cannot be read.
+    #[error(
+        "the HTTP client cannot be set up: {0}; install the certificates of the system, or name a \
+         file of certificates in SSL_CERT_FILE"
+    )]
+    Client(#[from] reqwest::Error),
 }
 
 /// HTTP by `reqwest`: one connection pool, no redirects (a token must not follow one to another
@@ -27,24 +52,44 @@ pub trait Transport: Send + Sync {
 pub struct HttpTransport {
     client: reqwest::Client,
     timeout: Duration,
+    connect_timeout: Duration,
     max_body: u64,
+    /// The proxy for requests to other machines. `None` if the environment names none.
+    proxy: Option<Proxy>,
 }
 
 impl HttpTransport {
-    /// `timeout` limits a request from its first byte to the last byte of the response, `max_body`
-    /// the size of a response body in bytes.
+    /// `timeout` limits a request from its first byte to the last byte of the response,
+    /// `connect_timeout` the time to connect and that in which the other side acknowledges nothing,
+    /// but not to more than half of `timeout`; `max_body` limits the size of a response body in
+    /// bytes.
     ///
     /// # Errors
-    /// If the system's certificates cannot be read.
-    pub fn new(timeout: Duration, max_body: u64) -> Result<Self, reqwest::Error> {
+    /// If the system's certificates cannot be read, or the environment names a proxy that is none.
+    pub fn new(
+        timeout: Duration,
+        connect_timeout: Duration,
+        max_body: u64,
+    ) -> Result<Self, TransportError> {
         // an error means that another part of the process has installed one, which serves as well
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        // else a time-out of the whole request would hide that there was no connection
+        let connect_timeout = connect_timeout.min(timeout / 2);
+        let proxy = Proxy::of_environment(|name| std::env::var(name).ok())?;
+        let mut client = reqwest::Client::builder()
             .user_agent(concat!("cxbackfill/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .timeout(timeout)
-            .build()?;
-        Ok(Self { client, timeout, max_body })
+            .connect_timeout(connect_timeout)
+            .no_proxy();
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+        {
+            client = client.tcp_user_timeout(connect_timeout);
+        }
+        if let Some(proxy) = &proxy {
+            client = client.proxy(proxy.for_client()?);
+        }
+        Ok(Self { client: client.build()?, timeout, connect_timeout, max_body, proxy })
     }
 
     async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, RequestError> {
@@ -54,18 +99,22 @@ impl HttpTransport {
                 .headers_mut()
                 .insert(ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
         }
-        let request =
-            reqwest::Request::try_from(request).map_err(|error| self.request_error(&error))?;
-        let mut received =
-            self.client.execute(request).await.map_err(|error| self.request_error(&error))?;
+        let host = request.uri().authority().map(Authority::to_string).unwrap_or_default();
+        let route = Route {
+            host: &host,
+            timeout: self.timeout,
+            connect_timeout: self.connect_timeout,
+            proxy: self.proxy.as_ref(),
+        };
+        let request_error = |error: reqwest::Error| connection_error::classify(&error, &route);
+        let request = reqwest::Request::try_from(request).map_err(request_error)?;
+        let mut received = self.client.execute(request).await.map_err(request_error)?;
         let announced = received.content_length().unwrap_or(0);
         if announced > self.max_body {
             return Err(RequestError::TooLarge(self.max_body));
         }
         let mut body = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
-        while let Some(chunk) =
-            received.chunk().await.map_err(|error| self.request_error(&error))?
-        {
+        while let Some(chunk) = received.chunk().await.map_err(request_error)? {
             if (body.len() + chunk.len()) as u64 > self.max_body {
                 return Err(RequestError::TooLarge(self.max_body));
             }
@@ -79,18 +128,6 @@ impl HttpTransport {
         *response.status_mut() = received.status();
         *response.headers_mut() = std::mem::take(received.headers_mut());
         Ok(response)
-    }
-
-    /// Converts reqwest's error. The URL is left out, since it may carry secrets.
-    fn request_error(&self, error: &reqwest::Error) -> RequestError {
-        if error.is_timeout() {
-            return RequestError::Timeout(self.timeout);
-        }
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        RequestError::Network(cause.to_string())
     }
 }
 

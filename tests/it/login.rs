@@ -18,7 +18,7 @@ use url::Url;
 use crate::common::{environment::config, platform::Platform};
 
 fn transport() -> HttpTransport {
-    HttpTransport::new(Duration::from_secs(10), 1 << 20).unwrap()
+    HttpTransport::new(Duration::from_secs(10), Duration::from_secs(5), 1 << 20).unwrap()
 }
 
 async fn open(url: &str) -> Response<Bytes> {

@@ -7,6 +7,7 @@ mod backfill;
 mod check;
 mod cli;
 mod concurrency_limit;
+mod connections;
 mod custom_platform;
 mod dataset_info;
 mod datasets;

@@ -270,6 +270,7 @@ impl TokenSource {
             endpoint: self.host.to_string(),
             reason: "another process is renewing the token in auth.cache".to_owned(),
             permanent: false,
+            no_connection: false,
             wait: LOCK_WAIT,
             advice: "",
         }

@@ -140,6 +140,7 @@ mod tests {
             endpoint: String::new(),
             reason: "no".into(),
             permanent,
+            no_connection: false,
             wait: Duration::ZERO,
             advice: "",
         })

@@ -25,6 +25,7 @@ pub(super) struct FetchSection {
     lake_wait: DurationText,
     page_size: Option<NonZeroU32>,
     timeout: DurationText,
+    connect_timeout: DurationText,
     max_body: ByteSizeText,
 }
 
@@ -66,6 +67,7 @@ impl FetchSection {
             commit_every: positive(commit_every, "output.commit_every", layers)?,
             job_data_wait: self.lake_wait.0,
             timeout: positive(self.timeout, "fetch.timeout", layers)?,
+            connect_timeout: positive(self.connect_timeout, "fetch.connect_timeout", layers)?,
             max_body: self.max_body.0,
         })
     }
