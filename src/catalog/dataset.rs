@@ -54,6 +54,9 @@ pub struct Dataset {
     pub query: Option<Arc<Endpoint>>,
     /// The endpoint that is submitted, polled and then read.
     pub job: Option<Arc<Endpoint>>,
+    /// The endpoint that returns rows by their ids, as many in a request as its page has rows. It
+    /// follows up open rows. `None` if the platform has none.
+    pub by_id: Option<Arc<Endpoint>>,
 }
 
 impl Dataset {
@@ -63,7 +66,7 @@ impl Dataset {
         endpoint.expect("the catalog refuses a dataset without an endpoint")
     }
 
-    /// Returns all endpoints.
+    /// Returns the endpoints that return the rows of an interval.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.query.iter().chain(&self.job)
     }

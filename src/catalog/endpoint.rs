@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::catalog::request::RequestTemplate;
+use crate::catalog::{placeholder::Placeholder, request::RequestTemplate};
 
 /// The keys that lead to a value in a response. Empty for the response itself.
 pub(crate) type JsonPointer = Vec<String>;
@@ -50,6 +50,15 @@ impl Endpoint {
     /// Returns the keys that a filter must not set. The filter of a job goes with its submission.
     pub fn reserved_keys(&self) -> impl Iterator<Item = &str> {
         self.async_job.as_ref().map_or(&self.request, |job| &job.submit).reserved_keys()
+    }
+
+    /// Whether one response has all rows whose ids are requested, and the number of ids is bounded.
+    pub(super) fn returns_ids(&self) -> bool {
+        self.request.uses(&Placeholder::Ids)
+            && self.paging == Paging::None
+            && self.page_size < u32::MAX
+            && self.async_job.is_none()
+            && self.parent.is_none()
     }
 }
 

@@ -49,13 +49,19 @@
 //! # extras = ["legs.notes"]         # columns that only the job returns
 //! # …
 //!
+//! [dataset.calls.by_id]             # returns open rows by id, `page_size` ids in a request
+//! path      = "/v1/calls"
+//! query     = { id = "{ids}" }      # a list of ids, with commas
+//! rows      = "/data/calls"
+//! page_size = 100
+//!
 //! [type.call]
 //! callId    = "int64"      # string, timestamp, int64, double, boolean, map, list<…>, a type;
 //! startedAt = "timestamp"  # in a row's own type: interval (its start), duration (in seconds)
 //! ```
 //! Placeholders: `{interval}` `{from}` `{to}` `{last}` (the last millisecond) `{page}` `{page0}`
 //! (from 0) `{page_size}` `{offset}` `{cursor}` `{task}` (the job's id) `{each}` (the parent's id)
-//! `{api_version}`. A time takes a format, such as `{from:%Y-%m-%d}` or `{from:ms}`. A text that is
+//! `{ids}` (of rows) `{api_version}`. A time takes a format, such as `{from:%Y-%m-%d}` or `{from:ms}`. A text that is
 //! one placeholder and nothing else keeps the type of the placeholder. A value that is only
 //! `{cursor}` is left out of the first request.
 

@@ -22,6 +22,8 @@ pub struct PlaceholderValues<'a> {
     pub job_id: &'a str,
     /// The id of the parent whose rows are requested. Empty if there is none.
     pub parent_id: &'a str,
+    /// The ids of the rows that are requested. Empty unless rows are requested by id.
+    pub ids: &'a [String],
     /// The version of the API, such as `v34.0`. Empty if the platform has no versions.
     pub api_version: &'a str,
 }
@@ -37,6 +39,7 @@ impl<'a> PlaceholderValues<'a> {
             cursor: None,
             job_id: "",
             parent_id: "",
+            ids: &[],
             api_version,
         }
     }
@@ -53,6 +56,7 @@ pub(super) enum Placeholder {
     Cursor,
     JobId,
     ParentId,
+    Ids,
     ApiVersion,
 }
 
@@ -75,7 +79,7 @@ pub(super) enum TimeFormat {
 }
 
 /// The names of the placeholders, as the catalog writes them between braces.
-const PLACEHOLDERS: [(&str, Placeholder); 12] = [
+const PLACEHOLDERS: [(&str, Placeholder); 13] = [
     ("interval", Placeholder::Interval),
     ("from", Placeholder::Time(IntervalBound::From, TimeFormat::Iso)),
     ("to", Placeholder::Time(IntervalBound::To, TimeFormat::Iso)),
@@ -87,6 +91,7 @@ const PLACEHOLDERS: [(&str, Placeholder); 12] = [
     ("cursor", Placeholder::Cursor),
     ("task", Placeholder::JobId),
     ("each", Placeholder::ParentId),
+    ("ids", Placeholder::Ids),
     ("api_version", Placeholder::ApiVersion),
 ];
 
@@ -140,6 +145,7 @@ impl Placeholder {
             Self::Cursor => values.cursor?.into(),
             Self::JobId => values.job_id.into(),
             Self::ParentId => values.parent_id.into(),
+            Self::Ids => values.ids.into(),
             Self::ApiVersion => values.api_version.into(),
         })
     }

@@ -126,6 +126,10 @@ impl Piece {
             Self::Literal(text) => text.clone(),
             Self::Placeholder(placeholder) => match placeholder.value(values) {
                 Some(Value::String(text)) => text,
+                Some(Value::Array(ids)) => {
+                    let ids: Vec<_> = ids.iter().filter_map(Value::as_str).collect();
+                    ids.join(",")
+                }
                 Some(other) => other.to_string(),
                 None => String::new(),
             },
@@ -171,6 +175,7 @@ mod tests {
             cursor: None,
             job_id: "t/1",
             parent_id: "",
+            ids: &[],
             api_version: "v34.0",
         };
         Ok(filled.fill(&values).unwrap())

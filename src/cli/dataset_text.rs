@@ -44,7 +44,11 @@ pub(super) fn description(dataset: &Dataset) -> String {
         facts.row(["newest", newest]);
     }
     if let Some(open) = &dataset.open {
-        facts.row(["open", &format!("while {open} is null")]);
+        let by_id = dataset.by_id.as_deref().map(|by_id| {
+            let (ids, path) = (by_id.page_size, by_id.request.path());
+            format!("; then fetched by id, {ids} in a request: {path}")
+        });
+        facts.row(["open", &format!("while {open} is null{}", by_id.unwrap_or_default())]);
     }
     if !dataset.lag.is_zero() {
         facts.row(["lag", &duration_text(dataset.lag)]);

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     catalog::Endpoint,
-    fetch::{FetchSettings, Strategy, request_count},
+    fetch::{FetchSettings, Strategy, request_count, request_count_by_id},
     http::rate_limit::{QuotaSettings, RequestLimit},
     ledger::RowStats,
     planning::Shard,
@@ -23,9 +23,11 @@ pub struct Estimate {
     pub committed_hours: f64,
     /// Rows of these shards. `None` if the number is not known.
     pub rows: Option<u64>,
-    /// Requests by query. `None` if the dataset has no query, or the number is not known.
+    /// Requests by query, and by id for open rows. `None` if the dataset has no query, or the number
+    /// is not known.
     pub requests_by_query: Option<u64>,
-    /// Requests by job. `None` if the dataset has no job, or the number is not known.
+    /// Requests by job, and by id for open rows. `None` if the dataset has no job, or the number is
+    /// not known.
     pub requests_by_job: Option<u64>,
     /// Requests by the endpoint that the configuration chooses. `None` if the number is not known.
     pub requests: Option<u64>,
@@ -54,7 +56,11 @@ pub(crate) fn estimate<'a>(
     for shard in shards {
         let rows = row_stats.rows(shard.interval);
         let requests_of = |endpoint: &Option<Arc<Endpoint>>| {
-            request_count(endpoint.as_deref()?, rows, fetch.page_size)
+            let endpoint = endpoint.as_deref()?;
+            match shard.open_rows {
+                Some(open) => request_count_by_id(&shard.dataset, open, fetch.page_size),
+                None => request_count(endpoint, rows, fetch.page_size),
+            }
         };
         let by_query = requests_of(&shard.dataset.query);
         let by_job = requests_of(&shard.dataset.job);

@@ -6,6 +6,7 @@
 //! fails, bisection finds the undecodable rows, and all others are kept (G5). Start reading at
 //! [`Decoder::decode`].
 
+mod committed_rows;
 pub(crate) mod page_parser;
 pub(crate) mod row_key;
 pub(crate) mod wire_types;
@@ -23,7 +24,9 @@ use arrow::{
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 pub use self::page_parser::PageParser;
-pub(crate) use self::{page_parser::RawPage, row_key::RowKeyColumns};
+pub(crate) use self::{
+    committed_rows::CommittedRows, page_parser::RawPage, row_key::RowKeyColumns,
+};
 use crate::{
     catalog::{Dataset, WireForm},
     time::interval::Interval,

@@ -130,7 +130,7 @@ mod tests {
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = catalog::test_dataset("conversations");
         let interval = Interval::new(from, to).unwrap();
-        Shard { dataset: Arc::clone(dataset), interval, replaces: false }
+        Shard { dataset: Arc::clone(dataset), interval, replaces: false, open_rows: None }
     }
 
     fn malformed() -> RequestError {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    catalog::{Endpoint, Paging},
+    catalog::{Dataset, Endpoint, Paging},
     fetch::{FetchError, Fetcher, Strategy},
     planning::Shard,
 };
@@ -32,6 +32,13 @@ pub(crate) fn request_count(endpoint: &Endpoint, rows: Option<u64>, page_size: u
     Some(around_pages + pages.max(1))
 }
 
+/// The requests that return so many rows by their ids. `None` if the dataset has no endpoint that
+/// does.
+pub(crate) fn request_count_by_id(dataset: &Dataset, rows: u64, page_size: u32) -> Option<u64> {
+    let ids = page_size.min(dataset.by_id.as_ref()?.page_size);
+    Some(rows.div_ceil(ids.into()))
+}
+
 /// The endpoint with fewer requests; of equals the query, which answers at once.
 fn cheaper<'a>(
     query: &'a Arc<Endpoint>,
@@ -51,6 +58,10 @@ impl Fetcher {
     /// [`crate::fetch::ShardError`] if only a job will do and jobs do not have the data yet.
     pub(crate) async fn choose_endpoint(&self, shard: &Shard) -> Result<Arc<Endpoint>, FetchError> {
         let (dataset, context) = (&shard.dataset, &self.client.context);
+        if shard.open_rows.is_some() {
+            // rows that are requested by id; if that fails, the whole day, which is long complete
+            return Ok(Arc::clone(dataset.endpoint()));
+        }
         let Some(job) = &dataset.job else { return Ok(Arc::clone(dataset.endpoint())) };
         let strategy = context.settings.strategy;
         // some columns are only in the results of jobs
@@ -91,7 +102,7 @@ impl Fetcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{self, Dataset};
+    use crate::catalog;
 
     fn conversations() -> &'static Arc<Dataset> {
         catalog::test_dataset("conversations")

@@ -20,7 +20,7 @@ use crate::{
 const MAX_UNCOMMITTED_ROWS: u64 = 200_000;
 
 /// Pages of a shard that are requested but not written.
-type PagesInFlight<'a> = InFlight<'a, Result<RawPage, FetchError>>;
+pub(super) type PagesInFlight<'a> = InFlight<'a, Result<RawPage, FetchError>>;
 
 /// Where the pages of a shard ended.
 pub(super) enum PagesEnd {
@@ -44,7 +44,7 @@ impl Fetcher {
             self.client.pager(&dataset, endpoint.as_ref().unwrap_or(dataset.endpoint()), interval);
         let mut progress = ShardProgress::new(lease, pager);
         let fetched = match endpoint {
-            Ok(_) => self.fetch_with_restarts(&mut progress, totals).await,
+            Ok(_) => self.fetch_rows(&mut progress, totals).await,
             Err(error) => Err(error),
         };
         match fetched {
@@ -64,6 +64,18 @@ impl Fetcher {
             // the next run deletes the job
             Err(FetchError::Run(error)) => Err(error),
         }
+    }
+
+    /// Fetches the rows of a shard: the open ones of a committed shard by id, else all by pages.
+    async fn fetch_rows(
+        &self,
+        progress: &mut ShardProgress,
+        totals: &mut FetchTotals,
+    ) -> Result<PagesEnd, FetchError> {
+        if progress.shard().open_rows.is_some() && self.fetch_open_rows(progress, totals).await? {
+            return Ok(PagesEnd::Complete);
+        }
+        self.fetch_with_restarts(progress, totals).await
     }
 
     /// Fetches the pages of a shard, and starts over where that helps.
@@ -112,7 +124,11 @@ impl Fetcher {
     }
 
     /// Starts over with what is left of a shard.
-    async fn restart(&self, progress: &mut ShardProgress, page_size: u32) -> Result<(), RunError> {
+    pub(super) async fn restart(
+        &self,
+        progress: &mut ShardProgress,
+        page_size: u32,
+    ) -> Result<(), RunError> {
         self.delete_job(progress).await?;
         self.discard(progress).await?;
         progress.restart(page_size);
@@ -151,7 +167,7 @@ impl Fetcher {
 
     /// Decodes a page and writes it to the sink. If a partial commit is due, it comes first, so
     /// that the page belongs to the next part.
-    async fn write_page(
+    pub(super) async fn write_page(
         &self,
         progress: &mut ShardProgress,
         raw_page: RawPage,

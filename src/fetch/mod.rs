@@ -18,6 +18,7 @@ pub(crate) mod error;
 pub(crate) mod fetch_shard;
 pub(crate) mod in_flight;
 pub(crate) mod job_availability;
+pub(crate) mod open_rows;
 pub(crate) mod pagination;
 pub(crate) mod row_statistics;
 pub(crate) mod send_with_retry;
@@ -32,7 +33,7 @@ pub(crate) use self::{
     api_client::ApiClient,
     circuit_breaker::CircuitBreaker,
     context::FetchContext,
-    endpoint_choice::request_count,
+    endpoint_choice::{request_count, request_count_by_id},
     error::{FetchError, RunError, ShardError},
     job_availability::JobAvailability,
     pagination::RequestContext,

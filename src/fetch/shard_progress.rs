@@ -177,8 +177,12 @@ mod tests {
 
     /// The progress of one day's shard.
     async fn progress(dataset: &Arc<Dataset>) -> ShardProgress {
-        let shard =
-            Shard { dataset: Arc::clone(dataset), interval: Interval::day_of(0), replaces: false };
+        let shard = Shard {
+            dataset: Arc::clone(dataset),
+            interval: Interval::day_of(0),
+            replaces: false,
+            open_rows: None,
+        };
         let mut plan = Plan::default();
         plan.add_whole(&shard);
         let lease = PlannerActor::new(plan).start().send(Next).await.unwrap().unwrap();

@@ -30,6 +30,25 @@ impl Ledger {
         self.paths("SELECT path FROM file")
     }
 
+    /// The paths of the files of the committed shard with exactly this interval, and its rows.
+    /// `None` if there is none.
+    pub(crate) fn shard_files(
+        &self,
+        dataset: &str,
+        interval: Interval,
+    ) -> Result<Option<(Vec<String>, u64)>, LedgerError> {
+        let connection = self.lock();
+        let sql =
+            "SELECT rows_written FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3";
+        let key = params![dataset, interval.from_ms(), interval.to_ms()];
+        let rows: Option<i64> = connection.query_row(sql, key, |row| row.get(0)).optional()?;
+        let Some(rows) = rows else { return Ok(None) };
+        let mut query = connection
+            .prepare("SELECT path FROM file WHERE dataset = ?1 AND from_ms = ?2 ORDER BY path")?;
+        let paths = query.query_map(params![dataset, interval.from_ms()], |row| row.get(0))?;
+        Ok(Some((paths.collect::<Result<_, _>>()?, rows.cast_unsigned())))
+    }
+
     /// The committed intervals whose files are to be replaced, because a run started to replace
     /// them and did not finish.
     ///

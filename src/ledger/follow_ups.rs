@@ -20,6 +20,9 @@ pub(crate) struct FollowUp {
     pub attempts: u32,
     /// Milliseconds since 1970: not to be fetched again before.
     pub next_ms: i64,
+    /// Rows of the committed shard, and those of them that are open.
+    pub rows: u64,
+    pub open_rows: u64,
 }
 
 impl Ledger {
@@ -66,15 +69,23 @@ fn next_follow_up(end_ms: i64, now_ms: i64) -> i64 {
 
 fn follow_ups(connection: &Connection, dataset: &str) -> Result<Vec<FollowUp>, LedgerError> {
     let mut query = connection.prepare(
-        "SELECT from_ms, to_ms, asked, next_ms FROM follow WHERE dataset = ?1 ORDER BY from_ms",
+        "SELECT from_ms, to_ms, asked, next_ms, COALESCE(rows_written, 0), COALESCE(open_rows, 0)
+         FROM follow LEFT JOIN shard USING (dataset, from_ms, to_ms)
+         WHERE dataset = ?1 ORDER BY from_ms",
     )?;
     let mut rows = query.query([dataset])?;
     let mut follow_ups = Vec::new();
     while let Some(row) = rows.next()? {
         if let Some(interval) = Interval::new(row.get(0)?, row.get(1)?) {
-            let (attempts, next_ms) = (row.get(2)?, row.get(3)?);
-            let dataset = dataset.to_owned();
-            follow_ups.push(FollowUp { dataset, interval, attempts, next_ms });
+            let number = |column| row.get(column).map(i64::cast_unsigned);
+            follow_ups.push(FollowUp {
+                dataset: dataset.to_owned(),
+                interval,
+                attempts: row.get(2)?,
+                next_ms: row.get(3)?,
+                rows: number(4)?,
+                open_rows: number(5)?,
+            });
         }
     }
     Ok(follow_ups)
@@ -110,7 +121,11 @@ mod tests {
             let attempts = u32::try_from(attempts).unwrap();
             let (dataset, interval) = ("d".to_owned(), Interval::day_of(0));
             let next_ms = end_ms + next * DAY_MS;
-            assert_eq!(follow_ups, [FollowUp { dataset, interval, attempts, next_ms }]);
+            let (rows, open_rows) = (0, 0);
+            assert_eq!(
+                follow_ups,
+                [FollowUp { dataset, interval, attempts, next_ms, rows, open_rows }]
+            );
         }
         assert_eq!(commit(&ledger, 1, 1, 2 * DAY_MS).len(), 2, "another day");
         assert_eq!(commit(&ledger, 0, 0, 40 * DAY_MS).len(), 1, "closed");

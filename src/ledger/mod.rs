@@ -31,6 +31,7 @@ use rusqlite::{Connection, Transaction};
 pub use self::records::{Failure, RemoteJob};
 pub(crate) use self::{
     dataset_schema::Columns,
+    follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
     rebuild::RebuiltRecords,
     records::{Counts, FileRecord, LedgerError, Probe, ShardRecord},

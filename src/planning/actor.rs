@@ -148,6 +148,7 @@ mod tests {
             dataset: Arc::clone(dataset),
             interval: Interval::new(from, to).unwrap(),
             replaces: false,
+            open_rows: None,
         }
     }
 

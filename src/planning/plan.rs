@@ -127,8 +127,11 @@ impl Plan {
                 self.ended.push(shard);
             }
             (LeaseEnd::Split, Some((left, right))) => {
-                let [left, right] =
-                    [left, right].map(|interval| Shard { interval, ..shard.clone() });
+                let [left, right] = [left, right].map(|interval| Shard {
+                    interval,
+                    open_rows: None,
+                    ..shard.clone()
+                });
                 let [first, second] = if self.newest_first { [right, left] } else { [left, right] };
                 self.waiting.push_front(second);
                 self.waiting.push_front(first);
@@ -213,6 +216,7 @@ mod tests {
             dataset: Arc::clone(dataset),
             interval: Interval::new(from, to).unwrap(),
             replaces: false,
+            open_rows: None,
         }
     }
 

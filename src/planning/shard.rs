@@ -17,6 +17,9 @@ pub struct Shard {
     /// Whether the interval is committed already and its records are to be replaced. The committed
     /// rows stay until everything that replaces them is there (G3).
     pub replaces: bool,
+    /// How many rows are requested, by their ids, if only the open rows of a committed interval are
+    /// to be replaced. `None` if all rows of the interval are requested.
+    pub open_rows: Option<u64>,
 }
 
 impl Shard {
@@ -48,7 +51,8 @@ mod tests {
     fn a_shard_is_committed_as_one_record_a_day() {
         let dataset = catalog::test_dataset("conversations");
         let interval = "2024-01-01T12:00:00Z/2024-01-04T00:00:00Z".parse().unwrap();
-        let mut shard = Shard { dataset: Arc::clone(dataset), interval, replaces: false };
+        let mut shard =
+            Shard { dataset: Arc::clone(dataset), interval, replaces: false, open_rows: None };
         let records = shard.record_intervals();
         assert!(interval.is_covered_by(&records));
         assert_eq!(records.len(), 3);

@@ -63,6 +63,17 @@ impl Rng {
 pub(crate) struct Uuid([u64; 2]);
 
 impl Uuid {
+    /// The same with other first 48 bits, which its text begins with.
+    pub(crate) fn beginning_with(self, bits: u64) -> Self {
+        Self([bits << 16 | self.0[0] & 0xffff, self.0[1]])
+    }
+
+    /// The first 48 bits of a text. `None` if it does not begin like the text of a UUID.
+    pub(crate) fn beginning(text: &str) -> Option<u64> {
+        let (first, second) = (text.get(..8)?, text.get(9..13)?);
+        u64::from_str_radix(&format!("{first}{second}"), 16).ok()
+    }
+
     /// The 36 characters of its text.
     pub(crate) fn text(self) -> [u8; 36] {
         const HEX: &[u8; 16] = b"0123456789abcdef";

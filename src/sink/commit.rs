@@ -64,7 +64,7 @@ impl Destination {
         request: CommitRequest,
     ) -> Result<WrittenShard, SinkError> {
         let CommitRequest { shard, received, doubts, commit_id } = request;
-        let Shard { dataset, interval, replaces } = shard;
+        let Shard { dataset, interval, replaces, .. } = shard;
         let finished = offload(move || writer.finish(interval, &commit_id)).await?;
         let mut counts = Counts::default();
         for record in &finished {

@@ -7,6 +7,7 @@
 //! commit protocol, `shard_writer` sorts the rows of a shard into the files of its days,
 //! `parquet_writer` writes one such file, `store` puts files to their names.
 
+mod carry_over;
 mod commit;
 pub(crate) mod lock;
 pub(crate) mod output_error;
@@ -27,7 +28,7 @@ use std::{
 
 use actix::{fut, prelude::*};
 
-pub(crate) use self::commit::clean_up;
+pub(crate) use self::{carry_over::CarriedRows, commit::clean_up};
 use self::{
     commit::{CommitRequest, Destination, WrittenShard},
     staging::Staging,
@@ -69,6 +70,16 @@ pub(crate) struct Commit {
     pub received: u64,
     /// Why the shard is doubtful although it is committed. Empty if it is not.
     pub doubts: Vec<(GapKind, String)>,
+}
+
+/// Writes the committed rows of a leased shard once more, so that newer copies can take the place of
+/// some. The reply says which rows are there; it is `None` if they cannot be read, and then what was
+/// written under the lease has to be discarded.
+#[derive(Message)]
+#[rtype(result = "Result<Option<CarriedRows>, SinkError>")]
+pub(crate) struct CarryOver {
+    pub lease: LeaseId,
+    pub shard: Shard,
 }
 
 /// Discards what was written under a lease, because it is fetched again.
@@ -255,6 +266,28 @@ impl Handler<Commit> for SinkActor {
                 sink.writers.remove(&lease);
             }
             committed
+        }))
+    }
+}
+
+impl Handler<CarryOver> for SinkActor {
+    type Result = ResponseActFuture<Self, Result<Option<CarriedRows>, SinkError>>;
+
+    fn handle(
+        &mut self,
+        CarryOver { lease, shard }: CarryOver,
+        _: &mut Self::Context,
+    ) -> Self::Result {
+        let writer = match self.take_writer(lease, &shard) {
+            Ok(writer) => writer,
+            Err(error) => return Box::pin(fut::err(error)),
+        };
+        let destination = self.destination.clone();
+        let carried = async move { destination.carry_over(writer, &shard).await };
+        Box::pin(carried.into_actor(self).map(move |carried, sink, _| {
+            let Some((writer, rows)) = carried? else { return Ok(None) };
+            sink.writers.insert(lease, Some(writer));
+            Ok(Some(rows))
         }))
     }
 }

@@ -16,6 +16,7 @@ mod incomplete_data;
 mod ledger_versions;
 mod login;
 mod memory;
+mod open_rows;
 mod output_safety;
 mod pagination;
 mod quota;

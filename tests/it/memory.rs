@@ -108,7 +108,12 @@ fn expect_bounded(test: &str, case: Case) {
         if case.replaces {
             plan = Plan::default();
             let dataset = Arc::clone(&config.datasets[0]);
-            plan.add_whole(&Shard { dataset, interval: config.interval, replaces: true });
+            plan.add_whole(&Shard {
+                dataset,
+                interval: config.interval,
+                replaces: true,
+                open_rows: None,
+            });
         }
         let api = EndlessApi { interval: config.interval, rows: case.rows };
         let environment = environment(Arc::new(api), output, ledger);

@@ -11,6 +11,13 @@ use crate::catalog::{
     schema::{self, Types, timestamp},
 };
 
+/// What an endpoint by id needs.
+const BY_ID_REQUEST: &str = "give {ids} in the request, `page_size` as the number of ids that a \
+    request may have, and neither paging nor a job nor parents";
+/// What a dataset with an endpoint by id needs.
+const BY_ID_DATASET: &str = "is there to follow open rows: the dataset needs `open`, an id of one \
+    column, and rows with a time of their own";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DatasetEntry {
@@ -32,6 +39,7 @@ pub(super) struct DatasetEntry {
     aliases: BTreeMap<String, String>,
     query: Option<EndpointEntry>,
     job: Option<EndpointEntry>,
+    by_id: Option<EndpointEntry>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +72,7 @@ impl DatasetEntry {
             "a query is not submitted: describe it as a job",
         )?;
         ensure(job.as_ref().is_none_or(submits), "job.submit", "missing: a job is submitted")?;
+        let by_id = endpoint(self.by_id, "by_id")?;
         let id = match self.id {
             OneOrMore::One(id) => vec![id],
             OneOrMore::More(id) => id,
@@ -105,6 +114,12 @@ impl DatasetEntry {
             "open",
             "names a column that does not exist",
         )?;
+        if let Some(by_id) = &by_id {
+            ensure(by_id.returns_ids(), "by_id", BY_ID_REQUEST)?;
+            let follows_open_rows = self.open.is_some() && id.len() == 1;
+            let has_own_time = !self.stamp && !self.snapshot;
+            ensure(follows_open_rows && has_own_time, "by_id", BY_ID_DATASET)?;
+        }
         ensure(
             self.aliases.values().all(is_column),
             "aliases",
@@ -141,6 +156,7 @@ impl DatasetEntry {
             id,
             query,
             job,
+            by_id,
             name,
         })
     }

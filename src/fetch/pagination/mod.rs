@@ -53,6 +53,8 @@ pub(crate) struct Pager {
     pub job_id: String,
     /// The address of the job's result. `None` unless the result has to be downloaded.
     pub download: Option<String>,
+    /// The ids of the rows that are requested. Empty unless rows are requested by id.
+    pub ids: Vec<String>,
     pub decoder: Arc<Decoder>,
     parser: Arc<PageParser>,
     context: Arc<RequestContext>,
@@ -80,6 +82,7 @@ impl Pager {
             page_size: page_size.min(endpoint.page_size),
             job_id: String::new(),
             download: None,
+            ids: Vec::new(),
             decoder: Arc::new(Decoder::new(dataset)),
             parser: Arc::new(PageParser::new(endpoint, columns)),
             dataset: Arc::clone(dataset),
@@ -142,6 +145,8 @@ impl Pager {
         match &self.endpoint.async_job {
             // the filter of a job was sent when it was submitted
             Some(_) => self.endpoint.request.fill(&values),
+            // the rows are known to match the filter
+            None if !self.ids.is_empty() => self.endpoint.request.fill(&values),
             None => self.endpoint.request.fill_filtered(&values, &self.filter),
         }
     }
@@ -157,6 +162,7 @@ impl Pager {
             cursor: self.position.next.as_deref(),
             job_id: &self.job_id,
             parent_id: parent.map_or("", String::as_str),
+            ids: &self.ids,
             api_version: &self.context.api_version,
         }
     }

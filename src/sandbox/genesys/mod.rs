@@ -58,6 +58,9 @@ fn answer_synchronously(
     type Handler = fn(&Region, &str, &Request<Bytes>) -> Result<Bytes, ApiError>;
     let (method, handler): (Method, Handler) = match request.uri().path() {
         "/api/v2/analytics/conversations/details/query" => (Method::POST, conversation_details),
+        "/api/v2/analytics/conversations/details" => (Method::GET, |region, _, request| {
+            conversations::by_id(&region.records, request.uri().query())
+        }),
         "/api/v2/analytics/users/details/query" => (Method::POST, user_details),
         "/api/v2/organizations/me" => {
             (Method::GET, |region, _, _| Ok(organization::organization(region.settings.seed)))
@@ -103,9 +106,8 @@ fn aggregates(region: &Region, _: &str, request: &Request<Bytes>) -> Result<Byte
 /// The permission that a path needs.
 fn permission(path: &str) -> Option<&'static str> {
     match path {
-        "/api/v2/analytics/conversations/details/query" => {
-            Some("analytics:conversationDetail:view")
-        }
+        "/api/v2/analytics/conversations/details/query"
+        | "/api/v2/analytics/conversations/details" => Some("analytics:conversationDetail:view"),
         "/api/v2/analytics/users/details/query" => Some(users::PERMISSION),
         path => (async_jobs::kinds::kind(path).map(|kind| kind.permission))
             .or_else(|| entities::permission(path))

@@ -204,3 +204,24 @@ fn filters_find_the_records_that_match() {
     both["conversationFilters"] = json!([{"type": "and", "clauses": [{"type": "or", "predicates": [is("originatingDirection", "outbound")]}]}]);
     check(both, &|row| has_medium(row, "voice") && outbound(row));
 }
+
+#[test]
+fn conversations_are_returned_by_id_and_unknown_ids_are_left_out() {
+    let region = region(Settings { conversations_per_day: 120, ..Settings::default() });
+    let all = all_pages(&region, days(DAY, DAY + 1), 100, &json!({}));
+    let ids: Vec<_> = all.iter().map(|row| row["conversationId"].as_str().unwrap()).collect();
+    let token = token(&region, START, "client");
+    let by_id = |query: &str| {
+        let path = format!("/api/v2/analytics/conversations/details?{query}");
+        get(&region, START, &token, &path)
+    };
+    let rows = |query: &str| value(&by_id(query))["conversations"].as_array().unwrap().clone();
+    assert_eq!(rows(&format!("id={}", ids[..100].join(","))), all[..100]);
+    assert_eq!(
+        rows(&format!("id={}&id=unknown&id={}", ids[7], ids[3])),
+        [&all[7], &all[3]].map(Value::clone)
+    );
+    let message =
+        error_message(&by_id(&format!("id={}", ids[..101].join(","))), 400, "bad.request");
+    assert_eq!(message, "At most 100 ids are allowed.");
+}

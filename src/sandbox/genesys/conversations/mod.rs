@@ -31,6 +31,8 @@ use crate::sandbox::{
 
 /// The longest interval, in days, without a filter and with one.
 const MAX_DAYS: [i64; 2] = [7, 31];
+/// The most ids of one request.
+const MAX_IDS: usize = 100;
 /// How many days before an interval a conversation may have begun that overlaps it: none lasts
 /// longer, and a live one is found for so long.
 const LOOKBACK_DAYS: i64 = 60;
@@ -157,6 +159,27 @@ impl ConversationQuery {
             && facts.overlaps(self.interval)
             && self.filters.iter().all(|filter| filter.matches(facts))
     }
+}
+
+/// The conversations with the ids in the query of an address, with commas or as several parameters.
+/// Ids of no conversation are left out.
+///
+/// # Errors
+///
+/// 400 if there are more than [`MAX_IDS`], which is inferred: the platform does not document it.
+pub(crate) fn by_id(records: &Records, query: Option<&str>) -> Result<Bytes, ApiError> {
+    let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let lists: Vec<_> = pairs.filter(|(name, _)| name == "id").map(|(_, list)| list).collect();
+    let ids: Vec<_> = lists.iter().flat_map(|list| list.split(',')).collect();
+    if ids.len() > MAX_IDS {
+        return Err(ApiError::bad_request(format!("At most {MAX_IDS} ids are allowed.")));
+    }
+    let found: Vec<Facts> = ids.iter().filter_map(|id| records.find(id)).collect();
+    let mut renderer = Renderer::new(records.seed, found.len());
+    renderer.object(|s| {
+        s.list("conversations", |s| found.iter().for_each(|facts| s.conversation(facts)));
+    });
+    Ok(renderer.json.into_bytes())
 }
 
 impl ConversationQueryBody {

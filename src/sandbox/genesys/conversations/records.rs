@@ -101,8 +101,11 @@ impl Facts {
         rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 1)
     }
 
+    /// Its id. It begins with the scrambled day and number, so that an id can be looked up.
     pub(crate) fn id(&self, seed: u64) -> Uuid {
-        rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 2).uuid()
+        let day = self.start.div_euclid(DAY_MS);
+        let place = day.cast_unsigned() << NUMBER_BITS | u64::from(self.number);
+        rng_of(seed, day, self.number, 2).uuid().beginning_with(scramble(seed, place))
     }
 
     /// The random numbers of its attributes: separate, since only some replies have them.
@@ -133,6 +136,37 @@ impl Facts {
 
 fn rng_of(seed: u64, day: i64, number: u32, purpose: u64) -> Rng {
     Rng::new([seed, day.cast_unsigned(), number.into(), purpose])
+}
+
+/// The bits of a conversation's number in the first 48 bits of its id; the others are its day.
+const NUMBER_BITS: u32 = 26;
+const ID_BITS: u64 = (1 << 48) - 1;
+/// An odd number, and its inverse modulo 2⁴⁸.
+const FACTOR: u64 = 0x9e37_79b9_7f4b;
+const INVERSE: u64 = inverse(FACTOR);
+
+const fn inverse(odd: u64) -> u64 {
+    // Newton's iteration doubles the correct bits, of which there are three at first
+    let (mut inverse, mut step) = (odd, 0);
+    while step < 5 {
+        inverse = inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)));
+        step += 1;
+    }
+    inverse & ID_BITS
+}
+
+/// A permutation of the numbers below 2⁴⁸.
+fn scramble(seed: u64, place: u64) -> u64 {
+    let mixed = (place ^ seed) & ID_BITS;
+    let mixed = mixed.wrapping_mul(FACTOR) & ID_BITS;
+    (mixed ^ mixed >> 24).wrapping_mul(FACTOR) & ID_BITS
+}
+
+/// The inverse of [`scramble`].
+fn unscramble(seed: u64, bits: u64) -> u64 {
+    let mixed = bits.wrapping_mul(INVERSE) & ID_BITS;
+    let mixed = (mixed ^ mixed >> 24).wrapping_mul(INVERSE) & ID_BITS;
+    (mixed ^ seed) & ID_BITS
 }
 
 /// The millisecond of the day by which the given share of its conversations have begun.
@@ -194,6 +228,14 @@ impl Records {
         })
     }
 
+    /// The conversation with an id. `None` if there is none.
+    pub(crate) fn find(&self, id: &str) -> Option<Facts> {
+        let place = unscramble(self.seed, Uuid::beginning(id)?);
+        let day = self.day(i64::try_from(place >> NUMBER_BITS).ok()?);
+        let number = usize::try_from(place & ((1 << NUMBER_BITS) - 1)).ok()?;
+        day.get(number).filter(|facts| facts.id(self.seed).to_string() == id).copied()
+    }
+
     /// Takes a day from the cache and marks it as the most recently used.
     fn cached(&self, day: i64) -> Option<Arc<[Facts]>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -231,6 +273,22 @@ mod tests {
             .filter(|pair| pair[0].start == pair[1].start)
             .count();
         assert!(ties < 20, "{ties} ties in 20,000");
+    }
+
+    #[test]
+    fn a_conversation_is_found_by_its_id() {
+        for seed in [0, 1, u64::MAX] {
+            let records = Records::new(seed, 300);
+            for day in [0, DAY, LAST_DAY] {
+                for facts in records.day(day).iter() {
+                    assert_eq!(records.find(&facts.id(seed).to_string()), Some(*facts));
+                }
+            }
+            let foreign = Records::new(seed ^ 2, 300).day(DAY)[7].id(seed ^ 2).to_string();
+            for unknown in ["", "x", "zzzzzzzz-zzzz", "é1234567-8901", &foreign] {
+                assert_eq!(records.find(unknown), None, "{unknown}");
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::{
     commands::estimate::{self, Estimate},
     config::Config,
     error::Error,
-    ledger::{DoubtfulInterval, Failure, LEDGER, Ledger, RowStats},
+    fetch::{FetchSettings, request_count, request_count_by_id},
+    ledger::{DoubtfulInterval, Failure, FollowUp, LEDGER, Ledger, RowStats},
     planning::{self, Plan, Shard},
     time::interval::Interval,
 };
@@ -28,7 +29,9 @@ pub enum Scope {
 pub(crate) fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
-        add_replacements(&mut plan, config, dataset, &stale(config, scope, ledger, dataset)?);
+        let stale = stale(config, scope, ledger, dataset)?;
+        add_replacements(&mut plan, config, dataset, &stale.whole);
+        add_follow_ups(&mut plan, dataset, &stale.by_id);
         if scope == Scope::Missing {
             add_new(&mut plan, config, dataset, &missing(config, ledger, dataset)?);
         }
@@ -52,7 +55,12 @@ fn add_replacements(
     dataset: &Arc<Dataset>,
     intervals: &[Interval],
 ) {
-    let shard = |interval| Shard { dataset: Arc::clone(dataset), interval, replaces: true };
+    let shard = |interval| Shard {
+        dataset: Arc::clone(dataset),
+        interval,
+        replaces: true,
+        open_rows: None,
+    };
     if planning::is_committed_whole(dataset) {
         for &interval in intervals {
             plan.add_whole(&shard(interval));
@@ -65,11 +73,20 @@ fn add_replacements(
     }
 }
 
+/// Adds committed shards whose open rows are requested by id.
+fn add_follow_ups(plan: &mut Plan, dataset: &Arc<Dataset>, follow_ups: &[FollowUp]) {
+    for &FollowUp { interval, open_rows, .. } in follow_ups {
+        let (dataset, open_rows) = (Arc::clone(dataset), Some(open_rows));
+        plan.add_whole(&Shard { dataset, interval, replaces: true, open_rows });
+    }
+}
+
 /// Adds intervals that are not committed.
 fn add_new(plan: &mut Plan, config: &Config, dataset: &Arc<Dataset>, intervals: &[Interval]) {
     let width = shard_width(config, dataset);
     for &interval in intervals {
-        let shard = Shard { dataset: Arc::clone(dataset), interval, replaces: false };
+        let shard =
+            Shard { dataset: Arc::clone(dataset), interval, replaces: false, open_rows: None };
         if dataset.snapshot {
             plan.add_whole(&shard);
         } else {
@@ -101,35 +118,64 @@ fn requested(config: &Config, dataset: &Dataset) -> Option<Interval> {
     dataset.requested(config.interval, config.now)
 }
 
+/// The committed intervals that are to be fetched again.
+struct Stale {
+    /// Those of which all rows are requested.
+    whole: Vec<Interval>,
+    /// Those of which only the open rows are requested, by id.
+    by_id: Vec<FollowUp>,
+}
+
 /// The committed intervals that are to be fetched again: those whose replacement failed or was
-/// interrupted, and by the scope those that a refresh covers or those that are doubtful.
+/// interrupted, and by the scope those that a refresh covers or that have open rows, or those that
+/// are doubtful.
 fn stale(
     config: &Config,
     scope: Scope,
     ledger: &Ledger,
     dataset: &Dataset,
-) -> Result<Vec<Interval>, Error> {
-    let mut stale = ledger.stale(&dataset.name)?;
-    if scope == Scope::Missing {
-        for interval in due_follow_ups(config, ledger, dataset)? {
-            if !stale.contains(&interval) {
-                stale.push(interval);
+) -> Result<Stale, Error> {
+    let mut whole = ledger.stale(&dataset.name)?;
+    if let Some(requested) = requested(config, dataset) {
+        let again: Vec<Interval> = match scope {
+            Scope::Missing => last_part(requested, config.refresh).into_iter().collect(),
+            Scope::Failed => {
+                doubtful(config, ledger, dataset)?.iter().map(|doubt| doubt.interval).collect()
+            }
+        };
+        for interval in ledger.committed(&dataset.name)? {
+            if again.iter().any(|part| part.overlaps(interval)) && !whole.contains(&interval) {
+                whole.push(interval);
             }
         }
     }
-    let Some(requested) = requested(config, dataset) else { return Ok(stale) };
-    let again: Vec<Interval> = match scope {
-        Scope::Missing => last_part(requested, config.refresh).into_iter().collect(),
-        Scope::Failed => {
-            doubtful(config, ledger, dataset)?.iter().map(|doubt| doubt.interval).collect()
-        }
-    };
-    for interval in ledger.committed(&dataset.name)? {
-        if again.iter().any(|part| part.overlaps(interval)) && !stale.contains(&interval) {
-            stale.push(interval);
+    let mut by_id = Vec::new();
+    if scope == Scope::Missing {
+        let doubtful = ledger.doubtful(&dataset.name)?;
+        for follow_up in due_follow_ups(config, ledger, dataset)? {
+            let interval = follow_up.interval;
+            if whole.contains(&interval) {
+                continue;
+            }
+            let is_doubtful = doubtful.iter().any(|doubt| doubt.interval.overlaps(interval));
+            if !is_doubtful && is_cheaper_by_id(&config.fetch, dataset, &follow_up) {
+                by_id.push(follow_up);
+            } else {
+                whole.push(interval);
+            }
         }
     }
-    Ok(stale)
+    Ok(Stale { whole, by_id })
+}
+
+/// Whether fewer requests return the open rows of a shard by their ids than all its rows.
+fn is_cheaper_by_id(fetch: &FetchSettings, dataset: &Dataset, follow_up: &FollowUp) -> bool {
+    let by_id = request_count_by_id(dataset, follow_up.open_rows, fetch.page_size);
+    let whole = request_count(dataset.endpoint(), Some(follow_up.rows), fetch.page_size);
+    // rows that are returned by id lack the columns that only a job brings
+    follow_up.open_rows > 0
+        && !dataset.has_extras()
+        && by_id.is_some_and(|by_id| whole.is_none_or(|whole| by_id < whole))
 }
 
 /// The committed shards with open rows that are due to be fetched again and not older than
@@ -138,14 +184,14 @@ fn due_follow_ups(
     config: &Config,
     ledger: &Ledger,
     dataset: &Dataset,
-) -> Result<Vec<Interval>, Error> {
+) -> Result<Vec<FollowUp>, Error> {
     let follow_open = i64::try_from(config.follow_open.as_millis()).unwrap_or(i64::MAX);
     let oldest_ms = config.now.saturating_sub(follow_open);
     let follow_ups = ledger.follow_ups(&dataset.name)?.into_iter();
     let due = follow_ups.filter(|follow_up| {
         follow_up.next_ms <= config.now && follow_up.interval.to_ms() > oldest_ms
     });
-    Ok(due.map(|follow_up| follow_up.interval).collect())
+    Ok(due.collect())
 }
 
 /// The last `width` of an interval. `None` if `width` is zero.
@@ -246,81 +292,4 @@ pub(crate) fn estimate_plan(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        config::Overrides,
-        ledger::{AcceptedInterval, Counts, GapKind, ShardRecord},
-    };
-
-    /// Four days from the sandbox.
-    fn config() -> Config {
-        let keys = [
-            "source.region=sandbox",
-            "job.from=2024-01-01T00:00:00Z",
-            "job.to=2024-01-05T00:00:00Z",
-            "job.datasets=['conversations']",
-            "fetch.shard=1d",
-        ];
-        let set = keys.map(str::to_owned).to_vec();
-        Config::load(&Overrides { set, ..Overrides::default() }).unwrap().remove(0)
-    }
-
-    fn day(number: i64) -> Interval {
-        let first: Interval = "2024-01-01T00:00:00Z/2024-01-02T00:00:00Z".parse().unwrap();
-        let offset = (number - 1) * 86_400_000;
-        Interval::new(first.from_ms() + offset, first.to_ms() + offset).unwrap()
-    }
-
-    /// The first day failed, the second is committed but doubtful, the others are missing.
-    fn ledger() -> Ledger {
-        let ledger = Ledger::in_memory().unwrap();
-        let dataset = || "conversations".to_owned();
-        let record = ShardRecord {
-            dataset: dataset(),
-            interval: day(2),
-            counts: Counts::default(),
-            files: Vec::new(),
-            commit_id: "c".to_owned(),
-            open_rows: 0,
-        };
-        ledger.commit(&[record], &[], false).unwrap();
-        let (reason, correlation) = ("too slow".to_owned(), String::new());
-        let failure = Failure { dataset: dataset(), interval: day(1), reason, correlation };
-        ledger.fail(&failure).unwrap();
-        let (kind, reason) = (GapKind::Quarantined, "1 row".to_owned());
-        let doubtful = DoubtfulInterval { dataset: dataset(), interval: day(2), kind, reason };
-        ledger.record_doubt(&doubtful).unwrap();
-        ledger
-    }
-
-    /// The shards of a run in order, and whether they replace committed ones.
-    fn planned(scope: Scope, ledger: &Ledger) -> Vec<(Interval, bool)> {
-        let plan = plan(&config(), scope, ledger).unwrap();
-        plan.shards().map(|shard| (shard.interval, shard.replaces)).collect()
-    }
-
-    fn accept(ledger: &Ledger, interval: Interval) {
-        let (dataset, reason) = ("conversations".to_owned(), "lost".to_owned());
-        ledger.accept(&AcceptedInterval { dataset, interval, reason }).unwrap();
-    }
-
-    #[test]
-    fn a_run_fetches_what_is_new_and_then_what_failed_before_once() {
-        let expected = [(day(3), false), (day(4), false), (day(1), false)];
-        assert_eq!(planned(Scope::Missing, &ledger()), expected);
-    }
-
-    #[test]
-    fn retry_failed_fetches_failed_and_doubtful_intervals_alone() {
-        assert_eq!(planned(Scope::Failed, &ledger()), [(day(2), true), (day(1), false)]);
-    }
-
-    #[test]
-    fn only_retry_failed_fetches_an_accepted_interval_again() {
-        let ledger = ledger();
-        accept(&ledger, day(1));
-        assert_eq!(planned(Scope::Missing, &ledger), [(day(3), false), (day(4), false)]);
-        assert!(planned(Scope::Failed, &ledger).contains(&(day(1), false)));
-    }
-}
+mod tests;
