@@ -61,6 +61,7 @@
 //! | `telemetry` | logging, spans, metrics |
 //! | `sandbox` | the API simulator; it shares nothing with the program but its configuration |
 //! | `time`, `blocking` | intervals and the wall clock; work for other threads |
+//! | `server_text` | texts of servers as printable lines without secrets |
 //!
 //! # Glossary
 //! - **dataset**: a kind of row that the platform offers, such as conversations; described in TOML.
@@ -82,6 +83,9 @@
 //!   loss, and a user can query it with any SQLite client.
 //! - **Why no configuration framework.** figment is unmaintained, and the layers (defaults, file,
 //!   source, `--set`) are a few functions that can name the line of a wrong value.
+//! - **Why the secrets to hide are one set for the process.** Whatever a server says may quote them
+//!   and may reach any log line, error or record. A set that had to be passed on would be forgotten
+//!   somewhere; what reads this one is a single type, `ServerText`, and the writer of log lines.
 //! - **Why Parquet files are never appended to.** A file becomes visible whole or not at all, so a
 //!   kill at any instant leaves no torn file, and a refresh replaces files rather than rows.
 
@@ -102,6 +106,7 @@ mod ledger;
 mod planning;
 mod platform;
 mod sandbox;
+mod server_text;
 mod sink;
 mod telemetry;
 pub mod testing;

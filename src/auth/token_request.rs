@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use url::{Url, form_urlencoded};
 
-use crate::auth::{
-    AccessKey, ClientAuthMethod, Credentials, Grant, basic, pkce::AuthorizationCode, with_path,
+use crate::{
+    auth::{
+        AccessKey, ClientAuthMethod, Credentials, Grant, basic, pkce::AuthorizationCode, with_path,
+    },
+    server_text::{self, SecretKind},
 };
-
-/// Shorter secrets are not redacted: they may be ordinary words of a message, like `me`.
-const SHORTEST_REDACTED: usize = 5;
 
 /// What a token request exchanges for a token.
 #[derive(Debug)]
@@ -25,6 +25,25 @@ pub(crate) enum GrantParams<'a> {
     Refresh(&'a SecretString),
     /// The code of a login.
     AuthorizationCode(&'a AuthorizationCode),
+}
+
+impl GrantParams<'_> {
+    /// Hides what is exchanged in all texts of servers.
+    pub(crate) fn protect(&self) {
+        match self {
+            Self::Credentials => {}
+            Self::Refresh(token) => protect_token(token),
+            Self::AuthorizationCode(code) => {
+                protect_token(&code.code);
+                protect_token(&code.verifier);
+            }
+        }
+    }
+}
+
+/// Hides a token in all texts of servers.
+pub(crate) fn protect_token(token: &SecretString) {
+    server_text::protect(SecretKind::Token, token.expose_secret());
 }
 
 impl Credentials {
@@ -91,8 +110,8 @@ impl Credentials {
         request.body(form.finish().into())
     }
 
-    /// Replaces the secrets of a request in the server's answer, which may quote them.
-    pub(crate) fn redact(&self, text: &str, params: &GrantParams) -> String {
+    /// Hides the secrets of these credentials in all texts of servers, which may quote them.
+    pub(crate) fn protect(&self) {
         let form = self.form.iter().filter(|(name, _)| name != "scope").map(|(_, value)| value);
         let mut secrets: Vec<_> = self.client.secret.iter().chain(form).collect();
         match &self.grant {
@@ -100,16 +119,12 @@ impl Credentials {
             Grant::RefreshToken(token) | Grant::Static(token) => secrets.push(token),
             Grant::ClientCredentials | Grant::AuthorizationCode => {}
         }
-        match params {
-            GrantParams::Credentials => {}
-            GrantParams::Refresh(token) => secrets.push(token),
-            GrantParams::AuthorizationCode(code) => secrets.extend([&code.code, &code.verifier]),
+        for secret in secrets.into_iter().map(ExposeSecret::expose_secret) {
+            // the id of a client is printed, so a secret that equals it, as the sandbox's, is none
+            if secret != self.client.id {
+                server_text::protect(SecretKind::Configured, secret);
+            }
         }
-        let secrets = secrets
-            .into_iter()
-            .map(ExposeSecret::expose_secret)
-            .filter(|secret| secret.len() >= SHORTEST_REDACTED);
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
     }
 
     fn append_params(

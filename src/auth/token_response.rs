@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::{
-    auth::dialect::TokenDialect,
+    auth::{dialect::TokenDialect, token_request::protect_token},
     http::error::{ErrorResponse, RequestError, TokenError},
 };
 
@@ -30,6 +30,16 @@ pub struct TokenResponse {
     pub refresh: Option<SecretString>,
     /// The id token of an OpenID provider. `None` if the server sent none.
     pub id_token: Option<SecretString>,
+}
+
+impl TokenResponse {
+    /// Hides the tokens in all texts of servers.
+    pub(crate) fn protect(&self) {
+        let others = [&self.refresh, &self.id_token].into_iter().flatten();
+        for token in others.chain([&self.secret]) {
+            protect_token(token);
+        }
+    }
 }
 
 /// Reads the answer of the token endpoint.
@@ -69,7 +79,7 @@ pub(crate) fn permanent(
 fn token_error(endpoint: &Url, reason: String, permanent: bool) -> TokenError {
     TokenError {
         endpoint: endpoint.to_string(),
-        reason,
+        reason: reason.into(),
         permanent,
         no_connection: false,
         wait: Duration::ZERO,
@@ -79,8 +89,7 @@ fn token_error(endpoint: &Url, reason: String, permanent: bool) -> TokenError {
 
 fn is_permanent(response: &ErrorResponse) -> bool {
     let is_transient = response.is_throttle() || response.status == StatusCode::REQUEST_TIMEOUT;
-    PERMANENT.contains(&response.code.as_str())
-        || (response.status.is_client_error() && !is_transient)
+    PERMANENT.contains(&&*response.code) || (response.status.is_client_error() && !is_transient)
 }
 
 /// The token of a response body. `None` if there is none in it.

@@ -154,7 +154,9 @@ impl Preflight<'_> {
         token: &SecretString,
         body: Bytes,
     ) -> Result<Response<Bytes>, RequestError> {
-        let request = self.request(method, path, token, body).map_err(RequestError::Malformed)?;
+        let request = self
+            .request(method, path, token, body)
+            .map_err(|error| RequestError::Malformed(error.into()))?;
         let key = QuotaKey {
             credential: self.config.auth.credentials.name().into(),
             bucket: "api".into(),
@@ -209,7 +211,7 @@ impl Preflight<'_> {
         introspection: &Introspection,
         token: &SecretString,
     ) -> (Finding, Option<Finding>) {
-        let mut answer = Err(RequestError::Malformed("the platform describes no token".to_owned()));
+        let mut answer = Err(RequestError::Malformed("the platform describes no token".into()));
         for path in introspection.identity_paths {
             answer = self.get(path, token).await;
             if !matches!(answer, Err(RequestError::Refused(_))) {

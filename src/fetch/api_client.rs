@@ -60,7 +60,7 @@ impl ApiClient {
         if page.is_nothing {
             return Ok(0);
         }
-        let missing = || RequestError::Malformed("the response has no total".to_owned());
+        let missing = || RequestError::Malformed("the response has no total".into());
         Ok(page.total.ok_or_else(|| ShardError::Failed(missing()))?)
     }
 
@@ -103,7 +103,7 @@ impl ApiClient {
                 "paging of the parent dataset {} ends at {} rows",
                 dataset.name, pager.endpoint.depth
             );
-            return Err(ShardError::Failed(RequestError::Pagination(reason)).into());
+            return Err(ShardError::Failed(RequestError::Pagination(reason.into())).into());
         }
         Ok(ids)
     }

@@ -19,6 +19,7 @@ use crate::{
     },
     http::error::RequestError,
     ledger::RemoteJob,
+    server_text,
     sink::LedgerEvent,
     time::interval::Interval,
 };
@@ -75,7 +76,13 @@ impl Fetcher {
             creates_resource: true,
             ..RequestOptions::default()
         };
-        progress.pager.job_id = self.client.request_text(request, options, job.id.clone()).await?;
+        let id = self.client.request_text(request, options, job.id.clone()).await?;
+        // the ledger records the id as it is
+        if server_text::holds_secret(&id) {
+            let reason = "the id of the job holds a secret that the server was sent".into();
+            return Err(ShardError::Failed(RequestError::AsyncJob(reason)).into());
+        }
+        progress.pager.job_id = id;
         if let Some(remote_job) = remote_job(progress, job) {
             self.sink.send(LedgerEvent::Submitted(remote_job)).await??;
         }
@@ -105,11 +112,14 @@ impl Fetcher {
             if matches!(end, JobEnd::Done) {
                 progress.pager.download =
                     job.download.as_ref().and_then(|pointer| text_at(&status, pointer));
+                if let Some(address) = &progress.pager.download {
+                    server_text::protect_address(address);
+                }
             }
             return Ok(end);
         }
         let reason = format!("it is not done after {MAX_JOB_TIME:?}");
-        Ok(JobEnd::Lost(RequestError::AsyncJob(reason)))
+        Ok(JobEnd::Lost(RequestError::AsyncJob(reason.into())))
     }
 
     /// Deletes the shard's job, if there is one, even if the run is to end.
@@ -150,7 +160,7 @@ fn job_end(job: &AsyncJob, status: &Value) -> Option<JobEnd> {
     if job.failed.contains(&state) || job.gone.contains(&state) {
         let reason = job.error.as_ref().and_then(|pointer| text_at(status, pointer));
         let reason = format!("{state} {}", reason.unwrap_or_default());
-        return Some(JobEnd::Lost(RequestError::AsyncJob(reason.trim_end().to_owned())));
+        return Some(JobEnd::Lost(RequestError::AsyncJob(reason.into())));
     }
     None
 }
@@ -184,7 +194,9 @@ impl ApiClient {
         let request = template.fill(&values);
         let until = self.request_text(request, RequestOptions::default(), pointer.clone()).await?;
         let time: jiff::Timestamp = until.parse().map_err(|_| {
-            ShardError::Failed(RequestError::Malformed(format!("`{until}` is not a valid time")))
+            ShardError::Failed(RequestError::Malformed(
+                format!("`{until}` is not a valid time").into(),
+            ))
         })?;
         Ok(time.as_millisecond())
     }
@@ -206,7 +218,9 @@ impl ApiClient {
     ) -> Result<String, FetchError> {
         let read = move |response: Response<Bytes>| {
             text_at(&parse_json(response.body())?, &pointer).ok_or_else(|| {
-                RequestError::Malformed(format!("the response has no /{}", pointer.join("/")))
+                RequestError::Malformed(
+                    format!("the response has no /{}", pointer.join("/")).into(),
+                )
             })
         };
         self.send_with_retry(request, options, read).await
@@ -214,7 +228,7 @@ impl ApiClient {
 }
 
 fn parse_json(body: &[u8]) -> Result<Value, RequestError> {
-    serde_json::from_slice(body).map_err(|error| RequestError::Malformed(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| RequestError::Malformed(error.to_string().into()))
 }
 
 /// The text or number at `pointer`. `None` if there is something else, nothing, or an empty text.

@@ -57,7 +57,7 @@ impl FailureKind {
                 None
             }
             RequestError::Refused(response) => {
-                Some(Self::Response { status: response.status, code: response.code.clone() })
+                Some(Self::Response { status: response.status, code: response.code.to_string() })
             }
             RequestError::Malformed(_) => Some(Self::Malformed),
             RequestError::TooLarge(_) => Some(Self::TooLarge),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn malformed() -> RequestError {
-        RequestError::Malformed("html".to_owned())
+        RequestError::Malformed("html".into())
     }
 
     /// Records a failure of each shard of 100 ms from `first`, and says which gave the dataset up.
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(fail(&breaker, &[1, 2, 3], &malformed()), [false, false, true]);
         let breaker = CircuitBreaker::new(3);
         assert_eq!(fail(&breaker, &[1, 2], &malformed()), [false, false]);
-        let other = RequestError::Pagination("loop".to_owned());
+        let other = RequestError::Pagination("loop".into());
         assert_eq!(fail(&breaker, &[3, 4], &other), [false, false], "another reason");
         breaker.record_commit("conversations");
         assert_eq!(fail(&breaker, &[5, 6, 7], &other), [false, false, true], "a commit between");
@@ -179,7 +179,7 @@ mod tests {
             ))
         };
         for outage in [
-            RequestError::Network("reset".to_owned()),
+            RequestError::Network("reset".into()),
             RequestError::Timeout(std::time::Duration::ZERO),
             refused(502),
             refused(503),

@@ -83,8 +83,8 @@ impl ShardError {
             | Self::NotBefore { error, .. }
             | Self::NotYetAvailable(error)
             | Self::Denied(error) => error,
-            Self::ShardTooLarge(reason) => RequestError::Malformed(reason),
-            Self::PageTooLarge => RequestError::Malformed("the page is too large".to_owned()),
+            Self::ShardTooLarge(reason) => RequestError::Malformed(reason.into()),
+            Self::PageTooLarge => RequestError::Malformed("the page is too large".into()),
         }
     }
 }

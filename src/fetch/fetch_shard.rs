@@ -176,10 +176,9 @@ impl Fetcher {
     ) -> Result<(), FetchError> {
         let (decoder, owner) = (Arc::clone(&progress.pager.decoder), progress.pager.owner);
         let decoding = offload(move || decoder.decode(&raw_page, owner));
-        let page = in_flight
-            .alongside(decoding)
-            .await
-            .map_err(|error| ShardError::Failed(RequestError::Malformed(error.to_string())))?;
+        let page = in_flight.alongside(decoding).await.map_err(|error| {
+            ShardError::Failed(RequestError::Malformed(error.to_string().into()))
+        })?;
         if self.is_partial_commit_due(progress)
             && let Some(end_ms) = progress.partial_commit_before(&page)
         {

@@ -60,10 +60,10 @@ impl Fetcher {
         let reason = format!("the platform has data for jobs only up to {}", iso(answer.until_ms));
         let pause = answer.valid_until.saturating_duration_since(Instant::now());
         if context.job_availability.waited() + pause > context.settings.job_data_wait {
-            let error = RequestError::NotYet(format!("{reason}; run again later"));
+            let error = RequestError::NotYet(format!("{reason}; run again later").into());
             return Err(ShardError::NotYetAvailable(error).into());
         }
-        let error = RequestError::NotYet(reason);
+        let error = RequestError::NotYet(reason.into());
         Err(ShardError::NotBefore { instant: answer.valid_until, error }.into())
     }
 }

@@ -108,9 +108,9 @@ fn refuse_other_rows(
     let requested: HashSet<&String> = ids.iter().collect();
     let found = progress.pager.ids(page).map_err(ShardError::Failed)?;
     match found.iter().find(|id| !requested.contains(id)) {
-        Some(other) => Err(ShardError::Failed(RequestError::Malformed(format!(
-            "the response has the row `{other}`, which was not requested"
-        )))),
+        Some(other) => Err(ShardError::Failed(RequestError::Malformed(
+            format!("the response has the row `{other}`, which was not requested").into(),
+        ))),
         None => Ok(()),
     }
 }

@@ -29,6 +29,7 @@ use crate::{
         retry::{self, Attempt, Decision},
         transport::is_loopback_host,
     },
+    server_text::ServerText,
 };
 
 /// A cached token arrives within this time.
@@ -105,8 +106,9 @@ impl ApiClient {
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&error, attempt, &self.context.policy, jitter);
             // the address of a result grants access to it, like a token
-            let path = if call.anonymous { "(result)" } else { &call.target };
-            tracing::debug!(path, %error, ?attempt, ?decision, "request failed");
+            let path =
+                if call.anonymous { "(result)".into() } else { ServerText::from(&*call.target) };
+            tracing::debug!(%path, %error, ?attempt, ?decision, "request failed");
             if options.sent_after_shutdown && self.context.shutdown.is_cancelled() {
                 return Err(ShardError::Failed(error).into());
             }
@@ -246,16 +248,22 @@ impl ApiClient {
     ) -> Result<Request<Bytes>, RequestError> {
         let api = &self.context.request.api;
         let url = api.join(&call.target).map_err(|error| {
-            RequestError::Pagination(format!("`{}` is not a valid URL: {error}", call.target))
+            RequestError::Pagination(
+                format!("`{}` is not a valid URL: {error}", ServerText::quote(&call.target)).into(),
+            )
         })?;
         let is_safe = url.scheme() == "https" || is_loopback_host(&url);
         if url.origin() != api.origin() && (token.is_some() || !is_safe) {
-            return Err(RequestError::Pagination(format!(
-                "refused to send a request to {}, which the configuration does not name",
-                url.origin().ascii_serialization()
-            )));
+            return Err(RequestError::Pagination(
+                format!(
+                    "refused to send a request to {}, which the configuration does not name",
+                    ServerText::quote(&url.origin().ascii_serialization())
+                )
+                .into(),
+            ));
         }
-        self.build_request_to(&url, call, token).map_err(RequestError::Malformed)
+        self.build_request_to(&url, call, token)
+            .map_err(|error| RequestError::Malformed(error.into()))
     }
 
     fn build_request_to(

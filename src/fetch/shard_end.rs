@@ -31,7 +31,7 @@ impl Fetcher {
             self.split(progress, reason).await
         } else {
             let reason = format!("{reason}; make fetch.smallest_shard smaller");
-            self.fail(progress, RequestError::Pagination(reason), totals).await
+            self.fail(progress, RequestError::Pagination(reason.into()), totals).await
         }
     }
 
@@ -46,7 +46,7 @@ impl Fetcher {
             ShardError::ShardTooLarge(reason) => self.split(progress, reason).await,
             ShardError::PageTooLarge => {
                 let reason = "a page that cannot be smaller is too large; raise fetch.max_body";
-                self.fail(progress, RequestError::Malformed(reason.to_owned()), totals).await
+                self.fail(progress, RequestError::Malformed(reason.into()), totals).await
             }
             ShardError::ResultGone(error) | ShardError::Failed(error) => {
                 self.fail(progress, error, totals).await

@@ -22,10 +22,13 @@ pub(crate) fn classify(error: &reqwest::Error, route: &Route<'_>) -> RequestErro
     let Route { host, timeout, connect_timeout, .. } = *route;
     let causes = causes(error);
     if let Some(cause) = causes.iter().find_map(|cause| certificate_error(*cause)) {
-        return RequestError::NoConnection(format!(
-            "the certificate of {host} is not accepted: {cause}; if a certificate authority of \
+        return RequestError::NoConnection(
+            format!(
+                "the certificate of {host} is not accepted: {cause}; if a certificate authority of \
              your own signs it, name the file of its certificate in SSL_CERT_FILE"
-        ));
+            )
+            .into(),
+        );
     }
     let last = causes.last().map(ToString::to_string).unwrap_or_default();
     if let Some(proxy) = route.proxy.filter(|_| error.is_connect())
@@ -34,26 +37,31 @@ pub(crate) fn classify(error: &reqwest::Error, route: &Route<'_>) -> RequestErro
         return proxy_error(&proxy.describe(), host, answer);
     }
     if error.is_timeout() && error.is_connect() {
-        return RequestError::Network(format!("{host}: not connected within {connect_timeout:?}"));
+        return RequestError::Network(
+            format!("{host}: not connected within {connect_timeout:?}").into(),
+        );
     }
     // a time-out of the operating system: the other side acknowledges nothing any more
     let is_of_system = causes.iter().any(|cause| is_timeout_of_system(*cause));
     if error.is_timeout() && !is_of_system {
         return RequestError::Timeout(timeout);
     }
-    RequestError::Network(format!("{host}: {last}"))
+    RequestError::Network(format!("{host}: {last}").into())
 }
 
 fn proxy_error(proxy: &str, host: &str, answer: &str) -> RequestError {
     match answer {
-        "proxy authorization required" => RequestError::NoConnection(format!(
-            "{proxy} requires credentials: write them into the variable, as \
+        "proxy authorization required" => RequestError::NoConnection(
+            format!(
+                "{proxy} requires credentials: write them into the variable, as \
              http://user:password@host:port"
-        )),
+            )
+            .into(),
+        ),
         "unsuccessful" => {
-            RequestError::Network(format!("{proxy} refused the connection to {host}"))
+            RequestError::Network(format!("{proxy} refused the connection to {host}").into())
         }
-        other => RequestError::Network(format!("{proxy}: {other}")),
+        other => RequestError::Network(format!("{proxy}: {other}").into()),
     }
 }
 

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
 use serde_json::{Map, Value};
 
-use crate::http::dialect::{Dialect, ErrorKind};
-
-/// The longest text of a server that is kept, in characters.
-const LONGEST_TEXT: usize = 300;
+use crate::{
+    http::dialect::{Dialect, ErrorKind},
+    server_text::ServerText,
+};
 
 /// Why one attempt gave no page.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -22,26 +22,26 @@ pub enum RequestError {
     /// There was no connection within `fetch.connect_timeout`, or it was refused, reset or closed
     /// early.
     #[error("the connection failed: {0}")]
-    Network(String),
+    Network(ServerText),
     /// There will be no connection until a person mends something: the certificate is not accepted,
     /// or the proxy requires credentials.
     #[error("there is no connection: {0}")]
-    NoConnection(String),
+    NoConnection(ServerText),
     /// The body is larger than `fetch.max_body`, in bytes.
     #[error("the response is larger than fetch.max_body ({0} bytes)")]
     TooLarge(u64),
     /// The status is a success, but the body is not what it should be.
     #[error("the response cannot be read: {0}")]
-    Malformed(String),
+    Malformed(ServerText),
     /// Pagination does not end, or the next page is on another host.
     #[error("pagination failed: {0}")]
-    Pagination(String),
+    Pagination(ServerText),
     /// An asynchronous job failed repeatedly.
     #[error("the job failed: {0}")]
-    AsyncJob(String),
+    AsyncJob(ServerText),
     /// The platform does not have the data yet.
     #[error("{0}")]
-    NotYet(String),
+    NotYet(ServerText),
     /// The server answered with an error status.
     #[error("{0}")]
     Refused(ErrorResponse),
@@ -58,13 +58,13 @@ pub struct ErrorResponse {
     /// What the response means on this platform.
     pub kind: ErrorKind,
     /// The platform's error code, such as `bad.credentials`; empty if it sent none.
-    pub code: String,
-    /// The first line of the platform's message; empty if it sent none.
-    pub message: String,
+    pub code: ServerText,
+    /// The platform's message; empty if it sent none.
+    pub message: ServerText,
     /// `Retry-After`. `None` if it is missing or not in seconds.
     pub retry_after: Option<Duration>,
     /// The platform's id of the request, for its support; empty if it sent none.
-    pub correlation: String,
+    pub correlation: ServerText,
 }
 
 /// Why there is no access token.
@@ -74,7 +74,7 @@ pub struct TokenError {
     /// The token endpoint.
     pub endpoint: String,
     /// What it answered, or why it did not answer.
-    pub reason: String,
+    pub reason: ServerText,
     /// Whether the same credentials will fail again.
     pub permanent: bool,
     /// Whether there is no connection to the endpoint until a person mends something. Such an error
@@ -98,15 +98,15 @@ impl ErrorResponse {
         let header_text =
             |name: Option<&str>| name.and_then(|name| header(response.headers(), name));
         let status = response.status();
-        let code = first(&["code", "error"]).map(one_line).unwrap_or_default();
+        let code = first(&["code", "error"]).map(ServerText::from).unwrap_or_default();
         let message = first(&["message", "error_description", "description", "errorDescription"])
             .or_else(|| header_text(dialect.error_reason))
-            .map(one_line)
+            .map(ServerText::from)
             .unwrap_or_default();
         let retry_after = header(response.headers(), RETRY_AFTER.as_str())
             .and_then(|seconds| seconds.parse().ok())
             .map(Duration::from_secs);
-        let correlation = header_text(dialect.correlation_id).unwrap_or_default().to_owned();
+        let correlation = header_text(dialect.correlation_id).unwrap_or_default().into();
         let kind = dialect.classify(status, &code, &message);
         Self { status, kind, code, message, retry_after, correlation }
     }
@@ -159,11 +159,6 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
     headers.get(name)?.to_str().ok()
 }
 
-/// The first line of a server's text, shortened to fit a log line.
-fn one_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(LONGEST_TEXT).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,14 +184,11 @@ mod tests {
             r#"{"message":"Rate limit exceeded","code":"too.many.requests.retry.after"}"#,
         );
         assert_eq!(
-            (genesys.code.as_str(), genesys.retry_after),
+            (&*genesys.code, genesys.retry_after),
             ("too.many.requests.retry.after", Some(Duration::from_secs(42)))
         );
         let oauth = read(400, r#"{"error":"invalid_client","description":"client not found"}"#);
-        assert_eq!(
-            (oauth.code.as_str(), oauth.message.as_str()),
-            ("invalid_client", "client not found")
-        );
+        assert_eq!((&*oauth.code, &*oauth.message), ("invalid_client", "client not found"));
         let cxone = read(403, r#"{"error":"forbidden","errorDescription":"role"}"#);
         assert_eq!(
             cxone.to_string(),
@@ -222,7 +214,7 @@ mod tests {
     #[test]
     fn a_field_of_an_unexpected_type_does_not_hide_the_message() {
         let response = read(400, r#"{"code":null,"message":"too wide","error":{"id":7}}"#);
-        assert_eq!((response.code.as_str(), response.message.as_str()), ("", "too wide"));
+        assert_eq!((&*response.code, &*response.message), ("", "too wide"));
     }
 
     #[test]

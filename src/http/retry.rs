@@ -219,14 +219,14 @@ mod tests {
             code: code.into(),
             message: message.into(),
             retry_after: retry_after.map(Duration::from_secs),
-            correlation: String::new(),
+            correlation: "".into(),
         })
     }
 
     fn token_error(permanent: bool) -> RequestError {
         RequestError::Token(TokenError {
             endpoint: String::new(),
-            reason: String::new(),
+            reason: "".into(),
             permanent,
             no_connection: false,
             wait: SECOND * 9,

@@ -130,10 +130,7 @@ fn check_scheme(found: Url, document: &Url) -> Result<Url, DiscoverError> {
 }
 
 fn malformed(url: &Url, reason: &str) -> DiscoverError {
-    DiscoverError::Document {
-        url: url.to_string(),
-        error: RequestError::Malformed(reason.to_owned()),
-    }
+    DiscoverError::Document { url: url.to_string(), error: RequestError::Malformed(reason.into()) }
 }
 
 #[cfg(test)]

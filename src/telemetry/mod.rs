@@ -5,6 +5,7 @@
 //! `shard`. Start with [`init`] for logging, with [`metrics`] for the counters of a run.
 
 pub(crate) mod metrics;
+mod redacting_writer;
 
 use std::io::IsTerminal;
 
@@ -14,6 +15,7 @@ use tracing_subscriber::{
     EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
+use self::redacting_writer::RedactingWriter;
 use crate::time::interval::Interval;
 
 /// The filter of log lines unless `RUST_LOG` is set.
@@ -28,7 +30,7 @@ pub fn init() {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let progress_bars = IndicatifLayer::new();
     let log_lines = tracing_subscriber::fmt::layer()
-        .with_writer(progress_bars.get_stderr_writer())
+        .with_writer(RedactingWriter(progress_bars.get_stderr_writer()))
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_filter(filter);

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The top-level modules in the order in which they may import each other: downwards only.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "cli",
     "commands",
     "error",
@@ -25,6 +25,7 @@ const ORDER: [&str; 18] = [
     "sandbox",
     "time",
     "blocking",
+    "server_text",
 ];
 
 /// Folders that may name a vendor: those that hold what differs between platforms.

@@ -87,6 +87,7 @@ impl TokenSource {
     /// The account that `settings` describe, at the login host `host`.
     pub fn new(host: Url, settings: &AuthSettings, client: TokenClient) -> Self {
         let AuthSettings { credentials, renewal, cache } = settings.clone();
+        credentials.protect();
         let cache = cache.map(|path| Cache::new(path, &host, &credentials.name()));
         Self { host, credentials, renewal, cache, client, memory: Mutex::default() }
     }
@@ -103,6 +104,7 @@ impl TokenSource {
             (_, None) => self.request_new(refresh.or_else(|| self.configured_refresh())).await?,
             (_, Some(cache)) => self.renew_with_cache(cache).await?,
         };
+        response.protect();
         let mut memory = self.memory();
         memory.last = Some(response.secret.clone());
         memory.refresh.clone_from(&response.refresh);
@@ -128,6 +130,7 @@ impl TokenSource {
         let locked = offload(move || cache.lock()).await.map_err(cache_error)?;
         let locked = locked.ok_or_else(|| self.cache_is_locked())?;
         let response = self.request(&GrantParams::AuthorizationCode(code)).await?;
+        response.protect();
         let entry = CacheEntry::new(&response, clock::now(), None);
         offload(move || locked.write(&entry)).await.map_err(cache_error)?;
         Ok(response)
@@ -244,6 +247,7 @@ impl TokenSource {
     }
 
     async fn request(&self, params: &GrantParams<'_>) -> Result<TokenResponse, TokenError> {
+        params.protect();
         let endpoint = self.credentials.endpoint(&self.host, params);
         let permit = self.client.rate_limit.admit(&self.client.key).await;
         self.client.metrics.token_requests.add(1);
@@ -258,17 +262,13 @@ impl TokenSource {
             .map_err(|error| token_response::no_response(&endpoint, &error))?;
         permit.answered(response.status(), response.headers());
         let token = token_response::read(&endpoint, &response, self.credentials.dialect);
-        token.map_err(|error| TokenError {
-            reason: self.credentials.redact(&error.reason, params),
-            advice: self.advice(),
-            ..error
-        })
+        token.map_err(|error| TokenError { advice: self.advice(), ..error })
     }
 
     fn cache_is_locked(&self) -> TokenError {
         TokenError {
             endpoint: self.host.to_string(),
-            reason: "another process is renewing the token in auth.cache".to_owned(),
+            reason: "another process is renewing the token in auth.cache".into(),
             permanent: false,
             no_connection: false,
             wait: LOCK_WAIT,

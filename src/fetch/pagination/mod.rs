@@ -25,6 +25,7 @@ use crate::{
     catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues, TotalAccuracy},
     decode::{Decoder, PageError, PageParser, RawPage},
     http::error::RequestError,
+    server_text::ServerText,
     time::interval::{Interval, iso},
 };
 
@@ -189,7 +190,7 @@ impl Pager {
             }
             let page = parser.find(response.into_body()).map_err(|error| match error {
                 PageError::TooLarge(limit) => RequestError::TooLarge(limit),
-                other => RequestError::Malformed(other.to_string()),
+                other => RequestError::Malformed(other.to_string().into()),
             })?;
             match check_total(&page, is_first, has_total) {
                 Err(error) if is_exact || !refused.swap(true, Ordering::Relaxed) => Err(error),
@@ -218,9 +219,9 @@ impl Pager {
             return Ok(true);
         }
         if self.position.received >= MAX_PAGES {
-            return Err(RequestError::Pagination(format!(
-                "there are more than {MAX_PAGES} pages; make fetch.shard smaller"
-            )));
+            return Err(RequestError::Pagination(
+                format!("there are more than {MAX_PAGES} pages; make fetch.shard smaller").into(),
+            ));
         }
         match (self.endpoint.paging, &page.next) {
             (Paging::Cursor, Some(cursor)) => self.position.follow(cursor.clone())?,
@@ -251,7 +252,7 @@ impl Pager {
     /// # Errors
     /// [`RequestError::Malformed`] if a row cannot be decoded: its children would be missed.
     pub(crate) fn ids(&self, page: &RawPage) -> Result<Vec<String>, RequestError> {
-        self.decoder.ids(page, self.owner).map_err(RequestError::Malformed)
+        self.decoder.ids(page, self.owner).map_err(|reason| RequestError::Malformed(reason.into()))
     }
 
     /// Goes on with the next parent. Returns whether the endpoint is queried per parent at all.
@@ -270,13 +271,18 @@ impl Pager {
         let api = &self.context.api;
         let own = self.position.next.clone().unwrap_or_else(|| self.page_request(1).target);
         let resolved = api.join(&own).and_then(|own| own.join(link)).map_err(|error| {
-            RequestError::Pagination(format!("`{}` is not a valid link: {error}", shorten(link)))
+            RequestError::Pagination(
+                format!("`{}` is not a valid link: {error}", ServerText::quote(link)).into(),
+            )
         })?;
         if resolved.origin() != api.origin() {
-            return Err(RequestError::Pagination(format!(
-                "the next page is said to be at {}, which the configuration does not name",
-                shorten(&resolved.origin().ascii_serialization())
-            )));
+            return Err(RequestError::Pagination(
+                format!(
+                    "the next page is said to be at {}, which the configuration does not name",
+                    ServerText::quote(&resolved.origin().ascii_serialization())
+                )
+                .into(),
+            ));
         }
         Ok(resolved.into())
     }
@@ -342,18 +348,13 @@ fn added_columns(
 fn check_total(page: &RawPage, is_first: bool, has_total: bool) -> Result<(), RequestError> {
     match page.total {
         Some(total) if page.items == 0 && is_first && total > 0 => Err(RequestError::Malformed(
-            format!("the first page has no rows, and the total is {total}"),
+            format!("the first page has no rows, and the total is {total}").into(),
         )),
         None if page.items == 0 && has_total => {
-            Err(RequestError::Malformed("the response has neither rows nor a total".to_owned()))
+            Err(RequestError::Malformed("the response has neither rows nor a total".into()))
         }
         _ => Ok(()),
     }
-}
-
-/// The start of a server's text, short enough for a log line.
-fn shorten(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{fetch::pagination::shorten, http::error::RequestError};
+use crate::{http::error::RequestError, server_text::ServerText};
 
 /// The most pages of one sequence. Longer ones are taken for an endless loop (G8).
 pub(super) const MAX_PAGES: u32 = 100_000;
@@ -59,16 +59,19 @@ impl PagePosition {
     /// [`RequestError::Pagination`] if it was given before, or if too many pages had no rows.
     pub(super) fn follow(&mut self, next: String) -> Result<(), RequestError> {
         if !self.seen.insert(xxh3_64(next.as_bytes())) {
-            return Err(RequestError::Pagination(format!(
-                "the next page is `{}` for the second time",
-                shorten(&next)
-            )));
+            return Err(RequestError::Pagination(
+                format!("the next page is `{}` for the second time", ServerText::quote(&next))
+                    .into(),
+            ));
         }
         if self.empty >= MAX_EMPTY_PAGES {
-            return Err(RequestError::Pagination(format!(
-                "{MAX_EMPTY_PAGES} pages in a row have no rows, and the next is `{}`",
-                shorten(&next)
-            )));
+            return Err(RequestError::Pagination(
+                format!(
+                    "{MAX_EMPTY_PAGES} pages in a row have no rows, and the next is `{}`",
+                    ServerText::quote(&next)
+                )
+                .into(),
+            ));
         }
         self.next = Some(next);
         Ok(())
