@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use crate::http::error::TokenError;
+use crate::{http::error::TokenError, server_text::ServerText};
 
 /// Why a login failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,15 +24,15 @@ pub enum LoginError {
          auth.login_timeout ends"
     )]
     Timeout(Duration),
-    /// The answer is not to this login.
+    /// The browser did not return in time, but answers came that are not to this login.
     #[error(
-        "the answer does not carry the state of this login: it belongs to an older one, or is \
-         forged; run the command again"
+        "within {0:?} only answers came that do not carry the state of this login: they belong to \
+         an older one, or are forged; run the command again"
     )]
-    State,
+    State(Duration),
     /// The user or the login host refused.
     #[error("the login host refused: {0}; check auth.client_id, auth.redirect_url and auth.scope")]
-    Refused(String),
+    Refused(ServerText),
     /// The code could not be exchanged for a token.
     #[error(
         "{0}; run the command again; if that does not help, check auth.client_id, \

@@ -6,7 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::auth::{Credentials, settings::BrowserSettings, with_path};
+use crate::auth::{
+    Credentials, settings::BrowserSettings, token_request::protect_token, with_path,
+};
 
 /// The secrets of one login: made before the browser opens, checked when it returns.
 #[derive(Debug)]
@@ -35,6 +37,12 @@ impl AuthorizationRequest {
     /// If the operating system provides no randomness.
     pub(crate) fn new() -> Result<Self, getrandom::Error> {
         Ok(Self { state: random()?, verifier: random()? })
+    }
+
+    /// Hides both secrets in all texts of servers.
+    pub(crate) fn protect(&self) {
+        protect_token(&self.state);
+        protect_token(&self.verifier);
     }
 
     /// The page where the user logs in. Its URL holds the state, and only the hash of the verifier.

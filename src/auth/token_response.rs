@@ -11,6 +11,7 @@ use url::Url;
 use crate::{
     auth::{dialect::TokenDialect, token_request::protect_token},
     http::error::{ErrorResponse, RequestError, TokenError},
+    server_text::ServerText,
 };
 
 /// OAuth errors that the same request will give again (RFC 6749, section 5.2).
@@ -18,6 +19,9 @@ const PERMANENT: [&str; 4] =
     ["invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type"];
 /// The longest lifetime that is believed, in seconds. A longer one counts as not stated.
 const LONGEST_LIFETIME: f64 = 10.0 * 365.0 * 86_400.0;
+
+/// The longest token, in bytes: servers refuse longer headers.
+const LONGEST_TOKEN: usize = 32 * 1024;
 
 /// A token as the server issued it.
 #[derive(Debug, Clone)]
@@ -56,9 +60,9 @@ pub(crate) fn read(
         let permanent = is_permanent(&response);
         return Err(token_error(endpoint, response.to_string(), permanent));
     }
-    parse(response.body(), dialect)
-        // the parser's message may quote the body, which holds the token
-        .ok_or_else(|| token_error(endpoint, "the response is not a token".to_owned(), false))
+    parse(response.body(), dialect).map_err(|reason| {
+        token_error(endpoint, format!("the response is not a token: {reason}"), false)
+    })
 }
 
 /// The error for a token request that got no response.
@@ -92,27 +96,94 @@ fn is_permanent(response: &ErrorResponse) -> bool {
     PERMANENT.contains(&&*response.code) || (response.status.is_client_error() && !is_transient)
 }
 
-/// The token of a response body. `None` if there is none in it.
-fn parse(body: &[u8], dialect: &TokenDialect) -> Option<TokenResponse> {
-    let body: Map<String, Value> = serde_json::from_slice(body).ok()?;
-    let field = |names: &[&str]| names.iter().find_map(|name| body.get(*name));
-    let text = |names: &[&str]| field(names).and_then(Value::as_str).map(SecretString::from);
-    let seconds = match field(dialect.lifetime_fields) {
-        Some(Value::Number(number)) => number.as_f64(),
-        Some(Value::String(text)) => text.trim().parse().ok(),
+/// The token of a response body.
+///
+/// # Errors
+/// What is wrong with the body, without quoting it, since it may hold the token.
+fn parse(body: &[u8], dialect: &TokenDialect) -> Result<TokenResponse, String> {
+    let body: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|_| "it is not a JSON object".to_owned())?;
+    let secret = access_token(&body, dialect.access_token_fields)?;
+    // a refresh token that cannot be used is none: the next token is requested in another way
+    let optional = |names: &[&str]| texts(&body, names).find_map(|(_, text)| checked(text).ok());
+    Ok(TokenResponse {
+        secret,
+        lifetime: lifetime(&body, dialect.lifetime_fields),
+        refresh: optional(dialect.refresh_token_fields),
+        id_token: optional(&["id_token"]),
+    })
+}
+
+/// The access token: the first of the fields that holds one.
+fn access_token(body: &Map<String, Value>, names: &[&str]) -> Result<SecretString, String> {
+    let mut problem = format!("it has no text in {}", names.join(" or "));
+    for (name, text) in texts(body, names) {
+        match checked(text) {
+            Ok(token) => {
+                let mut others =
+                    texts(body, names).filter(|(_, other)| other.trim() != text.trim());
+                if let Some((other, _)) = others.next() {
+                    tracing::warn!(
+                        "the token response has {name} and another {other}: using {name}"
+                    );
+                }
+                return Ok(token);
+            }
+            Err(reason) => problem = format!("{name} {reason}"),
+        }
+    }
+    Err(problem)
+}
+
+/// The fields that are texts, in the order of their names.
+fn texts<'a>(
+    body: &'a Map<String, Value>,
+    names: &'a [&str],
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    names.iter().filter_map(|&name| Some((name, body.get(name)?.as_str()?)))
+}
+
+/// A token without the white space around it.
+///
+/// # Errors
+/// Why a header cannot carry it.
+fn checked(text: &str) -> Result<SecretString, String> {
+    let token = text.trim();
+    if token.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if token.len() > LONGEST_TOKEN {
+        return Err(format!("has {} bytes, more than {LONGEST_TOKEN}", token.len()));
+    }
+    match token.chars().position(|character| !character.is_ascii_graphic()) {
+        None => Ok(token.into()),
+        Some(at) => Err(format!(
+            "has a character that a header cannot carry, such as a space or a line end, at {}",
+            at + 1
+        )),
+    }
+}
+
+/// The lifetime. `None` if it is not stated, or is none.
+fn lifetime(body: &Map<String, Value>, names: &[&str]) -> Option<Duration> {
+    let stated = names.iter().filter_map(|name| body.get(*name)).find(|value| !value.is_null())?;
+    let seconds = match stated {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
         _ => None,
     };
     let lifetime = seconds
         .filter(|&seconds| seconds > 0.0 && seconds <= LONGEST_LIFETIME)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let refresh = text(dialect.refresh_token_fields)
-        .filter(|token| !secrecy::ExposeSecret::expose_secret(token).is_empty());
-    Some(TokenResponse {
-        secret: text(dialect.access_token_fields)?,
-        lifetime,
-        refresh,
-        id_token: text(&["id_token"]),
-    })
+    if lifetime.is_none() {
+        let stated = ServerText::quote(&stated.to_string());
+        tracing::warn!(
+            %stated,
+            "the lifetime of the token is not a number of seconds from 1 s to 10 years: using the \
+             token until it is rejected"
+        );
+    }
+    lifetime
 }
 
 #[cfg(test)]
@@ -169,6 +240,89 @@ mod tests {
         );
         assert!(response(401, r#"{"error":"invalid_client"}"#).unwrap_err().permanent);
         assert!(!response(503, "").unwrap_err().permanent);
+    }
+
+    #[test]
+    fn a_token_is_trimmed_and_checked() {
+        let token = |body: &str| match response(200, body) {
+            Ok(response) => response.secret.expose_secret().to_owned(),
+            Err(error) => error.reason.to_string(),
+        };
+        assert_eq!(token(r#"{"access_token":" t\r\n"}"#), "t");
+        assert_eq!(token(r#"{"access_token":"a","token":"b"}"#), "a");
+        assert_eq!(token(r#"{"access_token":" ","token":"b"}"#), "b");
+        assert_eq!(token(r#"{"access_token":null,"token":"b"}"#), "b");
+        let start = "the response is not a token: ";
+        for (body, reason) in [
+            (r#"{"access_token":""}"#, "access_token is empty"),
+            (r#"{"access_token":"t\nX-Injected: 1"}"#, "access_token has a character"),
+            (r#"{"token":"a b"}"#, "token has a character"),
+            (r#"{"access_token":"t\u0000"}"#, "access_token has a character"),
+            (r#"{"access_token":"tökén"}"#, "access_token has a character"),
+            (r#"{"access_token":7}"#, "it has no text in access_token or token"),
+            ("[]", "it is not a JSON object"),
+            ("<html>", "it is not a JSON object"),
+        ] {
+            let said = token(body);
+            assert!(said.starts_with(&format!("{start}{reason}")), "{body}: {said}");
+        }
+        let long = format!(r#"{{"access_token":"{}"}}"#, "t".repeat(40_000));
+        assert!(token(&long).contains("has 40000 bytes"));
+        for refresh in [" ", "a\\nb"] {
+            let body = format!(r#"{{"access_token":"t","refresh_token":"{refresh}"}}"#);
+            assert!(response(200, &body).unwrap().refresh.is_none(), "{refresh}");
+        }
+    }
+
+    /// `SEEDS=n` tries more.
+    #[test]
+    fn any_token_response_gives_a_token_that_a_header_carries_or_an_error() {
+        let seeds = std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3_000);
+        let values = [
+            "null",
+            "0",
+            "-1",
+            "1e999",
+            "1e300",
+            "\"\"",
+            "\"hush-hush\"",
+            "\"hush-\\nhush\"",
+            "[]",
+            "{\"a\":1}",
+            "\"\\u0000\"",
+            "\" 60 \"",
+            "3600",
+            "true",
+            "\"\\u202e\"",
+            "\"NaN\"",
+        ];
+        let names =
+            ["access_token", "token", "expires_in", "refresh_token", "id_token", "error", "x"];
+        for seed in 0..seeds {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut body: Vec<u8> = (0..rng.usize(0..6))
+                .map(|_| {
+                    let name = names[rng.usize(..names.len())];
+                    format!("\"{name}\":{}", values[rng.usize(..values.len())])
+                })
+                .collect::<Vec<_>>()
+                .join(",")
+                .into_bytes();
+            body = [b"{", &body[..], b"}"].concat();
+            if rng.u8(..4) == 0 {
+                let at = rng.usize(..body.len());
+                body[at] = rng.u8(..);
+            }
+            let endpoint = "https://login.example.com/oauth/token".parse().unwrap();
+            let reply = Response::new(Bytes::from(body));
+            match read(&endpoint, &reply, &TOKEN_DIALECT) {
+                Ok(token) => {
+                    crate::auth::bearer(&token.secret).unwrap();
+                    assert!(token.lifetime.is_none_or(|lifetime| !lifetime.is_zero()));
+                }
+                Err(error) => assert!(!error.to_string().contains("hush"), "seed {seed}: {error}"),
+            }
+        }
     }
 
     #[test]

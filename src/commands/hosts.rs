@@ -9,7 +9,10 @@ use crate::{
     config::{Config, HostSettings},
     error::Error,
     http::{rate_limit::RateLimit, transport::Transport},
-    platform::discovery::{self, DiscoverError},
+    platform::{
+        discovery::{self, DiscoverError},
+        issuer::Issuer,
+    },
     sandbox,
 };
 
@@ -82,7 +85,7 @@ pub(crate) fn token_source(
 async fn discover(
     config: &Config,
     transport: &Arc<dyn Transport>,
-    issuer: &Url,
+    issuer: &Issuer,
     tenant: Option<String>,
 ) -> Result<Hosts, DiscoverError> {
     let login = discovery::token_endpoint(transport.as_ref(), issuer).await?;

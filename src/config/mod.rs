@@ -34,7 +34,7 @@ use crate::{
     catalog::{Catalog, Dataset},
     fetch::FetchSettings,
     http::{rate_limit::QuotaSettings, retry::RetryPolicy},
-    platform::Platform,
+    platform::{Platform, issuer::Issuer},
     sandbox::Settings,
     sink::ParquetSettings,
     time::interval::Interval,
@@ -110,8 +110,8 @@ pub enum HostSettings {
     },
     /// Published by the platform.
     Discovered {
-        /// The host that publishes them.
-        issuer: Url,
+        /// Who publishes them.
+        issuer: Issuer,
         /// The tenant. `None` if it is that of the token.
         tenant: Option<String>,
     },
@@ -250,7 +250,7 @@ impl Config {
     /// simulator, since each source starts its own.
     fn quota_key(&self) -> Option<(String, String)> {
         let (HostSettings::Network { login: host, .. }
-        | HostSettings::Discovered { issuer: host, .. }) = &self.hosts
+        | HostSettings::Discovered { issuer: Issuer { url: host, .. }, .. }) = &self.hosts
         else {
             return None;
         };

@@ -24,6 +24,9 @@ pub(super) const ACCESS_TOKEN_FIELD: &str = "token";
 pub(super) const LIFETIME_FIELD: &str = "tokenExpirationTimeSec";
 pub(super) const REFRESH_TOKEN_FIELD: &str = "refreshToken";
 
+/// The domains of the platform. An issuer in one of them may name hosts in the others.
+pub(super) const DOMAINS: [&str; 2] = ["niceincontact.com", "nice-incontact.com"];
+
 /// The issuer's document with the token endpoint.
 pub(super) const OPENID_CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 /// The issuer's document with the API of a tenant.
@@ -33,13 +36,20 @@ pub(super) const TENANT_CONFIGURATION_PATH: &str = "/.well-known/cxone-configura
 /// host name; there is no complete list of areas. An access key as JSON is accepted by the area's
 /// own login host only.
 pub(super) fn hosts(area: &str, grant: &Grant) -> Option<[String; 2]> {
-    let is_valid = !area.is_empty()
-        && area.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let login = match grant {
         Grant::AccessKey(_) => format!("https://{area}.nice-incontact.com"),
         _ => "https://cxone.niceincontact.com".to_owned(),
     };
-    is_valid.then(|| [api_host(area), login])
+    is_area(area).then(|| [api_host(area), login])
+}
+
+/// Whether `area` is a part of a host name.
+pub(super) fn is_area(area: &str) -> bool {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=32).contains(&area.len())
+        && area.bytes().all(|byte| is_alphanumeric(byte) || byte == b'-')
+        && !area.starts_with('-')
+        && !area.ends_with('-')
 }
 
 /// The API of an area.

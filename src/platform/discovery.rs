@@ -17,9 +17,10 @@ use crate::{
     auth::{TokenResponse, with_path},
     http::{
         error::{ErrorResponse, RequestError, TokenError},
-        transport::{Transport, is_loopback_host},
+        transport::Transport,
     },
-    platform::cxone,
+    platform::{cxone, issuer::Issuer},
+    server_text::ServerText,
 };
 
 /// Why the hosts cannot be found.
@@ -50,15 +51,15 @@ pub enum DiscoverError {
 /// [`DiscoverError::Document`].
 pub(crate) async fn token_endpoint(
     transport: &dyn Transport,
-    issuer: &Url,
+    issuer: &Issuer,
 ) -> Result<Url, DiscoverError> {
     #[derive(Deserialize)]
     struct Document {
         token_endpoint: Url,
     }
-    let url = with_path(issuer, cxone::OPENID_CONFIGURATION_PATH);
+    let url = with_path(&issuer.url, cxone::OPENID_CONFIGURATION_PATH);
     let document: Document = fetch_document(transport, &url).await?;
-    check_scheme(document.token_endpoint, &url)
+    issuer.check(document.token_endpoint).map_err(|reason| malformed(&url, &reason))
 }
 
 /// Finds the API of `tenant`.
@@ -67,7 +68,7 @@ pub(crate) async fn token_endpoint(
 /// [`DiscoverError::Document`].
 pub(crate) async fn api(
     transport: &dyn Transport,
-    issuer: &Url,
+    issuer: &Issuer,
     tenant: &str,
 ) -> Result<Url, DiscoverError> {
     #[derive(Deserialize)]
@@ -75,13 +76,23 @@ pub(crate) async fn api(
         api_endpoint: Option<Url>,
         area: Option<String>,
     }
-    let mut url = with_path(issuer, cxone::TENANT_CONFIGURATION_PATH);
+    let mut url = with_path(&issuer.url, cxone::TENANT_CONFIGURATION_PATH);
     url.query_pairs_mut().append_pair("tenantId", tenant);
     let document: Document = fetch_document(transport, &url).await?;
-    let of_area = || cxone::api_host(document.area.as_deref()?).parse().ok();
-    let api = document.api_endpoint.clone().or_else(of_area);
-    let missing = || malformed(&url, "it has neither api_endpoint nor area");
-    check_scheme(api.ok_or_else(missing)?, &url)
+    match (document.api_endpoint, document.area) {
+        (Some(api), _) => issuer.check(api).map_err(|reason| malformed(&url, &reason)),
+        (None, Some(area)) => {
+            let host =
+                Some(&area).filter(|area| cxone::is_area(area)).map(|area| cxone::api_host(area));
+            let refused = || {
+                let area = ServerText::quote(&area);
+                malformed(&url, &format!("its area `{area}` is not a part of a host name"))
+            };
+            // an area of the platform: the host is one that the platform's data name
+            host.and_then(|host| host.parse().ok()).ok_or_else(refused)
+        }
+        (None, None) => Err(malformed(&url, "it has neither api_endpoint nor area")),
+    }
 }
 
 /// The tenant of a token: a claim of the id token or, without one, of the token itself.
@@ -118,17 +129,6 @@ async fn fetch_document<T: DeserializeOwned>(
     serde_json::from_slice(response.body()).map_err(|error| malformed(url, &error.to_string()))
 }
 
-/// Checks that credentials are not sent to `found` in the clear (G10).
-fn check_scheme(found: Url, document: &Url) -> Result<Url, DiscoverError> {
-    match found.scheme() {
-        "https" => Ok(found),
-        "http" if is_loopback_host(&found) => Ok(found),
-        _ => {
-            Err(malformed(document, &format!("credentials would be sent to {found} in the clear")))
-        }
-    }
-}
-
 fn malformed(url: &Url, reason: &str) -> DiscoverError {
     DiscoverError::Document { url: url.to_string(), error: RequestError::Malformed(reason.into()) }
 }
@@ -149,17 +149,30 @@ mod tests {
         }
     }
 
-    fn issuer() -> Url {
-        "https://cxone.niceincontact.com".parse().unwrap()
+    fn issuer() -> Issuer {
+        Issuer { url: "https://cxone.niceincontact.com".parse().unwrap(), domains: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn an_area_is_a_part_of_a_host_name() {
+        for area in ["na1.evil.example/", "a@evil.example", "", "-a", "a b", "\\u001b[2J", "NA1"] {
+            let text = format!(r#"{{"area":"{area}"}}"#);
+            let transport = FixedResponse(Box::leak(text.into_boxed_str()));
+            let error = api(&transport, &issuer(), "t").await.unwrap_err().to_string();
+            assert!(error.contains("is not a part of a host name"), "{error}");
+            assert!(!error.contains('\u{1b}'), "{error:?}");
+        }
     }
 
     #[tokio::test]
     async fn the_api_is_that_of_the_document_or_of_its_area() {
         let at =
             async |text| api(&FixedResponse(text), &issuer(), "t").await.map(|url| url.to_string());
-        let (api, area) =
-            (r#"{"api_endpoint":"https://api-de1.x.com","area":"na1"}"#, r#"{"area":"eu1"}"#);
-        assert_eq!(at(api).await.unwrap(), "https://api-de1.x.com/");
+        let (api, area) = (
+            r#"{"api_endpoint":"https://api-de1.niceincontact.com","area":"na1"}"#,
+            r#"{"area":"eu1"}"#,
+        );
+        assert_eq!(at(api).await.unwrap(), "https://api-de1.niceincontact.com/");
         assert_eq!(at(area).await.unwrap(), "https://api-eu1.niceincontact.com/");
         assert!(at("{}").await.unwrap_err().to_string().contains("neither api_endpoint nor area"));
         assert!(at("<html>").await.unwrap_err().to_string().contains("source.issuer"));

@@ -9,6 +9,7 @@ pub(crate) mod custom;
 pub(crate) mod cxone;
 pub(crate) mod discovery;
 pub(crate) mod genesys;
+pub(crate) mod issuer;
 
 use serde::Deserialize;
 use serde_json::Value;

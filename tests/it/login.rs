@@ -13,6 +13,10 @@ use cxbackfill::testing::{
     TokenSource, Transport, login,
 };
 use http::{Request, Response, header::LOCATION};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use url::Url;
 
 use crate::common::{environment::config, platform::Platform};
@@ -84,18 +88,78 @@ async fn a_user_logs_in_with_a_confidential_and_with_a_public_client() {
     assert!(error.to_string().contains("invalid_client"), "{error}");
 }
 
+/// The answer of a login with something replaced in its query.
+fn forged(back: &Url, from: &str, to: &str) -> Url {
+    let mut forged = back.clone();
+    forged.set_query(Some(&back.query().unwrap().replace(from, to)));
+    forged
+}
+
+/// Sends bytes to the listener of a login.
+async fn send_raw(back: &Url, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(&*back.socket_addrs(|| None).unwrap()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream
+}
+
 #[tokio::test]
-async fn a_redirect_with_another_state_is_rejected() {
+async fn only_forged_answers_until_the_timeout_are_named_in_the_error() {
     let platform = Platform::start(Settings::default()).await;
     let browser = |page| async {
-        let mut back = redirect_of(page).await;
-        let query = back.query().unwrap().replace("state=", "state=x");
-        back.set_query(Some(&query));
-        open(back.as_str()).await;
+        let back = redirect_of(page).await;
+        let reply = open(forged(&back, "state=", "state=x").as_str()).await;
+        assert_eq!(reply.status(), 400);
+        assert_eq!(reply.headers()["content-type"], "text/plain; charset=utf-8");
     };
-    let error = log_in(&platform, &[], browser).await.unwrap_err();
-    assert!(matches!(error, LoginError::State) && error.to_string().contains("forged"), "{error}");
+    let error = log_in(&platform, &["auth.login_timeout=1s"], browser).await.unwrap_err();
+    assert!(
+        matches!(error, LoginError::State(_)) && error.to_string().contains("forged"),
+        "{error}"
+    );
     assert!(platform.region.stats().token_requests.is_empty(), "the code was not exchanged");
+}
+
+#[tokio::test]
+async fn forged_requests_do_not_end_a_login() {
+    let platform = Platform::start(Settings::default()).await;
+    let browser = |page| async {
+        let back = redirect_of(page).await;
+        for (from, to) in [("state=", "state=x"), ("code=", "error="), ("state=", "x=")] {
+            let mut forgery = forged(&back, from, to);
+            forgery.query_pairs_mut().append_pair("state", "<script>");
+            assert_eq!(open(forgery.as_str()).await.status(), 400);
+        }
+        let mut other_path = back.clone();
+        other_path.set_path("/other");
+        assert_eq!(open(other_path.as_str()).await.status(), 404);
+        // a page of another site whose name was pointed at this machine
+        let target = &back[url::Position::BeforePath..];
+        let request = format!("GET {target} HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+        let mut reply = String::new();
+        send_raw(&back, request.as_bytes()).await.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.starts_with("HTTP/1.1 421 "), "{reply}");
+        assert_eq!(open(back.as_str()).await.status(), 200);
+    };
+    log_in(&platform, &[], browser).await.unwrap();
+}
+
+#[tokio::test]
+async fn idle_slow_and_endless_connections_do_not_hold_a_login() {
+    let platform = Platform::start(Settings::default()).await;
+    let browser = |page| async {
+        let back = redirect_of(page).await;
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            held.push(send_raw(&back, b"").await);
+            held.push(send_raw(&back, b"GET /callback?code=c HTTP/1.1\r\nHost: 127").await);
+        }
+        // the listener may end the connection before it has read everything
+        let mut endless = send_raw(&back, b"GET /").await;
+        tokio::spawn(async move { while endless.write_all(&[b'a'; 4_096]).await.is_ok() {} });
+        assert_eq!(open(back.as_str()).await.status(), 200);
+        drop(held);
+    };
+    log_in(&platform, &[], browser).await.unwrap();
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::{
         sections::sandbox::SandboxSection,
         values::{HttpUrl, checked_url},
     },
-    platform::Platform,
+    platform::{Platform, issuer::Issuer},
 };
 
 /// The region that starts the simulator.
@@ -31,7 +31,18 @@ pub(super) struct SourceSection {
     api_url: Option<HttpUrl>,
     login_url: Option<HttpUrl>,
     issuer: Option<HttpUrl>,
+    #[serde(default)]
+    issuer_domains: Vec<String>,
     tenant: Option<String>,
+}
+
+/// Whether a text is a domain of two labels at least, in lower case.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !label.is_empty() && label.chars().all(is_allowed)
+    };
+    text.contains('.') && text.split('.').all(is_label)
 }
 
 impl SourceSection {
@@ -180,12 +191,13 @@ impl SourceSection {
     /// The hosts that the platform publishes, if the configuration names an issuer.
     fn discovered(&self, layers: &Layers) -> Result<Option<HostSettings>, ConfigError> {
         let Some(HttpUrl(issuer)) = self.issuer.clone() else {
-            return match self.tenant {
-                Some(_) => {
-                    Err(layers
-                        .error("source.tenant", "only source.issuer uses a tenant: leave it out"))
-                }
-                None => Ok(None),
+            let unused = |key, what: &str| {
+                Err(layers.error(key, format!("only source.issuer uses {what}: leave it out")))
+            };
+            return match (&self.tenant, self.issuer_domains.is_empty()) {
+                (Some(_), _) => unused("source.tenant", "a tenant"),
+                (None, false) => unused("source.issuer_domains", "them"),
+                (None, true) => Ok(None),
             };
         };
         if self.api_url.is_some() || self.login_url.is_some() {
@@ -194,7 +206,13 @@ impl SourceSection {
                 "the issuer publishes the hosts: leave source.api_url and source.login_url out",
             ));
         }
-        let issuer = checked_url(issuer, "source.issuer", layers)?;
+        let url = checked_url(issuer, "source.issuer", layers)?;
+        let domains = self.issuer_domains.clone();
+        if let Some(wrong) = domains.iter().find(|domain| !is_domain(domain)) {
+            let message = format!("`{wrong}` is not a domain: write it like example.com");
+            return Err(layers.error("source.issuer_domains", message));
+        }
+        let issuer = Issuer { url, domains };
         Ok(Some(HostSettings::Discovered { issuer, tenant: self.tenant.clone() }))
     }
 
