@@ -62,6 +62,7 @@
 //! | `sandbox` | the API simulator; it shares nothing with the program but its configuration |
 //! | `time`, `blocking` | intervals and the wall clock; work for other threads |
 //! | `server_text` | texts of servers as printable lines without secrets |
+//! | `files` | opens the files that people name: bounded, regular, not through links |
 //!
 //! # Glossary
 //! - **dataset**: a kind of row that the platform offers, such as conversations; described in TOML.
@@ -101,6 +102,7 @@ mod decode;
 mod error;
 mod exit_code;
 mod fetch;
+mod files;
 mod http;
 mod ledger;
 mod planning;

@@ -122,6 +122,13 @@ impl Dataset {
         Duration::from_millis(u64::try_from(units * alignment).unwrap_or(u64::MAX))
     }
 
+    /// Returns the widest shard that is no wider than `width` and that every endpoint accepts, for
+    /// requests with a filter of the user or without.
+    pub fn widest_shard(&self, width: Duration, has_filter: bool) -> Duration {
+        let widest = self.endpoints().map(|endpoint| endpoint.widest[usize::from(has_filter)]);
+        self.shard(widest.fold(width, Duration::min))
+    }
+
     fn alignment_ms(&self) -> i64 {
         i64::try_from(self.alignment.as_millis()).unwrap_or(i64::MAX).max(1)
     }

@@ -7,6 +7,12 @@ use toml::Spanned;
 
 use crate::catalog::InvalidKey;
 
+/// The most types and lists that contain a column. Apache Arrow writes a deeper schema into a file
+/// and refuses to read it.
+const DEEPEST: usize = 20;
+/// The most columns of a row that contain no others.
+const MOST_COLUMNS: usize = 2_000;
+
 /// The types of a file by name, each with its columns and their types as the file writes them.
 pub(crate) type Types = BTreeMap<String, BTreeMap<String, Spanned<String>>>;
 
@@ -42,7 +48,7 @@ pub(crate) fn row(
     let forms = types.get(name).into_iter().flatten();
     let forms =
         forms.filter_map(|(column, text)| Some((column.clone(), WireForm::read(text.as_ref())?)));
-    Ok((columns(types, name, &[])?, forms.collect()))
+    Ok((columns(types, name)?, forms.collect()))
 }
 
 /// Returns the columns that the keys of a dataset name, for a dataset whose other columns are not
@@ -98,46 +104,100 @@ fn without_nested(data_type: &DataType, path: &[&str]) -> DataType {
 }
 
 /// Returns the columns of the type `name` in the order of the file. All are nullable, since APIs
-/// leave null keys out. `outer` has the types that contain this one.
-pub(crate) fn columns<'t>(
-    types: &'t Types,
-    name: &'t str,
-    outer: &[&str],
-) -> Result<Fields, InvalidKey> {
-    let key = format!("type.{name}");
-    let columns = types.get(name).ok_or_else(|| InvalidKey::new(&key, "there is no such type"))?;
-    if columns.is_empty() {
-        return Err(InvalidKey::new(&key, "a type needs at least one column"));
-    }
-    if outer.contains(&name) {
-        return Err(InvalidKey::new(
-            &key,
-            format!("the type contains itself: {} → {name}", outer.join(" → ")),
-        ));
-    }
-    let inner = [outer, &[name]].concat();
-    // `toml` sorts keys; their positions in the text keep the author's order
-    let mut columns: Vec<_> = columns.iter().collect();
-    columns.sort_unstable_by_key(|(_, text)| text.span().start);
-    let field = |(column, text): (&'t String, &'t Spanned<String>)| {
-        let data_type = data_type(types, text.as_ref(), &format!("{key}.{column}"), &inner)?;
-        Ok(Field::new(column, data_type, true))
-    };
-    columns.into_iter().map(field).collect()
+/// leave null keys out.
+///
+/// # Errors
+/// If a type does not exist, contains itself, or nests deeper or has more columns than readers of
+/// the files can be expected to take.
+pub(crate) fn columns(types: &Types, name: &str) -> Result<Fields, InvalidKey> {
+    Expansion { types, columns: 0 }.columns(name, &Nesting { types: &[], depth: 0 })
 }
 
-fn data_type<'t>(
+/// Replaces the names of types by their columns.
+struct Expansion<'t> {
     types: &'t Types,
-    text: &'t str,
-    key: &str,
-    outer: &[&str],
-) -> Result<DataType, InvalidKey> {
-    if let Some(inner) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
-        return Ok(DataType::List(
-            Field::new("element", data_type(types, inner, key, outer)?, true).into(),
-        ));
+    /// Columns so far that contain no others.
+    columns: usize,
+}
+
+/// Where a column is.
+struct Nesting<'n> {
+    /// The types that contain it, from the outermost.
+    types: &'n [&'n str],
+    /// The number of types and lists that contain it.
+    depth: usize,
+}
+
+impl Expansion<'_> {
+    fn columns(&mut self, name: &str, outside: &Nesting) -> Result<Fields, InvalidKey> {
+        let key = format!("type.{name}");
+        let Some(columns) = self.types.get(name) else {
+            return Err(InvalidKey::new(&key, "there is no such type"));
+        };
+        if columns.is_empty() {
+            return Err(InvalidKey::new(&key, "a type needs at least one column"));
+        }
+        if outside.types.contains(&name) {
+            let outer = outside.types.join(" → ");
+            return Err(InvalidKey::new(
+                &key,
+                format!("the type contains itself: {outer} → {name}"),
+            ));
+        }
+        let types = [outside.types, &[name]].concat();
+        let inside = Nesting { types: &types, depth: outside.depth + 1 };
+        // `toml` sorts keys; their positions in the text keep the author's order
+        let mut columns: Vec<_> = columns.iter().collect();
+        columns.sort_unstable_by_key(|(_, text)| text.span().start);
+        let mut fields = Vec::with_capacity(columns.len());
+        for (column, text) in columns {
+            let key = format!("{key}.{column}");
+            fields.push(Field::new(column, self.data_type(text.as_ref(), &key, &inside)?, true));
+        }
+        Ok(fields.into())
     }
-    Ok(match text {
+
+    fn data_type(
+        &mut self,
+        text: &str,
+        key: &str,
+        outside: &Nesting,
+    ) -> Result<DataType, InvalidKey> {
+        if outside.depth > DEEPEST {
+            let reason = format!(
+                "it lies deeper than {DEEPEST} types and lists, which readers of the files refuse"
+            );
+            return Err(InvalidKey::new(key, reason));
+        }
+        if let Some(element) = text.strip_prefix("list<").and_then(|rest| rest.strip_suffix('>')) {
+            let inside = Nesting { depth: outside.depth + 1, ..*outside };
+            let element = self.data_type(element, key, &inside)?;
+            return Ok(DataType::List(Field::new("element", element, true).into()));
+        }
+        let basic = basic_type(text, outside.depth);
+        if self.types.contains_key(text) && basic.is_none() {
+            return Ok(DataType::Struct(self.columns(text, outside)?));
+        }
+        self.columns += 1;
+        if self.columns > MOST_COLUMNS {
+            let row = outside.types.first().unwrap_or(&"");
+            let reason = format!(
+                "with it `{row}` has more than {MOST_COLUMNS} columns, those of the types inside \
+                 it included, and each of them takes memory in every open file"
+            );
+            return Err(InvalidKey::new(key, reason));
+        }
+        basic.ok_or_else(|| {
+            let reason = format!("`{text}` is neither a column type nor a type of this file");
+            InvalidKey::new(key, reason)
+        })
+    }
+}
+
+/// The type with a name that every file knows, inside so many types and lists. `None` if there is
+/// none.
+fn basic_type(name: &str, depth: usize) -> Option<DataType> {
+    Some(match name {
         "string" => DataType::Utf8,
         "timestamp" => timestamp(),
         "int64" => DataType::Int64,
@@ -145,15 +205,9 @@ fn data_type<'t>(
         "boolean" => DataType::Boolean,
         "map" => map(),
         // forms are read at the top level of a row only
-        "interval" if outer.len() == 1 => timestamp(),
-        "duration" if outer.len() == 1 => DataType::Float64,
-        name if types.contains_key(name) => DataType::Struct(columns(types, name, outer)?),
-        name => {
-            return Err(InvalidKey::new(
-                key,
-                format!("`{name}` is neither a column type nor a type of this file"),
-            ));
-        }
+        "interval" if depth == 1 => timestamp(),
+        "duration" if depth == 1 => DataType::Float64,
+        _ => return None,
     })
 }
 

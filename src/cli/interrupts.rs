@@ -1,7 +1,9 @@
-//! Interrupts: ctrl-c and SIGTERM.
+//! Interrupts: ctrl-c, SIGTERM, and SIGHUP, which the end of a terminal session sends.
 
 use std::{io, time::Duration};
 
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -12,18 +14,27 @@ const SAME_INTERRUPT: Duration = Duration::from_secs(1);
 /// Receives the interrupts of the process. It misses none from its creation on.
 pub(super) struct Interrupts {
     #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    interrupt: Signal,
     #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
+    terminate: Signal,
+    /// `None` if the process was started to ignore it, as `nohup` does.
+    #[cfg(unix)]
+    hang_up: Option<Signal>,
 }
 
 impl Interrupts {
     pub(super) fn new() -> io::Result<Self> {
         #[cfg(unix)]
         {
-            use tokio::signal::unix::{SignalKind, signal};
-            let interrupt = signal(SignalKind::interrupt())?;
-            Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+            let hang_up = match ignores_hang_up() {
+                true => None,
+                false => Some(signal(SignalKind::hangup())?),
+            };
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hang_up,
+            })
         }
         #[cfg(not(unix))]
         Ok(Self {})
@@ -32,9 +43,18 @@ impl Interrupts {
     /// Waits for the next interrupt.
     pub(super) async fn next(&mut self) {
         #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        {
+            let hang_up = async {
+                match &mut self.hang_up {
+                    Some(signal) => signal.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+                _ = hang_up => {}
+            }
         }
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
@@ -59,4 +79,15 @@ impl Interrupts {
             }
         }
     }
+}
+
+/// Whether the process ignores SIGHUP, by the mask in which Linux lists ignored signals. On other
+/// systems that is not known, and the answer is `false`.
+#[cfg(unix)]
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // the lowest bit is that of signal 1, SIGHUP
+    mask.is_some_and(|mask| mask & 1 == 1)
 }

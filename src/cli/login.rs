@@ -19,7 +19,7 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     let config = config::only(Config::load(overrides)?)?;
     let grant = &config.auth.credentials.grant;
     if !matches!(grant, Grant::AuthorizationCode) {
-        eprintln!(
+        tell!(
             "error: auth.grant is {}, which needs no login: only authorization-code does",
             grant.name()
         );
@@ -27,7 +27,7 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     }
     let transport: Arc<dyn Transport> = Arc::new(config.fetch.transport()?);
     let Some(host) = hosts::login_host(&config, &transport).await? else {
-        eprintln!(
+        tell!(
             "error: the embedded sandbox would end with this command: run `cxbackfill sandbox` and \
              set source.api_url and source.login_url to its address"
         );
@@ -42,7 +42,7 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     let cache = config.auth.cache.as_deref().map(|path| path.display().to_string());
     sayln!("logged in: the tokens are in {}", cache.unwrap_or_default());
     if response.refresh.is_none() {
-        eprintln!(
+        tell!(
             "warning: the server sent no refresh token: log in again when the token expires, or \
              enable refresh tokens for the client"
         );

@@ -19,6 +19,14 @@ macro_rules! sayln {
     }};
 }
 
+/// Prints a line to standard error. An error is ignored, so that a closed or full one ends nothing.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), $($text)*);
+    }};
+}
+
 mod accept;
 mod check;
 mod dataset_text;

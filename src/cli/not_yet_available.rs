@@ -8,7 +8,7 @@ use crate::{catalog::Dataset, cli::sources, time::interval::Interval};
 /// `now`, in milliseconds since 1970. A later run fetches it.
 pub(super) fn print(source: Option<&str>, datasets: &[Arc<Dataset>], interval: Interval, now: i64) {
     for note in notes(datasets, interval, now) {
-        eprintln!("note: {}{note}", sources::prefix(source));
+        tell!("note: {}{note}", sources::prefix(source));
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<Ex
     }
     let mut all = estimates.values().flat_map(Estimates::values);
     if all.any(|estimate| estimate.requests.is_none()) {
-        eprintln!(
+        tell!(
             "the number of rows is not known yet: `cxbackfill plan --probe` asks for it, with one \
              request per day"
         );

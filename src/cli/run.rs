@@ -171,7 +171,7 @@ fn print_outcome(source: Option<&str>, outcome: &RunOutcome) {
     let prefix = sources::prefix(source);
     match outcome {
         RunOutcome::Complete => {}
-        RunOutcome::Gaps(_) => eprintln!("warning: {prefix}{outcome}"),
-        _ => eprintln!("error: {prefix}{outcome}"),
+        RunOutcome::Gaps(_) => tell!("warning: {prefix}{outcome}"),
+        _ => tell!("error: {prefix}{outcome}"),
     }
 }

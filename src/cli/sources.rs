@@ -10,7 +10,7 @@ pub(super) fn exit_code(source: Option<&str>, result: Result<ExitCode, Error>) -
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}{error}", prefix(source));
+            tell!("error: {}{error}", prefix(source));
             error.exit_code()
         }
     }

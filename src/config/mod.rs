@@ -11,7 +11,7 @@ pub(crate) mod sections;
 pub(crate) mod values;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::PathBuf,
     sync::{Arc, LazyLock},
@@ -33,7 +33,7 @@ use crate::{
     },
     catalog::{Catalog, Dataset},
     fetch::FetchSettings,
-    http::{rate_limit::QuotaSettings, retry::RetryPolicy},
+    http::{rate_limit::QuotaSettings, retry::RetryPolicy, transport::is_loopback_host},
     platform::{Platform, issuer::Issuer},
     sandbox::Settings,
     sink::ParquetSettings,
@@ -67,6 +67,8 @@ pub struct Config {
     pub hosts: HostSettings,
     /// How tokens are requested and kept.
     pub auth: AuthSettings,
+    /// A sentence for each place in which other users of this machine can see a secret.
+    pub exposed_secrets: BTreeSet<String>,
     /// How a user logs in.
     pub browser: BrowserSettings,
     /// How shards are fetched.
@@ -117,6 +119,18 @@ pub enum HostSettings {
     },
     /// In the simulator, which this process starts.
     Sandbox(Settings),
+}
+
+impl HostSettings {
+    /// Whether secrets stay on this machine, because the simulator or another local server gets
+    /// them.
+    pub(crate) fn are_local(&self) -> bool {
+        match self {
+            Self::Sandbox(_) => true,
+            Self::Network { login, .. } => is_loopback_host(login),
+            Self::Discovered { issuer, .. } => is_loopback_host(issuer),
+        }
+    }
 }
 
 /// What the command line says about the configuration. Its debug form leaves the values out, since
@@ -192,6 +206,11 @@ impl Config {
             .filter_map(|(source, layers)| Some((source.config.as_ref().ok()?, layers)))
             .collect();
         Self::check_together(&usable)?;
+        let exposed: BTreeSet<_> =
+            usable.iter().flat_map(|(config, _)| &config.exposed_secrets).collect();
+        for message in exposed {
+            tracing::warn!("{message}");
+        }
         Ok(sources)
     }
 

@@ -1,6 +1,6 @@
 //! Values that TOML has no type for: durations, sizes, shares, URLs, texts from elsewhere.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use secrecy::SecretString;
@@ -161,6 +161,20 @@ pub(crate) fn positive(
         true => Err(layers.error(key, "must be above zero")),
         false => Ok(duration.0),
     }
+}
+
+/// Checks that a number lies in a range.
+pub(crate) fn in_range(
+    value: usize,
+    range: RangeInclusive<usize>,
+    key: &str,
+    layers: &Layers,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = range.into_inner();
+    Err(layers.error(key, format!("invalid number {value}: expected {least} to {most}")))
 }
 
 /// Checks that credentials would travel encrypted, or to this machine only (G10).

@@ -5,6 +5,7 @@
 //! `commit.rs`; `schema.rs` holds the tables, and `reader` reads without writing.
 
 mod commit;
+mod connection;
 mod dataset_schema;
 mod failures;
 mod follow_ups;
@@ -26,7 +27,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, OpenFlags, Transaction};
 
 pub use self::records::{Failure, RemoteJob};
 pub(crate) use self::{
@@ -51,10 +52,18 @@ impl Ledger {
     /// Opens the ledger at `path`. Creates it if it is missing, and migrates an older version.
     ///
     /// # Errors
-    /// [`LedgerError::Newer`] if a newer program wrote it, [`LedgerError::Sqlite`] if the file
-    /// cannot be written or is not a database.
+    /// [`LedgerError::Newer`] if a newer program wrote it, [`LedgerError::SymbolicLink`] if it or a
+    /// file of SQLite beside it is one, [`LedgerError::Sqlite`] if the file cannot be written or is
+    /// not a database.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        Self::from_connection(Connection::open(path)?)
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        connection::open(path, flags)
+            .map_err(LedgerError::from)
+            .and_then(Self::from_connection)
+            .map_err(|error| match connection::symbolic_link(path) {
+                Some(link) => LedgerError::SymbolicLink(link),
+                None => error,
+            })
     }
 
     /// Creates a ledger in memory. It lives as long as its handles.

@@ -108,6 +108,12 @@ pub enum LedgerError {
         or restore it from a backup"
     )]
     Damaged(rusqlite::Error),
+    /// A symbolic link stands where the ledger or a file of SQLite beside it belongs.
+    #[error(
+        "{0} is a symbolic link, which is not followed: put the file itself there, or none, or \
+        choose another output.path"
+    )]
+    SymbolicLink(String),
     /// A newer program wrote the ledger.
     #[error(
         "the ledger has version {found}, and this program knows only up to {known}: \

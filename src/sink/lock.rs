@@ -6,7 +6,11 @@ use std::{
     path::Path,
 };
 
-use crate::{sink::store::StoreError, time::clock};
+use crate::{
+    files::{self, FileError},
+    sink::store::StoreError,
+    time::clock,
+};
 
 /// The lock's file in the output directory. The file stays; the lock on it ends with the process,
 /// however the process ends.
@@ -22,17 +26,17 @@ impl OutputLock {
     /// Takes the lock of the output at `root`.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] with its holder, or [`StoreError::Io`].
+    /// [`StoreError::Locked`] with its holder, [`StoreError::Refused`] if there is something else
+    /// than a regular file at its path, or [`StoreError::Io`].
     pub(crate) fn take(root: &Path) -> Result<Self, StoreError> {
         let path = root.join(NAME);
         let io_error = |source| StoreError::Io { path: path.display().to_string(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io_error)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = files::open_unlinked(&mut options, &path).map_err(|error| match error {
+            FileError::Io(source) => io_error(source),
+            refused => StoreError::Refused { path: path.display().to_string(), source: refused },
+        })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -67,5 +71,20 @@ mod tests {
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);
         OutputLock::take(folder.path()).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_lock_does_not_overwrite_a_file_that_a_symbolic_link_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        std::fs::write(&precious, "text").unwrap();
+        std::os::unix::fs::symlink(&precious, folder.path().join(NAME)).unwrap();
+        let error = OutputLock::take(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("_ledger.lock is a symbolic link, which is not followed"),
+            "{error}"
+        );
+        assert_eq!(std::fs::read_to_string(precious).unwrap(), "text");
     }
 }

@@ -18,7 +18,7 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
 
-use crate::{blocking::offload, ledger::FileRecord};
+use crate::{blocking::offload, files::FileError, ledger::FileRecord};
 
 /// The part size of an upload.
 const PART_BYTES: usize = 8 << 20;
@@ -42,6 +42,14 @@ pub enum StoreError {
     Locked {
         /// The process that holds the lock, and since when.
         holder: String,
+    },
+    /// There is something at a path that this program does not write to.
+    #[error("{path} {source}")]
+    Refused {
+        /// The path.
+        path: String,
+        /// What is there.
+        source: FileError,
     },
     /// The file system failed.
     #[error(

@@ -33,6 +33,8 @@ pub fn init() {
         .with_writer(RedactingWriter(progress_bars.get_stderr_writer()))
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // these would be printed to standard error too, and a panic follows if it is closed
+        .log_internal_errors(false)
         .with_filter(filter);
     let progress_bars =
         progress_bars.with_filter(filter_fn(|metadata| metadata.name() == PROGRESS_BAR_SPAN));

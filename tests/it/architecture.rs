@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The top-level modules in the order in which they may import each other: downwards only.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "cli",
     "commands",
     "error",
@@ -26,6 +26,7 @@ const ORDER: [&str; 19] = [
     "time",
     "blocking",
     "server_text",
+    "files",
 ];
 
 /// Folders that may name a vendor: those that hold what differs between platforms.

@@ -18,6 +18,9 @@ use crate::{
     http::rate_limit::RequestLimit,
 };
 
+/// The most types of a file: each is expanded.
+const MOST_TYPES: usize = 1_000;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CatalogFile {
@@ -47,8 +50,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
             // `toml` adds a key of its own below a `Spanned` value
             InvalidKey::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
         })?;
+    if types.len() > MOST_TYPES {
+        let reason = format!("the file has {} types: at most {MOST_TYPES}", types.len());
+        return Err(InvalidKey::new("type", reason));
+    }
     for name in types.keys() {
-        schema::columns(&types, name, &[])?;
+        schema::columns(&types, name)?;
     }
     let mut datasets = BTreeMap::new();
     for (name, entry) in dataset {

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::catalog::{endpoint::TotalAccuracy, schema::timestamp};
 
+mod limits;
 mod requested_interval;
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -107,9 +107,7 @@ fn without_accepted(
 
 /// The widest shard of a dataset that both the configuration and the platform allow.
 fn shard_width(config: &Config, dataset: &Dataset) -> Duration {
-    let has_filter = !config.filter(&dataset.name).is_empty();
-    let widest = dataset.endpoints().map(|endpoint| endpoint.widest[usize::from(has_filter)]).min();
-    dataset.shard(config.fetch.shard.min(widest.unwrap_or(Duration::MAX)))
+    dataset.widest_shard(config.fetch.shard, !config.filter(&dataset.name).is_empty())
 }
 
 /// The requested interval of a dataset, as far as the platform has all of it. `None` if it has

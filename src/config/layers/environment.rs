@@ -1,34 +1,67 @@
 //! Texts that are in the environment, in `.env` or in a file.
 
-use std::collections::HashMap;
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    path::{Path, PathBuf},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::config::{
-    layers::{ConfigError, Layers},
-    values::TextSource,
+use crate::{
+    config::{
+        layers::{ConfigError, Layers, MOST_BYTES},
+        values::TextSource,
+    },
+    files,
 };
 
-/// The lines of `.env`, for variables that the environment does not have.
-pub(crate) struct EnvironmentVariables(HashMap<String, String>);
+/// The largest file of one secret, in bytes.
+const MOST_SECRET_BYTES: u64 = 64 << 10;
+
+/// The lines of `.env`, for variables that the environment does not have, and what was read from
+/// where.
+#[derive(Default)]
+pub(crate) struct EnvironmentVariables {
+    lines: HashMap<String, String>,
+    /// The path of `.env`. `None` if there is none.
+    path: Option<PathBuf>,
+    /// Where secrets were read that other users of this machine can see.
+    exposed: RefCell<BTreeSet<String>>,
+}
 
 impl EnvironmentVariables {
     /// Reads `.env` of the working directory or above it, if it exists.
     pub(crate) fn read() -> Result<Self, ConfigError> {
-        match dotenvy::dotenv_iter() {
-            Err(error) if error.not_found() => Ok(Self(HashMap::new())),
-            lines => lines
-                .and_then(Iterator::collect)
-                .map(Self)
-                // the error would quote the line, which may have a secret
-                .map_err(|_| ConfigError::at(".env", "it has an invalid line: write NAME=value")),
-        }
+        let Some(path) = dotenv_path() else { return Ok(Self::default()) };
+        let text = files::read_text(&path, MOST_BYTES)
+            .map_err(|error| ConfigError::at(path.display().to_string(), error.to_string()))?;
+        let lines = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>();
+        // the error would quote the line, which may have a secret
+        let lines = lines
+            .map_err(|_| ConfigError::at(".env", "it has an invalid line: write NAME=value"))?;
+        Ok(Self { lines, path: Some(path), ..Self::default() })
     }
 
     /// Returns the secret that `key` refers to, which is not empty.
     ///
     /// # Errors
     /// If the environment variable, the file or the text is missing.
+    pub(crate) fn secret(
+        &self,
+        text: &TextSource,
+        key: &str,
+        layers: &Layers,
+    ) -> Result<SecretString, ConfigError> {
+        let secret = self.text(text, key, layers)?;
+        self.note_exposure(text, key, layers);
+        Ok(secret)
+    }
+
+    /// Returns the text that `key` refers to, which is not empty and need not be secret.
+    ///
+    /// # Errors
+    /// As [`secret`](Self::secret).
     pub(crate) fn text(
         &self,
         text: &TextSource,
@@ -40,6 +73,12 @@ impl EnvironmentVariables {
         self.find(text, key, layers).map_err(|error| ConfigError { is_missing_secret, ..error })
     }
 
+    /// A sentence for each place in which other users of this machine can see a secret that was
+    /// read.
+    pub(crate) fn into_exposed(self) -> BTreeSet<String> {
+        self.exposed.into_inner()
+    }
+
     fn find(
         &self,
         text: &TextSource,
@@ -48,19 +87,19 @@ impl EnvironmentVariables {
     ) -> Result<SecretString, ConfigError> {
         let value = match text {
             TextSource::Here(value) => value.expose_secret().to_owned(),
-            TextSource::Env { env } => {
-                std::env::var(env).ok().or_else(|| self.0.get(env).cloned()).ok_or_else(|| {
+            TextSource::Env { env } => std::env::var(env)
+                .ok()
+                .or_else(|| self.lines.get(env).cloned())
+                .ok_or_else(|| {
                     let message = format!(
                         "the environment variable {env} is not set: set it, or add it to .env"
                     );
                     layers.error(key, message)
-                })?
-            }
+                })?,
             TextSource::File { file } => {
                 let path = layers.resolve(key, file)?;
-                let text = std::fs::read_to_string(&path).map_err(|error| {
-                    layers.error(key, format!("{} cannot be read: {error}", path.display()))
-                })?;
+                let text = files::read_text(&path, MOST_SECRET_BYTES)
+                    .map_err(|error| layers.error(key, format!("{} {error}", path.display())))?;
                 text.trim().to_owned()
             }
         };
@@ -70,4 +109,35 @@ impl EnvironmentVariables {
             Ok(value.into())
         }
     }
+
+    /// Notes whether other users of this machine can see a secret.
+    fn note_exposure(&self, text: &TextSource, key: &str, layers: &Layers) {
+        let file = match text {
+            TextSource::Here(_) if layers.is_argument(key) => {
+                self.exposed.borrow_mut().insert(format!(
+                    "{key} stands on the command line, which other users of this machine can \
+                     read: refer to it, as in `--set {key}={{env=\"NAME\"}}`"
+                ));
+                None
+            }
+            TextSource::Here(_) => Some(layers.file().to_owned()),
+            TextSource::Env { env } if std::env::var(env).is_err() => self.path.clone(),
+            TextSource::Env { .. } => None,
+            TextSource::File { file } => layers.resolve(key, file).ok(),
+        };
+        if let Some(file) = file.filter(|file| files::is_readable_by_everybody(file)) {
+            let file = file.display();
+            self.exposed.borrow_mut().insert(format!(
+                "every user of this machine can read {file}, which holds a secret: run \
+                 `chmod o-r {file}`"
+            ));
+        }
+    }
+}
+
+/// The nearest `.env` that is a file, in the working directory or above it. Folders of this name are
+/// common.
+fn dotenv_path() -> Option<PathBuf> {
+    let folder = std::env::current_dir().ok()?;
+    folder.ancestors().map(|folder| folder.join(".env")).find(|path| Path::is_file(path))
 }

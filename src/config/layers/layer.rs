@@ -11,6 +11,8 @@ use crate::catalog::CatalogError;
 
 /// The place of a key of `--set`. It leaves the value out, which may be a secret.
 pub(crate) const ARGUMENT: &str = "--set";
+/// The most parts of a key of `--set`.
+const DEEPEST_KEY: usize = 16;
 
 /// What is wrong with the configuration, and where.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -64,9 +66,11 @@ impl Layer {
     /// # Errors
     /// If it is not TOML.
     pub(crate) fn read(text: &str, name: &str) -> Result<Self, ConfigError> {
-        let before = |at: usize| &text.as_bytes()[..at.min(text.len().saturating_sub(1))];
-        let place =
-            |at| format!("{name}:{}", before(at).iter().filter(|byte| **byte == b'\n').count() + 1);
+        let line_ends: Vec<_> = text.match_indices('\n').map(|(at, _)| at).collect();
+        // the end of the text belongs to its last line
+        let last = text.len().saturating_sub(1);
+        let line = |at: usize| line_ends.partition_point(|end| *end < at.min(last)) + 1;
+        let place = |at| format!("{name}:{}", line(at));
         let syntax_error = |error: toml::de::Error| {
             ConfigError::at(place(error.span().map_or(0, |span| span.start)), error.message())
         };
@@ -118,6 +122,10 @@ impl SetArgument {
         let keys: Vec<_> = path.split('.').map(|key| key.trim().to_owned()).collect();
         if keys.len() < 2 || keys.iter().any(String::is_empty) {
             return Err(malformed());
+        }
+        if keys.len() > DEEPEST_KEY {
+            let message = format!("the key has {} parts: at most {DEEPEST_KEY}", keys.len());
+            return Err(ConfigError::at(ARGUMENT, message));
         }
         let parsed = toml::from_str::<Table>(&format!("value = {text}"))
             .ok()

@@ -9,8 +9,7 @@ pub(crate) mod layer;
 pub(crate) mod sources;
 
 use std::{
-    collections::HashMap,
-    io,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
@@ -18,9 +17,12 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 pub(crate) use crate::config::layers::layer::ConfigError;
-use crate::config::{
-    Overrides,
-    layers::layer::{ARGUMENT, Layer, SetArgument},
+use crate::{
+    config::{
+        Overrides,
+        layers::layer::{ARGUMENT, Layer, SetArgument},
+    },
+    files,
 };
 
 /// The values of the keys that nobody gives. `config.toml` documents them.
@@ -29,6 +31,8 @@ const DEFAULTS: &str = include_str!("../defaults.toml");
 const DEFAULTS_NAME: &str = "the defaults";
 /// The configuration file, if `--config` does not name one.
 const DEFAULT_PATH: &str = "config.toml";
+/// The largest configuration or catalog file, in bytes.
+pub(crate) const MOST_BYTES: u64 = 1 << 20;
 
 /// The merged layers of one source. A key is `section.key`: a higher layer replaces its value as a
 /// whole, so that a secret from a file is never mixed with one from the environment.
@@ -36,7 +40,7 @@ const DEFAULT_PATH: &str = "config.toml";
 pub(crate) struct Layers {
     table: Table,
     /// Where each key was given last, keys inside values included.
-    origins: HashMap<String, ValueOrigin>,
+    origins: BTreeMap<String, ValueOrigin>,
     /// The configuration file, which need not exist.
     file: PathBuf,
     /// Whether there is a file or an argument, so that somebody has configured something.
@@ -62,19 +66,17 @@ impl Layers {
     pub(crate) fn read(overrides: &Overrides) -> Result<Vec<Self>, ConfigError> {
         let path = overrides.path.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
         let name = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
+        let text = match files::read_text(path, MOST_BYTES) {
             Ok(text) => Some(text),
-            Err(error) if overrides.path.is_none() && error.kind() == io::ErrorKind::NotFound => {
-                None
-            }
+            Err(error) if overrides.path.is_none() && error.is_missing() => None,
             Err(error) => {
-                let message = format!("cannot be read: {error}; name another file with --config");
+                let message = format!("{error}; name another file with --config");
                 return Err(ConfigError::at(name, message));
             }
         };
         let mut layers = Self {
             table: Table::new(),
-            origins: HashMap::new(),
+            origins: BTreeMap::new(),
             file: path.to_owned(),
             is_given: text.is_some() || !overrides.set.is_empty(),
             listed: None,
@@ -111,6 +113,16 @@ impl Layers {
             of_sources.push(layers);
         }
         Ok(of_sources)
+    }
+
+    /// The configuration file, which need not exist.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Whether `key` was given on the command line.
+    pub(crate) fn is_argument(&self, key: &str) -> bool {
+        self.origin(key).is_some_and(|(origin, _)| origin.place == ARGUMENT)
     }
 
     /// The name of the source, if it is one of a list.
@@ -232,7 +244,11 @@ impl Layers {
     fn record(&mut self, path: String, origin: ValueOrigin) {
         if path.matches('.').count() == 1 {
             let inside = format!("{path}.");
-            self.origins.retain(|other, _| !other.starts_with(&inside));
+            let old = self.origins.range(inside.clone()..).map(|(other, _)| other);
+            let old: Vec<_> = old.take_while(|other| other.starts_with(&inside)).cloned().collect();
+            for other in old {
+                self.origins.remove(&other);
+            }
         }
         self.origins.insert(path, origin);
     }

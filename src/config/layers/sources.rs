@@ -6,6 +6,8 @@ use crate::config::layers::layer::{ConfigError, Layer, SetArgument};
 
 /// The sections that a source of a list may have.
 const SECTIONS: [&str; 6] = ["auth", "budget", "fetch", "retry", "filter", "sandbox"];
+/// The most sources of a list: each reads the whole configuration.
+const MOST_SOURCES: usize = 1_000;
 /// The most characters of a name.
 const NAME_LIMIT: usize = 64;
 
@@ -18,6 +20,12 @@ pub(crate) fn take(file: &mut Layer) -> Result<Option<Vec<(String, Layer)>>, Con
         return Ok(None);
     }
     let Some(Value::Array(items)) = file.table.remove("source") else { return Ok(None) };
+    if items.len() > MOST_SOURCES {
+        let place = file.places.get("source").cloned().unwrap_or_default();
+        let message =
+            format!("source: the list has {} sources: at most {MOST_SOURCES}", items.len());
+        return Err(ConfigError::at(place, message));
+    }
     let mut sources: Vec<(String, Layer)> = Vec::new();
     for (index, item) in items.into_iter().enumerate() {
         let path = format!("source[{index}]");

@@ -1,6 +1,10 @@
 //! `[auth]`: how tokens are requested and kept.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -79,6 +83,14 @@ enum SendName {
     Body,
 }
 
+/// What the section is checked to.
+pub(super) struct CheckedAuth {
+    pub auth: AuthSettings,
+    pub browser: BrowserSettings,
+    /// A sentence for each place in which other users of this machine can see a secret.
+    pub exposed: BTreeSet<String>,
+}
+
 /// The section with what its checks need.
 struct AuthChecks<'a> {
     section: &'a AuthSection,
@@ -93,7 +105,7 @@ impl AuthSection {
         self,
         is_sandbox: bool,
         layers: &Layers,
-    ) -> Result<(AuthSettings, BrowserSettings), ConfigError> {
+    ) -> Result<CheckedAuth, ConfigError> {
         let environment = EnvironmentVariables::read()?;
         let checks = AuthChecks { section: &self, environment, is_sandbox, layers };
         checks.refuse_unused()?;
@@ -101,7 +113,11 @@ impl AuthSection {
         let cache = checks.cache()?;
         let browser = checks.browser()?;
         let renewal = checks.renewal()?;
-        Ok((AuthSettings { credentials, renewal, cache }, browser))
+        Ok(CheckedAuth {
+            auth: AuthSettings { credentials, renewal, cache },
+            browser,
+            exposed: checks.environment.into_exposed(),
+        })
     }
 }
 
@@ -156,7 +172,8 @@ impl AuthChecks<'_> {
             None if self.is_sandbox => Ok(SANDBOX_CREDENTIAL.to_owned()),
             None if !needs_client => Ok(String::new()),
             id => {
-                let id = self.needed(id.as_ref(), "auth.client_id")?;
+                let id = self.given(id.as_ref(), "auth.client_id")?;
+                let id = self.environment.text(id, "auth.client_id", self.layers)?;
                 Ok(id.expose_secret().to_owned())
             }
         }
@@ -193,7 +210,7 @@ impl AuthChecks<'_> {
                 let message = "other keys of [auth] set this field: leave it out";
                 return Err(self.layers.error(&key, message));
             }
-            form.push((name.clone(), self.text(value, &key)?));
+            form.push((name.clone(), self.secret(value, &key)?));
         }
         Ok(form)
     }
@@ -268,13 +285,19 @@ impl AuthChecks<'_> {
     }
 
     fn needed(&self, text: Option<&TextSource>, key: &str) -> Result<SecretString, ConfigError> {
-        match text {
-            Some(text) => self.text(text, key),
-            None => Err(self.layers.error(key, "missing: the grant in auth.grant needs it")),
-        }
+        self.secret(self.given(text, key)?, key)
     }
 
-    fn text(&self, text: &TextSource, key: &str) -> Result<SecretString, ConfigError> {
-        self.environment.text(text, key, self.layers)
+    fn given<'t>(
+        &self,
+        text: Option<&'t TextSource>,
+        key: &str,
+    ) -> Result<&'t TextSource, ConfigError> {
+        let missing = || self.layers.error(key, "missing: the grant in auth.grant needs it");
+        text.ok_or_else(missing)
+    }
+
+    fn secret(&self, text: &TextSource, key: &str) -> Result<SecretString, ConfigError> {
+        self.environment.secret(text, key, self.layers)
     }
 }

@@ -5,12 +5,19 @@ use std::{num::NonZeroU32, ops::RangeInclusive};
 use serde::Deserialize;
 
 use crate::{
+    catalog::Dataset,
     config::{
         layers::{ConfigError, Layers},
-        values::{ByteSizeText, DurationText, positive},
+        values::{ByteSizeText, DurationText, in_range, positive},
     },
     fetch::{FetchSettings, Strategy},
+    time::interval::Interval,
 };
+
+/// The most shards of a dataset: a plan holds all of them in memory.
+const MOST_SHARDS: u128 = 1_000_000;
+/// The sizes of a response that can be allowed, in bytes: a response is held in memory.
+const MAX_BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,20 +75,36 @@ impl FetchSection {
             job_data_wait: self.lake_wait.0,
             timeout: positive(self.timeout, "fetch.timeout", layers)?,
             connect_timeout: positive(self.connect_timeout, "fetch.connect_timeout", layers)?,
-            max_body: self.max_body.0,
+            max_body: self.max_body(layers)?,
         })
     }
-}
 
-fn in_range(
-    value: usize,
-    range: RangeInclusive<usize>,
-    key: &str,
-    layers: &Layers,
-) -> Result<(), ConfigError> {
-    if range.contains(&value) {
-        return Ok(());
+    fn max_body(&self, layers: &Layers) -> Result<u64, ConfigError> {
+        let bytes = self.max_body.0;
+        if MAX_BODY.contains(&bytes) {
+            return Ok(bytes);
+        }
+        let message = format!("invalid size {bytes}: expected 1KiB to 1GiB");
+        Err(layers.error("fetch.max_body", message))
     }
-    let (least, most) = range.into_inner();
-    Err(layers.error(key, format!("invalid number {value}: expected {least} to {most}")))
+
+    /// Checks that a dataset does not make more shards than a plan can hold.
+    pub(super) fn check_shards(
+        &self,
+        interval: Interval,
+        dataset: &Dataset,
+        has_filter: bool,
+        layers: &Layers,
+    ) -> Result<(), ConfigError> {
+        let width = dataset.widest_shard(self.shard.0, has_filter);
+        if dataset.snapshot || interval.width().as_millis() / width.as_millis() <= MOST_SHARDS {
+            return Ok(());
+        }
+        let message = format!(
+            "shards of {width:?} of {} divide {interval} into more than {MOST_SHARDS} shards: \
+             give a greater width, or a shorter interval",
+            dataset.name
+        );
+        Err(layers.error("fetch.shard", message))
+    }
 }

@@ -25,8 +25,13 @@ use crate::{
         BackfillScope, Config, DatasetSelection, Filters,
         layers::{ConfigError, Layers},
         sections::{
-            auth::AuthSection, budget::BudgetSection, fetch::FetchSection, job::JobSection,
-            output::OutputSection, retry::RetrySection, sandbox::SandboxSection,
+            auth::{AuthSection, CheckedAuth},
+            budget::BudgetSection,
+            fetch::FetchSection,
+            job::JobSection,
+            output::OutputSection,
+            retry::RetrySection,
+            sandbox::SandboxSection,
             source::SourceSection,
         },
     },
@@ -59,9 +64,19 @@ impl ConfigFile {
         let api_version = self.source.api_version(layers)?;
         let mut identity = self.source.identity(&self.sandbox, api_version.as_deref());
         identity.extend(self.row_identity(datasets.iter().map(|dataset| dataset.name.as_str())));
-        let (auth, browser) = self.auth.check(self.source.is_sandbox(), layers)?;
+        let CheckedAuth { auth, browser, mut exposed } =
+            self.auth.check(self.source.is_sandbox(), layers)?;
         let hosts = self.source.hosts(&self.sandbox, &auth.credentials, layers)?;
-        let in_flight = self.fetch.actors * self.fetch.ahead;
+        if hosts.are_local() {
+            exposed.clear();
+        }
+        let fetch = self.fetch.check(self.output.commit_every, layers)?;
+        for dataset in &datasets {
+            let has_filter =
+                self.filter.get(&dataset.name).is_some_and(|filter| !filter.is_empty());
+            self.fetch.check_shards(interval, dataset, has_filter, layers)?;
+        }
+        let in_flight = fetch.actors * fetch.ahead;
         Ok(Config {
             name: self.job.name.clone(),
             source: self.source.name(layers)?,
@@ -73,7 +88,8 @@ impl ConfigFile {
             hosts,
             auth,
             browser,
-            fetch: self.fetch.check(self.output.commit_every, layers)?,
+            exposed_secrets: exposed,
+            fetch,
             quota_settings: self.budget.check(self.source.platform, in_flight, &catalog, layers)?,
             catalog,
             policy: self.retry.policy(),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     config::{
         layers::{ConfigError, Layers},
-        values::DurationText,
+        values::{DurationText, in_range},
     },
     ledger::LEDGER,
     sink::ParquetSettings,
@@ -64,9 +64,7 @@ impl OutputSection {
             );
             return Err(layers.error("output.compression", message));
         };
-        if self.row_group_rows == 0 {
-            return Err(layers.error("output.row_group_rows", "must be at least 1"));
-        }
+        in_range(self.row_group_rows, 1..=10_000_000, "output.row_group_rows", layers)?;
         Ok(ParquetSettings { compression, row_group_rows: self.row_group_rows, job: String::new() })
     }
 }

@@ -1,6 +1,6 @@
 //! `[source]`: the platform, and where its API is.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 use url::Url;
@@ -10,10 +10,11 @@ use crate::{
     catalog::{self, Catalog},
     config::{
         HostSettings,
-        layers::{ConfigError, Layers, sources},
+        layers::{ConfigError, Layers, MOST_BYTES, sources},
         sections::sandbox::SandboxSection,
         values::{HttpUrl, checked_url},
     },
+    files,
     platform::{Platform, issuer::Issuer},
 };
 
@@ -65,9 +66,8 @@ impl SourceSection {
         if let Some(path) = &self.catalog {
             let path = layers.resolve("source.catalog", path)?;
             let file = path.display().to_string();
-            let text = fs::read_to_string(&path).map_err(|error| {
-                layers.error("source.catalog", format!("{file} cannot be read: {error}"))
-            })?;
+            let text = files::read_text(&path, MOST_BYTES)
+                .map_err(|error| layers.error("source.catalog", format!("{file} {error}")))?;
             let own = catalog::read(&file, &text)?;
             catalog.datasets.extend(own.datasets);
             catalog.buckets.extend(own.buckets);

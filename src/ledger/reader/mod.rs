@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::{
     ledger::{
         AcceptedInterval, Counts, DoubtfulInterval, Failure, FileRecord, GapKind, LEDGER,
-        RunRecord, ShardRecord, runs, schema,
+        RunRecord, ShardRecord, connection, runs, schema,
     },
     time::interval::Interval,
 };
@@ -59,6 +59,9 @@ pub enum SnapshotError {
     /// The output has no ledger.
     #[error("there is no ledger at {0}: no run wrote to this output; check output.path")]
     Missing(String),
+    /// A symbolic link stands where the ledger or a file of SQLite beside it belongs.
+    #[error("{0} is a symbolic link, which is not followed: put the file itself there, or none")]
+    SymbolicLink(String),
     /// A newer program wrote the ledger.
     #[error(
         "the ledger at {path} has version {found}, and this program knows only up to {known}: \
@@ -103,6 +106,9 @@ impl Snapshot {
         if !path.exists() {
             return Err(SnapshotError::Missing(name));
         }
+        if let Some(link) = connection::symbolic_link(path) {
+            return Err(SnapshotError::SymbolicLink(link));
+        }
         let found = match Self::query(path) {
             Err(QueryError::Sqlite(error)) if needs_writable_folder(&error) => match copy(path) {
                 Ok(copied) => Self::query(&copied.path().join(LEDGER)),
@@ -126,7 +132,7 @@ impl Snapshot {
 
     fn query(path: &Path) -> Result<Self, QueryError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags)?;
+        let mut connection = connection::open(path, flags)?;
         let view = connection.transaction()?;
         let version: u32 = view.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version > schema::VERSION {

@@ -18,7 +18,10 @@ use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use url::Url;
 
-use crate::auth::{TokenResponse, token::RenewalPolicy};
+use crate::{
+    auth::{TokenResponse, token::RenewalPolicy},
+    files::{self, FileError},
+};
 
 /// The version of the file format.
 const VERSION: u32 = 1;
@@ -38,6 +41,14 @@ pub(crate) enum CacheError {
         path: String,
         /// Its permissions.
         mode: u32,
+    },
+    /// There is something else than a regular file at the path.
+    #[error("cannot use the token cache: {path} {source}")]
+    NotRegular {
+        /// The path.
+        path: String,
+        /// What is there.
+        source: FileError,
     },
     /// The file system failed.
     #[error("cannot use the token cache at {path}: {source}")]
@@ -125,7 +136,11 @@ impl Cache {
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let lock = options.open(self.path_with(".lock")).map_err(at)?;
+        let path = self.path_with(".lock");
+        let lock = files::open_unlinked(&mut options, &path).map_err(|error| match error {
+            FileError::Io(source) => at(source),
+            error => refused(&path, error),
+        })?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -150,11 +165,9 @@ impl Cache {
     /// inspection, since tokens can be requested again.
     fn content(&self) -> Result<CacheContent, CacheError> {
         let at = |source| error(&self.path, source);
-        let file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(CacheContent::default());
-            }
-            file => file.map_err(at)?,
+        let file = match files::open_unlinked(OpenOptions::new().read(true), &self.path) {
+            Err(error) if error.is_missing() => return Ok(CacheContent::default()),
+            file => file.map_err(|error| refused(&self.path, error))?,
         };
         check_private(&self.path, &file)?;
         let mut text = Vec::new();
@@ -241,6 +254,13 @@ impl CacheEntry {
         let lifetime = Duration::try_from(expires.duration_since(self.issued)).ok()?;
         let age = Duration::try_from(now.duration_since(self.issued)).ok()?;
         (age < renewal.after(lifetime)).then(|| Some(lifetime.saturating_sub(age)))
+    }
+}
+
+fn refused(path: &Path, source: FileError) -> CacheError {
+    match source {
+        FileError::Io(source) => error(path, source),
+        source => CacheError::NotRegular { path: path.display().to_string(), source },
     }
 }
 

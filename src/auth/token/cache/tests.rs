@@ -131,3 +131,18 @@ fn another_configured_refresh_token_replaces_the_cached_tokens() {
     assert!(!entry.comes_from(Some(&"second".into())));
     assert!(!serde_json::to_string(&entry).unwrap().contains("first"));
 }
+
+#[cfg(unix)]
+#[test]
+fn neither_the_cache_nor_its_lock_is_followed_through_a_symbolic_link() {
+    for name in ["tokens", "tokens.lock"] {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join(name)).unwrap();
+        let cache = cache(folder.path(), "login.a", "me");
+        let read = cache.lock().and_then(|lock| lock.unwrap().read());
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains(&format!("{name} is a symbolic link, which is not")), "{error}");
+        assert!(!elsewhere.exists());
+    }
+}
