@@ -15,7 +15,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The operating system refused.
-    #[error("cannot be opened: {0}")]
+    #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The path leads to something else than a regular file.
     #[error("is {0}: expected a regular file")]

@@ -84,7 +84,7 @@ fn dataset_text(dataset: &DatasetStatus) -> String {
         let rows = HumanCount(dataset.rows_open);
         text.push_str(&format!("{rows} rows were open when they were fetched\n"));
     }
-    for gap in dataset.failed.iter().chain(&dataset.doubtful) {
+    for gap in dataset.failed.iter().chain(&dataset.doubtful).chain(&dataset.accepted) {
         let Gap { interval, cause, reason, correlation, accepted, .. } = gap;
         let id = if correlation.is_empty() { String::new() } else { format!(" ({correlation})") };
         let accepted = accepted.as_ref().map_or(String::new(), |why| format!("; accepted: {why}"));

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     catalog::Endpoint,
+    commands::gaps::TimeSpan,
     fetch::{FetchSettings, Strategy, request_count, request_count_by_id},
     http::rate_limit::{QuotaSettings, RequestLimit},
     ledger::RowStats,
@@ -19,6 +20,9 @@ pub struct Estimate {
     pub shards: u64,
     /// The width of these shards together, in hours.
     pub hours: f64,
+    /// The end of the interval that the platform cannot return yet, so that no shard covers it.
+    /// `None` if there is none.
+    pub not_yet_available: Option<TimeSpan>,
     /// The width of what is committed already, in hours.
     pub committed_hours: f64,
     /// Rows of these shards. `None` if the number is not known.

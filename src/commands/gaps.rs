@@ -43,7 +43,7 @@ pub struct Gap {
 
 /// An interval as RFC 3339 times.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct TimeSpan {
+pub struct TimeSpan {
     /// The start.
     pub from: String,
     /// The end, which the interval does not contain.

@@ -128,7 +128,7 @@ impl HostSettings {
         match self {
             Self::Sandbox(_) => true,
             Self::Network { login, .. } => is_loopback_host(login),
-            Self::Discovered { issuer, .. } => is_loopback_host(issuer),
+            Self::Discovered { issuer, .. } => is_loopback_host(&issuer.url),
         }
     }
 }

@@ -97,6 +97,41 @@ fn an_accepted_gap_stays_visible_and_the_exit_code_is_0() {
 }
 
 #[test]
+fn an_accepted_interval_that_no_run_has_fetched_is_not_requested_and_the_exit_code_is_0() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, MIDDLE, &[]);
+    let arguments = [
+        "accept",
+        "--dataset",
+        "conversations",
+        "--from",
+        MIDDLE,
+        "--to",
+        TO,
+        "--reason",
+        "purged",
+    ];
+    let accepted = job.command_of(&arguments, FROM, TO, &[]).output().unwrap();
+    let said = text(&accepted.stdout);
+    assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
+    assert!(
+        said.contains("2024-01-03T00:00:00.000Z: missing: no run has fetched it yet"),
+        "{said}"
+    );
+    let status = job.command_of(&["status"], FROM, TO, &[]).output().unwrap();
+    let said = text(&status.stdout);
+    assert_eq!(status.status.code(), Some(0), "{said}");
+    assert!(said.contains("no run has fetched it yet; accepted: purged"), "{said}");
+    let (code, summary) = run(&job, &[]);
+    assert_eq!((code, &summary["requests"]), (Some(0), &json!(0)), "{summary}");
+    let again = job.command_of(&["run", "--retry-failed"], FROM, TO, &[]).output().unwrap();
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+    let status = job.command_of(&["status"], FROM, TO, &[]).output().unwrap();
+    assert!(!text(&status.stdout).contains("accepted"), "{status:?}");
+}
+
+#[test]
 fn a_run_retries_what_failed_before_and_the_nightly_line_heals() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);

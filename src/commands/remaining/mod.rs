@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     catalog::Dataset,
-    commands::estimate::{self, Estimate},
+    commands::{
+        estimate::{self, Estimate},
+        gaps::TimeSpan,
+    },
     config::Config,
     error::Error,
     fetch::{FetchSettings, request_count, request_count_by_id},
@@ -18,7 +21,8 @@ use crate::{
 pub enum Scope {
     /// What no run has fetched yet, and then what failed in earlier runs, unless it is accepted.
     Missing,
-    /// What failed in earlier runs or is doubtful, accepted or not, and nothing else.
+    /// What failed in earlier runs or is doubtful, accepted or not, and what was accepted without
+    /// ever being fetched.
     Failed,
 }
 
@@ -32,9 +36,15 @@ pub(crate) fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Pla
         let stale = stale(config, scope, ledger, dataset)?;
         add_replacements(&mut plan, config, dataset, &stale.whole);
         add_follow_ups(&mut plan, dataset, &stale.by_id);
-        if scope == Scope::Missing {
-            add_new(&mut plan, config, dataset, &missing(config, ledger, dataset)?);
-        }
+        let missing = missing(config, ledger, dataset)?;
+        let unaccepted = without_accepted(&missing, ledger, dataset)?;
+        let new = match scope {
+            Scope::Missing => unaccepted,
+            Scope::Failed => {
+                missing.iter().flat_map(|interval| interval.subtract(&unaccepted)).collect()
+            }
+        };
+        add_new(&mut plan, config, dataset, &new);
     }
     plan.begin_phase();
     for dataset in &config.datasets {
@@ -284,7 +294,9 @@ pub(crate) fn estimate_plan(
         let row_stats = RowStats::read(ledger, &dataset.name)?;
         let estimate =
             estimate::estimate(shards, &row_stats, &config.fetch, &config.quota_settings);
-        estimates.insert(dataset.name.clone(), estimate);
+        let not_yet_available = dataset.not_yet_available(config.interval, config.now);
+        let not_yet_available = not_yet_available.map(TimeSpan::from);
+        estimates.insert(dataset.name.clone(), Estimate { not_yet_available, ..estimate });
     }
     Ok(estimates)
 }

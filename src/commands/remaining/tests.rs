@@ -75,6 +75,10 @@ fn only_retry_failed_fetches_an_accepted_interval_again() {
     accept(&ledger, day(1));
     assert_eq!(planned(Scope::Missing, &ledger), [(day(3), false), (day(4), false)]);
     assert!(planned(Scope::Failed, &ledger).contains(&(day(1), false)));
+    accept(&ledger, day(4));
+    assert_eq!(planned(Scope::Missing, &ledger), [(day(3), false)]);
+    let all = [(day(2), true), (day(4), false), (day(1), false)];
+    assert_eq!(planned(Scope::Failed, &ledger), all);
 }
 
 #[test]

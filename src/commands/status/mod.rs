@@ -47,8 +47,12 @@ pub(crate) struct DatasetStatus {
     pub failed: Vec<Gap>,
     /// Intervals that are committed but doubtful.
     pub doubtful: Vec<Gap>,
-    /// Requested intervals that are neither committed nor failed.
+    /// Requested intervals that are neither committed nor failed, and that nobody accepted.
     pub missing: Vec<TimeSpan>,
+    /// Intervals that are neither committed nor failed, and that a person accepted.
+    pub accepted: Vec<Gap>,
+    /// The end of the interval that the platform cannot return yet. `None` if there is none.
+    pub not_yet_available: Option<TimeSpan>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -83,6 +87,9 @@ impl Status {
         let requested: BTreeMap<_, _> = (job.datasets.iter())
             .map(|dataset| (dataset.name.as_str(), dataset.requested(interval, now)))
             .collect();
+        let mut not_yet_available: BTreeMap<_, _> = (job.datasets.iter())
+            .filter_map(|dataset| Some((&dataset.name, dataset.not_yet_available(interval, now)?)))
+            .collect();
         let recorded = ledger.datasets.keys().map(String::as_str);
         let names: BTreeSet<_> = requested.keys().copied().chain(recorded).collect();
         let no_records = DatasetRecords::default();
@@ -90,7 +97,9 @@ impl Status {
         for name in names {
             let records = ledger.datasets.get(name).unwrap_or(&no_records);
             let requested = requested.get(name).copied().flatten();
-            datasets.push(DatasetStatus::new(name, requested, records));
+            let status = DatasetStatus::new(name, requested, records);
+            let not_yet_available = not_yet_available.remove(&status.dataset).map(TimeSpan::from);
+            datasets.push(DatasetStatus { not_yet_available, ..status });
         }
         Self {
             complete: datasets.iter().all(DatasetStatus::is_complete),
@@ -142,6 +151,9 @@ impl DatasetStatus {
             requested.subtract(&[committed.clone(), failed.clone()].concat())
         });
         let days = days(&committed, &failed, &missing, records);
+        let missing = missing.into_iter().map(|interval| Gap::missing(name, interval));
+        let (open, accepted): (Vec<_>, Vec<_>) =
+            missing.flat_map(|gap| gap.with_acceptance(&records.accepted)).partition(Gap::is_open);
         Self {
             dataset: name.to_owned(),
             total: days.iter().map(|day| day.totals).sum(),
@@ -150,7 +162,9 @@ impl DatasetStatus {
             days,
             failed: failed_gaps,
             doubtful: doubtful_gaps(requested, records),
-            missing: missing.into_iter().map(TimeSpan::from).collect(),
+            missing: open.iter().map(|gap| gap.interval.into()).collect(),
+            accepted,
+            not_yet_available: None,
         }
     }
 

@@ -211,3 +211,36 @@ fn with_a_relative_end_a_job_is_complete_once_the_last_run_reached_its_end() {
     ledger.runs.push(run(201));
     assert!(!Status::new(&relative, &ledger).complete, "the last run did not reach its end");
 }
+
+#[test]
+fn an_accepted_interval_that_no_run_has_fetched_is_not_missing_and_stays_visible() {
+    let mut snapshot = snapshot(vec![shard(hours(0, 200), &[])], None);
+    let records = snapshot.datasets.get_mut("conversations").unwrap();
+    let accepted = |from, to| AcceptedInterval {
+        dataset: "conversations".into(),
+        interval: hours(from, to),
+        reason: "purged".into(),
+    };
+    records.accepted.push(accepted(200, 230));
+    let status = Status::new(&job(), &snapshot);
+    let [dataset] = &status.datasets[..] else { panic!("{status:?}") };
+    assert_eq!((status.complete, &dataset.missing), (false, &vec![hours(230, 240).into()]));
+    let [gap] = &dataset.accepted[..] else { panic!("{dataset:?}") };
+    assert_eq!((gap.interval, gap.accepted.as_deref()), (hours(200, 230), Some("purged")));
+
+    let records = snapshot.datasets.get_mut("conversations").unwrap();
+    records.accepted.push(accepted(230, 240));
+    assert!(Status::new(&job(), &snapshot).complete);
+}
+
+#[test]
+fn the_status_of_a_dataset_names_the_end_that_is_not_yet_available() {
+    let mut job = job();
+    assert_eq!(Status::new(&job, &snapshot(Vec::new(), None)).datasets[0].not_yet_available, None);
+    job.now = hours(0, 200).to_ms();
+    let status = Status::new(&job, &snapshot(Vec::new(), None));
+    let [dataset] = &status.datasets[..] else { panic!("{status:?}") };
+    assert_eq!(dataset.not_yet_available, Some(hours(200, 240).into()));
+    assert_eq!(dataset.missing, [hours(0, 200).into()]);
+    assert!(status.json().contains("\"not_yet_available\":{\"from\":\"2024-01-09T08:00:00.000Z\""));
+}
