@@ -89,9 +89,20 @@ def file_faults(path, file, rows, case, version, group_rows):
     yield from differences(f"{path}: metadata", ours, known)
     for group in map(file.metadata.row_group, range(file.num_row_groups)):
         codecs = {group.column(index).compression for index in range(group.num_columns)}
-        yield from differences(f"{path}: codecs", codecs, {"ZSTD"})
+        yield from differences(f"{path}: codecs", codecs - {"ZSTD", "UNCOMPRESSED"}, set())
         if group.num_rows > group_rows:
             yield f"{path}: {group.num_rows} rows in a row group, not {group_rows} at most"
+    orders = [group.sorting_columns for group in map(file.metadata.row_group, range(file.num_row_groups))]
+    declared = {file.schema.column(column.column_index).path for order in orders for column in order}
+    times = [row[time] for row in rows]
+    if times == sorted(times):
+        # dropping copies may bring rows in order that did not come so
+        if not all(orders) and not counts["duplicate"]:
+            yield f"{path}: its rows are in order of time, and it does not say so"
+    elif any(orders):
+        yield f"{path}: says that its rows are sorted by {declared}, and they are not"
+    if declared - {time}:
+        yield f"{path}: says that its rows are sorted by {declared}"
     for row in rows:
         if not begin <= row[time] < end or path.parent.name != f"date={row[time]:%Y-%m-%d}":
             yield f"{path}: holds a row of {row[time]}"

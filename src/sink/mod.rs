@@ -8,8 +8,10 @@
 //! `parquet_writer` writes one such file, `store` puts files to their names.
 
 mod carry_over;
+mod column_codecs;
 mod commit;
 pub(crate) mod lock;
+pub(crate) mod memory_budget;
 pub(crate) mod output_error;
 mod parquet_writer;
 pub(crate) mod read;

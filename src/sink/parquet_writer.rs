@@ -4,26 +4,48 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, BooleanArray},
-    compute::filter_record_batch,
+    compute::{concat_batches, filter_record_batch},
+    error::ArrowError,
     record_batch::RecordBatch,
 };
 use parquet::{
-    arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder},
-    file::metadata::KeyValue,
+    arrow::{
+        ArrowSchemaConverter, ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
+        arrow_writer::ArrowWriterOptions,
+    },
+    basic::Compression,
+    file::metadata::{KeyValue, SortingColumn},
 };
 use tempfile::SpooledTempFile;
 
 use crate::{
     catalog::Dataset,
     ledger::Counts,
-    sink::{row_set::RowSet, settings::ParquetSettings, write_error::WriteError},
+    sink::{
+        column_codecs::compressed_leaves, row_set::RowSet, settings::ParquetSettings,
+        store::OutputStore, write_error::WriteError,
+    },
     time::interval::Interval,
 };
+
+/// Rows wait in memory until they have this many bytes. So a small file needs no open writer, and a
+/// large one is written in pieces that are worth the effort.
+const PENDING_BYTES: usize = 4 << 20;
+
+/// What a compressed column of an open row group takes beside its data.
+const CODEC_BYTES: usize = 256 << 10;
 
 /// A file being written. Rows are appended; rows that turn out to be superseded are dropped when
 /// the file is finished.
 pub(super) struct DayFile {
-    writer: ArrowWriter<SpooledTempFile>,
+    dataset: Arc<Dataset>,
+    settings: Arc<ParquetSettings>,
+    output: OutputStore,
+    /// `None` until rows are written.
+    writer: Option<OpenWriter>,
+    /// Rows that are not written yet.
+    pending: Vec<RecordBatch>,
+    pending_bytes: usize,
     /// Rows appended, dropped ones included.
     appended: u64,
     dropped: RowSet,
@@ -32,6 +54,34 @@ pub(super) struct DayFile {
     /// The column that is null while a row is open. `None` if the dataset has no such column.
     open_column: Option<usize>,
     open: RowSet,
+    order: RowOrder,
+}
+
+/// The encoder of a file.
+struct OpenWriter {
+    writer: ArrowWriter<SpooledTempFile>,
+    /// Whether its row groups say that their rows are in order of time.
+    declares_order: bool,
+    compressed_columns: usize,
+}
+
+/// Whether the rows of a file came in order of time.
+struct RowOrder {
+    last_ms: i64,
+    is_ascending: bool,
+}
+
+impl RowOrder {
+    fn new() -> Self {
+        Self { last_ms: i64::MIN, is_ascending: true }
+    }
+
+    fn add(&mut self, times_ms: impl IntoIterator<Item = i64>) {
+        for time_ms in times_ms {
+            self.is_ascending &= time_ms >= self.last_ms;
+            self.last_ms = time_ms;
+        }
+    }
 }
 
 /// What the footer of a file says about its commit, so that the ledger can be rebuilt from it.
@@ -49,36 +99,96 @@ pub(super) struct Footer {
 
 impl DayFile {
     pub(super) fn new(
-        dataset: &Dataset,
-        settings: &ParquetSettings,
-        spool: SpooledTempFile,
-    ) -> Result<Self, WriteError> {
-        let properties = settings.properties(vec![
-            entry("dataset", dataset.name.clone()),
-            entry("schema_version", dataset.version.to_string()),
-            entry("version", env!("CARGO_PKG_VERSION").to_owned()),
-            entry("job", settings.job.clone()),
-        ]);
-        let open_column = dataset.open.as_ref().and_then(|name| dataset.schema.index_of(name).ok());
-        Ok(Self {
-            writer: ArrowWriter::try_new(spool, Arc::clone(&dataset.schema), Some(properties))?,
+        dataset: &Arc<Dataset>,
+        settings: &Arc<ParquetSettings>,
+        output: &OutputStore,
+    ) -> Self {
+        Self {
+            dataset: Arc::clone(dataset),
+            settings: Arc::clone(settings),
+            output: output.clone(),
+            writer: None,
+            pending: Vec::new(),
+            pending_bytes: 0,
             appended: 0,
             dropped: RowSet::default(),
             duplicates: 0,
-            open_column,
+            open_column: dataset.open.as_ref().and_then(|name| dataset.schema.index_of(name).ok()),
             open: RowSet::default(),
-        })
+            order: RowOrder::new(),
+        }
     }
 
-    pub(super) fn append(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
-        self.writer.write(batch)?;
+    /// Appends rows that have these times.
+    pub(super) fn append(
+        &mut self,
+        batch: RecordBatch,
+        times_ms: impl IntoIterator<Item = i64>,
+    ) -> Result<(), WriteError> {
+        if batch.schema_ref() != &self.dataset.schema {
+            let message = format!("rows do not have the columns of {}", self.dataset.name);
+            return Err(ArrowError::SchemaError(message).into());
+        }
         if let Some(column) = self.open_column.map(|column| batch.column(column)) {
             for row in (0..column.len()).filter(|&row| column.is_null(row)) {
                 self.open.insert(self.appended + row as u64);
             }
         }
+        self.order.add(times_ms);
         self.appended += batch.num_rows() as u64;
-        Ok(())
+        self.pending_bytes += batch.get_array_memory_size();
+        self.pending.push(batch);
+        match self.pending_bytes {
+            0..PENDING_BYTES => Ok(()),
+            _ => self.write_pending(),
+        }
+    }
+
+    fn write_pending(&mut self) -> Result<(), WriteError> {
+        let pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        let open = match &mut self.writer {
+            Some(open) => open,
+            None => {
+                let open = self.open_writer(&pending)?;
+                self.writer.insert(open)
+            }
+        };
+        open.write(&self.dataset, &pending)
+    }
+
+    /// Opens the file for rows that begin with these.
+    fn open_writer(&self, first: &[RecordBatch]) -> Result<OpenWriter, WriteError> {
+        let Dataset { name, version, schema, time, .. } = &*self.dataset;
+        let leaves = ArrowSchemaConverter::new().convert(schema)?;
+        let mut properties = self.settings.properties(vec![
+            entry("dataset", name.clone()),
+            entry("schema_version", version.to_string()),
+            entry("version", env!("CARGO_PKG_VERSION").to_owned()),
+            entry("job", self.settings.job.clone()),
+        ]);
+        let mut compressed_columns = leaves.num_columns();
+        for (leaf, compressed) in leaves.columns().iter().zip(compressed_leaves(first)) {
+            if !compressed {
+                compressed_columns -= 1;
+                let path = leaf.path().clone();
+                properties = properties.set_column_compression(path, Compression::UNCOMPRESSED);
+            }
+        }
+        let time = leaves.columns().iter().position(|leaf| leaf.path().parts() == [time.as_str()]);
+        let declared = time.filter(|_| self.order.is_ascending).map(|index| SortingColumn {
+            column_idx: i32::try_from(index).unwrap_or(i32::MAX),
+            descending: false,
+            nulls_first: false,
+        });
+        let declares_order = declared.is_some();
+        let properties = properties.set_sorting_columns(declared.map(|column| vec![column]));
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties.build())
+            .with_parquet_schema(leaves);
+        let (spool, schema) = (self.output.spool(), Arc::clone(schema));
+        let writer = ArrowWriter::try_new_with_options(spool, schema, options)?;
+        Ok(OpenWriter { writer, declares_order, compressed_columns })
     }
 
     /// Rows appended so far, dropped ones included: the number of the next row.
@@ -96,14 +206,18 @@ impl DayFile {
         self.open.len_without(&self.dropped)
     }
 
-    /// Bytes of the open row group in memory.
+    /// Bytes of rows in memory.
     pub(super) fn open_bytes(&self) -> usize {
-        self.writer.memory_size()
+        self.pending_bytes + self.writer.as_ref().map_or(0, OpenWriter::open_bytes)
     }
 
-    /// Writes the open row group out.
+    /// Writes the rows in memory out as a row group.
     pub(super) fn flush(&mut self) -> Result<(), WriteError> {
-        Ok(self.writer.flush()?)
+        self.write_pending()?;
+        if let Some(open) = &mut self.writer {
+            open.writer.flush()?;
+        }
+        Ok(())
     }
 
     /// Drops a row. Returns whether it had not been dropped before.
@@ -118,27 +232,65 @@ impl DayFile {
         is_new
     }
 
-    /// The complete file. It is written once more into a `fresh` one if rows of it were dropped.
-    pub(super) fn finish(
-        self,
-        footer: &Footer,
-        fresh: impl FnOnce() -> Result<Self, WriteError>,
-    ) -> Result<SpooledTempFile, WriteError> {
-        let dropped = self.dropped;
-        if dropped.len() == 0 {
-            return finish_writer(self.writer, footer);
+    /// The complete file. It is written once more if rows of it were dropped, or if it says that
+    /// its rows are in order and they are not.
+    pub(super) fn finish(mut self, footer: &Footer) -> Result<SpooledTempFile, WriteError> {
+        let mut open = match self.writer.take() {
+            Some(open) => open,
+            None => {
+                // nothing is written yet, so rows can be dropped in memory
+                let mut row = 0;
+                for batch in &mut self.pending {
+                    *batch = without(batch, &self.dropped, &mut row)?;
+                }
+                self.dropped = RowSet::default();
+                self.open_writer(&self.pending)?
+            }
+        };
+        open.write(&self.dataset, &self.pending)?;
+        self.pending.clear();
+        let must_rewrite =
+            self.dropped.len() > 0 || (open.declares_order && !self.order.is_ascending);
+        let content = finish_writer(open.writer, footer)?;
+        if !must_rewrite {
+            return Ok(content);
         }
-        let content = finish_writer(self.writer, footer)?;
-        let mut rewritten = fresh()?.writer;
-        let mut first = 0;
+        let mut rewritten = Self::new(&self.dataset, &self.settings, &self.output);
+        rewritten.order = self.order;
+        let mut row = 0;
         for batch in ParquetRecordBatchReaderBuilder::try_new(content.into_file()?)?.build()? {
-            let batch = batch?;
-            let rows = first..first + batch.num_rows() as u64;
-            first = rows.end;
-            let kept: BooleanArray = rows.map(|row| Some(!dropped.contains(row))).collect();
-            rewritten.write(&filter_record_batch(&batch, &kept)?)?;
+            rewritten.append(without(&batch?, &self.dropped, &mut row)?, [])?;
         }
-        finish_writer(rewritten, footer)
+        rewritten.finish(footer)
+    }
+}
+
+/// The rows of a batch that were not dropped. `row` is the number of its first row in the file, and
+/// becomes that of the next batch.
+fn without(
+    batch: &RecordBatch,
+    dropped: &RowSet,
+    row: &mut u64,
+) -> Result<RecordBatch, WriteError> {
+    let rows = *row..*row + batch.num_rows() as u64;
+    *row = rows.end;
+    let kept: BooleanArray = rows.map(|row| Some(!dropped.contains(row))).collect();
+    Ok(filter_record_batch(batch, &kept)?)
+}
+
+impl OpenWriter {
+    fn write(&mut self, dataset: &Dataset, batches: &[RecordBatch]) -> Result<(), WriteError> {
+        if !batches.is_empty() {
+            self.writer.write(&concat_batches(&dataset.schema, batches)?)?;
+        }
+        Ok(())
+    }
+
+    fn open_bytes(&self) -> usize {
+        match self.writer.in_progress_rows() {
+            0 => 0,
+            _ => self.writer.memory_size() + self.compressed_columns * CODEC_BYTES,
+        }
     }
 }
 

@@ -4,12 +4,11 @@ use parquet::{
     basic::Compression,
     file::{
         metadata::KeyValue,
-        properties::{DEFAULT_CREATED_BY, WriterProperties},
+        properties::{DEFAULT_CREATED_BY, WriterProperties, WriterPropertiesBuilder},
     },
 };
 
-/// Bytes that the open row groups of one shard may take in memory, however many rows they have.
-pub(super) const OPEN_ROW_GROUP_BYTES: usize = 64 << 20;
+use crate::sink::memory_budget::SHARD_BYTES;
 
 /// The writer of a file, in the form that readers such as parquet-java parse:
 /// `application version number (build id)`. The build names the encoder.
@@ -21,7 +20,7 @@ fn created_by() -> String {
 /// The Parquet settings of `[output]`.
 #[derive(Debug, Clone)]
 pub struct ParquetSettings {
-    /// The codec of every column.
+    /// The codec of the columns that have enough bytes to be compressed.
     pub compression: Compression,
     /// Rows of a row group. Readers skip and hold whole row groups.
     pub row_group_rows: usize,
@@ -31,13 +30,12 @@ pub struct ParquetSettings {
 
 impl ParquetSettings {
     /// The properties of a file with this footer metadata.
-    pub(crate) fn properties(&self, metadata: Vec<KeyValue>) -> WriterProperties {
+    pub(crate) fn properties(&self, metadata: Vec<KeyValue>) -> WriterPropertiesBuilder {
         WriterProperties::builder()
             .set_compression(self.compression)
             .set_max_row_group_row_count(Some(self.row_group_rows))
-            .set_max_row_group_bytes(Some(OPEN_ROW_GROUP_BYTES))
+            .set_max_row_group_bytes(Some(SHARD_BYTES))
             .set_created_by(created_by())
             .set_key_value_metadata(Some(metadata))
-            .build()
     }
 }

@@ -1,7 +1,7 @@
 //! Turns the pages of one shard into files: one for each UTC day, with the newest copy of each row.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, HashMap},
     io::Write,
     ops::Range,
     sync::Arc,
@@ -15,9 +15,10 @@ use crate::{
     ledger::Counts,
     planning::Shard,
     sink::{
+        memory_budget::{OpenBytes, SMALLEST_ROW_GROUP_BYTES},
         parquet_writer::{DayFile, Footer},
         row_versions::{RowPlace, RowVersions},
-        settings::{OPEN_ROW_GROUP_BYTES, ParquetSettings},
+        settings::ParquetSettings,
         store::OutputStore,
         write_error::WriteError,
     },
@@ -34,6 +35,7 @@ pub struct ShardWriter {
     settings: Arc<ParquetSettings>,
     /// By the start of the UTC day.
     days: BTreeMap<i64, DayFile>,
+    open_bytes: OpenBytes,
     versions: RowVersions,
     /// Rows that could not be decoded, as lines of JSON. `None` if there are none.
     quarantine: Option<SpooledTempFile>,
@@ -79,6 +81,7 @@ impl ShardWriter {
             output,
             settings,
             days: BTreeMap::new(),
+            open_bytes: OpenBytes::default(),
             versions: RowVersions::default(),
             quarantine: None,
             counts: Counts::default(),
@@ -108,7 +111,7 @@ impl ShardWriter {
         for run in
             page.keys.chunk_by(|a, b| Interval::day_of(a.time_ms) == Interval::day_of(b.time_ms))
         {
-            self.write_day(run, &page.batch.slice(from, run.len()))?;
+            self.write_day(run, page.batch.slice(from, run.len()))?;
             from += run.len();
         }
         self.versions.spill_if_full(|| self.output.spool())?;
@@ -116,7 +119,7 @@ impl ShardWriter {
     }
 
     /// Writes rows of one day.
-    fn write_day(&mut self, keys: &[RowKey], batch: &RecordBatch) -> Result<(), WriteError> {
+    fn write_day(&mut self, keys: &[RowKey], batch: RecordBatch) -> Result<(), WriteError> {
         let Some(first) = keys.first() else { return Ok(()) };
         let day = Interval::day_of(first.time_ms).from_ms();
         let newest_in_page = newest_indices(keys);
@@ -139,23 +142,19 @@ impl ShardWriter {
         self.counts.duplicate += rejected;
         self.counts.written += kept_rows as u64;
         let all_kept = kept_rows == keys.len();
-        let file = self.day_file(day)?;
+        let new_file = || DayFile::new(&self.shard.dataset, &self.settings, &self.output);
+        let file = self.days.entry(day).or_insert_with(new_file);
         file.duplicates += rejected;
-        match kept_rows {
-            0 => Ok(()),
-            _ if all_kept => file.append(batch),
-            _ => file.append(&filter_record_batch(batch, &BooleanArray::from(kept))?),
+        if kept_rows == 0 {
+            return Ok(());
         }
-    }
-
-    fn day_file(&mut self, day: i64) -> Result<&mut DayFile, WriteError> {
-        match self.days.entry(day) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                let file = DayFile::new(&self.shard.dataset, &self.settings, self.output.spool())?;
-                Ok(entry.insert(file))
-            }
-        }
+        let kept_keys = keys.iter().zip(&kept).filter(|(_, kept)| **kept);
+        let times = kept_keys.map(|(key, _)| key.time_ms).collect::<Vec<_>>();
+        let batch = match all_kept {
+            true => batch,
+            false => filter_record_batch(&batch, &BooleanArray::from(kept))?,
+        };
+        file.append(batch, times)
     }
 
     /// Drops a written row, of which a newer copy is being written.
@@ -168,21 +167,18 @@ impl ShardWriter {
         }
     }
 
-    /// Writes out the largest open row group if the open row groups of all days take too much
-    /// memory together (G8).
+    /// Writes out the largest open row group if the open row groups of all days, or of all shards
+    /// of the process, take too much memory together (G8).
     fn limit_open_row_groups(&mut self) -> Result<(), WriteError> {
-        let open_bytes: usize = self.days.values().map(DayFile::open_bytes).sum();
-        let largest = self.days.values_mut().max_by_key(|file| file.open_bytes());
-        match largest {
-            // smaller row groups than these would cost more than they save
-            Some(largest)
-                if open_bytes > OPEN_ROW_GROUP_BYTES
-                    && largest.open_bytes() > OPEN_ROW_GROUP_BYTES / 16 =>
-            {
-                largest.flush()
-            }
-            _ => Ok(()),
+        let open_bytes = |days: &BTreeMap<_, DayFile>| days.values().map(DayFile::open_bytes).sum();
+        if self.open_bytes.set(open_bytes(&self.days))
+            && let Some(largest) = self.days.values_mut().max_by_key(|file| file.open_bytes())
+            && largest.open_bytes() > SMALLEST_ROW_GROUP_BYTES
+        {
+            largest.flush()?;
+            self.open_bytes.set(open_bytes(&self.days));
         }
+        Ok(())
     }
 
     /// Keeps a row that could not be decoded as a line of JSON.
@@ -206,7 +202,7 @@ impl ShardWriter {
         interval: Interval,
         commit_id: &str,
     ) -> Result<Vec<FinishedRecord>, WriteError> {
-        let Self { shard, output, settings, mut days, versions, mut quarantine, counts, latest } =
+        let Self { shard, mut days, open_bytes, versions, mut quarantine, counts, latest, .. } =
             self;
         versions.merge(|place| {
             if let Some(file) = days.get_mut(&place.day) {
@@ -259,8 +255,7 @@ impl ShardWriter {
             for (day, file) in files {
                 let rows = file.rows();
                 if rows > 0 {
-                    let fresh = || DayFile::new(&committed.dataset, &settings, output.spool());
-                    let content = file.finish(&footer, fresh)?;
+                    let content = file.finish(&footer)?;
                     let path = format!("{name}/date={}/{slug}.parquet", &iso(day)[..10]);
                     record.files.push(FinishedFile { path, rows, content });
                 }
@@ -271,6 +266,7 @@ impl ShardWriter {
             }
             finished.push(record);
         }
+        drop(open_bytes);
         Ok(finished)
     }
 }

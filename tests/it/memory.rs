@@ -1,16 +1,17 @@
 //! G8: memory does not grow with a shard.
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use actix::System;
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Dataset, Endpoint, Interval, Ledger, OutputStore, Plan, RequestError, RunOutcome, Scope, Shard,
-    Transport, iso, run,
+    Dataset, Endpoint, Interval, Ledger, OutputStore, Plan, Region, RequestError, RunOutcome,
+    Scope, Settings, Shard, Transport, iso, run,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use crate::common::{
     environment::{config, environment},
@@ -129,6 +130,95 @@ fn expect_bounded(test: &str, case: Case) {
         peak / 1_000_000
     );
     assert!(peak < MAX_BYTES, "{} MB", peak / 1_000_000);
+}
+
+/// A run of many shards of the sandbox's conversations, which have 212 leaf columns.
+struct ManyShards {
+    actors: usize,
+    shards: i64,
+    width_ms: i64,
+    rows_per_day: u32,
+    max_bytes: i64,
+}
+
+/// Fetches many shards in a process of its own, and demands that its memory stays below the
+/// promise.
+fn expect_many_bounded(test: &str, case: ManyShards) {
+    if !is_own_process(test) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let set = [
+        format!("fetch.actors={}", case.actors),
+        format!("fetch.shard={}m", case.width_ms / 60_000),
+        "fetch.strategy=query".to_owned(),
+        "budget.requests=0".to_owned(),
+    ];
+    let mut config = config(&set);
+    let start = 1_704_067_200_000;
+    config.interval = Interval::new(start, start + case.shards * case.width_ms).unwrap();
+    let settings =
+        Settings { requests: 0, conversations_per_day: case.rows_per_day, ..Settings::default() };
+    let region = InProcess { region: Region::new(settings), start: Instant::now() };
+    let report = System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+    })
+    .block_on(async {
+        let (output, ledger) =
+            (OutputStore::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
+        let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
+        let environment = environment(Arc::new(region), output, ledger);
+        run::backfill(&config, plan, &environment).await.unwrap()
+    });
+    assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
+    let (peak, usage) = (peak_memory(), getrusage(UsageWho::RUSAGE_SELF).unwrap());
+    let cpu = usage.user_time() + usage.system_time();
+    println!(
+        "{} rows of {} shards with {} actors: at most {} MB; {} ms of CPU",
+        report.summary.rows_written,
+        case.shards,
+        case.actors,
+        peak / 1_000_000,
+        cpu.tv_sec() * 1_000 + cpu.tv_usec() / 1_000
+    );
+    assert!(peak < case.max_bytes, "{} MB", peak / 1_000_000);
+}
+
+/// The sandbox in the process of the test.
+struct InProcess {
+    region: Region,
+    start: Instant,
+}
+
+impl Transport for InProcess {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
+        let reply = self.region.reply(self.start.elapsed(), &request);
+        Box::pin(async {
+            // an API takes a while, so that the shards of many fetchers are open at once
+            sleep(Duration::from_millis(50)).await;
+            Ok(reply)
+        })
+    }
+}
+
+const MIB: i64 = 1 << 20;
+const HOUR_MS: i64 = 3_600_000;
+
+#[test]
+fn g8_many_small_shards_with_64_actors_stay_below_500_mebibytes() {
+    expect_many_bounded(
+        "memory::g8_many_small_shards_with_64_actors_stay_below_500_mebibytes",
+        ManyShards {
+            actors: 64,
+            shards: 1_500,
+            width_ms: HOUR_MS,
+            rows_per_day: 48,
+            max_bytes: 500 * MIB,
+        },
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::{
         },
         token_response,
     },
-    blocking::offload,
+    blocking::offload_wait,
     http::{
         error::TokenError,
         rate_limit::{QuotaKey, RateLimit},
@@ -127,12 +127,12 @@ impl TokenSource {
             ));
         };
         let cache_error = |error: CacheError| self.cache_error(&error);
-        let locked = offload(move || cache.lock()).await.map_err(cache_error)?;
+        let locked = offload_wait(move || cache.lock()).await.map_err(cache_error)?;
         let locked = locked.ok_or_else(|| self.cache_is_locked())?;
         let response = self.request(&GrantParams::AuthorizationCode(code)).await?;
         response.protect();
         let entry = CacheEntry::new(&response, clock::now(), None);
-        offload(move || locked.write(&entry)).await.map_err(cache_error)?;
+        offload_wait(move || locked.write(&entry)).await.map_err(cache_error)?;
         Ok(response)
     }
 
@@ -153,10 +153,10 @@ impl TokenSource {
     async fn renew_with_cache(&self, cache: &Cache) -> Result<TokenResponse, TokenError> {
         let cache = cache.clone();
         let cache_error = |error: CacheError| self.cache_error(&error);
-        let locked = offload(move || cache.lock()).await.map_err(cache_error)?;
+        let locked = offload_wait(move || cache.lock()).await.map_err(cache_error)?;
         let locked = locked.ok_or_else(|| self.cache_is_locked())?;
         let read = move || locked.read().map(|entry| (locked, entry));
-        let (locked, entry) = offload(read).await.map_err(cache_error)?;
+        let (locked, entry) = offload_wait(read).await.map_err(cache_error)?;
         if let Some(response) = entry.as_ref().and_then(|entry| self.cached_token(entry)) {
             tracing::debug!("using a token of the cache");
             return Ok(response);
@@ -169,7 +169,7 @@ impl TokenSource {
     /// Stores a token. If that fails the run goes on, since the file may be writable later.
     async fn store(&self, locked: LockedCache, response: &TokenResponse) {
         let entry = CacheEntry::new(response, clock::now(), self.configured_refresh().as_ref());
-        let stored = offload(move || locked.write(&entry)).await;
+        let stored = offload_wait(move || locked.write(&entry)).await;
         self.memory().is_unstored = stored.is_err();
         if let Err(error) = stored {
             tracing::error!(
