@@ -132,9 +132,10 @@ pub struct AsyncJob {
     pub poll: RequestTemplate,
     /// Where the response to `poll` has the state.
     pub state: JsonPointer,
-    /// The states in which the results can be fetched. The job is pending in a state that is in
-    /// none of the three lists.
+    /// The states in which the results can be fetched. States compare without regard to case.
     pub done: Vec<String>,
+    /// The states in which the job goes on. A state that is in none of the lists is unknown.
+    pub pending: Vec<String>,
     /// The states in which the job has failed.
     pub failed: Vec<String>,
     /// The states of a job that the platform has discarded. It is submitted again, like a failed one.

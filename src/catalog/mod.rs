@@ -44,7 +44,8 @@
 //! [dataset.calls.job]               # an asynchronous endpoint: the above describes its results
 //! submit    = { path = "/v1/exports", body = { from = "{from}", to = "{to}" }, task = "/id" }
 //! poll      = { path = "/v1/exports/{task}", state = "/state", done = ["READY"] }
-//! # failed = ["FAILED"], gone = ["EXPIRED"], error = "/message"   # also in poll
+//! # pending = ["RUNNING"], failed = ["FAILED"], gone = ["EXPIRED"], error = "/message"   # also in
+//! #     poll; a state in no list is warned of, and the job fails if it stays so for half an hour
 //! # delete = { path = … }, available = { path = …, until = "/until" }, download = "/url",
 //! # extras = ["legs.notes"]         # columns that only the job returns
 //! # …
@@ -79,6 +80,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+pub(crate) use self::template::is_path_segment;
 pub use self::{dataset::Dataset, endpoint::Endpoint};
 pub(crate) use self::{
     dataset::permission_hint,

@@ -1,6 +1,6 @@
 //! Templates: TOML values with placeholders, filled in for each request.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use crate::catalog::{
@@ -117,6 +117,18 @@ pub(super) fn fill_path(pieces: &[Piece], values: &PlaceholderValues) -> String 
     pieces.iter().map(segment).collect()
 }
 
+/// Whether a text that a server gave can be the value of a placeholder in a path. An empty one or one
+/// of dots, encoded or not, would lead to another path: some servers decode more than once.
+pub(crate) fn is_path_segment(text: &str) -> bool {
+    let mut text = text.to_owned();
+    while let Ok(decoded) = percent_decode_str(&text).decode_utf8()
+        && decoded != text
+    {
+        text = decoded.into_owned();
+    }
+    !matches!(text.as_str(), "" | "." | "..")
+}
+
 /// The characters that are percent-encoded in a path segment: all but the unreserved ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -179,6 +191,16 @@ mod tests {
             api_version: "v34.0",
         };
         Ok(filled.fill(&values).unwrap())
+    }
+
+    #[test]
+    fn an_id_that_would_lead_to_another_path_is_no_segment() {
+        for text in ["", ".", "..", "%2e%2E", "%2E", "%252e%252e", ".%2e"] {
+            assert!(!is_path_segment(text), "{text}");
+        }
+        for text in ["a", "...", "..a", "a/../b", "%2e%2ea", "100%", "é"] {
+            assert!(is_path_segment(text), "{text}");
+        }
     }
 
     #[test]

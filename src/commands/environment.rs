@@ -22,6 +22,7 @@ use crate::{
     error::Error,
     fetch::{
         ApiClient, CircuitBreaker, FetchContext, JobAvailability, RequestContext, RowStatistics,
+        UnknownStates,
     },
     http::{rate_limit::RateLimit, transport::Transport},
     ledger::{Ledger, RowStats},
@@ -162,6 +163,7 @@ pub(crate) fn connect(
         job_permits: Arc::new(Semaphore::new(config.fetch.jobs)),
         row_statistics,
         job_availability: JobAvailability::default(),
+        unknown_job_states: UnknownStates::default(),
         circuit_breaker,
         policy: config.policy.clone(),
         dialect: config.platform.profile().dialect,

@@ -11,15 +11,16 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
-    catalog::{ApiRequest, AsyncJob, Endpoint, JsonPointer, PlaceholderValues},
+    catalog::{ApiRequest, AsyncJob, Endpoint, JsonPointer, PlaceholderValues, is_path_segment},
     fetch::{
         ApiClient, FetchError, Fetcher, RunError, ShardError,
+        job_state::{JobState, MAX_UNKNOWN_TIME, job_state, text_at},
         send_with_retry::{FINAL_REQUEST_TIME, RequestOptions},
         shard_progress::ShardProgress,
     },
     http::error::RequestError,
     ledger::RemoteJob,
-    server_text,
+    server_text::{self, ServerText},
     sink::LedgerEvent,
     time::interval::Interval,
 };
@@ -82,6 +83,10 @@ impl Fetcher {
             let reason = "the id of the job holds a secret that the server was sent".into();
             return Err(ShardError::Failed(RequestError::AsyncJob(reason)).into());
         }
+        if !is_path_segment(&id) {
+            let reason = format!("its id `{}` cannot be part of a path", ServerText::quote(&id));
+            return Err(ShardError::Failed(RequestError::AsyncJob(reason.into())).into());
+        }
         progress.pager.job_id = id;
         if let Some(remote_job) = remote_job(progress, job) {
             self.sink.send(LedgerEvent::Submitted(remote_job)).await??;
@@ -96,6 +101,7 @@ impl Fetcher {
         job: &AsyncJob,
     ) -> Result<JobEnd, FetchError> {
         let (mut pause, mut waited) = (FIRST_POLL_PAUSE, Duration::ZERO);
+        let mut known_until = Duration::ZERO;
         while waited < MAX_JOB_TIME {
             self.client.pause(pause).await?;
             waited += pause;
@@ -108,18 +114,32 @@ impl Fetcher {
                 }
                 Err(error) => return Err(error),
             };
-            let Some(end) = job_end(job, &status) else { continue };
-            if matches!(end, JobEnd::Done) {
-                progress.pager.download =
-                    job.download.as_ref().and_then(|pointer| text_at(&status, pointer));
-                if let Some(address) = &progress.pager.download {
-                    server_text::protect_address(address);
+            match job_state(job, &status) {
+                JobState::Done(address) => {
+                    if let Some(address) = &address {
+                        server_text::protect_address(address);
+                    }
+                    progress.pager.download = address;
+                    return Ok(JobEnd::Done);
+                }
+                JobState::Lost(error) => return Ok(JobEnd::Lost(error)),
+                JobState::Unusable(error) => return Err(ShardError::Failed(error).into()),
+                JobState::Pending => known_until = waited,
+                JobState::Unknown(state) => {
+                    let dataset = &progress.shard().dataset.name;
+                    self.client.context.unknown_job_states.warn_once(dataset, &state);
+                    if waited - known_until >= MAX_UNKNOWN_TIME {
+                        let reason =
+                            format!("its state is `{state}`, which the catalogue does not list");
+                        return Err(
+                            ShardError::Failed(RequestError::AsyncJob(reason.into())).into()
+                        );
+                    }
                 }
             }
-            return Ok(end);
         }
         let reason = format!("it is not done after {MAX_JOB_TIME:?}");
-        Ok(JobEnd::Lost(RequestError::AsyncJob(reason.into())))
+        Err(ShardError::Failed(RequestError::AsyncJob(reason.into())).into())
     }
 
     /// Deletes the shard's job, if there is one, even if the run is to end.
@@ -149,20 +169,6 @@ impl Fetcher {
 fn remote_job(progress: &ShardProgress, job: &AsyncJob) -> Option<RemoteJob> {
     let delete = job.delete.as_ref()?.fill(&progress.pager.placeholder_values(1));
     Some(RemoteJob { dataset: progress.shard().dataset.name.clone(), path: delete.target })
-}
-
-/// How a job ended, from the response to a poll. `None` if it goes on.
-fn job_end(job: &AsyncJob, status: &Value) -> Option<JobEnd> {
-    let state = text_at(status, &job.state).unwrap_or_default();
-    if job.done.contains(&state) {
-        return Some(JobEnd::Done);
-    }
-    if job.failed.contains(&state) || job.gone.contains(&state) {
-        let reason = job.error.as_ref().and_then(|pointer| text_at(status, pointer));
-        let reason = format!("{state} {}", reason.unwrap_or_default());
-        return Some(JobEnd::Lost(RequestError::AsyncJob(reason.into())));
-    }
-    None
 }
 
 impl ApiClient {
@@ -229,13 +235,4 @@ impl ApiClient {
 
 fn parse_json(body: &[u8]) -> Result<Value, RequestError> {
     serde_json::from_slice(body).map_err(|error| RequestError::Malformed(error.to_string().into()))
-}
-
-/// The text or number at `pointer`. `None` if there is something else, nothing, or an empty text.
-fn text_at(value: &Value, pointer: &JsonPointer) -> Option<String> {
-    match pointer.iter().try_fold(value, |value, key| value.get(key))? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }

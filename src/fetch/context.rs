@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::Dataset,
-    fetch::{CircuitBreaker, FetchSettings, JobAvailability, RequestContext, RowStatistics},
+    fetch::{
+        CircuitBreaker, FetchSettings, JobAvailability, RequestContext, RowStatistics,
+        UnknownStates,
+    },
     http::{dialect::Dialect, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
     telemetry::metrics::Metrics,
 };
@@ -31,6 +34,8 @@ pub(crate) struct FetchContext {
     pub row_statistics: RowStatistics,
     /// Up to when jobs have data.
     pub job_availability: JobAvailability,
+    /// States of jobs that no catalogue lists.
+    pub unknown_job_states: UnknownStates,
     /// Gives up datasets of which shard after shard fails.
     pub circuit_breaker: CircuitBreaker,
     /// How often a request is retried, and after which pauses.

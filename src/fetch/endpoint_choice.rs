@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     catalog::{Dataset, Endpoint, Paging},
-    fetch::{FetchError, Fetcher, Strategy},
+    fetch::{FetchError, Fetcher, ShardError, Strategy, shard_progress::ShardProgress},
     planning::Shard,
 };
 
@@ -70,7 +70,8 @@ impl Fetcher {
             self.require_job_data(dataset, job, shard.interval).await?;
             return Ok(Arc::clone(job));
         };
-        if strategy == Strategy::Query || !self.has_job_data(shard, job).await? {
+        let is_refused = context.job_availability.is_refused(&dataset.name);
+        if strategy == Strategy::Query || is_refused || !self.has_job_data(shard, job).await? {
             return Ok(Arc::clone(query));
         }
         let rows = match context.row_statistics.expected_rows(&dataset.name, shard.interval) {
@@ -83,6 +84,30 @@ impl Fetcher {
             },
         };
         Ok(Arc::clone(cheaper(query, job, rows, context.settings.page_size)))
+    }
+
+    /// Goes on with the query if a shard's job cannot be had, and the query will do.
+    ///
+    /// # Errors
+    /// `error`, if only the job will do or if the error is of another kind.
+    pub(super) async fn fall_back_to_query(
+        &self,
+        progress: &mut ShardProgress,
+        error: FetchError,
+    ) -> Result<(), FetchError> {
+        let (dataset, context) = (Arc::clone(&progress.shard().dataset), &self.client.context);
+        let is_optional = context.settings.strategy == Strategy::Auto && !dataset.has_extras();
+        let Some(query) = dataset.query.as_ref().filter(|_| is_optional) else { return Err(error) };
+        let error = match error {
+            FetchError::Shard(ShardError::Failed(error) | ShardError::Denied(error)) => error,
+            error => return Err(error),
+        };
+        tracing::warn!(%error, "the job cannot be had; using the query");
+        context.job_availability.refuse(&dataset.name, &error);
+        self.delete_job(progress).await?;
+        let pager = self.client.pager(&dataset, query, progress.shard().interval);
+        progress.use_pager(pager);
+        Ok(())
     }
 
     /// Whether jobs have the data of a shard. They are taken to have none if the platform does not

@@ -115,7 +115,9 @@ impl Fetcher {
         progress: &mut ShardProgress,
         totals: &mut FetchTotals,
     ) -> Result<PagesEnd, FetchError> {
-        self.run_job(progress).await?;
+        if let Err(error) = self.run_job(progress).await {
+            self.fall_back_to_query(progress, error).await?;
+        }
         if progress.pager.lacks_parents() {
             let parents = self.client.parent_ids(&progress.pager).await?;
             progress.pager.set_parents(parents);
@@ -254,7 +256,7 @@ fn skip_deleted_parent(progress: &mut ShardProgress, error: FetchError) -> Resul
             Err(ShardError::ResultGone(error).into())
         }
         FetchError::Shard(ShardError::Failed(error) | ShardError::Denied(error))
-            if pager.download.is_some() =>
+            if pager.download.is_some() && !matches!(error, RequestError::Pagination(_)) =>
         {
             Err(ShardError::ResultGone(error).into())
         }

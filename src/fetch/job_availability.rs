@@ -3,6 +3,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use dashmap::DashMap;
+use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::{
@@ -20,6 +21,9 @@ const AVAILABILITY_PAUSE: Duration = Duration::from_secs(10 * 60);
 pub(crate) struct JobAvailability {
     /// The platform's last answer, by dataset.
     answers: DashMap<String, Answer>,
+    /// The jobs of this run that could not be had, by dataset. Jobs that the platform refuses for
+    /// good count as [`MOST_REFUSALS`].
+    refusals: DashMap<String, u32>,
     /// When the first shard began to wait: one waiting time for all shards of the run.
     waiting_since: OnceLock<Instant>,
 }
@@ -33,7 +37,25 @@ pub(super) struct Answer {
     pub valid_until: Instant,
 }
 
+/// With so many jobs of a dataset that could not be had, a run that may use the query does so.
+const MOST_REFUSALS: u32 = 3;
+
 impl JobAvailability {
+    /// Records that a job could not be had.
+    pub(super) fn refuse(&self, dataset: &str, error: &RequestError) {
+        let is_final = matches!(error, RequestError::Refused(response) if matches!(
+            response.status,
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        ));
+        let count = if is_final { MOST_REFUSALS } else { 1 };
+        *self.refusals.entry(dataset.to_owned()).or_default() += count;
+    }
+
+    /// Whether jobs of the dataset are not worth another attempt.
+    pub(super) fn is_refused(&self, dataset: &str) -> bool {
+        self.refusals.get(dataset).is_some_and(|count| *count >= MOST_REFUSALS)
+    }
+
     /// How long shards have been waiting. Starts the waiting time at the first call.
     fn waited(&self) -> Duration {
         self.waiting_since.get_or_init(Instant::now).elapsed()

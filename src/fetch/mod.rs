@@ -18,6 +18,7 @@ pub(crate) mod error;
 pub(crate) mod fetch_shard;
 pub(crate) mod in_flight;
 pub(crate) mod job_availability;
+mod job_state;
 pub(crate) mod open_rows;
 pub(crate) mod pagination;
 pub(crate) mod row_statistics;
@@ -36,6 +37,7 @@ pub(crate) use self::{
     endpoint_choice::{request_count, request_count_by_id},
     error::{FetchError, RunError, ShardError},
     job_availability::JobAvailability,
+    job_state::UnknownStates,
     pagination::RequestContext,
     row_statistics::RowStatistics,
     settings::{FetchSettings, Strategy},

@@ -24,10 +24,10 @@ use crate::{
     catalog::ApiRequest,
     fetch::{ApiClient, FetchError, RunError, ShardError},
     http::{
+        address::may_download,
         error::{ErrorResponse, RequestError},
         rate_limit::{Permit, QuotaKey},
         retry::{self, Attempt, Decision},
-        transport::is_loopback_host,
     },
     server_text::ServerText,
 };
@@ -109,6 +109,13 @@ impl ApiClient {
             let path =
                 if call.anonymous { "(result)".into() } else { ServerText::from(&*call.target) };
             tracing::debug!(%path, %error, ?attempt, ?decision, "request failed");
+            if options.creates_resource && error.may_have_been_answered() {
+                tracing::warn!(
+                    %path, %error,
+                    "the response to a submission was lost: the platform may keep a job that nobody \
+                     deletes"
+                );
+            }
             if options.sent_after_shutdown && self.context.shutdown.is_cancelled() {
                 return Err(ShardError::Failed(error).into());
             }
@@ -239,8 +246,8 @@ impl ApiClient {
         }
     }
 
-    /// Builds the HTTP request of a call. Tokens are sent to the API's host only, and nothing is
-    /// sent unencrypted except to this machine (G10).
+    /// Builds the HTTP request of a call. Tokens are sent to the API's host only, and a request
+    /// without a token only to where the API's results may be (G10).
     fn build_request(
         &self,
         call: &ApiRequest,
@@ -252,8 +259,7 @@ impl ApiClient {
                 format!("`{}` is not a valid URL: {error}", ServerText::quote(&call.target)).into(),
             )
         })?;
-        let is_safe = url.scheme() == "https" || is_loopback_host(&url);
-        if url.origin() != api.origin() && (token.is_some() || !is_safe) {
+        if url.origin() != api.origin() && (token.is_some() || !may_download(api, &url)) {
             return Err(RequestError::Pagination(
                 format!(
                     "refused to send a request to {}, which the configuration does not name",

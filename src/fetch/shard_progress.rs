@@ -57,7 +57,12 @@ impl ShardProgress {
 
     /// Starts over with what is left of the lease, with pages of at most `page_size` rows.
     pub(crate) fn restart(&mut self, page_size: u32) {
-        self.pager = self.pager.restart(self.shard().interval, page_size);
+        self.use_pager(self.pager.restart(self.shard().interval, page_size));
+    }
+
+    /// Starts over with another pager.
+    pub(crate) fn use_pager(&mut self, pager: Pager) {
+        self.pager = pager;
         self.watermark = Watermark::new(has_ordered_rows(&self.pager));
         self.received = 0;
         self.uncommitted_since = Instant::now();

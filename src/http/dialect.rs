@@ -23,6 +23,8 @@ pub struct Dialect {
     pub too_large_codes: &'static [&'static str],
     /// Parts of the message of a 400 that says that paging reaches too deep into the result.
     pub too_deep_messages: &'static [&'static str],
+    /// Parts of the message of a 400 that says that the interval is too wide.
+    pub too_wide_messages: &'static [&'static str],
 }
 
 /// The names of the headers that describe a rate-limit window.
@@ -47,6 +49,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The query matches more rows than paging can reach.
     TooDeep,
+    /// The interval is wider than the platform allows.
+    TooWide,
     /// Only the status says more.
     Other,
 }
@@ -61,6 +65,7 @@ impl Dialect {
         address_denied_codes: &[],
         too_large_codes: &[],
         too_deep_messages: &[],
+        too_wide_messages: &[],
     };
 
     /// Whether a response says to slow down; the only function that decides this. `message` is the
@@ -82,6 +87,10 @@ impl Dialect {
             && self.too_deep_messages.iter().any(|part| message.contains(part))
         {
             ErrorKind::TooDeep
+        } else if status == StatusCode::BAD_REQUEST
+            && self.too_wide_messages.iter().any(|part| message.contains(part))
+        {
+            ErrorKind::TooWide
         } else {
             ErrorKind::Other
         }
@@ -91,6 +100,20 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_400_that_calls_the_interval_too_wide_is_known_by_the_platforms_message() {
+        let dialect =
+            Dialect { too_wide_messages: &["nterval may not exceed"], ..Dialect::STANDARD };
+        for (status, message, expected) in [
+            (400, "Interval may not exceed 7 days", ErrorKind::TooWide),
+            (500, "Interval may not exceed 7 days", ErrorKind::Other),
+            (400, "the interval is not valid", ErrorKind::Other),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(dialect.classify(status, "", message), expected, "{status} {message}");
+        }
+    }
 
     #[test]
     fn a_throttle_is_known_by_its_status_or_by_the_platforms_message() {

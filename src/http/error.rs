@@ -139,6 +139,11 @@ impl RequestError {
         }
     }
 
+    /// Whether the server may have carried the request out, although no response could be read.
+    pub(crate) fn may_have_been_answered(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Network(_) | Self::Malformed(_))
+    }
+
     /// Whether the requested object no longer exists.
     pub(crate) fn is_not_found(&self) -> bool {
         let statuses = [StatusCode::NOT_FOUND, StatusCode::GONE];

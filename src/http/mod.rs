@@ -5,6 +5,7 @@
 //! requests so that no window exceeds the quota (G6). What differs between platforms comes in as a
 //! [`dialect::Dialect`]. Start reading with [`retry`].
 
+pub(crate) mod address;
 mod connection_error;
 pub(crate) mod dialect;
 pub(crate) mod error;

@@ -150,7 +150,7 @@ fn decide_response(
         (ErrorKind::TooLarge, _) if attempt.shrinkable || attempt.splittable => {
             decide_too_large(attempt)
         }
-        (ErrorKind::TooDeep, _) if attempt.splittable => Decision::Split,
+        (ErrorKind::TooDeep | ErrorKind::TooWide, _) if attempt.splittable => Decision::Split,
         (_, status) if is_transient(status) && !attempts_used_up => {
             Decision::Retry { after: pause(attempt.number, policy, jitter) }
         }

@@ -14,4 +14,14 @@ pub(crate) static PROFILE: Profile = Profile {
 };
 
 /// The headers and errors of all platforms: the API may be one of them behind a gateway.
-static DIALECT: Dialect = Dialect { error_reason: cxone::DIALECT.error_reason, ..genesys::DIALECT };
+static DIALECT: Dialect = Dialect {
+    error_reason: cxone::DIALECT.error_reason,
+    too_wide_messages: &[
+        "that does not exceed",
+        "nterval may not exceed",
+        "nterval must not exceed",
+        "ate range may not exceed",
+        "ate range must not exceed",
+    ],
+    ..genesys::DIALECT
+};

@@ -10,8 +10,11 @@ pub(crate) static PROFILE: Profile = Profile {
     introspection: None,
 };
 
-pub(crate) static DIALECT: Dialect =
-    Dialect { error_reason: Some("icStatusDescription"), ..Dialect::STANDARD };
+pub(crate) static DIALECT: Dialect = Dialect {
+    error_reason: Some("icStatusDescription"),
+    too_wide_messages: &["date range may not exceed"],
+    ..Dialect::STANDARD
+};
 
 /// The token endpoint that takes an access key in place of a user's name and password.
 pub(super) const PASSWORD_PATH: &str = "/auth/token";

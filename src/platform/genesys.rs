@@ -47,6 +47,11 @@ pub(super) static DIALECT: Dialect = Dialect {
     address_denied_codes: &["ip.not.authorized"],
     too_large_codes: &["response.entity.too.large"],
     too_deep_messages: &["Pagination may not exceed"],
+    too_wide_messages: &[
+        "search interval as part of your query that does not exceed",
+        "nterval may not exceed",
+        "nterval must not exceed",
+    ],
     ..Dialect::STANDARD
 };
 

@@ -70,6 +70,8 @@ struct PollResponse {
     state: String,
     done: Vec<String>,
     #[serde(default)]
+    pending: Vec<String>,
+    #[serde(default)]
     failed: Vec<String>,
     #[serde(default)]
     gone: Vec<String>,
@@ -222,6 +224,7 @@ fn check_job(
         error: optional_pointer(&at("poll.error"), states.error.as_deref())?,
         poll: poll.check(&at("poll"), Method::GET)?,
         done: states.done,
+        pending: states.pending,
         failed: states.failed,
         gone: states.gone,
         delete: delete.map(|delete| delete.check(&at("delete"), Method::DELETE)).transpose()?,
