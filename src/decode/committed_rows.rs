@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     catalog::Dataset,
-    decode::{Page, RowKey, RowKeyColumns, times},
+    decode::{Page, RowKey, RowKeyColumns, UndecodableRows, times},
 };
 
 /// Rows of a committed file, and the ids of those that are open.
@@ -59,7 +59,7 @@ impl CommittedRows {
             keys,
             not_owned: 0,
             implausible_times: 0,
-            bad: Vec::new(),
+            bad: UndecodableRows::default(),
         };
         Ok(Self { page, open_ids })
     }

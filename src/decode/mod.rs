@@ -1,31 +1,43 @@
 //! Decodes page bytes into Arrow record batches of the rows that a shard owns.
 //!
 //! Two steps, both pure functions that any thread may call: [`PageParser`] finds rows, total and
-//! next cursor in a reply, so that the next page can be requested, and [`Decoder`] converts the
-//! rows to columns. The rows of a page are decoded together at the speed of `arrow-json`; if that
-//! fails, bisection finds the undecodable rows, and all others are kept (G5). Start reading at
-//! [`Decoder::decode`].
+//! next cursor in a reply, so that the next page can be requested, and [`Decoder`] reads the rows
+//! into columns in one pass. A row that cannot be decoded is taken back from the columns and kept as
+//! it came (G5), so the cost of a page is linear in its bytes, whatever is in them. Start reading at
+//! [`Decoder::decode`]; `row_reader` reads a row, `column` holds what was read, `scalar` knows the
+//! forms of values.
 
+mod column;
 mod committed_rows;
+mod fields;
 pub(crate) mod page_parser;
 pub(crate) mod row_key;
-pub(crate) mod wire_types;
+mod row_reader;
+mod scalar;
+mod undecodable;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use arrow::{
-    array::{Array, AsArray, BooleanArray, PrimitiveArray, RecordBatch},
-    buffer::BooleanBuffer,
-    compute::{concat_batches, filter_record_batch, is_not_null, kernels::zip::zip},
-    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimestampMillisecondType},
+    array::{Array, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions},
+    datatypes::{FieldRef, SchemaRef, TimestampMillisecondType},
     error::ArrowError,
-    json::ReaderBuilder,
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 pub use self::page_parser::PageParser;
 pub(crate) use self::{
-    committed_rows::CommittedRows, page_parser::RawPage, row_key::RowKeyColumns,
+    committed_rows::CommittedRows,
+    page_parser::RawPage,
+    row_key::RowKeyColumns,
+    undecodable::{UndecodableRow, UndecodableRows},
+};
+use self::{
+    fields::FieldColumns,
+    row_reader::{RowError, read_row},
 };
 use crate::{
     catalog::{Dataset, WireForm},
@@ -37,16 +49,24 @@ use crate::{
 pub struct Decoder {
     /// The schema of the batches.
     schema: SchemaRef,
-    /// The schema that `arrow-json` reads, see [`wire_types`]: the columns, then their aliases.
-    wire: SchemaRef,
-    /// For each alias the index of its column.
-    aliases: Vec<usize>,
-    /// For each column the form of its values in JSON, if it is not the usual one.
-    forms: Vec<Option<WireForm>>,
-    /// The indices of the id columns in both schemas, and below those of time and newest.
+    /// Other keys of columns, each with the index of its column.
+    aliases: Vec<(String, usize)>,
+    /// The forms of the columns that have one, by their names.
+    forms: BTreeMap<String, WireForm>,
+    /// The indices of the id columns in the schema, and below those of time and newest.
     id: Vec<usize>,
     time: usize,
     newest: Option<usize>,
+    /// Columns of earlier pages, whose memory the next pages use.
+    builders: Arc<Mutex<Vec<PageBuilder>>>,
+}
+
+/// What the rows of a page are read into.
+#[derive(Debug)]
+struct PageBuilder {
+    columns: FieldColumns,
+    /// Memory for texts with escapes.
+    tape: Vec<u8>,
 }
 
 /// The rows of one page by outcome (G5): `received` is the sum of the rows of the batch,
@@ -65,7 +85,7 @@ pub struct Page {
     pub implausible_times: u64,
     /// Rows that cannot be decoded, in the order received. The time of such a row is not known, so
     /// two shards may report the same one.
-    pub bad: Vec<UndecodableRow>,
+    pub bad: UndecodableRows,
 }
 
 /// The times that rows of a contact centre may have: 1990 to 2100, in milliseconds since 1970. A
@@ -86,24 +106,6 @@ pub struct RowKey {
     /// XXH3-64 of the row's JSON as received: tells whether two copies of an id differ.
     pub digest: u64,
 }
-
-/// A row that cannot be decoded and goes to quarantine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UndecodableRow {
-    /// Why it cannot be decoded: the field and its value, truncated to [`REASON_CHARS`] characters.
-    /// It quotes data, so it belongs in the quarantine file and not in a log.
-    pub reason: String,
-    /// Its JSON as received.
-    pub raw: String,
-}
-
-/// The longest reason of an [`UndecodableRow`]: `arrow-json` quotes whole values.
-pub(crate) const REASON_CHARS: usize = 300;
-
-/// The deepest nesting of a row (G8). `arrow-json` recurses over a value that it quotes in an
-/// error, so the depth is checked first. The limit is far above that of real rows and far below
-/// what the stack holds.
-const MAX_DEPTH: usize = 1024;
 
 /// Why a body is not a page. None of its rows were decoded.
 #[derive(Debug, thiserror::Error)]
@@ -131,22 +133,17 @@ impl Decoder {
         let schema = dataset.schema.clone();
         // the catalogue has checked that these columns exist
         let column = |name: &String| schema.index_of(name).unwrap_or_default();
-        let form = |field: &FieldRef| dataset.forms.get(field.name()).copied();
-        let wire_field = |field: &FieldRef| match form(field) {
-            Some(_) => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
-            None => wire_types::wire_field(field),
-        };
-        let alias = |(alias, name): &(String, String)| {
-            Arc::new(Field::clone(&wire_field(&schema.fields()[column(name)])).with_name(alias))
-        };
-        let wire = schema.fields().iter().map(wire_field).chain(dataset.aliases.iter().map(alias));
         Self {
-            wire: Arc::new(Schema::new(wire.collect::<Vec<_>>())),
-            aliases: dataset.aliases.iter().map(|(_, name)| column(name)).collect(),
-            forms: schema.fields().iter().map(form).collect(),
+            aliases: dataset
+                .aliases
+                .iter()
+                .map(|(alias, name)| (alias.clone(), column(name)))
+                .collect(),
+            forms: dataset.forms.clone(),
             id: dataset.id.iter().map(column).collect(),
             time: column(&dataset.time),
             newest: dataset.newest.as_ref().map(column),
+            builders: Arc::default(),
             schema,
         }
     }
@@ -157,44 +154,45 @@ impl Decoder {
     /// # Errors
     /// Only [`PageError::Columns`].
     pub fn decode(&self, reply: &RawPage, owner: Interval) -> Result<Page, PageError> {
-        let rows: Vec<&str> = reply.rows().collect();
-        let mut decoded = Decoded::default();
-        self.decode_rows(&rows, &mut decoded);
-        let batch = match decoded.batches.as_slice() {
-            [batch] => batch.clone(),
-            batches => concat_batches(&self.schema, batches).map_err(PageError::Columns)?,
-        };
-        let row_times = times(&batch, self.time);
-        let owned: BooleanBuffer =
-            row_times.values().iter().map(|&ms| owner.contains(ms)).collect();
-        let is_implausible = |ms: &&i64| !PLAUSIBLE_MS.contains(ms);
-        let implausible_times = row_times.values().iter().filter(is_implausible).count();
-        let ids = RowKeyColumns::new(&batch, &self.id).map_err(PageError::Columns)?;
-        let newest = self.newest.map(|newest| times(&batch, newest));
-        let key = |row: usize| RowKey {
-            id: xxh3_128(ids.text(row).as_bytes()),
-            version: newest
-                .filter(|newest| newest.is_valid(row))
-                .map_or(i64::MIN, |newest| newest.value(row)),
-            time_ms: row_times.value(row),
-            digest: xxh3_64(decoded.good[row].as_bytes()),
-        };
-        let keys: Vec<_> = owned.set_indices().map(key).collect();
-        let not_owned = batch.num_rows() - keys.len();
-        let batch = match not_owned {
-            0 => batch.clone(),
-            _ => filter_record_batch(&batch, &BooleanArray::new(owned, None))
-                .map_err(PageError::Columns)?,
-        };
-        debug_assert_eq!(rows.len(), batch.num_rows() + not_owned + decoded.bad.len(), "G5");
-        Ok(Page {
-            batch,
-            keys,
-            received: rows.len() as u64,
-            not_owned: not_owned as u64,
-            implausible_times: implausible_times as u64,
-            bad: decoded.bad,
-        })
+        let mut builder = self.take_builder();
+        let mut bad = UndecodableRows::default();
+        let mut digests = Vec::new();
+        let (mut received, mut not_owned, mut implausible_times) = (0, 0, 0);
+        for (range, text) in reply.ranges() {
+            received += 1;
+            let row = digests.len();
+            let read = read_row(text, row, &mut builder.columns, &mut builder.tape);
+            match read.and_then(|()| self.row_time(&builder.columns, row)) {
+                Ok(time) => {
+                    implausible_times += u64::from(!PLAUSIBLE_MS.contains(&time));
+                    if owner.contains(time) {
+                        digests.push(xxh3_64(text));
+                    } else {
+                        not_owned += 1;
+                        builder.columns.truncate(row);
+                    }
+                }
+                Err(RowError::Undecodable(reason)) => {
+                    builder.columns.truncate(row);
+                    bad.push(reply.text(), range, &reason);
+                }
+                Err(RowError::ColumnFull) => {
+                    let largest = ArrowError::OffsetOverflowError(i32::MAX as usize);
+                    return Err(PageError::Columns(largest));
+                }
+            }
+        }
+        let columns = builder.columns.finish(self.schema.fields(), digests.len());
+        self.keep_builder(builder);
+        let options = RecordBatchOptions::new().with_row_count(Some(digests.len()));
+        let batch = columns
+            .and_then(|columns| {
+                RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            })
+            .map_err(PageError::Columns)?;
+        debug_assert_eq!(received, batch.num_rows() as u64 + not_owned + bad.len() as u64, "G5");
+        let keys = self.keys(&batch, &digests).map_err(PageError::Columns)?;
+        Ok(Page { batch, keys, received, not_owned, implausible_times, bad })
     }
 
     /// The ids of the rows of a reply.
@@ -203,138 +201,71 @@ impl Decoder {
     /// The reason why a row cannot be decoded.
     pub fn ids(&self, reply: &RawPage, owner: Interval) -> Result<Vec<String>, String> {
         let page = self.decode(reply, owner).map_err(|error| error.to_string())?;
-        if let Some(bad) = page.bad.first() {
-            return Err(bad.reason.clone());
+        if let Some(bad) = page.bad.iter().next() {
+            return Err(bad.reason.to_owned());
         }
         let ids = RowKeyColumns::new(&page.batch, &self.id).map_err(|error| error.to_string())?;
         Ok((0..page.batch.num_rows()).map(|row| ids.text(row).into_owned()).collect())
     }
 
-    /// Decodes rows together, and each half separately if that fails, down to single rows.
-    fn decode_rows<'p>(&self, rows: &[&'p str], decoded: &mut Decoded<'p>) {
-        if rows.is_empty() {
-            return;
-        }
-        match (rows, self.batch(rows)) {
-            (_, Ok(batch)) => {
-                decoded.batches.push(batch);
-                decoded.good.extend(rows);
-            }
-            ([row], Err(reason)) => {
-                let reason = reason.chars().take(REASON_CHARS).collect();
-                decoded.bad.push(UndecodableRow { reason, raw: (*row).to_owned() });
-            }
-            (_, Err(_)) => {
-                let (left, right) = rows.split_at(rows.len() / 2);
-                self.decode_rows(left, decoded);
-                self.decode_rows(right, decoded);
-            }
-        }
-    }
-
-    /// Decodes all rows as one batch.
+    /// The time of a row that was read.
     ///
     /// # Errors
-    /// The reason why one of them cannot be decoded.
-    fn batch(&self, rows: &[&str]) -> Result<RecordBatch, String> {
-        for row in rows {
-            check(row)?;
-        }
-        let wire = self.read(rows).map_err(|error| match error {
-            ArrowError::JsonError(reason) => reason,
-            other => other.to_string(),
-        })?;
-        let mut columns = wire.columns().to_vec();
-        let alias_columns = columns.split_off(self.schema.fields().len());
-        for (&column, alias) in self.aliases.iter().zip(&alias_columns) {
-            let merged = is_not_null(&columns[column])
-                .and_then(|present| zip(&present, &columns[column], alias));
-            columns[column] = merged.map_err(|error| error.to_string())?;
-        }
-        let is_required =
-            |column: &usize| *column == self.time || self.id.len() == 1 && self.id[0] == *column;
-        if let Some(column) =
-            (0..columns.len()).filter(is_required).find(|&column| columns[column].null_count() > 0)
+    /// If it lacks its time or its id.
+    fn row_time(&self, columns: &FieldColumns, row: usize) -> Result<i64, RowError> {
+        let name = |column: usize| self.schema.field(column).name().as_str();
+        let error = |reason: String| Err(RowError::Undecodable(reason));
+        if let [id] = self.id[..]
+            && columns.column(id).is_null(row)
         {
-            return Err(format!("the row has no `{}`", self.schema.field(column).name()));
+            return error(format!("the row has no `{}`", name(id)));
         }
-        let fields = self.schema.fields().iter().zip(&columns).zip(&self.forms);
-        let columns = fields.map(|((field, column), form)| match form {
-            Some(form) => wire_types::formed(field, column, *form),
-            None => wire_types::exact_field(field, column),
-        });
-        let batch = RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_, _>>()?);
-        let batch = batch.map_err(|error| error.to_string())?;
-        let has_empty_id = |ids: RowKeyColumns| (0..batch.num_rows()).any(|row| ids.is_empty(row));
-        let ids = RowKeyColumns::new(&batch, &self.id);
-        if ids.map(has_empty_id).map_err(|error| error.to_string())? {
-            let names = self
-                .id
-                .iter()
-                .map(|&id| self.schema.field(id).name().as_str())
-                .collect::<Vec<_>>()
-                .join(", ");
-            return Err(format!("the row has an empty `{names}`"));
+        let Some(time) = columns.column(self.time).time(row) else {
+            return error(format!("the row has no `{}`", name(self.time)));
+        };
+        if self.id.iter().all(|&id| columns.column(id).is_empty(row)) {
+            let names: Vec<_> = self.id.iter().map(|&id| name(id)).collect();
+            return error(format!("the row has an empty `{}`", names.join(", ")));
         }
-        Ok(batch)
+        Ok(time)
     }
 
-    fn read(&self, rows: &[&str]) -> Result<RecordBatch, ArrowError> {
-        let reader = ReaderBuilder::new(self.wire.clone())
-            .with_batch_size(rows.len())
-            .with_coerce_primitive(true);
-        let mut reader = reader.build_decoder()?;
-        for row in rows {
-            reader.decode(row.as_bytes())?;
+    /// The keys of the rows of a batch, whose JSON has these digests.
+    fn keys(&self, batch: &RecordBatch, digests: &[u64]) -> Result<Vec<RowKey>, ArrowError> {
+        let ids = RowKeyColumns::new(batch, &self.id)?;
+        let row_times = times(batch, self.time);
+        let newest = self.newest.map(|newest| times(batch, newest));
+        let key = |(row, &digest): (usize, &u64)| RowKey {
+            id: xxh3_128(ids.text(row).as_bytes()),
+            version: newest
+                .filter(|newest| newest.is_valid(row))
+                .map_or(i64::MIN, |newest| newest.value(row)),
+            time_ms: row_times.value(row),
+            digest,
+        };
+        Ok(digests.iter().enumerate().map(key).collect())
+    }
+
+    /// Columns without rows: those of an earlier page if there are any.
+    fn take_builder(&self) -> PageBuilder {
+        let kept = self.builders.lock().ok().and_then(|mut builders| builders.pop());
+        kept.unwrap_or_else(|| {
+            let form = |field: &FieldRef| self.forms.get(field.name()).copied();
+            let columns = FieldColumns::new(self.schema.fields(), &self.aliases, form);
+            PageBuilder { columns, tape: Vec::new() }
+        })
+    }
+
+    /// Keeps columns for the next page.
+    fn keep_builder(&self, builder: PageBuilder) {
+        if let Ok(mut builders) = self.builders.lock() {
+            builders.push(builder);
         }
-        Ok(reader.flush()?.unwrap_or_else(|| RecordBatch::new_empty(self.wire.clone())))
     }
 }
 
 fn times(batch: &RecordBatch, column: usize) -> &PrimitiveArray<TimestampMillisecondType> {
     batch.column(column).as_primitive()
-}
-
-/// The rows decoded so far.
-#[derive(Default)]
-struct Decoded<'p> {
-    batches: Vec<RecordBatch>,
-    /// The JSON of each row of the batches, in their order.
-    good: Vec<&'p str>,
-    bad: Vec<UndecodableRow>,
-}
-
-/// Checks whether a row may be passed to `arrow-json`.
-fn check(row: &str) -> Result<(), String> {
-    if !row.starts_with('{') {
-        return Err("the row is not an object".to_owned());
-    }
-    // a row with few brackets cannot nest deeper: only a large row needs the exact depth
-    let opens = row.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    if opens > MAX_DEPTH && depth(row) > MAX_DEPTH {
-        Err(format!("the row nests deeper than {MAX_DEPTH} levels"))
-    } else {
-        Ok(())
-    }
-}
-
-/// The nesting depth of a JSON text.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string) = (0usize, 0, false);
-    let mut bytes = json.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => in_string = !in_string,
-            b'\\' => drop(bytes.next()),
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth -= 1,
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]

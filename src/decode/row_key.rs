@@ -58,11 +58,6 @@ impl<'a> RowKeyColumns<'a> {
             }
         }
     }
-
-    /// Whether all id columns of a row are empty.
-    pub(crate) fn is_empty(&self, row: usize) -> bool {
-        self.text(row).chars().all(|one| one == SEPARATOR)
-    }
 }
 
 impl<'a> KeyColumn<'a> {

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::{
         catalog::{self, Dataset},
-        decode::RowKey,
+        decode::{RowKey, UndecodableRows},
         fetch::RequestContext,
         planning::{Next, Plan, PlannerActor},
         time::interval::Interval,
@@ -217,7 +217,7 @@ mod tests {
             received: times.len() as u64,
             not_owned: 0,
             implausible_times: 0,
-            bad: vec![],
+            bad: UndecodableRows::default(),
         }
     }
 

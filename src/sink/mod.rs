@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod memory_budget;
 pub(crate) mod output_error;
 mod parquet_writer;
+mod quarantine;
 pub(crate) mod read;
 mod row_set;
 mod row_versions;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::Write,
     ops::Range,
     sync::Arc,
 };
@@ -11,12 +10,13 @@ use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::Rec
 use tempfile::SpooledTempFile;
 
 use crate::{
-    decode::{Page, RowKey, UndecodableRow},
+    decode::{Page, RowKey},
     ledger::Counts,
     planning::Shard,
     sink::{
         memory_budget::{OpenBytes, SMALLEST_ROW_GROUP_BYTES},
         parquet_writer::{DayFile, Footer},
+        quarantine,
         row_versions::{RowPlace, RowVersions},
         settings::ParquetSettings,
         store::OutputStore,
@@ -103,8 +103,9 @@ impl ShardWriter {
         self.counts.received += page.received;
         self.counts.not_owned += page.not_owned;
         self.counts.quarantined += page.bad.len() as u64;
-        for row in &page.bad {
-            self.write_quarantined(row)?;
+        if !page.bad.is_empty() {
+            let file = self.quarantine.get_or_insert_with(|| self.output.spool());
+            quarantine::append(file, &page.bad)?;
         }
         let mut from = 0;
         // rows come in order of time, so a page is one run of a day, seldom two
@@ -179,13 +180,6 @@ impl ShardWriter {
             self.open_bytes.set(open_bytes(&self.days));
         }
         Ok(())
-    }
-
-    /// Keeps a row that could not be decoded as a line of JSON.
-    fn write_quarantined(&mut self, row: &UndecodableRow) -> Result<(), WriteError> {
-        let file = self.quarantine.get_or_insert_with(|| self.output.spool());
-        let line = serde_json::json!({ "reason": row.reason, "row": row.raw });
-        Ok(writeln!(file, "{line}")?)
     }
 
     /// Completes the files of the records that `interval` is committed as. `commit_id` begins the

@@ -50,6 +50,16 @@ impl RawPage {
         Self { is_nothing: true, ..Self::default() }
     }
 
+    /// The JSON text that contains the rows.
+    pub(super) fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// The position of each row in the text, and its bytes.
+    pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (Range<usize>, &[u8])> {
+        self.rows.iter().map(|range| (range.clone(), &self.text[range.clone()]))
+    }
+
     /// The JSON of each row.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
         // parsed JSON is UTF-8

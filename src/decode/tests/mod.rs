@@ -1,11 +1,12 @@
 pub(crate) mod columns;
+mod oracle;
 
 use arrow::datatypes::Float64Type;
 use proptest::prelude::*;
 
 use arrow::{array::Array, datatypes::Int64Type};
 
-use super::*;
+use super::{row_reader::MAX_DEPTH, *};
 use crate::catalog;
 
 const CATALOG: &str = r#"
@@ -86,11 +87,17 @@ fn ints(page: &Page) -> Vec<i64> {
     page.batch.column(0).as_primitive::<Int64Type>().values().to_vec()
 }
 
+/// The reason and the JSON of each row that cannot be decoded.
+fn bad(page: &Page) -> Vec<(String, String)> {
+    let text = |raw: &[u8]| String::from_utf8(raw.to_vec()).unwrap();
+    page.bad.iter().map(|row| (row.reason.to_owned(), text(row.raw))).collect()
+}
+
 /// The reason why a row cannot be decoded.
 fn reason(row: &str) -> String {
-    let page = decode(row);
-    assert_eq!((page.bad.len(), page.bad[0].raw.as_str()), (1, row));
-    page.bad[0].reason.clone()
+    let mut bad = bad(&decode(row));
+    assert_eq!((bad.len(), bad[0].1.as_str()), (1, row));
+    bad.remove(0).0
 }
 
 fn hour(body: &str) -> Result<Page, PageError> {
@@ -184,7 +191,7 @@ fn the_rows_may_be_the_whole_page_or_nested() {
     let page = decode_by(&dataset("bare"), rows.as_bytes(), Interval::day_of(0)).unwrap();
     // `no` is not the id of this dataset, so it may be null
     assert_eq!(
-        (page.batch.num_rows(), page.bad[0].reason.as_str()),
+        (page.batch.num_rows(), bad(&page)[0].0.as_str()),
         (1, "the row has an empty `name`")
     );
 }
@@ -202,12 +209,12 @@ fn rows_under_a_repeated_key_are_all_received() {
 
 #[test]
 fn an_undecodable_row_does_not_affect_the_others() {
-    let bad = row(3, r#", "legs": [{"seconds": "soon"}]"#);
-    let rows = [row(1, ""), row(2, ""), bad.clone(), row(4, ""), row(5, "")].join(", ");
+    let soon = row(3, r#", "legs": [{"seconds": "soon"}]"#);
+    let rows = [row(1, ""), row(2, ""), soon.clone(), row(4, ""), row(5, "")].join(", ");
     let page = decode(&rows);
     assert_eq!(ints(&page), [1, 2, 4, 5]);
     let reason = r#"whilst decoding field 'legs': whilst decoding field 'seconds': "soon" is not a 64-bit integer"#;
-    assert_eq!(page.bad, [UndecodableRow { reason: reason.into(), raw: bad }]);
+    assert_eq!(bad(&page), [(reason.to_owned(), soon)]);
 }
 
 #[test]
@@ -215,10 +222,9 @@ fn a_row_without_id_or_time_is_undecodable() {
     assert_eq!(reason(r#"{"at": 1}"#), "the row has no `no`");
     assert_eq!(reason(r#"{"no": null, "at": 1}"#), "the row has no `no`");
     assert_eq!(reason(r#"{"no": 1}"#), "the row has no `at`");
-    let unparsable = reason(r#"{"no": 1, "at": "yesterday"}"#);
-    assert!(
-        unparsable.starts_with("whilst decoding field 'at': failed to parse \"yesterday\""),
-        "{unparsable}"
+    assert_eq!(
+        reason(r#"{"no": 1, "at": "yesterday"}"#),
+        "whilst decoding field 'at': \"yesterday\" is not a time such as `2024-01-01T00:00:00Z`"
     );
 }
 
@@ -266,7 +272,7 @@ fn a_number_that_would_lose_digits_is_undecodable() {
         ints(&decode(&[row("1.0", ""), row("1e3", ""), row("-0.0", "")].join(","))),
         [1, 1_000, 0]
     );
-    for number in ["1.5", "9007199254740993.0", "9223372036854775808", "true", "\"\"", "\"x\""] {
+    for number in ["1.5", "12345678901234567890", "9223372036854775808", "true", "\"x\""] {
         assert!(reason(&row(number, "")).ends_with("is not a 64-bit integer"), "{number}");
     }
     let nested = decode(&row(1, r#", "legs": [{"codes": [7, 1e1, "12"]}, null, {}]"#));
@@ -312,14 +318,14 @@ fn an_undecodable_row_outside_the_owner_counts_as_undecodable() {
 
 #[test]
 fn g8_a_deeply_nested_row_does_not_overflow_the_stack() {
-    for levels in [MAX_DEPTH - 2, MAX_DEPTH, 200_000] {
+    for levels in [MAX_DEPTH, MAX_DEPTH + 10, 200_000] {
         let nest = "[".repeat(levels) + &"]".repeat(levels);
         let page = decode(&[row(1, &format!(r#", "name": {nest}"#)), row(2, "")].join(","));
         assert_eq!(ints(&page), [2]);
-        assert!(page.bad[0].reason.chars().count() <= REASON_CHARS);
+        assert!(bad(&page)[0].0.chars().count() <= undecodable::REASON_CHARS);
         // unknown fields may nest up to the limit
         let page = decode(&row(1, &format!(r#", "unknown": {nest}"#)));
-        assert_eq!(page.bad.len(), usize::from(levels >= MAX_DEPTH));
+        assert_eq!(page.bad.len(), usize::from(levels > MAX_DEPTH));
     }
     let braces = row(1, &format!(r#", "name": "{}\"{{""#, "{".repeat(2 * MAX_DEPTH)));
     assert_eq!(decode(&braces).batch.num_rows(), 1);
@@ -362,7 +368,7 @@ proptest! {
         let page = decode(&texts.join(", "));
         prop_assert_eq!(page.received, rows.len() as u64);
         prop_assert_eq!(page.not_owned, of(RowOutcome::NotOwned).count() as u64);
-        prop_assert_eq!(page.bad.iter().map(|bad| bad.raw.clone()).collect::<Vec<_>>(), of(RowOutcome::Bad).collect::<Vec<_>>());
+        prop_assert_eq!(bad(&page).into_iter().map(|bad| bad.1).collect::<Vec<_>>(), of(RowOutcome::Bad).collect::<Vec<_>>());
         let digests: Vec<_> = of(RowOutcome::Kept).map(|row| xxh3_64(row.as_bytes())).collect();
         prop_assert_eq!(page.keys.iter().map(|key| key.digest).collect::<Vec<_>>(), digests);
         for (key, no) in page.keys.iter().zip(ints(&page)) {

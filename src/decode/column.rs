@@ -1,0 +1,351 @@
+//! The columns of a page while its rows are read.
+//!
+//! A column may be shorter than the page: the values that it lacks are null, and are appended when
+//! a later value comes or the page ends, so a column that no row has costs nothing. A column can be
+//! truncated: that is how an undecodable row is taken back, and how the last of several values
+//! under one key wins. Whatever a truncation has to remove lies below a column that is too long.
+
+use std::{borrow::Cow, collections::HashSet, mem, sync::Arc};
+
+use arrow::{
+    array::{
+        ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, Int64Array, ListArray,
+        MapArray, NullBufferBuilder, StringArray, StructArray, TimestampMillisecondArray,
+    },
+    buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
+    datatypes::{DataType, Field},
+    error::ArrowError,
+};
+
+use crate::{
+    catalog::WireForm,
+    decode::{
+        fields::FieldColumns,
+        scalar::{Misfit, Scalar, duration, interval_start, number, time},
+    },
+};
+
+/// A column of a page, or the elements of all lists in one.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) values: Values,
+    /// Which of them are not null.
+    pub(super) valid: NullBufferBuilder,
+}
+
+/// The values of a column, with a default in the place of each null.
+#[derive(Debug)]
+pub(super) enum Values {
+    Text(Texts),
+    Int64(Vec<i64>),
+    Double(Vec<f64>, Form<f64>),
+    Boolean(BooleanBufferBuilder),
+    /// Milliseconds since 1970.
+    Time(Vec<i64>, Form<i64>),
+    List(Ends, Box<Column>),
+    Struct(FieldColumns),
+    Map(Ends, Texts, Box<Column>),
+}
+
+/// How a column's values are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form<T> {
+    pub(super) read: fn(Scalar<'_>) -> Result<Option<T>, Misfit>,
+    /// What a value has to be, for errors.
+    pub(super) expected: &'static str,
+}
+
+/// The columns of a page hold more than Arrow's 32-bit offsets can address (2 GiB).
+#[derive(Debug)]
+pub(super) struct ColumnFull;
+
+/// The nulls and capacity that a builder may keep for the next page.
+const MAX_KEPT: usize = 1 << 16;
+
+impl Column {
+    /// An empty column for values of this type, which the catalogue can name.
+    pub(super) fn new(data_type: &DataType, form: Option<WireForm>) -> Self {
+        let values = match data_type {
+            DataType::Int64 => Values::Int64(Vec::new()),
+            DataType::Float64 => Values::Double(
+                Vec::new(),
+                match form {
+                    Some(WireForm::Duration) => {
+                        Form { read: duration, expected: "a duration such as `PT1M` or a number" }
+                    }
+                    _ => Form { read: number, expected: "a finite number" },
+                },
+            ),
+            DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
+            DataType::Timestamp(..) => Values::Time(
+                Vec::new(),
+                match form {
+                    Some(WireForm::Interval) => Form {
+                        read: interval_start,
+                        expected: "an interval such as `2024-01-01T00:00:00Z/P1D`",
+                    },
+                    _ => Form { read: time, expected: "a time such as `2024-01-01T00:00:00Z`" },
+                },
+            ),
+            DataType::List(element) => {
+                let element = Self::new(element.data_type(), None);
+                Values::List(Ends::default(), Box::new(element))
+            }
+            DataType::Struct(fields) => Values::Struct(FieldColumns::new(fields, &[], |_| None)),
+            DataType::Map(..) => {
+                let values = Self::new(&DataType::Utf8, None);
+                Values::Map(Ends::default(), Texts::default(), Box::new(values))
+            }
+            _ => Values::Text(Texts::default()),
+        };
+        Self { values, valid: NullBufferBuilder::new(0) }
+    }
+
+    /// The number of values, nulls at the end not counted.
+    pub(super) fn len(&self) -> usize {
+        self.valid.len()
+    }
+
+    /// Whether the value of a row is null.
+    pub(super) fn is_null(&self, row: usize) -> bool {
+        row >= self.len() || !self.valid.is_valid(row)
+    }
+
+    /// Whether the value of a row is null or an empty text.
+    pub(super) fn is_empty(&self, row: usize) -> bool {
+        self.is_null(row) || matches!(&self.values, Values::Text(texts) if texts.is_empty_at(row))
+    }
+
+    /// The time of a row. `None` if it is null or the column has no times.
+    pub(super) fn time(&self, row: usize) -> Option<i64> {
+        match &self.values {
+            Values::Time(times, _) if !self.is_null(row) => times.get(row).copied(),
+            _ => None,
+        }
+    }
+
+    /// Appends nulls until there are `len` values.
+    pub(super) fn pad(&mut self, len: usize) {
+        let missing = len.saturating_sub(self.len());
+        if missing == 0 {
+            return;
+        }
+        match &mut self.values {
+            Values::Text(texts) => texts.ends.repeat(missing),
+            Values::Int64(values) | Values::Time(values, _) => values.resize(len, 0),
+            Values::Double(values, _) => values.resize(len, 0.0),
+            Values::Boolean(values) => values.append_n(missing, false),
+            Values::List(ends, _) | Values::Map(ends, ..) => ends.repeat(missing),
+            // its columns are padded when they get a value
+            Values::Struct(_) => {}
+        }
+        self.valid.append_n_nulls(missing);
+    }
+
+    /// Removes the values from the row `len` on.
+    pub(super) fn truncate(&mut self, len: usize) {
+        if self.len() <= len {
+            return;
+        }
+        self.valid.truncate(len);
+        match &mut self.values {
+            Values::Text(texts) => texts.truncate(len),
+            Values::Int64(values) | Values::Time(values, _) => values.truncate(len),
+            Values::Double(values, _) => values.truncate(len),
+            Values::Boolean(values) => values.truncate(len),
+            Values::List(ends, element) => {
+                ends.truncate(len);
+                element.truncate(ends.last());
+            }
+            Values::Struct(fields) => fields.truncate(len),
+            Values::Map(ends, keys, values) => {
+                ends.truncate(len);
+                keys.truncate(ends.last());
+                values.truncate(ends.last());
+            }
+        }
+    }
+
+    /// Takes the first `len` values as an array, and leaves the column empty.
+    pub(super) fn finish(&mut self, field: &Field, len: usize) -> Result<ArrayRef, ArrowError> {
+        self.pad(len);
+        let nulls = self.valid.finish();
+        Ok(match (&mut self.values, field.data_type()) {
+            (Values::Text(texts), _) => Arc::new(texts.finish(nulls)?),
+            (Values::Int64(values), _) => Arc::new(Int64Array::try_new(taken(values), nulls)?),
+            (Values::Double(values, _), _) => {
+                Arc::new(Float64Array::try_new(taken(values), nulls)?)
+            }
+            (Values::Boolean(values), _) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+            (Values::Time(values, _), DataType::Timestamp(_, zone)) => {
+                let times = TimestampMillisecondArray::try_new(taken(values), nulls)?;
+                Arc::new(times.with_timezone_opt(zone.clone()))
+            }
+            (Values::List(ends, element), DataType::List(field)) => {
+                let values = element.finish(field, ends.last())?;
+                Arc::new(ListArray::try_new(Arc::clone(field), ends.finish(), values, nulls)?)
+            }
+            (Values::Struct(columns), DataType::Struct(fields)) => {
+                let columns = columns.finish(fields, len)?;
+                let array = match columns.is_empty() {
+                    true => StructArray::new_empty_fields(len, nulls),
+                    false => StructArray::try_new(fields.clone(), columns, nulls)?,
+                };
+                Arc::new(array)
+            }
+            (Values::Map(ends, keys, values), DataType::Map(entry, sorted)) => {
+                let DataType::Struct(fields) = entry.data_type() else {
+                    return Err(mismatch(field));
+                };
+                let [_, value] = fields.as_ref() else { return Err(mismatch(field)) };
+                let values = values.finish(value, ends.last())?;
+                let columns = vec![Arc::new(keys.finish(None)?) as ArrayRef, values];
+                let entries = StructArray::try_new(fields.clone(), columns, None)?;
+                let ends = ends.finish();
+                Arc::new(MapArray::try_new(Arc::clone(entry), ends, entries, nulls, *sorted)?)
+            }
+            _ => return Err(mismatch(field)),
+        })
+    }
+}
+
+fn mismatch(field: &Field) -> ArrowError {
+    ArrowError::SchemaError(format!("the column `{}` was made for another type", field.name()))
+}
+
+/// Takes the values, and leaves room for as many.
+fn taken<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>) -> ScalarBuffer<T> {
+    let room = Vec::with_capacity(values.len().min(MAX_KEPT));
+    mem::replace(values, room).into()
+}
+
+/// Where each of several lists or texts ends in what they are made of.
+#[derive(Debug)]
+pub(super) struct Ends(Vec<i32>);
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self(vec![0])
+    }
+}
+
+impl Ends {
+    /// The end of the last one.
+    pub(super) fn last(&self) -> usize {
+        self.get(self.0.len() - 1)
+    }
+
+    fn get(&self, index: usize) -> usize {
+        self.0.get(index).map_or(0, |&end| end as usize)
+    }
+
+    pub(super) fn push(&mut self, end: usize) -> Result<(), ColumnFull> {
+        self.0.push(i32::try_from(end).map_err(|_| ColumnFull)?);
+        Ok(())
+    }
+
+    /// Moves the end of the last one.
+    pub(super) fn move_last(&mut self, end: usize) -> Result<(), ColumnFull> {
+        self.0.pop();
+        self.push(end)
+    }
+
+    /// Appends empty ones.
+    fn repeat(&mut self, count: usize) {
+        let last = self.last() as i32;
+        self.0.resize(self.0.len() + count, last);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len + 1);
+    }
+
+    fn finish(&mut self) -> OffsetBuffer<i32> {
+        let mut room = Vec::with_capacity(self.0.len().min(MAX_KEPT));
+        room.push(0);
+        OffsetBuffer::new(mem::replace(&mut self.0, room).into())
+    }
+}
+
+/// Texts in one buffer.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    bytes: Vec<u8>,
+    ends: Ends,
+}
+
+impl Texts {
+    pub(super) fn push(&mut self, text: &str) -> Result<(), ColumnFull> {
+        self.ends.push(self.bytes.len() + text.len())?;
+        self.bytes.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.0.len() - 1
+    }
+
+    pub(super) fn text(&self, index: usize) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.get(index))
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        &self.bytes[self.ends.get(index)..self.ends.get(index + 1)]
+    }
+
+    fn is_empty_at(&self, index: usize) -> bool {
+        self.ends.get(index) == self.ends.get(index + 1)
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.bytes.truncate(self.ends.last());
+    }
+
+    fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<StringArray, ArrowError> {
+        let room = Vec::with_capacity(self.bytes.len().min(MAX_KEPT));
+        let bytes = Buffer::from_vec(mem::replace(&mut self.bytes, room));
+        StringArray::try_new(self.ends.finish(), bytes, nulls)
+    }
+}
+
+/// Removes the entries of a map, from the entry `from` on, whose key comes again later.
+pub(super) fn keep_last_entries(
+    from: usize,
+    keys: &mut Texts,
+    values: &mut Column,
+) -> Result<(), ColumnFull> {
+    let to = keys.len();
+    // a few keys are compared faster than hashed
+    let is_last = |at: usize| (at + 1..to).all(|later| keys.get(at) != keys.get(later));
+    if to - from <= 8 && (from..to).all(is_last) {
+        return Ok(());
+    }
+    let mut seen = HashSet::with_capacity(to - from);
+    let mut kept: Vec<usize> = (from..to).rev().filter(|&at| seen.insert(keys.get(at))).collect();
+    if kept.len() == to - from {
+        return Ok(());
+    }
+    kept.reverse();
+    let entry = |&at: &usize| {
+        let value = match &values.values {
+            Values::Text(texts) if !values.is_null(at) => Some(texts.get(at).to_vec()),
+            _ => None,
+        };
+        (keys.get(at).to_vec(), value)
+    };
+    let entries: Vec<_> = kept.iter().map(entry).collect();
+    keys.truncate(from);
+    values.truncate(from);
+    for (at, (key, value)) in (from..).zip(&entries) {
+        keys.push(&String::from_utf8_lossy(key))?;
+        if let Some(value) = value {
+            values.pad(at);
+            if let Values::Text(texts) = &mut values.values {
+                texts.push(&String::from_utf8_lossy(value))?;
+                values.valid.append_non_null();
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! The forms in which APIs write a value: numbers as texts, times with and without a zone.
+//!
+//! An empty text is null, for anything but a text. A value is never rounded, clipped or made
+//! infinite: what does not fit exactly is a [`Misfit`].
+
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil, tz::Offset};
+
+/// A value that is not an object or a list.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Scalar<'a> {
+    Text(&'a str),
+    /// A number as it was written.
+    Number(&'a str),
+    Boolean(bool),
+}
+
+impl<'a> Scalar<'a> {
+    /// The value as text, a number as it was written.
+    pub(super) fn text(self) -> &'a str {
+        match self {
+            Self::Text(text) | Self::Number(text) => text,
+            Self::Boolean(true) => "true",
+            Self::Boolean(false) => "false",
+        }
+    }
+}
+
+/// A value does not fit its column.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misfit;
+
+/// A 64-bit integer from a number or its text, such as `7`, `"7"`, `7.0` or `7e18`.
+pub(super) fn integer(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
+    match value {
+        Scalar::Number(text) => exact_integer(text).map(Some).ok_or(Misfit),
+        Scalar::Text(text) => present(text, exact_integer),
+        Scalar::Boolean(_) => Err(Misfit),
+    }
+}
+
+/// A finite number from a number or its text.
+pub(super) fn number(value: Scalar<'_>) -> Result<Option<f64>, Misfit> {
+    match value {
+        Scalar::Number(text) => finite(text).map(Some).ok_or(Misfit),
+        Scalar::Text(text) => present(text, finite),
+        Scalar::Boolean(_) => Err(Misfit),
+    }
+}
+
+/// A boolean from `true`, `1`, or their text in any case.
+pub(super) fn boolean(value: Scalar<'_>) -> Result<Option<bool>, Misfit> {
+    match value {
+        Scalar::Boolean(value) => Ok(Some(value)),
+        Scalar::Number("1") => Ok(Some(true)),
+        Scalar::Number("0") => Ok(Some(false)),
+        Scalar::Number(_) => Err(Misfit),
+        Scalar::Text(text) => present(text, |text| match text {
+            "1" => Some(true),
+            "0" => Some(false),
+            _ if text.eq_ignore_ascii_case("true") => Some(true),
+            _ if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }),
+    }
+}
+
+/// Milliseconds since 1970 from a time in ISO 8601, in UTC if it names no zone, or from a number of
+/// milliseconds. Digits below a millisecond are dropped.
+pub(super) fn time(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
+    match value {
+        Scalar::Number(text) => exact_integer(text).map(Some).ok_or(Misfit),
+        Scalar::Text(text) => present(text, instant),
+        Scalar::Boolean(_) => Err(Misfit),
+    }
+}
+
+/// The start of an ISO 8601 interval, in milliseconds since 1970.
+pub(super) fn interval_start(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
+    let Scalar::Text(text) = value else { return Err(Misfit) };
+    present(text, |text| instant(text.split('/').next().unwrap_or_default()))
+}
+
+/// Seconds from an ISO 8601 duration, whose days have 24 hours, or from a number of them.
+pub(super) fn duration(value: Scalar<'_>) -> Result<Option<f64>, Misfit> {
+    let seconds = |text: &str| {
+        let span: Span = text.parse().ok()?;
+        span.total((Unit::Second, SpanRelativeTo::days_are_24_hours())).ok()
+    };
+    match value {
+        Scalar::Text(text) => present(text, |text| finite(text).or_else(|| seconds(text))),
+        other => number(other),
+    }
+}
+
+/// Reads a text that is not empty.
+fn present<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Misfit> {
+    match text.trim() {
+        "" => Ok(None),
+        text => read(text).map(Some).ok_or(Misfit),
+    }
+}
+
+/// The 64-bit integer that a decimal number is exactly.
+fn exact_integer(text: &str) -> Option<i64> {
+    if let Ok(integer) = text.parse() {
+        return Some(integer);
+    }
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (digits, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let digits = [whole, fraction].concat();
+    let significant = digits.trim_start_matches('0').trim_end_matches('0');
+    if significant.is_empty() {
+        return Some(0);
+    }
+    let dropped_zeros = digits.len() - digits.trim_end_matches('0').len();
+    let zeros = i64::from(exponent) - fraction.len() as i64 + dropped_zeros as i64;
+    // no 64-bit integer has more digits
+    let zeros = usize::try_from(zeros).ok().filter(|zeros| significant.len() + zeros <= 19)?;
+    let sign = if is_negative { "-" } else { "" };
+    [sign, significant, &"0".repeat(zeros)].concat().parse().ok()
+}
+
+/// A number in decimal notation that is not too large for a double.
+fn finite(text: &str) -> Option<f64> {
+    // `f64` also parses names such as `nan` and `infinity`
+    let is_decimal =
+        |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
+    if !text.bytes().all(is_decimal) {
+        return None;
+    }
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// The milliseconds since 1970 of a time in ISO 8601, or of the start of a day.
+fn instant(text: &str) -> Option<i64> {
+    usual_instant(text.as_bytes()).or_else(|| {
+        let zoned = || text.parse::<Timestamp>().ok();
+        let local = || {
+            let local: civil::DateTime = text.parse().ok()?;
+            Offset::UTC.to_timestamp(local).ok()
+        };
+        let time = zoned().or_else(local)?;
+        i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok()
+    })
+}
+
+/// The form that nearly every API writes: `2024-01-01T00:00:00.000Z`, with or without
+/// milliseconds. `None` for any other form, and for days that not every month has.
+fn usual_instant(text: &[u8]) -> Option<i64> {
+    let digits = |range: std::ops::Range<usize>| {
+        text[range].iter().try_fold(0i64, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
+        })
+    };
+    let is_shaped = matches!(text.len(), 20 | 24)
+        && (text[4], text[7], text[10], text[13], text[16]) == (b'-', b'-', b'T', b':', b':')
+        && text[text.len() - 1] == b'Z'
+        && (text.len() == 20 || text[19] == b'.');
+    if !is_shaped {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+    let millisecond = if text.len() == 24 { digits(20..23)? } else { 0 };
+    if !(1..=12).contains(&month) || !(1..=28).contains(&day) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // years that begin in March have the leap day at their end
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days_of_years =
+        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let days = days_of_years + (153 * month + 2) / 5 + day - 1 - 719_468;
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + millisecond)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_integer_is_exact_or_a_misfit() {
+        for (text, expected) in [
+            ("0", 0),
+            ("-7", -7),
+            (" 7 ", 7),
+            ("9007199254740993", 9_007_199_254_740_993),
+            ("9007199254740993.0", 9_007_199_254_740_993),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+            ("1.0", 1),
+            ("1e3", 1_000),
+            ("1e18", 1_000_000_000_000_000_000),
+            ("1200e-2", 12),
+            ("-2.50E2", -250),
+            ("0.0e99999", 0),
+            ("-0.0", 0),
+        ] {
+            assert_eq!(integer(Scalar::Text(text)), Ok(Some(expected)), "{text}");
+        }
+        for text in [
+            "1.5",
+            "1e-1",
+            "9223372036854775808",
+            "12345678901234567890",
+            "1e19",
+            "1e999",
+            "1e99999999999",
+            "nan",
+            "inf",
+            "true",
+            "0x1",
+            ".",
+            "1e",
+            "--1",
+            "1.0000000000000000001",
+        ] {
+            assert_eq!(integer(Scalar::Text(text)), Err(Misfit), "{text}");
+        }
+        assert_eq!(integer(Scalar::Text(" ")), Ok(None));
+    }
+
+    #[test]
+    fn a_number_is_finite_or_a_misfit() {
+        for (text, expected) in [("1.5", 1.5), ("-1e3", -1e3), (" 7 ", 7.0), ("1e-999", 0.0)] {
+            assert_eq!(number(Scalar::Text(text)), Ok(Some(expected)), "{text}");
+        }
+        for text in ["1e400", "-1e400", "NaN", "Infinity", "-inf", "1,5", "x", "1 2"] {
+            assert_eq!(number(Scalar::Text(text)), Err(Misfit), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_in_the_forms_that_apis_write() {
+        for text in [
+            "2024-01-01T10:00:00Z",
+            "2024-01-01T10:00:00.000Z",
+            "2024-01-01T10:00:00",
+            "2024-01-01 10:00:00",
+            "2024-01-01T10:00Z",
+            "2024-01-01T10:00",
+            "2024-01-01T12:00:00.000+02:00",
+            "2024-01-01T12:00:00+0200",
+            "20240101T100000Z",
+            "2024-01-01T10:00:00.000000Z",
+            "2024-01-01T10:00:00.000999999Z",
+        ] {
+            assert_eq!(time(Scalar::Text(text)), Ok(Some(1_704_103_200_000)), "{text}");
+        }
+        assert_eq!(time(Scalar::Text("2024-01-01")), Ok(Some(1_704_067_200_000)));
+        for text in ["yesterday", "2024-13-01T00:00:00Z", "2023-02-29T00:00:00Z", "10:00"] {
+            assert_eq!(time(Scalar::Text(text)), Err(Misfit), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_is_what_jiff_reads(ms in -62_135_596_800_000i64..253_402_000_000_000) {
+            let time = Timestamp::from_millisecond(ms).unwrap();
+            for text in [format!("{time:.3}"), format!("{time:.0}"), time.to_string()] {
+                let expected = text.parse::<Timestamp>().unwrap().as_millisecond();
+                prop_assert_eq!(instant(&text), Some(expected), "{}", text);
+            }
+        }
+    }
+}
