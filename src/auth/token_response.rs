@@ -17,6 +17,8 @@ use crate::{
 /// OAuth errors that the same request will give again (RFC 6749, section 5.2).
 const PERMANENT: [&str; 4] =
     ["invalid_client", "unauthorized_client", "invalid_grant", "unsupported_grant_type"];
+/// OAuth errors of a server that fails itself (RFC 6749, section 4.1.2.1), whatever the status.
+const TRANSIENT: [&str; 2] = ["temporarily_unavailable", "server_error"];
 /// The longest lifetime that is believed, in seconds. A longer one counts as not stated.
 const LONGEST_LIFETIME: f64 = 10.0 * 365.0 * 86_400.0;
 
@@ -55,14 +57,21 @@ pub(crate) fn read(
     response: &Response<Bytes>,
     dialect: &TokenDialect,
 ) -> Result<TokenResponse, TokenError> {
-    if !response.status().is_success() {
-        let response = ErrorResponse::read(response, &dialect.http);
-        let permanent = is_permanent(&response);
-        return Err(token_error(endpoint, response.to_string(), permanent));
+    let problem = match response.status().is_success() {
+        true => match parse(response.body(), dialect) {
+            Ok(token) => return Ok(token),
+            Err(problem) => Some(problem),
+        },
+        false => None,
+    };
+    let refusal = ErrorResponse::read(response, &dialect.http);
+    let reason = if refusal.code.is_empty() && refusal.message.is_empty() { problem } else { None };
+    if let Some(reason) = reason {
+        let reason = format!("the response is not a token: {reason}");
+        return Err(token_error(endpoint, reason, false));
     }
-    parse(response.body(), dialect).map_err(|reason| {
-        token_error(endpoint, format!("the response is not a token: {reason}"), false)
-    })
+    let error = token_error(endpoint, refusal.to_string(), is_permanent(&refusal));
+    Err(TokenError { wait: refusal.retry_after.unwrap_or_default(), ..error })
 }
 
 /// The error for a token request that got no response.
@@ -92,8 +101,12 @@ fn token_error(endpoint: &Url, reason: String, permanent: bool) -> TokenError {
 }
 
 fn is_permanent(response: &ErrorResponse) -> bool {
-    let is_transient = response.is_throttle() || response.status == StatusCode::REQUEST_TIMEOUT;
-    PERMANENT.contains(&&*response.code) || (response.status.is_client_error() && !is_transient)
+    let statuses =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+    let is_transient = response.is_throttle()
+        || statuses.contains(&response.status)
+        || TRANSIENT.contains(&&*response.code);
+    PERMANENT.contains(&&*response.code) || (!response.status.is_server_error() && !is_transient)
 }
 
 /// The token of a response body.
@@ -297,7 +310,7 @@ mod tests {
             "\"NaN\"",
         ];
         let names =
-            ["access_token", "token", "expires_in", "refresh_token", "id_token", "error", "x"];
+            ["access_token", "token", "expires_in", "refresh_token", "id_token", "errors", "x"];
         for seed in 0..seeds {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut body: Vec<u8> = (0..rng.usize(0..6))
@@ -322,6 +335,46 @@ mod tests {
                 }
                 Err(error) => assert!(!error.to_string().contains("hush"), "seed {seed}: {error}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_token_endpoint_that_fails_itself_is_transient_whatever_the_status() {
+        for code in ["temporarily_unavailable", "server_error"] {
+            for status in [200, 400, 401, 503] {
+                let body = format!(r#"{{"error":"{code}","error_description":"later"}}"#);
+                let error = response(status, &body).unwrap_err();
+                assert!(!error.permanent, "{status} {error}");
+                assert!(error.reason.contains(code), "{error}");
+            }
+        }
+        for status in [408, 425, 429, 500, 502, 504] {
+            assert!(!response(status, "").unwrap_err().permanent, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_success_with_an_error_member_is_that_error() {
+        let text = r#"{"error":"invalid_client","error_description":"unknown client"}"#;
+        let object = r#"{"error":{"code":"invalid_client","message":"unknown client"}}"#;
+        for body in [text, object] {
+            let error = response(200, body).unwrap_err();
+            assert!(error.permanent, "{error}");
+            assert!(error.reason.ends_with(": invalid_client: unknown client"), "{error}");
+        }
+        let token = response(200, r#"{"access_token":"t","error":null,"message":"hi"}"#);
+        assert_eq!(token.unwrap().secret.expose_secret(), "t");
+    }
+
+    #[test]
+    fn the_retry_after_of_a_token_endpoint_is_its_wait() {
+        let endpoint = "https://login.example.com/oauth/token".parse().unwrap();
+        for status in [400, 403, 429, 503] {
+            let response = Response::builder().status(status).header("Retry-After", "42.5");
+            let response = response.body(Bytes::from_static(b"{}")).unwrap();
+            let error = read(&endpoint, &response, &TOKEN_DIALECT).unwrap_err();
+            assert_eq!(error.wait, Duration::from_millis(42_500), "{error}");
+            assert_eq!(error.permanent, status == 400, "{error}");
         }
     }
 

@@ -7,7 +7,6 @@ use http::{
     Method, Request, Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE},
 };
-use jiff::fmt::rfc2822::DateTimeParser;
 use object_store::{ObjectStoreExt, path::Path as StorePath};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -25,6 +24,7 @@ use crate::{
     http::{
         error::{ErrorResponse, RequestError, TokenError, header},
         rate_limit::{QuotaKey, RateLimit},
+        retry_after,
         transport::Transport,
     },
     ledger::{LEDGER, Ledger},
@@ -354,7 +354,7 @@ impl Preflight<'_> {
 /// How much the server's clock differs from this machine's. `None` if the response has no date.
 fn clock_difference(response: &Response<Bytes>) -> Option<Finding> {
     let date = header(response.headers(), DATE.as_str())?;
-    let server_time = DateTimeParser::new().parse_timestamp(date).ok()?;
+    let server_time = retry_after::date(date)?;
     let seconds = server_time.duration_since(clock::now()).as_secs();
     let text = if seconds.abs() <= CLOCK_TOLERANCE_S {
         "the clocks of the server and of this machine agree".to_owned()

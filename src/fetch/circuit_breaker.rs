@@ -7,6 +7,9 @@ use http::StatusCode;
 
 use crate::{http::error::RequestError, planning::Shard, time::interval::Interval};
 
+/// Statuses of a service that is down, whatever was requested.
+const OUTAGES: [StatusCode; 2] = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE];
+
 /// Counts the shards of each dataset that fail in a row for the same reason. Shared by all
 /// fetchers.
 ///
@@ -52,7 +55,7 @@ impl FailureKind {
             | RequestError::Token(_)
             | RequestError::NotYet(_) => None,
             RequestError::Refused(response)
-                if response.is_throttle() || response.status == StatusCode::BAD_GATEWAY =>
+                if response.is_throttle() || OUTAGES.contains(&response.status) =>
             {
                 None
             }

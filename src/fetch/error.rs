@@ -37,6 +37,13 @@ pub(crate) enum ShardError {
     NotYetAvailable(RequestError),
     /// The credentials may not read the dataset: give the dataset up.
     Denied(RequestError),
+    /// Every other shard of the dataset would fail alike in this run: give the dataset up.
+    DatasetUnavailable {
+        /// What the server says.
+        error: RequestError,
+        /// Why the dataset is given up, with the path and the error.
+        reason: String,
+    },
 }
 
 /// Why a fetcher ended before the planner ran out of shards.
@@ -82,7 +89,8 @@ impl ShardError {
             | Self::Failed(error)
             | Self::NotBefore { error, .. }
             | Self::NotYetAvailable(error)
-            | Self::Denied(error) => error,
+            | Self::Denied(error)
+            | Self::DatasetUnavailable { error, .. } => error,
             Self::ShardTooLarge(reason) => RequestError::Malformed(reason.into()),
             Self::PageTooLarge => RequestError::Malformed("the page is too large".into()),
         }

@@ -28,6 +28,7 @@ use crate::{
         error::{ErrorResponse, RequestError},
         rate_limit::{Permit, QuotaKey},
         retry::{self, Attempt, Decision},
+        throttle::ThrottleScope,
     },
     server_text::ServerText,
 };
@@ -37,6 +38,9 @@ const CACHED_TOKEN_TIME: Duration = Duration::from_millis(10);
 
 /// How long a request that creates or deletes something at the platform may delay the end of a run.
 pub(crate) const FINAL_REQUEST_TIME: Duration = Duration::from_secs(5);
+
+/// From this failed or throttled attempt of a request on, its failures are told.
+const TOLD_FROM: u32 = 3;
 
 /// How a request may be handled.
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,9 +109,7 @@ impl ApiClient {
             attempt.throttles += u32::from(throttled);
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&error, attempt, &self.context.policy, jitter);
-            // the address of a result grants access to it, like a token
-            let path =
-                if call.anonymous { "(result)".into() } else { ServerText::from(&*call.target) };
+            let path = shown_path(&call);
             tracing::debug!(%path, %error, ?attempt, ?decision, "request failed");
             if options.creates_resource && error.may_have_been_answered() {
                 tracing::warn!(
@@ -120,20 +122,54 @@ impl ApiClient {
                 return Err(ShardError::Failed(error).into());
             }
             match decision {
-                Decision::Retry { after } => self.pause(after).await?,
-                Decision::Throttled { after } => {
+                Decision::Retry { after } => {
+                    if attempt.number == TOLD_FROM && attempt.tokenless == 0 {
+                        tracing::warn!(%path, %error, "the request failed {TOLD_FROM} times");
+                    }
+                    self.pause(after).await?;
+                }
+                Decision::Throttled { after, scope } => {
                     self.context.metrics.rate_limited.add(1);
-                    self.context.rate_limit.close(&self.quota_key(call.bucket.as_ref()), after);
+                    self.throttle(&call, after, scope, attempt.throttles);
                 }
                 Decision::Reauthenticate => {}
                 Decision::Split => return Err(ShardError::ShardTooLarge(error.to_string()).into()),
                 Decision::Shrink => return Err(ShardError::PageTooLarge.into()),
                 Decision::GiveUp => return Err(ShardError::Failed(error).into()),
+                Decision::GiveUpDataset => {
+                    let endpoint = endpoint(&call);
+                    let reason = format!(
+                        "{endpoint} throttles for longer than retry.give_up_after: {error}"
+                    );
+                    return Err(ShardError::DatasetUnavailable { error, reason }.into());
+                }
                 Decision::Deny => return Err(ShardError::Denied(error).into()),
                 Decision::Stop(stop) => return Err(RunError::Stopped { stop, error }.into()),
             }
             self.context.metrics.retries.add(1);
             attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
+        }
+    }
+
+    /// Pauses the requests that a throttle is about.
+    fn throttle(&self, call: &ApiRequest, after: Duration, scope: ThrottleScope, count: u32) {
+        let rate_limit = &self.context.rate_limit;
+        let (is_longer, what) = match scope {
+            ThrottleScope::Quota => {
+                let key = self.quota_key(call.bucket.as_ref());
+                (rate_limit.close(&key, after), "all requests of the quota pause")
+            }
+            ThrottleScope::Endpoint => {
+                (rate_limit.endpoint_pauses.pause(&endpoint(call), after), "the endpoint pauses")
+            }
+        };
+        if is_longer {
+            let path = shown_path(call);
+            if count >= TOLD_FROM {
+                tracing::warn!(%path, ?after, throttles = count, "throttled: {what}");
+            } else {
+                tracing::info!(%path, ?after, "throttled: {what}");
+            }
         }
     }
 
@@ -168,6 +204,7 @@ impl ApiClient {
         read: impl Fn(Response<Bytes>) -> Result<T, RequestError> + Send + 'static,
         sent: &Cell<bool>,
     ) -> Result<T, AttemptError> {
+        self.context.rate_limit.endpoint_pauses.wait(&endpoint(call)).await;
         // an endpoint's own bucket counts beside the bucket of all requests
         let _own_permit = match &call.bucket {
             Some(bucket) => {
@@ -216,7 +253,15 @@ impl ApiClient {
         call: &ApiRequest,
         rejected: &mut Option<u64>,
     ) -> Result<(Permit, Option<Token>), AttemptError> {
-        let turn = self.context.rate_limit.turn(&self.quota_key(None)).await;
+        let rate_limit = &self.context.rate_limit;
+        let endpoint = endpoint(call);
+        let mut turn = rate_limit.turn(&self.quota_key(None)).await;
+        // it may have been throttled while this request waited for its turn
+        while rate_limit.endpoint_pauses.is_paused(&endpoint) {
+            drop(turn);
+            rate_limit.endpoint_pauses.wait(&endpoint).await;
+            turn = rate_limit.turn(&self.quota_key(None)).await;
+        }
         let mut permit = turn.admit().await;
         if call.anonymous {
             return Ok((permit, None));
@@ -314,6 +359,18 @@ impl ApiClient {
             () = sleep(duration) => Ok(()),
         }
     }
+}
+
+/// The path and query of a request for people. The address of a result grants access to it, like a
+/// token.
+fn shown_path(call: &ApiRequest) -> ServerText {
+    if call.anonymous { "(result)".into() } else { ServerText::from(&*call.target) }
+}
+
+/// What a throttle of one endpoint holds: requests of the same method and path.
+fn endpoint(call: &ApiRequest) -> String {
+    let path = shown_path(call);
+    format!("{} {}", call.method, path.split(['?', '#']).next().unwrap_or_default())
 }
 
 fn is_unauthorized(error: &RequestError) -> bool {

@@ -38,7 +38,7 @@ impl Fetcher {
     /// Ends a shard that met an error.
     pub(super) async fn end_with_error(
         &self,
-        progress: ShardProgress,
+        mut progress: ShardProgress,
         error: ShardError,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
@@ -57,6 +57,11 @@ impl Fetcher {
             }
             ShardError::NotYetAvailable(error) => self.postpone(progress, &error, totals).await,
             ShardError::Denied(error) => self.deny(progress, error, totals).await,
+            ShardError::DatasetUnavailable { reason, .. } => {
+                self.commit_what_is_complete(&mut progress, totals).await?;
+                self.give_up_dataset(&progress, reason, totals);
+                Ok(progress.lease.end(LeaseEnd::DatasetGivenUp).await?)
+            }
         }
     }
 
@@ -161,9 +166,14 @@ impl Fetcher {
             return self.settle(progress.lease, LeaseEnd::Failed).await;
         }
         let reason = format!("too many shards in a row failed for the same reason: {error}");
+        self.give_up_dataset(&progress, reason, totals);
+        self.settle(progress.lease, LeaseEnd::DatasetGivenUp).await
+    }
+
+    /// Records that no more shards of the dataset are fetched in this run.
+    fn give_up_dataset(&self, progress: &ShardProgress, reason: String, totals: &mut FetchTotals) {
         tracing::error!(reason, "giving up the dataset for this run");
         totals.given_up.insert(progress.shard().dataset.name.clone(), reason);
-        self.settle(progress.lease, LeaseEnd::DatasetGivenUp).await
     }
 
     /// Leaves a shard to a later run, since the platform does not have its data yet.

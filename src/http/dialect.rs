@@ -15,7 +15,7 @@ pub struct Dialect {
     pub error_reason: Option<&'static str>,
     /// The headers that describe the current rate-limit window. `None` if the platform sends none.
     pub rate_limit: Option<RateLimitHeaderNames>,
-    /// Beginnings of error messages that mean "slow down", beside the statuses 429 and 503.
+    /// Beginnings of error messages that mean "slow down", beside what HTTP says itself.
     pub throttle_messages: &'static [&'static str],
     /// Codes of a 401 that rejects the network address and not the token.
     pub address_denied_codes: &'static [&'static str],
@@ -68,16 +68,26 @@ impl Dialect {
         too_wide_messages: &[],
     };
 
-    /// Whether a response says to slow down; the only function that decides this. `message` is the
-    /// error message of the body, or empty if nobody has read the body.
-    pub(crate) fn is_throttle(&self, status: StatusCode, message: &str) -> bool {
-        matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
-            || self.throttle_messages.iter().any(|start| message.starts_with(start))
+    /// Whether a response says to slow down; the only function that decides this. `says_when` tells
+    /// whether it has a `Retry-After`: without one, 403 is a refusal and 503 a failure of its
+    /// endpoint. `message` is the error message of the body, or empty if nobody has read the body.
+    pub(crate) fn is_throttle(&self, status: StatusCode, says_when: bool, message: &str) -> bool {
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => true,
+            StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE if says_when => true,
+            _ => self.throttle_messages.iter().any(|start| message.starts_with(start)),
+        }
     }
 
-    /// What an error response with this code and message means.
-    pub(crate) fn classify(&self, status: StatusCode, code: &str, message: &str) -> ErrorKind {
-        if self.is_throttle(status, message) {
+    /// What an error response with this code and message means. See [`Self::is_throttle`].
+    pub(crate) fn classify(
+        &self,
+        status: StatusCode,
+        says_when: bool,
+        code: &str,
+        message: &str,
+    ) -> ErrorKind {
+        if self.is_throttle(status, says_when, message) {
             ErrorKind::Throttle
         } else if status == StatusCode::UNAUTHORIZED && self.address_denied_codes.contains(&code) {
             ErrorKind::AddressDenied
@@ -111,22 +121,30 @@ mod tests {
             (400, "the interval is not valid", ErrorKind::Other),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(dialect.classify(status, "", message), expected, "{status} {message}");
+            assert_eq!(
+                dialect.classify(status, false, "", message),
+                expected,
+                "{status} {message}"
+            );
         }
     }
 
     #[test]
-    fn a_throttle_is_known_by_its_status_or_by_the_platforms_message() {
+    fn a_throttle_is_known_by_its_status_its_retry_after_or_the_platforms_message() {
         let dialect = Dialect { throttle_messages: &["slow down"], ..Dialect::STANDARD };
-        for (status, message, expected) in [
-            (429, "", true),
-            (503, "", true),
-            (400, "slow down, please", true),
-            (400, "please slow down", false),
-            (500, "", false),
+        for (status, says_when, message, expected) in [
+            (429, false, "", true),
+            (503, true, "", true),
+            (503, false, "", false),
+            (403, true, "", true),
+            (403, false, "", false),
+            (400, false, "slow down, please", true),
+            (400, false, "please slow down", false),
+            (500, true, "", false),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(dialect.is_throttle(status, message), expected, "{status} {message}");
+            let is_throttle = dialect.is_throttle(status, says_when, message);
+            assert_eq!(is_throttle, expected, "{status} {says_when} {message}");
         }
     }
 }

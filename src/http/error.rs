@@ -5,11 +5,15 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header::RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::{
-    http::dialect::{Dialect, ErrorKind},
+    http::{
+        dialect::{Dialect, ErrorKind},
+        rate_limit,
+        retry_after::retry_after,
+    },
     server_text::ServerText,
 };
 
@@ -61,8 +65,10 @@ pub struct ErrorResponse {
     pub code: ServerText,
     /// The platform's message; empty if it sent none.
     pub message: ServerText,
-    /// `Retry-After`. `None` if it is missing or not in seconds.
+    /// `Retry-After`. `None` if it is missing or neither a time nor a date.
     pub retry_after: Option<Duration>,
+    /// Whether the rate-limit window of the credential is full. `None` if the response does not say.
+    pub window_is_full: Option<bool>,
     /// The platform's id of the request, for its support; empty if it sent none.
     pub correlation: ServerText,
 }
@@ -92,23 +98,27 @@ impl ErrorResponse {
         // the field names of all platforms and of OAuth; a body that is not an object has none of
         // them
         let body: Map<String, Value> = serde_json::from_slice(response.body()).unwrap_or_default();
-        let text =
-            |key: &&str| body.get(*key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        // some servers put the fields into an object of this name
+        let inner = body.get("error").and_then(Value::as_object);
+        let text = |key: &&str| {
+            let value = body.get(*key).filter(|value| value.is_string());
+            let value = value.or_else(|| inner?.get(*key)).and_then(Value::as_str);
+            value.filter(|text| !text.is_empty())
+        };
         let first = |keys: &[&str]| keys.iter().find_map(text);
-        let header_text =
-            |name: Option<&str>| name.and_then(|name| header(response.headers(), name));
+        let headers = response.headers();
+        let header_text = |name: Option<&str>| name.and_then(|name| header(headers, name));
         let status = response.status();
         let code = first(&["code", "error"]).map(ServerText::from).unwrap_or_default();
         let message = first(&["message", "error_description", "description", "errorDescription"])
             .or_else(|| header_text(dialect.error_reason))
             .map(ServerText::from)
             .unwrap_or_default();
-        let retry_after = header(response.headers(), RETRY_AFTER.as_str())
-            .and_then(|seconds| seconds.parse().ok())
-            .map(Duration::from_secs);
+        let retry_after = retry_after(headers);
         let correlation = header_text(dialect.correlation_id).unwrap_or_default().into();
-        let kind = dialect.classify(status, &code, &message);
-        Self { status, kind, code, message, retry_after, correlation }
+        let kind = dialect.classify(status, retry_after.is_some(), &code, &message);
+        let window_is_full = rate_limit::window_is_full(headers, dialect);
+        Self { status, kind, code, message, retry_after, window_is_full, correlation }
     }
 
     /// Whether the server says to slow down.
@@ -122,6 +132,9 @@ impl fmt::Display for ErrorResponse {
         write!(f, "the server answered {}", self.status.as_u16())?;
         for part in [&self.code, &self.message].into_iter().filter(|part| !part.is_empty()) {
             write!(f, ": {part}")?;
+        }
+        if let Some(pause) = self.retry_after {
+            write!(f, "; it asks to wait {} s", pause.as_secs_f64().ceil())?;
         }
         if !self.correlation.is_empty() {
             write!(f, " (correlation id {})", self.correlation)?;
@@ -197,7 +210,7 @@ mod tests {
         let cxone = read(403, r#"{"error":"forbidden","errorDescription":"role"}"#);
         assert_eq!(
             cxone.to_string(),
-            "the server answered 403: forbidden: role (correlation id c-1)"
+            "the server answered 403: forbidden: role; it asks to wait 42 s (correlation id c-1)"
         );
     }
 
@@ -224,6 +237,9 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_json_still_gives_an_error() {
-        assert_eq!(read(502, "<html>").to_string(), "the server answered 502 (correlation id c-1)");
+        assert_eq!(
+            read(502, "<html>").to_string(),
+            "the server answered 502; it asks to wait 42 s (correlation id c-1)"
+        );
     }
 }

@@ -12,4 +12,6 @@ pub(crate) mod error;
 mod proxy;
 pub(crate) mod rate_limit;
 pub(crate) mod retry;
+pub(crate) mod retry_after;
+pub(crate) mod throttle;
 pub(crate) mod transport;

@@ -9,6 +9,7 @@ use http::StatusCode;
 use crate::http::{
     dialect::ErrorKind,
     error::{ErrorResponse, RequestError},
+    throttle::ThrottleScope,
 };
 
 /// New tokens in a row that one request may be rejected with before the run stops.
@@ -27,7 +28,8 @@ pub struct RetryPolicy {
     pub first: Duration,
     /// The upper bound of every pause.
     pub longest: Duration,
-    /// The longest `Retry-After` that is waited for; a longer one ends the run.
+    /// The longest `Retry-After` that is waited for. A longer one ends the run if it is about the
+    /// credential's quota or the token endpoint, and else costs the dataset.
     pub give_up_after: Duration,
 }
 
@@ -58,10 +60,12 @@ pub(crate) enum Decision {
         /// How long this request pauses.
         after: Duration,
     },
-    /// The server throttles: all requests of this quota key pause, then this one is sent again.
+    /// The server throttles: other requests pause too, then this one is sent again.
     Throttled {
         /// How long no request is admitted.
         after: Duration,
+        /// Which requests pause.
+        scope: ThrottleScope,
     },
     /// The token was rejected: send the request again with a newer one.
     Reauthenticate,
@@ -71,6 +75,9 @@ pub(crate) enum Decision {
     Shrink,
     /// The shard fails; the run goes on.
     GiveUp,
+    /// The endpoint does not answer for longer than is waited for: skip the dataset in this run;
+    /// other datasets go on.
+    GiveUpDataset,
     /// The credentials may not read the dataset: skip it; other datasets go on.
     Deny,
     /// End the run: no further request can succeed.
@@ -116,6 +123,9 @@ pub(crate) fn decide(
         }
         RequestError::Token(error) if error.no_connection => Decision::Stop(Stop::Connection),
         RequestError::Token(error) if error.permanent => Decision::Stop(Stop::Credentials),
+        RequestError::Token(error) if error.wait > policy.give_up_after => {
+            Decision::Stop(Stop::Login)
+        }
         // the shard is not the cause, so it does not fail
         RequestError::Token(_) if attempt.tokenless >= policy.attempts => {
             Decision::Stop(Stop::Login)
@@ -135,7 +145,7 @@ fn decide_response(
 ) -> Decision {
     let attempts_used_up = attempt.number >= policy.attempts;
     match (response.kind, response.status) {
-        (ErrorKind::Throttle, _) => decide_throttle(response.retry_after, attempt, policy, jitter),
+        (ErrorKind::Throttle, _) => decide_throttle(response, attempt, policy, jitter),
         (ErrorKind::AddressDenied, _) => Decision::Stop(Stop::Credentials),
         (_, StatusCode::UNAUTHORIZED) if attempt.rejections >= MOST_REJECTIONS => {
             Decision::Stop(Stop::Credentials)
@@ -152,24 +162,36 @@ fn decide_response(
         }
         (ErrorKind::TooDeep | ErrorKind::TooWide, _) if attempt.splittable => Decision::Split,
         (_, status) if is_transient(status) && !attempts_used_up => {
-            Decision::Retry { after: pause(attempt.number, policy, jitter) }
+            let asked = response.retry_after.unwrap_or_default();
+            let after = pause(attempt.number, policy, jitter).max(asked);
+            if after > policy.give_up_after { Decision::GiveUp } else { Decision::Retry { after } }
         }
         _ => Decision::GiveUp,
     }
 }
 
 fn decide_throttle(
-    retry_after: Option<Duration>,
+    response: &ErrorResponse,
     attempt: Attempt,
     policy: &RetryPolicy,
     jitter: f64,
 ) -> Decision {
-    match retry_after {
-        Some(after) if after > policy.give_up_after => Decision::Stop(Stop::Quota),
-        _ if attempt.throttles >= MOST_THROTTLES => Decision::GiveUp,
-        Some(after) => Decision::Throttled { after },
-        None => Decision::Throttled { after: pause(attempt.throttles, policy, jitter) },
+    let scope = ThrottleScope::of(response);
+    // a pause of no time would be none at all
+    let asked = response.retry_after.filter(|pause| !pause.is_zero());
+    if asked.is_some_and(|asked| asked > policy.give_up_after) {
+        // only the headers of the window prove that no dataset can be fetched
+        let is_quota = scope == ThrottleScope::Quota && response.window_is_full.is_some();
+        return if is_quota { Decision::Stop(Stop::Quota) } else { Decision::GiveUpDataset };
     }
+    if attempt.throttles >= MOST_THROTTLES {
+        return match scope {
+            ThrottleScope::Quota => Decision::GiveUp,
+            ThrottleScope::Endpoint => Decision::GiveUpDataset,
+        };
+    }
+    let after = asked.unwrap_or_else(|| pause(attempt.throttles, policy, jitter));
+    Decision::Throttled { after, scope }
 }
 
 fn decide_too_large(attempt: Attempt) -> Decision {
@@ -215,12 +237,19 @@ mod tests {
         let status = StatusCode::from_u16(status).unwrap();
         RequestError::Refused(ErrorResponse {
             status,
-            kind: DIALECT.classify(status, code, message),
+            kind: DIALECT.classify(status, retry_after.is_some(), code, message),
             code: code.into(),
             message: message.into(),
             retry_after: retry_after.map(Duration::from_secs),
+            window_is_full: None,
             correlation: "".into(),
         })
+    }
+
+    /// A 429 whose headers say whether the window is full.
+    fn throttled(retry_after: Option<u64>, window_is_full: bool) -> RequestError {
+        let RequestError::Refused(response) = refused(429, "", retry_after) else { unreachable!() };
+        RequestError::Refused(ErrorResponse { window_is_full: Some(window_is_full), ..response })
     }
 
     fn token_error(permanent: bool) -> RequestError {
@@ -236,12 +265,16 @@ mod tests {
 
     #[test]
     fn every_error_has_its_decision() {
-        use Decision::{GiveUp, Reauthenticate, Retry, Shrink, Split, Throttled};
+        use Decision::{GiveUp, GiveUpDataset, Reauthenticate, Retry, Shrink, Split, Throttled};
+        use ThrottleScope::{Endpoint, Quota};
         let half = |seconds: u32| Retry { after: SECOND * seconds / 2 };
+        let pause_of = |seconds: u32, scope| Throttled { after: SECOND * seconds, scope };
         let timeout = RequestError::Timeout(SECOND);
         let (reset, html) =
             (RequestError::Network("reset".into()), RequestError::Malformed("html".into()));
         let untrusted = RequestError::NoConnection("expired".into());
+        let RequestError::Token(long) = token_error(false) else { unreachable!() };
+        let long_token_error = RequestError::Token(TokenError { wait: SECOND * 601, ..long });
         // error, attempt, rejections, splittable and shrinkable → decision, at a jitter of one half
         let table = [
             (timeout.clone(), 1, 0, true, half(1)),
@@ -265,12 +298,26 @@ mod tests {
             (refused(400, "depth", None), 1, 0, false, GiveUp),
             (refused(400, "bad.request", None), 1, 0, true, GiveUp),
             (refused(404, "", None), 1, 0, true, GiveUp),
-            (refused(429, "", Some(42)), 1, 0, true, Throttled { after: SECOND * 42 }),
-            (refused(429, "", None), 2, 0, true, Throttled { after: SECOND }),
-            (refused(429, "", Some(601)), 1, 0, true, Decision::Stop(Stop::Quota)),
-            (refused(503, "", Some(2)), 1, 0, true, Throttled { after: SECOND * 2 }),
-            (refused(503, "", Some(2)), 99, 0, true, Throttled { after: SECOND * 2 }),
-            (refused(503, "", Some(2)), 100, 0, true, GiveUp),
+            (refused(500, "", Some(20)), 1, 0, true, Retry { after: SECOND * 20 }),
+            (refused(500, "", Some(601)), 1, 0, true, GiveUp),
+            (refused(503, "", None), 1, 0, true, half(1)),
+            (refused(503, "", None), 4, 0, true, GiveUp),
+            (refused(429, "", Some(42)), 1, 0, true, pause_of(42, Quota)),
+            (refused(429, "", None), 2, 0, true, pause_of(1, Quota)),
+            (refused(429, "", Some(0)), 2, 0, true, pause_of(1, Quota)),
+            (refused(429, "", Some(601)), 1, 0, true, GiveUpDataset),
+            (refused(429, "", None), 100, 0, true, GiveUp),
+            (refused(403, "", Some(42)), 1, 0, true, pause_of(42, Quota)),
+            (throttled(Some(42), true), 1, 0, true, pause_of(42, Quota)),
+            (throttled(Some(601), true), 1, 0, true, Decision::Stop(Stop::Quota)),
+            (throttled(Some(42), false), 1, 0, true, pause_of(42, Endpoint)),
+            (throttled(None, false), 2, 0, true, pause_of(1, Endpoint)),
+            (throttled(Some(601), false), 1, 0, true, GiveUpDataset),
+            (throttled(None, false), 100, 0, true, GiveUpDataset),
+            (refused(503, "", Some(2)), 1, 0, true, pause_of(2, Endpoint)),
+            (refused(503, "", Some(2)), 99, 0, true, pause_of(2, Endpoint)),
+            (refused(503, "", Some(2)), 100, 0, true, GiveUpDataset),
+            (refused(503, "", Some(601)), 1, 0, true, GiveUpDataset),
             (refused(401, "bad.credentials", None), 1, 1, true, Reauthenticate),
             (refused(401, "bad.credentials", None), 3, 3, true, Decision::Stop(Stop::Credentials)),
             (refused(401, "bad.credentials", None), 4, 0, true, GiveUp),
@@ -279,6 +326,7 @@ mod tests {
             (token_error(true), 1, 0, true, Decision::Stop(Stop::Credentials)),
             (token_error(false), 1, 0, true, Retry { after: SECOND * 9 }),
             (token_error(false), 4, 0, true, Retry { after: SECOND * 9 }),
+            (long_token_error, 1, 0, true, Decision::Stop(Stop::Login)),
         ];
         for (error, number, rejections, splittable, expected) in table {
             let throttles = number;

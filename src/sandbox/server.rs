@@ -143,7 +143,8 @@ async fn reply(State(state): State<ServerState>, request: Request) -> Response {
     }
     let (mut head, body) = reply.into_parts();
     if let Some(date) = date(region.wall_clock(started.elapsed())) {
-        head.headers.insert(header::DATE, date);
+        // a behaviour may have told another time
+        head.headers.entry(header::DATE).or_insert(date);
     }
     let body = if gzip {
         head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

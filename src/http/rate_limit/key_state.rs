@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::http::{
@@ -78,10 +78,12 @@ impl KeyState {
         self.quota().admit()
     }
 
-    /// Admits nothing before `until`.
-    pub(super) fn close(&self, until: Instant) {
+    /// Admits nothing before `until`. Returns whether that is later than before.
+    pub(super) fn close(&self, until: Instant) -> bool {
         let mut quota = self.quota();
+        let is_later = quota.closed_until < Some(until);
         quota.closed_until = quota.closed_until.max(Some(until));
+        is_later
     }
 
     /// Learns from the response to a request that was sent at `sent`.
@@ -92,7 +94,7 @@ impl KeyState {
         status: StatusCode,
         headers: &HeaderMap,
     ) {
-        let is_throttled = dialect.is_throttle(status, "");
+        let is_throttled = dialect.is_throttle(status, headers.contains_key(RETRY_AFTER), "");
         let outcome = if is_throttled { Outcome::Throttled } else { Outcome::Answered };
         let now = Instant::now();
         let mut quota = self.quota();

@@ -10,6 +10,7 @@
 //! long as it is there. `budget.share` reserves a part of the quota for them.
 
 pub(crate) mod concurrency_limit;
+pub(crate) mod endpoint_pauses;
 mod headers;
 mod key_state;
 pub(crate) mod limiter;
@@ -24,8 +25,12 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::key_state::{KeyState, NotAdmitted};
 pub use self::limiter::RequestLimit;
+use self::{
+    endpoint_pauses::EndpointPauses,
+    headers::RateLimitHeaders,
+    key_state::{KeyState, NotAdmitted},
+};
 use crate::http::dialect::Dialect;
 
 /// What a limit counts: a credential and the platform's limit bucket, such as `api` or `login`.
@@ -68,6 +73,15 @@ impl Default for QuotaSettings {
 pub struct RateLimit {
     settings: QuotaSettings,
     keys: DashMap<QuotaKey, Arc<KeyState>>,
+    /// Endpoints that throttle while the quota has room.
+    pub(crate) endpoint_pauses: EndpointPauses,
+}
+
+/// Whether the rate-limit headers of a response say that the window of its credential is full.
+/// `None` if there are none.
+pub(crate) fn window_is_full(headers: &HeaderMap, dialect: &Dialect) -> Option<bool> {
+    let window = RateLimitHeaders::read(headers, dialect)?;
+    Some(window.count >= window.allowed)
 }
 
 /// The next permit of a key: nobody else gets one while this exists.
@@ -89,7 +103,7 @@ pub struct Permit {
 impl RateLimit {
     /// Creates a rate limit under which nothing has been sent.
     pub fn new(settings: QuotaSettings) -> Self {
-        Self { settings, keys: DashMap::new() }
+        Self { settings, keys: DashMap::new(), endpoint_pauses: EndpointPauses::default() }
     }
 
     /// Waits until `key` may send one request. Fair, and safe to cancel.
@@ -106,9 +120,9 @@ impl RateLimit {
     }
 
     /// Admits no request of `key` until `after` from now. A second call can only extend the pause,
-    /// so that a hundred throttled requests in flight cost one pause.
-    pub fn close(&self, key: &QuotaKey, after: Duration) {
-        self.key_state(key).close(Instant::now() + after);
+    /// so that a hundred throttled requests in flight cost one pause. Returns whether it did.
+    pub fn close(&self, key: &QuotaKey, after: Duration) -> bool {
+        self.key_state(key).close(Instant::now() + after)
     }
 
     fn key_state(&self, key: &QuotaKey) -> Arc<KeyState> {
