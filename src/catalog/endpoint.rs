@@ -27,6 +27,11 @@ pub struct Endpoint {
     pub paging: Paging,
     /// Where the response has the cursor or the link of the next page.
     pub next: Option<JsonPointer>,
+    /// Where the response states the number of pages. `None` if it does not.
+    pub pages: Option<JsonPointer>,
+    /// The keys of a response without rows that lacks the list of rows, as JSON pointers. `None` if
+    /// the list is always there: a first page without it is an error.
+    pub without_rows: Option<Vec<String>>,
     /// Rows per page: the default, and the maximum that the platform returns.
     pub page_size: u32,
     /// The rows of one interval that paging can reach; an interval with more must be split.
@@ -65,7 +70,7 @@ impl Endpoint {
 /// Where the rows of a response are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowsAt {
-    /// At a pointer. Absent and null mean no rows.
+    /// At a pointer. Null means no rows.
     JsonPointer(JsonPointer),
     /// In the only list of the response, at the top level or one level below.
     OnlyList,
@@ -86,7 +91,8 @@ pub enum TotalAccuracy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Paging {
-    /// Pages are numbered from 1. A page without rows is the last.
+    /// Pages are numbered from 1. A page without rows is the last, and so is one that names no next
+    /// page or has the number of the last page, if responses do so.
     PageNumber,
     /// A page begins after the rows received so far. A page without rows is the last.
     Offset,
@@ -95,6 +101,9 @@ pub enum Paging {
     Cursor,
     /// A page has the address of the next. A page without one is the last.
     NextLink,
+    /// The header `Link` of a page has the address of the next as `rel="next"` (RFC 8288). A page
+    /// without one is the last.
+    LinkHeader,
     /// One response has all rows.
     #[default]
     None,

@@ -34,8 +34,11 @@
 //! # explode = ["legs"]              # a row for each element of these lists, with the other fields
 //! # total   = "/data/count"         # how many items all pages have
 //! # total_is = "exact"              # fewer items are a count mismatch; "hint" (default): never
-//! paging    = "cursor"              # page-number, offset, cursor (or page-token), next-link, none
+//! paging    = "cursor"              # page-number, offset, cursor (or page-token), next-link,
+//!                                   # link-header (rel="next", RFC 8288), none
 //! next      = "/next"               # where the cursor or link is
+//! # pages   = "/data/pageCount"     # the number of pages, if they are numbered
+//! # without_rows = ["/data"]        # all keys of a response that lacks the list if there are no rows
 //! page_size = 500                   # default and maximum
 //! # depth = 100000, widest = "7d", widest_filtered = "31d", ordered = true (rows come by time),
 //! # bucket = "exports", format = "csv"

@@ -64,6 +64,7 @@ pub(crate) fn paging_name(paging: Paging) -> &'static str {
         Paging::Offset => "offset",
         Paging::Cursor => "cursor",
         Paging::NextLink => "next-link",
+        Paging::LinkHeader => "link-header",
         Paging::None => "none",
     }
 }

@@ -31,7 +31,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 pub use self::page_parser::PageParser;
 pub(crate) use self::{
     committed_rows::CommittedRows,
-    page_parser::RawPage,
+    page_parser::{MAX_KEYS, RawPage},
     row_key::RowKeyColumns,
     undecodable::{UndecodableRow, UndecodableRows},
 };
@@ -120,7 +120,7 @@ pub enum PageError {
     #[error("the rows of the page take more than {0} bytes, many times the size of the page")]
     TooLarge(u64),
     /// JSON without a list at the place of the rows.
-    #[error("the rows of the page are not where the catalogue says: {0}")]
+    #[error("the rows of the page are not where the catalog says: {0}")]
     Shape(#[source] serde_json::Error),
     /// A column would hold more text than a batch can (2 GiB).
     #[error("the page does not fit into columns: {0}")]

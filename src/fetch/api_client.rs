@@ -95,7 +95,7 @@ impl ApiClient {
         while let Some(request) = pager.next_request() {
             let read = pager.response_reader();
             let page = self.send_with_retry(request, RequestOptions::default(), read).await?;
-            pager.advance(&page).map_err(ShardError::Failed)?;
+            pager.advance(&page)?;
             ids.extend(pager.ids(&page).map_err(ShardError::Failed)?);
         }
         if !pager.is_finished() {

@@ -18,6 +18,9 @@ pub(super) fn doubts(progress: &ShardProgress, is_last_part: bool) -> Vec<(GapKi
         let reason = format!("the times of {implausible} rows lie outside 1990 to 2100");
         doubts.push((GapKind::ImplausibleTimes, reason));
     }
+    if let Some(change) = progress.pager.total_change() {
+        doubts.push((GapKind::CountMismatch, format!("{change}, each time it was fetched")));
+    }
     if is_last_part && let Some((total, received)) = progress.count_mismatch() {
         let reason = format!("the platform counts {total} rows and returned {received}, twice");
         doubts.push((GapKind::CountMismatch, reason));

@@ -21,9 +21,11 @@ pub(crate) fn request_count(endpoint: &Endpoint, rows: Option<u64>, page_size: u
     let pages = match endpoint.paging {
         Paging::None => 1,
         // every page says whether it is the last
-        Paging::Cursor | Paging::NextLink => full_pages?,
-        // without a next pointer, an empty page is the last
-        Paging::PageNumber | Paging::Offset => full_pages? + u64::from(endpoint.next.is_none()),
+        Paging::Cursor | Paging::NextLink | Paging::LinkHeader => full_pages?,
+        Paging::PageNumber | Paging::Offset if endpoint.next.is_some() => full_pages?,
+        Paging::PageNumber if endpoint.pages.is_some() => full_pages?,
+        // otherwise an empty page is the last
+        Paging::PageNumber | Paging::Offset => full_pages? + 1,
     };
     let around_pages = endpoint
         .async_job

@@ -24,6 +24,10 @@ pub(crate) enum ShardError {
     PageTooLarge,
     /// The job or its result no longer exists: start over.
     ResultGone(RequestError),
+    /// A page has the rows of an earlier one: start over once, then record it as failed.
+    PageRepeated(RequestError),
+    /// Rows may have moved from one page to another while they were paged: start over.
+    PagesChanged(String),
     /// It keeps failing: record it as failed.
     Failed(RequestError),
     /// The platform does not have the data yet: fetch other shards, and this one from then on.
@@ -86,12 +90,14 @@ impl ShardError {
     pub(crate) fn into_request_error(self) -> RequestError {
         match self {
             Self::ResultGone(error)
+            | Self::PageRepeated(error)
             | Self::Failed(error)
             | Self::NotBefore { error, .. }
             | Self::NotYetAvailable(error)
             | Self::Denied(error)
             | Self::DatasetUnavailable { error, .. } => error,
             Self::ShardTooLarge(reason) => RequestError::Malformed(reason.into()),
+            Self::PagesChanged(reason) => RequestError::Pagination(reason.into()),
             Self::PageTooLarge => RequestError::Malformed("the page is too large".into()),
         }
     }

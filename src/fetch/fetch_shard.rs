@@ -8,7 +8,7 @@ use crate::{
     decode::RawPage,
     fetch::{
         FetchError, FetchTotals, Fetcher, RunError, ShardError, in_flight::InFlight,
-        send_with_retry::RequestOptions, shard_progress::ShardProgress,
+        pagination::Pager, send_with_retry::RequestOptions, shard_progress::ShardProgress,
     },
     http::error::RequestError,
     planning::{Lease, Shard},
@@ -102,6 +102,16 @@ impl Fetcher {
                     results_gone += 1;
                     self.restart(progress, page_size).await?;
                 }
+                Err(FetchError::Shard(ShardError::PageRepeated(error)))
+                    if progress.may_repeat() =>
+                {
+                    tracing::info!(%error, "start the shard again");
+                    self.restart(progress, page_size).await?;
+                }
+                Err(FetchError::Shard(ShardError::PagesChanged(reason))) => {
+                    tracing::info!(reason, "start the shard again");
+                    self.restart(progress, page_size).await?;
+                }
                 Err(FetchError::Shard(ShardError::PageTooLarge)) => {
                     self.restart(progress, page_size / 2).await?;
                 }
@@ -158,8 +168,14 @@ impl Fetcher {
                 }
             };
             self.check_depth(progress, &raw_page)?;
-            if progress.pager.advance(&raw_page).map_err(ShardError::Failed)? {
+            if progress.pager.advance(&raw_page)? {
                 in_flight = PagesInFlight::new();
+            }
+            if let Some(reason) = progress.pages_changed() {
+                return Err(ShardError::PagesChanged(reason).into());
+            }
+            if progress.pager.may_lack_pages(&raw_page) {
+                warn_of_lacking_pages(&progress.pager);
             }
             progress.update_total(&raw_page);
             self.send_ahead(progress, &mut in_flight);
@@ -214,19 +230,22 @@ impl Fetcher {
     }
 
     /// Refuses a shard that paging will not reach the end of, if it can be bisected. A total that is a
-    /// hint says nothing: such a shard is bisected once paging ends.
+    /// hint says nothing: such a shard is bisected once paging ends, or if its first page has no rows.
     fn check_depth(&self, progress: &ShardProgress, page: &RawPage) -> Result<(), ShardError> {
-        let depth = progress.pager.endpoint.depth;
-        match page.total {
-            Some(total)
-                if total > depth
-                    && progress.pager.endpoint.total_is == TotalAccuracy::Exact
-                    && self.is_splittable(progress.shard()) =>
-            {
-                Err(ShardError::ShardTooLarge(format!("{total} rows, and paging ends at {depth}")))
-            }
-            _ => Ok(()),
+        let pager = &progress.pager;
+        let depth = pager.endpoint.depth;
+        let Some(total) = page.total.filter(|&total| total > depth) else { return Ok(()) };
+        let is_refused = page.items == 0 && pager.is_at_first_page();
+        let is_exact = pager.endpoint.total_is == TotalAccuracy::Exact;
+        let reason = format!("{total} rows, and paging ends at {depth}");
+        if (is_exact || is_refused) && self.is_splittable(progress.shard()) {
+            return Err(ShardError::ShardTooLarge(reason));
         }
+        if is_refused {
+            let reason = format!("{reason}; make fetch.smallest_shard smaller");
+            return Err(ShardError::Failed(RequestError::Pagination(reason.into())));
+        }
+        Ok(())
     }
 
     fn is_partial_commit_due(&self, progress: &ShardProgress) -> bool {
@@ -240,6 +259,19 @@ impl Fetcher {
         let smallest = self.client.context.settings.smallest_shard;
         shard.dataset.divisible && shard.interval.width() >= smallest * 2
     }
+}
+
+/// Warns of a full first page that does not say whether there is another one.
+fn warn_of_lacking_pages(pager: &Pager) {
+    let place = match &pager.endpoint.next {
+        Some(next) => format!("`/{}`", next.join("/")),
+        None => "header `Link`".to_owned(),
+    };
+    tracing::warn!(
+        rows = pager.page_size,
+        "the first page is full, but has no {place}: if there are more rows, they are missing; check \
+         the keys `next` and `paging` of the catalog"
+    );
 }
 
 /// Skips the parent whose page failed, if it was deleted since parents were listed.
@@ -256,7 +288,7 @@ fn skip_deleted_parent(progress: &mut ShardProgress, error: FetchError) -> Resul
             Err(ShardError::ResultGone(error).into())
         }
         FetchError::Shard(ShardError::Failed(error) | ShardError::Denied(error))
-            if pager.download.is_some() && !matches!(error, RequestError::Pagination(_)) =>
+            if pager.download.is_some() && !is_final(&error) =>
         {
             Err(ShardError::ResultGone(error).into())
         }
@@ -267,4 +299,9 @@ fn skip_deleted_parent(progress: &mut ShardProgress, error: FetchError) -> Resul
         }
         error => Err(error),
     }
+}
+
+/// Whether another address would not help: the result cannot be read, or its address is refused.
+fn is_final(error: &RequestError) -> bool {
+    matches!(error, RequestError::Malformed(_) | RequestError::Pagination(_))
 }

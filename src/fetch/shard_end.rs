@@ -48,8 +48,11 @@ impl Fetcher {
                 let reason = "a page that cannot be smaller is too large; raise fetch.max_body";
                 self.fail(progress, RequestError::Malformed(reason.into()), totals).await
             }
-            ShardError::ResultGone(error) | ShardError::Failed(error) => {
-                self.fail(progress, error, totals).await
+            ShardError::ResultGone(error)
+            | ShardError::PageRepeated(error)
+            | ShardError::Failed(error) => self.fail(progress, error, totals).await,
+            ShardError::PagesChanged(reason) => {
+                self.fail(progress, RequestError::Pagination(reason.into()), totals).await
             }
             ShardError::NotBefore { instant, error } => {
                 tracing::info!(%error, "the shard waits for job data");

@@ -36,7 +36,15 @@ pub(crate) struct ShardProgress {
     /// The exact number of rows of the request, as the platform counts. `None` if it does not count
     /// rows, or if its count is only a hint.
     total: Option<u64>,
+    /// Restarts since the last commit because of a total that changed.
+    changes: u32,
+    /// Whether it was restarted because a page had the rows of an earlier one.
+    is_repeated: bool,
 }
+
+/// How often a shard starts over since its last commit because totals change. After that it is
+/// committed, with a doubt.
+const MAX_CHANGES: u32 = 3;
 
 impl ShardProgress {
     /// The state before the first page of `pager`.
@@ -50,6 +58,8 @@ impl ShardProgress {
             uncommitted: Counts::default(),
             implausible_times: 0,
             total: None,
+            changes: 0,
+            is_repeated: false,
             job_permit: None,
             lease,
         }
@@ -120,6 +130,19 @@ impl ShardProgress {
         self.received = 0;
         self.committed_rows += distinct_rows(std::mem::take(&mut self.uncommitted));
         self.implausible_times = 0;
+        self.changes = 0;
+    }
+
+    /// Whether the shard starts over after a page with the rows of an earlier one: once.
+    pub(crate) fn may_repeat(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_repeated, true)
+    }
+
+    /// Why the shard has to start over, if its total has changed and it may start over.
+    pub(crate) fn pages_changed(&mut self) -> Option<String> {
+        let change = self.pager.total_change()?;
+        self.changes += 1;
+        (self.changes <= MAX_CHANGES).then(|| change.to_owned())
     }
 
     /// Where a partial commit may end before `page` is written. `None` if there can be none.

@@ -9,6 +9,7 @@ pub(crate) mod address;
 mod connection_error;
 pub(crate) mod dialect;
 pub(crate) mod error;
+pub(crate) mod link_header;
 mod proxy;
 pub(crate) mod rate_limit;
 pub(crate) mod retry;

@@ -40,6 +40,8 @@ pub(super) struct EndpointEntry {
     #[serde(default)]
     paging: Paging,
     next: Option<String>,
+    pages: Option<String>,
+    without_rows: Option<Vec<String>>,
     page_size: Option<u32>,
     depth: Option<u64>,
     widest: Option<String>,
@@ -139,6 +141,8 @@ impl EndpointEntry {
             total_is: self.total_is.unwrap_or_default(),
             paging: self.paging,
             next: optional_pointer(&at("next"), self.next.as_deref())?,
+            pages: optional_pointer(&at("pages"), self.pages.as_deref())?,
+            without_rows: self.without_rows,
             page_size: self.page_size.unwrap_or(u32::MAX),
             depth: self.depth.unwrap_or(u64::MAX),
             widest: [widest, widest_filtered],
@@ -168,6 +172,22 @@ impl EndpointEntry {
             "missing: say where the response has the cursor or link",
         )?;
         ensure(
+            self.next.is_none() || self.paging != Paging::LinkHeader,
+            "next",
+            "the next page is in the header `Link`: leave this out",
+        )?;
+        ensure(
+            self.pages.is_none() || self.paging == Paging::PageNumber,
+            "pages",
+            "only numbered pages are counted: leave this out, or set paging = \"page-number\"",
+        )?;
+        let is_pointer = |key: &String| key.starts_with('/');
+        ensure(
+            self.without_rows.iter().flatten().all(is_pointer),
+            "without_rows",
+            "not a JSON pointer: write a key like /count",
+        )?;
+        ensure(
             self.total.is_some() || self.total_is.is_none(),
             "total_is",
             "there is no total: say where the response has it (`total`), or leave this out",
@@ -186,7 +206,7 @@ fn check_placeholders(
         Paging::PageNumber => ("{page}", &[Placeholder::Page, Placeholder::PageFromZero]),
         Paging::Offset => ("{offset}", &[Placeholder::Offset]),
         Paging::Cursor => ("{cursor}", &[Placeholder::Cursor]),
-        Paging::NextLink | Paging::None => ("", &[]),
+        Paging::NextLink | Paging::LinkHeader | Paging::None => ("", &[]),
     };
     let parent: &[Placeholder] = if has_parent { &[Placeholder::ParentId] } else { &[] };
     for (name, needed) in [(name, page), ("{each}", parent)] {

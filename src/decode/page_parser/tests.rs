@@ -15,12 +15,17 @@ fn rows(
     Ok(found.rows().map(|row| serde_json::from_str(row).unwrap()).collect())
 }
 
-fn find(endpoint: &str, fixed: &[(&str, &str)], body: &str) -> Result<RawPage, PageError> {
+/// A dataset whose endpoint has these keys.
+fn dataset(endpoint: &str) -> Arc<Dataset> {
     let catalog = format!(
         "[dataset.rows]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'row'\n\
          [dataset.rows.query]\npath = '/rows'\n{endpoint}\n[type.row]\nid = 'string'\nat = 'timestamp'\n"
     );
-    let dataset = Arc::clone(&catalog::read("test", &catalog).unwrap().datasets["rows"]);
+    Arc::clone(&catalog::read("test", &catalog).unwrap().datasets["rows"])
+}
+
+fn find(endpoint: &str, fixed: &[(&str, &str)], body: &str) -> Result<RawPage, PageError> {
+    let dataset = dataset(endpoint);
     let fixed = fixed.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned()));
     PageParser::new(dataset.endpoint(), fixed.collect()).find(Bytes::from(body.to_owned()))
 }
@@ -106,7 +111,7 @@ fn a_star_among_several_lists_is_an_error_that_names_them() {
         [r#"{"agents": [], "n": 1, "teams": []}"#, r#"{"a": {"agents": []}, "b": {"teams": []}}"#]
     {
         let error = rows("rows = '*'", &[], body).unwrap_err();
-        assert!(error.to_string().contains("there are several lists: agents, teams"), "{error}");
+        assert!(error.to_string().contains("there are several lists: /"), "{error}");
     }
 }
 
@@ -135,20 +140,166 @@ fn a_next_cursor_that_is_null_empty_false_or_absent_is_none() {
 
 #[test]
 fn csv_may_have_a_byte_order_mark_quotes_line_breaks_and_empty_fields() {
-    let csv = "\u{feff}\"id\",at,note\r\n\"a\",1,\"says \"\"hi\"\",\nand goes\"\r\n b ,,\r\n\"ü\",\"\",x,beyond\nshort\n";
+    let csv = "\u{feff}\"id\",at,note\r\n\"a\",1,\"says \"\"hi\"\",\nand goes\"\r\n b ,,\r\n\r\n\"ü\",\"\",x\r\n";
     let expected = [
         json!({ "id": "a", "at": "1", "note": "says \"hi\",\nand goes" }),
         json!({ "id": " b " }),
         json!({ "id": "ü", "note": "x" }),
-        json!({ "id": "short" }),
     ];
     assert_eq!(rows("rows = ''\nformat = 'csv'", &[], csv).unwrap(), expected);
     let reply = |body: &str| find("rows = ''\nformat = 'csv'", &[], body).unwrap();
     assert_eq!(
         (reply(csv).items, reply("id,at\n").items, reply("id,at\n").is_nothing),
-        (4, 0, false)
+        (3, 0, false)
     );
     assert!(reply("").is_nothing && reply("\u{feff}").is_nothing);
+}
+
+#[test]
+fn csv_without_the_columns_of_its_key_or_with_a_record_of_another_width_is_an_error() {
+    let dataset = "[dataset.r]\nversion = 1\nid = ['id', 'team']\ntime = 'at'\ncolumns = 'r'\naliases = { start = 'at' }\n\
+        query = { path = '/', rows = '', format = 'csv' }\n\
+        [type.r]\nid = 'string'\nteam = 'string'\nat = 'timestamp'\n";
+    let dataset = Arc::clone(&catalog::read("test", dataset).unwrap().datasets["r"]);
+    let find = |fixed: &[(&str, &str)], body: &str| {
+        let fixed = fixed.iter().map(|(column, text)| ((*column).to_owned(), (*text).to_owned()));
+        let parser = PageParser::new(dataset.endpoint(), fixed.collect());
+        let found = parser.requiring_key_of(&dataset).find(Bytes::from(body.to_owned()));
+        found.map(|page| page.items).map_err(|error| error.to_string())
+    };
+    for header in ["id,team,at", "id,team,start", "note,at,team,id"] {
+        assert_eq!(find(&[], &format!("{header}\n")), Ok(0), "{header}");
+    }
+    assert_eq!(find(&[("team", "t"), ("at", "1")], "id\na\n"), Ok(1));
+    for (body, message) in [
+        ("Report not found\n", "the header lacks `id`, `team`, `at`: it is `Report not found`"),
+        ("id;team;at\na;b;1\n", "it is `id;team;at`; fields must be separated by commas"),
+        ("id\tteam\tat\n", "fields must be separated by commas"),
+        ("id,team\na,b\n", "the header lacks `at`"),
+        ("id,team,at\na,b\n", "found record with 2 fields, but the previous record has 3 fields"),
+        ("id,team,at\na,b,1,x\n", "found record with 4 fields"),
+        ("\u{1b}[2Jx\n", "it is `\\u{1b}[2Jx`"),
+    ] {
+        let error = find(&[], body).unwrap_err();
+        assert!(error.contains(message), "{body}: {error}");
+    }
+}
+
+#[test]
+fn a_reply_says_whether_it_has_the_list_and_what_it_has_instead() {
+    let found = |body: &str| find("rows = '/data/cases'", &[], body).unwrap();
+    for body in [
+        "null",
+        r#"{"data": null}"#,
+        r#"{"data": {"cases": null}}"#,
+        r#"{"data": {"cases": []}, "n": 1}"#,
+    ] {
+        assert!(found(body).has_list && found(body).items == 0, "{body}");
+    }
+    for (body, keys) in [
+        ("{}", &[][..]),
+        (r#"{"data": []}"#, &["/data"]),
+        (r#"{"data": {"Cases": [{}]}, "n": 1}"#, &["/data", "/data/Cases", "/n"]),
+    ] {
+        assert!(!found(body).has_list && found(body).items == 0, "{body}");
+        assert_eq!(found(body).keys, keys, "{body}");
+    }
+    for (body, what) in [
+        (r#""x""#, "the response is a text"),
+        ("[]", "there is no list"),
+        ("[{}]", "the response is a list"),
+        (r#"{"data": 5}"#, "`/data` is a number"),
+        (r#"{"data": {"cases": "no"}}"#, "`/data/cases` is a text"),
+        (
+            r#"{"data": {"cases": {"error": 1}}}"#,
+            "`/data/cases` is an object; the response has `/data`, `/data/cases`, `/data/cases/error`",
+        ),
+        (r#"{"data": {"cases": true}}"#, "`/data/cases` is true"),
+    ] {
+        match find("rows = '/data/cases'", &[], body) {
+            Err(error) => assert!(error.to_string().contains(what), "{body}: {error}"),
+            Ok(page) => assert!(!page.has_list && what == "there is no list", "{body}"),
+        }
+    }
+    let repeated = r#"{"data": {"cases": [1]}, "data": {"cases": [2, 3]}}"#;
+    assert_eq!(found(repeated).items, 3, "a repeated key loses no row");
+    let star = |body: &str| find("rows = '*'", &[], body).unwrap().has_list;
+    assert!(star("null") && star("[]") && star(r#"{"resultSet": null}"#));
+    assert!(!star("{}") && !star(r#"{"error": "x", "list": null}"#));
+    let many: String = (0..1_000).map(|n| format!("\"k{n}\": 0,")).collect();
+    assert_eq!(found(&format!("{{{many} \"end\": 0}}")).keys.len(), MAX_KEYS);
+}
+
+#[test]
+fn a_count_is_a_whole_number_in_any_form() {
+    let endpoint = "rows = '/rows'\ntotal = '/total'\npages = '/total'\npaging = 'page-number'\n\
+        page_size = 9\nquery = { page = '{page}' }";
+    let total = |total: &str| {
+        find(endpoint, &[], &format!(r#"{{"total": {total}, "rows": []}}"#)).unwrap().total
+    };
+    for form in ["12", "12.0", "\"12\"", "\" 12 \"", "\"12.00\"", "1.2e1"] {
+        assert_eq!(total(form), Some(12), "{form}");
+    }
+    for form in ["null", "-1", "12.5", "\"many\"", "\"\"", "[12]", "{}", "true", "1e300", "-0.0"] {
+        assert_eq!(total(form), None, "{form}");
+    }
+}
+
+#[test]
+fn pages_with_the_same_rows_have_the_same_digest() {
+    let digest = |body: &str| find("rows = '/rows'", &[], body).unwrap().digest;
+    let first = digest(r#"{"rows": [{"id": 1}, {"id": 2}], "asOf": 1}"#);
+    assert_eq!(first, digest(r#"{"asOf": 2, "rows": [{"id": 1}, {"id": 2}]}"#));
+    assert_ne!(first, digest(r#"{"rows": [{"id": 2}, {"id": 1}]}"#));
+}
+
+/// Changes some bytes of a text, cuts it, or repeats a part.
+fn mutated(rng: &mut fastrand::Rng, text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..rng.usize(1..5) {
+        let at = rng.usize(..bytes.len());
+        match rng.u8(..4) {
+            0 => bytes[at] = *rng.choice(b"[]{}\",:0nte\\ ;\n<").unwrap(),
+            1 => bytes.truncate(at.max(1)),
+            2 => bytes.insert(at, rng.u8(..)),
+            _ => {
+                let part = bytes[at..(at + 9).min(bytes.len())].to_vec();
+                bytes.splice(at..at, part);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn any_body_is_a_page_or_an_error_and_its_rows_are_json() {
+    let json = r#"{"data": {"cases": [{"id": "a", "data": [{"x": 1}]}, {"id": "b"}], "count": "2"}, "next": "/x?y=1", "total": 2.0}"#;
+    let csv = "id,at,note\n\"a\",1,\"x\"\"y\"\nb,2,\n";
+    let endpoints = [
+        ("rows = '/data/cases'\ntotal = '/total'\nnext = '/next'", json),
+        ("rows = '/data/cases'\nexplode = ['data']\ntotal = '/data/count'", json),
+        ("rows = '*'\nnext = '/data/cases'", json),
+        ("rows = ''", json),
+        ("rows = ''\nformat = 'csv'", csv),
+    ];
+    let parsers = endpoints.map(|(endpoint, body)| {
+        let dataset = dataset(endpoint);
+        let parser = PageParser::new(dataset.endpoint(), vec![("at".to_owned(), "1".to_owned())]);
+        (parser.requiring_key_of(&dataset), body)
+    });
+    let mut rng = fastrand::Rng::with_seed(3);
+    let mut pages = 0;
+    for _ in 0..40_000 {
+        let (parser, body) = rng.choice(&parsers).unwrap();
+        let body = mutated(&mut rng, body);
+        if let Ok(page) = parser.find(Bytes::from(body.clone())) {
+            pages += 1;
+            for row in page.rows() {
+                assert!(serde_json::from_str::<Value>(row).is_ok(), "{body:?}: {row}");
+            }
+        }
+    }
+    assert!(pages > 1_000, "{pages}");
 }
 
 #[test]

@@ -156,12 +156,13 @@ fn a_page_without_its_rows_key_has_no_rows() {
 #[test]
 fn rows_that_are_not_a_list_are_an_error_of_the_page() {
     for body in
-        [r#"{"conversations": {}}"#, r#"{"conversations": "none"}"#, "[]", "3", r#""an error""#]
+        [r#"{"conversations": {}}"#, r#"{"conversations": "none"}"#, "[1]", "3", r#""an error""#]
     {
         assert!(matches!(hour(body), Err(PageError::Shape(_))), "{body}");
     }
     let error = hour(r#"{"conversations": {}}"#).unwrap_err().to_string();
-    let expected = "the rows of the page are not where the catalogue says: invalid type: map, expected a sequence at line 1 column";
+    let expected =
+        "the rows of the page are not where the catalog says: `/conversations` is an object";
     assert!(error.starts_with(expected), "{error}");
 }
 

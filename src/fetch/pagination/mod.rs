@@ -4,28 +4,30 @@
 //! nothing itself and always comes to an end (G8): pages, empty pages and repeated cursors are
 //! bounded. Start with [`Pager::next_request`] and [`Pager::advance`].
 
+mod link;
 mod position;
+mod response_reader;
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response};
 use serde_json::{Map, Value};
 use url::Url;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::position::{MAX_PAGES, PagePosition};
+use self::{
+    position::{MAX_PAGES, PagePosition},
+    response_reader::ResponseReader,
+};
 use crate::{
-    catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues, TotalAccuracy},
-    decode::{Decoder, PageError, PageParser, RawPage},
+    catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues},
+    decode::{Decoder, PageParser, RawPage},
+    fetch::ShardError,
     http::error::RequestError,
-    server_text::ServerText,
     time::interval::{Interval, iso},
 };
 
@@ -64,6 +66,9 @@ pub(crate) struct Pager {
     /// known.
     parents: Option<VecDeque<String>>,
     position: PagePosition,
+    /// How the total changed from one page to the next, so that rows may be missing. `None` if it
+    /// did not.
+    total_change: Option<String>,
 }
 
 impl Pager {
@@ -85,13 +90,14 @@ impl Pager {
             download: None,
             ids: Vec::new(),
             decoder: Arc::new(Decoder::new(dataset)),
-            parser: Arc::new(PageParser::new(endpoint, columns)),
+            parser: Arc::new(PageParser::new(endpoint, columns).requiring_key_of(dataset)),
             dataset: Arc::clone(dataset),
             endpoint: Arc::clone(endpoint),
             context: Arc::clone(context),
             filter: Arc::clone(filter),
             parents: None,
             position: PagePosition::start(),
+            total_change: None,
         }
     }
 
@@ -121,7 +127,7 @@ impl Pager {
             return None;
         }
         self.position.sent += 1;
-        if self.endpoint.paging == Paging::NextLink
+        if matches!(self.endpoint.paging, Paging::NextLink | Paging::LinkHeader)
             && let Some(link) = &self.position.next
         {
             return Some(ApiRequest {
@@ -173,44 +179,36 @@ impl Pager {
         &self.filter
     }
 
-    /// Returns a function that parses the response to the last request. A page without rows that
-    /// contradicts its total is refused: always if totals are exact, else once, since a hint may be
-    /// wrong.
+    /// Returns a function that parses the response to the last request, see [`ResponseReader`].
     pub(crate) fn response_reader(
         &self,
     ) -> impl Fn(Response<Bytes>) -> Result<RawPage, RequestError> + Clone + Send + 'static {
-        let parser = Arc::clone(&self.parser);
-        let is_first = self.position.sent == 1;
-        let has_total = self.endpoint.total.is_some();
-        let is_exact = self.endpoint.total_is == TotalAccuracy::Exact;
-        let refused = Arc::new(AtomicBool::new(false));
-        move |response| {
-            if response.status() == StatusCode::NO_CONTENT {
-                return Ok(RawPage::nothing());
-            }
-            let page = parser.find(response.into_body()).map_err(|error| match error {
-                PageError::TooLarge(limit) => RequestError::TooLarge(limit),
-                other => RequestError::Malformed(other.to_string().into()),
-            })?;
-            match check_total(&page, is_first, has_total) {
-                Err(error) if is_exact || !refused.swap(true, Ordering::Relaxed) => Err(error),
-                _ => Ok(page),
-            }
-        }
+        let reader = Arc::new(ResponseReader {
+            parser: Arc::clone(&self.parser),
+            endpoint: Arc::clone(&self.endpoint),
+            first_keys: (self.position.sent > 1).then(|| Arc::clone(&self.position.first_keys)),
+            has_refused: false.into(),
+        });
+        move |response| reader.read(response)
     }
 
     /// Takes the next page into account. Returns whether it ends the sequence of pages, so that
     /// responses to requests beyond it are of no use.
     ///
     /// # Errors
-    /// [`RequestError::Pagination`] if pages do not come to an end or lead to another host.
-    pub(crate) fn advance(&mut self, page: &RawPage) -> Result<bool, RequestError> {
-        self.position.count_page(page.items);
+    /// [`ShardError::PageRepeated`] if the page has the rows of an earlier one, and
+    /// [`ShardError::Failed`] if pages do not come to an end or lead to another host.
+    pub(crate) fn advance(&mut self, page: &RawPage) -> Result<bool, ShardError> {
+        let change = self.position.compare_total(page, &self.endpoint);
+        self.total_change = change.or(self.total_change.take());
+        if self.position.count_page(page) {
+            return Err(ShardError::PageRepeated(RequestError::Pagination(
+                self.repetition().into(),
+            )));
+        }
         let leads_on = match self.endpoint.paging {
-            Paging::PageNumber | Paging::Offset => {
-                page.items > 0 && (self.endpoint.next.is_none() || page.next.is_some())
-            }
-            Paging::Cursor | Paging::NextLink => page.next.is_some(),
+            Paging::PageNumber | Paging::Offset => page.items > 0 && self.has_more(page),
+            Paging::Cursor | Paging::NextLink | Paging::LinkHeader => page.next.is_some(),
             Paging::None => false,
         };
         if !leads_on {
@@ -218,22 +216,88 @@ impl Pager {
             self.skip_parent();
             return Ok(true);
         }
+        self.follow(page).map_err(ShardError::Failed)?;
+        let next_page = self.position.received + 1;
+        self.position.known = self.position.known.max(next_page).max(self.counted_pages(page));
+        Ok(false)
+    }
+
+    /// Remembers where the next page is.
+    fn follow(&mut self, page: &RawPage) -> Result<(), RequestError> {
         if self.position.received >= MAX_PAGES {
             return Err(RequestError::Pagination(
                 format!("there are more than {MAX_PAGES} pages; make fetch.shard smaller").into(),
             ));
         }
         match (self.endpoint.paging, &page.next) {
-            (Paging::Cursor, Some(cursor)) => self.position.follow(cursor.clone())?,
-            (Paging::NextLink, Some(link)) => {
-                let link = self.resolve_link(link)?;
-                self.position.follow(link)?;
+            (Paging::Cursor, Some(cursor)) => self.position.follow(cursor.clone()),
+            (Paging::NextLink | Paging::LinkHeader, Some(link)) => {
+                let own = match &self.position.next {
+                    Some(own) => own.clone(),
+                    None => self.page_request(1).target,
+                };
+                let link = link::resolve(&self.context.api, &own, link)?;
+                self.position.follow(link)
             }
-            _ => {}
+            _ => Ok(()),
         }
-        let next_page = self.position.received + 1;
-        self.position.known = self.position.known.max(next_page).max(self.counted_pages(page));
-        Ok(false)
+    }
+
+    /// Whether a numbered page says that there is another one. If pages never say so, only a page
+    /// without rows is the last.
+    fn has_more(&self, page: &RawPage) -> bool {
+        let names_next = self.endpoint.next.as_ref().map(|_| page.next.is_some());
+        let is_before_last = page
+            .pages
+            .filter(|&pages| pages > 0)
+            .map(|pages| u64::from(self.position.received) < pages);
+        match (names_next, is_before_last) {
+            (None, None) => true,
+            (names_next, is_before_last) => {
+                names_next.unwrap_or(false) || is_before_last.unwrap_or(false)
+            }
+        }
+    }
+
+    /// How the total changed from one page to the next, so that rows may be missing. `None` if it
+    /// did not.
+    pub(crate) fn total_change(&self) -> Option<&str> {
+        self.total_change.as_deref()
+    }
+
+    /// Whether the page just received is a full first page that does not even have the place where
+    /// the next page would be named, and no count confirms that it is the last.
+    pub(crate) fn may_lack_pages(&self, page: &RawPage) -> bool {
+        let names_next = self.endpoint.next.is_some() || self.endpoint.paging == Paging::LinkHeader;
+        names_next
+            && !page.has_next_key
+            && self.position.received == 1
+            && page.items >= self.page_size.into()
+            && page.pages.is_none()
+            && page.total.is_none_or(|total| total > page.items)
+    }
+
+    /// Why a page can have the rows of an earlier one.
+    fn repetition(&self) -> String {
+        let number = self.position.received;
+        let cause = match self.endpoint.paging {
+            Paging::PageNumber => {
+                "the server seems to ignore the page number, or to repeat its last page; check the \
+                 parameter with `{page}`, or say where the response has the last page (`next` or \
+                 `pages`)"
+            }
+            Paging::Offset => {
+                "the server seems to ignore the offset, or to repeat its last page; check the \
+                 parameter with `{offset}`"
+            }
+            Paging::Cursor => {
+                "the server seems to ignore the cursor; check the parameter with `{cursor}`"
+            }
+            Paging::NextLink | Paging::LinkHeader | Paging::None => {
+                "the server seems to ignore the query of its own links"
+            }
+        };
+        format!("page {number} has the same rows as an earlier page: {cause}")
     }
 
     /// The pages that the total of a page suggests, the empty one that ends them included. Numbered
@@ -241,9 +305,12 @@ impl Pager {
     fn counted_pages(&self, page: &RawPage) -> u32 {
         let is_numbered =
             self.endpoint.paging == Paging::PageNumber && self.endpoint.next.is_none();
-        let total = page.total.filter(|_| is_numbered);
-        let pages =
-            total.map_or(0, |total| total.div_ceil(self.page_size.into()).saturating_add(1));
+        let pages = match (page.pages, page.total) {
+            _ if !is_numbered => 0,
+            (Some(pages), _) => pages,
+            (None, Some(total)) => total.div_ceil(self.page_size.into()).saturating_add(1),
+            (None, None) => 0,
+        };
         u32::try_from(pages).unwrap_or(u32::MAX)
     }
 
@@ -264,41 +331,24 @@ impl Pager {
         true
     }
 
-    /// Resolves the link to the next page: absolute, or relative to its own page like `?page=2` or
-    /// `/rows?page=2`. A link to another host is refused, since the token would be sent there
-    /// (G10).
-    fn resolve_link(&self, link: &str) -> Result<String, RequestError> {
-        let api = &self.context.api;
-        let own = self.position.next.clone().unwrap_or_else(|| self.page_request(1).target);
-        let resolved = api.join(&own).and_then(|own| own.join(link)).map_err(|error| {
-            RequestError::Pagination(
-                format!("`{}` is not a valid link: {error}", ServerText::quote(link)).into(),
-            )
-        })?;
-        if resolved.origin() != api.origin() {
-            return Err(RequestError::Pagination(
-                format!(
-                    "the next page is said to be at {}, which the configuration does not name",
-                    ServerText::quote(&resolved.origin().ascii_serialization())
-                )
-                .into(),
-            ));
-        }
-        Ok(resolved.into())
-    }
-
     /// Starts with the first page of the first parent that is left, if there is one.
     fn start_parent(&mut self) {
         let Some(parent) = self.parents.as_ref().and_then(VecDeque::front) else { return };
         let time = row_time(&self.dataset, self.requested, &self.context);
         let columns = added_columns(&self.dataset, time, Some((&self.endpoint, parent)));
-        self.parser = Arc::new(PageParser::new(&self.endpoint, columns));
+        let parser = PageParser::new(&self.endpoint, columns);
+        self.parser = Arc::new(parser.requiring_key_of(&self.dataset));
         self.position = PagePosition::start();
     }
 
     /// Whether pages can be smaller.
     pub(crate) fn is_shrinkable(&self) -> bool {
         self.endpoint.page_size < u32::MAX && self.page_size > 1
+    }
+
+    /// Whether no page was received yet.
+    pub(crate) fn is_at_first_page(&self) -> bool {
+        self.position.received == 0
     }
 
     /// Whether the last page was received.
@@ -341,20 +391,6 @@ fn added_columns(
         columns.push((parent_query.column.clone(), id.clone()));
     }
     columns
-}
-
-/// Refuses a page without rows that should have some, or that should state a total and does not:
-/// the response was cut to its envelope.
-fn check_total(page: &RawPage, is_first: bool, has_total: bool) -> Result<(), RequestError> {
-    match page.total {
-        Some(total) if page.items == 0 && is_first && total > 0 => Err(RequestError::Malformed(
-            format!("the first page has no rows, and the total is {total}").into(),
-        )),
-        None if page.items == 0 && has_total => {
-            Err(RequestError::Malformed("the response has neither rows nor a total".into()))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -61,8 +61,21 @@ struct TransportState {
     before_change: bool,
     revoked: HashSet<String>,
     /// By interval and page size: the page from which rows are shifted, and by how many.
-    shifts: HashMap<(String, usize), (u64, usize)>,
+    shifts: HashMap<PagesKey, (u64, usize)>,
+    /// The page before which a row is deleted, and whether it was served. The row is back once the
+    /// first page is requested again. `None` if no row is deleted.
+    deletions: HashMap<PagesKey, Option<(u64, bool)>>,
+    /// Pages of which a total was wrong. It is so once: a shard starts over a few times only.
+    wrong_totals: HashSet<PagesKey>,
     recorder: RequestRecorder,
+}
+
+/// The interval and the page size of a sequence of pages.
+type PagesKey = (String, usize);
+
+fn key(query: &Value) -> PagesKey {
+    let size = usize::try_from(query["paging"]["pageSize"].as_u64().unwrap_or(25)).unwrap();
+    (query["interval"].to_string(), size)
 }
 
 /// The fault of a request.
@@ -93,6 +106,8 @@ impl FaultyTransport {
             before_change: scenario.refresh,
             revoked: HashSet::new(),
             shifts: HashMap::new(),
+            deletions: HashMap::new(),
+            wrong_totals: HashSet::new(),
             recorder: RequestRecorder::default(),
         };
         let Scenario { hidden_headers, slow_login, fault_rate, poison, widest, .. } = *scenario;
@@ -254,6 +269,7 @@ impl FaultyTransport {
             match query.filter(|_| is_page) {
                 Some(query) => {
                     self.shift(query, request, &mut reply, now);
+                    self.delete(query, request, &mut reply, now);
                     self.corrupt(&mut reply);
                 }
                 None if job(request.uri().path()).is_some_and(|(_, results)| results) => {
@@ -269,7 +285,11 @@ impl FaultyTransport {
             Event::Status(status, after) => Ok(error_response(status, after, "fault")),
             Event::Truncated => Ok(reply.map(|body| body.slice(..body.len() / 2))),
             Event::Html => Ok(Response::new(Bytes::from_static(b"<html>proxy</html>"))),
-            Event::Total if is_page && reply.status() == 200 => {
+            Event::Total
+                if is_page
+                    && reply.status() == 200
+                    && query.is_some_and(|query| self.inner().is_total_wrong(&key(query))) =>
+            {
                 Ok(reply.map(|body| Page { total_hits: Some(7), ..Page::read(&body) }.bytes()))
             }
             Event::Nothing | Event::Revoked | Event::LostBefore | Event::Total => Ok(reply),
@@ -300,18 +320,15 @@ impl FaultyTransport {
         reply: &mut Response<Bytes>,
         now: Duration,
     ) {
-        let (Some(interval), Some(number)) =
-            (query["interval"].as_str(), query["paging"]["pageNumber"].as_u64())
-        else {
-            return;
-        };
-        let size = usize::try_from(query["paging"]["pageSize"].as_u64().unwrap_or(25)).unwrap();
+        let Some(number) = query["paging"]["pageNumber"].as_u64() else { return };
+        let size = key(query).1;
         let shift = {
             let mut inner = self.inner();
             let (fault_rate, at) = (self.fault_rate, inner.rng.u64(2..5));
-            let by = inner.rng.usize(1..=size);
-            let is_shifted = inner.rng.f64() < fault_rate;
-            *inner.shifts.entry((interval.to_owned(), size)).or_insert(if is_shifted {
+            // shifted by a whole page, it would be that page again
+            let by = inner.rng.usize(1..size.max(2));
+            let is_shifted = size > 1 && inner.rng.f64() < fault_rate;
+            *inner.shifts.entry(key(query)).or_insert(if is_shifted {
                 (at, by)
             } else {
                 (u64::MAX, 0)
@@ -332,6 +349,33 @@ impl FaultyTransport {
             rows.extend(page.conversations.into_iter().take(size - by));
             page.conversations = rows;
         }
+        *reply.body_mut() = page.bytes();
+        self.age(reply);
+    }
+
+    /// Deletes a row between two pages, so that the total falls by one, and the first row of each later
+    /// page moves to the page before, which was received already.
+    fn delete(
+        &self,
+        query: &Value,
+        request: &Request<Bytes>,
+        reply: &mut Response<Bytes>,
+        now: Duration,
+    ) {
+        let Some(number) = query["paging"]["pageNumber"].as_u64() else { return };
+        if !self.inner().is_deleted(&key(query), number, self.fault_rate) {
+            return;
+        }
+        let mut after = query.clone();
+        after["paging"]["pageNumber"] = json!(number + 1);
+        let (parts, _) = request.clone().into_parts();
+        let later = self.region.reply(now, &Request::from_parts(parts, after.to_string().into()));
+        let mut page = Page::read(reply.body());
+        if !page.conversations.is_empty() {
+            page.conversations.remove(0);
+            page.conversations.extend(Page::read(later.body()).conversations.into_iter().take(1));
+        }
+        page.total_hits = page.total_hits.map(|total| total.saturating_sub(1));
         *reply.body_mut() = page.bytes();
         self.age(reply);
     }
@@ -359,6 +403,31 @@ impl FaultyTransport {
 impl TransportState {
     fn now(&self) -> Duration {
         self.before + self.start.map_or(Duration::ZERO, |start| start.elapsed())
+    }
+
+    /// Whether a row is deleted before this page. Where rows are shifted, none is.
+    fn is_deleted(&mut self, key: &PagesKey, number: u64, fault_rate: f64) -> bool {
+        let (at, is_drawn) = (self.rng.u64(2..5), self.rng.f64() < fault_rate);
+        let is_shifted = self.shifts.get(key).is_some_and(|&(at, _)| at < u64::MAX);
+        let deletion = self
+            .deletions
+            .entry(key.clone())
+            .or_insert((is_drawn && !is_shifted).then_some((at, false)));
+        match deletion {
+            Some((_, true)) if number == 1 => *deletion = None,
+            Some((at, was_served)) if number >= *at => {
+                *was_served |= number == *at;
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Whether a total may be wrong now: once, and while no row is deleted.
+    fn is_total_wrong(&mut self, key: &PagesKey) -> bool {
+        let is_deleted = self.deletions.get(key).is_some_and(Option::is_some);
+        !is_deleted && self.wrong_totals.insert(key.clone())
     }
 
     fn draw(&mut self, fault_rate: f64, api: bool) -> Event {
