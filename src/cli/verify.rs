@@ -73,12 +73,16 @@ async fn compare_with_platform(config: &Config, snapshot: &Snapshot) -> Result<u
 }
 
 fn text(verified: Verified) -> String {
-    let Verified { files, rows, bytes, differences } = verified;
+    let Verified { files, rows, bytes, differences, unrecorded_replacements } = verified;
     let (files, rows, bytes) = (HumanCount(files), HumanCount(rows), HumanBytes(bytes));
     let differences = match differences {
         0 => "all as the ledger says".to_owned(),
         1 => "1 difference".to_owned(),
         more => format!("{} differences", HumanCount(more)),
     };
-    format!("{files} files, {rows} rows, {bytes}: {differences}")
+    let replaced = match unrecorded_replacements {
+        0 => String::new(),
+        more => format!(", but {} replaced by a refresh that was ended", HumanCount(more)),
+    };
+    format!("{files} files, {rows} rows, {bytes}: {differences}{replaced}")
 }

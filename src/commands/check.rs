@@ -330,16 +330,13 @@ impl Preflight<'_> {
     }
 
     async fn probe_output(&self) -> Result<(), (ExitCode, String)> {
-        let output = OutputStore::directory(&self.config.output)
+        let output = OutputStore::create(&self.config.output, self.config.file_mode)
             .map_err(|error| (ExitCode::Fatal, error.to_string()))?;
         let probe = StorePath::from(PROBE);
         let put = output.store().put(&probe, Bytes::from_static(b"probe").into()).await;
-        put.map_err(|error| (ExitCode::Fatal, error.to_string()))?;
-        output
-            .store()
-            .delete(&probe)
-            .await
-            .map_err(|error| (ExitCode::Fatal, error.to_string()))?;
+        let failed = |source| (ExitCode::Fatal, output.error(PROBE, source).to_string());
+        put.map_err(failed)?;
+        output.store().delete(&probe).await.map_err(failed)?;
         let ledger: &Path = &self.config.output.join(LEDGER);
         if !ledger.exists() {
             return Ok(());

@@ -151,7 +151,7 @@ async fn open(output: &OutputStore, path: &str) -> Result<Option<std::fs::File>,
     match read::open(output, path).await {
         Ok(content) => Ok(Some(content)),
         Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(source) => Err(output.error(path, source)),
     }
 }
 
@@ -164,7 +164,8 @@ pub(crate) async fn move_to_orphaned(
     let folder = format!("{ORPHANED}/{time}");
     for path in paths {
         let target = format!("{folder}/{path}");
-        output.store().rename(&path.as_str().into(), &target.into()).await?;
+        let renamed = output.store().rename(&path.as_str().into(), &target.into()).await;
+        renamed.map_err(|source| output.error(path, source))?;
     }
     Ok(folder)
 }

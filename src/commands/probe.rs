@@ -64,7 +64,7 @@ async fn compare_days(session: &ApiSession, days: &[DayCount]) -> Result<Vec<Str
 /// # Errors
 /// If the output cannot be used, or the platform does not answer at all.
 pub async fn probe(config: &Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let output = OutputStore::directory(&config.output)?;
+    let output = OutputStore::create(&config.output, config.file_mode)?;
     let _lock = OutputLock::take(&config.output)?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     ledger.record_identity(&config.output_identity())?;

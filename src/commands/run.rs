@@ -25,7 +25,7 @@ use crate::{
     ledger::{DoubtfulInterval, LEDGER, Ledger},
     planning::{Close, Plan, PlannerActor},
     sink::{
-        self, LedgerEvent, ParquetSettings, SinkActor, SinkError, lock::OutputLock,
+        self, DiscardStaged, LedgerEvent, ParquetSettings, SinkActor, SinkError, lock::OutputLock,
         store::OutputStore,
     },
     telemetry::{self, metrics::Metrics},
@@ -53,7 +53,7 @@ async fn run_source(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) -> Result<RunReport, Error> {
-    let output = OutputStore::directory(&config.output)?;
+    let output = OutputStore::create(&config.output, config.file_mode)?;
     let _lock = OutputLock::take(&config.output)?;
     output_check::refuse_missing_ledger(config, &output).await?;
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
@@ -181,12 +181,28 @@ async fn fetch(
             let _ = planner.send(Close).await;
         }
     }
+    if let Err(run_error) = discard_staged(&sink).await {
+        first_error.get_or_insert(run_error);
+    }
     if let Err(run_error) = record_dataset_doubts(&mut totals, &sink).await {
         first_error.get_or_insert(run_error);
     }
     // a refresh token that was replaced is stored before the process ends
     let _ = tokens.send(Drain).await;
     (totals, first_error)
+}
+
+/// Deletes the files of replacements that the run could not complete.
+async fn discard_staged(sink: &Addr<SinkActor>) -> Result<(), RunError> {
+    for (dataset, interval) in sink.send(DiscardStaged).await?? {
+        tracing::info!(
+            dataset,
+            %interval,
+            "deleted what was fetched again, because the rest of its replacement is missing: the \
+             earlier rows stay, and the next run replaces them"
+        );
+    }
+    Ok(())
 }
 
 /// Warns of datasets of which the whole run could use no row, and records those as doubtful of which

@@ -36,7 +36,7 @@ use crate::{
     http::{rate_limit::QuotaSettings, retry::RetryPolicy, transport::is_loopback_host},
     platform::{Platform, issuer::Issuer},
     sandbox::Settings,
-    sink::ParquetSettings,
+    sink::{FileMode, ParquetSettings},
     time::interval::Interval,
 };
 
@@ -79,6 +79,8 @@ pub struct Config {
     pub policy: RetryPolicy,
     /// The folder of the output.
     pub output: PathBuf,
+    /// The permissions of new files and folders of the output.
+    pub file_mode: FileMode,
     /// The length of the end of the interval that is fetched again, replacing its files.
     pub refresh: Duration,
     /// Whether the newest time is fetched first.

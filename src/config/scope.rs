@@ -7,6 +7,7 @@ use crate::{
     config::{ConfigError, Overrides, only, read_each, sections::ConfigFile, selected_sources},
     platform::Platform,
     sandbox::Settings,
+    sink::FileMode,
     time::interval::Interval,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct BackfillScope {
     pub catalog: Catalog,
     /// The folder of the output.
     pub output: PathBuf,
+    /// The permissions of new files and folders of the output.
+    pub file_mode: FileMode,
 }
 
 /// The datasets that a source has.

@@ -1,6 +1,7 @@
 //! Opens the database file, but not through a symbolic link.
 
 use std::{
+    fs::OpenOptions,
     io,
     path::{Path, PathBuf},
 };
@@ -17,6 +18,10 @@ const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// reached through one.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let path = with_real_folder(path).unwrap_or_else(|_| path.to_owned());
+    if flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
+        // SQLite itself would never let the group write. If this fails, SQLite says why
+        let _ = OpenOptions::new().write(true).create_new(true).open(&path);
+    }
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     Connection::open_with_flags(path, flags)
 }

@@ -99,7 +99,7 @@ pub struct RemoteJob {
 pub enum LedgerError {
     /// SQLite failed: the disk is full, the file is locked or not a database.
     #[error(
-        "the ledger failed: {0}; free disk space or end the program that locks it, then run again"
+        "the ledger (_ledger.sqlite) failed: {0}; free disk space or end the program that locks it, then run again"
     )]
     Sqlite(rusqlite::Error),
     /// The file is not an SQLite database, or is damaged.

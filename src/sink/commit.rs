@@ -170,6 +170,26 @@ impl Destination {
         self.delete_garbage(garbage).await
     }
 
+    /// Deletes the files of records that are not going to be recorded. Returns their datasets and
+    /// intervals.
+    pub(super) async fn discard(
+        &self,
+        staged: Vec<StagedRecord>,
+    ) -> Result<Vec<(String, Interval)>, SinkError> {
+        let (mut records, mut waiting, mut intents) = (Vec::new(), Vec::new(), Vec::new());
+        for StagedRecord { record, renames, .. } in staged {
+            records.push((record.dataset, record.interval));
+            for (from, to) in renames {
+                waiting.push(from.clone());
+                intents.extend([from, to]);
+            }
+        }
+        self.output.remove(&waiting).await?;
+        let ledger = self.ledger.clone();
+        offload(move || ledger.deleted_files(&intents)).await?;
+        Ok(records)
+    }
+
     async fn delete_garbage(&self, garbage: Vec<String>) -> Result<(), SinkError> {
         if garbage.is_empty() {
             return Ok(());

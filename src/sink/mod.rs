@@ -10,6 +10,7 @@
 mod carry_over;
 mod column_codecs;
 mod commit;
+pub(crate) mod file_mode;
 pub(crate) mod lock;
 pub(crate) mod memory_budget;
 pub(crate) mod output_error;
@@ -38,7 +39,9 @@ use self::{
     store::StoreError,
     write_error::WriteError,
 };
-pub use self::{settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore};
+pub use self::{
+    file_mode::FileMode, settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore,
+};
 use crate::{
     blocking::offload,
     decode::Page,
@@ -91,6 +94,12 @@ pub(crate) struct CarryOver {
 pub(crate) struct Discard {
     pub lease: LeaseId,
 }
+
+/// Deletes what still waits for the rest of its replacement, at the end of a run. The committed rows
+/// stay, and the next run replaces them. The reply is the records that were staged in vain.
+#[derive(Message)]
+#[rtype(result = "Result<Vec<(String, Interval)>, SinkError>")]
+pub(crate) struct DiscardStaged;
 
 /// Records in the ledger what became of a shard other than its commit, and of its jobs.
 #[derive(Message)]
@@ -300,6 +309,16 @@ impl Handler<Discard> for SinkActor {
 
     fn handle(&mut self, Discard { lease }: Discard, _: &mut Self::Context) {
         self.writers.remove(&lease);
+    }
+}
+
+impl Handler<DiscardStaged> for SinkActor {
+    type Result = ResponseFuture<Result<Vec<(String, Interval)>, SinkError>>;
+
+    fn handle(&mut self, _: DiscardStaged, _: &mut Self::Context) -> Self::Result {
+        let destination = self.destination.clone();
+        let staged = self.staging.take_all();
+        Box::pin(async move { destination.discard(staged).await })
     }
 }
 

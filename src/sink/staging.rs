@@ -38,6 +38,11 @@ impl Staging {
         self.records.entry(dataset.to_owned()).or_default().extend(records);
     }
 
+    /// Takes all records.
+    pub(super) fn take_all(&mut self) -> Vec<StagedRecord> {
+        std::mem::take(&mut self.records).into_values().flatten().collect()
+    }
+
     /// Takes the records that can be switched: with them, every record of `committed` that they
     /// overlap is replaced as a whole.
     pub(super) fn take_complete(

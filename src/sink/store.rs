@@ -18,7 +18,7 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
 
-use crate::{blocking::offload, files::FileError, ledger::FileRecord};
+use crate::{blocking::offload, files::FileError, ledger::FileRecord, sink::FileMode};
 
 /// The part size of an upload.
 const PART_BYTES: usize = 8 << 20;
@@ -32,9 +32,15 @@ const SPOOL_BYTES: usize = 1 << 20;
 pub enum StoreError {
     /// The object store failed.
     #[error(
-        "the output failed: {0}; free its disk or give it back its permissions, then run again"
+        "the output failed at {path}: {source}; free its disk or give it back its permissions, \
+        then run again"
     )]
-    Store(#[from] object_store::Error),
+    Store {
+        /// The path of the file or folder.
+        path: String,
+        /// The error of the object store.
+        source: object_store::Error,
+    },
     /// Another process writes to the output.
     #[error(
         "another run writes to this output: {holder}; wait for it, or choose another output.path"
@@ -82,8 +88,19 @@ impl OutputStore {
         let io_error = |source| StoreError::Io { path: root.display().to_string(), source };
         std::fs::create_dir_all(root).map_err(io_error)?;
         let root = root.canonicalize().map_err(io_error)?;
-        let store = LocalFileSystem::new_with_prefix(&root)?;
+        let store = LocalFileSystem::new_with_prefix(&root)
+            .map_err(|source| StoreError::Store { path: root.display().to_string(), source })?;
         Ok(Self { store: Arc::new(store), root: Some(root) })
+    }
+
+    /// The directory at `root`, which is created if it is missing, with this mode for everything
+    /// that the process creates from now on.
+    ///
+    /// # Errors
+    /// As [`directory`](Self::directory).
+    pub(crate) fn create(root: &FsPath, mode: FileMode) -> Result<Self, StoreError> {
+        mode.apply();
+        Self::directory(root)
     }
 
     /// Any object store that syncs by itself, such as one in memory.
@@ -114,12 +131,13 @@ impl OutputStore {
         mut spool: SpooledTempFile,
     ) -> Result<FileRecord, StoreError> {
         let name = Path::from(path);
-        let io_error = |source| StoreError::Io { path: path.to_owned(), source };
+        let io_error = |source| StoreError::Io { path: self.full_path(path), source };
+        let error = |source| self.error(path, source);
         let mut hasher = Sha256::new();
         let mut bytes = 0;
         spool.rewind().map_err(io_error)?;
-        let mut upload =
-            WriteMultipart::new_with_chunk_size(self.store.put_multipart(&name).await?, PART_BYTES);
+        let upload = self.store.put_multipart(&name).await.map_err(error)?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         loop {
             let (chunk, hash, rest) = offload(move || {
                 let chunk = read_chunk(&mut spool);
@@ -133,16 +151,16 @@ impl OutputStore {
             let chunk = match chunk {
                 Ok(chunk) if chunk.is_empty() => break,
                 Ok(chunk) => chunk,
-                Err(error) => {
-                    upload.abort().await?;
-                    return Err(io_error(error));
+                Err(source) => {
+                    upload.abort().await.map_err(error)?;
+                    return Err(io_error(source));
                 }
             };
             bytes += chunk.len() as u64;
-            upload.wait_for_capacity(PARTS_IN_FLIGHT).await?;
+            upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(error)?;
             upload.put(chunk);
         }
-        upload.finish().await?;
+        upload.finish().await.map_err(error)?;
         self.sync(path).await?;
         Ok(FileRecord {
             path: path.to_owned(),
@@ -157,8 +175,19 @@ impl OutputStore {
     /// # Errors
     /// [`StoreError`].
     pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        self.store.rename(&Path::from(from), &Path::from(to)).await?;
+        let renamed = self.store.rename(&Path::from(from), &Path::from(to)).await;
+        renamed.map_err(|source| self.error(to, source))?;
         self.sync(to).await
+    }
+
+    /// The error of the object store at a path.
+    pub(crate) fn error(&self, path: &str, source: object_store::Error) -> StoreError {
+        StoreError::Store { path: self.full_path(path), source }
+    }
+
+    /// A path of the output as the user would write it.
+    fn full_path(&self, path: &str) -> String {
+        self.root.as_ref().map_or(path.to_owned(), |root| root.join(path).display().to_string())
     }
 
     /// Deletes files. Returns how many of them existed.
@@ -171,7 +200,7 @@ impl OutputStore {
             match self.store.delete(&Path::from(path.as_str())).await {
                 Ok(()) => removed += 1,
                 Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(source) => return Err(self.error(path, source)),
             }
         }
         Ok(removed)
@@ -206,7 +235,11 @@ impl OutputStore {
         let mut files = Vec::new();
         for folder in folders {
             let listed = self.store.list(Some(&Path::from(folder.as_str())));
-            let found: Vec<_> = listed.map_ok(|object| object.location).try_collect().await?;
+            let found: Vec<_> = listed
+                .map_ok(|object| object.location)
+                .try_collect()
+                .await
+                .map_err(|source| self.error(folder, source))?;
             files.extend(found.into_iter().filter(|path| is_data_file(path.as_ref())));
         }
         Ok(files)
@@ -216,7 +249,7 @@ impl OutputStore {
     async fn sync(&self, path: &str) -> Result<(), StoreError> {
         let Some(root) = self.root.clone() else { return Ok(()) };
         let file = root.join(path);
-        let failed_path = path.to_owned();
+        let failed_path = self.full_path(path);
         offload(move || {
             file.ancestors()
                 .take_while(|folder| folder.starts_with(&root))

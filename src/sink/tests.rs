@@ -204,6 +204,21 @@ async fn g3_what_is_replaced_stays_until_both_halves_of_a_split_are_there() {
 }
 
 #[actix::test]
+async fn at_the_end_of_a_run_a_replacement_that_is_not_complete_is_deleted() {
+    let fixture = Fixture::new();
+    fixture.fetch(1, &fixture.shard(0, 24, false), &[1, 13]).await;
+    let before = (fixture.committed(), fixture.recorded(), fixture.stored().await);
+    let half = fixture.shard(0, 12, true);
+    fixture.fetch(2, &half, &[1]).await;
+    assert_ne!(fixture.stored().await, before.2);
+    let discarded = fixture.sink.send(DiscardStaged).await.unwrap().unwrap();
+    assert_eq!(discarded, [("calls".to_owned(), half.interval)]);
+    assert_eq!((fixture.committed(), fixture.recorded(), fixture.stored().await), before);
+    assert!(fixture.ledger.intents().unwrap().is_empty());
+    assert_eq!(fixture.ledger.stale("calls").unwrap(), [fixture.shard(0, 24, true).interval]);
+}
+
+#[actix::test]
 async fn a_refresh_of_several_days_takes_the_names_of_the_old_files() {
     let fixture = Fixture::new();
     fixture.fetch(1, &fixture.shard(0, 48, false), &[1, 30]).await;

@@ -150,3 +150,71 @@ fn a_kill_and_then_a_missing_ledger_lose_no_file() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert_eq!(data_files(&job.rows()), before);
 }
+
+#[cfg(unix)]
+mod permissions {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const DAY: &str = "2024-01-02T00:00:00Z";
+
+    /// The modes of everything in the output of a run, folders and files, under a umask.
+    fn modes(umask: &str, settings: &[&str]) -> (Vec<u32>, Vec<u32>) {
+        let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+        let job = Job::new(&sandbox);
+        let run = job.command("2024-01-01T00:00:00Z", DAY, settings);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]).arg(run.get_program());
+        shell.args(run.get_args()).current_dir(run.get_current_dir().unwrap());
+        let output = shell.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let (mut folders, mut files) = (Vec::new(), Vec::new());
+        let mut left = vec![job.folder("")];
+        while let Some(path) = left.pop() {
+            let metadata = path.metadata().unwrap();
+            let mode = metadata.permissions().mode() & 0o777;
+            if metadata.is_dir() {
+                folders.push(mode);
+                left.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                files.push(mode);
+            }
+        }
+        for modes in [&mut folders, &mut files] {
+            modes.sort_unstable();
+            modes.dedup();
+        }
+        (folders, files)
+    }
+
+    #[test]
+    fn a_new_output_is_not_for_others_and_follows_a_stricter_umask() {
+        assert_eq!(modes("022", &[]), (vec![0o750], vec![0o640]));
+        assert_eq!(modes("000", &[]), (vec![0o750], vec![0o640]));
+        assert_eq!(modes("077", &[]), (vec![0o700], vec![0o600]));
+    }
+
+    #[test]
+    fn output_mode_decides_whatever_the_umask_is() {
+        assert_eq!(modes("077", &["output.mode=0660"]), (vec![0o770], vec![0o660]));
+        assert_eq!(modes("022", &["output.mode=\"0644\""]), (vec![0o755], vec![0o644]));
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_named_with_the_path_and_the_run_can_be_resumed() {
+        let sandbox = Sandbox::start(&[]);
+        let job = Job::new(&sandbox);
+        let run = job.command("2024-01-01T00:00:00Z", DAY, &[]);
+        // a limit of 8 KiB on the size of files stands for a full disk
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "sh"]).arg(run.get_program());
+        shell.args(run.get_args()).current_dir(run.get_current_dir().unwrap());
+        let output = shell.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        let names_file = said.contains("/out/") || said.contains("(_ledger.sqlite)");
+        assert!(names_file && said.contains("free"), "{said}");
+        assert_eq!(job.run("2024-01-01T00:00:00Z", DAY, &[])["rows_written"], 200);
+    }
+}

@@ -58,7 +58,7 @@ pub(crate) async fn rebuild(scope: &BackfillScope) -> Result<Rebuilt, Error> {
     if !scope.output.is_dir() {
         return Err(OutputError::Missing(scope.output.display().to_string()).into());
     }
-    let output = OutputStore::directory(&scope.output)?;
+    let output = OutputStore::create(&scope.output, scope.file_mode)?;
     let _lock = OutputLock::take(&scope.output)?;
     let ledger = open_ledger(scope)?;
     clean_up(&output, &ledger).await?;

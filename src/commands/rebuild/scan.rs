@@ -60,7 +60,8 @@ pub(super) async fn scan(output: &OutputStore) -> Result<Scan, Error> {
 
 /// The folders at the top of the output, without those that readers skip.
 async fn data_folders(output: &OutputStore) -> Result<Vec<String>, StoreError> {
-    let listed = output.store().list_with_delimiter(None).await?;
+    let listed = output.store().list_with_delimiter(None).await;
+    let listed = listed.map_err(|source| output.error("", source))?;
     let mut folders: Vec<_> =
         listed.common_prefixes.into_iter().map(|folder| folder.to_string()).collect();
     folders.retain(|name| name == QUARANTINE || !name.starts_with(['_', '.']));

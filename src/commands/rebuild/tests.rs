@@ -57,6 +57,7 @@ impl Environment {
             now: 0,
             datasets: vec![Arc::clone(&catalog.datasets[DATASET])],
             catalog: catalog.clone(),
+            file_mode: crate::sink::FileMode::default(),
             output: folder.path().to_owned(),
         };
         Self { folder, scope }

@@ -26,6 +26,7 @@ fn job() -> BackfillScope {
         now: hours(0, 300).to_ms(),
         datasets: vec![Arc::clone(&catalog.datasets["conversations"])],
         catalog: catalog.clone(),
+        file_mode: crate::sink::FileMode::default(),
         output: "out".into(),
     }
 }

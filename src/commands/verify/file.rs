@@ -16,12 +16,32 @@ use crate::{
         status::date_of,
         verify::{Expected, ledger::is_quarantine, unreadable},
     },
-    sink::read::digest,
+    sink::read::{self, digest},
     time::interval::{DAY_MS, Interval, iso},
 };
 
+/// How a file compares with its record.
+pub(crate) enum FileState {
+    /// What differs. Empty if nothing does.
+    Differs(Vec<String>),
+    /// It is that of the commit that was about to replace the record.
+    Replaced,
+}
+
+/// Compares a file with its record.
+pub(crate) fn compare(content: File, expected: &Expected) -> FileState {
+    let replacement = expected.replaced_by.as_ref().filter(|commit| {
+        let footer = read::footer(&content).and_then(|footer| footer.commit);
+        footer.is_some_and(|footer| footer.id == **commit)
+    });
+    match replacement {
+        Some(_) => FileState::Replaced,
+        None => FileState::Differs(differences(content, expected)),
+    }
+}
+
 /// What differs. If the bytes do, nothing else is compared.
-pub(crate) fn differences(mut content: File, expected: &Expected) -> Vec<String> {
+fn differences(mut content: File, expected: &Expected) -> Vec<String> {
     let recorded = &expected.file;
     match digest(&mut content) {
         Ok((bytes, _)) if bytes != recorded.bytes => {

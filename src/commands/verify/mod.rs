@@ -26,7 +26,7 @@ pub(crate) use self::days::{DayCount, committed_days};
 use crate::{
     blocking::offload,
     catalog::{Catalog, Dataset},
-    commands::output_check::is_ours,
+    commands::{output_check::is_ours, verify::file::FileState},
     error::Error,
     ledger::{
         FileRecord,
@@ -54,6 +54,9 @@ pub(crate) struct Verified {
     /// Bytes of the files that are as the ledger says.
     pub bytes: u64,
     pub differences: u64,
+    /// Files that a refresh replaced and whose new record is missing, because the process ended
+    /// between the two. They are whole, and the next run replaces them.
+    pub unrecorded_replacements: u64,
 }
 
 /// A file, and what is expected of it.
@@ -65,6 +68,8 @@ pub(crate) struct Expected {
     dataset: Arc<Dataset>,
     /// The schema version that the output was written with.
     version: String,
+    /// The commit that was about to replace the file. `None` if there is none.
+    replaced_by: Option<String>,
 }
 
 /// Reads every file of `output` that the ledger at `path` names, and reports each difference as soon
@@ -127,6 +132,7 @@ impl Verification<'_> {
                     interval: shard.interval,
                     dataset: Arc::clone(dataset),
                     version: version.clone(),
+                    replaced_by: snapshot.intents.get(&file.path).cloned(),
                 };
                 if self.check_file(expected).await && !ledger::is_quarantine(file) {
                     intact.push(file.clone());
@@ -143,9 +149,22 @@ impl Verification<'_> {
     async fn check_file(&mut self, expected: Expected) -> bool {
         self.verified.files += 1;
         let FileRecord { path, rows, bytes, .. } = expected.file.clone();
-        let differences = match open(self.output, &path).await {
-            Ok(content) => offload(move || file::differences(content, &expected)).await,
-            Err(what) => vec![what],
+        let compared = match open(self.output, &path).await {
+            Ok(content) => offload(move || file::compare(content, &expected)).await,
+            Err(what) => FileState::Differs(vec![what]),
+        };
+        let differences = match compared {
+            FileState::Differs(differences) => differences,
+            FileState::Replaced => {
+                self.verified.unrecorded_replacements += 1;
+                (self.report)(Difference {
+                    subject: path,
+                    what: "a refresh replaced it and was ended before it recorded that: it is \
+                           whole, and the next run replaces it again"
+                        .to_owned(),
+                });
+                return false;
+            }
         };
         if differences.is_empty() {
             self.verified.rows += rows;

@@ -18,6 +18,9 @@ use crate::{
 };
 
 const DAY: i64 = 86_400_000;
+/// The commit that the footers of all files name, and its counts.
+const COMMIT: &str = "c-1";
+const COUNTS: &str = r#"{"received":1,"written":1,"not_owned":0,"duplicate":0,"quarantined":0}"#;
 /// 2024-01-01.
 const FIRST: i64 = 1_704_067_200_000;
 
@@ -62,6 +65,10 @@ impl Environment {
             entry("dataset", self.dataset.name.clone()),
             entry("interval", interval.to_string()),
             entry("schema_version", self.dataset.version.to_string()),
+            entry("commit", COMMIT.to_owned()),
+            entry("commit_files", "1".to_owned()),
+            entry("open_rows", "0".to_owned()),
+            entry("counts", COUNTS.to_owned()),
         ];
         let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata)).build();
         let mut writer =
@@ -120,7 +127,8 @@ impl Environment {
         let mut report = |difference: Difference| reported.push(difference.to_string());
         let verified =
             verify(&self.output, &self.path(LEDGER), catalog, &mut report).await.unwrap();
-        assert_eq!(verified.differences, reported.len() as u64);
+        let all = verified.differences + verified.unrecorded_replacements;
+        assert_eq!(all, reported.len() as u64);
         reported
     }
 }
@@ -302,4 +310,28 @@ fn records_that_contradict_each_other_are_reported() {
         reported[1].starts_with("its row counts do not balance")
             && reported[2].starts_with("its files hold 0 rows, and 4")
     );
+}
+
+#[tokio::test]
+async fn a_file_that_an_ended_refresh_replaced_is_told_apart_from_a_changed_one() {
+    let environment = Environment::new();
+    let interval = Interval::day_of(FIRST);
+    let path = environment.commit(interval, &[("a", FIRST)]).await;
+    let replace = |commit: &str| {
+        let intents = [(path.clone(), commit.to_owned())];
+        environment.ledger.intend("conversations", &intents, Some(interval)).unwrap();
+    };
+    environment.put(interval, &[("a", FIRST), ("b", FIRST + 1)]).await;
+    let [changed] = &environment.verify().await[..] else { panic!() };
+    assert!(changed.contains("bytes, and the ledger says"), "{changed}");
+    replace("another commit");
+    let [changed] = &environment.verify().await[..] else { panic!() };
+    assert!(changed.contains("bytes, and the ledger says"), "{changed}");
+    replace(COMMIT);
+    let [replaced] = &environment.verify().await[..] else { panic!() };
+    assert!(replaced.contains("a refresh replaced it and was ended"), "{replaced}");
+    let catalog = catalog::builtin("genesys-cloud").unwrap();
+    let path = environment.path(LEDGER);
+    let verified = verify(&environment.output, &path, catalog, &mut |_| {}).await.unwrap();
+    assert_eq!((verified.differences, verified.unrecorded_replacements), (0, 1));
 }

@@ -94,6 +94,7 @@ impl ConfigFile {
             catalog,
             policy: self.retry.policy(),
             output: self.output.folder(layers)?,
+            file_mode: self.output.file_mode(layers)?,
             refresh: self.job.refresh.0,
             newest_first: self.job.is_newest_first(),
             grace: self.job.grace.0,
@@ -115,6 +116,7 @@ impl ConfigFile {
             now: clock::now().as_millisecond(),
             datasets: self.job.datasets(self.source.platform, &catalog, layers)?,
             output: self.output.folder(layers)?,
+            file_mode: self.output.file_mode(layers)?,
             catalog,
         })
     }

@@ -11,13 +11,14 @@ use crate::{
         values::{DurationText, in_range},
     },
     ledger::LEDGER,
-    sink::ParquetSettings,
+    sink::{FileMode, ParquetSettings},
 };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputSection {
     path: PathBuf,
+    mode: Option<String>,
     compression: String,
     row_group_rows: usize,
     pub commit_every: DurationText,
@@ -48,6 +49,21 @@ impl OutputSection {
             return Err(layers.error("output.path", message));
         }
         Ok(folder)
+    }
+
+    /// The permissions of new files.
+    ///
+    /// # Errors
+    /// If they are no octal number, or do not let the owner read and write.
+    pub(super) fn file_mode(&self, layers: &Layers) -> Result<FileMode, ConfigError> {
+        let Some(text) = &self.mode else { return Ok(FileMode::default()) };
+        FileMode::read(text).ok_or_else(|| {
+            let message = format!(
+                "invalid mode `{text}`: expected the permissions of files in octal, which let the \
+                 owner read and write, such as \"0640\""
+            );
+            layers.error("output.mode", message)
+        })
     }
 
     pub(super) fn format(&self, layers: &Layers) -> Result<ParquetSettings, ConfigError> {

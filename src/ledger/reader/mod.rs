@@ -38,6 +38,9 @@ pub struct Snapshot {
     /// Files whose commit has not finished, or that a commit replaced. The next run or `rebuild`
     /// deletes those that are left.
     pub leftovers: HashSet<String>,
+    /// The commit that was about to write a file, by the path of the file. If the file is recorded
+    /// too, that commit was about to replace it.
+    pub intents: HashMap<String, String>,
 }
 
 /// The records of one dataset.
@@ -159,6 +162,7 @@ impl Snapshot {
             }
             snapshot.runs = runs::runs(&view)?;
             snapshot.leftovers = leftovers(&view)?;
+            snapshot.intents = intents(&view)?;
         }
         Ok(snapshot)
     }
@@ -308,6 +312,12 @@ fn accepted(view: &Connection) -> Result<Vec<AcceptedInterval>, rusqlite::Error>
 fn leftovers(view: &Connection) -> Result<HashSet<String>, rusqlite::Error> {
     view.prepare("SELECT path FROM intent UNION SELECT path FROM garbage")?
         .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+fn intents(view: &Connection) -> Result<HashMap<String, String>, rusqlite::Error> {
+    view.prepare("SELECT path, commit_id FROM intent")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
 
