@@ -32,6 +32,7 @@ use std::{
 
 use actix::{fut, prelude::*};
 
+pub(crate) use self::file_mode::FileMode;
 pub(crate) use self::{carry_over::CarriedRows, commit::clean_up};
 use self::{
     commit::{CommitRequest, Destination, WrittenShard},
@@ -39,9 +40,7 @@ use self::{
     store::StoreError,
     write_error::WriteError,
 };
-pub use self::{
-    file_mode::FileMode, settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore,
-};
+pub use self::{settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore};
 use crate::{
     blocking::offload,
     decode::Page,
