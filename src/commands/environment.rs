@@ -21,8 +21,8 @@ use crate::{
     config::Config,
     error::Error,
     fetch::{
-        ApiClient, CircuitBreaker, FetchContext, JobAvailability, RequestContext, RowStatistics,
-        UnknownStates,
+        ApiClient, CircuitBreaker, FetchContext, JobAvailability, OutageMonitor, RequestContext,
+        RowStatistics, UnknownStates,
     },
     http::{rate_limit::RateLimit, transport::Transport},
     ledger::{Ledger, RowStats},
@@ -165,6 +165,7 @@ pub(crate) fn connect(
         job_availability: JobAvailability::default(),
         unknown_job_states: UnknownStates::default(),
         circuit_breaker,
+        outages: OutageMonitor::new(config.platform.profile().probe_path(), &config.policy),
         policy: config.policy.clone(),
         dialect: config.platform.profile().dialect,
         bucket: "api".into(),

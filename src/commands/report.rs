@@ -161,6 +161,14 @@ impl RunOutcome {
                  continues from here"
             )),
             Stop::Connection => Self::Fatal(error.to_string()),
+            Stop::NeverAnswered => Self::Fatal(format!(
+                "{error}; the platform has not answered since the start of the run: check the \
+                 network, the proxy and source.region, or run again later"
+            )),
+            Stop::Outage => Self::Fatal(format!(
+                "{error}; the outage is longer than retry.outage: run again later, the run \
+                 continues from here"
+            )),
             Stop::Login => {
                 Self::Fatal(format!("{error}; run again later, the run continues from here"))
             }

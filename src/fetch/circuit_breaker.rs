@@ -14,7 +14,7 @@ const OUTAGES: [StatusCode; 2] = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_U
 /// fetchers.
 ///
 /// A planned shard counts once, however many pieces of it fail. Shards that failed in earlier runs
-/// and outages do not count.
+/// do not count.
 #[derive(Debug)]
 pub(crate) struct CircuitBreaker {
     /// The failed shards at which a dataset is given up.
@@ -38,6 +38,8 @@ struct FailureStreak {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum FailureKind {
     Response { status: StatusCode, code: String },
+    Timeout,
+    Network,
     Malformed,
     TooLarge,
     Pagination,
@@ -45,23 +47,19 @@ enum FailureKind {
 }
 
 impl FailureKind {
-    /// The kind of a failure. `None` if it says nothing about the dataset: an outage, a throttle,
-    /// or data that is not there yet.
+    /// The kind of a failure. `None` if it says nothing about the dataset: a throttle, or data that
+    /// is not there yet. A shard that met an outage waits for its end and does not fail.
     fn of(error: &RequestError) -> Option<Self> {
         match error {
-            RequestError::Timeout(_)
-            | RequestError::Network(_)
-            | RequestError::NoConnection(_)
-            | RequestError::Token(_)
-            | RequestError::NotYet(_) => None,
-            RequestError::Refused(response)
-                if response.is_throttle() || OUTAGES.contains(&response.status) =>
-            {
+            RequestError::NoConnection(_) | RequestError::Token(_) | RequestError::NotYet(_) => {
                 None
             }
+            RequestError::Refused(response) if response.is_throttle() => None,
             RequestError::Refused(response) => {
                 Some(Self::Response { status: response.status, code: response.code.to_string() })
             }
+            RequestError::Timeout(_) => Some(Self::Timeout),
+            RequestError::Network(_) => Some(Self::Network),
             RequestError::Malformed(_) => Some(Self::Malformed),
             RequestError::TooLarge(_) => Some(Self::TooLarge),
             RequestError::Pagination(_) => Some(Self::Pagination),
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn outages_and_earlier_failures_do_not_count() {
+    fn throttles_and_earlier_failures_do_not_count() {
         let breaker = CircuitBreaker::new(2);
         let refused = |status: u16| {
             let response = http::Response::builder().status(status).body(bytes::Bytes::new());
@@ -181,13 +179,8 @@ mod tests {
                 dialect,
             ))
         };
-        for outage in [
-            RequestError::Network("reset".into()),
-            RequestError::Timeout(std::time::Duration::ZERO),
-            refused(502),
-            refused(503),
-        ] {
-            assert_eq!(fail(&breaker, &[1, 2, 3], &outage), [false; 3], "{outage}");
+        for excused in [refused(429), RequestError::NotYet("no data yet".to_owned())] {
+            assert_eq!(fail(&breaker, &[1, 2, 3], &excused), [false; 3], "{excused}");
         }
         breaker.exclude("conversations", vec![Interval::new(0, 300).unwrap()]);
         assert_eq!(fail(&breaker, &[0, 1, 2], &malformed()), [false; 3]);

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::Dataset,
     fetch::{
-        CircuitBreaker, FetchSettings, JobAvailability, RequestContext, RowStatistics,
-        UnknownStates,
+        CircuitBreaker, FetchSettings, JobAvailability, OutageMonitor, RequestContext,
+        RowStatistics, UnknownStates,
     },
     http::{dialect::Dialect, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
     telemetry::metrics::Metrics,
@@ -38,6 +38,8 @@ pub(crate) struct FetchContext {
     pub unknown_job_states: UnknownStates,
     /// Gives up datasets of which shard after shard fails.
     pub circuit_breaker: CircuitBreaker,
+    /// Notices outages of the network or of the whole platform.
+    pub outages: OutageMonitor,
     /// How often a request is retried, and after which pauses.
     pub policy: RetryPolicy,
     /// Headers and errors of the platform.

@@ -4,7 +4,7 @@
 //! committed, split, failed, given up or returned (G2). Start with [`fetch_shard`], the course of
 //! one shard from its endpoint to its end. It uses [`endpoint_choice`] (query or job),
 //! [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next), [`send_with_retry`]
-//! (one request with its retries), [`in_flight`] (several requests at once) and [`shard_progress`]
+//! (one request with its retries), [`outage`] (whether the platform answers at all), [`in_flight`] (several requests at once) and [`shard_progress`]
 //! with its [`watermark`] (what has arrived, and what of it can be committed).
 
 pub(crate) mod actor;
@@ -20,6 +20,7 @@ pub(crate) mod in_flight;
 pub(crate) mod job_availability;
 mod job_state;
 pub(crate) mod open_rows;
+pub(crate) mod outage;
 pub(crate) mod pagination;
 pub(crate) mod row_statistics;
 pub(crate) mod send_with_retry;
@@ -38,6 +39,7 @@ pub(crate) use self::{
     error::{FetchError, RunError, ShardError},
     job_availability::JobAvailability,
     job_state::UnknownStates,
+    outage::OutageMonitor,
     pagination::RequestContext,
     row_statistics::RowStatistics,
     settings::{FetchSettings, Strategy},

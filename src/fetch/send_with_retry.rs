@@ -27,7 +27,7 @@ use crate::{
         address::may_download,
         error::{ErrorResponse, RequestError},
         rate_limit::{Permit, QuotaKey},
-        retry::{self, Attempt, Decision},
+        retry::{self, Attempt, Decision, PlatformState},
         throttle::ThrottleScope,
     },
     server_text::ServerText,
@@ -57,7 +57,7 @@ pub(crate) struct RequestOptions {
 }
 
 /// Why one attempt failed: `retry` decides about a request error, a run error ends the run.
-enum AttemptError {
+pub(super) enum AttemptError {
     Request(RequestError),
     Run(RunError),
 }
@@ -89,15 +89,29 @@ impl ApiClient {
             rejections: 0,
             splittable: options.splittable,
             shrinkable: options.shrinkable,
+            platform: PlatformState::Answers,
+            outages: 0,
         };
         let mut rejected = None;
         loop {
+            if !options.sent_after_shutdown {
+                self.await_platform().await?;
+            }
             let error =
                 match self.attempt_or_shutdown(&call, options, &mut rejected, read.clone()).await {
-                    Ok(response) => return Ok(response),
+                    Ok(response) => {
+                        if !call.anonymous {
+                            self.context.outages.record_answer();
+                        }
+                        return Ok(response);
+                    }
                     Err(AttemptError::Run(error)) => return Err(error.into()),
                     Err(AttemptError::Request(error)) => error,
                 };
+            if options.sent_after_shutdown && self.context.shutdown.is_cancelled() {
+                return Err(ShardError::Failed(error).into());
+            }
+            attempt.platform = self.platform_after(&error, call.anonymous).await?;
             let throttled =
                 matches!(&error, RequestError::Refused(response) if response.is_throttle());
             let token_was_new = rejected.is_some_and(|generation| {
@@ -118,9 +132,6 @@ impl ApiClient {
                      deletes"
                 );
             }
-            if options.sent_after_shutdown && self.context.shutdown.is_cancelled() {
-                return Err(ShardError::Failed(error).into());
-            }
             match decision {
                 Decision::Retry { after } => {
                     if attempt.number == TOLD_FROM && attempt.tokenless == 0 {
@@ -131,6 +142,12 @@ impl ApiClient {
                 Decision::Throttled { after, scope } => {
                     self.context.metrics.rate_limited.add(1);
                     self.throttle(&call, after, scope, attempt.throttles);
+                }
+                Decision::AwaitPlatform => {
+                    self.await_platform().await?;
+                    attempt.outages += 1;
+                    // an outage uses up nobody's attempts
+                    (attempt.number, attempt.tokenless) = (0, 0);
                 }
                 Decision::Reauthenticate => {}
                 Decision::Split => return Err(ShardError::ShardTooLarge(error.to_string()).into()),
@@ -197,7 +214,7 @@ impl ApiClient {
     }
 
     /// One attempt: a permit, a token, a request, a response that can be parsed.
-    async fn attempt<T: Send + 'static>(
+    pub(super) async fn attempt<T: Send + 'static>(
         &self,
         call: &ApiRequest,
         rejected: &mut Option<u64>,

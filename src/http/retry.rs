@@ -31,6 +31,8 @@ pub struct RetryPolicy {
     /// The longest `Retry-After` that is waited for. A longer one ends the run if it is about the
     /// credential's quota or the token endpoint, and else costs the dataset.
     pub give_up_after: Duration,
+    /// The longest outage that is waited for; a longer one ends the run.
+    pub outage: Duration,
 }
 
 /// The state of a request when an attempt has failed.
@@ -50,6 +52,21 @@ pub(crate) struct Attempt {
     pub splittable: bool,
     /// Whether the page can be smaller.
     pub shrinkable: bool,
+    /// Whether the platform answers other requests. Only used for errors that an outage explains.
+    pub platform: PlatformState,
+    /// The outages that the request has waited for.
+    pub outages: u32,
+}
+
+/// Whether the platform answers at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlatformState {
+    /// As far as is known it does.
+    Answers,
+    /// It did in this run, and does not now: an outage.
+    Silent,
+    /// It has not answered since the start of the run.
+    NeverAnswered,
 }
 
 /// What to do about a request error.
@@ -67,6 +84,8 @@ pub(crate) enum Decision {
         /// Which requests pause.
         scope: ThrottleScope,
     },
+    /// The platform does not answer anybody: wait until it does, and send the request again.
+    AwaitPlatform,
     /// The token was rejected: send the request again with a newer one.
     Reauthenticate,
     /// The shard is too big for the platform: split it.
@@ -95,6 +114,10 @@ pub enum Stop {
     Login,
     /// There is no connection to the platform until a person mends something.
     Connection,
+    /// The platform has not answered since the start of the run.
+    NeverAnswered,
+    /// The platform has stopped answering for longer than `retry.outage`.
+    Outage,
 }
 
 /// Decides what to do about `error`. `jitter`, in [0, 1), is the part of the upper bound that a
@@ -105,6 +128,20 @@ pub(crate) fn decide(
     policy: &RetryPolicy,
     jitter: f64,
 ) -> Decision {
+    if may_be_outage(error) {
+        match attempt.platform {
+            PlatformState::Silent if attempt.outages < policy.attempts => {
+                return Decision::AwaitPlatform;
+            }
+            PlatformState::NeverAnswered if attempt.tokenless == 0 => {
+                return match attempt.number >= policy.attempts {
+                    true => Decision::Stop(Stop::NeverAnswered),
+                    false => Decision::Retry { after: pause(attempt.number, policy, jitter) },
+                };
+            }
+            _ => {}
+        }
+    }
     match error {
         RequestError::Refused(response) => decide_response(response, attempt, policy, jitter),
         RequestError::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
@@ -202,12 +239,32 @@ fn decide_too_large(attempt: Attempt) -> Decision {
     }
 }
 
+/// Whether an outage of the network or of the whole platform explains the error, too.
+pub(crate) fn may_be_outage(error: &RequestError) -> bool {
+    match error {
+        RequestError::Network(_) | RequestError::Timeout(_) => true,
+        RequestError::Refused(response) => {
+            response.status.is_server_error() && !response.is_throttle()
+        }
+        RequestError::Token(error) => !error.permanent,
+        _ => false,
+    }
+}
+
+/// Whether the error shows that the platform's API answers.
+pub(crate) fn is_answer(error: &RequestError) -> bool {
+    matches!(
+        error,
+        RequestError::Refused(_) | RequestError::Malformed(_) | RequestError::TooLarge(_)
+    ) && !may_be_outage(error)
+}
+
 fn is_transient(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT
 }
 
 /// The pause after attempt `number`.
-fn pause(number: u32, policy: &RetryPolicy, jitter: f64) -> Duration {
+pub(crate) fn pause(number: u32, policy: &RetryPolicy, jitter: f64) -> Duration {
     let doublings = number.saturating_sub(1).min(20);
     policy.first.saturating_mul(1 << doublings).min(policy.longest).mul_f64(jitter)
 }
@@ -229,6 +286,17 @@ mod tests {
         first: Duration::from_secs(1),
         longest: Duration::from_secs(3),
         give_up_after: Duration::from_secs(600),
+        outage: Duration::from_secs(3_600),
+    };
+    const FIRST: Attempt = Attempt {
+        number: 1,
+        throttles: 0,
+        tokenless: 0,
+        rejections: 0,
+        splittable: false,
+        shrinkable: false,
+        platform: PlatformState::Answers,
+        outages: 0,
     };
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -337,17 +405,11 @@ mod tests {
                 rejections,
                 splittable,
                 shrinkable: splittable,
+                ..FIRST
             };
             assert_eq!(decide(&error, attempt, &POLICY, 0.5), expected, "{error} at {attempt:?}");
         }
-        let tokenless = Attempt {
-            number: 1,
-            throttles: 0,
-            tokenless: 4,
-            rejections: 0,
-            splittable: true,
-            shrinkable: true,
-        };
+        let tokenless = Attempt { tokenless: 4, splittable: true, shrinkable: true, ..FIRST };
         assert_eq!(
             decide(&token_error(false), tokenless, &POLICY, 0.5),
             Decision::Stop(Stop::Login)
@@ -355,17 +417,52 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_is_waited_for_and_never_splits_or_fails_a_shard() {
+        let silent = |number, outages| Attempt {
+            number,
+            outages,
+            splittable: true,
+            platform: PlatformState::Silent,
+            ..FIRST
+        };
+        let from_start =
+            |number| Attempt { platform: PlatformState::NeverAnswered, ..silent(number, 0) };
+        let signs = [
+            RequestError::Network("reset".into()),
+            RequestError::Timeout(SECOND),
+            refused(500, "", None),
+            refused(504, "", None),
+        ];
+        for error in &signs {
+            for number in [1, 2, 4] {
+                let decision = decide(error, silent(number, 3), &POLICY, 0.5);
+                assert_eq!(decision, Decision::AwaitPlatform, "{error} at {number}");
+            }
+            let decision = decide(error, silent(4, 4), &POLICY, 0.5);
+            assert_ne!(decision, Decision::AwaitPlatform, "{error}: outage after outage");
+            for number in [1, 2] {
+                let after = pause(number, &POLICY, 0.5);
+                let decision = decide(error, from_start(number), &POLICY, 0.5);
+                assert_eq!(decision, Decision::Retry { after }, "{error} at {number}");
+            }
+            let decision = decide(error, from_start(4), &POLICY, 0.5);
+            assert_eq!(decision, Decision::Stop(Stop::NeverAnswered), "{error}");
+        }
+        assert_eq!(
+            decide(&token_error(false), silent(1, 0), &POLICY, 0.5),
+            Decision::AwaitPlatform
+        );
+        for answer in [refused(400, "", None), RequestError::Malformed("html".into())] {
+            let decision = decide(&answer, silent(4, 0), &POLICY, 0.5);
+            assert_eq!(decision, Decision::GiveUp, "{answer}");
+        }
+    }
+
+    #[test]
     fn a_page_that_is_too_large_and_cannot_shrink_splits_the_shard() {
         let response = refused(413, "too.large", None);
         for (splittable, expected) in [(true, Decision::Split), (false, Decision::GiveUp)] {
-            let attempt = Attempt {
-                number: 1,
-                throttles: 0,
-                tokenless: 0,
-                rejections: 0,
-                splittable,
-                shrinkable: false,
-            };
+            let attempt = Attempt { splittable, ..FIRST };
             for error in [&RequestError::TooLarge(1), &response] {
                 assert_eq!(
                     decide(error, attempt, &POLICY, 0.5),

@@ -85,6 +85,14 @@ pub(crate) static TOKEN_DIALECT: TokenDialect = TokenDialect {
     refresh_token_fields: &["refresh_token", cxone::REFRESH_TOKEN_FIELD],
 };
 
+impl Profile {
+    /// The path of a cheap request that no dataset has to do with, and that any platform which is
+    /// there answers, if only with 404.
+    pub(crate) fn probe_path(&self) -> &'static str {
+        self.introspection.and_then(|paths| paths.identity_paths.first().copied()).unwrap_or("/")
+    }
+}
+
 impl Platform {
     /// What the program knows of the platform.
     pub(crate) fn profile(self) -> &'static Profile {

@@ -19,6 +19,7 @@ mod ledger_versions;
 mod login;
 mod memory;
 mod open_rows;
+mod outages;
 mod output_safety;
 mod pagination;
 mod quota;

@@ -13,6 +13,7 @@ pub(super) struct RetrySection {
     first: DurationText,
     longest: DurationText,
     give_up_after: DurationText,
+    outage: DurationText,
     pub give_up_dataset_after: NonZeroU32,
 }
 
@@ -23,6 +24,7 @@ impl RetrySection {
             first: self.first.0,
             longest: self.longest.0,
             give_up_after: self.give_up_after.0,
+            outage: self.outage.0,
         }
     }
 }

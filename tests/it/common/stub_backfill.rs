@@ -23,7 +23,7 @@ use super::{
 pub struct StubResult {
     /// The ids of the rows in the files.
     pub rows: Vec<String>,
-    /// The reasons of the gaps, or the reason why access is denied.
+    /// The reasons of the gaps, or the reason why the run ended.
     pub gaps: Vec<String>,
     /// The exit code.
     pub code: u8,
@@ -101,7 +101,7 @@ impl StubBackfill {
             RunOutcome::Gaps(gaps) => {
                 gaps.iter().map(|gap| format!("{}: {}", gap.cause.name(), gap.reason)).collect()
             }
-            RunOutcome::Denied(reason) => vec![reason],
+            RunOutcome::Denied(reason) | RunOutcome::Fatal(reason) => vec![reason],
             RunOutcome::Interrupted => vec!["interrupted".to_owned()],
             other => panic!("{other}"),
         };

@@ -22,6 +22,9 @@ pub struct StubRequest {
 /// A reply: status and body.
 pub type StubResponse = (u16, String);
 
+/// The error of the network that a request for this address meets. `None` if it arrives.
+pub type NetworkError = Box<dyn Fn(&str) -> Option<RequestError> + Send + Sync>;
+
 /// Paths below this one need no token, like signed addresses of results in cloud storage.
 pub const RESULTS: &str = "/results/";
 
@@ -30,6 +33,7 @@ pub struct Stub {
     /// The path of its token endpoint.
     token_path: &'static str,
     answer: Box<dyn Fn(&StubRequest) -> StubResponse + Send + Sync>,
+    network: NetworkError,
     /// Every request except those for tokens, as `GET http://host/path?query`.
     requests: Mutex<Vec<String>>,
 }
@@ -54,7 +58,17 @@ impl Stub {
         token_path: &'static str,
         answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { token_path, answer: Box::new(answer), requests: Mutex::default() })
+        Self::behind(Box::new(|_| None), token_path, answer)
+    }
+
+    /// The same behind a network with errors.
+    pub fn behind(
+        network: NetworkError,
+        token_path: &'static str,
+        answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let requests = Mutex::default();
+        Arc::new(Self { token_path, answer: Box::new(answer), network, requests })
     }
 
     /// Every request except those for tokens.
@@ -97,7 +111,11 @@ impl Transport for Stub {
         &self,
         request: Request<Bytes>,
     ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
-        Box::pin(ready(Ok(self.reply(&request))))
+        let outcome = match (self.network)(&request.uri().to_string()) {
+            Some(error) => Err(error),
+            None => Ok(self.reply(&request)),
+        };
+        Box::pin(ready(outcome))
     }
 }
 
