@@ -121,7 +121,7 @@ fn write(c: &mut Criterion) {
         row_group_rows: 20_000,
         job: "{}".to_owned(),
     });
-    let shard = Shard { dataset: dataset(), interval: day(), replaces: false, open_rows: None };
+    let shard = Shard::new(dataset(), day(), false);
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(&bytes)));
     group.bench_function("record batches to Parquet", |bencher| {

@@ -80,10 +80,7 @@ async fn lease() {
     );
     let interval = Interval::new(0, i64::try_from(ACTORS).expect("a number")).expect("an interval");
     let mut plan = Plan::new(false);
-    plan.add(
-        &Shard { dataset, interval, replaces: false, open_rows: None },
-        Duration::from_millis(1),
-    );
+    plan.add(&Shard::new(dataset, interval, false), Duration::from_millis(1));
     let planner = PlannerActor::new(plan).start();
     let actor = || async {
         let lease = planner.send(Next).await.expect("a planner").expect("a shard");

@@ -296,9 +296,9 @@ fn gaps(config: &Config, ledger: &Ledger, totals: &FetchTotals) -> Result<Vec<Ga
         of_dataset.extend(remaining::failed(config, ledger, dataset)?.into_iter().map(Gap::from));
         // the ledger does not list a shard that failed to replace a committed one
         for failure in totals.failed.iter().filter(|failure| failure.dataset == dataset.name) {
-            let gap = Gap::from(failure.clone());
-            if !of_dataset.contains(&gap) {
-                of_dataset.push(gap);
+            let listed: Vec<_> = of_dataset.iter().map(|gap| gap.interval).collect();
+            if !failure.interval.subtract(&listed).is_empty() {
+                of_dataset.push(Gap::from(failure.clone()));
             }
         }
         let postponed = totals.not_yet_available.iter();

@@ -1,4 +1,5 @@
-//! Gives up a dataset of which many shards in a row fail for the same reason (G8).
+//! Ends what keeps failing for the same reason (G8): the rest of a planned shard of which a sample of
+//! pieces failed, and a dataset of which many shards in a row failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +8,9 @@ use http::StatusCode;
 
 use crate::{http::error::RequestError, planning::Shard, time::interval::Interval};
 
-/// Statuses of a service that is down, whatever was requested.
-const OUTAGES: [StatusCode; 2] = [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE];
+/// Pieces of a planned shard that fail in a row for the same reason before the rest of it fails, too.
+/// After a failed piece the planner leases one that is far from it, so that they are a sample.
+const FAILED_SAMPLE: usize = 3;
 
 /// Counts the shards of each dataset that fail in a row for the same reason. Shared by all
 /// fetchers.
@@ -22,16 +24,37 @@ pub(crate) struct CircuitBreaker {
     datasets: DashMap<String, FailureStreak>,
 }
 
+/// What ends with a failed shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failing {
+    /// The shard.
+    Shard,
+    /// The planned shard that it is a piece of, of which a sample of pieces failed in a row.
+    PlannedShard,
+    /// Its dataset.
+    Dataset,
+}
+
 #[derive(Debug, Default)]
 struct FailureStreak {
     /// Why the shards of the streak failed. `None` if there is no streak.
     kind: Option<FailureKind>,
     /// The starts of the planned shards that failed.
     failed: BTreeSet<i64>,
-    /// The planned shards that were split, by their start.
-    split: BTreeMap<i64, Interval>,
+    /// The failed pieces of planned shards, by the start of those.
+    pieces: BTreeMap<i64, FailedPieces>,
     /// What failed in earlier runs.
     failed_earlier: Vec<Interval>,
+}
+
+/// The pieces of a planned shard that failed in a row for the same reason.
+#[derive(Debug)]
+struct FailedPieces {
+    error: RequestError,
+    kind: FailureKind,
+    count: usize,
+    /// What failed, and what ended with it.
+    intervals: Vec<Interval>,
 }
 
 /// What failures for the same reason have in common. Messages may differ between shards.
@@ -80,44 +103,77 @@ impl CircuitBreaker {
         self.datasets.entry(dataset.to_owned()).or_default().failed_earlier = failed_earlier;
     }
 
-    /// Records a commit, which ends the streak of its dataset.
-    pub(crate) fn record_commit(&self, dataset: &str) {
-        if let Some(mut streak) = self.datasets.get_mut(dataset) {
+    /// Records a commit, which ends the streaks of its dataset and of its planned shard.
+    pub(crate) fn record_commit(&self, shard: &Shard) {
+        if let Some(mut streak) = self.datasets.get_mut(&shard.dataset.name) {
             streak.kind = None;
             streak.failed.clear();
+            streak.pieces.remove(&shard.planned.from_ms());
         }
     }
 
-    /// Records a split, so that the pieces count as one shard.
-    pub(crate) fn record_split(&self, shard: &Shard) {
+    /// Records a failure. Returns what ends with it.
+    pub(crate) fn record_failure(&self, shard: &Shard, error: &RequestError) -> Failing {
+        let Some(kind) = FailureKind::of(error) else { return Failing::Shard };
         let mut streak = self.datasets.entry(shard.dataset.name.clone()).or_default();
-        let planned = streak.planned(shard.interval);
-        streak.split.insert(planned.from_ms(), planned);
+        if streak.is_given_up(shard, &kind, self.limit) {
+            return Failing::Dataset;
+        }
+        if shard.interval == shard.planned {
+            return Failing::Shard;
+        }
+        let none = || FailedPieces {
+            error: error.clone(),
+            kind: kind.clone(),
+            count: 0,
+            intervals: Vec::new(),
+        };
+        let pieces = streak.pieces.entry(shard.planned.from_ms()).or_insert_with(none);
+        if pieces.kind != kind {
+            *pieces = none();
+        }
+        pieces.count += 1;
+        pieces.intervals.push(shard.interval);
+        if pieces.is_sample() { Failing::PlannedShard } else { Failing::Shard }
     }
 
-    /// Records a failure. Returns whether the dataset is to be given up.
-    pub(crate) fn record_failure(&self, shard: &Shard, error: &RequestError) -> bool {
-        let Some(kind) = FailureKind::of(error) else { return false };
+    /// The error of the planned shard of `shard`, if it failed as one.
+    pub(crate) fn error_of_planned(&self, shard: &Shard) -> Option<RequestError> {
+        let streak = self.datasets.get(&shard.dataset.name)?;
+        let pieces = streak.pieces.get(&shard.planned.from_ms())?;
+        pieces.is_sample().then(|| pieces.error.clone())
+    }
+
+    /// Adds intervals that end with a planned shard that failed as one. Returns all of it that
+    /// failed.
+    pub(crate) fn record_ended(&self, shard: &Shard, ended: Vec<Interval>) -> Vec<Interval> {
         let mut streak = self.datasets.entry(shard.dataset.name.clone()).or_default();
-        if streak.failed_earlier.iter().any(|earlier| earlier.overlaps(shard.interval)) {
-            return false;
-        }
-        if streak.kind.as_ref() != Some(&kind) {
-            streak.kind = Some(kind);
-            streak.failed.clear();
-        }
-        let planned = streak.planned(shard.interval);
-        streak.failed.insert(planned.from_ms());
-        streak.failed.len() >= self.limit
+        let Some(pieces) = streak.pieces.get_mut(&shard.planned.from_ms()) else { return ended };
+        pieces.intervals.extend(ended);
+        pieces.intervals = Interval::joined(&pieces.intervals);
+        pieces.intervals.clone()
+    }
+}
+
+impl FailedPieces {
+    /// Whether enough pieces have failed to give up the others.
+    fn is_sample(&self) -> bool {
+        self.count >= FAILED_SAMPLE
     }
 }
 
 impl FailureStreak {
-    /// The planned shard that `interval` is a piece of; `interval` itself if it is not a piece.
-    fn planned(&self, interval: Interval) -> Interval {
-        let (_, &candidate) =
-            self.split.range(..=interval.from_ms()).next_back().unwrap_or((&0, &interval));
-        if candidate.overlaps(interval) { candidate } else { interval }
+    /// Counts a failed shard. Returns whether there are `limit` in a row.
+    fn is_given_up(&mut self, shard: &Shard, kind: &FailureKind, limit: usize) -> bool {
+        if self.failed_earlier.iter().any(|earlier| earlier.overlaps(shard.interval)) {
+            return false;
+        }
+        if self.kind.as_ref() != Some(kind) {
+            self.kind = Some(kind.clone());
+            self.failed.clear();
+        }
+        self.failed.insert(shard.planned.from_ms());
+        self.failed.len() >= limit
     }
 }
 
@@ -131,7 +187,7 @@ mod tests {
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = catalog::test_dataset("conversations");
         let interval = Interval::new(from, to).unwrap();
-        Shard { dataset: Arc::clone(dataset), interval, replaces: false, open_rows: None }
+        Shard::new(Arc::clone(dataset), interval, false)
     }
 
     fn malformed() -> RequestError {
@@ -140,7 +196,9 @@ mod tests {
 
     /// Records a failure of each shard of 100 ms from `first`, and says which gave the dataset up.
     fn fail(breaker: &CircuitBreaker, shards: &[i64], error: &RequestError) -> Vec<bool> {
-        let fail = |n: &i64| breaker.record_failure(&shard(n * 100, (n + 1) * 100), error);
+        let fail = |n: &i64| {
+            breaker.record_failure(&shard(n * 100, (n + 1) * 100), error) == Failing::Dataset
+        };
         shards.iter().map(fail).collect()
     }
 
@@ -152,20 +210,43 @@ mod tests {
         assert_eq!(fail(&breaker, &[1, 2], &malformed()), [false, false]);
         let other = RequestError::Pagination("loop".into());
         assert_eq!(fail(&breaker, &[3, 4], &other), [false, false], "another reason");
-        breaker.record_commit("conversations");
+        breaker.record_commit(&shard(400, 500));
         assert_eq!(fail(&breaker, &[5, 6, 7], &other), [false, false, true], "a commit between");
+    }
+
+    fn piece(from: i64, to: i64) -> Shard {
+        Shard { planned: Interval::new(0, 100).unwrap(), ..shard(from, to) }
     }
 
     #[test]
     fn pieces_of_one_shard_count_once() {
         let breaker = CircuitBreaker::new(2);
-        breaker.record_split(&shard(0, 100));
-        breaker.record_split(&shard(0, 50));
-        breaker.record_split(&shard(50, 100));
-        for piece in [(0, 25), (25, 50), (50, 75), (75, 100), (0, 25)] {
-            assert!(!breaker.record_failure(&shard(piece.0, piece.1), &malformed()), "{piece:?}");
+        for (from, to) in [(0, 25), (25, 50), (50, 75), (75, 100), (0, 25)] {
+            let failing = breaker.record_failure(&piece(from, to), &malformed());
+            assert_ne!(failing, Failing::Dataset, "{from}");
         }
-        assert!(breaker.record_failure(&shard(100, 200), &malformed()), "another shard");
+        assert_eq!(fail(&breaker, &[1], &malformed()), [true], "another shard");
+    }
+
+    #[test]
+    fn a_planned_shard_fails_as_one_after_so_many_pieces_in_a_row_for_the_same_reason() {
+        let breaker = CircuitBreaker::new(9);
+        let fail =
+            |from, error: &RequestError| breaker.record_failure(&piece(from, from + 1), error);
+        let other = RequestError::Pagination("loop".into());
+        for (from, error) in [(0, &malformed()), (50, &malformed()), (75, &other), (80, &other)] {
+            assert_eq!(fail(from, error), Failing::Shard, "{from}: for another reason");
+        }
+        breaker.record_commit(&piece(60, 61));
+        for from in [10, 20] {
+            assert_eq!(fail(from, &other), Failing::Shard, "{from}: a commit between");
+        }
+        assert_eq!(breaker.error_of_planned(&piece(40, 50)), None);
+        assert_eq!(fail(30, &other), Failing::PlannedShard);
+        assert_eq!(breaker.error_of_planned(&piece(40, 50)), Some(other));
+        let part = |from, to| Interval::new(from, to).unwrap();
+        let failed = breaker.record_ended(&piece(30, 31), vec![part(11, 20), part(30, 31)]);
+        assert_eq!(failed, [part(10, 21), part(30, 31)]);
     }
 
     #[test]
@@ -179,7 +260,7 @@ mod tests {
                 dialect,
             ))
         };
-        for excused in [refused(429), RequestError::NotYet("no data yet".to_owned())] {
+        for excused in [refused(429), RequestError::NotYet("no data yet".into())] {
             assert_eq!(fail(&breaker, &[1, 2, 3], &excused), [false; 3], "{excused}");
         }
         breaker.exclude("conversations", vec![Interval::new(0, 300).unwrap()]);

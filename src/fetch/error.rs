@@ -72,6 +72,12 @@ pub enum RunError {
     Actor(String),
 }
 
+/// Why one attempt failed: `retry` decides about a request error, a run error ends the run.
+pub(super) enum AttemptError {
+    Request(RequestError),
+    Run(RunError),
+}
+
 impl FetchError {
     /// Returns the error of the request, for callers that do not fetch a shard.
     ///
@@ -130,5 +136,17 @@ impl From<MailboxError> for FetchError {
 impl From<MailboxError> for RunError {
     fn from(error: MailboxError) -> Self {
         Self::Actor(error.to_string())
+    }
+}
+
+impl From<RequestError> for AttemptError {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<RunError> for AttemptError {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
     }
 }

@@ -39,6 +39,10 @@ impl Fetcher {
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         let (dataset, interval) = (Arc::clone(&lease.shard().dataset), lease.shard().interval);
+        if let Some(error) = self.client.context.circuit_breaker.error_of_planned(lease.shard()) {
+            let pager = self.client.pager(&dataset, dataset.endpoint(), interval);
+            return self.fail(ShardProgress::new(lease, pager), error, totals).await;
+        }
         let endpoint = self.choose_endpoint(lease.shard()).await;
         let pager =
             self.client.pager(&dataset, endpoint.as_ref().unwrap_or(dataset.endpoint()), interval);
@@ -220,7 +224,10 @@ impl Fetcher {
             ..RequestOptions::default()
         };
         let settings = &self.client.context.settings;
-        let limit = settings.ahead.saturating_mul(1 + progress.lease.idle());
+        let limit = match progress.awaits_smaller_page {
+            true => 1,
+            false => settings.ahead.saturating_mul(1 + progress.lease.idle()),
+        };
         while in_flight.len() < limit
             && let Some(request) = progress.pager.next_request()
         {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::{
     catalog::ApiRequest,
-    fetch::{ApiClient, RunError, send_with_retry::AttemptError},
+    fetch::{ApiClient, RunError, error::AttemptError},
     http::{
         error::RequestError,
         retry::{self, PlatformState, RetryPolicy, Stop},
@@ -158,10 +158,10 @@ impl ApiClient {
         anonymous: bool,
     ) -> Result<PlatformState, RunError> {
         let monitor = &self.context.outages;
-        if retry::is_answer(error) && !anonymous {
+        if error.is_answer() && !anonymous {
             monitor.record_answer();
         }
-        if retry::may_be_outage(error) && monitor.state().record_failure() {
+        if error.may_be_outage() && monitor.state().record_failure() {
             let _turn = self.unless_interrupted(monitor.turn.lock()).await?;
             // another fetcher may have probed meanwhile
             if monitor.state().is_suspicious() {
@@ -214,7 +214,7 @@ impl ApiClient {
         let error = match self.unless_interrupted(attempt).await? {
             Ok(()) => None,
             Err(AttemptError::Run(error)) => return Err(error),
-            Err(AttemptError::Request(error)) => Some(error).filter(retry::may_be_outage),
+            Err(AttemptError::Request(error)) => Some(error).filter(RequestError::may_be_outage),
         };
         let Some(error) = error else {
             if let Some(outage) = monitor.state().record_probe_answer() {
@@ -242,7 +242,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn error() -> RequestError {
-        RequestError::Network("refused".to_owned())
+        RequestError::Network("refused".into())
     }
 
     /// The numbers of those of `failures` failures after which the platform is probed, if every

@@ -22,7 +22,7 @@ use crate::{
     },
     blocking::offload,
     catalog::ApiRequest,
-    fetch::{ApiClient, FetchError, RunError, ShardError},
+    fetch::{ApiClient, FetchError, RunError, ShardError, error::AttemptError},
     http::{
         address::may_download,
         error::{ErrorResponse, RequestError},
@@ -54,24 +54,6 @@ pub(crate) struct RequestOptions {
     pub creates_resource: bool,
     /// Whether it is sent even if the run is to end.
     pub sent_after_shutdown: bool,
-}
-
-/// Why one attempt failed: `retry` decides about a request error, a run error ends the run.
-pub(super) enum AttemptError {
-    Request(RequestError),
-    Run(RunError),
-}
-
-impl From<RequestError> for AttemptError {
-    fn from(error: RequestError) -> Self {
-        Self::Request(error)
-    }
-}
-
-impl From<RunError> for AttemptError {
-    fn from(error: RunError) -> Self {
-        Self::Run(error)
-    }
 }
 
 impl ApiClient {

@@ -3,8 +3,8 @@
 use crate::{
     catalog,
     fetch::{
-        FetchTotals, Fetcher, RunError, ShardError, doubts::doubts, fetch_shard::PagesEnd,
-        shard_progress::ShardProgress,
+        FetchTotals, Fetcher, RunError, ShardError, circuit_breaker::Failing, doubts::doubts,
+        fetch_shard::PagesEnd, shard_progress::ShardProgress,
     },
     http::error::RequestError,
     ledger::{DoubtfulInterval, Failure, GapKind},
@@ -123,7 +123,7 @@ impl Fetcher {
         let committed = self.sink.send(commit).await??;
         let dataset = &shard.dataset.name;
         totals.add(dataset, shard.interval, progress.received, &committed);
-        self.client.context.circuit_breaker.record_commit(dataset);
+        self.client.context.circuit_breaker.record_commit(shard);
         let (rows, time) = (committed.counts.written, shard.interval.width());
         self.client.context.row_statistics.add(dataset, rows, time);
         for (kind, reason) in doubts {
@@ -147,14 +147,13 @@ impl Fetcher {
     async fn split(&self, progress: ShardProgress, reason: String) -> Result<(), RunError> {
         tracing::info!(reason, "split the shard");
         self.client.context.metrics.shards_split.add(1);
-        self.client.context.circuit_breaker.record_split(progress.shard());
         self.discard(&progress).await?;
         let shard = progress.shard().clone();
         self.sink.send(LedgerEvent::Split { shard, reason }).await??;
         Ok(progress.lease.end(LeaseEnd::Split).await?)
     }
 
-    async fn fail(
+    pub(super) async fn fail(
         &self,
         progress: ShardProgress,
         error: RequestError,
@@ -165,12 +164,45 @@ impl Fetcher {
         totals.failed.push(failure.clone());
         self.discard(&progress).await?;
         self.sink.send(LedgerEvent::Failed(failure)).await??;
-        if !self.client.context.circuit_breaker.record_failure(progress.shard(), &error) {
-            return self.settle(progress.lease, LeaseEnd::Failed).await;
+        let shard = progress.shard().clone();
+        match self.client.context.circuit_breaker.record_failure(&shard, &error) {
+            Failing::Shard => self.settle(progress.lease, LeaseEnd::Failed).await,
+            Failing::PlannedShard => self.fail_as_one(progress.lease, &error, totals).await,
+            Failing::Dataset => {
+                let reason =
+                    format!("too many shards in a row failed for the same reason: {error}");
+                self.give_up_dataset(&progress, reason, totals);
+                self.settle(progress.lease, LeaseEnd::DatasetGivenUp).await
+            }
         }
-        let reason = format!("too many shards in a row failed for the same reason: {error}");
-        self.give_up_dataset(&progress, reason, totals);
-        self.settle(progress.lease, LeaseEnd::DatasetGivenUp).await
+    }
+
+    /// Fails all pieces of a planned shard that nobody fetches, since a sample of them failed alike,
+    /// and records them together.
+    async fn fail_as_one(
+        &self,
+        lease: Lease,
+        error: &RequestError,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let shard = lease.shard().clone();
+        let reason = format!(
+            "{error}; a sample of its parts failed alike, and so the rest was not requested"
+        );
+        tracing::error!(reason, planned = %shard.planned, "the whole shard failed");
+        let ended = lease.fail_as_one().await?;
+        for &interval in &ended {
+            self.client.context.metrics.settle(interval);
+        }
+        for interval in self.client.context.circuit_breaker.record_ended(&shard, ended) {
+            let failure = Failure { interval, reason: reason.clone(), ..failure(&shard, error) };
+            totals.failed.retain(|earlier| {
+                earlier.dataset != failure.dataset || !interval.overlaps(earlier.interval)
+            });
+            totals.failed.push(failure.clone());
+            self.sink.send(LedgerEvent::Failed(failure)).await??;
+        }
+        Ok(())
     }
 
     /// Records that no more shards of the dataset are fetched in this run.

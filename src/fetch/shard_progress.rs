@@ -24,6 +24,9 @@ pub(crate) struct ShardProgress {
     pub received: u64,
     /// The right to have an asynchronous job, while there is one.
     pub job_permit: Option<OwnedSemaphorePermit>,
+    /// Whether pages were too large and no smaller one has arrived yet. Then one request at a time
+    /// is sent.
+    pub awaits_smaller_page: bool,
     watermark: Watermark,
     /// When the first page since the last commit was requested.
     uncommitted_since: Instant,
@@ -61,18 +64,22 @@ impl ShardProgress {
             changes: 0,
             is_repeated: false,
             job_permit: None,
+            awaits_smaller_page: false,
             lease,
         }
     }
 
     /// Starts over with what is left of the lease, with pages of at most `page_size` rows.
     pub(crate) fn restart(&mut self, page_size: u32) {
+        let awaits_smaller_page = page_size < self.pager.page_size;
         self.use_pager(self.pager.restart(self.shard().interval, page_size));
+        self.awaits_smaller_page = awaits_smaller_page;
     }
 
     /// Starts over with another pager.
     pub(crate) fn use_pager(&mut self, pager: Pager) {
         self.pager = pager;
+        self.awaits_smaller_page = false;
         self.watermark = Watermark::new(has_ordered_rows(&self.pager));
         self.received = 0;
         self.uncommitted_since = Instant::now();
@@ -113,6 +120,7 @@ impl ShardProgress {
 
     /// Takes a page into account that is about to be written.
     pub(crate) fn advance(&mut self, page: &Page) {
+        self.awaits_smaller_page = false;
         self.received += page.received;
         self.implausible_times += page.implausible_times;
         self.watermark.advance(&page.keys);
@@ -205,12 +213,7 @@ mod tests {
 
     /// The progress of one day's shard.
     async fn progress(dataset: &Arc<Dataset>) -> ShardProgress {
-        let shard = Shard {
-            dataset: Arc::clone(dataset),
-            interval: Interval::day_of(0),
-            replaces: false,
-            open_rows: None,
-        };
+        let shard = Shard::new(Arc::clone(dataset), Interval::day_of(0), false);
         let mut plan = Plan::default();
         plan.add_whole(&shard);
         let lease = PlannerActor::new(plan).start().send(Next).await.unwrap().unwrap();

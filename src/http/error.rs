@@ -157,6 +157,22 @@ impl RequestError {
         matches!(self, Self::Timeout(_) | Self::Network(_) | Self::Malformed(_))
     }
 
+    /// Whether an outage of the network or of the whole platform would explain the error, too.
+    pub(crate) fn may_be_outage(&self) -> bool {
+        match self {
+            Self::Network(_) | Self::Timeout(_) => true,
+            Self::Refused(response) => response.status.is_server_error() && !response.is_throttle(),
+            Self::Token(error) => !error.permanent,
+            _ => false,
+        }
+    }
+
+    /// Whether the error shows that the API answers.
+    pub(crate) fn is_answer(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Malformed(_) | Self::TooLarge(_))
+            && !self.may_be_outage()
+    }
+
     /// Whether the requested object no longer exists.
     pub(crate) fn is_not_found(&self) -> bool {
         let statuses = [StatusCode::NOT_FOUND, StatusCode::GONE];

@@ -16,7 +16,7 @@ use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::planning::{
-    lease::{Lease, LeaseEnded, LeaseId, LeaseNarrowed},
+    lease::{FailedAsOne, Lease, LeaseEnded, LeaseId, LeaseNarrowed},
     plan::Plan,
     shard::Shard,
 };
@@ -90,7 +90,8 @@ impl PlannerActor {
 
     fn grant(&self, id: LeaseId, shard: Shard, planner: &Addr<Self>) -> Lease {
         let (ended, narrowed) = (planner.clone().recipient(), planner.clone().recipient());
-        Lease::new(id, shard, ended, narrowed, Arc::clone(&self.idle))
+        let failed_as_one = planner.clone().recipient();
+        Lease::new(id, shard, ended, narrowed, failed_as_one, Arc::clone(&self.idle))
     }
 }
 
@@ -115,6 +116,16 @@ impl Handler<LeaseEnded> for PlannerActor {
     fn handle(&mut self, ended: LeaseEnded, ctx: &mut Self::Context) {
         self.plan.end(ended.lease, ended.end);
         self.serve(ctx);
+    }
+}
+
+impl Handler<FailedAsOne> for PlannerActor {
+    type Result = MessageResult<FailedAsOne>;
+
+    fn handle(&mut self, failed: FailedAsOne, ctx: &mut Self::Context) -> Self::Result {
+        let ended = self.plan.fail_as_one(failed.lease);
+        self.serve(ctx);
+        MessageResult(ended)
     }
 }
 
@@ -144,12 +155,7 @@ mod tests {
 
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = catalog::test_dataset("conversations");
-        Shard {
-            dataset: Arc::clone(dataset),
-            interval: Interval::new(from, to).unwrap(),
-            replaces: false,
-            open_rows: None,
-        }
+        Shard::new(Arc::clone(dataset), Interval::new(from, to).unwrap(), false)
     }
 
     /// A planner of shards of 100 milliseconds.

@@ -8,7 +8,7 @@ use std::sync::{
 use actix::prelude::*;
 use tokio::time::Instant;
 
-use crate::planning::shard::Shard;
+use crate::{planning::shard::Shard, time::interval::Interval};
 
 /// How a lease ended (G2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,13 @@ pub(crate) struct LeaseEnded {
     pub end: LeaseEnd,
 }
 
+/// Tells the planner that the planned shard of a lease fails as one. The reply is what ends with it.
+#[derive(Message)]
+#[rtype(result = "Vec<Interval>")]
+pub(crate) struct FailedAsOne {
+    pub lease: LeaseId,
+}
+
 /// Tells the planner that a lease covers less of its shard.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -56,6 +63,7 @@ pub struct Lease {
     /// `None` once the lease has ended.
     planner: Option<Recipient<LeaseEnded>>,
     narrowed: Recipient<LeaseNarrowed>,
+    failed_as_one: Recipient<FailedAsOne>,
     /// Waiting fetchers per lease. The planner writes it, every lease reads it.
     idle: Arc<AtomicUsize>,
 }
@@ -66,9 +74,10 @@ impl Lease {
         shard: Shard,
         planner: Recipient<LeaseEnded>,
         narrowed: Recipient<LeaseNarrowed>,
+        failed_as_one: Recipient<FailedAsOne>,
         idle: Arc<AtomicUsize>,
     ) -> Self {
-        Self { id, shard, planner: Some(planner), narrowed, idle }
+        Self { id, shard, planner: Some(planner), narrowed, failed_as_one, idle }
     }
 
     /// The lease's id, which no other lease of the run has.
@@ -108,6 +117,16 @@ impl Lease {
             Some(planner) => planner.send(LeaseEnded { lease: self.id, end }).await,
             None => Ok(()),
         }
+    }
+
+    /// Ends the lease and, with it, all pieces of its planned shard that nobody has leased. Returns
+    /// the intervals that ended.
+    ///
+    /// # Errors
+    /// Fails if the planner has stopped.
+    pub(crate) async fn fail_as_one(mut self) -> Result<Vec<Interval>, MailboxError> {
+        self.planner = None;
+        self.failed_as_one.send(FailedAsOne { lease: self.id }).await
     }
 }
 

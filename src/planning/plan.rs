@@ -58,7 +58,11 @@ impl Plan {
 
     fn push(&mut self, requested: &Shard, intervals: impl Iterator<Item = Interval>) {
         self.requested.push(requested.clone());
-        self.waiting.extend(intervals.map(|interval| Shard { interval, ..requested.clone() }));
+        self.waiting.extend(intervals.map(|interval| Shard {
+            interval,
+            planned: interval,
+            ..requested.clone()
+        }));
         let waiting = &mut self.waiting.make_contiguous()[self.earlier_phases..];
         match self.newest_first {
             true => waiting.sort_by_key(|shard| Reverse(shard.interval)),
@@ -121,7 +125,11 @@ impl Plan {
             return;
         };
         match (end, shard.interval.bisect()) {
-            (LeaseEnd::Done | LeaseEnd::Failed, _) => self.ended.push(shard),
+            (LeaseEnd::Done, _) => self.ended.push(shard),
+            (LeaseEnd::Failed, _) => {
+                self.lease_distant_piece_next(&shard);
+                self.ended.push(shard);
+            }
             (LeaseEnd::DatasetGivenUp, _) => {
                 self.given_up.push(shard.dataset.name.clone());
                 self.ended.push(shard);
@@ -143,15 +151,49 @@ impl Plan {
         self.check();
     }
 
+    /// Ends a lease whose planned shard fails as one. Returns the intervals that end with it: that
+    /// of the lease, and of those of its pieces that nobody has leased.
+    pub(crate) fn fail_as_one(&mut self, lease: LeaseId) -> Vec<Interval> {
+        let Some(shard) = self.leased.remove(&lease) else {
+            debug_assert!(false, "G2: lease {lease} ended twice");
+            return Vec::new();
+        };
+        let before = self.ended.len();
+        self.ended.push(shard.clone());
+        self.end_all(|piece| piece.has_same_plan(&shard));
+        self.check();
+        self.ended[before..].iter().map(|shard| shard.interval).collect()
+    }
+
+    /// Puts the widest waiting piece of the planned shard of `failed` first. What is wide has not
+    /// been requested in parts yet, so that failures are soon known to be everywhere, or not.
+    fn lease_distant_piece_next(&mut self, failed: &Shard) {
+        let pieces =
+            self.waiting.iter().enumerate().filter(|(_, piece)| {
+                piece.has_same_plan(failed) && piece.interval != piece.planned
+            });
+        let widest = pieces.max_by_key(|(_, piece)| piece.interval.width()).map(|(place, _)| place);
+        if let Some(piece) = widest.and_then(|place| self.waiting.remove(place)) {
+            self.waiting.push_front(piece);
+        }
+    }
+
     /// Ends the waiting and delayed shards of datasets that are given up.
     fn end_given_up(&mut self) {
-        let Self { waiting, delayed, given_up, ended, .. } = self;
+        let given_up = std::mem::take(&mut self.given_up);
+        self.end_all(|shard| given_up.contains(&shard.dataset.name));
+        self.given_up = given_up;
+    }
+
+    /// Ends the waiting and delayed shards that `is_over` chooses.
+    fn end_all(&mut self, is_over: impl Fn(&Shard) -> bool) {
+        let Self { waiting, delayed, ended, .. } = self;
         let mut keep = |shard: &Shard| {
-            let is_given_up = given_up.contains(&shard.dataset.name);
-            if is_given_up {
+            let is_over = is_over(shard);
+            if is_over {
                 ended.push(shard.clone());
             }
-            !is_given_up
+            !is_over
         };
         waiting.retain(&mut keep);
         delayed.retain(|(_, shard)| keep(shard));
@@ -212,12 +254,7 @@ mod tests {
 
     fn shard(from: i64, to: i64) -> Shard {
         let dataset = catalog::test_dataset("conversations");
-        Shard {
-            dataset: Arc::clone(dataset),
-            interval: Interval::new(from, to).unwrap(),
-            replaces: false,
-            open_rows: None,
-        }
+        Shard::new(Arc::clone(dataset), Interval::new(from, to).unwrap(), false)
     }
 
     fn ends() -> impl Strategy<Value = Vec<(usize, LeaseEnd)>> {
@@ -263,6 +300,26 @@ mod tests {
         plan.add_whole(&shard(0, 50));
         let starts: Vec<_> = plan.shards().map(|shard| shard.interval.from_ms()).collect();
         assert_eq!(starts, [100, 200, 0, 50]);
+    }
+
+    #[test]
+    fn after_a_failed_piece_the_one_farthest_from_its_like_is_leased() {
+        let mut plan = Plan::default();
+        plan.add(&shard(0, 1_600), Duration::from_millis(800));
+        let mut leased = Vec::new();
+        for end in [LeaseEnd::Split, LeaseEnd::Split, LeaseEnd::Split, LeaseEnd::Failed] {
+            let (id, shard) = plan.lease(Instant::now()).unwrap();
+            leased.push((shard.interval.from_ms(), shard.interval.to_ms()));
+            plan.end(id, end);
+        }
+        assert_eq!(leased, [(0, 800), (0, 400), (0, 200), (0, 100)]);
+        let (id, distant) = plan.lease(Instant::now()).unwrap();
+        assert_eq!(distant.interval, Interval::new(400, 800).unwrap());
+        let ended = plan.fail_as_one(id);
+        let rest = Interval::new(100, 800).unwrap();
+        assert_eq!(Interval::joined(&ended), [rest]);
+        let (_, next) = plan.lease(Instant::now()).unwrap();
+        assert_eq!(next.interval, Interval::new(800, 1_600).unwrap(), "another planned shard");
     }
 
     #[test]

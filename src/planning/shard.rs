@@ -14,6 +14,8 @@ pub struct Shard {
     pub dataset: Arc<Dataset>,
     /// The time that the shard owns (G4).
     pub interval: Interval,
+    /// The interval of the planned shard that this one is a piece of, or its own.
+    pub planned: Interval,
     /// Whether the interval is committed already and its records are to be replaced. The committed
     /// rows stay until everything that replaces them is there (G3).
     pub replaces: bool,
@@ -23,6 +25,16 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// A planned shard.
+    pub fn new(dataset: Arc<Dataset>, interval: Interval, replaces: bool) -> Self {
+        Self { dataset, interval, planned: interval, replaces, open_rows: None }
+    }
+
+    /// Whether both are pieces of the same planned shard.
+    pub(crate) fn has_same_plan(&self, other: &Self) -> bool {
+        self.dataset.name == other.dataset.name && self.planned == other.planned
+    }
+
     /// The intervals of the records that the shard is committed as: one for each UTC day that it
     /// touches, however wide it is.
     pub(crate) fn record_intervals(&self) -> Vec<Interval> {
@@ -51,8 +63,7 @@ mod tests {
     fn a_shard_is_committed_as_one_record_a_day() {
         let dataset = catalog::test_dataset("conversations");
         let interval = "2024-01-01T12:00:00Z/2024-01-04T00:00:00Z".parse().unwrap();
-        let mut shard =
-            Shard { dataset: Arc::clone(dataset), interval, replaces: false, open_rows: None };
+        let mut shard = Shard::new(Arc::clone(dataset), interval, false);
         let records = shard.record_intervals();
         assert!(interval.is_covered_by(&records));
         assert_eq!(records.len(), 3);

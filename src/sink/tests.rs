@@ -66,7 +66,7 @@ impl Fixture {
     fn shard(&self, from_hour: i64, to_hour: i64, replaces: bool) -> Shard {
         let ms = |hour: i64| START + hour * 3_600_000;
         let interval = Interval::new(ms(from_hour), ms(to_hour)).unwrap();
-        Shard { dataset: Arc::clone(&self.dataset), interval, replaces, open_rows: None }
+        Shard::new(Arc::clone(&self.dataset), interval, replaces)
     }
 
     /// A page of a call in each of these hours since [`START`], of which those in `open` have no

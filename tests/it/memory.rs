@@ -109,12 +109,7 @@ fn expect_bounded(test: &str, case: Case) {
         if case.replaces {
             plan = Plan::default();
             let dataset = Arc::clone(&config.datasets[0]);
-            plan.add_whole(&Shard {
-                dataset,
-                interval: config.interval,
-                replaces: true,
-                open_rows: None,
-            });
+            plan.add_whole(&Shard::new(dataset, config.interval, true));
         }
         let api = EndlessApi { interval: config.interval, rows: case.rows };
         let environment = environment(Arc::new(api), output, ledger);

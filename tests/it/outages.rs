@@ -82,7 +82,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 #[test]
 fn an_outage_of_the_network_is_waited_out_by_few_requests_and_costs_no_shard() {
     for error in [
-        RequestError::Network("connection refused".to_owned()),
+        RequestError::Network("connection refused".into()),
         // a proxy or a load balancer that accepts connections and has nobody to pass them on to
         RequestError::Timeout(Duration::from_secs(30)),
     ] {
@@ -117,7 +117,7 @@ fn an_outage_of_the_whole_platform_is_waited_out_and_splits_no_shard() {
 #[test]
 fn an_outage_that_is_longer_than_retry_outage_ends_the_run() {
     let outage = Outage::new(3, HOUR * 2);
-    let stub = network(&outage, RequestError::Network("connection refused".to_owned()));
+    let stub = network(&outage, RequestError::Network("connection refused".into()));
     let result = backfill(&stub, &["retry.outage=10m"]);
     assert_eq!(result.code, 4, "{:?}", result.gaps);
     let elapsed = result.elapsed.as_secs();
@@ -130,7 +130,7 @@ fn an_outage_that_is_longer_than_retry_outage_ends_the_run() {
 #[test]
 fn a_host_that_never_answered_ends_the_run_after_the_usual_attempts() {
     for error in [
-        RequestError::Network("connection refused".to_owned()),
+        RequestError::Network("connection refused".into()),
         RequestError::Timeout(Duration::from_secs(30)),
     ] {
         let error = error.clone();
@@ -187,4 +187,45 @@ fn outage_after_outage_does_not_go_on_for_ever() {
     let result = backfill(&stub, &settings);
     assert_eq!((result.code, result.rows.len()), (1, 1), "{:?}", result.gaps);
     assert!(result.requests.len() < 200, "{} requests", result.requests.len());
+}
+
+/// A backfill of one planned shard of a day, of which queries that `is_slow` are answered 504.
+fn day(is_slow: impl Fn(i64, i64) -> bool + Send + Sync + 'static) -> StubResult {
+    let stub = Stub::new("/oauth/token", move |request| {
+        if request.url.path() != "/rows" {
+            return (404, String::new());
+        }
+        let minute = |name: &str| {
+            let time: jiff::Timestamp = request.param(name).unwrap().parse().unwrap();
+            (time.as_millisecond() - 1_704_067_200_000) as f64 / 60_000.0
+        };
+        let (from, to) = (minute("from").floor() as i64, minute("to").ceil() as i64);
+        if is_slow(from, to) { (504, String::new()) } else { row(request) }
+    });
+    let settings = ["fetch.shard=1d", "fetch.actors=2"];
+    StubBackfill::new(CATALOG, "", &settings).run(&stub, CancellationToken::new())
+}
+
+#[test]
+fn a_split_stops_when_a_sample_of_its_parts_fails_alike() {
+    let result = day(|_, _| true);
+    assert_eq!((result.code, result.rows.len(), result.gaps.len()), (1, 0, 1), "{:?}", result.gaps);
+    assert!(result.gaps[0].contains("a sample of its parts failed alike"), "{:?}", result.gaps);
+    assert!(result.requests.len() < 120, "{} requests", result.requests.len());
+}
+
+#[test]
+fn a_split_goes_on_while_parts_succeed() {
+    // all of it, in parts that the platform can answer
+    let narrow = day(|from, to| to - from > 15);
+    assert_eq!((narrow.code, narrow.gaps.len()), (0, 0), "{:?}", narrow.gaps);
+    // one bad minute, and one bad hour: everything around them is fetched
+    let minute = day(|from, to| from <= 754 && 754 < to);
+    assert_eq!((minute.code, minute.gaps.len()), (1, 1), "{:?}", minute.gaps);
+    assert!(minute.rows.len() >= 10, "{:?}", minute.rows);
+    let hour = day(|from, to| from < 780 && 720 < to);
+    assert_eq!(hour.code, 1);
+    let is_fetched = |time: &str| hour.rows.iter().any(|row| row.contains(time));
+    assert!(is_fetched("T00:00") && is_fetched("T13:") && is_fetched("T18:00"), "{:?}", hour.rows);
+    assert!(hour.requests.len() < 150, "{} requests", hour.requests.len());
 }

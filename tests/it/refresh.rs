@@ -60,6 +60,9 @@ impl Fixture {
 }
 
 fn answer(request: &StubRequest, mode: u8) -> StubResponse {
+    if request.url.path() != "/rows" {
+        return (404, String::new());
+    }
     let ms = |name: &str| i64::try_from(request.number(name)).unwrap();
     let (from, to) = (ms("from"), ms("to"));
     let is_second_half = from >= START_MS + 12 * HOUR_MS;

@@ -132,6 +132,7 @@ fn the_faults_do_happen() {
         sum.jobs,
         sum.lost,
         sum.orphans,
+        sum.outages,
     ];
     assert!(counts.iter().all(|&count| count > 20), "{sum:?}");
 }

@@ -65,12 +65,7 @@ fn add_replacements(
     dataset: &Arc<Dataset>,
     intervals: &[Interval],
 ) {
-    let shard = |interval| Shard {
-        dataset: Arc::clone(dataset),
-        interval,
-        replaces: true,
-        open_rows: None,
-    };
+    let shard = |interval| Shard::new(Arc::clone(dataset), interval, true);
     if planning::is_committed_whole(dataset) {
         for &interval in intervals {
             plan.add_whole(&shard(interval));
@@ -86,8 +81,8 @@ fn add_replacements(
 /// Adds committed shards whose open rows are requested by id.
 fn add_follow_ups(plan: &mut Plan, dataset: &Arc<Dataset>, follow_ups: &[FollowUp]) {
     for &FollowUp { interval, open_rows, .. } in follow_ups {
-        let (dataset, open_rows) = (Arc::clone(dataset), Some(open_rows));
-        plan.add_whole(&Shard { dataset, interval, replaces: true, open_rows });
+        let open_rows = Some(open_rows);
+        plan.add_whole(&Shard { open_rows, ..Shard::new(Arc::clone(dataset), interval, true) });
     }
 }
 
@@ -95,8 +90,7 @@ fn add_follow_ups(plan: &mut Plan, dataset: &Arc<Dataset>, follow_ups: &[FollowU
 fn add_new(plan: &mut Plan, config: &Config, dataset: &Arc<Dataset>, intervals: &[Interval]) {
     let width = shard_width(config, dataset);
     for &interval in intervals {
-        let shard =
-            Shard { dataset: Arc::clone(dataset), interval, replaces: false, open_rows: None };
+        let shard = Shard::new(Arc::clone(dataset), interval, false);
         if dataset.snapshot {
             plan.add_whole(&shard);
         } else {

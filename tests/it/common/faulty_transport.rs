@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     pages::{Page, make_older, make_undecodable},
     request_recorder::{RequestRecorder, is_api, job},
-    scenario::{Scenario, Stop},
+    scenario::{Scenario, Silence, Stop},
 };
 
 /// How long a client waits for a reply.
@@ -35,6 +35,7 @@ pub struct FaultyTransport {
     hidden_headers: bool,
     slow_login: Duration,
     fault_rate: f64,
+    outage: Option<(u64, Duration, Silence)>,
     poison: Option<i64>,
     widest: Option<Duration>,
     undecodable: Option<char>,
@@ -57,6 +58,13 @@ struct TransportState {
     clear: bool,
     /// Whether the faults were cleared at least once: then all rows can be decoded.
     is_decodable: bool,
+    /// The requests of this run so far.
+    requests: u64,
+    /// When the platform falls silent in this run, by its own time. `None` if it has not.
+    silent_since: Option<Duration>,
+    /// Whether an outage of this run has ended, and how many runs were answered after one.
+    outage_ended: bool,
+    outages: u64,
     /// Whether every row is served as before its change.
     before_change: bool,
     revoked: HashSet<String>,
@@ -103,6 +111,10 @@ impl FaultyTransport {
             stop: None,
             clear: false,
             is_decodable: false,
+            requests: 0,
+            silent_since: None,
+            outage_ended: false,
+            outages: 0,
             before_change: scenario.refresh,
             revoked: HashSet::new(),
             shifts: HashMap::new(),
@@ -111,7 +123,7 @@ impl FaultyTransport {
             recorder: RequestRecorder::default(),
         };
         let Scenario { hidden_headers, slow_login, fault_rate, poison, widest, .. } = *scenario;
-        let Scenario { undecodable, rejects_all, .. } = *scenario;
+        let Scenario { undecodable, rejects_all, outage, .. } = *scenario;
         let changes = scenario.stops.iter().all(|(_, how)| *how == Stop::Kill);
         Self {
             region,
@@ -119,6 +131,7 @@ impl FaultyTransport {
             hidden_headers,
             slow_login,
             fault_rate,
+            outage,
             poison,
             widest,
             undecodable,
@@ -133,6 +146,7 @@ impl FaultyTransport {
         let mut inner = self.inner();
         inner.steps = 0;
         inner.stop = stop;
+        (inner.requests, inner.silent_since, inner.outage_ended) = (0, None, false);
         inner.recorder.begin();
     }
 
@@ -179,6 +193,11 @@ impl FaultyTransport {
         self.inner().revoked.len() as u64
     }
 
+    /// Runs that were answered after an outage.
+    pub fn outages(&self) -> u64 {
+        self.inner().outages
+    }
+
     pub fn seed(&self) -> u64 {
         self.inner().rng.u64(..)
     }
@@ -197,6 +216,25 @@ impl FaultyTransport {
         if how == Stop::Kill {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// How a request fails if the platform is silent. Begins an outage, and counts one that ended.
+    fn silence(&self) -> Option<Silence> {
+        let (after, length, how) = self.outage?;
+        let mut inner = self.inner();
+        inner.requests += 1;
+        let now = inner.now();
+        if inner.requests > after && inner.silent_since.is_none() && !inner.outage_ended {
+            inner.silent_since = Some(now);
+        }
+        let since = inner.silent_since?;
+        if now < since + length {
+            return Some(how);
+        }
+        inner.silent_since = None;
+        inner.outage_ended = true;
+        inner.outages += 1;
+        None
     }
 
     fn inner(&self) -> MutexGuard<'_, TransportState> {
@@ -219,14 +257,20 @@ impl FaultyTransport {
         };
         self.step(&what).await;
         sleep(outbound).await;
-        let reply = self.answer(&request, query.as_ref(), event);
-        match event {
-            Event::Timeout => sleep(TIMEOUT).await,
+        let silence = self.silence();
+        let reply = match silence {
+            None => self.answer(&request, query.as_ref(), event),
+            Some(Silence::Refused) => Err(RequestError::Network("connection refused".into())),
+            Some(Silence::TimeOut) => Err(RequestError::Timeout(TIMEOUT)),
+            Some(Silence::Status(status)) => Ok(error_response(status, None, "outage")),
+        };
+        match (event, silence) {
+            (Event::Timeout, None) | (_, Some(Silence::TimeOut)) => sleep(TIMEOUT).await,
             _ => sleep(inbound).await,
         }
         let outcome =
             reply.as_ref().map_or_else(ToString::to_string, |reply| reply.status().to_string());
-        self.step(&format!("{what} -> {event:?}: {outcome}")).await;
+        self.step(&format!("{what} -> {event:?} {silence:?}: {outcome}")).await;
         reply
     }
 

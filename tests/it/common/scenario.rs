@@ -17,6 +17,17 @@ pub enum Stop {
     Interrupt,
 }
 
+/// How requests fail while the platform is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// The connection is refused.
+    Refused,
+    /// Nothing answers in time.
+    TimeOut,
+    /// Something in front of the platform answers with this status.
+    Status(u16),
+}
+
 /// A scenario.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -45,6 +56,9 @@ pub struct Scenario {
     pub stops: Vec<(u64, Stop)>,
     /// Whether runs are stopped only during the refresh.
     pub stops_in_refresh: bool,
+    /// After so many requests of a run the platform is silent for a while: how long, and how its
+    /// requests fail.
+    pub outage: Option<(u64, Duration, Silence)>,
     /// A time whose requests fail until the faults are cleared.
     pub poison: Option<i64>,
     /// Requests for longer intervals are answered with 504.
@@ -90,6 +104,7 @@ impl Scenario {
             refresh: false,
             stops: Vec::new(),
             stops_in_refresh: false,
+            outage: None,
             poison: None,
             widest: None,
             undecodable: None,
@@ -157,6 +172,17 @@ impl Scenario {
             rejects_all: rng.u8(..) < 90,
             give_up_after: rng.u32(1..4),
             plain_retry: rng.bool(),
+            outage: (rng.u8(..) < 80).then(|| {
+                let silences = [
+                    Silence::Refused,
+                    Silence::TimeOut,
+                    Silence::Status(500),
+                    Silence::Status(502),
+                    Silence::Status(504),
+                ];
+                let length = Duration::from_secs(rng.u64(1..600));
+                (rng.u64(1..60), length, *rng.choice(&silences).unwrap())
+            }),
             ..quiet
         }
     }

@@ -60,6 +60,8 @@ pub struct Tally {
     pub jobs: u64,
     pub lost: u64,
     pub orphans: u64,
+    /// Outages of the platform that a run waited out.
+    pub outages: u64,
 }
 
 /// Rows by id, each as a batch of one row, so that they compare by all fields.
@@ -172,12 +174,15 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
                 has_gaps = true;
             }
             RunOutcome::Interrupted => tally.interrupts += 1,
+            // the outage began before the first answer: the next run tries again
+            RunOutcome::Fatal(reason) if is_outage_at_start(&reason) => {}
             other => panic!("seed {}: {other}", scenario.seed),
         }
         last = Some(summary);
     }
     let (rows, strays) = read(&memory, &ledger);
     tally.revoked = transport.revoked();
+    tally.outages = transport.outages();
     let (jobs_left, most_sent);
     (jobs_left, most_sent, tally.jobs, tally.lost) =
         transport.recorder(|seen| (seen.left(), seen.most_sent, seen.submitted, seen.lost));
@@ -193,6 +198,11 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
         summary: last.unwrap_or_else(|| panic!("seed {}: no run came to its end", scenario.seed)),
         tally,
     }
+}
+
+fn is_outage_at_start(reason: &str) -> bool {
+    // without a token nothing is asked of the API
+    reason.contains("has not answered since the start") || reason.starts_with("no token")
 }
 
 /// One run of the program. `None` if it was killed.
@@ -307,5 +317,6 @@ impl AddAssign for Tally {
         self.jobs += other.jobs;
         self.lost += other.lost;
         self.orphans += other.orphans;
+        self.outages += other.outages;
     }
 }
