@@ -57,6 +57,11 @@ impl Endpoint {
         self.async_job.as_ref().map_or(&self.request, |job| &job.submit).reserved_keys()
     }
 
+    /// Whether the id of a parent is a part of the path.
+    pub(crate) fn has_parent_in_path(&self) -> bool {
+        self.request.path_uses(&Placeholder::ParentId)
+    }
+
     /// Whether one response has all rows whose ids are requested, and the number of ids is bounded.
     pub(super) fn returns_ids(&self) -> bool {
         self.request.uses(&Placeholder::Ids)

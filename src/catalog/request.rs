@@ -91,11 +91,16 @@ impl RequestTemplate {
         entries.iter().map(|(key, _)| key.as_str())
     }
 
-    /// Whether the placeholder is used anywhere in the request.
-    pub(super) fn uses(&self, placeholder: &Placeholder) -> bool {
+    /// Whether the placeholder is used in the path.
+    pub(super) fn path_uses(&self, placeholder: &Placeholder) -> bool {
         let is_wanted =
             |piece: &Piece| matches!(piece, Piece::Placeholder(other) if other == placeholder);
         self.path.iter().any(is_wanted)
+    }
+
+    /// Whether the placeholder is used anywhere in the request.
+    pub(super) fn uses(&self, placeholder: &Placeholder) -> bool {
+        self.path_uses(placeholder)
             || self.query.iter().chain(&self.body).any(|(_, value)| value.uses(placeholder))
     }
 

@@ -21,8 +21,8 @@ use crate::{
     config::Config,
     error::Error,
     fetch::{
-        ApiClient, CircuitBreaker, FetchContext, JobAvailability, OutageMonitor, RequestContext,
-        RowStatistics, UnknownStates,
+        ApiClient, CircuitBreaker, FetchContext, JobAvailability, ListedParents, OutageMonitor,
+        RequestContext, RowStatistics, UnknownStates,
     },
     http::{rate_limit::RateLimit, transport::Transport},
     ledger::{Ledger, RowStats},
@@ -164,6 +164,7 @@ pub(crate) fn connect(
         row_statistics,
         job_availability: JobAvailability::default(),
         unknown_job_states: UnknownStates::default(),
+        listed_parents: ListedParents::default(),
         circuit_breaker,
         outages: OutageMonitor::new(config.platform.profile().probe_path(), &config.policy),
         policy: config.policy.clone(),

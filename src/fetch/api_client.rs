@@ -3,6 +3,8 @@
 use std::{cell::RefCell, sync::Arc};
 
 use actix::prelude::*;
+use dashmap::DashMap;
+use tokio::sync::OnceCell;
 
 use crate::{
     auth::token::TokenActor,
@@ -14,6 +16,20 @@ use crate::{
     http::error::RequestError,
     time::interval::Interval,
 };
+
+/// Ids that the first who needs them lists.
+type ListedIds = Arc<OnceCell<Arc<[String]>>>;
+
+/// The ids of parent datasets that a run has listed, by dataset and interval.
+#[derive(Debug, Default)]
+pub(crate) struct ListedParents(DashMap<(String, Interval), ListedIds>);
+
+impl ListedParents {
+    /// The cell for the ids of a dataset in an interval: the first who needs them fills it.
+    fn of(&self, dataset: &str, interval: Interval) -> ListedIds {
+        Arc::clone(&self.0.entry((dataset.to_owned(), interval)).or_default())
+    }
+}
 
 /// Sends requests to the API, with a token, within the quota and with retries.
 pub(crate) struct ApiClient {
@@ -74,22 +90,33 @@ impl ApiClient {
         let mut pager = self.pager(dataset, endpoint, interval);
         if pager.lacks_parents() {
             let parents = self.parent_ids(&pager).await?;
-            pager.set_parents(parents.into_iter().take(1).collect());
+            pager.set_parents(parents.iter().take(1).cloned().collect());
         }
         let Some(request) = pager.next_request() else { return Ok(RawPage::nothing()) };
         self.send_with_retry(request, RequestOptions::default(), pager.response_reader()).await
     }
 
-    /// Fetches the ids of the parent dataset that a child endpoint is queried for.
-    pub(super) async fn parent_ids(&self, child: &Pager) -> Result<Vec<String>, FetchError> {
+    /// The ids of the parent dataset that a child endpoint is queried for. They are listed once a run.
+    pub(super) async fn parent_ids(&self, child: &Pager) -> Result<Arc<[String]>, FetchError> {
         let parent = child.endpoint.parent.as_ref();
         let Some(dataset) = parent.and_then(|parent| self.context.parents.get(&parent.dataset))
         else {
-            return Ok(Vec::new());
+            return Ok(Arc::default());
         };
         // a snapshot of parents is of today, whatever interval of their children is requested
         let interval =
             dataset.requested(child.requested, self.context.request.now).unwrap_or(child.requested);
+        let listed = self.context.listed_parents.of(&dataset.name, interval);
+        let ids = listed.get_or_try_init(|| self.list_ids(dataset, interval)).await?;
+        Ok(Arc::clone(ids))
+    }
+
+    /// Fetches the ids of all rows of a dataset.
+    async fn list_ids(
+        &self,
+        dataset: &Arc<Dataset>,
+        interval: Interval,
+    ) -> Result<Arc<[String]>, FetchError> {
         let mut pager = self.pager(dataset, dataset.endpoint(), interval);
         let mut ids = Vec::new();
         while let Some(request) = pager.next_request() {
@@ -105,6 +132,6 @@ impl ApiClient {
             );
             return Err(ShardError::Failed(RequestError::Pagination(reason.into())).into());
         }
-        Ok(ids)
+        Ok(ids.into())
     }
 }

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::Dataset,
     fetch::{
-        CircuitBreaker, FetchSettings, JobAvailability, OutageMonitor, RequestContext,
-        RowStatistics, UnknownStates,
+        CircuitBreaker, FetchSettings, JobAvailability, ListedParents, OutageMonitor,
+        RequestContext, RowStatistics, UnknownStates,
     },
     http::{dialect::Dialect, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
     telemetry::metrics::Metrics,
@@ -26,6 +26,8 @@ pub(crate) struct FetchContext {
     pub settings: FetchSettings,
     /// Parent datasets: child endpoints are queried once per id of these.
     pub parents: BTreeMap<String, Arc<Dataset>>,
+    /// The ids of parents that this run has listed.
+    pub listed_parents: ListedParents,
     /// The filter of each dataset, sent as it is.
     pub filters: BTreeMap<String, Arc<Map<String, Value>>>,
     /// Limits the asynchronous jobs that exist at once.

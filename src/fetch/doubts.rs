@@ -21,6 +21,11 @@ pub(super) fn doubts(progress: &ShardProgress, is_last_part: bool) -> Vec<(GapKi
     if let Some(change) = progress.pager.total_change() {
         doubts.push((GapKind::CountMismatch, format!("{change}, each time it was fetched")));
     }
+    if let Some(parent) = &progress.pager.endpoint.parent
+        && let Some(reason) = progress.failed_parents.reason(&parent.dataset)
+    {
+        doubts.push((GapKind::FailedParents, reason));
+    }
     if is_last_part && let Some((total, received)) = progress.count_mismatch() {
         let reason = format!("the platform counts {total} rows and returned {received}, twice");
         doubts.push((GapKind::CountMismatch, reason));

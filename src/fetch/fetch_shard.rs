@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::{
     blocking::offload,
-    catalog::TotalAccuracy,
+    catalog::{TotalAccuracy, is_path_segment},
     decode::RawPage,
     fetch::{
-        FetchError, FetchTotals, Fetcher, RunError, ShardError, in_flight::InFlight,
-        pagination::Pager, send_with_retry::RequestOptions, shard_progress::ShardProgress,
+        FetchError, FetchTotals, Fetcher, RunError, ShardError, failed_parents::fail_parent,
+        in_flight::InFlight, pagination::Pager, send_with_retry::RequestOptions,
+        shard_progress::ShardProgress,
     },
     http::error::RequestError,
     planning::{Lease, Shard},
@@ -133,10 +134,24 @@ impl Fetcher {
             self.fall_back_to_query(progress, error).await?;
         }
         if progress.pager.lacks_parents() {
-            let parents = self.client.parent_ids(&progress.pager).await?;
-            progress.pager.set_parents(parents);
+            self.list_parents(progress).await?;
         }
-        self.fetch_pages(progress, totals).await
+        let pages_end = self.fetch_pages(progress, totals).await?;
+        self.settle_failed_parents(progress).await?;
+        Ok(pages_end)
+    }
+
+    /// Lists the parents that a shard is queried for. One whose id would lead to another path fails.
+    async fn list_parents(&self, progress: &mut ShardProgress) -> Result<(), FetchError> {
+        let mut parents = self.client.parent_ids(&progress.pager).await?.to_vec();
+        if progress.pager.endpoint.has_parent_in_path() {
+            for id in parents.extract_if(.., |id| !is_path_segment(id)) {
+                let error = RequestError::Malformed("the id cannot be part of a path".into());
+                fail_parent(progress, id, error);
+            }
+        }
+        progress.pager.set_parents(parents);
+        Ok(())
     }
 
     /// Starts over with what is left of a shard.
@@ -166,11 +181,12 @@ impl Fetcher {
                 None => return Ok(PagesEnd::DepthLimit),
                 Some(Ok(raw_page)) => raw_page,
                 Some(Err(error)) => {
-                    skip_deleted_parent(progress, error)?;
+                    self.skip_failed_parent(progress, result_error(progress, error))?;
                     in_flight = PagesInFlight::new();
                     continue;
                 }
             };
+            progress.failed_parents.record_page();
             self.check_depth(progress, &raw_page)?;
             if progress.pager.advance(&raw_page)? {
                 in_flight = PagesInFlight::new();
@@ -281,30 +297,22 @@ fn warn_of_lacking_pages(pager: &Pager) {
     );
 }
 
-/// Skips the parent whose page failed, if it was deleted since parents were listed.
-///
-/// # Errors
-/// Returns the error if it has another reason. An error of a job's result, whose address is valid
-/// only for a while, becomes [`ShardError::ResultGone`].
-fn skip_deleted_parent(progress: &mut ShardProgress, error: FetchError) -> Result<(), FetchError> {
-    let pager = &mut progress.pager;
+/// The error of a page. One of a job's result, whose address is valid only for a while, becomes
+/// [`ShardError::ResultGone`].
+fn result_error(progress: &ShardProgress, error: FetchError) -> FetchError {
+    let pager = &progress.pager;
     match error {
         FetchError::Shard(ShardError::Failed(error))
             if !pager.job_id.is_empty() && error.is_not_found() =>
         {
-            Err(ShardError::ResultGone(error).into())
+            ShardError::ResultGone(error).into()
         }
         FetchError::Shard(ShardError::Failed(error) | ShardError::Denied(error))
             if pager.download.is_some() && !is_final(&error) =>
         {
-            Err(ShardError::ResultGone(error).into())
+            ShardError::ResultGone(error).into()
         }
-        FetchError::Shard(ShardError::Failed(error))
-            if error.is_not_found() && pager.skip_parent() =>
-        {
-            Ok(())
-        }
-        error => Err(error),
+        error => error,
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod context;
 pub(crate) mod doubts;
 pub(crate) mod endpoint_choice;
 pub(crate) mod error;
+pub(crate) mod failed_parents;
 pub(crate) mod fetch_shard;
 pub(crate) mod in_flight;
 pub(crate) mod job_availability;
@@ -32,7 +33,7 @@ pub(crate) mod watermark;
 
 pub(crate) use self::{
     actor::{FetchActor, Fetcher, Run},
-    api_client::ApiClient,
+    api_client::{ApiClient, ListedParents},
     circuit_breaker::CircuitBreaker,
     context::FetchContext,
     endpoint_choice::{request_count, request_count_by_id},

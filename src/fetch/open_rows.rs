@@ -38,7 +38,7 @@ impl Fetcher {
         let dataset = Arc::clone(&progress.shard().dataset);
         let Some(endpoint) = &dataset.by_id else { return Ok(false) };
         let (lease, shard) = (progress.lease.id(), progress.shard().clone());
-        if let Some(carried) = self.sink.send(CarryOver { lease, shard }).await?? {
+        if let Some(carried) = self.sink.send(CarryOver { lease, shard, rows_of: None }).await?? {
             progress.received += carried.rows;
             match self.fetch_by_id(progress, endpoint, &carried.open_ids, totals).await {
                 Ok(()) => return Ok(true),

@@ -8,7 +8,7 @@ use tokio::{
 use crate::{
     catalog::TotalAccuracy,
     decode::{Page, RawPage},
-    fetch::{pagination::Pager, watermark::Watermark},
+    fetch::{failed_parents::FailedParents, pagination::Pager, watermark::Watermark},
     ledger::Counts,
     planning::{Lease, Shard},
 };
@@ -22,6 +22,8 @@ pub(crate) struct ShardProgress {
     pub pager: Pager,
     /// Rows received since the last commit.
     pub received: u64,
+    /// The parents whose rows could not be fetched.
+    pub failed_parents: FailedParents,
     /// The right to have an asynchronous job, while there is one.
     pub job_permit: Option<OwnedSemaphorePermit>,
     /// Whether pages were too large and no smaller one has arrived yet. Then one request at a time
@@ -63,6 +65,7 @@ impl ShardProgress {
             total: None,
             changes: 0,
             is_repeated: false,
+            failed_parents: FailedParents::default(),
             job_permit: None,
             awaits_smaller_page: false,
             lease,
@@ -81,6 +84,7 @@ impl ShardProgress {
         self.pager = pager;
         self.awaits_smaller_page = false;
         self.watermark = Watermark::new(has_ordered_rows(&self.pager));
+        self.failed_parents = FailedParents::default();
         self.received = 0;
         self.uncommitted_since = Instant::now();
         self.committed_rows = 0;
@@ -192,7 +196,8 @@ fn distinct_rows(counts: Counts) -> u64 {
 
 /// Whether rows arrive in order of time, so that a part can be committed before the rest.
 fn has_ordered_rows(pager: &Pager) -> bool {
-    pager.endpoint.ordered && pager.dataset.divisible
+    // with parents only the rows of each parent do
+    pager.endpoint.ordered && pager.endpoint.parent.is_none() && pager.dataset.divisible
 }
 
 #[cfg(test)]

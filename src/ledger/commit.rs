@@ -30,23 +30,31 @@ impl Ledger {
         self.paths("SELECT path FROM file")
     }
 
-    /// The paths of the files of the committed shard with exactly this interval, and its rows.
-    /// `None` if there is none.
+    /// The paths of the files of the committed shards in an interval, and their rows. `None` if there
+    /// are none, or if one reaches beyond the interval.
     pub(crate) fn shard_files(
         &self,
         dataset: &str,
         interval: Interval,
     ) -> Result<Option<(Vec<String>, u64)>, LedgerError> {
         let connection = self.lock();
-        let sql =
-            "SELECT rows_written FROM shard WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3";
         let key = params![dataset, interval.from_ms(), interval.to_ms()];
-        let rows: Option<i64> = connection.query_row(sql, key, |row| row.get(0)).optional()?;
-        let Some(rows) = rows else { return Ok(None) };
-        let mut query = connection
-            .prepare("SELECT path FROM file WHERE dataset = ?1 AND from_ms = ?2 ORDER BY path")?;
-        let paths = query.query_map(params![dataset, interval.from_ms()], |row| row.get(0))?;
-        Ok(Some((paths.collect::<Result<_, _>>()?, rows.cast_unsigned())))
+        let shards = "SELECT COUNT(*), MIN(from_ms), MAX(to_ms), SUM(rows_written) FROM shard
+                      WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2";
+        let (count, from, to, rows): (i64, Option<i64>, Option<i64>, Option<i64>) = connection
+            .query_row(shards, key, |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+        let lies_within = from.is_some_and(|from| from >= interval.from_ms())
+            && to.is_some_and(|to| to <= interval.to_ms());
+        if count == 0 || !lies_within {
+            return Ok(None);
+        }
+        let files = "SELECT path FROM file JOIN shard USING (dataset, from_ms)
+                     WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2 ORDER BY path";
+        let mut query = connection.prepare(files)?;
+        let paths = query.query_map(key, |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(Some((paths, rows.unwrap_or_default().cast_unsigned())))
     }
 
     /// The committed intervals whose files are to be replaced, because a run started to replace

@@ -18,11 +18,18 @@ pub enum GapKind {
     NothingOwned,
     /// The times of the rows lie outside 1990 to 2100.
     ImplausibleTimes,
+    /// The rows of some parents could not be fetched.
+    FailedParents,
 }
 
 impl GapKind {
-    const ALL: [Self; 4] =
-        [Self::Quarantined, Self::CountMismatch, Self::NothingOwned, Self::ImplausibleTimes];
+    const ALL: [Self; 5] = [
+        Self::Quarantined,
+        Self::CountMismatch,
+        Self::NothingOwned,
+        Self::ImplausibleTimes,
+        Self::FailedParents,
+    ];
 
     /// Its name in the ledger and in JSON.
     pub fn name(self) -> &'static str {
@@ -31,6 +38,7 @@ impl GapKind {
             Self::CountMismatch => "count-mismatch",
             Self::NothingOwned => "nothing-owned",
             Self::ImplausibleTimes => "implausible-times",
+            Self::FailedParents => "failed-parents",
         }
     }
 

@@ -1,7 +1,12 @@
 //! Writes the committed rows of a shard once more.
 
-use std::fs::File;
+use std::{fs::File, sync::Arc};
 
+use arrow::{
+    array::{AsArray, BooleanArray, RecordBatch},
+    compute::filter_record_batch,
+    error::ArrowError,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{
@@ -10,7 +15,7 @@ use crate::{
     decode::CommittedRows,
     planning::Shard,
     sink::{
-        ShardWriter, SinkError, commit::Destination, read, shard_writer::QUARANTINE,
+        ParentRows, ShardWriter, SinkError, commit::Destination, read, shard_writer::QUARANTINE,
         write_error::WriteError,
     },
 };
@@ -24,19 +29,33 @@ pub(crate) struct CarriedRows {
     pub open_ids: Vec<String>,
 }
 
+/// Writes committed rows to the writer of a shard.
+struct CarryWriter {
+    dataset: Arc<Dataset>,
+    /// Which rows are written. `None` if all are.
+    rows_of: Option<ParentRows>,
+    writer: ShardWriter,
+    carried: CarriedRows,
+    /// Rows that were read, written or not.
+    read: u64,
+}
+
 impl Destination {
     /// Writes the committed rows of `shard` to `writer`. `None` if they cannot be read as they were
     /// committed: then they have to be fetched.
     pub(super) async fn carry_over(
         &self,
-        mut writer: ShardWriter,
+        writer: ShardWriter,
         shard: &Shard,
+        rows_of: Option<ParentRows>,
     ) -> Result<Option<(ShardWriter, CarriedRows)>, SinkError> {
         let (ledger, name) = (self.ledger.clone(), shard.dataset.name.clone());
         let interval = shard.interval;
         let recorded = offload(move || ledger.shard_files(&name, interval)).await?;
         let Some((paths, rows)) = recorded else { return Ok(None) };
-        let mut carried = CarriedRows::default();
+        let dataset = Arc::clone(&shard.dataset);
+        let mut carry =
+            CarryWriter { dataset, rows_of, writer, carried: CarriedRows::default(), read: 0 };
         for path in paths.iter().filter(|path| !path.starts_with(QUARANTINE)) {
             let file = match read::open(&self.output, path).await {
                 Ok(file) => file,
@@ -45,43 +64,49 @@ impl Destination {
                     return Ok(None);
                 }
             };
-            let dataset = std::sync::Arc::clone(&shard.dataset);
-            let written = offload(move || {
-                carry_file(&dataset, file, &mut writer, &mut carried).map(|()| (writer, carried))
-            })
-            .await;
-            match written {
-                Ok(written) => (writer, carried) = written,
+            match offload(move || carry.add(file).map(|()| carry)).await {
+                Ok(added) => carry = added,
                 Err(error) => {
                     tracing::warn!(path, %error, "a committed file cannot be read");
                     return Ok(None);
                 }
             }
         }
-        if carried.rows != rows {
-            tracing::warn!(
-                rows,
-                found = carried.rows,
-                "committed files have other rows than recorded"
-            );
+        if carry.read != rows {
+            let found = carry.read;
+            tracing::warn!(rows, found, "committed files have other rows than recorded");
             return Ok(None);
         }
-        Ok(Some((writer, carried)))
+        Ok(Some((carry.writer, carry.carried)))
     }
 }
 
-/// Writes the rows of a committed file.
-fn carry_file(
-    dataset: &Dataset,
-    file: File,
-    writer: &mut ShardWriter,
-    carried: &mut CarriedRows,
-) -> Result<(), WriteError> {
-    for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
-        let CommittedRows { page, open_ids } = CommittedRows::new(dataset, &batch?)?;
-        carried.rows += page.received;
-        carried.open_ids.extend(open_ids);
-        writer.write(&page)?;
+impl CarryWriter {
+    /// Writes the rows of a committed file.
+    fn add(&mut self, file: File) -> Result<(), WriteError> {
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
+            let batch = batch?;
+            self.read += batch.num_rows() as u64;
+            let batch = match &self.rows_of {
+                Some(rows_of) => filter_record_batch(&batch, &is_of(&batch, rows_of)?)?,
+                None => batch,
+            };
+            let CommittedRows { page, open_ids } = CommittedRows::new(&self.dataset, &batch)?;
+            self.carried.rows += page.received;
+            self.carried.open_ids.extend(open_ids);
+            self.writer.write(&page)?;
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Which rows of a batch belong to these parents.
+fn is_of(batch: &RecordBatch, parents: &ParentRows) -> Result<BooleanArray, ArrowError> {
+    let column = batch.column(batch.schema_ref().index_of(&parents.column)?);
+    let Some(ids) = column.as_string_opt::<i32>() else {
+        let reason = format!("the column {} does not hold texts", parents.column);
+        return Err(ArrowError::SchemaError(reason));
+    };
+    let is_of = |id: Option<&str>| id.is_some_and(|id| parents.ids.iter().any(|of| of == id));
+    Ok(ids.iter().map(|id| Some(is_of(id))).collect())
 }

@@ -85,6 +85,15 @@ pub(crate) struct Commit {
 pub(crate) struct CarryOver {
     pub lease: LeaseId,
     pub shard: Shard,
+    /// Which rows are written. `None` if all are.
+    pub rows_of: Option<ParentRows>,
+}
+
+/// The rows of some parents.
+pub(crate) struct ParentRows {
+    /// The column that holds the parent's id.
+    pub column: String,
+    pub ids: Vec<String>,
 }
 
 /// Discards what was written under a lease, because it is fetched again.
@@ -286,7 +295,7 @@ impl Handler<CarryOver> for SinkActor {
 
     fn handle(
         &mut self,
-        CarryOver { lease, shard }: CarryOver,
+        CarryOver { lease, shard, rows_of }: CarryOver,
         _: &mut Self::Context,
     ) -> Self::Result {
         let writer = match self.take_writer(lease, &shard) {
@@ -294,7 +303,7 @@ impl Handler<CarryOver> for SinkActor {
             Err(error) => return Box::pin(fut::err(error)),
         };
         let destination = self.destination.clone();
-        let carried = async move { destination.carry_over(writer, &shard).await };
+        let carried = async move { destination.carry_over(writer, &shard, rows_of).await };
         Box::pin(carried.into_actor(self).map(move |carried, sink, _| {
             let Some((writer, rows)) = carried? else { return Ok(None) };
             sink.writers.insert(lease, Some(writer));

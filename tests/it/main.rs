@@ -22,6 +22,7 @@ mod open_rows;
 mod outages;
 mod output_safety;
 mod pagination;
+mod parents;
 mod quota;
 mod rebuild;
 mod recovery;

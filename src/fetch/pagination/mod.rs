@@ -149,12 +149,10 @@ impl Pager {
 
     fn page_request(&self, page: u32) -> ApiRequest {
         let values = self.placeholder_values(page);
-        match &self.endpoint.async_job {
-            // the filter of a job was sent when it was submitted
-            Some(_) => self.endpoint.request.fill(&values),
-            // the rows are known to match the filter
-            None if !self.ids.is_empty() => self.endpoint.request.fill(&values),
-            None => self.endpoint.request.fill_filtered(&values, &self.filter),
+        // the filter was sent with the job; rows by id are known to match it
+        match self.endpoint.async_job.is_some() || !self.ids.is_empty() {
+            true => self.endpoint.request.fill(&values),
+            false => self.endpoint.request.fill_filtered(&values, &self.filter),
         }
     }
 
@@ -322,7 +320,12 @@ impl Pager {
         self.decoder.ids(page, self.owner).map_err(|reason| RequestError::Malformed(reason.into()))
     }
 
-    /// Goes on with the next parent. Returns whether the endpoint is queried per parent at all.
+    /// The id of the parent that is queried. `None` if there is none, or none is left.
+    pub(crate) fn parent_id(&self) -> Option<&str> {
+        self.parents.as_ref()?.front().map(String::as_str)
+    }
+
+    /// Goes on with the next parent. Returns whether the endpoint is queried per parent.
     pub(crate) fn skip_parent(&mut self) -> bool {
         let Some(parents) = &mut self.parents else { return false };
         parents.pop_front();

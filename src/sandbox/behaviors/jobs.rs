@@ -50,6 +50,24 @@ pub(super) const ALL: &[Behavior] = &[
         effect: "a query or a job of more than six hours is answered 400, which says so",
         apply: narrow_intervals,
     },
+    Behavior {
+        name: "one-queue-forbidden",
+        kind: BehaviorKind::Odd,
+        effect: "the members of the queues whose ids begin with d are answered 403",
+        apply: one_queue_forbidden,
+    },
+    Behavior {
+        name: "one-queue-invalid",
+        kind: BehaviorKind::Odd,
+        effect: "the members of the queues whose ids begin with d are answered 400",
+        apply: one_queue_invalid,
+    },
+    Behavior {
+        name: "one-queue-fails",
+        kind: BehaviorKind::Odd,
+        effect: "the members of the queues whose ids begin with d are answered 500",
+        apply: one_queue_fails,
+    },
 ];
 
 /// The path below which jobs are, and what follows it. `None` if the path is not that of a job.
@@ -142,4 +160,25 @@ fn narrow_intervals(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Byt
     }
     let error = json!({"message": "The interval may not exceed 6 hours.", "code": "bad.request", "status": 400});
     bare(StatusCode::BAD_REQUEST).map(|_| error.to_string().into())
+}
+
+fn one_queue_forbidden(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
+    one_queue(exchange, answer, StatusCode::FORBIDDEN)
+}
+
+fn one_queue_invalid(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
+    one_queue(exchange, answer, StatusCode::BAD_REQUEST)
+}
+
+fn one_queue_fails(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
+    one_queue(exchange, answer, StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Answers requests for the members of a few queues with a status.
+fn one_queue(exchange: &Exchange<'_>, answer: Answer<'_>, status: StatusCode) -> Response<Bytes> {
+    let queue = exchange.request.uri().path().strip_prefix("/api/v2/routing/queues/");
+    if queue.is_some_and(|rest| rest.starts_with('d') && rest.ends_with("/members")) {
+        return bare(status);
+    }
+    answer(exchange.request)
 }

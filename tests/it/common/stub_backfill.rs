@@ -85,13 +85,22 @@ impl StubBackfill {
 
     /// Runs the backfill on virtual time.
     pub fn run(&self, stub: &Arc<Stub>, shutdown: CancellationToken) -> StubResult {
+        self.run_scope(Scope::Missing, stub, shutdown)
+    }
+
+    /// Fetches what failed or is doubtful, as `--retry-failed` does.
+    pub fn retry_failed(&self, stub: &Arc<Stub>) -> StubResult {
+        self.run_scope(Scope::Failed, stub, CancellationToken::new())
+    }
+
+    fn run_scope(&self, scope: Scope, stub: &Arc<Stub>, shutdown: CancellationToken) -> StubResult {
         let Self { config, memory, ledger } = self;
         let output = OutputStore::over(Arc::clone(memory) as Arc<_>);
         let environment = environment(Arc::clone(stub) as Arc<_>, output.clone(), ledger.clone());
         let environment = Environment { shutdown, ..environment };
         let (outcome, elapsed) = on_virtual_time(async {
             let start = Instant::now();
-            let plan = run::prepare(config, Scope::Missing, &output, ledger).await.unwrap();
+            let plan = run::prepare(config, scope, &output, ledger).await.unwrap();
             let report = run::backfill(config, plan, &environment).await.unwrap();
             (report.outcome, start.elapsed())
         });

@@ -31,6 +31,23 @@ conversationId    = "string"
 conversationStart = "timestamp"
 "#;
 
+/// The members of 24 queues, 60 of them of the queue whose id begins with `d`.
+const MEMBERS: Case = Case {
+    settings: &["job.datasets=[\"queue-members\"]", "fetch.page_size=100", "retry.attempts=2"],
+    dataset: ("queue-members", "id"),
+    code: 1,
+    rows: Rows::Count(2_820 - 60),
+    most_requests: 80,
+    ..CASE
+};
+
+const ONE_OF_24: &[&str] = &[
+    "failed-parents",
+    "the rows of 1 of the queues are missing",
+    "dd53e9a7-804d-43e1-9577-08b7cdee3fc8",
+    "dataset=queue-members",
+];
+
 const CANNOT: &str = "the job cannot be had; using the query";
 
 pub(super) const CASES: &[Case] = &[
@@ -76,6 +93,9 @@ pub(super) const CASES: &[Case] = &[
         most_requests: 60,
         ..JOB
     },
+    Case { odd: &["one-queue-forbidden"], says: ONE_OF_24, ..MEMBERS },
+    Case { odd: &["one-queue-invalid"], says: ONE_OF_24, ..MEMBERS },
+    Case { odd: &["one-queue-fails"], says: ONE_OF_24, ..MEMBERS },
 ];
 
 #[test]

@@ -168,7 +168,8 @@ impl Case {
         let (dataset, id) = self.dataset;
         let ids = ids(&folder.join("out").join(dataset), id);
         let unique: BTreeSet<_> = ids.iter().cloned().collect();
-        if unique.len() < ids.len() {
+        // a column that is part of an id may repeat; then the number of rows tells
+        if unique.len() < ids.len() && !matches!(self.rows, Rows::Count(_)) {
             problems.push(format!("{} rows are doubled", ids.len() - unique.len()));
         }
         let truth = || -> BTreeSet<String> {
