@@ -101,7 +101,11 @@ impl Fetcher {
         let is_optional = context.settings.strategy == Strategy::Auto && !dataset.has_extras();
         let Some(query) = dataset.query.as_ref().filter(|_| is_optional) else { return Err(error) };
         let error = match error {
-            FetchError::Shard(ShardError::Failed(error) | ShardError::Denied(error)) => error,
+            FetchError::Shard(
+                ShardError::Failed(error)
+                | ShardError::Denied(error)
+                | ShardError::DatasetUnavailable { error, .. },
+            ) => error,
             error => return Err(error),
         };
         tracing::warn!(%error, "the job cannot be had; using the query");

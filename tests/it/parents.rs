@@ -150,7 +150,7 @@ fn a_dataset_of_which_every_parent_is_denied_is_denied() {
 
 #[test]
 fn a_parent_whose_id_would_lead_to_another_path_fails_alone() {
-    for id in ["..", ".", "", "%2e%2e"] {
+    for id in ["..", ".", "%2e%2e"] {
         let fixture = Fixture::new(&["a", id, "c"], &[], 500);
         let result = fixture.run();
         assert_eq!((result.code, result.rows.len()), (1, 6), "`{id}`: {:?}", result.gaps);

@@ -45,7 +45,7 @@ const ONE_OF_24: &[&str] = &[
     "failed-parents",
     "the rows of 1 of the queues are missing",
     "dd53e9a7-804d-43e1-9577-08b7cdee3fc8",
-    "dataset=queue-members",
+    "queue-members 20",
 ];
 
 const CANNOT: &str = "the job cannot be had; using the query";
