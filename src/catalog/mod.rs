@@ -61,7 +61,9 @@
 //!
 //! [type.call]
 //! callId    = "int64"      # string, timestamp, int64, double, boolean, map, list<…>, a type;
-//! startedAt = "timestamp"  # in a row's own type: interval (its start), duration (in seconds)
+//! startedAt = "timestamp"  # in a row's own type: interval (its start), duration (in seconds), and
+//!                          # timestamp(s), (ms), (us): a number of that unit since 1970. A number in
+//!                          # a plain timestamp counts milliseconds, from 1990 to 2100
 //! ```
 //! Placeholders: `{interval}` `{from}` `{to}` `{last}` (the last millisecond) `{page}` `{page0}`
 //! (from 0) `{page_size}` `{offset}` `{cursor}` `{task}` (the job's id) `{each}` (the parent's id)

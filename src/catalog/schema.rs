@@ -28,6 +28,12 @@ pub enum WireForm {
     Interval,
     /// An ISO 8601 duration or a number of seconds; the column gets its seconds.
     Duration,
+    /// A time as a number of seconds since 1970.
+    Seconds,
+    /// A time as a number of milliseconds since 1970, of any size.
+    Milliseconds,
+    /// A time as a number of microseconds since 1970.
+    Microseconds,
 }
 
 impl WireForm {
@@ -35,6 +41,9 @@ impl WireForm {
         match text {
             "interval" => Some(Self::Interval),
             "duration" => Some(Self::Duration),
+            "timestamp(s)" => Some(Self::Seconds),
+            "timestamp(ms)" => Some(Self::Milliseconds),
+            "timestamp(us)" => Some(Self::Microseconds),
             _ => None,
         }
     }
@@ -205,7 +214,9 @@ fn basic_type(name: &str, depth: usize) -> Option<DataType> {
         "boolean" => DataType::Boolean,
         "map" => map(),
         // forms are read at the top level of a row only
-        "interval" if depth == 1 => timestamp(),
+        "interval" | "timestamp(s)" | "timestamp(ms)" | "timestamp(us)" if depth == 1 => {
+            timestamp()
+        }
         "duration" if depth == 1 => DataType::Float64,
         _ => return None,
     })

@@ -77,6 +77,9 @@ fn add_column(columns: &mut Table, field: &Field, depth: usize, form: Option<Wir
     let source = match form {
         Some(WireForm::Duration) => ", the seconds of a duration",
         Some(WireForm::Interval) => ", the start of an interval",
+        Some(WireForm::Seconds) => ", also a number of seconds",
+        Some(WireForm::Milliseconds) => ", also a number of milliseconds",
+        Some(WireForm::Microseconds) => ", also a number of microseconds",
         None => "",
     };
     let name = format!("{}{}", "  ".repeat(depth), field.name());

@@ -21,7 +21,7 @@ use crate::{
     catalog::WireForm,
     decode::{
         fields::FieldColumns,
-        scalar::{Misfit, Scalar, duration, interval_start, number, time},
+        scalar::{self, Misfit, Scalar},
     },
 };
 
@@ -59,8 +59,8 @@ pub(super) struct Form<T> {
 #[derive(Debug)]
 pub(super) struct ColumnFull;
 
-/// The nulls and capacity that a builder may keep for the next page.
-const MAX_KEPT: usize = 1 << 16;
+/// The most values and bytes that a column leaves room for when a page has been taken from it.
+const MAX_KEPT: usize = 1 << 13;
 
 impl Column {
     /// An empty column for values of this type, which the catalogue can name.
@@ -70,23 +70,15 @@ impl Column {
             DataType::Float64 => Values::Double(
                 Vec::new(),
                 match form {
-                    Some(WireForm::Duration) => {
-                        Form { read: duration, expected: "a duration such as `PT1M` or a number" }
-                    }
-                    _ => Form { read: number, expected: "a finite number" },
+                    Some(WireForm::Duration) => Form {
+                        read: scalar::duration,
+                        expected: "a duration such as `PT1M` or a number",
+                    },
+                    _ => Form { read: scalar::number, expected: "a finite number" },
                 },
             ),
             DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
-            DataType::Timestamp(..) => Values::Time(
-                Vec::new(),
-                match form {
-                    Some(WireForm::Interval) => Form {
-                        read: interval_start,
-                        expected: "an interval such as `2024-01-01T00:00:00Z/P1D`",
-                    },
-                    _ => Form { read: time, expected: "a time such as `2024-01-01T00:00:00Z`" },
-                },
-            ),
+            DataType::Timestamp(..) => Values::Time(Vec::new(), time_form(form)),
             DataType::List(element) => {
                 let element = Self::new(element.data_type(), None);
                 Values::List(Ends::default(), Box::new(element))
@@ -207,6 +199,27 @@ impl Column {
             _ => return Err(mismatch(field)),
         })
     }
+}
+
+/// How a column of times is read.
+fn time_form(form: Option<WireForm>) -> Form<i64> {
+    let (read, expected): (fn(Scalar<'_>) -> _, _) = match form {
+        Some(WireForm::Interval) => {
+            (scalar::interval_start, "an interval such as `2024-01-01T00:00:00Z/P1D`")
+        }
+        Some(WireForm::Seconds) => (scalar::time_in_seconds, "a time or a number of seconds"),
+        Some(WireForm::Milliseconds) => {
+            (scalar::time_in_milliseconds, "a time or a number of milliseconds")
+        }
+        Some(WireForm::Microseconds) => {
+            (scalar::time_in_microseconds, "a time or a number of microseconds")
+        }
+        Some(WireForm::Duration) | None => (
+            scalar::time,
+            "a time such as `2024-01-01T00:00:00Z` or milliseconds from 1990 to 2100",
+        ),
+    };
+    Form { read, expected }
 }
 
 fn mismatch(field: &Field) -> ArrowError {

@@ -61,6 +61,9 @@ pub(super) fn read_row(
     if text.first() != Some(&b'{') {
         return Err(RowError::Undecodable("the row is not an object".to_owned()));
     }
+    if let Err(error) = str::from_utf8(text) {
+        return Err(RowError::Undecodable(format!("the row is not UTF-8: {error}")));
+    }
     let mut json = Jiter::with_tape(text, std::mem::take(tape));
     let result =
         read_object(&mut json, columns, row).and_then(|()| json.finish().map_err(RowError::from));

@@ -5,6 +5,8 @@
 
 use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil, tz::Offset};
 
+use crate::decode::PLAUSIBLE_MS;
+
 /// A value that is not an object or a list.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scalar<'a> {
@@ -64,12 +66,54 @@ pub(super) fn boolean(value: Scalar<'_>) -> Result<Option<bool>, Misfit> {
     }
 }
 
-/// Milliseconds since 1970 from a time in ISO 8601, in UTC if it names no zone, or from a number of
-/// milliseconds. Digits below a millisecond are dropped.
+/// Milliseconds since 1970 from a time in ISO 8601, in UTC if it names no zone. Digits below a
+/// millisecond are dropped. A number counts milliseconds, and does not fit if its time is not
+/// plausible, since it has another unit then.
 pub(super) fn time(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
     match value {
-        Scalar::Number(text) => exact_integer(text).map(Some).ok_or(Misfit),
+        Scalar::Number(text) => match exact_integer(text) {
+            Some(time) if PLAUSIBLE_MS.contains(&time) => Ok(Some(time)),
+            _ => Err(Misfit),
+        },
         Scalar::Text(text) => present(text, instant),
+        Scalar::Boolean(_) => Err(Misfit),
+    }
+}
+
+/// Like [`time`], but a number, or its text, counts seconds, and may have a fraction.
+pub(super) fn time_in_seconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
+    time_in_units(value, |text| {
+        if let Some(seconds) = exact_integer(text) {
+            return seconds.checked_mul(1_000);
+        }
+        let (whole, fraction) = text.split_once('.')?;
+        let is_negative = whole.starts_with('-');
+        let fraction = fraction.bytes().map(|byte| byte.is_ascii_digit().then_some(byte - b'0'));
+        let digits = fraction.collect::<Option<Vec<_>>>()?;
+        let digit = |at: usize| i64::from(digits.get(at).copied().unwrap_or_default());
+        let milliseconds = digit(0) * 100 + digit(1) * 10 + digit(2);
+        let whole = exact_integer(whole)?.checked_mul(1_000)?;
+        whole.checked_add(if is_negative { -milliseconds } else { milliseconds })
+    })
+}
+
+/// Like [`time`], but a number, or its text, counts milliseconds, whatever its time is.
+pub(super) fn time_in_milliseconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
+    time_in_units(value, exact_integer)
+}
+
+/// Like [`time`], but a number, or its text, counts microseconds.
+pub(super) fn time_in_microseconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
+    time_in_units(value, |text| Some(exact_integer(text)?.div_euclid(1_000)))
+}
+
+fn time_in_units(
+    value: Scalar<'_>,
+    milliseconds: impl Fn(&str) -> Option<i64>,
+) -> Result<Option<i64>, Misfit> {
+    match value {
+        Scalar::Number(text) => milliseconds(text).map(Some).ok_or(Misfit),
+        Scalar::Text(text) => present(text, |text| milliseconds(text).or_else(|| instant(text))),
         Scalar::Boolean(_) => Err(Misfit),
     }
 }
@@ -265,6 +309,32 @@ mod tests {
         assert_eq!(time(Scalar::Text("2024-01-01")), Ok(Some(1_704_067_200_000)));
         for text in ["yesterday", "2024-13-01T00:00:00Z", "2023-02-29T00:00:00Z", "10:00"] {
             assert_eq!(time(Scalar::Text(text)), Err(Misfit), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_time_in_the_unit_of_its_column() {
+        let ms = 1_704_103_200_123;
+        for (read, unit, number) in [
+            (time as fn(Scalar<'static>) -> _, "none", "1704103200123"),
+            (time_in_seconds, "s", "1704103200.123"),
+            (time_in_seconds, "s", "1704103200.1239"),
+            (time_in_milliseconds, "ms", "1704103200123.0"),
+            (time_in_microseconds, "us", "1704103200123999"),
+        ] {
+            assert_eq!(read(Scalar::Number(number)), Ok(Some(ms)), "{unit} {number}");
+            let text = Scalar::Text("2024-01-01T10:00:00.123Z");
+            assert_eq!(read(text), Ok(Some(ms)), "{unit}");
+        }
+        assert_eq!(time_in_seconds(Scalar::Text("1704103200")), Ok(Some(1_704_103_200_000)));
+        assert_eq!(time_in_seconds(Scalar::Number("-0.5")), Ok(Some(-500)));
+        assert_eq!(time_in_milliseconds(Scalar::Number("1")), Ok(Some(1)));
+        // seconds, and microseconds, where milliseconds are expected
+        for number in ["1704103200", "1704103200123000", "0", "1704103200123.5", "1e99"] {
+            assert_eq!(time(Scalar::Number(number)), Err(Misfit), "{number}");
+        }
+        for number in ["1e30", "1.x", "nan"] {
+            assert_eq!(time_in_seconds(Scalar::Text(number)), Err(Misfit), "{number}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Finds the rows, the total and the next cursor of a reply without decoding the rows: one pass
 //! over the bytes. Rows are copied only if fields are added to them.
 
+mod broken_page;
 mod csv_records;
 mod rewritten_rows;
 mod walk;
@@ -13,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 pub(crate) use self::walk::MAX_KEYS;
 use self::{
-    rewritten_rows::{RewrittenRows, members},
+    rewritten_rows::{RewrittenRows, fixed_members, members},
     walk::{Found, find_only_list, pointer_text, walk},
 };
 use crate::{
@@ -83,6 +84,16 @@ impl RawPage {
         self.rows.iter().map(|range| (range.clone(), &self.text[range.clone()]))
     }
 
+    /// A hash of the rows.
+    fn rows_digest(&self) -> u64 {
+        let mut digest = Xxh3Default::new();
+        for (_, row) in self.ranges() {
+            digest.update(row);
+            digest.update(b",");
+        }
+        digest.digest()
+    }
+
     /// The JSON of each row.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
         // parsed JSON is UTF-8
@@ -131,13 +142,13 @@ impl PageParser {
         format!("there is no list of rows{place}: the response {instead}")
     }
 
-    /// Parses a reply. Null in the place of the list means no rows; whether a reply without a list
-    /// has none either is left to the caller.
+    /// Parses a reply that is valid JSON. Null in the place of the list means no rows; whether a reply
+    /// without a list has none either is left to the caller.
     ///
     /// # Errors
     /// If the reply as a whole cannot be parsed, or has something else in the place of the list; its
     /// rows are not checked.
-    pub fn find(&self, body: Bytes) -> Result<RawPage, PageError> {
+    fn find_valid(&self, body: Bytes) -> Result<RawPage, PageError> {
         if self.format == ResponseFormat::Csv {
             return self.csv_records(&body);
         }
@@ -177,12 +188,7 @@ impl PageParser {
             }
             (reply.text, reply.rows) = (written.text.into(), written.rows);
         }
-        let mut digest = Xxh3Default::new();
-        for row in reply.rows() {
-            digest.update(row.as_bytes());
-            digest.update(b",");
-        }
-        reply.digest = digest.digest();
+        reply.digest = reply.rows_digest();
         Ok(reply)
     }
 
@@ -194,8 +200,7 @@ impl PageParser {
         body: &[u8],
         written: &mut RewrittenRows,
     ) -> Result<(), PageError> {
-        let fixed = self.fixed.iter().map(|(column, text)| (column, Value::from(text.as_str())));
-        let fixed = members(fixed);
+        let fixed = fixed_members(&self.fixed);
         if self.explode.is_empty() || !item.get().starts_with('{') {
             written.row("", item.get(), &fixed);
             return written.check_size(body);

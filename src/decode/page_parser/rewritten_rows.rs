@@ -46,6 +46,11 @@ impl RewrittenRows {
     }
 }
 
+/// The fixed columns as members of a JSON object.
+pub(super) fn fixed_members(fixed: &[(String, String)]) -> String {
+    members(fixed.iter().map(|(column, text)| (column, serde_json::Value::from(text.as_str()))))
+}
+
 /// The members of a JSON object, without its braces.
 pub(super) fn members(
     fields: impl Iterator<Item = (impl AsRef<str>, impl fmt::Display)>,

@@ -292,7 +292,9 @@ fn any_body_is_a_page_or_an_error_and_its_rows_are_json() {
     for _ in 0..40_000 {
         let (parser, body) = rng.choice(&parsers).unwrap();
         let body = mutated(&mut rng, body);
-        if let Ok(page) = parser.find(Bytes::from(body.clone())) {
+        let found = parser.find(Bytes::from(body.clone()));
+        if let Ok(page) = parser.find_valid(Bytes::from(body.clone())) {
+            assert_eq!(found.map(|page| page.digest).ok(), Some(page.digest));
             pages += 1;
             for row in page.rows() {
                 assert!(serde_json::from_str::<Value>(row).is_ok(), "{body:?}: {row}");

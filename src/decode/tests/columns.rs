@@ -25,8 +25,8 @@ query = { path = "/days", rows = "", paging = "none", explode = ["data"] }
 queue = "string"
 group = "map"
 no = "int64"
-at = "timestamp"
-changed = "timestamp"
+at = "timestamp(ms)"
+changed = "timestamp(ms)"
 done = "boolean"
 legs = "list<string>"
 

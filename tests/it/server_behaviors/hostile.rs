@@ -20,6 +20,13 @@ pub(super) const CASES: &[Case] = &[
         says: &["2000000", "quarantine"],
         ..CASE
     },
+    Case {
+        hostile: &["rows-with-bad-bytes"],
+        settings: &["fetch.strategy=query"],
+        code: 1,
+        says: &["3 rows", "quarantine"],
+        ..CASE
+    },
 ];
 
 #[test]
