@@ -13,7 +13,6 @@ mod fields;
 pub(crate) mod page_parser;
 pub(crate) mod row_key;
 mod row_reader;
-mod row_splitter;
 mod scalar;
 mod undecodable;
 

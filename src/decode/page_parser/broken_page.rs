@@ -2,14 +2,11 @@
 
 use bytes::Bytes;
 
-use super::{PageParser, RawPage, RewrittenRows, fixed_members};
-use crate::{
-    catalog::RowsAt,
-    decode::{
-        PageError,
-        row_splitter::{SplitPage, split},
-    },
+use super::{
+    PageParser, RawPage, RewrittenRows, fixed_members,
+    row_splitter::{SplitPage, split},
 };
+use crate::{catalog::RowsAt, decode::PageError};
 
 impl PageParser {
     /// Parses a reply. Null in the place of the list means no rows; whether a reply without a list
@@ -46,13 +43,13 @@ impl PageParser {
             fixed => {
                 let fixed = fixed_members(fixed);
                 let mut written = RewrittenRows::default();
-                for row in rows.into_iter().map(|row| &body[row]) {
+                for row in rows.iter().map(|row| &body[row]) {
                     match str::from_utf8(row) {
-                        Ok(text) => written.row("", text, &fixed),
+                        Ok(text) => written.row("", text, &fixed).ok()?,
                         Err(_) => {
                             let from = written.text.len();
                             written.text.extend_from_slice(row);
-                            written.rows.push(from..written.text.len());
+                            written.rows.push(from..written.text.len()).ok()?;
                         }
                     }
                     written.check_size(&body).ok()?;

@@ -32,7 +32,7 @@ impl PageParser {
                 .chain(self.fixed.iter().map(|(column, text)| (column.as_str(), text.as_str())));
             let object: serde_json::Map<_, _> =
                 fields.map(|(name, field)| (name.to_owned(), field.into())).collect();
-            written.row("", &serde_json::Value::Object(object).to_string(), "");
+            written.row("", &serde_json::Value::Object(object).to_string(), "")?;
             written.check_size(body)?;
         }
         Ok(RawPage {

@@ -4,6 +4,8 @@
 mod broken_page;
 mod csv_records;
 mod rewritten_rows;
+mod row_ranges;
+mod row_splitter;
 mod walk;
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
@@ -15,6 +17,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 pub(crate) use self::walk::MAX_KEYS;
 use self::{
     rewritten_rows::{RewrittenRows, fixed_members, members},
+    row_ranges::RowRanges,
     walk::{Found, find_only_list, pointer_text, walk},
 };
 use crate::{
@@ -46,7 +49,7 @@ pub struct PageParser {
 pub struct RawPage {
     /// The JSON text that contains the rows.
     text: Bytes,
-    rows: Vec<Range<usize>>,
+    rows: RowRanges,
     /// The number of items in the list: rows, or items whose lists are exploded into rows.
     pub items: u64,
     /// The platform's count of the items of all pages. `None` if the reply has no readable one. It
@@ -81,7 +84,7 @@ impl RawPage {
 
     /// The position of each row in the text, and its bytes.
     pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (Range<usize>, &[u8])> {
-        self.rows.iter().map(|range| (range.clone(), &self.text[range.clone()]))
+        self.rows.iter().map(|range| (range.clone(), &self.text[range]))
     }
 
     /// A hash of the rows.
@@ -96,8 +99,7 @@ impl RawPage {
 
     /// The JSON of each row.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &str> {
-        // parsed JSON is UTF-8
-        self.rows.iter().map(|row| str::from_utf8(&self.text[row.clone()]).unwrap_or_default())
+        self.ranges().map(|(_, row)| str::from_utf8(row).unwrap_or_default())
     }
 }
 
@@ -152,7 +154,7 @@ impl PageParser {
         if self.format == ResponseFormat::Csv {
             return self.csv_records(&body);
         }
-        let mut found = Found::default();
+        let mut found = Found::new(&body);
         let [total, next, pages] =
             [&self.total, &self.next, &self.pages].map(|pointer| pointer.as_deref());
         match &self.rows {
@@ -174,17 +176,12 @@ impl PageParser {
             ..RawPage::default()
         };
         if self.explode.is_empty() && self.fixed.is_empty() {
-            let start = body.as_ptr() as usize;
-            let range = |row: &&RawValue| {
-                let from = row.get().as_ptr() as usize - start;
-                from..from + row.get().len()
-            };
-            reply.rows = rows.iter().map(range).collect();
-            reply.text = body;
+            (reply.text, reply.rows) = (body, rows);
         } else {
             let mut written = RewrittenRows::default();
-            for row in &rows {
-                self.rewrite(row, &body, &mut written)?;
+            for row in rows.iter() {
+                let item = str::from_utf8(&body[row]).unwrap_or_default();
+                self.rewrite(item, &body, &mut written)?;
             }
             (reply.text, reply.rows) = (written.text.into(), written.rows);
         }
@@ -196,24 +193,24 @@ impl PageParser {
     /// so that the decoder rejects it with a reason.
     fn rewrite(
         &self,
-        item: &RawValue,
+        item: &str,
         body: &[u8],
         written: &mut RewrittenRows,
     ) -> Result<(), PageError> {
         let fixed = fixed_members(&self.fixed);
-        if self.explode.is_empty() || !item.get().starts_with('{') {
-            written.row("", item.get(), &fixed);
+        if self.explode.is_empty() || !item.starts_with('{') {
+            written.row("", item, &fixed)?;
             return written.check_size(body);
         }
         let fields: BTreeMap<Cow<'_, str>, &RawValue> =
-            serde_json::from_str(item.get()).map_err(PageError::Shape)?;
+            serde_json::from_str(item).map_err(PageError::Shape)?;
         let is_exploded = |key: &str| self.explode.iter().any(|list| list == key);
         let item_fields = members(fields.iter().filter(|(key, _)| !is_exploded(key)));
         for list in self.explode.iter().filter_map(|list| fields.get(list.as_str())) {
             let elements: Option<Vec<&RawValue>> =
                 serde_json::from_str(list.get()).map_err(PageError::Shape)?;
             for element in elements.into_iter().flatten() {
-                written.row(&item_fields, element.get(), &fixed);
+                written.row(&item_fields, element.get(), &fixed)?;
                 written.check_size(body)?;
             }
         }

@@ -1,8 +1,8 @@
 //! Rows that are written anew, with the fields of their item and the fixed columns.
 
-use std::{fmt, ops::Range};
+use std::fmt;
 
-use crate::decode::PageError;
+use crate::decode::{PageError, page_parser::row_ranges::RowRanges};
 
 /// The largest size of rewritten rows as a multiple of the body, since the fields of an item are
 /// repeated in each of its rows (G8).
@@ -14,7 +14,7 @@ const MIN_BODY: usize = 64 * 1024;
 #[derive(Default)]
 pub(super) struct RewrittenRows {
     pub text: Vec<u8>,
-    pub rows: Vec<Range<usize>>,
+    pub rows: RowRanges,
 }
 
 impl RewrittenRows {
@@ -26,7 +26,15 @@ impl RewrittenRows {
 
     /// Appends a row: the fields of its item, its own fields, which override them, and the fixed
     /// columns, which override both. The decoder uses the last of several fields with one name.
-    pub(super) fn row(&mut self, item_fields: &str, row: &str, fixed: &str) {
+    ///
+    /// # Errors
+    /// [`PageError::TooLarge`].
+    pub(super) fn row(
+        &mut self,
+        item_fields: &str,
+        row: &str,
+        fixed: &str,
+    ) -> Result<(), PageError> {
         let from = self.text.len();
         match row.strip_prefix('{').and_then(|row| row.strip_suffix('}')) {
             Some(own) => {
@@ -42,7 +50,7 @@ impl RewrittenRows {
             }
             None => self.text.extend_from_slice(row.as_bytes()),
         }
-        self.rows.push(from..self.text.len());
+        self.rows.push(from..self.text.len())
     }
 }
 

@@ -8,15 +8,20 @@ use serde::{
 };
 use serde_json::{error::Category, value::RawValue};
 
-use crate::decode::{PageError, page_parser::quoted};
+use crate::decode::{
+    PageError,
+    page_parser::{quoted, row_ranges::RowRanges},
+};
 
 /// The most keys of a reply that are remembered (G8).
 pub(crate) const MAX_KEYS: usize = 100;
 
 /// What one walk over a reply finds, as raw JSON.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Found<'de> {
-    pub rows: Vec<&'de RawValue>,
+    /// The reply.
+    body: &'de [u8],
+    pub rows: RowRanges,
     /// Whether there is a list of rows, or null in its place.
     pub has_list: bool,
     pub total: Option<&'de RawValue>,
@@ -26,7 +31,26 @@ pub(super) struct Found<'de> {
     pub keys: Vec<String>,
 }
 
-impl Found<'_> {
+impl<'de> Found<'de> {
+    /// Nothing yet, in this reply.
+    pub(super) fn new(body: &'de [u8]) -> Self {
+        Self {
+            body,
+            rows: RowRanges::default(),
+            has_list: false,
+            total: None,
+            next: None,
+            pages: None,
+            keys: Vec::new(),
+        }
+    }
+
+    /// Adds a row, which lies in the reply.
+    fn add_row(&mut self, row: &'de RawValue) -> Result<(), PageError> {
+        let from = row.get().as_ptr() as usize - self.body.as_ptr() as usize;
+        self.rows.push(from..from + row.get().len())
+    }
+
     fn add_key(&mut self, parent: &str, key: &str) {
         if self.keys.len() < MAX_KEYS {
             self.keys.push(format!("{parent}/{key}"));
@@ -83,7 +107,10 @@ pub(super) fn find_only_list<'de>(
         match lists.as_slice() {
             [] => {}
             [(_, list)] => {
-                found.rows = serde_json::from_str(list.get()).map_err(classify)?;
+                let rows: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(classify)?;
+                for row in rows {
+                    found.add_row(row)?;
+                }
                 found.has_list = true;
                 return Ok(());
             }
@@ -211,7 +238,7 @@ impl<'de> Visitor<'de> for PageWalk<'_, '_, 'de> {
             // a repeated key must not lose the rows of its first occurrence
             self.found.has_list = true;
             while let Some(row) = list.next_element()? {
-                self.found.rows.push(row);
+                self.found.add_row(row).map_err(A::Error::custom)?;
             }
             return Ok(());
         }

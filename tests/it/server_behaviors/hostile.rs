@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
         settings: &["fetch.strategy=query"],
         code: 1,
         says: &["2000000", "quarantine"],
+        most_mib: 150,
         ..CASE
     },
     Case {

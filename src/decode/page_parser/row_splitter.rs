@@ -5,15 +5,14 @@
 //! `NaN` in a row does not matter to it. Whether a row is valid is for the decoder to say, and what
 //! is around the rows has to be valid: see [`SplitPage::frame`].
 
-use std::ops::Range;
+use super::row_ranges::RowRanges;
 
 /// A page that was taken apart.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) struct SplitPage {
     /// The page with an empty list in the place of its rows.
     pub frame: Vec<u8>,
     /// The positions of the rows in the page, of which each is a row as it came.
-    pub rows: Vec<Range<usize>>,
+    pub rows: RowRanges,
 }
 
 /// Takes a page apart whose rows are in the list at `path`. `None` if strings or brackets do not
@@ -70,8 +69,8 @@ impl Scanner<'_> {
     }
 
     /// The positions of the elements of the list that begins here. Goes to its end.
-    fn elements(&mut self) -> Option<Vec<Range<usize>>> {
-        let mut elements = Vec::new();
+    fn elements(&mut self) -> Option<RowRanges> {
+        let mut elements = RowRanges::default();
         self.expect(b'[')?;
         self.skip_space();
         if self.expect(b']').is_some() {
@@ -81,7 +80,7 @@ impl Scanner<'_> {
             self.skip_space();
             let from = self.at;
             self.skip_value()?;
-            elements.push(from..self.at);
+            elements.push(from..self.at).ok()?;
             if self.expect(b',').is_none() {
                 return self.expect(b']').map(|()| elements);
             }
@@ -152,7 +151,7 @@ mod tests {
 
     fn rows(page: &[u8]) -> Option<(Vec<u8>, Vec<&[u8]>)> {
         let SplitPage { frame, rows } = split(page, &["data".to_owned(), "rows".to_owned()])?;
-        Some((frame, rows.into_iter().map(|row| &page[row]).collect()))
+        Some((frame, rows.iter().map(|row| &page[row]).collect()))
     }
 
     #[test]
@@ -184,6 +183,7 @@ mod tests {
             prop::sample::select(b"{}[]\",:\\ 0aN\xff\x01".to_vec()), 0..60
         )) {
             if let Some(SplitPage { rows, .. }) = split(&page, &[]) {
+                let rows: Vec<_> = rows.iter().collect();
                 prop_assert!(rows.windows(2).all(|pair| pair[0].end <= pair[1].start));
             }
         }
