@@ -73,6 +73,7 @@ struct TransportState {
     /// The page before which a row is deleted, and whether it was served. The row is back once the
     /// first page is requested again. `None` if no row is deleted.
     deletions: HashMap<PagesKey, Option<(u64, bool)>>,
+    deleted: u64,
     /// Pages of which a total was wrong. It is so once: a shard starts over a few times only.
     wrong_totals: HashSet<PagesKey>,
     recorder: RequestRecorder,
@@ -119,6 +120,7 @@ impl FaultyTransport {
             revoked: HashSet::new(),
             shifts: HashMap::new(),
             deletions: HashMap::new(),
+            deleted: 0,
             wrong_totals: HashSet::new(),
             recorder: RequestRecorder::default(),
         };
@@ -196,6 +198,11 @@ impl FaultyTransport {
     /// Runs that were answered after an outage.
     pub fn outages(&self) -> u64 {
         self.inner().outages
+    }
+
+    /// How many rows were deleted between two pages.
+    pub fn deleted(&self) -> u64 {
+        self.inner().deleted
     }
 
     pub fn seed(&self) -> u64 {
@@ -460,6 +467,7 @@ impl TransportState {
         match deletion {
             Some((_, true)) if number == 1 => *deletion = None,
             Some((at, was_served)) if number >= *at => {
+                self.deleted += u64::from(number == *at && !*was_served);
                 *was_served |= number == *at;
                 return true;
             }

@@ -47,6 +47,7 @@ pub struct Tally {
     pub retries: u64,
     pub throttled: u64,
     pub revoked: u64,
+    pub deleted: u64,
     pub duplicates: u64,
     pub poisoned: u64,
     /// Rows that could not be decoded, datasets that were given up, and failures that a plain run
@@ -183,6 +184,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let (rows, strays) = read(&memory, &ledger);
     tally.revoked = transport.revoked();
     tally.outages = transport.outages();
+    tally.deleted = transport.deleted();
     let (jobs_left, most_sent);
     (jobs_left, most_sent, tally.jobs, tally.lost) =
         transport.recorder(|seen| (seen.left(), seen.most_sent, seen.submitted, seen.lost));
@@ -308,6 +310,7 @@ impl AddAssign for Tally {
         self.retries += other.retries;
         self.throttled += other.throttled;
         self.revoked += other.revoked;
+        self.deleted += other.deleted;
         self.duplicates += other.duplicates;
         self.poisoned += other.poisoned;
         self.quarantined += other.quarantined;

@@ -61,6 +61,14 @@ const NO_FILE: Case = Case {
     ..CASE
 };
 
+/// Presence definitions, whose pages have no total.
+const PRESENCES: Case = Case {
+    settings: &["job.datasets=[\"presence-definitions\"]", "fetch.page_size=4"],
+    dataset: ("presence-definitions", "id"),
+    most_requests: 6,
+    ..CASE
+};
+
 /// Conversations that are not committed, since it cannot be known whether any are missing.
 const FAILED: Case = Case { code: 1, rows: Rows::None, ..CASE };
 
@@ -143,12 +151,8 @@ pub(super) const CASES: &[Case] = &[
         ..NO_FILE
     },
     Case { odd: &["csv-cut-short"], says: &["fields, but the previous record has"], ..NO_FILE },
-    Case {
-        settings: &["job.datasets=[\"presence-definitions\"]", "fetch.page_size=4"],
-        dataset: ("presence-definitions", "id"),
-        most_requests: 6,
-        ..CASE
-    },
+    PRESENCES,
+    Case { odd: &["only-a-page-count"], ..PRESENCES },
 ];
 
 #[test]

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::*;
+use crate::catalog::{ResponseFormat, RowsAt};
 
 /// What the reader of a pager makes of a response body: the items of a page, or the error.
 fn read(pager: &Pager, body: &str) -> Result<u64, String> {
@@ -98,4 +99,62 @@ fn g8_rows_that_outgrow_their_page_are_too_large_and_not_malformed() {
     assert_eq!(read(ok(body(15))).unwrap().rows().count(), 15);
     let error = read(ok(body(20))).unwrap_err();
     assert!(matches!(error, RequestError::TooLarge(_)), "{error}");
+}
+
+/// Every endpoint of the built-in catalogs, with the name of its dataset.
+fn builtin_endpoints() -> Vec<(String, Arc<Dataset>, Arc<Endpoint>)> {
+    let mut endpoints = Vec::new();
+    for platform in ["genesys-cloud", "nice-cxone"] {
+        for (name, dataset) in &catalog::builtin(platform).unwrap().datasets {
+            for endpoint in [&dataset.query, &dataset.job].into_iter().flatten() {
+                endpoints.push((
+                    format!("{platform} {name}"),
+                    Arc::clone(dataset),
+                    Arc::clone(endpoint),
+                ));
+            }
+        }
+    }
+    endpoints
+}
+
+#[test]
+fn no_builtin_endpoint_takes_an_error_in_a_success_or_another_key_for_an_empty_day() {
+    let endpoints = builtin_endpoints();
+    assert!(endpoints.len() > 30, "{}", endpoints.len());
+    for (name, dataset, endpoint) in endpoints {
+        let context = RequestContext {
+            api: "https://api.example/".parse().unwrap(),
+            api_version: String::new(),
+            now: 0,
+        };
+        let mut pager = Pager::new(
+            &dataset,
+            &endpoint,
+            Interval::day_of(0),
+            u32::MAX,
+            &Arc::new(context),
+            &Arc::default(),
+        );
+        pager.set_parents(vec!["parent".to_owned()]);
+        pager.next_request();
+        for body in
+            [r#"{"error": "busy"}"#, r#"{"message": "x", "status": 500}"#, "Report not found\n"]
+        {
+            assert!(read(&pager, body).is_err(), "{name}: {body}");
+        }
+        if endpoint.format == ResponseFormat::Json {
+            let RowsAt::JsonPointer(pointer) = &endpoint.rows else {
+                assert_eq!(read(&pager, r#"{"list": []}"#), Ok(0), "{name}");
+                continue;
+            };
+            let key = pointer.join("/");
+            let error = read(&pager, &format!("{{\"{key}s\": [{{}}]}}")).unwrap_err();
+            let instead = format!("no list of rows at `/{key}`: the response has only `/{key}s`");
+            assert!(error.contains(&instead), "{name}: {error}");
+            for empty in ["[]", "null"] {
+                assert_eq!(read(&pager, &format!("{{\"{key}\": {empty}}}")), Ok(0), "{name}");
+            }
+        }
+    }
 }

@@ -26,6 +26,7 @@ use crate::sandbox::{
 
 const DEFAULT_PAGE_SIZE: u64 = 25;
 const MEMBERS: &str = "queue-members";
+const PRESENCE_DEFINITIONS: &str = "presence-definitions";
 
 /// A list of entities.
 pub(crate) struct Listing {
@@ -35,8 +36,8 @@ pub(crate) struct Listing {
     path: &'static str,
     /// Empty if no permission is needed.
     permission: &'static str,
-    /// The largest page, in entities. `None` if there is one page only.
-    max_page_size: Option<u64>,
+    /// The largest page, in entities.
+    max_page_size: u64,
     /// The number of entities in the organisation, or in the queue with this number.
     count: fn(u64) -> u64,
     /// The fields of the `n`th entity except `selfUri`.
@@ -44,12 +45,12 @@ pub(crate) struct Listing {
 }
 
 const LISTINGS: [Listing; 10] = [
-    listing("users", "/api/v2/users", "", Some(500), |_| ACTIVE_USERS + 40, user),
+    listing("users", "/api/v2/users", "", 500, |_| ACTIVE_USERS + 40, user),
     listing(
         "queues",
         "/api/v2/routing/queues",
         "routing:queue:view",
-        Some(500),
+        500,
         |_| QUEUES.into(),
         queue,
     ),
@@ -57,7 +58,7 @@ const LISTINGS: [Listing; 10] = [
         MEMBERS,
         "/api/v2/routing/queues/{}/members",
         "routing:queue:view",
-        Some(100),
+        100,
         members,
         member,
     ),
@@ -65,27 +66,20 @@ const LISTINGS: [Listing; 10] = [
         "wrapup-codes",
         "/api/v2/routing/wrapupcodes",
         "routing:wrapupCode:view",
-        Some(100),
+        100,
         |_| 130,
         wrapup_code,
     ),
-    listing("skills", "/api/v2/routing/skills", "routing:skill:view", Some(100), |_| 40, skill),
-    listing("languages", "/api/v2/routing/languages", "", Some(100), |_| 5, language),
-    listing("groups", "/api/v2/groups", "", Some(100), |_| 6, group),
+    listing("skills", "/api/v2/routing/skills", "routing:skill:view", 100, |_| 40, skill),
+    listing("languages", "/api/v2/routing/languages", "", 100, |_| 5, language),
+    listing("groups", "/api/v2/groups", "", 100, |_| 6, group),
+    listing("flows", "/api/v2/flows", "architect:flow:view", 100, |_| FLOWS.len() as u64, flow),
+    listing("divisions", "/api/v2/authorization/divisions", "", 100, |_| DIVISIONS, division),
     listing(
-        "flows",
-        "/api/v2/flows",
-        "architect:flow:view",
-        Some(100),
-        |_| FLOWS.len() as u64,
-        flow,
-    ),
-    listing("divisions", "/api/v2/authorization/divisions", "", Some(100), |_| DIVISIONS, division),
-    listing(
-        "presence-definitions",
+        PRESENCE_DEFINITIONS,
         "/api/v2/presence/definitions",
         "presence:presenceDefinition:view",
-        None,
+        100,
         |_| PRESENCES.len() as u64,
         presence,
     ),
@@ -95,7 +89,7 @@ const fn listing(
     dataset: &'static str,
     path: &'static str,
     permission: &'static str,
-    max_page_size: Option<u64>,
+    max_page_size: u64,
     count: fn(u64) -> u64,
     entity: fn(u64, u64) -> Value,
 ) -> Listing {
@@ -134,21 +128,18 @@ pub(crate) fn page(seed: u64, request: &Request<Bytes>) -> Result<Bytes, ApiErro
     let parameters = PageParameters::new(request.uri());
     let entities = listing.entities(seed, queue, parameters.value("state").unwrap_or("active"));
     let total = entities.len() as u64;
-    let page = match listing.max_page_size {
-        None => json!({"total": total, "entities": entities, "selfUri": listing.path}),
-        Some(max) => {
-            let (size, number) = parameters.page(max)?;
-            let mut page = parameters.links(size, number, total.div_ceil(size));
-            if listing.dataset == MEMBERS {
-                page.as_object_mut().map(|page| (page.remove("pageCount"), page.remove("lastUri")));
-            } else {
-                page["total"] = total.into();
-            }
-            let skipped = usize::try_from((number - 1) * size).unwrap_or(usize::MAX);
-            page["entities"] = entities.into_iter().skip(skipped).take(size as usize).collect();
-            page
+    let (size, number) = parameters.page(listing.max_page_size)?;
+    let mut page = parameters.links(size, number, total.div_ceil(size));
+    match listing.dataset {
+        MEMBERS => {
+            page.as_object_mut().map(|page| (page.remove("pageCount"), page.remove("lastUri")));
         }
-    };
+        // only the links and the number of pages tell that there are more
+        PRESENCE_DEFINITIONS => {}
+        _ => page["total"] = total.into(),
+    }
+    let skipped = usize::try_from((number - 1) * size).unwrap_or(usize::MAX);
+    page["entities"] = entities.into_iter().skip(skipped).take(size as usize).collect();
     Ok(page.to_string().into())
 }
 
