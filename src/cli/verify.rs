@@ -7,12 +7,13 @@ use crate::{
     cli::sources,
     commands::{
         probe,
-        verify::{self, Verified},
+        verify::{self, Difference, Verified},
     },
     config::{self, BackfillScope, Config, Overrides, SourceConfig},
     error::Error,
     exit_code::ExitCode,
     ledger::{LEDGER, reader::Snapshot},
+    server_text::ServerText,
     sink::store::OutputStore,
 };
 
@@ -45,7 +46,10 @@ async fn verify_source(
     // read before the output is opened, because that would create a missing folder
     let snapshot = Snapshot::read(&ledger)?;
     let output = OutputStore::directory(&job.output)?;
-    let mut print = |difference| sayln!("{difference}");
+    // paths, ids and texts in it may be those of a server
+    let mut print = |difference: Difference| {
+        sayln!("{}", ServerText::from(difference.to_string()));
+    };
     let verified = verify::verify(&output, &ledger, &job.catalog, &mut print).await?;
     sayln!("{}", text(verified));
     let differs = match remote {

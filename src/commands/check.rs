@@ -29,6 +29,7 @@ use crate::{
     },
     ledger::{LEDGER, Ledger},
     platform::{Identity, Introspection},
+    server_text::ServerText,
     sink::store::OutputStore,
     time::{clock, interval::Interval},
 };
@@ -235,6 +236,7 @@ impl Preflight<'_> {
         let text = format!(
             "client {client} of the organization {organization}, by {grant}, with {scopes}"
         );
+        let text = ServerText::from(text).to_string();
         (Finding::ok("credentials", text), clock_difference(&response))
     }
 
@@ -316,7 +318,10 @@ impl Preflight<'_> {
             _ if limits.is_empty() => {
                 Finding::ok("limits", format!("the organization publishes none; {configured}"))
             }
-            _ => Finding::ok("limits", format!("{}; {configured}", limits.join(", "))),
+            _ => {
+                let limits = ServerText::from(limits.join(", "));
+                Finding::ok("limits", format!("{limits}; {configured}"))
+            }
         }
     }
 

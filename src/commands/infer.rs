@@ -7,7 +7,7 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::catalog::PARTITION;
+use crate::{catalog::PARTITION, server_text};
 
 /// The comment for a column that a catalog refuses, since it is called like the partition folders.
 const PARTITION_COMMENT: &str =
@@ -78,7 +78,18 @@ fn write(name: &str, fields: &[(String, InferredType)], types: &mut Vec<String>)
 fn quoted(key: &str) -> String {
     let is_bare =
         !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if is_bare { key.to_owned() } else { toml::Value::from(key).to_string() }
+    if is_bare {
+        return key.to_owned();
+    }
+    // TOML escapes control characters, but not those that change the direction of writing
+    let mut quoted = String::new();
+    for character in toml::Value::from(key).to_string().chars() {
+        match server_text::is_hidden(character) {
+            true => quoted += &format!("\\U{:08X}", u32::from(character)),
+            false => quoted.push(character),
+        }
+    }
+    quoted
 }
 
 impl InferredType {

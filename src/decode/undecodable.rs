@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::server_text::ServerText;
+
 /// The rows of a page that cannot be decoded, in the order received. They take a few bytes each
 /// beside the page itself, however many there are (G8).
 #[derive(Debug, Clone, Default)]
@@ -11,7 +13,14 @@ pub struct UndecodableRows {
     /// The page. It is kept only as long as it is needed.
     page: Bytes,
     rows: Vec<Entry>,
-    reasons: Vec<Box<str>>,
+    reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Clone)]
+struct Reason {
+    /// As it was given, to compare it with the next one.
+    given: Box<str>,
+    text: ServerText,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +55,9 @@ impl UndecodableRows {
         let end = reason.char_indices().nth(REASON_CHARS).map_or(reason.len(), |(end, _)| end);
         let reason = &reason[..end];
         let recent = self.reasons.iter().enumerate().rev().take(RECENT_REASONS);
-        let known = recent.into_iter().find(|(_, known)| ***known == *reason);
+        let known = recent.into_iter().find(|(_, known)| *known.given == *reason);
         let reason = known.map(|(index, _)| index).unwrap_or_else(|| {
-            self.reasons.push(reason.into());
+            self.reasons.push(Reason { given: reason.into(), text: reason.into() });
             self.reasons.len() - 1
         });
         let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
@@ -59,7 +68,7 @@ impl UndecodableRows {
     /// The rows, in the order received.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = UndecodableRow<'_>> {
         self.rows.iter().map(|row| UndecodableRow {
-            reason: &self.reasons[row.reason as usize],
+            reason: &self.reasons[row.reason as usize].text,
             raw: &self.page[row.from as usize..row.to as usize],
         })
     }

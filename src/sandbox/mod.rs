@@ -20,6 +20,7 @@
 
 pub(crate) mod behaviors;
 mod cxone;
+mod delivery;
 mod error;
 mod genesys;
 mod json;

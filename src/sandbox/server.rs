@@ -4,16 +4,14 @@ use std::{
     convert::Infallible,
     io::{self, Write as _},
     net::Ipv4Addr,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     response::Response,
 };
 use flate2::{Compression, write::GzEncoder};
@@ -21,16 +19,19 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use crate::{
-    sandbox::{Load, NDJSON, Region, Settings, region::requested_truth},
+    sandbox::{
+        Load, NDJSON, Region, Settings,
+        delivery::{Connection, Delivery, RawReply},
+        region::requested_truth,
+    },
     time::clock,
 };
 
@@ -94,6 +95,7 @@ impl Server {
         let state = ServerState { region, started: Instant::now(), load: Arc::default() };
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let app = Router::new().fallback(reply).with_state(state);
+        let app = app.into_make_service_with_connect_info::<RawReply>();
         let serving = axum::serve(Listener { inner: listener, abort: abort.clone() }, app)
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         let task = tokio::spawn(async move { serving.await });
@@ -118,7 +120,11 @@ impl Server {
 }
 
 /// Handles every request with [`Region::reply`].
-async fn reply(State(state): State<ServerState>, request: Request) -> Response {
+async fn reply(
+    State(state): State<ServerState>,
+    ConnectInfo(raw): ConnectInfo<RawReply>,
+    request: Request,
+) -> Response {
     let ServerState { region, started, .. } = &state;
     if request.uri().path() == "/sandbox/truth"
         && let Ok(truth) = requested_truth(region, request.uri().query())
@@ -146,7 +152,11 @@ async fn reply(State(state): State<ServerState>, request: Request) -> Response {
         // a behaviour may have told another time
         head.headers.entry(header::DATE).or_insert(date);
     }
-    let body = if gzip {
+    if let Some(delivery) = head.extensions.remove::<Delivery>() {
+        let body = delivery.body(body, &raw);
+        return Response::from_parts(head, body);
+    }
+    let body = if gzip && !head.headers.contains_key(header::CONTENT_ENCODING) {
         head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         match compress(&body) {
             Ok(body) => body.into(),
@@ -187,84 +197,28 @@ fn compress(body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// A listener whose connections can be aborted: axum waits for the client to end one, and a client
-/// that neither reads nor writes never does.
-struct Listener {
+/// that neither reads nor writes never does. In place of a client's address it tells where to leave
+/// raw bytes for it.
+pub(super) struct Listener {
     inner: TcpListener,
     abort: CancellationToken,
 }
 
 impl axum::serve::Listener for Listener {
     type Io = Connection;
-    type Addr = std::net::SocketAddr;
+    type Addr = RawReply;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = axum::serve::Listener::accept(&mut self.inner).await;
+        let (stream, _) = axum::serve::Listener::accept(&mut self.inner).await;
         // a small last packet must not wait for the acknowledgement of the one before
         let _ = stream.set_nodelay(true);
-        (Connection { stream, abort: Box::pin(self.abort.clone().cancelled_owned()) }, address)
+        let raw = RawReply::default();
+        let abort = self.abort.clone().cancelled_owned();
+        (Connection::new(stream, abort, raw.clone()), raw)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.inner.local_addr()
-    }
-}
-
-/// A connection whose reads and writes fail once it is aborted.
-struct Connection {
-    stream: TcpStream,
-    abort: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Connection {
-    fn unless_aborted<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll_stream: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if self.abort.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        poll_stream(Pin::new(&mut self.stream), cx)
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.unless_aborted(cx, |stream, cx| stream.poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.unless_aborted(cx, |stream, cx| stream.poll_write(cx, buf))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.unless_aborted(cx, |stream, cx| stream.poll_flush(cx))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.unless_aborted(cx, |stream, cx| stream.poll_shutdown(cx))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.unless_aborted(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        Ok(RawReply::default())
     }
 }
 

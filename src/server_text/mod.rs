@@ -13,7 +13,10 @@ use std::{fmt, ops::Deref};
 
 use url::form_urlencoded;
 
-pub(crate) use self::secrets::{SecretKind, holds_secret, protect, redact};
+pub(crate) use self::{
+    printable::is_hidden,
+    secrets::{SecretKind, holds_secret, protect, redact},
+};
 
 /// The longest text of a server that is kept, in characters.
 const LONGEST: usize = 500;

@@ -36,7 +36,7 @@ pub(super) fn cut(line: &str, longest: usize) -> String {
 
 /// Whether a terminal acts on a character or shows nothing in its place: control characters of both
 /// sets, marks that change the direction of writing, and everything of no width but accents.
-pub(super) fn is_hidden(character: char) -> bool {
+pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'

@@ -20,6 +20,7 @@ use crate::{
     commands::verify::{Difference, open, unreadable},
     decode::RowKeyColumns,
     ledger::FileRecord,
+    server_text::ServerText,
     sink::store::OutputStore,
 };
 
@@ -131,7 +132,7 @@ async fn find_id(
         });
         result.ok().and(found)
     });
-    found.await.unwrap_or_else(|| UNKNOWN.to_owned())
+    found.await.map_or_else(|| UNKNOWN.to_owned(), |id| ServerText::quote(&id).to_string())
 }
 
 /// Calls `visit` with the id of each row.

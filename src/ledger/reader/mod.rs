@@ -19,6 +19,7 @@ use crate::{
         AcceptedInterval, Counts, DoubtfulInterval, Failure, FileRecord, GapKind, LEDGER,
         RunRecord, ShardRecord, connection, runs, schema,
     },
+    server_text::ServerText,
     time::interval::Interval,
 };
 
@@ -262,6 +263,11 @@ fn files(view: &Connection) -> Result<HashMap<(String, i64), Vec<FileRecord>>, r
     Ok(files)
 }
 
+/// A recorded text of a server, which an older version may have recorded as it came.
+fn server_text(row: &Row<'_>, index: usize) -> Result<String, rusqlite::Error> {
+    Ok(ServerText::from(row.get::<_, String>(index)?).to_string())
+}
+
 fn failures(view: &Connection) -> Result<Vec<Failure>, rusqlite::Error> {
     let mut query = view.prepare(
         "SELECT dataset, from_ms, to_ms, reason, correlation FROM failure
@@ -271,8 +277,8 @@ fn failures(view: &Connection) -> Result<Vec<Failure>, rusqlite::Error> {
         Ok(Failure {
             dataset: row.get(0)?,
             interval: interval(row)?,
-            reason: row.get(3)?,
-            correlation: row.get(4)?,
+            reason: server_text(row, 3)?,
+            correlation: server_text(row, 4)?,
         })
     })?;
     failures.collect()
@@ -291,7 +297,7 @@ fn doubtful(view: &Connection) -> Result<Vec<DoubtfulInterval>, rusqlite::Error>
                 dataset: row.get(0)?,
                 interval: interval(row)?,
                 kind,
-                reason: row.get(3)?,
+                reason: server_text(row, 3)?,
             });
         }
     }

@@ -2,31 +2,96 @@
 
 use std::time::Duration;
 
-use super::{CASE, Case, expect};
+use super::{CASE, Case, Rows, expect};
+
+/// Nothing is fetched, and the run says why.
+const REFUSED: Case = Case { code: 1, rows: Rows::None, ..CASE };
+
+/// Jobs in place of queries.
+const OF_JOBS: Case = Case { settings: &["fetch.strategy=job"], most_requests: 200, ..REFUSED };
+
+/// All rows that can be decoded, and a doubtful interval for the others.
+const OF_BAD_ROWS: Case =
+    Case { settings: &["fetch.strategy=query"], code: 1, says: &["quarantine"], ..CASE };
 
 pub(super) const CASES: &[Case] = &[
     Case {
+        hostile: &["echoed-secrets"],
+        settings: &["auth.client_secret=hush-hush/0123+9", "retry.attempts=2"],
+        says: &["[secret]"],
+        // the secret as it is, in base64 and by bytes
+        never_says: &["hush-hush", "aHVzaC1odXNo", "h1c2gtaHVza", "687573682d", "%68%75%73%68"],
+        ..REFUSED
+    },
+    Case {
+        hostile: &["job-named-after-a-token"],
+        says: &["the id of the job holds a secret"],
+        ..OF_JOBS
+    },
+    Case {
+        hostile: &["control-characters-in-errors"],
+        says: &["no \\u{1b}[2J\\u{9b}31m\\u{202e}drowssap\\u{200b} 2024-01-01 INFO all is well"],
+        never_says: &["\n2024-01-01 INFO"],
+        ..REFUSED
+    },
+    Case {
+        hostile: &["control-characters-in-jobs"],
+        says: &["FAILED \\u{1b}[2J\\u{9b}31m\\u{202e}drowssap"],
+        ..OF_JOBS
+    },
+    Case {
+        hostile: &["redirect-to-another-host"],
+        says: &["the server answered 307"],
+        most_requests: 5,
+        ..REFUSED
+    },
+    Case { hostile: &["gzip-bomb"], most_requests: 100, ..CASE },
+    Case { hostile: &["endless-body"], most_requests: 100, ..CASE },
+    Case {
+        hostile: &["endless-token"],
+        settings: &["retry.attempts=2"],
+        says: &["larger than fetch.max_body"],
+        code: 4,
+        most_requests: 2,
+        ..REFUSED
+    },
+    Case { hostile: &["slow-body"], settings: &["fetch.timeout=1s"], ..CASE },
+    Case { hostile: &["early-close"], ..CASE },
+    Case { hostile: &["invalid-status-line"], ..CASE },
+    Case { hostile: &["header-flood"], ..CASE },
+    Case { hostile: &["endless-header"], ..CASE },
+    Case { hostile: &["long-content-length"], ..CASE },
+    Case { hostile: &["short-content-length"], ..CASE },
+    Case { hostile: &["nul-bytes"], ..CASE },
+    Case { hostile: &["deep-nesting"], says: &["the response cannot be read"], ..REFUSED },
+    Case { hostile: &["deep-rows"], ..OF_BAD_ROWS },
+    Case {
         hostile: &["page-of-empty-objects"],
-        settings: &["fetch.strategy=query"],
-        code: 1,
         says: &["20000", "quarantine"],
         most_time: Duration::from_secs(5),
-        ..CASE
+        ..OF_BAD_ROWS
     },
     Case {
         hostile: &["page-of-zeros"],
-        settings: &["fetch.strategy=query"],
-        code: 1,
         says: &["2000000", "quarantine"],
         most_mib: 150,
+        ..OF_BAD_ROWS
+    },
+    Case { hostile: &["rows-with-bad-bytes"], says: &["3 rows", "quarantine"], ..OF_BAD_ROWS },
+    Case { hostile: &["huge-numbers"], ..CASE },
+    Case {
+        odd: &["token-with-line-ends"],
+        says: &["stated=\"soon\"", "the lifetime of the token is not a number of seconds"],
         ..CASE
     },
     Case {
-        hostile: &["rows-with-bad-bytes"],
-        settings: &["fetch.strategy=query"],
-        code: 1,
-        says: &["3 rows", "quarantine"],
-        ..CASE
+        hostile: &["token-with-a-header"],
+        settings: &["retry.attempts=2"],
+        says: &["access_token has a character that a header cannot carry"],
+        code: 4,
+        most_requests: 2,
+        most_time: Duration::from_secs(10),
+        ..REFUSED
     },
 ];
 

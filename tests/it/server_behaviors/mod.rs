@@ -26,6 +26,10 @@ use crate::common::binary::{Sandbox, program, set};
 
 const DAY: [&str; 2] = ["2024-01-01T00:00:00Z", "2024-01-02T00:00:00Z"];
 
+/// Characters that change the order or the width of what a terminal shows.
+const DIRECTIONS: [char; 6] =
+    ['\u{200b}', '\u{200e}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{feff}'];
+
 /// A server that behaves so, and what is expected of a run against it.
 struct Case {
     /// The names of the behaviours in the key `odd` of the sandbox.
@@ -164,6 +168,10 @@ impl Case {
         }
         for text in self.never_says.iter().filter(|&&text| said.contains(text)) {
             problems.push(format!("it says `{text}`"));
+        }
+        let is_harmful = |c: char| c.is_control() && c != '\n' || DIRECTIONS.contains(&c);
+        if let Some(character) = said.chars().find(|&c| is_harmful(c)) {
+            problems.push(format!("it says the character {character:?}"));
         }
         let (dataset, id) = self.dataset;
         let ids = ids(&folder.join("out").join(dataset), id);
