@@ -229,6 +229,11 @@ fn g10_this_machine_is_never_reached_through_a_proxy() {
         VARIABLES[..6].iter().map(|&variable| (variable, proxy.as_str())).collect();
     let (code, said) = run(&sandbox.url(), &variables);
     assert_eq!((code, front.received()), (Some(0), Vec::new()), "{said}");
+    let encrypted = Front::start(&sandbox, "self-signed", None);
+    let trusted = fixture("self-signed");
+    let with_certificate = [&variables[..], &[("SSL_CERT_FILE", trusted.as_str())]].concat();
+    let (code, said) = run(&format!("https://localhost:{}", encrypted.port), &with_certificate);
+    assert_eq!((code, front.received()), (Some(0), Vec::new()), "{said}");
     // the first command of the README
     let folder = TempDir::new().unwrap();
     let mut command = program(folder.path(), &["run"]);
@@ -272,6 +277,20 @@ fn a_variable_that_names_no_proxy_is_a_usage_error() {
         run(&format!("https://{HOST}"), &[("https_proxy", "socks5://u:hush@127.0.0.1:1")]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("https_proxy") && !said.contains("hush"), "{said}");
+}
+
+#[test]
+fn a_host_that_refuses_connections_is_named_and_never_waited_for() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{unused}");
+    let start = Instant::now();
+    let (code, said) = run(&url, &[]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains(&format!("the connection failed: {unused}")), "{said}");
+    let folder = TempDir::new().unwrap();
+    let checked = command(folder.path(), &["check"], &url, &[]).output().unwrap();
+    assert_eq!(checked.status.code(), Some(4), "{checked:?}");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 /// What comes of a request to a port of this machine, and how long that takes.

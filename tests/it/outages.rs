@@ -99,7 +99,7 @@ fn an_outage_of_the_network_is_waited_out_by_few_requests_and_costs_no_shard() {
 
 #[test]
 fn an_outage_of_the_whole_platform_is_waited_out_and_splits_no_shard() {
-    for status in [500, 502, 504] {
+    for status in [500, 502, 503, 504] {
         let outage = Outage::new(3, HOUR / 2);
         let of_platform = Arc::clone(&outage);
         let stub = Stub::new("/oauth/token", move |request| {
@@ -157,7 +157,7 @@ fn a_host_that_never_answered_ends_the_run_after_the_usual_attempts() {
 
 #[test]
 fn a_dataset_that_fails_alone_is_given_up_and_is_no_outage() {
-    for status in [500, 502, 504] {
+    for status in [500, 502, 503, 504] {
         let stub = Stub::new("/oauth/token", move |request| match request.url.path() {
             "/rows" => (status, String::new()),
             _ => row(request),
