@@ -112,4 +112,6 @@ fn intervals(
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
