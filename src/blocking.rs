@@ -9,8 +9,12 @@ use tokio::{
 
 /// The work that runs at once: as much as there are cores. The blocking pool of the runtime has
 /// hundreds of threads, and each keeps memory of its own in most allocators.
-static SLOTS: LazyLock<Semaphore> =
-    LazyLock::new(|| Semaphore::new(available_parallelism().map_or(2, NonZero::get).max(2)));
+static SLOTS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(threads()));
+
+/// The most work that runs at once.
+pub(crate) fn threads() -> usize {
+    available_parallelism().map_or(2, NonZero::get).max(2)
+}
 
 /// Runs `work` on a thread of its own, on as many at once as there are cores, so that it delays no
 /// other task. It must not wait for another process: see [`offload_wait`].

@@ -61,6 +61,7 @@
 //! | `telemetry` | logging, spans, metrics |
 //! | `sandbox` | the API simulator; it shares nothing with the program but its configuration |
 //! | `time`, `blocking` | intervals and the wall clock; work for other threads |
+//! | `memory`, `descriptors` | limits of the process |
 //! | `server_text` | texts of servers as printable lines without secrets |
 //! | `files` | opens the files that people name: bounded, regular, not through links |
 //!
@@ -99,12 +100,14 @@ mod cli;
 mod commands;
 mod config;
 mod decode;
+mod descriptors;
 mod error;
 mod exit_code;
 mod fetch;
 mod files;
 mod http;
 mod ledger;
+mod memory;
 mod planning;
 mod platform;
 mod sandbox;
@@ -115,4 +118,5 @@ pub mod testing;
 mod time;
 
 pub use cli::Cli;
+pub use descriptors::raise_limit as raise_descriptor_limit;
 pub use telemetry::init as init_logging;

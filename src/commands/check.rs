@@ -17,7 +17,7 @@ use crate::{
         token::{TokenClient, TokenSource},
     },
     catalog::{self, ApiRequest, Dataset, PlaceholderValues},
-    commands::hosts::Hosts,
+    commands::{hosts::Hosts, memory_estimate},
     config::Config,
     error::Error,
     exit_code::ExitCode,
@@ -114,6 +114,7 @@ pub(crate) async fn check(
         }
     }
     report(check.output().await);
+    report(Finding::ok("memory", memory_estimate::sentence(&config.fetch)));
 }
 
 impl Preflight<'_> {

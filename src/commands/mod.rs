@@ -13,6 +13,7 @@ pub(crate) mod gaps;
 pub(crate) mod hosts;
 pub(crate) mod infer;
 pub(crate) mod login;
+mod memory_estimate;
 pub(crate) mod output_check;
 pub(crate) mod probe;
 pub(crate) mod rebuild;

@@ -12,6 +12,7 @@ use crate::{
         shard_progress::ShardProgress,
     },
     http::error::RequestError,
+    memory::REPLIES,
     planning::{Lease, Shard},
     sink::Write,
 };
@@ -198,6 +199,7 @@ impl Fetcher {
                 warn_of_lacking_pages(&progress.pager);
             }
             progress.update_total(&raw_page);
+            progress.reply_bytes = raw_page.bytes();
             self.send_ahead(progress, &mut in_flight);
             self.write_page(progress, raw_page, &mut in_flight, totals).await?;
         }
@@ -244,11 +246,19 @@ impl Fetcher {
             true => 1,
             false => settings.ahead.saturating_mul(1 + progress.lease.idle()),
         };
+        // every fetcher has a request in flight, whatever memory the others' replies take
         while in_flight.len() < limit
+            && (in_flight.len() == 0 || !REPLIES.is_exceeded())
             && let Some(request) = progress.pager.next_request()
         {
             let read = progress.pager.response_reader();
-            in_flight.push(self.client.send_with_retry(request, options, read));
+            let mut held = REPLIES.hold(progress.reply_bytes);
+            in_flight.push(async move {
+                let mut page = self.client.send_with_retry(request, options, read).await?;
+                held.set(page.bytes());
+                page.held = Some(Arc::new(held));
+                Ok(page)
+            });
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct ShardProgress {
     pub received: u64,
     /// The parents whose rows could not be fetched.
     pub failed_parents: FailedParents,
+    /// The size of the last reply, as which the next one is expected.
+    pub reply_bytes: usize,
     /// The right to have an asynchronous job, while there is one.
     pub job_permit: Option<OwnedSemaphorePermit>,
     /// Whether pages were too large and no smaller one has arrived yet. Then one request at a time
@@ -58,6 +60,7 @@ impl ShardProgress {
             watermark: Watermark::new(has_ordered_rows(&pager)),
             pager,
             received: 0,
+            reply_bytes: 0,
             uncommitted_since: Instant::now(),
             committed_rows: 0,
             uncommitted: Counts::default(),

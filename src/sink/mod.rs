@@ -12,7 +12,6 @@ mod column_codecs;
 mod commit;
 pub(crate) mod file_mode;
 pub(crate) mod lock;
-pub(crate) mod memory_budget;
 pub(crate) mod output_error;
 mod parquet_writer;
 mod quarantine;
@@ -33,6 +32,7 @@ use std::{
 use actix::{fut, prelude::*};
 
 pub(crate) use self::file_mode::FileMode;
+pub(crate) use self::parquet_writer::PENDING_BYTES;
 pub(crate) use self::{carry_over::CarriedRows, commit::clean_up};
 use self::{
     commit::{CommitRequest, Destination, WrittenShard},

@@ -30,7 +30,7 @@ use crate::{
 
 /// Rows wait in memory until they have this many bytes. So a small file needs no open writer, and a
 /// large one is written in pieces that are worth the effort.
-const PENDING_BYTES: usize = 4 << 20;
+pub(crate) const PENDING_BYTES: usize = 4 << 20;
 
 /// What a compressed column of an open row group takes beside its data.
 const CODEC_BYTES: usize = 256 << 10;

@@ -8,7 +8,11 @@ use parquet::{
     },
 };
 
-use crate::sink::memory_budget::SHARD_BYTES;
+/// Bytes that the open row groups of one shard may take, however many rows they have.
+pub(super) const SHARD_BYTES: usize = 64 << 20;
+
+/// Row groups below this size are not written out early: smaller ones cost more than they save.
+pub(super) const SMALLEST_ROW_GROUP_BYTES: usize = 2 << 20;
 
 /// The writer of a file, in the form that readers such as parquet-java parse:
 /// `application version number (build id)`. The build names the encoder.

@@ -12,13 +12,13 @@ use tempfile::SpooledTempFile;
 use crate::{
     decode::{Page, RowKey},
     ledger::Counts,
+    memory::{HeldMemory, ROWS},
     planning::Shard,
     sink::{
-        memory_budget::{OpenBytes, SMALLEST_ROW_GROUP_BYTES},
         parquet_writer::{DayFile, Footer},
         quarantine,
         row_versions::{RowPlace, RowVersions},
-        settings::ParquetSettings,
+        settings::{ParquetSettings, SHARD_BYTES, SMALLEST_ROW_GROUP_BYTES},
         store::OutputStore,
         write_error::WriteError,
     },
@@ -35,7 +35,7 @@ pub struct ShardWriter {
     settings: Arc<ParquetSettings>,
     /// By the start of the UTC day.
     days: BTreeMap<i64, DayFile>,
-    open_bytes: OpenBytes,
+    open_rows: HeldMemory,
     versions: RowVersions,
     /// Rows that could not be decoded, as lines of JSON. `None` if there are none.
     quarantine: Option<SpooledTempFile>,
@@ -81,7 +81,7 @@ impl ShardWriter {
             output,
             settings,
             days: BTreeMap::new(),
-            open_bytes: OpenBytes::default(),
+            open_rows: ROWS.hold(0),
             versions: RowVersions::default(),
             quarantine: None,
             counts: Counts::default(),
@@ -171,13 +171,15 @@ impl ShardWriter {
     /// Writes out the largest open row group if the open row groups of all days, or of all shards
     /// of the process, take too much memory together (G8).
     fn limit_open_row_groups(&mut self) -> Result<(), WriteError> {
-        let open_bytes = |days: &BTreeMap<_, DayFile>| days.values().map(DayFile::open_bytes).sum();
-        if self.open_bytes.set(open_bytes(&self.days))
+        let open_bytes =
+            |days: &BTreeMap<_, DayFile>| -> usize { days.values().map(DayFile::open_bytes).sum() };
+        self.open_rows.set(open_bytes(&self.days));
+        if (ROWS.is_exceeded() || open_bytes(&self.days) > SHARD_BYTES)
             && let Some(largest) = self.days.values_mut().max_by_key(|file| file.open_bytes())
             && largest.open_bytes() > SMALLEST_ROW_GROUP_BYTES
         {
             largest.flush()?;
-            self.open_bytes.set(open_bytes(&self.days));
+            self.open_rows.set(open_bytes(&self.days));
         }
         Ok(())
     }
@@ -196,7 +198,7 @@ impl ShardWriter {
         interval: Interval,
         commit_id: &str,
     ) -> Result<Vec<FinishedRecord>, WriteError> {
-        let Self { shard, mut days, open_bytes, versions, mut quarantine, counts, latest, .. } =
+        let Self { shard, mut days, open_rows, versions, mut quarantine, counts, latest, .. } =
             self;
         versions.merge(|place| {
             if let Some(file) = days.get_mut(&place.day) {
@@ -260,7 +262,7 @@ impl ShardWriter {
             }
             finished.push(record);
         }
-        drop(open_bytes);
+        drop(open_rows);
         Ok(finished)
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The top-level modules in the order in which they may import each other: downwards only.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 22] = [
     "cli",
     "commands",
     "error",
@@ -25,6 +25,8 @@ const ORDER: [&str; 20] = [
     "sandbox",
     "time",
     "blocking",
+    "memory",
+    "descriptors",
     "server_text",
     "files",
 ];

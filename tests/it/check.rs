@@ -27,7 +27,16 @@ async fn every_line_is_ok_if_a_run_would_start() {
     let names: Vec<_> = lines.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(
         names,
-        ["configuration", "hosts", "credentials", "permission", "limits", "clock", "sink"],
+        [
+            "configuration",
+            "hosts",
+            "credentials",
+            "permission",
+            "limits",
+            "clock",
+            "sink",
+            "memory"
+        ],
         "{lines}"
     );
     assert!(!lines.contains("FAIL"), "{lines}");

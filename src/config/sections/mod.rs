@@ -35,6 +35,7 @@ use crate::{
             source::SourceSection,
         },
     },
+    descriptors::OpenFiles,
     time::clock,
 };
 
@@ -70,13 +71,15 @@ impl ConfigFile {
         if hosts.are_local() {
             exposed.clear();
         }
-        let fetch = self.fetch.check(self.output.commit_every, layers)?;
+        let mut fetch = self.fetch.check(self.output.commit_every, layers)?;
         for dataset in &datasets {
             let has_filter =
                 self.filter.get(&dataset.name).is_some_and(|filter| !filter.is_empty());
             self.fetch.check_shards(interval, dataset, has_filter, layers)?;
         }
-        let in_flight = fetch.actors * fetch.ahead;
+        let wanted = OpenFiles { fetchers: fetch.actors, in_flight: fetch.actors * fetch.ahead };
+        let OpenFiles { fetchers, in_flight } = wanted.within_limit();
+        fetch.actors = fetchers;
         Ok(Config {
             name: self.job.name.clone(),
             source: self.source.name(layers)?,

@@ -8,7 +8,7 @@ mod row_ranges;
 mod row_splitter;
 mod walk;
 
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::{Value, value::RawValue};
@@ -23,6 +23,7 @@ use self::{
 use crate::{
     catalog::{Dataset, Endpoint, JsonPointer, ResponseFormat, RowsAt},
     decode::PageError,
+    memory::HeldMemory,
 };
 
 /// The most names that an error quotes, and the most characters of each.
@@ -69,6 +70,8 @@ pub struct RawPage {
     pub keys: Vec<String>,
     /// A hash of the rows: two pages with the same rows have the same.
     pub digest: u64,
+    /// Counts the text against the limit of replies. `None` if it is not counted.
+    pub(crate) held: Option<Arc<HeldMemory>>,
 }
 
 impl RawPage {
@@ -95,6 +98,11 @@ impl RawPage {
             digest.update(b",");
         }
         digest.digest()
+    }
+
+    /// The length of the text that contains the rows.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// The JSON of each row.
