@@ -20,6 +20,13 @@ const PLATFORMS: [(&str, &str, &str); 2] = [
     ("cxone", "nice-cxone", include_str!("../../schemas/nice-cxone.json")),
 ];
 
+/// What the platform does and its schema does not have: presence definitions come in pages.
+const BEYOND_THE_SCHEMA: [&str; 3] = [
+    "presence-definitions: GET /api/v2/presence/definitions has no parameter pageNumber",
+    "presence-definitions: GET /api/v2/presence/definitions has no parameter pageSize",
+    "presence-definitions: no reply has nextUri, as /nextUri says",
+];
+
 #[test]
 fn the_catalogues_request_only_what_the_schemas_have() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalog");
@@ -32,7 +39,8 @@ fn the_catalogues_request_only_what_the_schemas_have() {
                 PLATFORMS.iter().find(|(word, ..)| name.contains(word)).expect(name);
             let (count, found) = review(&fs::read_to_string(&file).unwrap(), platform, schema);
             requests += count;
-            mistakes.extend(found.iter().map(|flaw| format!("{name}: {flaw}")));
+            let found = found.iter().filter(|flaw| !BEYOND_THE_SCHEMA.contains(&flaw.as_str()));
+            mistakes.extend(found.map(|flaw| format!("{name}: {flaw}")));
         }
     }
     assert!(mistakes.is_empty(), "\n{}", mistakes.join("\n"));
