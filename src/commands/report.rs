@@ -162,7 +162,7 @@ impl RunOutcome {
             )),
             Stop::Connection => Self::Fatal(error.to_string()),
             Stop::NeverAnswered => Self::Fatal(format!(
-                "{error}; the platform has not answered since the start of the run: check the \
+                "{error}; no request of this run has succeeded: check the \
                  network, the proxy and source.region, or run again later"
             )),
             Stop::Outage => Self::Fatal(format!(

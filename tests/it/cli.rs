@@ -31,7 +31,7 @@ fn an_unknown_key_is_refused_with_the_known_ones() {
         &[],
         "job.toml:5: fetch.actor: unknown key `actor`, expected one of \
          `actors`, `shard`, `smallest_shard`, `ahead`, `strategy`, `attributes`, `jobs`, `lake_wait`, `page_size`, \
-         `connect_timeout`, `timeout`, `max_body`",
+         `timeout`, `connect_timeout`, `max_body`",
     );
     refused(
         "",

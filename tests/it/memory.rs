@@ -217,15 +217,15 @@ fn g8_many_small_shards_with_64_actors_stay_below_500_mebibytes() {
 }
 
 #[test]
-fn g8_days_of_3000_rows_with_4_actors_stay_below_250_mebibytes() {
+fn g8_days_of_3000_rows_with_4_actors_stay_below_300_mebibytes() {
     expect_many_bounded(
-        "memory::g8_days_of_3000_rows_with_4_actors_stay_below_250_mebibytes",
+        "memory::g8_days_of_3000_rows_with_4_actors_stay_below_300_mebibytes",
         ManyShards {
             actors: 4,
             shards: 16,
             width_ms: 24 * HOUR_MS,
             rows_per_day: 3_000,
-            max_bytes: 250 * MIB,
+            max_bytes: 300 * MIB,
         },
     );
 }

@@ -204,7 +204,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
 
 fn is_outage_at_start(reason: &str) -> bool {
     // without a token nothing is asked of the API
-    reason.contains("has not answered since the start") || reason.starts_with("no token")
+    reason.contains("no request of this run has succeeded") || reason.starts_with("no token")
 }
 
 /// One run of the program. `None` if it was killed.

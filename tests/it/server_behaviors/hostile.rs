@@ -21,6 +21,7 @@ pub(super) const CASES: &[Case] = &[
         says: &["[secret]"],
         // the secret as it is, in base64 and by bytes
         never_says: &["hush-hush", "aHVzaC1odXNo", "h1c2gtaHVza", "687573682d", "%68%75%73%68"],
+        code: 4,
         ..REFUSED
     },
     Case {

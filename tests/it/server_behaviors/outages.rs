@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         sandbox: &["sandbox.fail_every=1"],
         code: 4,
         rows: Rows::None,
-        says: &["the platform has not answered since the start of the run"],
+        says: &["no request of this run has succeeded"],
         ..CASE
     },
     Case {
