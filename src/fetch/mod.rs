@@ -3,9 +3,10 @@
 //! A fetcher takes one shard at a time from the planner and ends its lease in exactly one way:
 //! committed, split, failed, given up or returned (G2). Start with [`fetch_shard`], the course of
 //! one shard from its endpoint to its end. It uses [`endpoint_choice`] (query or job),
-//! [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next), [`send_with_retry`]
-//! (one request with its retries), [`outage`] (whether the platform answers at all), [`in_flight`] (several requests at once) and [`shard_progress`]
-//! with its [`watermark`] (what has arrived, and what of it can be committed).
+//! [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next),
+//! [`send_with_retry`] (one request with its retries), [`outage`] (whether the platform answers at
+//! all), [`in_flight`] (several requests at once) and [`shard_progress`] with its [`watermark`] (what
+//! has arrived, and what of it can be committed).
 
 pub(crate) mod actor;
 pub(crate) mod api_client;
