@@ -24,6 +24,7 @@
 //! # grain    = "15m"                # alignment: intervals begin and end on multiples of this
 //! # divisible = false               # a shard is never bisected
 //! # aliases  = { start = "startedAt" }   # other names of columns in responses
+//! # entity   = { name = "calls" }   # what a job is asked for: more `defaults` of its submission
 //!
 //! [dataset.calls.query]             # an endpoint that responds at once, page by page
 //! method    = "GET"                 # or POST

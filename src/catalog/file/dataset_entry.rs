@@ -23,6 +23,8 @@ const BY_ID_DATASET: &str = "is there to follow open rows: the dataset needs `op
 pub(super) struct DatasetEntry {
     version: u32,
     permission: Option<String>,
+    #[serde(default)]
+    entity: toml::Table,
     id: OneOrMore,
     time: String,
     #[serde(default)]
@@ -50,7 +52,7 @@ enum OneOrMore {
 }
 
 impl DatasetEntry {
-    pub(super) fn check(self, name: String, types: &Types) -> Result<Dataset, InvalidKey> {
+    pub(super) fn check(mut self, name: String, types: &Types) -> Result<Dataset, InvalidKey> {
         let key = |field: &str| format!("dataset.{name}.{field}");
         let ensure = |is_valid: bool, field: &str, reason: &str| {
             if is_valid { Ok(()) } else { Err(InvalidKey::new(&key(field), reason)) }
@@ -61,6 +63,10 @@ impl DatasetEntry {
         ensure(has_type, "columns", "there is no such type in this file")?;
         let has_endpoint = self.query.is_some() || self.job.is_some();
         ensure(has_endpoint, "query", "missing: give a query or a job")?;
+        if !self.entity.is_empty() {
+            let is_named = self.job.as_mut().is_some_and(|job| job.name_entity(&self.entity));
+            ensure(is_named, "entity", "only a job that is submitted names one: give a job")?;
+        }
         let endpoint = |endpoint: Option<EndpointEntry>, field: &str| {
             endpoint.map(|endpoint| endpoint.check(&key(field)).map(Arc::new)).transpose()
         };

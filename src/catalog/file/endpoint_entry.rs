@@ -154,6 +154,14 @@ impl EndpointEntry {
         })
     }
 
+    /// Adds what names the entity to the defaults of the submission. `false` if nothing is
+    /// submitted.
+    pub(super) fn name_entity(&mut self, entity: &toml::Table) -> bool {
+        let Some(submit) = &mut self.submit else { return false };
+        submit.request.defaults.extend(entity.clone());
+        true
+    }
+
     fn check_paging(&self, key: &str) -> Result<(), InvalidKey> {
         let ensure = |is_valid: bool, field: &str, reason: &str| {
             if is_valid { Ok(()) } else { Err(InvalidKey::new(&format!("{key}.{field}"), reason)) }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::catalog::{endpoint::TotalAccuracy, schema::timestamp};
 
+mod entity;
 mod limits;
 mod requested_interval;
 

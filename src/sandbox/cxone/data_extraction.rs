@@ -3,18 +3,18 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode};
+use jiff::{civil::Date, tz::TimeZone};
 use serde_json::{Value, json};
 
 use crate::sandbox::{
     cxone::{
-        error_response, reports,
-        rows::{self, Row, Rows, Tenant},
+        error_response,
+        extracts::{EXTRACTS, Extract},
     },
     error,
     rng::Rng,
-    set,
-    time::TimeRange,
+    time::{DAY_MS, TimeRange},
 };
 
 /// The path of the jobs.
@@ -31,28 +31,8 @@ const ADDRESS_LIFETIME: Duration = Duration::from_secs(30);
 const FILE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The number of jobs kept: more than can be submitted while a file is kept.
 const MAX_JOBS: usize = 4_096;
-const COLUMNS: [&str; 20] = [
-    "contactId",
-    "masterContactId",
-    "contactStartDate",
-    "lastUpdateTime",
-    "abandoned",
-    "agentId",
-    "agentSeconds",
-    "campaignId",
-    "endReason",
-    "fromAddress",
-    "inQueueSeconds",
-    "isOutbound",
-    "mediaTypeId",
-    "mediaTypeName",
-    "routingTime",
-    "skillId",
-    "skillName",
-    "teamId",
-    "toAddress",
-    "totalDurationSeconds",
-];
+/// The most days between the two dates of a job.
+const MAX_DAYS: i64 = 14;
 
 /// The jobs of the tenant.
 #[derive(Debug, Default)]
@@ -63,6 +43,7 @@ pub(in crate::sandbox) struct ExtractionJobs {
 
 #[derive(Debug)]
 struct ExtractionJob {
+    extract: &'static Extract,
     interval: TimeRange,
     submitted: Duration,
     /// When its address was returned last.
@@ -97,22 +78,24 @@ impl ExtractionJobs {
             );
         }
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        if (body["entityName"].as_str(), body["version"].as_str()) != (Some("contacts"), Some("1"))
-        {
+        let (entity, version) = (body["entityName"].as_str(), body["version"].as_str());
+        let extract = EXTRACTS.iter().find(|extract| {
+            entity == Some(extract.entity)
+                && version.is_some_and(|version| extract.versions.contains(&version))
+        });
+        let Some(extract) = extract else {
             return error_response(
                 StatusCode::NOT_FOUND,
                 "not_found",
                 "missing entity or invalid version",
             );
-        }
-        let interval =
-            match reports::interval(body["startDate"].as_str(), body["endDate"].as_str(), 30, true)
-            {
-                Ok(interval) => interval,
-                Err(reason) => {
-                    return error_response(StatusCode::BAD_REQUEST, "bad_request", &reason);
-                }
-            };
+        };
+        let interval = match interval(&body) {
+            Ok(interval) => interval,
+            Err(reason) => {
+                return error_response(StatusCode::BAD_REQUEST, "bad_request", &reason);
+            }
+        };
         self.last_submitted = Some(now);
         self.jobs.retain(|_, job| now.saturating_sub(job.submitted) < 2 * FILE_LIFETIME);
         if self.jobs.len() >= MAX_JOBS {
@@ -121,8 +104,10 @@ impl ExtractionJobs {
         let id = Rng::new([seed, 0x0e, now.as_millis() as u64, interval.from.cast_unsigned()])
             .uuid()
             .to_string();
-        self.jobs
-            .insert(id.clone(), ExtractionJob { interval, submitted: now, address_given: None });
+        self.jobs.insert(
+            id.clone(),
+            ExtractionJob { extract, interval, submitted: now, address_given: None },
+        );
         error::json(StatusCode::ACCEPTED, &id)
     }
 
@@ -149,12 +134,12 @@ impl ExtractionJobs {
         )
     }
 
-    /// The interval of the file at `path`. `None` if its address is not valid (any more).
-    pub(super) fn file(&self, now: Duration, path: &str) -> Option<TimeRange> {
+    /// What the file at `path` holds. `None` if its address is not valid (any more).
+    pub(super) fn file(&self, now: Duration, path: &str) -> Option<(&'static Extract, TimeRange)> {
         let job = self.jobs.get(path.strip_prefix(FILES)?.strip_suffix(".csv")?)?;
         let is_valid = job.status(now) == "SUCCEEDED"
             && now.saturating_sub(job.address_given?) < ADDRESS_LIFETIME;
-        is_valid.then_some(job.interval)
+        is_valid.then_some((job.extract, job.interval))
     }
 }
 
@@ -168,28 +153,21 @@ impl ExtractionJob {
     }
 }
 
-/// The contacts of an interval, with the columns of a file.
-pub(super) fn contacts(tenant: Tenant, interval: TimeRange) -> Option<Rows> {
-    let select = |row: Row| {
-        let row = row.write();
-        Row::Value(COLUMNS.into_iter().map(|name| (name, row[name].clone())).collect())
+/// The days between the dates of a job, both of which belong to them.
+fn interval(body: &Value) -> Result<TimeRange, String> {
+    let day = |name: &str| {
+        let text = body[name].as_str().ok_or_else(|| format!("{name} is required"))?;
+        let is_bare = text.len() == "yyyy-MM-dd".len();
+        let date: Option<Date> = text.parse().ok().filter(|_| is_bare);
+        let midnight = date.map(|date| date.at(0, 0, 0, 0));
+        let start = midnight.and_then(|time| TimeZone::UTC.to_timestamp(time).ok());
+        let start = start.ok_or_else(|| format!("{name} is not a date, yyyy-MM-dd: {text}"))?;
+        Ok::<_, String>(start.as_millisecond())
     };
-    Some(Box::new(rows::of(tenant, "contacts/completed", interval)?.map(select)))
-}
-
-/// The file: a byte order mark, a line of names, one line per contact.
-pub(super) fn csv(tenant: Tenant, interval: TimeRange) -> Response<Bytes> {
-    let mut out = format!("\u{feff}{}\r\n", COLUMNS.join(","));
-    for row in contacts(tenant, interval).into_iter().flatten().map(Row::write) {
-        let fields = COLUMNS.map(|name| match &row[name] {
-            Value::Null => String::new(),
-            Value::String(text) => format!("\"{}\"", text.replace('"', "\"\"")),
-            other => other.to_string(),
-        });
-        out.push_str(&fields.join(","));
-        out.push_str("\r\n");
+    let (first, last) = (day("startDate")?, day("endDate")?);
+    if last - first > MAX_DAYS * DAY_MS {
+        return Err(format!("The date range may not exceed {MAX_DAYS} days"));
     }
-    let mut reply = Response::new(out.into());
-    set(&mut reply, CONTENT_TYPE.as_str(), "text/csv");
-    reply
+    TimeRange::new(first, last + DAY_MS)
+        .ok_or_else(|| "endDate must not be before startDate".to_owned())
 }

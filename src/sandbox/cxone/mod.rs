@@ -1,11 +1,13 @@
 //! The API of NICE CXone: discovery, reports and lists, the data extraction.
 //!
 //! `contacts` and `entities` generate the data, `summaries` sums them, `rows` finds those of an
-//! interval, `reports` answers with a page of them, `data_extraction` with a file.
+//! interval, `reports` answers with a page of them, `data_extraction` with a file of what `extracts`
+//! describes.
 
 mod contacts;
 mod data_extraction;
 mod entities;
+mod extracts;
 mod reports;
 mod rows;
 mod summaries;
@@ -69,9 +71,9 @@ pub(super) fn answer(region: &Region, now: Duration, request: &Request<Bytes>) -
 
 /// Answers with a file of the data extraction, which needs a valid address and no token.
 pub(super) fn file(region: &Region, now: Duration, request: &Request<Bytes>) -> Response<Bytes> {
-    let interval = region.state().extractions.file(now, request.uri().path());
-    match interval {
-        Some(interval) => data_extraction::csv(tenant(region), interval),
+    let file = region.state().extractions.file(now, request.uri().path());
+    match file {
+        Some((extract, interval)) => extract.csv(tenant(region), interval),
         None => error_response(StatusCode::FORBIDDEN, "AccessDenied", "Request has expired"),
     }
 }
@@ -105,10 +107,10 @@ pub(super) fn rejection(status: StatusCode) -> Response<Bytes> {
 /// The rows of a dataset, see [`Region::truth_of`]. Entity lists ignore the interval; a summary
 /// sums all of it.
 pub(super) fn truth(region: &Region, dataset: &str, interval: TimeRange) -> Option<Truth> {
+    if let Some(extract) = extracts::EXTRACTS.iter().find(|extract| extract.entity == dataset) {
+        return Some(rows::lines(extract.rows(tenant(region), interval)));
+    }
     let path = match dataset {
-        "contacts-extract" => {
-            return data_extraction::contacts(tenant(region), interval).map(rows::lines);
-        }
         "contacts" => "contacts/completed",
         "contact-state-history" => "contacts/state-history",
         "contact-custom-data" => "contacts/custom-data",

@@ -127,7 +127,7 @@ fn status(status: StatusCode) -> Response<Bytes> {
 }
 
 /// The interval between two dates, the second of which may be inclusive.
-pub(super) fn interval(
+fn interval(
     from: Option<&str>,
     to: Option<&str>,
     max_days: i64,

@@ -230,8 +230,8 @@ fn the_address_of_a_file_is_valid_for_30_seconds() {
     let region = region(Settings::default());
     let at = Duration::from_secs;
     let body = json!({
-        "entityName": "contacts", "version": "1",
-        "startDate": "2024-03-18T00:00:00Z", "endDate": "2024-03-18T23:59:59.999Z",
+        "entityName": "qm-workflows", "version": "4",
+        "startDate": "2024-03-18", "endDate": "2024-03-18",
     });
     let submit = |now| send(&region, now, "POST", JOBS, &body.to_string());
     let submitted = submit(at(0));
@@ -253,11 +253,45 @@ fn the_address_of_a_file_is_valid_for_30_seconds() {
     assert_eq!(poll(at(71))["status"], "SUCCEEDED");
     let file = fetch(at(100));
     let text = std::str::from_utf8(file.body()).unwrap();
-    assert!(text.starts_with("\u{feff}contactId,"));
-    assert_eq!(text.lines().count(), 1 + truth(&region, "contacts-extract", (0, 1)).len());
+    assert!(text.starts_with("\u{feff}tenantName,agentId,"));
+    let rows = truth(&region, "qm-workflows", (0, 1));
+    assert!(!rows.is_empty());
+    assert_eq!(text.matches("\r\n").count(), 1 + rows.len());
     assert_eq!(poll(at(25 * 60 * 60 - 3600 * 2))["status"], "SUCCEEDED");
     assert_eq!(send(&region, at(0), "POST", JOBS, "{}").status(), 429);
     assert_eq!(send(&region, at(90), "POST", JOBS, "{}").status(), 404);
+}
+
+#[test]
+fn a_data_extraction_takes_bare_dates_and_two_weeks_at_most() {
+    let submit = |entity: [&str; 2], dates: [&str; 2]| {
+        let body = json!({
+            "entityName": entity[0], "version": entity[1],
+            "startDate": dates[0], "endDate": dates[1],
+        });
+        let region = region(Settings::default());
+        send(&region, START, "POST", JOBS, &body.to_string()).status().as_u16()
+    };
+    let recordings = ["recording-interaction-metadata", "12"];
+    assert_eq!(submit(recordings, ["2024-03-01", "2024-03-15"]), 202);
+    assert_eq!(submit(recordings, ["2024-03-01", "2024-03-16"]), 400);
+    assert_eq!(submit(recordings, ["2024-03-02", "2024-03-01"]), 400);
+    assert_eq!(submit(recordings, ["2024-03-01T00:00:00Z", "2024-03-02T00:00:00Z"]), 400);
+    assert_eq!(submit(["contacts", "1"], ["2024-03-01", "2024-03-02"]), 404);
+    assert_eq!(submit(["qm-workflows", "12"], ["2024-03-01", "2024-03-02"]), 404);
+}
+
+#[test]
+fn an_extraction_has_workflows_by_submission_and_recordings_by_start() {
+    let region = region(Settings::default());
+    let day = |row: &Value, column: &str| row[column].as_str().unwrap()[..10].to_owned();
+    for (dataset, time) in
+        [("qm-workflows", "submissionDate"), ("recording-interaction-metadata", "startTime")]
+    {
+        let rows = truth(&region, dataset, (0, 1));
+        assert!(rows.len() > 20, "{dataset}");
+        assert!(rows.iter().all(|row| day(row, time) == "2024-03-18"), "{dataset}");
+    }
 }
 
 #[test]

@@ -101,7 +101,12 @@ fn a_mistake_in_a_catalogue_is_named() {
 
 /// The number of requests in a catalogue, and the mistakes in them or in the sandbox's rows.
 fn review(catalogue: &str, platform: &str, schema: &str) -> (u32, Vec<String>) {
-    let catalogue: Value = toml::from_str(catalogue).unwrap();
+    let mut catalogue: Value = toml::from_str(catalogue).unwrap();
+    for entry in catalogue["dataset"].as_object_mut().unwrap().values_mut() {
+        if let Some(entity) = entry.get("entity").cloned() {
+            entry["job"]["submit"]["defaults"] = entity;
+        }
+    }
     let schema: Value = serde_json::from_str(schema).unwrap();
     let region = Region::new(Settings::default());
     let (mut requests, mut mistakes) = (0, Vec::new());

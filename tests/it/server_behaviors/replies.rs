@@ -53,8 +53,8 @@ const LINK_HEADER: &str = "
 
 /// A data extraction of NICE CXone whose file is no such file.
 const NO_FILE: Case = Case {
-    settings: &["source.platform=nice-cxone", "job.datasets=[\"contacts-extract\"]"],
-    dataset: ("contacts-extract", "contactId"),
+    settings: &["source.platform=nice-cxone", "job.datasets=[\"qm-workflows\"]"],
+    dataset: ("qm-workflows", "workflowId"),
     code: 1,
     rows: Rows::None,
     most_requests: 20,
@@ -142,12 +142,14 @@ pub(super) const CASES: &[Case] = &[
     Case { odd: &["beyond-the-depth"], most_requests: 60, ..CASE },
     Case {
         odd: &["report-not-found"],
-        says: &["the header lacks `contactId`, `contactStartDate`: it is `Report not found`"],
+        says: &[
+            "the header lacks `workflowId`, `startDate`, `lastUpdated`, `submissionDate`: it is `Report not found`",
+        ],
         ..NO_FILE
     },
     Case {
         odd: &["csv-with-semicolons"],
-        says: &["the header lacks `contactId`", "fields must be separated by commas"],
+        says: &["the header lacks `workflowId`", "fields must be separated by commas"],
         ..NO_FILE
     },
     Case { odd: &["csv-cut-short"], says: &["fields, but the previous record has"], ..NO_FILE },
