@@ -117,7 +117,7 @@ impl ErrorResponse {
         let retry_after = retry_after(headers);
         let correlation = header_text(dialect.correlation_id).unwrap_or_default().into();
         let kind = dialect.classify(status, retry_after.is_some(), &code, &message);
-        let window_is_full = rate_limit::window_is_full(headers, dialect);
+        let window_is_full = rate_limit::window_is_full(status, headers, dialect);
         Self { status, kind, code, message, retry_after, window_is_full, correlation }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use crate::http::{dialect::Dialect, error::header};
 
@@ -22,7 +22,7 @@ pub(super) struct RateLimitHeaders {
 
 impl RateLimitHeaders {
     /// Reads the headers of a response. `None` if they are missing or implausible.
-    pub(super) fn read(headers: &HeaderMap, dialect: &Dialect) -> Option<Self> {
+    pub(super) fn read(status: StatusCode, headers: &HeaderMap, dialect: &Dialect) -> Option<Self> {
         let names = dialect.rate_limit?;
         let number = |name: &str| header(headers, name)?.trim().parse::<u32>().ok();
         let headers = Self {
@@ -30,6 +30,9 @@ impl RateLimitHeaders {
             count: number(names.count)?,
             reset: Duration::from_secs(number(names.reset)?.into()),
         };
-        (headers.reset <= LONGEST_RESET).then_some(headers)
+        // what was served was within the limit
+        let is_contradiction = status.is_success() && headers.count > headers.allowed;
+        let is_plausible = headers.reset <= LONGEST_RESET && !is_contradiction;
+        is_plausible.then_some(headers)
     }
 }

@@ -13,10 +13,12 @@ use crate::http::{
     dialect::Dialect,
     rate_limit::{
         QuotaSettings,
+        claim::Claim,
         concurrency_limit::{ConcurrencyLimit, Outcome},
         headers::RateLimitHeaders,
+        latency_spread::LatencySpread,
         limiter::{RequestLimit, SharedLimiter},
-        server_window::{RESET_ROUNDING, SHORTEST_WINDOW, ServerWindow},
+        server_window::{Placement, RESET_ROUNDING, SHORTEST_WINDOW, ServerWindow},
     },
 };
 
@@ -41,10 +43,17 @@ struct KeyQuota {
     /// The end of the pause that a throttle demands.
     closed_until: Option<Instant>,
     in_flight: u32,
+    /// The limit that was known before the first response. `None` if none was.
+    configured: Option<RequestLimit>,
     /// The whole limit; the limiter keeps our share of it. `None` if no limit is known.
     limit: Option<RequestLimit>,
     limiter: SharedLimiter,
+    /// The margin in time that the limiter keeps.
+    margin: Duration,
+    spread: LatencySpread,
     window: Option<ServerWindow>,
+    /// What responses said against the limit or the window, and not often enough to be believed.
+    claim: Option<Claim>,
     /// The percentage of the limit and of the window that may be used.
     share: u8,
     /// Applies if no limit is known.
@@ -54,19 +63,20 @@ struct KeyQuota {
 impl KeyState {
     pub(super) fn new(settings: &QuotaSettings, bucket: &str) -> Self {
         let limit = settings.own.get(bucket).copied().or(settings.limit);
-        let mut limiter = SharedLimiter::new();
-        if let Some(limit) = limit {
-            limiter.set(limit.share(settings.share));
-        }
-        let quota = KeyQuota {
+        let mut quota = KeyQuota {
             closed_until: None,
             in_flight: 0,
+            configured: limit,
             limit,
-            limiter,
+            limiter: SharedLimiter::new(),
+            margin: Duration::ZERO,
+            spread: LatencySpread::default(),
             window: None,
+            claim: None,
             share: settings.share,
             concurrency_limit: ConcurrencyLimit::new(settings.in_flight),
         };
+        quota.update_limiter(true);
         Self { turn: Arc::default(), changed: Notify::new(), quota: Mutex::new(quota) }
     }
 
@@ -99,9 +109,10 @@ impl KeyState {
         let now = Instant::now();
         let mut quota = self.quota();
         quota.concurrency_limit.ended(sent, now, outcome);
-        if let Some(headers) = RateLimitHeaders::read(headers, dialect) {
-            quota.learn(headers, sent, now);
-        }
+        quota.spread.add(now - sent);
+        let is_learned = RateLimitHeaders::read(status, headers, dialect)
+            .is_some_and(|headers| quota.learn(headers, sent, now));
+        quota.update_limiter(is_learned);
     }
 
     /// Counts one request as no longer in flight.
@@ -135,55 +146,91 @@ impl KeyQuota {
         Ok(())
     }
 
-    /// Learns from the rate-limit headers of a response.
-    fn learn(&mut self, headers: RateLimitHeaders, sent: Instant, now: Instant) {
-        let corrected = self.corrected_limit(headers);
-        let per = corrected.or(self.limit).map_or(headers.reset, |limit| limit.per);
-        if !self.update_window(headers, per, sent, now) {
-            return;
+    /// Learns from the rate-limit headers of a response. Returns whether the limit has changed.
+    ///
+    /// A response that agrees with what is known updates the window. One that contradicts it, such
+    /// as a stray one with another limit or a window that is too long, is a claim, which counts once
+    /// it is repeated.
+    fn learn(&mut self, headers: RateLimitHeaders, sent: Instant, now: Instant) -> bool {
+        let per = self.limit.map_or(headers.reset, |limit| limit.per);
+        let reported = ServerWindow::new(headers, per, sent, now);
+        let placement = self
+            .window
+            .as_ref()
+            .map_or(Placement::Next, |window| window.place(&reported, sent, now));
+        if placement == Placement::Earlier {
+            return false;
         }
-        if let Some(limit) = corrected {
+        match &mut self.window {
+            Some(window) if placement == Placement::Same => window.merge(&reported),
+            _ => {}
+        }
+        let is_longer = headers.reset >= per + RESET_ROUNDING;
+        let is_moved = placement == Placement::Contradicts;
+        let is_limit = self.limit.is_some_and(|limit| limit.requests.get() == headers.allowed);
+        if is_limit && !is_longer && !is_moved {
+            self.claim = None;
+            if placement == Placement::Next {
+                self.window = Some(reported).filter(|_| per >= SHORTEST_WINDOW);
+            }
+            return false;
+        }
+        let claim = Claim::new(headers, is_longer, is_moved, reported.end());
+        let claim = self.claim.take().map_or(claim, |earlier| earlier.followed_by(claim));
+        if !claim.is_confirmed() {
+            self.claim = Some(claim);
+            return false;
+        }
+        let Some(limit) = self.claimed_limit(headers, &claim, is_moved) else { return false };
+        let is_changed = self.limit != Some(limit);
+        if is_changed {
             tracing::info!(
                 requests = limit.requests,
                 per = ?limit.per,
                 "the server reports its limit"
             );
-            self.limit = Some(limit);
-            self.limiter.set(limit.share(self.share));
         }
-    }
-
-    /// Updates the server's window. Returns false for a late response of an earlier window.
-    fn update_window(
-        &mut self,
-        headers: RateLimitHeaders,
-        per: Duration,
-        sent: Instant,
-        now: Instant,
-    ) -> bool {
-        if per < SHORTEST_WINDOW {
-            return true;
-        }
+        self.limit = Some(limit);
         match &mut self.window {
-            Some(window) => window.learn(headers, per, sent, now),
-            None => {
-                self.window = Some(ServerWindow::new(headers, per, sent, now));
-                true
+            Some(window) if placement == Placement::Same => {
+                window.set_limit(headers.allowed, limit.per)
+            }
+            window => {
+                *window = Some(ServerWindow::new(headers, limit.per, sent, now))
+                    .filter(|_| limit.per >= SHORTEST_WINDOW);
             }
         }
+        is_changed
     }
 
-    /// The limit that the headers report. `None` if it is the present one.
-    ///
-    /// A window is at least as long as its remaining time, which is rounded up to a second.
-    fn corrected_limit(&self, headers: RateLimitHeaders) -> Option<RequestLimit> {
+    /// The limit that a confirmed claim means. Its window is as long as configured, unless more time
+    /// of it was left, or nothing is configured.
+    fn claimed_limit(
+        &self,
+        headers: RateLimitHeaders,
+        claim: &Claim,
+        is_moved: bool,
+    ) -> Option<RequestLimit> {
         let requests = NonZeroU32::new(headers.allowed)?;
-        let Some(limit) = self.limit else {
-            let per = headers.reset.max(RESET_ROUNDING);
-            return Some(RequestLimit { requests, per, burst: None });
+        let at_least = claim.reset().max(RESET_ROUNDING);
+        let per = match (self.configured, self.limit) {
+            (Some(configured), _) if at_least < configured.per + RESET_ROUNDING && is_moved => {
+                configured.per
+            }
+            (_, Some(limit)) if at_least < limit.per + RESET_ROUNDING && !is_moved => limit.per,
+            _ => at_least,
         };
-        let is_longer = headers.reset >= limit.per + RESET_ROUNDING;
-        let per = if is_longer { headers.reset } else { limit.per };
-        Some(RequestLimit { requests, per, ..limit }).filter(|new| *new != limit)
+        let burst = self.configured.and_then(|configured| configured.burst);
+        Some(RequestLimit { requests, per, burst })
+    }
+
+    /// Makes the limiter keep the limit and the margin, if either has changed.
+    fn update_limiter(&mut self, is_new: bool) {
+        let Some(limit) = self.limit.map(|limit| limit.share(self.share)) else { return };
+        let margin = limit.margin(self.spread.get(), self.window.is_some());
+        if is_new || margin != self.margin {
+            self.margin = margin;
+            self.limiter.set(limit, margin);
+        }
     }
 }

@@ -11,8 +11,12 @@ use governor::{
 };
 use tokio::time::Instant;
 
-/// Limits from this size on keep one request in reserve, which costs at most 1 % of them.
-const SMALLEST_LIMIT_WITH_RESERVE: u32 = 100;
+/// The margin in time before any response has shown how unevenly requests travel.
+const FIRST_MARGIN: Duration = Duration::from_millis(500);
+/// The longest margin in time, however uneven responses are: not all of it is the way to the server.
+const LONGEST_MARGIN: Duration = Duration::from_secs(2);
+/// Limits from this size on spend at most 2 % of the window on the margin.
+const LARGE: u32 = 100;
 
 /// A larger burst of long intervals would overflow governor's nanoseconds.
 const LARGEST_BURST: u32 = 100_000;
@@ -76,10 +80,10 @@ impl SharedLimiter {
         Self { sent: Arc::default(), clock: TokioClock(Instant::now()), limiter: None }
     }
 
-    /// Replaces the limit.
-    pub(super) fn set(&mut self, limit: RequestLimit) {
+    /// Replaces the limit, which holds for windows that are longer by `margin`.
+    pub(super) fn set(&mut self, limit: RequestLimit, margin: Duration) {
         let state = LimiterState { sent: Arc::clone(&self.sent), since: self.clock.now().into() };
-        self.limiter = Some(RateLimiter::new(limit.quota(), state, self.clock));
+        self.limiter = Some(RateLimiter::new(limit.quota(margin), state, self.clock));
     }
 
     /// Counts one request as sent.
@@ -104,21 +108,39 @@ impl RequestLimit {
         Self { requests: percentage(self.requests.get(), percent), ..self }
     }
 
-    /// The rate and burst of GCRA that admit at most `requests` in any window, fixed or sliding.
+    /// The margin in time between two windows: requests that were sent a window apart may arrive
+    /// closer together, by up to the spread of their latencies.
+    ///
+    /// Before that is seen, and where the server's headers tell how full its window is, the margin is
+    /// the time of one request and at most half a second: then a window that begins with its first
+    /// request is still used whole.
+    pub(super) fn margin(self, spread: Duration, has_headers: bool) -> Duration {
+        let (burst, requests) = (self.burst(), self.requests.get());
+        let first = FIRST_MARGIN.min(self.per / (requests - burst).max(1));
+        if has_headers {
+            return first;
+        }
+        let longest = if requests < LARGE { self.per / 4 } else { self.per / 50 };
+        spread.min(longest).min(LONGEST_MARGIN).max(first)
+    }
+
+    fn burst(self) -> u32 {
+        let requests = self.requests.get();
+        let burst = self.burst.map_or(requests / 100, NonZeroU32::get);
+        burst.clamp(1, requests.min(LARGEST_BURST))
+    }
+
+    /// The rate and burst of GCRA that admit at most `requests` in any window that is longer by
+    /// `margin`, fixed or sliding.
     ///
     /// GCRA admits `burst` requests at once and then one in each interval: in a half-open window
     /// `burst - 1`, and one for each interval that begins in it. The interval is stretched until
-    /// that sum is `requests`; in a large limit until it is one less, since requests do not all
-    /// travel equally fast.
-    fn quota(self) -> Quota {
-        let requests = self.requests.get();
-        let burst = self
-            .burst
-            .map_or(requests / 100, NonZeroU32::get)
-            .clamp(1, requests.min(LARGEST_BURST));
-        let reserve = u32::from(requests >= SMALLEST_LIMIT_WITH_RESERVE);
-        let intervals = (requests - burst + 1 - reserve).max(1);
-        let interval = self.per.as_nanos().div_ceil(intervals.into()).clamp(1, u64::MAX.into());
+    /// that sum is `requests`.
+    fn quota(self, margin: Duration) -> Quota {
+        let burst = self.burst();
+        let intervals = self.requests.get() - burst + 1;
+        let window = self.per.saturating_add(margin).as_nanos();
+        let interval = window.div_ceil(intervals.into()).clamp(1, u64::MAX.into());
         let interval = Duration::from_nanos(u64::try_from(interval).unwrap_or(u64::MAX));
         let quota = Quota::with_period(interval).unwrap_or(Quota::per_second(NonZeroU32::MIN));
         quota.allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN))

@@ -1,7 +1,8 @@
 //! The quota: which request may be sent when (G6).
 //!
-//! One GCRA limiter for each quota key spaces requests out; the rate-limit headers of responses
-//! correct it and stop requests before the server's window is full; a throttle pauses all requests
+//! One GCRA limiter for each quota key spaces requests out, with a margin for requests that do not
+//! travel equally fast; the rate-limit headers of responses correct it, where they are repeated and
+//! consistent, and stop requests before the server's window is full; a throttle pauses all requests
 //! of its key. Where no limit is published, the number of requests in flight is limited instead.
 //! Every attempt counts, retries and token requests too. How long a throttle lasts is decided in
 //! `retry`. Start reading with [`RateLimit::admit`].
@@ -9,10 +10,12 @@
 //! Other clients with the same credential compete for the same quota: what they leave is used as
 //! long as it is there. `budget.share` reserves a part of the quota for them.
 
+mod claim;
 pub(crate) mod concurrency_limit;
 pub(crate) mod endpoint_pauses;
 mod headers;
 mod key_state;
+mod latency_spread;
 pub(crate) mod limiter;
 pub(crate) mod server_window;
 
@@ -79,8 +82,12 @@ pub struct RateLimit {
 
 /// Whether the rate-limit headers of a response say that the window of its credential is full.
 /// `None` if there are none.
-pub(crate) fn window_is_full(headers: &HeaderMap, dialect: &Dialect) -> Option<bool> {
-    let window = RateLimitHeaders::read(headers, dialect)?;
+pub(crate) fn window_is_full(
+    status: StatusCode,
+    headers: &HeaderMap,
+    dialect: &Dialect,
+) -> Option<bool> {
+    let window = RateLimitHeaders::read(status, headers, dialect)?;
     Some(window.count >= window.allowed)
 }
 

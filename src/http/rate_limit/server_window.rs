@@ -29,6 +29,21 @@ pub(super) struct ServerWindow {
     earliest_end: Instant,
     /// The window has ended by this instant.
     latest_end: Instant,
+    /// When the first response of the window arrived.
+    learned: Instant,
+}
+
+/// How the window that a response reports relates to the known one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// It is the same.
+    Same,
+    /// It is the next one.
+    Next,
+    /// It is an earlier one: the response was late.
+    Earlier,
+    /// It contradicts the known one: if one of them is true, the other is not.
+    Contradicts,
 }
 
 impl ServerWindow {
@@ -42,38 +57,49 @@ impl ServerWindow {
         let RateLimitHeaders { allowed, count, reset } = headers;
         let earliest_end = (sent + reset).checked_sub(RESET_ROUNDING).unwrap_or(sent);
         let latest_end = now + reset;
-        Self { allowed, count, ours: 1, round_trip: now - sent, per, earliest_end, latest_end }
+        let (ours, round_trip, learned) = (1, now - sent, now);
+        Self { allowed, count, ours, round_trip, per, earliest_end, latest_end, learned }
     }
 
-    /// Learns from a further response. Returns false for a late response of an earlier window.
-    pub(super) fn learn(
-        &mut self,
-        headers: RateLimitHeaders,
-        per: Duration,
-        sent: Instant,
-        now: Instant,
-    ) -> bool {
-        let reported = Self::new(headers, per, sent, now);
+    /// How `reported`, from a response to a request that was sent at `sent` and arrived at `now`,
+    /// relates to this window.
+    pub(super) fn place(&self, reported: &Self, sent: Instant, now: Instant) -> Placement {
+        let ends_later = reported.earliest_end > self.latest_end;
+        let ends_earlier = reported.latest_end < self.earliest_end;
         let is_over = self.is_over(now);
-        // the next window ends at least one window length after this one
-        let is_next = reported.earliest_end > self.latest_end
-            || (is_over && reported.latest_end >= self.earliest_end + per);
-        if is_next {
-            *self = reported;
-            return true;
+        // the next window begins after this one, and so ends at least one window length later
+        let may_be_next = now >= self.earliest_end
+            && reported.latest_end >= self.earliest_end + self.per
+            && (ends_later || is_over);
+        if may_be_next {
+            Placement::Next
+        } else if !ends_later && !ends_earlier {
+            if is_over { Placement::Earlier } else { Placement::Same }
+        } else if sent >= self.learned {
+            Placement::Contradicts
+        } else {
+            Placement::Earlier
         }
-        if is_over || reported.latest_end < self.earliest_end {
-            return false;
-        }
+    }
+
+    /// Learns from a further response of this window.
+    pub(super) fn merge(&mut self, reported: &Self) {
         // the response with the largest count is the newest
-        if headers.count >= self.count {
-            (self.allowed, self.count) = (headers.allowed, headers.count);
-        }
+        self.count = self.count.max(reported.count);
         self.ours += 1;
         self.round_trip = (7 * self.round_trip + reported.round_trip) / 8;
         self.earliest_end = self.earliest_end.max(reported.earliest_end);
         self.latest_end = self.latest_end.min(reported.latest_end);
-        self.allowed == headers.allowed
+    }
+
+    /// Replaces the limit of the window.
+    pub(super) fn set_limit(&mut self, allowed: u32, per: Duration) {
+        (self.allowed, self.per) = (allowed, per);
+    }
+
+    /// The range of the instant at which the window ends.
+    pub(super) fn end(&self) -> (Instant, Instant) {
+        (self.earliest_end, self.latest_end)
     }
 
     /// The instant to wait for while `in_flight` requests are unanswered, if `share` percent of the

@@ -68,6 +68,13 @@ pub(super) const ALL: &[Behavior] = &[
         effect: "every token request is answered 200 with an error in the body",
         apply: token_error_as_success,
     },
+    Behavior {
+        name: "stray-windows",
+        kind: Odd,
+        effect: "one reply in five has rate-limit headers that cannot be true: a window of an \
+                 hour, limits of 1 and 0, a count beyond the limit, a negative and a huge number",
+        apply: stray_windows,
+    },
 ];
 
 /// The path of the dataset that some behaviours are about.
@@ -166,6 +173,22 @@ fn token_error_as_success(exchange: &Exchange<'_>, answer: Answer<'_>) -> Respon
     Response::new(Bytes::from_static(
         br#"{"error":"invalid_client","error_description":"the client is disabled"}"#,
     ))
+}
+
+fn stray_windows(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
+    let mut reply = answer(exchange.request);
+    if exchange.nth.is_multiple_of(5) && reply.headers().contains_key(RESET) {
+        let (name, value) = match exchange.nth / 5 % 6 {
+            0 => (RESET, "3600"),
+            1 => (ALLOWED, "1"),
+            2 => (ALLOWED, "0"),
+            3 => (COUNT, "4000000000"),
+            4 => (COUNT, "-7"),
+            _ => (RESET, "99999999999999999999"),
+        };
+        reply.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    reply
 }
 
 /// A 429 with this `Retry-After`.

@@ -65,6 +65,14 @@ pub(super) const CASES: &[Case] = &[
         most_requests: 1,
         ..CASE
     },
+    Case {
+        odd: &["stray-windows"],
+        sandbox: &["sandbox.requests=300", "sandbox.per=10s"],
+        settings: &["budget.requests=300", "budget.per=10s", "fetch.page_size=2"],
+        never_says: &["panicked", "throttled", "the server reports its limit"],
+        most_requests: 130,
+        ..CASE
+    },
 ];
 
 #[test]
