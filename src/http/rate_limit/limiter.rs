@@ -112,11 +112,12 @@ impl RequestLimit {
     /// closer together, by up to the spread of their latencies.
     ///
     /// Before that is seen, and where the server's headers tell how full its window is, the margin is
-    /// the time of one request and at most half a second: then a window that begins with its first
-    /// request is still used whole.
+    /// the time of half a request, or of one in a large limit, and at most half a second: then a
+    /// window that begins with its first request is still used whole.
     pub(super) fn margin(self, spread: Duration, has_headers: bool) -> Duration {
         let (burst, requests) = (self.burst(), self.requests.get());
-        let first = FIRST_MARGIN.min(self.per / (requests - burst).max(1));
+        let interval = self.per / (requests - burst).max(1);
+        let first = FIRST_MARGIN.min(if requests < LARGE { interval / 2 } else { interval });
         if has_headers {
             return first;
         }

@@ -142,7 +142,8 @@ fn no_rate_limit_headers_stop_a_client_for_longer_than_a_window() {
                     }
                     [200, 429, 503][rng.usize(..3)]
                 };
-                sleep(Duration::from_millis(rng.borrow_mut().u64(1..200))).await;
+                let latency = rng.borrow_mut().u64(1..200);
+                sleep(Duration::from_millis(latency)).await;
                 permit.answered(StatusCode::from_u16(status).unwrap(), &headers);
             }
             // the longest window that is believed, and the rounding of its end

@@ -14,7 +14,7 @@ fn run_without_headers(
     let mut server = Server::new(requests, per);
     server.travel = (Duration::from_millis(travel_ms.0), Duration::from_millis(travel_ms.1));
     server.lie = |_, headers| headers.clear();
-    run_with_seed(seed, server, settings(limit(requests, per)), 4, per * windows)
+    run_with_seed(seed, server, settings(limit(requests, per)), 16, per * windows)
 }
 
 const SMALL: [(u32, u64); 8] =
