@@ -111,15 +111,15 @@ impl RequestLimit {
     /// The margin in time between two windows: requests that were sent a window apart may arrive
     /// closer together, by up to the spread of their latencies.
     ///
-    /// Before that is seen, and where the server's headers tell how full its window is, the margin is
-    /// the time of half a request, or of one in a large limit, and at most half a second: then a
-    /// window that begins with its first request is still used whole.
+    /// Before that is seen, the margin is the time of half a request, or of one in a large limit, and
+    /// at most half a second. Where the server's headers tell how full its window is, a small limit
+    /// needs none.
     pub(super) fn margin(self, spread: Duration, has_headers: bool) -> Duration {
         let (burst, requests) = (self.burst(), self.requests.get());
         let interval = self.per / (requests - burst).max(1);
         let first = FIRST_MARGIN.min(if requests < LARGE { interval / 2 } else { interval });
         if has_headers {
-            return first;
+            return if requests < LARGE { Duration::ZERO } else { first };
         }
         let longest = if requests < LARGE { self.per / 4 } else { self.per / 50 };
         spread.min(longest).min(LONGEST_MARGIN).max(first)
