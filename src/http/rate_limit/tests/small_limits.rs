@@ -61,3 +61,25 @@ fn the_margin_costs_a_small_limit_less_than_a_tenth_and_a_large_one_2_percent() 
         assert!(used >= f64::from(100 - most), "{requests} a {seconds} s: {used:.1} %");
     }
 }
+
+#[test]
+fn g6_a_small_limit_with_rate_limit_headers_is_never_refused_whatever_the_jitter() {
+    for (requests, seconds) in SMALL.into_iter().filter(|&(_, seconds)| seconds > 1) {
+        let per = Duration::from_secs(seconds);
+        for seed in 0..4 {
+            for travel_ms in [(20, 80), (0, 100), (150, 250), (50, 1_000)] {
+                let mut server = Server::new(requests, per);
+                server.travel =
+                    (Duration::from_millis(travel_ms.0), Duration::from_millis(travel_ms.1));
+                let server =
+                    run_with_seed(seed, server, settings(limit(requests, per)), 16, per * 30);
+                let refused: u32 = server.windows.iter().map(|window| window.refused).sum();
+                assert_eq!(
+                    refused, 0,
+                    "{requests} a {seconds} s, {travel_ms:?} ms, seed {seed}: {:?}",
+                    server.windows
+                );
+            }
+        }
+    }
+}
