@@ -33,6 +33,7 @@ mod secrets;
 mod server_behaviors;
 mod signals;
 mod simulation;
+mod soak;
 mod source_lists;
 mod sources;
 mod token_runs;
