@@ -12,6 +12,7 @@ mod custom_platform;
 mod dataset_info;
 mod datasets;
 mod exposed_secrets;
+mod fuzz;
 mod hostile_configuration;
 mod http_errors;
 mod incomplete_data;
