@@ -35,7 +35,12 @@ pub(crate) fn bearer(token: &SecretString) -> Result<HeaderValue, http::Error> {
 }
 
 fn basic(id: &str, secret: &SecretString) -> Result<HeaderValue, http::Error> {
-    secret_header(&format!("Basic {}", STANDARD.encode(format!("{id}:{}", secret.expose_secret()))))
+    secret_header(&format!("Basic {}", basic_credential(id, secret)))
+}
+
+/// What a Basic authorization header says after its scheme.
+fn basic_credential(id: &str, secret: &SecretString) -> String {
+    STANDARD.encode(format!("{id}:{}", secret.expose_secret()))
 }
 
 fn secret_header(text: &str) -> Result<HeaderValue, http::Error> {

@@ -1,7 +1,7 @@
 use http::header::AUTHORIZATION;
 
 use super::*;
-use crate::platform::TOKEN_DIALECT;
+use crate::{platform::TOKEN_DIALECT, server_text::ServerText};
 
 fn key() -> AccessKey {
     AccessKey { id: "key id".into(), secret: "key hush".into() }
@@ -104,5 +104,20 @@ fn g10_credentials_and_their_headers_do_not_print_secrets() {
             !printed.contains("hush") && !printed.contains(&STANDARD.encode("me:hush")),
             "{printed}"
         );
+    }
+}
+
+#[test]
+fn g10_a_basic_credential_is_hidden_in_every_encoding() {
+    let secret = "hush-a-basic-one";
+    let credentials = credentials(Grant::ClientCredentials, ClientAuthMethod::Basic, Some(secret));
+    credentials.protect();
+    let credential = STANDARD.encode(format!("me:{secret}"));
+    let hex: String = credential.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for quoted in
+        [STANDARD.encode(&credential), STANDARD.encode(format!("Basic {credential}")), hex]
+    {
+        let text = ServerText::from(&*format!("who is {quoted}?")).to_string();
+        assert!(text.contains("[secret]") && !text.contains(&quoted), "{quoted}: {text}");
     }
 }

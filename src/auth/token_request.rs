@@ -11,7 +11,8 @@ use url::{Url, form_urlencoded};
 
 use crate::{
     auth::{
-        AccessKey, ClientAuthMethod, Credentials, Grant, basic, pkce::AuthorizationCode, with_path,
+        AccessKey, ClientAuthMethod, Credentials, Grant, basic, basic_credential,
+        pkce::AuthorizationCode, with_path,
     },
     server_text::{self, SecretKind},
 };
@@ -124,6 +125,13 @@ impl Credentials {
             if secret != self.client.id {
                 server_text::protect(SecretKind::Configured, secret);
             }
+        }
+        if let Some(secret) = &self.client.secret
+            && secret.expose_secret() != self.client.id
+        {
+            // in base64 already: a server that encodes it once more quotes none of the forms above
+            let credential = basic_credential(&self.client.id, secret);
+            server_text::protect(SecretKind::Configured, &credential);
         }
     }
 
