@@ -1,7 +1,7 @@
 //! Reads the JSON of a row into columns, in one pass and directed by their types.
 //!
 //! It descends only where a column does, so its depth is that of the catalogue; the parser skips
-//! everything else without recursion, down to [`MAX_DEPTH`] levels (G8).
+//! everything else without recursion, down to 200 levels (G8).
 
 use jiter::{Jiter, JiterError, Peek};
 
