@@ -67,6 +67,7 @@ impl Fetcher {
         let context = &self.client.context;
         let permits = Arc::clone(&context.job_permits);
         progress.job_permit = Some(tokio::select! {
+            biased;
             () = context.shutdown.cancelled() => return Err(RunError::Interrupted.into()),
             permit = permits.acquire_owned() => permit.map_err(|_| RunError::Interrupted)?,
         });

@@ -200,6 +200,7 @@ impl ApiClient {
 
     async fn unless_interrupted<T>(&self, future: impl Future<Output = T>) -> Result<T, RunError> {
         tokio::select! {
+            biased;
             () = self.context.shutdown.cancelled() => Err(RunError::Interrupted),
             output = future => Ok(output),
         }

@@ -354,6 +354,7 @@ impl ApiClient {
     /// [`RunError::Interrupted`] if the run is to end.
     pub(crate) async fn pause(&self, duration: Duration) -> Result<(), RunError> {
         tokio::select! {
+            biased;
             () = self.context.shutdown.cancelled() => Err(RunError::Interrupted),
             () = sleep(duration) => Ok(()),
         }

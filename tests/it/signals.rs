@@ -3,10 +3,9 @@
 
 use std::{
     fs::File,
+    io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, Output, Stdio},
-    thread::sleep,
-    time::Duration,
 };
 
 use nix::{
@@ -34,15 +33,23 @@ fn hung_up(prefix: &str) -> Output {
     let latency = "sandbox.latency={ base = \"1s\", jitter = \"0s\", capacity = 0, steps = [] }";
     let sandbox = Sandbox::start(&[latency, "sandbox.conversations_per_day=20"]);
     let job = Job::new(&sandbox);
-    let child = slow_run(&job, prefix);
-    sleep(Duration::from_millis(1_500));
+    let mut child = slow_run(&job, prefix);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("run: start") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+    }
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGHUP).unwrap();
-    child.wait_with_output().unwrap()
+    stderr.read_to_string(&mut said).unwrap();
+    Output { stderr: said.into_bytes(), ..child.wait_with_output().unwrap() }
 }
 
 #[test]
 fn a_hang_up_interrupts_a_run_in_order() {
-    let output = hung_up("");
+    // whoever started the tests may have been told to ignore hang-ups, which children inherit
+    let restored = "env --default-signal=HUP true 2>/dev/null \
+        && exec env --default-signal=HUP \"$@\";";
+    let output = hung_up(restored);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
     assert!(said.contains("committing what is complete"), "{said}");

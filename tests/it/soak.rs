@@ -78,7 +78,7 @@ mod process {
     fn memory_threads_and_open_files_stay_flat_with_short_tokens_and_windows() {
         let seconds = std::env::var("SOAK").map_or(24, |text| text.parse().unwrap());
         let sandbox = Sandbox::start(&[
-            "sandbox.requests=600",
+            "sandbox.requests=150",
             "sandbox.per=3s",
             "sandbox.token_lifetime=3s",
             "sandbox.revoke_every=5s",
@@ -91,7 +91,7 @@ mod process {
             "fetch.actors=64",
             "fetch.strategy=query",
             "fetch.shard=6h",
-            "budget.requests=600",
+            "budget.requests=150",
             "budget.per=3s",
             "retry.attempts=12",
         ];

@@ -14,6 +14,7 @@ use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    neighbours::Neighbours,
     pages::{Page, make_older, make_undecodable},
     request_recorder::{RequestRecorder, is_api, job},
     scenario::{Scenario, Silence, Stop},
@@ -30,6 +31,7 @@ const RATE_LIMIT_HEADERS: [&str; 3] =
 #[derive(Debug)]
 pub struct FaultyTransport {
     region: Arc<Region>,
+    neighbours: Neighbours,
     /// The length of the rate-limit window.
     per: Duration,
     hidden_headers: bool,
@@ -128,6 +130,7 @@ impl FaultyTransport {
         let Scenario { undecodable, rejects_all, outage, .. } = *scenario;
         let changes = scenario.stops.iter().all(|(_, how)| *how == Stop::Kill);
         Self {
+            neighbours: Neighbours::new(&scenario.sandbox),
             region,
             per: scenario.sandbox.per,
             hidden_headers,
@@ -319,8 +322,8 @@ impl FaultyTransport {
         if reply.status() == 200 {
             match query.filter(|_| is_page) {
                 Some(query) => {
-                    self.shift(query, request, &mut reply, now);
-                    self.delete(query, request, &mut reply, now);
+                    self.shift(query, request, &mut reply);
+                    self.delete(query, request, &mut reply);
                     self.corrupt(&mut reply);
                 }
                 None if job(request.uri().path()).is_some_and(|(_, results)| results) => {
@@ -364,13 +367,7 @@ impl FaultyTransport {
 
     /// Shifts rows: from some page of an interval on, pages repeat rows of earlier pages, as if
     /// rows were inserted before them. The first copies are older ones.
-    fn shift(
-        &self,
-        query: &Value,
-        request: &Request<Bytes>,
-        reply: &mut Response<Bytes>,
-        now: Duration,
-    ) {
+    fn shift(&self, query: &Value, request: &Request<Bytes>, reply: &mut Response<Bytes>) {
         let Some(number) = query["paging"]["pageNumber"].as_u64() else { return };
         let size = key(query).1;
         let shift = {
@@ -394,7 +391,7 @@ impl FaultyTransport {
             before["paging"]["pageNumber"] = json!(number - 1);
             let (parts, _) = request.clone().into_parts();
             let earlier =
-                self.region.reply(now, &Request::from_parts(parts, before.to_string().into()));
+                self.neighbours.reply(Request::from_parts(parts, before.to_string().into()));
             let mut rows: Vec<_> =
                 Page::read(earlier.body()).conversations.into_iter().skip(size - by).collect();
             rows.extend(page.conversations.into_iter().take(size - by));
@@ -406,13 +403,7 @@ impl FaultyTransport {
 
     /// Deletes a row between two pages, so that the total falls by one, and the first row of each later
     /// page moves to the page before, which was received already.
-    fn delete(
-        &self,
-        query: &Value,
-        request: &Request<Bytes>,
-        reply: &mut Response<Bytes>,
-        now: Duration,
-    ) {
+    fn delete(&self, query: &Value, request: &Request<Bytes>, reply: &mut Response<Bytes>) {
         let Some(number) = query["paging"]["pageNumber"].as_u64() else { return };
         if !self.inner().is_deleted(&key(query), number, self.fault_rate) {
             return;
@@ -420,7 +411,7 @@ impl FaultyTransport {
         let mut after = query.clone();
         after["paging"]["pageNumber"] = json!(number + 1);
         let (parts, _) = request.clone().into_parts();
-        let later = self.region.reply(now, &Request::from_parts(parts, after.to_string().into()));
+        let later = self.neighbours.reply(Request::from_parts(parts, after.to_string().into()));
         let mut page = Page::read(reply.body());
         if !page.conversations.is_empty() {
             page.conversations.remove(0);
