@@ -198,14 +198,6 @@ impl ApiClient {
         Ok(())
     }
 
-    async fn unless_interrupted<T>(&self, future: impl Future<Output = T>) -> Result<T, RunError> {
-        tokio::select! {
-            biased;
-            () = self.context.shutdown.cancelled() => Err(RunError::Interrupted),
-            output = future => Ok(output),
-        }
-    }
-
     /// Asks the platform once whether it answers.
     async fn probe(&self) -> Result<(), RunError> {
         let monitor = &self.context.outages;

@@ -353,10 +353,21 @@ impl ApiClient {
     /// # Errors
     /// [`RunError::Interrupted`] if the run is to end.
     pub(crate) async fn pause(&self, duration: Duration) -> Result<(), RunError> {
+        self.unless_interrupted(sleep(duration)).await
+    }
+
+    /// The output of `future`.
+    ///
+    /// # Errors
+    /// [`RunError::Interrupted`] if the run is to end before.
+    pub(super) async fn unless_interrupted<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> Result<T, RunError> {
         tokio::select! {
             biased;
             () = self.context.shutdown.cancelled() => Err(RunError::Interrupted),
-            () = sleep(duration) => Ok(()),
+            output = future => Ok(output),
         }
     }
 }

@@ -54,7 +54,7 @@ impl OutputSection {
     /// The permissions of new files.
     ///
     /// # Errors
-    /// If they are no octal number, or do not let the owner read and write.
+    /// If they are not a valid octal number, or do not let the owner read and write.
     pub(super) fn file_mode(&self, layers: &Layers) -> Result<FileMode, ConfigError> {
         let Some(text) = &self.mode else { return Ok(FileMode::default()) };
         FileMode::read(text).ok_or_else(|| {

@@ -44,7 +44,7 @@ impl PageParser {
         })
     }
 
-    /// Refuses a header that is none: an error page or a message would look like a header without
+    /// Refuses a first line that is not a header: an error page or a message would look like a header without
     /// records.
     fn check_header(&self, header: &csv::StringRecord) -> Result<(), String> {
         let first = header.get(0).unwrap_or_default().trim_start();

@@ -16,7 +16,7 @@ pub(super) struct SplitPage {
 }
 
 /// Takes a page apart whose rows are in the list at `path`. `None` if strings or brackets do not
-/// match, as in a truncated page, or there is no such list.
+/// match, as in a truncated page, or if the page lacks the list.
 pub(super) fn split(page: &[u8], path: &[String]) -> Option<SplitPage> {
     let mut scanner = Scanner { page, at: 0 };
     for key in path {

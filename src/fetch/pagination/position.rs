@@ -77,8 +77,8 @@ impl PagePosition {
 
     /// Compares the total of the next page with the one before. Returns what changed, if rows may
     /// have been skipped: rows that vanish from pages received move others to them, and rows in no
-    /// order may move anywhere. Once there is no row left none can be skipped, and a count of the
-    /// rows of one page is no total.
+    /// order may move anywhere. After the last row nothing can be skipped, and a number that only
+    /// counts the rows of one page says nothing about the whole.
     pub(super) fn compare_total(&mut self, page: &RawPage, endpoint: &Endpoint) -> Option<String> {
         let now = page.total?;
         let before = self.total.replace(now)?;
