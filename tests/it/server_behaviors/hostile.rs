@@ -29,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
         says: &["the id of the job holds a secret"],
         ..OF_JOBS
     },
+    Case { hostile: &["rows-that-quote-secrets"], says: &["2 rows"], ..OF_BAD_ROWS },
     Case {
         hostile: &["control-characters-in-errors"],
         says: &["no \\u{1b}[2J\\u{9b}31m\\u{202e}drowssap\\u{200b} 2024-01-01 INFO all is well"],

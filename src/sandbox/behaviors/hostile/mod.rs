@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use self::{
     rows::{deep_rows, page_of_empty_objects, page_of_zeros, rows_with_bad_bytes},
-    secrets::{echoed_secrets, job_named_after_a_token},
+    secrets::{echoed_secrets, job_named_after_a_token, rows_that_quote_secrets},
     wire::{
         early_close, endless_body, endless_header, endless_token, gzip_bomb, header_flood,
         invalid_status_line, long_content_length, short_content_length, slow_body,
@@ -35,6 +35,11 @@ pub(super) const ALL: &[Behavior] = &[
         "job-named-after-a-token",
         "the id of a submitted job is the token that it was submitted with",
         job_named_after_a_token,
+    ),
+    hostile(
+        "rows-that-quote-secrets",
+        "the first page of conversations begins with rows that quote the token in many forms",
+        rows_that_quote_secrets,
     ),
     hostile(
         "control-characters-in-errors",

@@ -30,8 +30,8 @@ pub(super) fn deep_rows(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response
     })
 }
 
-/// Puts rows in front of those of the first page of conversations.
-fn rows_in_front(
+/// Puts rows, each with a comma behind it, in front of those of the first page of conversations.
+pub(super) fn rows_in_front(
     exchange: &Exchange<'_>,
     answer: Answer<'_>,
     rows: impl FnOnce() -> Vec<u8>,

@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header::AUTHORIZATION};
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::{is_api, is_token, with_fields};
+use super::{is_api, is_token, rows::rows_in_front, with_fields};
 use crate::sandbox::{
     behaviors::{Answer, Exchange},
     error,
@@ -78,4 +78,17 @@ pub(super) fn job_named_after_a_token(
         }
         _ => reply,
     }
+}
+
+pub(super) fn rows_that_quote_secrets(
+    exchange: &Exchange<'_>,
+    answer: Answer<'_>,
+) -> Response<Bytes> {
+    rows_in_front(exchange, answer, || {
+        let forms = forms_of_secrets(exchange.request).join(" ");
+        let without_id = json!({ "conversationStart": forms, "debug": forms }).to_string();
+        // the same, and bytes that are no text
+        let without_text = format!("{{\"debug\":\"{forms}").into_bytes();
+        [without_id.as_bytes(), b",", &without_text, b" \xff\"},"].concat()
+    })
 }
