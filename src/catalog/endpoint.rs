@@ -29,6 +29,9 @@ pub struct Endpoint {
     pub next: Option<JsonPointer>,
     /// Where the response states the number of pages. `None` if it does not.
     pub pages: Option<JsonPointer>,
+    /// Whether a page with fewer items than were requested is the last. Else a numbered page without
+    /// rows is, unless pages name the next one or count themselves.
+    pub short_page_is_last: bool,
     /// The keys of a response without rows that lacks the list of rows, as JSON pointers. `None` if
     /// the list is always there: a first page without it is an error.
     pub without_rows: Option<Vec<String>>,
@@ -55,6 +58,23 @@ impl Endpoint {
     /// Returns the keys that a filter must not set. The filter of a job goes with its submission.
     pub fn reserved_keys(&self) -> impl Iterator<Item = &str> {
         self.async_job.as_ref().map_or(&self.request, |job| &job.submit).reserved_keys()
+    }
+
+    /// The pages of so many items, with the empty one that ends them where the last page with items
+    /// does not say that it is the last.
+    pub(crate) fn pages_of(&self, items: u64, page_size: u32) -> u64 {
+        let page_size = u64::from(page_size.min(self.page_size).max(1));
+        let full_pages = items.div_ceil(page_size).max(1);
+        let says_whether_last = match self.paging {
+            Paging::None | Paging::Cursor | Paging::NextLink | Paging::LinkHeader => true,
+            Paging::PageNumber | Paging::Offset => self.next.is_some() || self.pages.is_some(),
+        };
+        let is_last_short = !items.is_multiple_of(page_size);
+        let proves_end = self.short_page_is_last || self.total_is == TotalAccuracy::Exact;
+        match says_whether_last || items == 0 || (is_last_short && proves_end) {
+            true => full_pages,
+            false => full_pages.saturating_add(1),
+        }
     }
 
     /// Whether the id of a parent is a part of the path.

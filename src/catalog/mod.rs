@@ -39,6 +39,8 @@
 //!                                   # link-header (rel="next", RFC 8288), none
 //! next      = "/next"               # where the cursor or link is
 //! # pages   = "/data/pageCount"     # the number of pages, if they are numbered
+//! # short_page_is_last = true       # a page that is not full needs no empty one after it; neither
+//!                                   # does one that reaches an exact total
 //! # without_rows = ["/data"]        # all keys of a response that lacks the list if there are no rows
 //! page_size = 500                   # default and maximum
 //! # depth = 100000, widest = "7d", widest_filtered = "31d", ordered = true (rows come by time),

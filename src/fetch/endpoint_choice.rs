@@ -17,21 +17,15 @@ pub(crate) fn request_count(endpoint: &Endpoint, rows: Option<u64>, page_size: u
     if endpoint.parent.is_some() {
         return None;
     }
-    let full_pages = rows.map(|rows| rows.div_ceil(page_size.min(endpoint.page_size).into()));
     let pages = match endpoint.paging {
         Paging::None => 1,
-        // every page says whether it is the last
-        Paging::Cursor | Paging::NextLink | Paging::LinkHeader => full_pages?,
-        Paging::PageNumber | Paging::Offset if endpoint.next.is_some() => full_pages?,
-        Paging::PageNumber if endpoint.pages.is_some() => full_pages?,
-        // otherwise an empty page is the last
-        Paging::PageNumber | Paging::Offset => full_pages? + 1,
+        _ => endpoint.pages_of(rows?, page_size),
     };
     let around_pages = endpoint
         .async_job
         .as_ref()
         .map_or(0, |job| 1 + TYPICAL_POLLS + u64::from(job.delete.is_some()));
-    Some(around_pages + pages.max(1))
+    Some(around_pages + pages)
 }
 
 /// The requests that return so many rows by their ids. `None` if the dataset has no endpoint that

@@ -41,6 +41,8 @@ pub(super) struct EndpointEntry {
     paging: Paging,
     next: Option<String>,
     pages: Option<String>,
+    #[serde(default)]
+    short_page_is_last: bool,
     without_rows: Option<Vec<String>>,
     page_size: Option<u32>,
     depth: Option<u64>,
@@ -142,6 +144,7 @@ impl EndpointEntry {
             paging: self.paging,
             next: optional_pointer(&at("next"), self.next.as_deref())?,
             pages: optional_pointer(&at("pages"), self.pages.as_deref())?,
+            short_page_is_last: self.short_page_is_last,
             without_rows: self.without_rows,
             page_size: self.page_size.unwrap_or(u32::MAX),
             depth: self.depth.unwrap_or(u64::MAX),
@@ -188,6 +191,11 @@ impl EndpointEntry {
             self.pages.is_none() || self.paging == Paging::PageNumber,
             "pages",
             "only numbered pages are counted: leave this out, or set paging = \"page-number\"",
+        )?;
+        ensure(
+            !self.short_page_is_last || matches!(self.paging, Paging::PageNumber | Paging::Offset),
+            "short_page_is_last",
+            "only pages with numbers or offsets end so: leave this out",
         )?;
         let is_pointer = |key: &String| key.starts_with('/');
         ensure(

@@ -323,6 +323,16 @@ fn a_total_is_a_hint_unless_the_catalog_says_exact() {
 }
 
 #[test]
+fn only_pages_with_numbers_or_offsets_can_end_with_a_short_one() {
+    let short = VALID.replace("widest = ", "short_page_is_last = true\nwidest = ");
+    assert!(read("own.toml", &short).unwrap().datasets["calls"].endpoint().short_page_is_last);
+    let linked = short.replace("paging = \"page-number\"", "paging = \"link-header\"");
+    let expected = "own.toml: dataset.calls.query.short_page_is_last: only pages with numbers or offsets end so";
+    let error = read("own.toml", &linked).unwrap_err().to_string();
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
 fn the_open_column_of_a_dataset_is_one_of_its_columns() {
     assert_eq!(conversations().open.as_deref(), Some("conversationEnd"));
     let own = VALID.replace("time = \"at\"", "time = \"at\"\nopen = \"notes\"");

@@ -4,6 +4,7 @@
 //! nothing itself and always comes to an end (G8): pages, empty pages and repeated cursors are
 //! bounded. Start with [`Pager::next_request`] and [`Pager::advance`].
 
+mod last_page;
 mod link;
 mod position;
 mod response_reader;
@@ -205,7 +206,9 @@ impl Pager {
             )));
         }
         let leads_on = match self.endpoint.paging {
-            Paging::PageNumber | Paging::Offset => page.items > 0 && self.has_more(page),
+            Paging::PageNumber | Paging::Offset => {
+                page.items > 0 && self.has_more(page) && !self.is_proven_last(page)
+            }
             Paging::Cursor | Paging::NextLink | Paging::LinkHeader => page.next.is_some(),
             Paging::None => false,
         };
@@ -241,38 +244,10 @@ impl Pager {
         }
     }
 
-    /// Whether a numbered page says that there is another one. If pages never say so, only a page
-    /// without rows is the last.
-    fn has_more(&self, page: &RawPage) -> bool {
-        let names_next = self.endpoint.next.as_ref().map(|_| page.next.is_some());
-        let is_before_last = page
-            .pages
-            .filter(|&pages| pages > 0)
-            .map(|pages| u64::from(self.position.received) < pages);
-        match (names_next, is_before_last) {
-            (None, None) => true,
-            (names_next, is_before_last) => {
-                names_next.unwrap_or(false) || is_before_last.unwrap_or(false)
-            }
-        }
-    }
-
     /// How the total changed from one page to the next, so that rows may be missing. `None` if it
     /// did not.
     pub(crate) fn total_change(&self) -> Option<&str> {
         self.total_change.as_deref()
-    }
-
-    /// Whether the page just received is a full first page that does not even have the place where
-    /// the next page would be named, and no count confirms that it is the last.
-    pub(crate) fn may_lack_pages(&self, page: &RawPage) -> bool {
-        let names_next = self.endpoint.next.is_some() || self.endpoint.paging == Paging::LinkHeader;
-        names_next
-            && !page.has_next_key
-            && self.position.received == 1
-            && page.items >= self.page_size.into()
-            && page.pages.is_none()
-            && page.total.is_none_or(|total| total > page.items)
     }
 
     /// Why a page can have the rows of an earlier one.
@@ -296,20 +271,6 @@ impl Pager {
             }
         };
         format!("page {number} has the same rows as an earlier page: {cause}")
-    }
-
-    /// The pages that the total of a page suggests, the empty one that ends them included. Numbered
-    /// pages can be requested before their predecessors arrive; of other pages there are 0.
-    fn counted_pages(&self, page: &RawPage) -> u32 {
-        let is_numbered =
-            self.endpoint.paging == Paging::PageNumber && self.endpoint.next.is_none();
-        let pages = match (page.pages, page.total) {
-            _ if !is_numbered => 0,
-            (Some(pages), _) => pages,
-            (None, Some(total)) => total.div_ceil(self.page_size.into()).saturating_add(1),
-            (None, None) => 0,
-        };
-        u32::try_from(pages).unwrap_or(u32::MAX)
     }
 
     /// The ids of a page's rows.

@@ -1,3 +1,4 @@
+mod last_page;
 mod responses;
 
 use std::sync::atomic::{AtomicU64, Ordering};
