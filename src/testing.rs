@@ -14,7 +14,7 @@ pub use crate::{
         run::Scope,
     },
     config::{Config, HostSettings, Overrides},
-    decode::{Decoder, Page, PageParser},
+    decode::{Decoder, Drift, DriftKind, DriftedField, JsonType, Page, PageParser},
     exit_code::ExitCode,
     http::{
         dialect::{Dialect, RateLimitHeaderNames},

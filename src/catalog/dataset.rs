@@ -44,12 +44,16 @@ pub struct Dataset {
     pub divisible: bool,
     /// Whether the columns are known. If not, the schema has only those that the other keys name.
     pub has_columns: bool,
-    /// The columns. All are nullable except `time` and an `id` of one column.
+    /// The columns. All are nullable except `time` and an `id` of one column. The last one,
+    /// [`EXTRA`](crate::catalog::EXTRA), keeps the values that fit no other column.
     pub schema: SchemaRef,
     /// The top-level columns whose values responses write in a special form.
     pub forms: BTreeMap<String, WireForm>,
     /// Other names of columns in responses, as pairs of alias and column.
     pub aliases: Vec<(String, String)>,
+    /// Fields that are neither columns nor kept among the values that fit no column, by the patterns
+    /// of their paths, such as `participants[].settings`.
+    pub ignore: Vec<String>,
     /// The endpoint that responds at once, page by page.
     pub query: Option<Arc<Endpoint>>,
     /// The endpoint that is submitted, polled and then read.
@@ -74,7 +78,8 @@ impl Dataset {
     /// Returns the dataset without the columns that only one of two endpoints returns.
     pub fn without_extras(&self) -> Self {
         let mut fields = self.schema.fields().clone();
-        for extra in self.endpoints().flat_map(|endpoint| &endpoint.extras) {
+        let extras = || self.endpoints().flat_map(|endpoint| &endpoint.extras);
+        for extra in extras() {
             fields = schema::without(&fields, &extra.split('.').collect::<Vec<_>>());
         }
         let without_extras = |endpoint: &Arc<Endpoint>| {
@@ -82,6 +87,7 @@ impl Dataset {
         };
         Self {
             schema: Arc::new(Schema::new(fields)),
+            ignore: self.ignore.iter().chain(extras()).cloned().collect(),
             query: self.query.as_ref().map(without_extras),
             job: self.job.as_ref().map(without_extras),
             ..self.clone()

@@ -104,6 +104,10 @@ use crate::http::rate_limit::RequestLimit;
 /// column, so a column of that name would clash with it; some do not distinguish case.
 pub(crate) const PARTITION: &str = "date";
 
+/// The column that keeps the values that fit no other one, as raw JSON by their paths. No dataset
+/// declares it, and every one has it.
+pub(crate) const EXTRA: &str = "_extra";
+
 /// What a catalog file describes.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {

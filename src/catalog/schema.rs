@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use toml::Spanned;
 
-use crate::catalog::InvalidKey;
+use crate::catalog::{EXTRA, InvalidKey};
 
 /// The most types and lists that contain a column. Apache Arrow writes a deeper schema into a file
 /// and refuses to read it.
@@ -222,8 +222,14 @@ fn basic_type(name: &str, depth: usize) -> Option<DataType> {
     })
 }
 
+/// The last column of every dataset: the raw JSON of each value that fits no other column, by its
+/// path in the row.
+pub(crate) fn extra() -> Field {
+    Field::new(EXTRA, map(), true)
+}
+
 /// A map of strings. The names inside, like a list's `element`, are those of the Parquet format.
-fn map() -> DataType {
+pub(crate) fn map() -> DataType {
     let entry =
         [Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)];
     DataType::Map(

@@ -261,7 +261,7 @@ id = "string"
         let dataset = "[dataset.calls]\nversion = 1\nid = 'no'\ntime = 'at'\ncolumns = 'calls'\n\
             query = { path = '/calls', rows = '' }\n";
         let read = catalog::read("calls.toml", &format!("{dataset}{TYPES}")).unwrap();
-        assert_eq!(read.datasets["calls"].schema.fields().len(), 11);
+        assert_eq!(read.datasets["calls"].schema.fields().len(), 12);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     catalog::Dataset,
-    decode::{Page, RowKey, RowKeyColumns, UndecodableRows, times},
+    decode::{Drift, Page, RowKey, RowKeyColumns, UndecodableRows, times},
 };
 
 /// Rows of a committed file, and the ids of those that are open.
@@ -60,6 +60,7 @@ impl CommittedRows {
             not_owned: 0,
             implausible_times: 0,
             bad: UndecodableRows::default(),
+            drift: Drift::default(),
         };
         Ok(Self { page, open_ids })
     }

@@ -9,6 +9,7 @@
 
 mod column;
 mod committed_rows;
+mod drift;
 mod fields;
 pub(crate) mod page_parser;
 pub(crate) mod row_key;
@@ -22,25 +23,28 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions},
+    array::{Array, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions, new_null_array},
     datatypes::{FieldRef, SchemaRef, TimestampMillisecondType},
     error::ArrowError,
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-pub use self::page_parser::PageParser;
 pub(crate) use self::{
     committed_rows::CommittedRows,
     page_parser::{MAX_KEYS, RawPage},
     row_key::RowKeyColumns,
     undecodable::{UndecodableRow, UndecodableRows},
 };
+pub use self::{
+    drift::{Drift, DriftKind, DriftedField, JsonType},
+    page_parser::PageParser,
+};
 use self::{
     fields::FieldColumns,
     row_reader::{RowError, read_row},
 };
 use crate::{
-    catalog::{Dataset, WireForm},
+    catalog::{Dataset, EXTRA, WireForm},
     time::interval::Interval,
 };
 
@@ -86,6 +90,8 @@ pub struct Page {
     /// Rows that cannot be decoded, in the order received. The time of such a row is not known, so
     /// two shards may report the same one.
     pub bad: UndecodableRows,
+    /// What the rows of the batch have that fits no column.
+    pub drift: Drift,
 }
 
 /// The times that rows of a contact centre may have: 1990 to 2100, in milliseconds since 1970. A
@@ -182,7 +188,10 @@ impl Decoder {
                 }
             }
         }
-        let columns = builder.columns.finish(self.schema.fields(), digests.len());
+        let mut columns = builder.columns.finish(self.schema.fields(), digests.len());
+        if let (Ok(columns), Some(field)) = (&mut columns, self.schema.fields().last()) {
+            columns.push(new_null_array(field.data_type(), digests.len()));
+        }
         self.keep_builder(builder);
         let options = RecordBatchOptions::new().with_row_count(Some(digests.len()));
         let batch = columns
@@ -192,7 +201,8 @@ impl Decoder {
             .map_err(PageError::Columns)?;
         debug_assert_eq!(received, batch.num_rows() as u64 + not_owned + bad.len() as u64, "G5");
         let keys = self.keys(&batch, &digests).map_err(PageError::Columns)?;
-        Ok(Page { batch, keys, received, not_owned, implausible_times, bad })
+        let drift = Drift::default();
+        Ok(Page { batch, keys, received, not_owned, implausible_times, bad, drift })
     }
 
     /// The ids of the rows of a reply.
@@ -251,7 +261,8 @@ impl Decoder {
         let kept = self.builders.lock().ok().and_then(|mut builders| builders.pop());
         kept.unwrap_or_else(|| {
             let form = |field: &FieldRef| self.forms.get(field.name()).copied();
-            let columns = FieldColumns::new(self.schema.fields(), &self.aliases, form);
+            let fields = self.schema.fields().iter().filter(|field| field.name() != EXTRA);
+            let columns = FieldColumns::new(&fields.cloned().collect(), &self.aliases, form);
             PageBuilder { columns, tape: Vec::new() }
         })
     }

@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::{
         catalog::{self, Dataset},
-        decode::{RowKey, UndecodableRows},
+        decode::{Drift, RowKey, UndecodableRows},
         fetch::RequestContext,
         planning::{Next, Plan, PlannerActor},
         time::interval::Interval,
@@ -252,6 +252,7 @@ mod tests {
             not_owned: 0,
             implausible_times: 0,
             bad: UndecodableRows::default(),
+            drift: Drift::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use serde::Deserialize;
 
 use crate::catalog::{
-    Dataset, Endpoint, InvalidKey, PARTITION,
+    Dataset, EXTRA, Endpoint, InvalidKey, PARTITION,
     file::{endpoint_entry::EndpointEntry, parse_duration},
     schema::{self, Types, timestamp},
 };
@@ -91,6 +91,7 @@ impl DatasetEntry {
             }
         };
         check_partition(&name, self.columns.as_deref(), &fields)?;
+        check_extra(&name, self.columns.as_deref(), &fields)?;
         let has_column = |column: &String, fits: &dyn Fn(&DataType) -> bool| {
             fields.find(column).is_some_and(|(_, field)| fits(field.data_type()))
         };
@@ -147,7 +148,10 @@ impl DatasetEntry {
         Ok(Dataset {
             version: self.version,
             permission: self.permission,
-            schema: Arc::new(Schema::new(fields.iter().map(never_null).collect::<Vec<_>>())),
+            schema: Arc::new(Schema::new(
+                fields.iter().map(never_null).chain([schema::extra()]).collect::<Vec<_>>(),
+            )),
+            ignore: Vec::new(),
             forms,
             has_columns: self.columns.is_some(),
             synthesizes_time: self.stamp || self.snapshot,
@@ -183,6 +187,30 @@ fn check_name(name: &str) -> Result<(), InvalidKey> {
     ))
 }
 
+/// The key of a column of a dataset, for errors.
+fn column_key(dataset: &str, columns: Option<&str>, name: &str) -> String {
+    match columns {
+        Some(columns) => format!("type.{columns}.{name}"),
+        None => format!("dataset.{dataset}"),
+    }
+}
+
+/// Refuses a column with the name of the one that keeps what fits no column.
+fn check_extra(dataset: &str, columns: Option<&str>, fields: &Fields) -> Result<(), InvalidKey> {
+    let Some(field) = fields.iter().find(|field| field.name().eq_ignore_ascii_case(EXTRA)) else {
+        return Ok(());
+    };
+    let name = field.name();
+    Err(InvalidKey::new(
+        &column_key(dataset, columns, name),
+        format!(
+            "a column cannot be called `{name}`: every dataset has a column `{EXTRA}`, which keeps \
+             the values that fit no other; give it another name, such as `extra`, and write \
+             `aliases = {{ {name} = \"extra\" }}` into [dataset.{dataset}]"
+        ),
+    ))
+}
+
 /// Refuses a column that readers could not tell from the partition folder.
 fn check_partition(
     dataset: &str,
@@ -194,12 +222,8 @@ fn check_partition(
         return Ok(());
     };
     let name = field.name();
-    let key = match columns {
-        Some(columns) => format!("type.{columns}.{name}"),
-        None => format!("dataset.{dataset}"),
-    };
     Err(InvalidKey::new(
-        &key,
+        &column_key(dataset, columns, name),
         format!(
             "a column cannot be called `{name}`, as the folders `{PARTITION}=…` are: give it \
              another name, such as `day`, and write `aliases = {{ {name} = \"day\" }}` into \

@@ -5,7 +5,10 @@ use http::Method;
 use serde_json::json;
 
 use super::*;
-use crate::catalog::{endpoint::TotalAccuracy, schema::timestamp};
+use crate::catalog::{
+    endpoint::TotalAccuracy,
+    schema::{map, timestamp},
+};
 
 mod entity;
 mod limits;
@@ -70,7 +73,8 @@ fn the_columns_keep_the_order_of_the_file_and_only_id_and_time_are_never_null() 
     let fields = conversations().schema.fields();
     let names: Vec<_> = fields.iter().take(3).map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["conversationId", "conversationStart", "conversationEnd"]);
-    assert_eq!(fields.last().unwrap().name(), "participants");
+    assert_eq!(fields[fields.len() - 2].name(), "participants");
+    assert_eq!(fields.last().unwrap().name(), EXTRA);
     let never_null: Vec<_> =
         fields.iter().filter(|f| !f.is_nullable()).map(|f| f.name().as_str()).collect();
     assert_eq!(never_null, ["conversationId", "conversationStart"]);
@@ -249,7 +253,7 @@ fn a_dataset_may_lack_columns_until_they_are_inferred() {
     let (text, time) = (&DataType::Utf8, &timestamp());
     assert_eq!(
         (dataset.has_columns, columns),
-        (false, vec![("at", time), ("no", text), ("owner", text)])
+        (false, vec![("at", time), ("no", text), ("owner", text), (EXTRA, &map())])
     );
 }
 
@@ -369,6 +373,16 @@ fn a_column_that_is_called_like_the_partition_folder_is_refused() {
     let bare = VALID.replace("columns = \"call\"", "").replace("\"at\"", "\"date\"");
     let message = read("own.toml", &bare).unwrap_err().to_string();
     assert!(message.contains("dataset.calls: a column cannot be called `date`"), "{message}");
+}
+
+#[test]
+fn a_column_that_is_called_like_the_one_of_what_fits_no_column_is_refused() {
+    let message = error_of("notes = \"map\"", "notes = \"map\"\n_Extra = \"string\"");
+    let expected = "type.call._Extra: a column cannot be called `_Extra`";
+    assert!(message.contains(expected), "{message}");
+    let bare = VALID.replace("columns = \"call\"", "").replace("\"at\"", "\"_extra\"");
+    let message = read("own.toml", &bare).unwrap_err().to_string();
+    assert!(message.contains("dataset.calls: a column cannot be called `_extra`"), "{message}");
 }
 
 #[test]

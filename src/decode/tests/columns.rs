@@ -74,7 +74,7 @@ fn a_column_is_read_by_its_name_or_its_alias_and_its_name_wins() {
     assert_eq!((legs.value(0).len(), legs.is_null(1), legs.value(2).len()), (1, true, 0));
     let number = "whilst decoding field 'no': 1.5 is not a 64-bit integer";
     assert_eq!(reasons(&page), ["the row has no `at`", number]);
-    assert_eq!(page.batch.num_columns(), 7, "an alias is not a column");
+    assert_eq!(page.batch.num_columns(), 8, "an alias is not a column");
 }
 
 #[test]
