@@ -13,6 +13,7 @@ mod dataset_info;
 mod datasets;
 mod exposed_secrets;
 mod fuzz;
+mod harness;
 mod hostile_configuration;
 mod http_errors;
 mod incomplete_data;

@@ -69,7 +69,7 @@ pub fn expect_all_equal(cases: &[Case]) {
 
 /// An interpreter with the packages of `requirements.txt`: `CXBACKFILL_PYTHON`, or a virtual
 /// environment that is created once.
-fn python() -> Option<&'static Path> {
+pub fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || match std::env::var_os("CXBACKFILL_PYTHON") {
         Some(python) => Some(python.into()),
