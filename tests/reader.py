@@ -21,7 +21,7 @@ import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-UTC_MS = pa.timestamp("ms", tz="UTC")
+UTC_US = pa.timestamp("us", tz="UTC")
 DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
 TRUTHS = {"true": True, "false": False}
 
@@ -36,7 +36,7 @@ def present(value):
 def typed(value, kind):
     """JSON with times where `kind` has them, and what its texts mean where it has none. What `kind` has no place for
     stays, and is missed later."""
-    if kind == UTC_MS:
+    if kind == UTC_US:
         return datetime.fromisoformat(value.split("/")[0])
     if pa.types.is_struct(kind):
         types = {field.name: field.type for field in kind}

@@ -16,9 +16,9 @@ const MOST_COLUMNS: usize = 2_000;
 /// The types of a file by name, each with its columns and their types as the file writes them.
 pub(crate) type Types = BTreeMap<String, BTreeMap<String, Spanned<String>>>;
 
-/// A point in time in milliseconds, as in the APIs, and in UTC, which Parquet records.
+/// A point in time in microseconds, which lake tables demand, and in UTC, which Parquet records.
 pub(crate) fn timestamp() -> DataType {
-    DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
 /// A form in which responses write a value that JSON has no type for.

@@ -10,7 +10,7 @@ use std::{borrow::Cow, collections::HashSet, mem, sync::Arc};
 use arrow::{
     array::{
         ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, Int64Array, ListArray,
-        MapArray, NullBufferBuilder, StringArray, StructArray, TimestampMillisecondArray,
+        MapArray, NullBufferBuilder, StringArray, StructArray, TimestampMicrosecondArray,
     },
     buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
     datatypes::{DataType, Field},
@@ -40,7 +40,7 @@ pub(super) enum Values {
     Int64(Vec<i64>),
     Double(Vec<f64>, Form<f64>),
     Boolean(BooleanBufferBuilder),
-    /// Milliseconds since 1970.
+    /// Microseconds since 1970.
     Time(Vec<i64>, Form<i64>),
     List(Ends, Box<Column>),
     Struct(FieldColumns),
@@ -108,7 +108,7 @@ impl Column {
         self.is_null(row) || matches!(&self.values, Values::Text(texts) if texts.is_empty_at(row))
     }
 
-    /// The time of a row. `None` if it is null or the column has no times.
+    /// The time of a row in microseconds since 1970. `None` if it is null or the column has no times.
     pub(super) fn time(&self, row: usize) -> Option<i64> {
         match &self.values {
             Values::Time(times, _) if !self.is_null(row) => times.get(row).copied(),
@@ -170,7 +170,7 @@ impl Column {
             }
             (Values::Boolean(values), _) => Arc::new(BooleanArray::new(values.finish(), nulls)),
             (Values::Time(values, _), DataType::Timestamp(_, zone)) => {
-                let times = TimestampMillisecondArray::try_new(taken(values), nulls)?;
+                let times = TimestampMicrosecondArray::try_new(taken(values), nulls)?;
                 Arc::new(times.with_timezone_opt(zone.clone()))
             }
             (Values::List(ends, element), DataType::List(field)) => {

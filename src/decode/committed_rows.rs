@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     catalog::Dataset,
-    decode::{Drift, Page, RowKey, RowKeyColumns, UndecodableRows, times},
+    decode::{Drift, Page, RowKey, RowKeyColumns, UndecodableRows, millisecond, times},
 };
 
 /// Rows of a committed file, and the ids of those that are open.
@@ -44,7 +44,7 @@ impl CommittedRows {
                 version: newest
                     .filter(|newest| newest.is_valid(row))
                     .map_or(i64::MIN, |newest| newest.value(row)),
-                time_ms: row_times.value(row),
+                time_ms: millisecond(row_times.value(row)),
                 // the text that was received is not known, so any copy counts as another one
                 digest: 0,
             });

@@ -14,6 +14,7 @@ mod fields;
 pub(crate) mod page_parser;
 pub(crate) mod row_key;
 mod row_reader;
+mod row_times;
 mod scalar;
 mod undecodable;
 
@@ -24,7 +25,7 @@ use std::{
 
 use arrow::{
     array::{Array, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions, new_null_array},
-    datatypes::{FieldRef, SchemaRef, TimestampMillisecondType},
+    datatypes::{FieldRef, SchemaRef, TimestampMicrosecondType},
     error::ArrowError,
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -33,6 +34,7 @@ pub(crate) use self::{
     committed_rows::CommittedRows,
     page_parser::{MAX_KEYS, RawPage},
     row_key::RowKeyColumns,
+    row_times::{millisecond, times_of},
     undecodable::{UndecodableRow, UndecodableRows},
 };
 pub use self::{
@@ -104,10 +106,10 @@ pub struct RowKey {
     /// XXH3-128 of the text of the id, see [`RowKeyColumns`]. A billion rows collide with a
     /// probability of about 10⁻²¹ (birthday bound).
     pub id: u128,
-    /// The time of the row's `newest` column in milliseconds since 1970: of two copies the one with
+    /// The time of the row's `newest` column in microseconds since 1970: of two copies the one with
     /// the later time wins. [`i64::MIN`] if there is none: then the copy received last wins.
     pub version: i64,
-    /// The row's time in milliseconds since 1970, which decides its partition.
+    /// The row's time in milliseconds since 1970, rounded down, which decides its partition.
     pub time_ms: i64,
     /// XXH3-64 of the row's JSON as received: tells whether two copies of an id differ.
     pub digest: u64,
@@ -218,7 +220,7 @@ impl Decoder {
         Ok((0..page.batch.num_rows()).map(|row| ids.text(row).into_owned()).collect())
     }
 
-    /// The time of a row that was read.
+    /// The time of a row that was read, in milliseconds since 1970, rounded down.
     ///
     /// # Errors
     /// If it lacks its time or its id.
@@ -237,7 +239,7 @@ impl Decoder {
             let names: Vec<_> = self.id.iter().map(|&id| name(id)).collect();
             return error(format!("the row has an empty `{}`", names.join(", ")));
         }
-        Ok(time)
+        Ok(millisecond(time))
     }
 
     /// The keys of the rows of a batch, whose JSON has these digests.
@@ -250,7 +252,7 @@ impl Decoder {
             version: newest
                 .filter(|newest| newest.is_valid(row))
                 .map_or(i64::MIN, |newest| newest.value(row)),
-            time_ms: row_times.value(row),
+            time_ms: millisecond(row_times.value(row)),
             digest,
         };
         Ok(digests.iter().enumerate().map(key).collect())
@@ -275,7 +277,7 @@ impl Decoder {
     }
 }
 
-fn times(batch: &RecordBatch, column: usize) -> &PrimitiveArray<TimestampMillisecondType> {
+fn times(batch: &RecordBatch, column: usize) -> &PrimitiveArray<TimestampMicrosecondType> {
     batch.column(column).as_primitive()
 }
 

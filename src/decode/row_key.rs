@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, MapArray, PrimitiveArray, RecordBatch},
-    datatypes::{DataType, Int64Type, TimestampMillisecondType},
+    array::{Array, ArrayRef, AsArray, MapArray, RecordBatch},
+    datatypes::{DataType, Int64Type},
     error::ArrowError,
     util::display::{ArrayFormatter, FormatOptions},
 };
+
+use crate::decode::row_times::{Times, times_of};
 
 /// Separates the columns of an id: a character that does not occur in the APIs' texts.
 const SEPARATOR: char = '\u{1f}';
@@ -22,8 +24,8 @@ pub(crate) enum RowKeyColumns<'a> {
 
 /// One of several id columns.
 pub(crate) enum KeyColumn<'a> {
-    /// Times, written as milliseconds: arrow cannot format `UTC` without a time zone database.
-    Time(&'a PrimitiveArray<TimestampMillisecondType>),
+    /// Times, written as microseconds: arrow cannot format `UTC` without a time zone database.
+    Time(Times),
     /// Any other type, formatted by arrow; a null is empty.
     Text(ArrayFormatter<'a>),
     /// A map, written sorted, since the order of its entries has no meaning.
@@ -62,7 +64,7 @@ impl<'a> RowKeyColumns<'a> {
 
 impl<'a> KeyColumn<'a> {
     fn new(column: &'a dyn Array) -> Result<Self, ArrowError> {
-        Ok(match (column.as_primitive_opt(), column.as_map_opt()) {
+        Ok(match (times_of(column), column.as_map_opt()) {
             (Some(times), _) => Self::Time(times),
             (_, Some(map)) => Self::Map(map),
             _ => Self::Text(ArrayFormatter::try_new(column, &FormatOptions::new())?),

@@ -66,13 +66,13 @@ pub(super) fn boolean(value: Scalar<'_>) -> Result<Option<bool>, Misfit> {
     }
 }
 
-/// Milliseconds since 1970 from a time in ISO 8601, in UTC if it names no zone. Digits below a
-/// millisecond are dropped. A number counts milliseconds, and does not fit if its time is not
+/// Microseconds since 1970 from a time in ISO 8601, in UTC if it names no zone. Digits below a
+/// microsecond are dropped. A number counts milliseconds, and does not fit if its time is not
 /// plausible, since it has another unit then.
 pub(super) fn time(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
     match value {
         Scalar::Number(text) => match exact_integer(text) {
-            Some(time) if PLAUSIBLE_MS.contains(&time) => Ok(Some(time)),
+            Some(time) if PLAUSIBLE_MS.contains(&time) => Ok(Some(time * 1_000)),
             _ => Err(Misfit),
         },
         Scalar::Text(text) => present(text, instant),
@@ -84,41 +84,40 @@ pub(super) fn time(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
 pub(super) fn time_in_seconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
     time_in_units(value, |text| {
         if let Some(seconds) = exact_integer(text) {
-            return seconds.checked_mul(1_000);
+            return seconds.checked_mul(1_000_000);
         }
         let (whole, fraction) = text.split_once('.')?;
         let is_negative = whole.starts_with('-');
         let fraction = fraction.bytes().map(|byte| byte.is_ascii_digit().then_some(byte - b'0'));
         let digits = fraction.collect::<Option<Vec<_>>>()?;
-        let digit = |at: usize| i64::from(digits.get(at).copied().unwrap_or_default());
-        let milliseconds = digit(0) * 100 + digit(1) * 10 + digit(2);
-        let whole = exact_integer(whole)?.checked_mul(1_000)?;
-        whole.checked_add(if is_negative { -milliseconds } else { milliseconds })
+        let microseconds = microseconds_of(&digits);
+        let whole = exact_integer(whole)?.checked_mul(1_000_000)?;
+        whole.checked_add(if is_negative { -microseconds } else { microseconds })
     })
 }
 
 /// Like [`time`], but a number, or its text, counts milliseconds, whatever its time is.
 pub(super) fn time_in_milliseconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
-    time_in_units(value, exact_integer)
+    time_in_units(value, |text| exact_integer(text)?.checked_mul(1_000))
 }
 
 /// Like [`time`], but a number, or its text, counts microseconds.
 pub(super) fn time_in_microseconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
-    time_in_units(value, |text| Some(exact_integer(text)?.div_euclid(1_000)))
+    time_in_units(value, exact_integer)
 }
 
 fn time_in_units(
     value: Scalar<'_>,
-    milliseconds: impl Fn(&str) -> Option<i64>,
+    microseconds: impl Fn(&str) -> Option<i64>,
 ) -> Result<Option<i64>, Misfit> {
     match value {
-        Scalar::Number(text) => milliseconds(text).map(Some).ok_or(Misfit),
-        Scalar::Text(text) => present(text, |text| milliseconds(text).or_else(|| instant(text))),
+        Scalar::Number(text) => microseconds(text).map(Some).ok_or(Misfit),
+        Scalar::Text(text) => present(text, |text| microseconds(text).or_else(|| instant(text))),
         Scalar::Boolean(_) => Err(Misfit),
     }
 }
 
-/// The start of an ISO 8601 interval, in milliseconds since 1970.
+/// The start of an ISO 8601 interval, in microseconds since 1970.
 pub(super) fn interval_start(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
     let Scalar::Text(text) = value else { return Err(Misfit) };
     present(text, |text| instant(text.split('/').next().unwrap_or_default()))
@@ -186,7 +185,7 @@ fn finite(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// The milliseconds since 1970 of a time in ISO 8601, or of the start of a day.
+/// The microseconds since 1970 of a time in ISO 8601, or of the start of a day.
 fn instant(text: &str) -> Option<i64> {
     usual_instant(text.as_bytes()).or_else(|| {
         let zoned = || text.parse::<Timestamp>().ok();
@@ -195,19 +194,19 @@ fn instant(text: &str) -> Option<i64> {
             Offset::UTC.to_timestamp(local).ok()
         };
         let time = zoned().or_else(local)?;
-        i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok()
+        i64::try_from(time.as_nanosecond().div_euclid(1_000)).ok()
     })
 }
 
-/// The form that nearly every API writes: `2024-01-01T00:00:00.000Z`, with or without
-/// milliseconds. `None` for any other form, and for days that not every month has.
+/// The form that nearly every API writes: `2024-01-01T00:00:00.000Z`, with any fraction of a second
+/// or none. `None` for any other form, and for days that not every month has.
 fn usual_instant(text: &[u8]) -> Option<i64> {
     let digits = |range: std::ops::Range<usize>| {
         text[range].iter().try_fold(0i64, |number, byte| {
             byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
         })
     };
-    let is_shaped = matches!(text.len(), 20 | 24)
+    let is_shaped = matches!(text.len(), 20 | 22..=30)
         && (text[4], text[7], text[10], text[13], text[16]) == (b'-', b'-', b'T', b':', b':')
         && text[text.len() - 1] == b'Z'
         && (text.len() == 20 || text[19] == b'.');
@@ -216,7 +215,12 @@ fn usual_instant(text: &[u8]) -> Option<i64> {
     }
     let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
     let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
-    let millisecond = if text.len() == 24 { digits(20..23)? } else { 0 };
+    let fraction = text.get(20..text.len() - 1).unwrap_or_default();
+    let fraction_digit = |byte: &u8| byte.is_ascii_digit().then_some(byte - b'0');
+    let mut fraction_digits = [0; 9];
+    for (digit, byte) in fraction_digits.iter_mut().zip(fraction) {
+        *digit = fraction_digit(byte)?;
+    }
     if !(1..=12).contains(&month) || !(1..=28).contains(&day) {
         return None;
     }
@@ -228,7 +232,14 @@ fn usual_instant(text: &[u8]) -> Option<i64> {
     let days_of_years =
         year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     let days = days_of_years + (153 * month + 2) / 5 + day - 1 - 719_468;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + millisecond)
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    Some(seconds * 1_000_000 + microseconds_of(&fraction_digits))
+}
+
+/// The microseconds of the digits after a second's decimal point. Later digits are dropped.
+fn microseconds_of(digits: &[u8]) -> i64 {
+    let digits = digits.iter().copied().chain(std::iter::repeat(0)).take(6);
+    digits.fold(0, |number, digit| number * 10 + i64::from(digit))
 }
 
 #[cfg(test)]
@@ -302,11 +313,11 @@ mod tests {
             "2024-01-01T12:00:00+0200",
             "20240101T100000Z",
             "2024-01-01T10:00:00.000000Z",
-            "2024-01-01T10:00:00.000999999Z",
+            "2024-01-01T10:00:00.000000999Z",
         ] {
-            assert_eq!(time(Scalar::Text(text)), Ok(Some(1_704_103_200_000)), "{text}");
+            assert_eq!(time(Scalar::Text(text)), Ok(Some(1_704_103_200_000_000)), "{text}");
         }
-        assert_eq!(time(Scalar::Text("2024-01-01")), Ok(Some(1_704_067_200_000)));
+        assert_eq!(time(Scalar::Text("2024-01-01")), Ok(Some(1_704_067_200_000_000)));
         for text in ["yesterday", "2024-13-01T00:00:00Z", "2023-02-29T00:00:00Z", "10:00"] {
             assert_eq!(time(Scalar::Text(text)), Err(Misfit), "{text}");
         }
@@ -314,21 +325,22 @@ mod tests {
 
     #[test]
     fn a_number_is_a_time_in_the_unit_of_its_column() {
-        let ms = 1_704_103_200_123;
+        let us = 1_704_103_200_123_000;
         for (read, unit, number) in [
             (time as fn(Scalar<'static>) -> _, "none", "1704103200123"),
             (time_in_seconds, "s", "1704103200.123"),
-            (time_in_seconds, "s", "1704103200.1239"),
+            (time_in_seconds, "s", "1704103200.1230009"),
             (time_in_milliseconds, "ms", "1704103200123.0"),
-            (time_in_microseconds, "us", "1704103200123999"),
+            (time_in_microseconds, "us", "1704103200123000"),
         ] {
-            assert_eq!(read(Scalar::Number(number)), Ok(Some(ms)), "{unit} {number}");
+            assert_eq!(read(Scalar::Number(number)), Ok(Some(us)), "{unit} {number}");
             let text = Scalar::Text("2024-01-01T10:00:00.123Z");
-            assert_eq!(read(text), Ok(Some(ms)), "{unit}");
+            assert_eq!(read(text), Ok(Some(us)), "{unit}");
         }
-        assert_eq!(time_in_seconds(Scalar::Text("1704103200")), Ok(Some(1_704_103_200_000)));
-        assert_eq!(time_in_seconds(Scalar::Number("-0.5")), Ok(Some(-500)));
-        assert_eq!(time_in_milliseconds(Scalar::Number("1")), Ok(Some(1)));
+        assert_eq!(time_in_seconds(Scalar::Text("1704103200")), Ok(Some(1_704_103_200_000_000)));
+        assert_eq!(time_in_seconds(Scalar::Number("-0.5")), Ok(Some(-500_000)));
+        assert_eq!(time_in_milliseconds(Scalar::Number("1")), Ok(Some(1_000)));
+        assert_eq!(time_in_milliseconds(Scalar::Number("9223372036854776")), Err(Misfit));
         // seconds, and microseconds, where milliseconds are expected
         for number in ["1704103200", "1704103200123000", "0", "1704103200123.5", "1e99"] {
             assert_eq!(time(Scalar::Number(number)), Err(Misfit), "{number}");
@@ -340,12 +352,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_time_is_what_jiff_reads(ms in -62_135_596_800_000i64..253_402_000_000_000) {
-            let time = Timestamp::from_millisecond(ms).unwrap();
-            for text in [format!("{time:.3}"), format!("{time:.0}"), time.to_string()] {
-                let expected = text.parse::<Timestamp>().unwrap().as_millisecond();
-                prop_assert_eq!(instant(&text), Some(expected), "{}", text);
+        fn a_time_is_what_jiff_reads(us in -62_135_596_800_000_000i64..253_402_000_000_000_000) {
+            let time = Timestamp::from_microsecond(us).unwrap();
+            for digits in 0..=9 {
+                let text = format!("{time:.digits$}");
+                let expected = text.parse::<Timestamp>().unwrap().as_nanosecond().div_euclid(1_000);
+                prop_assert_eq!(instant(&text).map(i128::from), Some(expected), "{}", text);
             }
+        }
+
+        #[test]
+        fn a_time_keeps_its_microseconds(second in 0i64..4_000_000_000, ns in 0i32..1_000_000_000) {
+            let time = Timestamp::new(second, ns).unwrap();
+            let us = second * 1_000_000 + i64::from(ns / 1_000);
+            prop_assert_eq!(super::time(Scalar::Text(&time.to_string())), Ok(Some(us)));
+            let number = format!("{second}.{ns:09}");
+            prop_assert_eq!(time_in_seconds(Scalar::Number(&number)), Ok(Some(us)));
         }
     }
 }

@@ -20,6 +20,7 @@ use tempfile::SpooledTempFile;
 
 use crate::{
     catalog::Dataset,
+    decode::times_of,
     ledger::Counts,
     sink::{
         column_codecs::compressed_leaves, row_set::RowSet, settings::ParquetSettings,
@@ -67,19 +68,19 @@ struct OpenWriter {
 
 /// Whether the rows of a file came in order of time.
 struct RowOrder {
-    last_ms: i64,
+    last_us: i64,
     is_ascending: bool,
 }
 
 impl RowOrder {
     fn new() -> Self {
-        Self { last_ms: i64::MIN, is_ascending: true }
+        Self { last_us: i64::MIN, is_ascending: true }
     }
 
-    fn add(&mut self, times_ms: impl IntoIterator<Item = i64>) {
-        for time_ms in times_ms {
-            self.is_ascending &= time_ms >= self.last_ms;
-            self.last_ms = time_ms;
+    fn add(&mut self, times_us: &[i64]) {
+        for &time_us in times_us {
+            self.is_ascending &= time_us >= self.last_us;
+            self.last_us = time_us;
         }
     }
 }
@@ -119,12 +120,8 @@ impl DayFile {
         }
     }
 
-    /// Appends rows that have these times.
-    pub(super) fn append(
-        &mut self,
-        batch: RecordBatch,
-        times_ms: impl IntoIterator<Item = i64>,
-    ) -> Result<(), WriteError> {
+    /// Appends rows.
+    pub(super) fn append(&mut self, batch: RecordBatch) -> Result<(), WriteError> {
         if batch.schema_ref() != &self.dataset.schema {
             let message = format!("rows do not have the columns of {}", self.dataset.name);
             return Err(ArrowError::SchemaError(message).into());
@@ -134,7 +131,11 @@ impl DayFile {
                 self.open.insert(self.appended + row as u64);
             }
         }
-        self.order.add(times_ms);
+        if let Some(times) =
+            batch.column_by_name(&self.dataset.time).and_then(|times| times_of(times))
+        {
+            self.order.add(times.values());
+        }
         self.appended += batch.num_rows() as u64;
         self.pending_bytes += batch.get_array_memory_size();
         self.pending.push(batch);
@@ -256,10 +257,10 @@ impl DayFile {
             return Ok(content);
         }
         let mut rewritten = Self::new(&self.dataset, &self.settings, &self.output);
-        rewritten.order = self.order;
+        rewritten.order.is_ascending = self.order.is_ascending;
         let mut row = 0;
         for batch in ParquetRecordBatchReaderBuilder::try_new(content.into_file()?)?.build()? {
-            rewritten.append(without(&batch?, &self.dropped, &mut row)?, [])?;
+            rewritten.append(without(&batch?, &self.dropped, &mut row)?)?;
         }
         rewritten.finish(footer)
     }

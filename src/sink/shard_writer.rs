@@ -149,13 +149,11 @@ impl ShardWriter {
         if kept_rows == 0 {
             return Ok(());
         }
-        let kept_keys = keys.iter().zip(&kept).filter(|(_, kept)| **kept);
-        let times = kept_keys.map(|(key, _)| key.time_ms).collect::<Vec<_>>();
         let batch = match all_kept {
             true => batch,
             false => filter_record_batch(&batch, &BooleanArray::from(kept))?,
         };
-        file.append(batch, times)
+        file.append(batch)
     }
 
     /// Drops a written row, of which a newer copy is being written.

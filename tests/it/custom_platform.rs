@@ -5,7 +5,7 @@ use std::{ops::Range, path::Path, process::Output};
 
 use arrow::{
     array::{Array, AsArray},
-    datatypes::TimestampMillisecondType,
+    datatypes::TimestampMicrosecondType,
 };
 use cxbackfill::testing::iso;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -90,11 +90,11 @@ fn rows(folder: &Path) -> Vec<Value> {
             let batch = batch.unwrap();
             let [id, time, channel] = ["interactionId", "startTime", "channel"]
                 .map(|name| batch.column_by_name(name).unwrap());
-            let time = time.as_primitive::<TimestampMillisecondType>();
+            let time = time.as_primitive::<TimestampMicrosecondType>();
             let (id, channel) = (id.as_string::<i32>(), channel.as_string::<i32>());
             rows.extend((0..batch.num_rows()).map(|row| {
                 let channel = channel.is_valid(row).then(|| channel.value(row));
-                json!({ "interactionId": id.value(row), "startTime": iso(time.value(row)), "channel": channel })
+                json!({ "interactionId": id.value(row), "startTime": iso(time.value(row) / 1_000), "channel": channel })
             }));
         }
     }

@@ -57,7 +57,7 @@ fn conversations() -> &'static Dataset {
 #[test]
 fn the_built_in_catalog_is_valid() {
     let dataset = conversations();
-    assert_eq!((dataset.name.as_str(), dataset.version), ("conversations", 1));
+    assert_eq!((dataset.name.as_str(), dataset.version), ("conversations", 2));
     let endpoint = dataset.endpoint();
     assert_eq!(
         (&endpoint.request.method, endpoint.request.path().as_str()),

@@ -5,7 +5,6 @@ use std::{
     io::{BufRead, BufReader},
 };
 
-use arrow::{array::AsArray, datatypes::TimestampMillisecondType};
 use parquet::{
     arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
     errors::ParquetError,
@@ -16,6 +15,7 @@ use crate::{
         status::date_of,
         verify::{Expected, ledger::is_quarantine, unreadable},
     },
+    decode::{millisecond, times_of},
     sink::read::{self, digest},
     time::interval::{DAY_MS, Interval, iso},
 };
@@ -120,13 +120,11 @@ fn time_difference(
     let (mut not_owned, mut first) = (0u64, None);
     for batch in reader.with_projection(mask).build()? {
         let batch = batch?;
-        let times = batch
-            .column_by_name(column)
-            .and_then(|times| times.as_primitive_opt::<TimestampMillisecondType>());
+        let times = batch.column_by_name(column).and_then(|times| times_of(times));
         let Some(times) = times else {
             return Ok(Some(format!("it has no column `{column}` of times")));
         };
-        for time in times {
+        for time in times.iter().map(|time| time.map(millisecond)) {
             if !time.is_some_and(|time| owned.contains(time)) {
                 not_owned += 1;
                 first.get_or_insert(time);

@@ -1,7 +1,7 @@
 use std::{io::Write, path::PathBuf};
 
 use arrow::{
-    array::{ArrayRef, StringArray, TimestampMillisecondArray, new_null_array},
+    array::{ArrayRef, StringArray, TimestampMicrosecondArray, new_null_array},
     record_batch::RecordBatch,
 };
 use parquet::{
@@ -51,8 +51,9 @@ impl Environment {
             if *field.name() == self.dataset.id[0] {
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|(id, _)| id)))
             } else if *field.name() == self.dataset.time {
-                let times =
-                    TimestampMillisecondArray::from_iter_values(rows.iter().map(|(_, time)| *time));
+                let times = TimestampMicrosecondArray::from_iter_values(
+                    rows.iter().map(|(_, time)| *time * 1_000),
+                );
                 Arc::new(times.with_timezone("UTC"))
             } else {
                 new_null_array(field.data_type(), rows.len())

@@ -16,7 +16,7 @@ fn without_zone(data_type: &DataType) -> DataType {
         Arc::new(Field::clone(field).with_data_type(data_type))
     };
     match data_type {
-        DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Millisecond, None),
+        DataType::Timestamp(..) => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::List(element) => DataType::List(field(element)),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
         other => other.clone(),

@@ -40,7 +40,7 @@ pub fn expect_equal(rows: &Path, truth: &str) {
         id,
         time,
         taken: None,
-        version: 1,
+        version: 2,
     }]);
 }
 
