@@ -5,7 +5,15 @@ import platform
 from statistics import median
 
 FIGURES = ("rows", "rows_per_second", "rows_per_cpu_second", "peak_bytes")
-HEAD = ("", "rows a CPU second", "rows a second", "peak MiB", "times the CPU", "times the memory")
+HEAD = (
+    "",
+    "rows",
+    "rows a CPU second",
+    "rows a second",
+    "peak MiB",
+    "times the CPU",
+    "times the memory",
+)
 
 
 def spread(values):
@@ -74,6 +82,7 @@ def markdown(results):
             continue
         cells = [
             entry["name"],
+            shown(entry["rows"], "{:,.0f}"),
             shown(entry["rows_per_cpu_second"], "{:,.0f}"),
             shown(entry["rows_per_second"], "{:,.0f}"),
             shown(entry["peak_bytes"], "{:,.0f}", 2**20),

@@ -65,6 +65,7 @@ def settings(given):
     for contender in config["contender"]:
         rounds = min(config["rounds"], contender.get("rounds", config["rounds"]))
         contender["rounds"] = given.rounds or rounds
+        contender["days"] = min(config["days"], contender.get("days", config["days"]))
     return config
 
 
@@ -74,13 +75,15 @@ def run_once(contender, places, timeout):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     log = places["folder"] / "contender.log"
-    command = [word.format_map(places) for word in contender["command"]]
+    first, truth = places["from"], places["folder"] / f"truth-{contender['days']}.ndjson"
+    own = places | {"to": first + timedelta(contender["days"])}
+    command = [word.format_map(own) for word in contender["command"]]
     run = measured(command, timeout, log)
     if run["exit_code"] != 0:
         said = last_line(log.read_text(encoding="utf-8", errors="replace"))
         took = f"{run['seconds']:.0f} s"
         return run | {"fault": f"it ended with {run['exit_code']} after {took}: {said}"}
-    check = [places["python"], HERE / "check.py", places["output"], places["truth"]]
+    check = [places["python"], HERE / "check.py", places["output"], truth]
     run |= json.loads(subprocess.run(check, check=True, stdout=subprocess.PIPE).stdout)
     run["rows_per_second"] = run["rows"] / run["seconds"]
     run["rows_per_cpu_second"] = run["rows"] / run["cpu_seconds"]
@@ -129,7 +132,6 @@ def main():
     contenders = [one for one in config["contender"] if one["name"] not in faults]
 
     first = date.fromisoformat(config["from"])
-    end = first + timedelta(config["days"])
     per_day = f"sandbox.conversations_per_day={config['conversations_per_day']}"
     started = machine()
     with Sandbox(program, [*config["sandbox"], per_day], folder) as sandbox:
@@ -138,19 +140,19 @@ def main():
             "python": packages.python,
             "url": sandbox.url,
             "from": first,
-            "to": end,
             "folder": folder,
             "output": folder / "output",
             "state": folder / "state",
-            "truth": folder / "truth.ndjson",
         }
-        sandbox.save_truth(first, end, places["truth"])
+        for days in {config["days"], *(contender["days"] for contender in contenders)}:
+            sandbox.save_truth(first, first + timedelta(days), folder / f"truth-{days}.ndjson")
         runs = run_all(contenders, places, config["timeout_seconds"])
 
     reference = runs[contenders[0]["name"]]
     entries = [summary(name, own, reference) for name, own in runs.items()]
     entries += [{"name": name, "fault": fault} for name, fault in faults.items()]
-    with open(places["truth"], "rb") as lines:
+    truth = folder / f"truth-{config['days']}.ndjson"
+    with open(truth, "rb") as lines:
         rows = sum(1 for _ in lines)
     results = {
         "scenario": config["name"],
@@ -160,7 +162,7 @@ def main():
         "revision": output_of(["git", "rev-parse", "--short", "HEAD"]) or "unknown",
         "days": config["days"],
         "rows": rows,
-        "bytes_per_row": places["truth"].stat().st_size / max(1, rows),
+        "bytes_per_row": truth.stat().st_size / max(1, rows),
         "contenders": entries,
         "runs": runs,
     }
