@@ -4,199 +4,35 @@
 //! `SEED=17 cargo test --test it recovery` kills at other times, `KILLS=40` more often.
 #![cfg(unix)]
 
+mod disturbed_backfill;
+mod output;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
-    io::{self, Read},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread::{self, sleep},
+    path::Path,
+    thread::sleep,
     time::{Duration, Instant},
 };
 
-use arrow::{array::AsArray, record_batch::RecordBatch};
 use cxbackfill::testing::{LEDGER, Snapshot};
-use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
-use tempfile::TempDir;
 
-use crate::common::binary::{CREDENTIALS, SIMULATED, Sandbox, program, set};
+use self::{
+    disturbed_backfill::{Backfill, wait_until},
+    output::{Rows, committed_ids, files},
+};
+use crate::common::binary::Sandbox;
 
-/// How often a process is polled.
-const TICK: Duration = Duration::from_millis(2);
-/// How many times it is polled before the test fails.
-const MAX_TICKS: u32 = 10_000;
 /// The number of kills of one backfill, unless `KILLS` is set.
 const KILLS: u32 = 30;
-
-/// A process that is killed when its test ends.
-struct KilledOnDrop(Child);
-
-impl Drop for KilledOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl KilledOnDrop {
-    fn start(command: &mut Command) -> Self {
-        Self(
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        )
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_some()
-    }
-
-    /// Waits for its end. Returns the exit code, and the text of both streams.
-    fn end(mut self) -> (i32, String) {
-        let (mut out, mut err) = (self.0.stdout.take().unwrap(), self.0.stderr.take().unwrap());
-        let read = thread::spawn(move || {
-            let mut said = String::new();
-            err.read_to_string(&mut said).unwrap();
-            out.read_to_string(&mut said).unwrap();
-            said
-        });
-        wait_until("the process ends", || self.has_ended());
-        let code = self.0.wait().unwrap().code().expect("it was killed by a signal");
-        (code, read.join().unwrap())
-    }
-}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..MAX_TICKS {
-        if done() {
-            return;
-        }
-        sleep(TICK);
-    }
-    panic!("not in time: {what}");
-}
-
 fn start_sandbox() -> Sandbox {
     Sandbox::start(&["sandbox.conversations_per_day=300"])
-}
-
-/// A backfill of ten days in forty shards, in a folder of its own.
-struct Backfill {
-    folder: TempDir,
-    set: Vec<String>,
-}
-
-impl Backfill {
-    fn of(sandbox: &Sandbox) -> Self {
-        let url = sandbox.url();
-        let (api, login) = (format!("source.api_url={url}"), format!("source.login_url={url}"));
-        let set = [api.as_str(), &login, "fetch.shard=6h", "budget.requests=0"];
-        let set = [&set[..], &CREDENTIALS, &SIMULATED[1..]].concat();
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            set: set.into_iter().map(str::to_owned).collect(),
-        }
-    }
-
-    /// The same in 120 shards, with small files and a larger ledger.
-    fn fine(sandbox: &Sandbox) -> Self {
-        let mut fine = Self::of(sandbox);
-        fine.set.push("fetch.shard=2h".to_owned());
-        fine
-    }
-
-    /// The same with a low rate limit, so that there is time to disturb it.
-    fn slow(sandbox: &Sandbox) -> Self {
-        let mut slow = Self::of(sandbox);
-        slow.set.extend(["budget.requests=100".to_owned(), "budget.per=1s".to_owned()]);
-        slow
-    }
-
-    fn command(&self, command: &str) -> Command {
-        let mut command = program(self.folder.path(), &[command]);
-        set(&mut command, &self.set);
-        command
-    }
-
-    fn start(&self, command: &str) -> KilledOnDrop {
-        KilledOnDrop::start(&mut self.command(command))
-    }
-
-    /// Runs it with a limit on the size of files in blocks, which fails like a full disk.
-    fn start_with_files_of(&self, blocks: u32) -> KilledOnDrop {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", r#"trap "" XFSZ; ulimit -f "$0"; exec "$@""#, &blocks.to_string()]);
-        let run = self.command("run");
-        shell.arg(run.get_program()).args(run.get_args());
-        KilledOnDrop::start(shell.current_dir(self.folder.path()))
-    }
-
-    fn output(&self) -> PathBuf {
-        self.folder.path().join("out")
-    }
-
-    /// Runs it to its end undisturbed, and verifies the output.
-    fn complete(&self) -> Rows {
-        for (command, end) in
-            [("run", ""), ("verify", ": all as the ledger says\n"), ("status", ": complete\n")]
-        {
-            let (code, said) = self.start(command).end();
-            assert!(code == 0 && said.ends_with(end), "{command}: {code}: {said}");
-        }
-        let files: BTreeSet<_> = files(&self.output())
-            .into_iter()
-            .filter(|file| !file.starts_with("_ledger."))
-            .collect();
-        let snapshot = Snapshot::read(&self.output().join(LEDGER)).unwrap();
-        assert_eq!(
-            files,
-            snapshot.paths().map(str::to_owned).collect(),
-            "G3: files that no record names"
-        );
-        rows(&self.output())
-    }
-}
-
-/// Rows by id, each as a batch of one row.
-type Rows = BTreeMap<String, RecordBatch>;
-
-/// Every row of every file.
-fn rows(output: &Path) -> Rows {
-    let mut rows = Rows::new();
-    for file in files(output).into_iter().filter(|file| file.ends_with(".parquet")) {
-        let file = fs::File::open(output.join(file)).unwrap();
-        for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
-            let batch = batch.unwrap();
-            let ids = batch.column_by_name("conversationId").unwrap().as_string::<i32>();
-            for (row, id) in ids.iter().enumerate() {
-                let doubled = rows.insert(id.unwrap().to_owned(), batch.slice(row, 1));
-                assert!(doubled.is_none(), "{id:?} is there twice");
-            }
-        }
-    }
-    rows
-}
-
-/// The path of every file below a folder, partial ones included.
-fn files(root: &Path) -> Vec<String> {
-    let (mut folders, mut files) = (vec![root.to_owned()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
-            match path.is_dir() {
-                true => folders.push(path),
-                false => files.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned()),
-            }
-        }
-    }
-    files
 }
 
 fn undisturbed(sandbox: &Sandbox) -> Rows {
@@ -293,45 +129,6 @@ fn g3_killed_during_refreshes_a_reader_of_the_ledger_finds_every_id_once() {
         "seed {seed}: killed {kills} refreshes, {staged} of them with staged files, and read \
         {reads} times while they ran"
     );
-}
-
-/// The ids in the files that the ledger names. It is read again if it has changed meanwhile.
-fn committed_ids(output: &Path) -> BTreeSet<String> {
-    loop {
-        let paths = || -> Vec<String> {
-            let snapshot = Snapshot::read(&output.join(LEDGER)).unwrap();
-            snapshot.paths().map(str::to_owned).collect()
-        };
-        let before = paths();
-        let mut ids = BTreeSet::new();
-        let complete = before.iter().all(|path| match fs::File::open(output.join(path)) {
-            Ok(file) => {
-                for id in ids_in(file) {
-                    assert!(ids.insert(id.clone()), "{id} is committed twice");
-                }
-                true
-            }
-            Err(error) => {
-                assert_eq!(error.kind(), io::ErrorKind::NotFound, "{path}: {error}");
-                false
-            }
-        });
-        if complete {
-            return ids;
-        }
-        assert_ne!(paths(), before, "a file that the ledger names is missing");
-    }
-}
-
-fn ids_in(file: fs::File) -> Vec<String> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-    let mask = ProjectionMask::columns(reader.parquet_schema(), ["conversationId"]);
-    let mut ids = Vec::new();
-    for batch in reader.with_projection(mask).build().unwrap() {
-        let batch = batch.unwrap();
-        ids.extend(batch.column(0).as_string::<i32>().iter().map(|id| id.unwrap().to_owned()));
-    }
-    ids
 }
 
 /// Checks that the output of a killed run is as its ledger says, except for files that were not

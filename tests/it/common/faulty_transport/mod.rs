@@ -1,9 +1,9 @@
 //! A transport to the sandbox on virtual time that injects faults.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard},
-};
+mod changing_rows;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use cxbackfill::testing::{Interval, Region, RequestError, Transport};
@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use self::state::{Event, TransportState, key};
 use super::{
     neighbours::Neighbours,
-    pages::{Page, make_older, make_undecodable},
+    pages::Page,
     request_recorder::{RequestRecorder, is_api, job},
     scenario::{Scenario, Silence, Stop},
 };
@@ -48,84 +49,9 @@ pub struct FaultyTransport {
     inner: Mutex<TransportState>,
 }
 
-#[derive(Debug)]
-struct TransportState {
-    rng: fastrand::Rng,
-    trace: Vec<String>,
-    /// The time of earlier runs: the region's time does not start again.
-    before: Duration,
-    start: Option<Instant>,
-    steps: u64,
-    stop: Option<(u64, Stop, CancellationToken)>,
-    clear: bool,
-    /// Whether the faults were cleared at least once: then all rows can be decoded.
-    is_decodable: bool,
-    /// The requests of this run so far.
-    requests: u64,
-    /// When the platform falls silent in this run, by its own time. `None` if it has not.
-    silent_since: Option<Duration>,
-    /// Whether an outage of this run has ended, and how many runs were answered after one.
-    outage_ended: bool,
-    outages: u64,
-    /// Whether every row is served as before its change.
-    before_change: bool,
-    revoked: HashSet<String>,
-    /// By interval and page size: the page from which rows are shifted, and by how many.
-    shifts: HashMap<PagesKey, (u64, usize)>,
-    /// The page before which a row is deleted, and whether it was served. The row is back once the
-    /// first page is requested again. `None` if no row is deleted.
-    deletions: HashMap<PagesKey, Option<(u64, bool)>>,
-    deleted: u64,
-    /// Pages of which a total was wrong. It is so once: a shard starts over a few times only.
-    wrong_totals: HashSet<PagesKey>,
-    recorder: RequestRecorder,
-}
-
-/// The interval and the page size of a sequence of pages.
-type PagesKey = (String, usize);
-
-fn key(query: &Value) -> PagesKey {
-    let size = usize::try_from(query["paging"]["pageSize"].as_u64().unwrap_or(25)).unwrap();
-    (query["interval"].to_string(), size)
-}
-
-/// The fault of a request.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Event {
-    Nothing,
-    LostBefore,
-    LostAfter,
-    Timeout,
-    Status(u16, Option<u64>),
-    Truncated,
-    Html,
-    Revoked,
-    Total,
-}
-
 impl FaultyTransport {
     pub fn new(scenario: &Scenario, region: Arc<Region>) -> Self {
-        let inner = TransportState {
-            rng: fastrand::Rng::with_seed(scenario.seed ^ 0x5eed),
-            trace: Vec::new(),
-            before: Duration::ZERO,
-            start: None,
-            steps: 0,
-            stop: None,
-            clear: false,
-            is_decodable: false,
-            requests: 0,
-            silent_since: None,
-            outage_ended: false,
-            outages: 0,
-            before_change: scenario.refresh,
-            revoked: HashSet::new(),
-            shifts: HashMap::new(),
-            deletions: HashMap::new(),
-            deleted: 0,
-            wrong_totals: HashSet::new(),
-            recorder: RequestRecorder::default(),
-        };
+        let inner = TransportState::new(scenario);
         let Scenario { hidden_headers, slow_login, fault_rate, poison, widest, .. } = *scenario;
         let Scenario { undecodable, rejects_all, outage, .. } = *scenario;
         let changes = scenario.stops.iter().all(|(_, how)| *how == Stop::Kill);
@@ -362,142 +288,6 @@ impl FaultyTransport {
             Some(504)
         } else {
             poisoned.then_some(500)
-        }
-    }
-
-    /// Shifts rows: from some page of an interval on, pages repeat rows of earlier pages, as if
-    /// rows were inserted before them. The first copies are older ones.
-    fn shift(&self, query: &Value, request: &Request<Bytes>, reply: &mut Response<Bytes>) {
-        let Some(number) = query["paging"]["pageNumber"].as_u64() else { return };
-        let size = key(query).1;
-        let shift = {
-            let mut inner = self.inner();
-            let (fault_rate, at) = (self.fault_rate, inner.rng.u64(2..5));
-            // shifted by a whole page, it would be that page again
-            let by = inner.rng.usize(1..size.max(2));
-            let is_shifted = size > 1 && inner.rng.f64() < fault_rate;
-            *inner.shifts.entry(key(query)).or_insert(if is_shifted {
-                (at, by)
-            } else {
-                (u64::MAX, 0)
-            })
-        };
-        let (at, by) = shift;
-        let mut page = Page::read(reply.body());
-        if number + 1 == at && self.changes {
-            page.conversations.iter_mut().skip(size - by).for_each(make_older);
-        } else if number >= at {
-            let mut before = query.clone();
-            before["paging"]["pageNumber"] = json!(number - 1);
-            let (parts, _) = request.clone().into_parts();
-            let earlier =
-                self.neighbours.reply(Request::from_parts(parts, before.to_string().into()));
-            let mut rows: Vec<_> =
-                Page::read(earlier.body()).conversations.into_iter().skip(size - by).collect();
-            rows.extend(page.conversations.into_iter().take(size - by));
-            page.conversations = rows;
-        }
-        *reply.body_mut() = page.bytes();
-        self.age(reply);
-    }
-
-    /// Deletes a row between two pages, so that the total falls by one, and the first row of each later
-    /// page moves to the page before, which was received already.
-    fn delete(&self, query: &Value, request: &Request<Bytes>, reply: &mut Response<Bytes>) {
-        let Some(number) = query["paging"]["pageNumber"].as_u64() else { return };
-        if !self.inner().is_deleted(&key(query), number, self.fault_rate) {
-            return;
-        }
-        let mut after = query.clone();
-        after["paging"]["pageNumber"] = json!(number + 1);
-        let (parts, _) = request.clone().into_parts();
-        let later = self.neighbours.reply(Request::from_parts(parts, after.to_string().into()));
-        let mut page = Page::read(reply.body());
-        if !page.conversations.is_empty() {
-            page.conversations.remove(0);
-            page.conversations.extend(Page::read(later.body()).conversations.into_iter().take(1));
-        }
-        page.total_hits = page.total_hits.map(|total| total.saturating_sub(1));
-        *reply.body_mut() = page.bytes();
-        self.age(reply);
-    }
-
-    /// Makes some rows undecodable, until the faults are cleared.
-    fn corrupt(&self, reply: &mut Response<Bytes>) {
-        let Some(digit) = self.undecodable.filter(|_| !self.inner().is_decodable) else { return };
-        let mut page = Page::read(reply.body());
-        for row in &mut page.conversations {
-            make_undecodable(row, digit);
-        }
-        *reply.body_mut() = page.bytes();
-    }
-
-    /// Replaces rows by their copies from before the change, if they have not changed yet.
-    fn age(&self, reply: &mut Response<Bytes>) {
-        if self.inner().before_change {
-            let mut page = Page::read(reply.body());
-            page.conversations.iter_mut().for_each(make_older);
-            *reply.body_mut() = page.bytes();
-        }
-    }
-}
-
-impl TransportState {
-    fn now(&self) -> Duration {
-        self.before + self.start.map_or(Duration::ZERO, |start| start.elapsed())
-    }
-
-    /// Whether a row is deleted before this page. Where rows are shifted, none is.
-    fn is_deleted(&mut self, key: &PagesKey, number: u64, fault_rate: f64) -> bool {
-        let (at, is_drawn) = (self.rng.u64(2..5), self.rng.f64() < fault_rate);
-        let is_shifted = self.shifts.get(key).is_some_and(|&(at, _)| at < u64::MAX);
-        let deletion = self
-            .deletions
-            .entry(key.clone())
-            .or_insert((is_drawn && !is_shifted).then_some((at, false)));
-        match deletion {
-            Some((_, true)) if number == 1 => *deletion = None,
-            Some((at, was_served)) if number >= *at => {
-                self.deleted += u64::from(number == *at && !*was_served);
-                *was_served |= number == *at;
-                return true;
-            }
-            _ => {}
-        }
-        false
-    }
-
-    /// Whether a total may be wrong now: once, and while no row is deleted.
-    fn is_total_wrong(&mut self, key: &PagesKey) -> bool {
-        let is_deleted = self.deletions.get(key).is_some_and(Option::is_some);
-        !is_deleted && self.wrong_totals.insert(key.clone())
-    }
-
-    fn draw(&mut self, fault_rate: f64, api: bool) -> Event {
-        if self.rng.f64() >= fault_rate {
-            return Event::Nothing;
-        }
-        let rng = &mut self.rng;
-        let event = match rng.u8(0..12) {
-            0 => Event::LostBefore,
-            1 => Event::LostAfter,
-            2 => Event::Timeout,
-            3 => Event::Status(429, Some(rng.u64(1..5))),
-            4 => Event::Status(429, None),
-            5 => Event::Status(500, None),
-            6 => Event::Status(502, None),
-            7 => Event::Status(503, rng.bool().then_some(1)),
-            8 => Event::Truncated,
-            9 => Event::Html,
-            10 => Event::Total,
-            _ => Event::Revoked,
-        };
-        match event {
-            // the token endpoint has its own throttling
-            Event::Status(429, _) | Event::Revoked | Event::Total if !api => {
-                Event::Status(500, None)
-            }
-            event => event,
         }
     }
 }
