@@ -1,18 +1,10 @@
 //! Open rows are followed up by their ids: closed copies take their place, nothing else changes.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
-};
-
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
 
 use crate::common::{
-    stub_backfill::{StubBackfill, StubResult},
-    stub_transport::{Stub, StubRequest, StubResponse},
+    stub_backfill::{StubResult, SwitchedBackfill},
+    stub_transport::{StubRequest, StubResponse},
 };
 
 const CATALOG: &str = "[dataset.rows]\nversion = 1\nid = 'id'\ntime = 'at'\nopen = 'end'\n\
@@ -35,40 +27,19 @@ const OTHERS: u8 = 5;
 /// A response leaves out the row 7, and its other rows are still open.
 const MISSING: u8 = 6;
 
-/// A day of 40 rows, every seventh of which is open at first: 7, 14, 21, 28 and 35.
-struct Fixture {
-    backfill: StubBackfill,
-    stub: Arc<Stub>,
-    answers: Arc<AtomicU8>,
+/// A committed day of 40 rows, every seventh of which is open and due: 0, 7, 14, 21, 28 and 35.
+fn day_with_open_rows() -> SwitchedBackfill {
+    let mut day = SwitchedBackfill::new(CATALOG, &[], answer);
+    let first = day.run(OPEN);
+    assert_eq!((first.code, first.rows.len(), first.requests.len()), (0, 40, 5));
+    day.backfill.config.follow_open = Duration::from_secs(40 * 365 * 86_400);
+    pass(&mut day, 20);
+    day
 }
 
-impl Fixture {
-    /// A committed day whose open rows are due.
-    fn new() -> Self {
-        let answers = Arc::new(AtomicU8::new(OPEN));
-        let mode = Arc::clone(&answers);
-        let answer = move |request: &StubRequest| answer(request, mode.load(Ordering::Relaxed));
-        let stub = Stub::new("/oauth/token", answer);
-        let mut fixture = Self { backfill: StubBackfill::new(CATALOG, "", &[]), stub, answers };
-        let first = fixture.run(OPEN);
-        assert_eq!((first.code, first.rows.len(), first.requests.len()), (0, 40, 5));
-        fixture.backfill.config.follow_open = Duration::from_secs(40 * 365 * 86_400);
-        fixture.later(20);
-        fixture
-    }
-
-    fn later(&mut self, years: i64) {
-        self.backfill.config.now += years * 365 * 86_400_000;
-    }
-
-    /// The result of a run, with the requests of this run alone.
-    fn run(&self, answers: u8) -> StubResult {
-        self.answers.store(answers, Ordering::Relaxed);
-        let before = self.stub.requests().len();
-        let mut result = self.backfill.run(&self.stub, CancellationToken::new());
-        result.requests.drain(..before);
-        result
-    }
+/// Lets years pass.
+fn pass(day: &mut SwitchedBackfill, years: i64) {
+    day.backfill.config.now += years * 365 * 86_400_000;
 }
 
 fn answer(request: &StubRequest, mode: u8) -> StubResponse {
@@ -117,43 +88,43 @@ fn rows_of(result: &StubResult, mode: u8) -> Vec<usize> {
 
 #[test]
 fn open_rows_are_fetched_by_id_and_nothing_else_changes() {
-    let mut fixture = Fixture::new();
-    let closed = fixture.run(CLOSED);
+    let mut day = day_with_open_rows();
+    let closed = day.run(CLOSED);
     assert_eq!((closed.code, requests(&closed)), (0, (2, 0)), "{:?}", closed.gaps);
     assert!(closed.requests[0].ends_with("/rows/by-id?id=0%2C7%2C14"), "{:?}", closed.requests);
     assert_eq!(rows_of(&closed, CLOSED), [0, 7, 14, 21, 28, 35]);
     assert_eq!((closed.rows.len(), rows_of(&closed, OPEN).len()), (40, 34));
-    fixture.later(10);
-    assert_eq!(requests(&fixture.run(CLOSED)), (0, 0), "nothing is open any more");
+    pass(&mut day, 10);
+    assert_eq!(requests(&day.run(CLOSED)), (0, 0), "nothing is open any more");
 }
 
 #[test]
 fn an_id_that_is_answered_404_stays_as_it_is() {
-    let mut fixture = Fixture::new();
-    let result = fixture.run(DELETED);
+    let mut day = day_with_open_rows();
+    let result = day.run(DELETED);
     // three ids, one of them, the other two, each of the two; and the other three
     assert_eq!((result.code, requests(&result)), (0, (6, 0)), "{:?}", result.requests);
     assert_eq!(rows_of(&result, DELETED), [0, 14, 21, 28, 35]);
     assert_eq!(result.rows.len(), 40);
-    fixture.later(10);
-    assert_eq!(requests(&fixture.run(DELETED)), (1, 0), "the row is still open, and due again");
+    pass(&mut day, 10);
+    assert_eq!(requests(&day.run(DELETED)), (1, 0), "the row is still open, and due again");
 }
 
 #[test]
 fn an_open_row_that_a_response_leaves_out_stays_as_it_is() {
-    let mut fixture = Fixture::new();
-    let result = fixture.run(MISSING);
+    let mut day = day_with_open_rows();
+    let result = day.run(MISSING);
     assert_eq!((result.code, requests(&result)), (0, (2, 0)), "{:?}", result.gaps);
     assert_eq!(rows_of(&result, MISSING), [0, 14, 21, 28, 35]);
-    fixture.later(10);
-    assert_eq!(requests(&fixture.run(CLOSED)), (2, 0), "all of them are still open");
+    pass(&mut day, 10);
+    assert_eq!(requests(&day.run(CLOSED)), (2, 0), "all of them are still open");
 }
 
 #[test]
 fn a_day_whose_open_rows_cannot_be_fetched_by_id_is_fetched_whole() {
     for (mode, by_id) in [(NOT_BY_ID, 9), (FORBIDDEN_BY_ID, 1), (OTHERS, 1)] {
-        let fixture = Fixture::new();
-        let result = fixture.run(mode);
+        let day = day_with_open_rows();
+        let result = day.run(mode);
         assert_eq!((result.code, requests(&result)), (0, (by_id, 5)), "{mode}: {:?}", result.gaps);
         assert_eq!((rows_of(&result, mode).len(), result.rows.len()), (40, 40), "{mode}");
     }
@@ -161,9 +132,9 @@ fn a_day_whose_open_rows_cannot_be_fetched_by_id_is_fetched_whole() {
 
 #[test]
 fn a_refresh_that_covers_the_day_makes_no_request_by_id() {
-    let mut fixture = Fixture::new();
-    fixture.backfill.config.refresh = Duration::from_secs(86_400);
-    let result = fixture.run(CLOSED);
+    let mut day = day_with_open_rows();
+    day.backfill.config.refresh = Duration::from_secs(86_400);
+    let result = day.run(CLOSED);
     assert_eq!((result.code, requests(&result)), (0, (0, 5)));
     assert_eq!(rows_of(&result, CLOSED).len(), 40);
 }

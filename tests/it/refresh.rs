@@ -1,18 +1,10 @@
 //! A refresh replaces committed rows only when everything that replaces them is there (G3).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
-};
-
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
 
 use crate::common::{
-    stub_backfill::{StubBackfill, StubResult},
-    stub_transport::{Stub, StubRequest, StubResponse},
+    stub_backfill::{StubResult, SwitchedBackfill},
+    stub_transport::{StubRequest, StubResponse},
 };
 
 const CATALOG: &str = "[dataset.rows]\nversion = 1\nid = ['team', 'id']\ntime = 'at'\n\
@@ -37,26 +29,13 @@ const ONLY_504: u8 = 2;
 const HALF_504: u8 = 3;
 
 /// A day of 24 rows, of a team that tells old rows from new ones.
-struct Fixture {
-    backfill: StubBackfill,
-    stub: Arc<Stub>,
-    answers: Arc<AtomicU8>,
+fn day() -> SwitchedBackfill {
+    SwitchedBackfill::new(CATALOG, &SETTINGS, answer)
 }
 
-impl Fixture {
-    fn new() -> Self {
-        let answers = Arc::new(AtomicU8::new(OLD_ROWS));
-        let mode = Arc::clone(&answers);
-        let answer = move |request: &StubRequest| answer(request, mode.load(Ordering::Relaxed));
-        let stub = Stub::new("/oauth/token", answer);
-        Self { backfill: StubBackfill::new(CATALOG, "", &SETTINGS), stub, answers }
-    }
-
-    fn run(&mut self, answers: u8, refresh: Duration) -> StubResult {
-        self.answers.store(answers, Ordering::Relaxed);
-        self.backfill.config.refresh = refresh;
-        self.backfill.run(&self.stub, CancellationToken::new())
-    }
+fn run(day: &mut SwitchedBackfill, answers: u8, refresh: Duration) -> StubResult {
+    day.backfill.config.refresh = refresh;
+    day.run(answers)
 }
 
 fn answer(request: &StubRequest, mode: u8) -> StubResponse {
@@ -88,21 +67,21 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
 fn a_refresh_that_meets_only_504_keeps_the_committed_rows_and_is_done_by_the_next_run() {
-    let mut fixture = Fixture::new();
-    assert_eq!(teams(&fixture.run(OLD_ROWS, Duration::ZERO)), [24, 0]);
-    let failed = fixture.run(ONLY_504, DAY);
+    let mut day = day();
+    assert_eq!(teams(&run(&mut day, OLD_ROWS, Duration::ZERO)), [24, 0]);
+    let failed = run(&mut day, ONLY_504, DAY);
     assert_eq!((teams(&failed), failed.code), ([24, 0], 1), "{:?}", failed.gaps);
     // it is not asked to refresh, but what could not be replaced is still to be replaced
-    let next = fixture.run(NEW_ROWS, Duration::ZERO);
+    let next = run(&mut day, NEW_ROWS, Duration::ZERO);
     assert_eq!((teams(&next), next.code), ([0, 24], 0), "{:?}", next.gaps);
 }
 
 #[test]
 fn a_refresh_of_which_one_half_fails_keeps_the_committed_rows_of_both() {
-    let mut fixture = Fixture::new();
-    fixture.run(OLD_ROWS, Duration::ZERO);
-    let failed = fixture.run(HALF_504, DAY);
+    let mut day = day();
+    run(&mut day, OLD_ROWS, Duration::ZERO);
+    let failed = run(&mut day, HALF_504, DAY);
     assert_eq!((teams(&failed), failed.code), ([24, 0], 1), "{:?}", failed.gaps);
-    let next = fixture.run(NEW_ROWS, Duration::ZERO);
+    let next = run(&mut day, NEW_ROWS, Duration::ZERO);
     assert_eq!((teams(&next), next.code), ([0, 24], 0), "{:?}", next.gaps);
 }

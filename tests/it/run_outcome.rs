@@ -24,6 +24,40 @@ fn run(job: &Job, settings: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), summary(&output))
 }
 
+/// A job whose first day is committed and whose second day has failed.
+fn job_with_failed_day(sandbox: &Sandbox) -> Job<'_> {
+    let job = Job::new(sandbox);
+    job.run(FROM, MIDDLE, &[]);
+    let failure = Failure {
+        dataset: "conversations".into(),
+        interval: format!("{MIDDLE}/{TO}").parse().unwrap(),
+        reason: "the platform answers 500".into(),
+        correlation: String::new(),
+    };
+    Ledger::open(&job.folder(LEDGER)).unwrap().fail(&failure).unwrap();
+    job
+}
+
+/// The exit code of `status`, and what it prints.
+fn status(job: &Job) -> (Option<i32>, String) {
+    let status = job.command_of(&["status"], FROM, TO, &[]).output().unwrap();
+    (status.status.code(), text(&status.stdout))
+}
+
+/// Accepts a gap that begins with the second day.
+fn accept(job: &Job, dataset: &str, to: &str) -> Output {
+    let arguments =
+        ["accept", "--dataset", dataset, "--from", MIDDLE, "--to", to, "--reason", "purged"];
+    job.command_of(&arguments, FROM, TO, &[]).output().unwrap()
+}
+
+/// Checks that a run finds nothing to do. Returns its summary.
+fn run_without_requests(job: &Job) -> Value {
+    let (code, summary) = run(job, &[]);
+    assert_eq!((code, &summary["requests"]), (Some(0), &json!(0)), "{summary}");
+    summary
+}
+
 #[test]
 fn the_json_summary_names_outcome_interval_datasets_and_times() {
     let sandbox = Sandbox::start(&[]);
@@ -59,37 +93,20 @@ fn the_json_summary_is_printed_where_the_credentials_are_wrong_or_the_configurat
 #[test]
 fn an_accepted_gap_stays_visible_and_the_exit_code_is_0() {
     let sandbox = Sandbox::start(&[]);
-    let job = Job::new(&sandbox);
-    job.run(FROM, MIDDLE, &[]);
-    let failure = Failure {
-        dataset: "conversations".into(),
-        interval: format!("{MIDDLE}/{TO}").parse().unwrap(),
-        reason: "the platform answers 500".into(),
-        correlation: String::new(),
-    };
-    Ledger::open(&job.folder(LEDGER)).unwrap().fail(&failure).unwrap();
-    let status = || job.command_of(&["status"], FROM, TO, &[]).output().unwrap();
-    assert_eq!(status().status.code(), Some(1));
-
-    let accept = |dataset: &str, to: &str| {
-        let arguments =
-            ["accept", "--dataset", dataset, "--from", MIDDLE, "--to", to, "--reason", "purged"];
-        job.command_of(&arguments, FROM, TO, &[]).output().unwrap()
-    };
-    let nothing = accept("users", TO);
+    let job = job_with_failed_day(&sandbox);
+    assert_eq!(status(&job).0, Some(1));
+    let nothing = accept(&job, "users", TO);
     assert_eq!(nothing.status.code(), Some(2), "{nothing:?}");
     assert!(text(&nothing.stderr).contains("users has no gap within"), "{nothing:?}");
-    let backwards = accept("conversations", FROM);
+    let backwards = accept(&job, "conversations", FROM);
     assert_eq!(backwards.status.code(), Some(2), "{backwards:?}");
-    let accepted = accept("conversations", TO);
+    let accepted = accept(&job, "conversations", TO);
     assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
 
-    let after = status();
-    let said = text(&after.stdout);
-    assert_eq!(after.status.code(), Some(0), "{said}");
+    let (code, said) = status(&job);
+    assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("the platform answers 500; accepted: purged"), "{said}");
-    let (code, summary) = run(&job, &[]);
-    assert_eq!((code, &summary["requests"]), (Some(0), &json!(0)), "{summary}");
+    let summary = run_without_requests(&job);
     assert_eq!(
         (&summary["outcome"], &summary["gaps"][0]["accepted"]),
         (&json!("complete"), &json!("purged"))
@@ -101,48 +118,27 @@ fn an_accepted_interval_that_no_run_has_fetched_is_not_requested_and_the_exit_co
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
     job.run(FROM, MIDDLE, &[]);
-    let arguments = [
-        "accept",
-        "--dataset",
-        "conversations",
-        "--from",
-        MIDDLE,
-        "--to",
-        TO,
-        "--reason",
-        "purged",
-    ];
-    let accepted = job.command_of(&arguments, FROM, TO, &[]).output().unwrap();
+    let accepted = accept(&job, "conversations", TO);
     let said = text(&accepted.stdout);
     assert_eq!(accepted.status.code(), Some(0), "{accepted:?}");
     assert!(
         said.contains("2024-01-03T00:00:00.000Z: missing: no run has fetched it yet"),
         "{said}"
     );
-    let status = job.command_of(&["status"], FROM, TO, &[]).output().unwrap();
-    let said = text(&status.stdout);
-    assert_eq!(status.status.code(), Some(0), "{said}");
+    let (code, said) = status(&job);
+    assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("no run has fetched it yet; accepted: purged"), "{said}");
-    let (code, summary) = run(&job, &[]);
-    assert_eq!((code, &summary["requests"]), (Some(0), &json!(0)), "{summary}");
+    run_without_requests(&job);
     let again = job.command_of(&["run", "--retry-failed"], FROM, TO, &[]).output().unwrap();
     assert_eq!(again.status.code(), Some(0), "{again:?}");
-    let status = job.command_of(&["status"], FROM, TO, &[]).output().unwrap();
-    assert!(!text(&status.stdout).contains("accepted"), "{status:?}");
+    let (_, said) = status(&job);
+    assert!(!said.contains("accepted"), "{said}");
 }
 
 #[test]
 fn a_run_retries_what_failed_before_and_the_nightly_line_heals() {
     let sandbox = Sandbox::start(&[]);
-    let job = Job::new(&sandbox);
-    job.run(FROM, MIDDLE, &[]);
-    let failure = Failure {
-        dataset: "conversations".into(),
-        interval: format!("{MIDDLE}/{TO}").parse().unwrap(),
-        reason: "the platform answered 500".into(),
-        correlation: String::new(),
-    };
-    Ledger::open(&job.folder(LEDGER)).unwrap().fail(&failure).unwrap();
+    let job = job_with_failed_day(&sandbox);
     let (code, summary) = run(&job, &[]);
     assert_eq!((code, &summary["rows_written"]), (Some(0), &json!(200)), "{summary}");
 }

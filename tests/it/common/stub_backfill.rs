@@ -1,6 +1,9 @@
 //! Backfills from a stub API on virtual time.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
 
 use arrow::array::AsArray;
 use cxbackfill::testing::{
@@ -16,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     environment::{environment, on_virtual_time},
-    stub_transport::Stub,
+    stub_transport::{Stub, StubRequest, StubResponse},
 };
 
 /// The result of a run.
@@ -115,6 +118,36 @@ impl StubBackfill {
             other => panic!("{other}"),
         };
         StubResult { rows: rows(memory, ledger), gaps, code, elapsed, requests: stub.requests() }
+    }
+}
+
+/// A backfill of which each run chooses how the API answers: by a number that `answer` knows.
+pub struct SwitchedBackfill {
+    pub backfill: StubBackfill,
+    stub: Arc<Stub>,
+    mode: Arc<AtomicU8>,
+}
+
+impl SwitchedBackfill {
+    pub fn new(
+        catalog: &str,
+        settings: &[&str],
+        answer: fn(&StubRequest, u8) -> StubResponse,
+    ) -> Self {
+        let mode = Arc::new(AtomicU8::new(0));
+        let current = Arc::clone(&mode);
+        let answer = move |request: &StubRequest| answer(request, current.load(Ordering::Relaxed));
+        let stub = Stub::new("/oauth/token", answer);
+        Self { backfill: StubBackfill::new(catalog, "", settings), stub, mode }
+    }
+
+    /// The result of a run, with the requests of this run alone.
+    pub fn run(&self, mode: u8) -> StubResult {
+        self.mode.store(mode, Ordering::Relaxed);
+        let before = self.stub.requests().len();
+        let mut result = self.backfill.run(&self.stub, CancellationToken::new());
+        result.requests.drain(..before);
+        result
     }
 }
 
