@@ -96,6 +96,19 @@ pub struct Page {
     pub drift: Drift,
 }
 
+impl Page {
+    /// Takes the rows from index `at` on out of the page. What is counted beside its rows stays.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        let keys = self.keys.split_off(at);
+        let batch = self.batch.slice(at, keys.len());
+        self.batch = self.batch.slice(0, at);
+        let received = keys.len() as u64;
+        self.received -= received;
+        let (bad, drift) = (UndecodableRows::default(), Drift::default());
+        Self { batch, keys, received, not_owned: 0, implausible_times: 0, bad, drift }
+    }
+}
+
 /// The times that rows of a contact centre may have: 1990 to 2100, in milliseconds since 1970. A
 /// time outside is a sign of a wrong unit, for example of seconds that were read as milliseconds.
 const PLAUSIBLE_MS: std::ops::Range<i64> = 631_152_000_000..4_102_444_800_000;

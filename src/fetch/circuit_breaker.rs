@@ -91,6 +91,11 @@ impl FailureKind {
     }
 }
 
+/// Whether a failure is one of the data that were requested, so that fewer data may not fail.
+pub(super) fn is_of_data(error: &RequestError) -> bool {
+    FailureKind::of(error).is_some()
+}
+
 impl CircuitBreaker {
     /// Gives a dataset up at `limit` failed shards in a row.
     pub(crate) fn new(limit: u32) -> Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     blocking::offload,
     catalog::{TotalAccuracy, is_path_segment},
-    decode::RawPage,
+    decode::{Page, RawPage},
     fetch::{
         FetchError, FetchTotals, Fetcher, RunError, ShardError, failed_parents::fail_parent,
         in_flight::InFlight, pagination::Pager, send_with_retry::RequestOptions,
@@ -205,7 +205,8 @@ impl Fetcher {
         }
     }
 
-    /// Decodes a page and writes it to the sink. If a partial commit is due, it comes first, so
+    /// Decodes a page and writes it to the sink. Days that it completes are committed, so that a day
+    /// is one file however wide the shard is. If another partial commit is due, it comes first, so
     /// that the page belongs to the next part.
     pub(super) async fn write_page(
         &self,
@@ -216,14 +217,33 @@ impl Fetcher {
     ) -> Result<(), FetchError> {
         let (decoder, owner) = (Arc::clone(&progress.pager.decoder), progress.pager.owner);
         let decoding = offload(move || decoder.decode(&raw_page, owner));
-        let page = in_flight.alongside(decoding).await.map_err(|error| {
+        let mut page = in_flight.alongside(decoding).await.map_err(|error| {
             ShardError::Failed(RequestError::Malformed(error.to_string().into()))
         })?;
-        if self.is_partial_commit_due(progress)
-            && let Some(end_ms) = progress.partial_commit_before(&page)
-        {
+        let mut end_ms = None;
+        if let Some((rows_before, midnight_ms)) = progress.complete_days(&page) {
+            if rows_before > 0 {
+                let rest = page.split_off(rows_before);
+                let before = std::mem::replace(&mut page, rest);
+                self.write_rows(progress, before, in_flight).await?;
+            }
+            end_ms = Some(midnight_ms);
+        } else if self.is_partial_commit_due(progress) {
+            end_ms = progress.partial_commit_before(&page);
+        }
+        if let Some(end_ms) = end_ms {
             in_flight.alongside(self.commit_part(progress, end_ms, totals)).await?;
         }
+        self.write_rows(progress, page, in_flight).await
+    }
+
+    /// Writes decoded rows to the sink.
+    async fn write_rows(
+        &self,
+        progress: &mut ShardProgress,
+        page: Page,
+        in_flight: &mut PagesInFlight<'_>,
+    ) -> Result<(), FetchError> {
         progress.advance(&page);
         self.client.context.metrics.rows.add(page.received);
         if page.received > 0 {

@@ -3,13 +3,17 @@
 use crate::{
     catalog,
     fetch::{
-        FetchTotals, Fetcher, RunError, ShardError, circuit_breaker::Failing, doubts::doubts,
-        fetch_shard::PagesEnd, shard_progress::ShardProgress,
+        FetchTotals, Fetcher, RunError, ShardError,
+        circuit_breaker::{Failing, is_of_data},
+        doubts::doubts,
+        fetch_shard::PagesEnd,
+        shard_progress::ShardProgress,
     },
     http::error::RequestError,
     ledger::{DoubtfulInterval, Failure, GapKind},
     planning::{Lease, LeaseEnd, Shard},
     sink::{Commit, Discard, LedgerEvent},
+    time::interval::DAY,
 };
 
 impl Fetcher {
@@ -153,12 +157,20 @@ impl Fetcher {
         Ok(progress.lease.end(LeaseEnd::Split).await?)
     }
 
+    /// Gives a shard up. One of several days is bisected first, so that a day that fails costs no
+    /// other day.
     pub(super) async fn fail(
         &self,
         progress: ShardProgress,
         error: RequestError,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
+        let shard = progress.shard();
+        let is_wide = shard.open_rows.is_none() && shard.interval.width() > DAY;
+        let is_given_up = self.client.context.circuit_breaker.error_of_planned(shard).is_some();
+        if is_wide && !is_given_up && is_of_data(&error) && self.is_splittable(shard) {
+            return self.split(progress, error.to_string()).await;
+        }
         tracing::error!(%error, "the shard failed");
         let failure = failure(progress.shard(), &error);
         totals.failed.push(failure.clone());

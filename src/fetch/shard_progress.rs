@@ -169,6 +169,14 @@ impl ShardProgress {
         (page.bad.is_empty() && self.can_end_at(end_ms)).then_some(end_ms)
     }
 
+    /// The end of the days that `page` completes, where a partial commit may end, and the index of the
+    /// first row of the page after it. `None` if it completes none. See
+    /// [`partial_commit_before`](Self::partial_commit_before) for rows that cannot be decoded.
+    pub(crate) fn complete_days(&self, page: &Page) -> Option<(usize, i64)> {
+        let days = self.watermark.complete_days(&page.keys);
+        days.filter(|&(_, end_ms)| page.bad.is_empty() && self.can_end_at(end_ms))
+    }
+
     /// Where a partial commit of all that has arrived may end. `None` if there can be none.
     pub(crate) fn partial_commit_end(&self) -> Option<i64> {
         self.watermark.complete_before().filter(|&end_ms| self.can_end_at(end_ms))

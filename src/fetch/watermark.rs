@@ -1,6 +1,6 @@
 //! How far the rows of a shard have come in time: where it can be committed partially.
 
-use crate::decode::RowKey;
+use crate::{decode::RowKey, time::interval::Interval};
 
 /// The newest time among the rows that the sink has, and whether everything before it is there.
 ///
@@ -38,6 +38,19 @@ impl Watermark {
         let first_ms = keys.iter().map(|key| key.time_ms).min()?;
         self.complete_before().filter(|&newest_ms| newest_ms < first_ms).map(|_| first_ms)
     }
+
+    /// The last midnight (UTC) before which all rows are there with the rows of the next page, and the
+    /// index of the first row of the page after it. `None` if that is not known, or if no row lies
+    /// before it.
+    pub(crate) fn complete_days(&self, keys: &[RowKey]) -> Option<(usize, i64)> {
+        let (first, last) = (keys.first()?, keys.last()?);
+        let midnight_ms = Interval::day_of(last.time_ms).from_ms();
+        let is_first = self.newest_ms.unwrap_or(first.time_ms) < midnight_ms;
+        if !is_first || !self.is_ordered || !keys.is_sorted_by_key(|key| key.time_ms) {
+            return None;
+        }
+        Some((keys.partition_point(|key| key.time_ms < midnight_ms), midnight_ms))
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +71,21 @@ mod tests {
         assert_eq!(watermark.complete_before_page(&keys(&[5, 6])), Some(5));
         assert_eq!(watermark.complete_before_page(&keys(&[3, 6])), None, "rows of 3 may follow");
         assert_eq!(watermark.complete_before_page(&[]), None);
+    }
+
+    #[test]
+    fn a_page_that_leads_to_another_day_completes_the_days_before() {
+        let day = 86_400_000;
+        let mut watermark = Watermark::new(true);
+        assert_eq!(watermark.complete_days(&keys(&[1, day - 1])), None, "the day goes on");
+        assert_eq!(watermark.complete_days(&keys(&[1, day - 1, day, day + 1])), Some((2, day)));
+        assert_eq!(watermark.complete_days(&keys(&[1, day, 3 * day + 5])), Some((2, 3 * day)));
+        assert_eq!(watermark.complete_days(&keys(&[day, day + 1])), None, "no row lies before");
+        watermark.advance(&keys(&[1, 2]));
+        assert_eq!(watermark.complete_days(&keys(&[day, day + 1])), Some((0, day)));
+        assert_eq!(watermark.complete_days(&keys(&[3, day, 4])), None, "there is no order");
+        let unordered = Watermark::new(false);
+        assert_eq!(unordered.complete_days(&keys(&[1, day])), None);
     }
 
     #[test]

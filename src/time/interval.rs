@@ -10,6 +10,8 @@ use jiff::Timestamp;
 
 /// The length of a UTC day in milliseconds. Timestamps do not count leap seconds.
 pub(crate) const DAY_MS: i64 = 86_400_000;
+/// The length of a UTC day.
+pub(crate) const DAY: Duration = Duration::from_millis(DAY_MS.unsigned_abs());
 
 /// A span of time that contains its start but not its end. Never empty.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,9 +85,18 @@ impl Interval {
         Self::new(self.from.max(other.from), self.to.min(other.to))
     }
 
-    /// The two halves. `None` if the interval is a single millisecond.
+    /// The two halves. Those of more than a day meet at the midnight (UTC) nearest to the middle.
+    /// `None` if the interval is a single millisecond.
     pub fn bisect(self) -> Option<(Self, Self)> {
-        self.cut(self.from + (self.to - self.from) / 2)
+        let middle = self.from + (self.to - self.from) / 2;
+        if self.to - self.from <= DAY_MS {
+            return self.cut(middle);
+        }
+        let before = Self::day_of(middle);
+        let midnights = [before.from, before.to]
+            .into_iter()
+            .filter(|&midnight| self.from < midnight && midnight < self.to);
+        self.cut(midnights.min_by_key(|midnight| midnight.abs_diff(middle)).unwrap_or(middle))
     }
 
     /// The parts before and from `at` on. `None` if one of them would be empty.
@@ -252,6 +263,19 @@ mod tests {
         assert!(!part(0, 10).is_covered_by(&[part(0, 4), part(5, 10)]));
         assert!(!part(0, 10).is_covered_by(&[part(0, 6), part(5, 10)]));
         assert!(!part(0, 10).is_covered_by(&[]));
+    }
+
+    #[test]
+    fn the_halves_of_more_than_a_day_meet_at_midnight() {
+        let hours = |from: i64, to: i64| Interval::new(from * 3_600_000, to * 3_600_000).unwrap();
+        for (whole, at) in
+            [(hours(0, 72), 24), (hours(20, 90), 48), (hours(1, 26), 24), (hours(23, 48), 24)]
+        {
+            let expected = whole.cut(at * 3_600_000);
+            assert_eq!(whole.bisect(), expected, "{whole}");
+        }
+        assert_eq!(hours(12, 36).bisect(), hours(12, 36).cut(24 * 3_600_000), "the middle");
+        assert_eq!(hours(13, 36).bisect(), hours(13, 36).cut(49 * 1_800_000), "a day at most");
     }
 
     #[test]

@@ -131,6 +131,25 @@ fn one_huge_day_and_thirty_small_ones_take_at_most_110_percent_of_the_time_of_th
     }
 }
 
+#[test]
+fn a_shard_of_several_days_is_committed_day_by_day_in_one_file_each() {
+    for (strategy, page_size) in [("query", 30), ("job", 100), ("job", 7)] {
+        let config = config(&[
+            "job.from=2024-01-01T00:00:00Z",
+            "job.to=2024-01-08T00:00:00Z",
+            "fetch.shard=7d",
+            &format!("fetch.strategy={strategy}"),
+            &format!("fetch.page_size={page_size}"),
+            "sandbox.conversations_per_day=40",
+            "output.compression=uncompressed",
+        ]);
+        let link = Arc::new(SimulatedLink::new(&config));
+        let result = run_scenario(&config, &link, Ledger::in_memory().unwrap());
+        result.expect_truth(&config, &link);
+        assert!(result.summary.shards_committed > 2, "{strategy} {page_size}");
+    }
+}
+
 /// The requests that `plan --probe` and `plan` estimate, and those of the run, which fetches the
 /// truth.
 fn plan_and_run(strategy: &str) -> (u64, u64) {

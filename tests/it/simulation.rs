@@ -109,6 +109,20 @@ fn an_undisturbed_job_is_submitted_polled_fetched_and_deleted() {
 }
 
 #[test]
+fn a_day_that_fails_costs_no_other_day_of_its_shard() {
+    let shard = 3 * Duration::from_secs(86_400);
+    for strategy in ["query", "job"] {
+        let mut scenario = Scenario { strategy, shard, ..Scenario::quiet(0) };
+        scenario.poison = Some(scenario.interval.from_ms() + 36 * 3_600_000);
+        let result = run_scenario(&scenario);
+        assert_eq!(result.rows, result.truth, "{strategy}");
+        // the last run fetches the only gap of the first
+        let last_run = (result.tally.poisoned, result.summary.rows_written);
+        assert_eq!(last_run, (1, 150), "{strategy}");
+    }
+}
+
+#[test]
 fn the_faults_do_happen() {
     let mut sum = Tally::default();
     (0..300).for_each(|seed| sum += run_scenario(&Scenario::from_seed(seed)).tally);
