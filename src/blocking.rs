@@ -1,23 +1,50 @@
 //! Runs work that blocks: decoding, Parquet, the ledger.
 
-use std::{num::NonZero, sync::LazyLock, thread::available_parallelism};
+use std::{
+    num::NonZero,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{LazyLock, Mutex, PoisonError, mpsc},
+    thread::{self, available_parallelism},
+};
 
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::Semaphore,
+    sync::oneshot,
 };
 
-/// The work that runs at once: as much as there are cores. The blocking pool of the runtime has
-/// hundreds of threads, and each keeps memory of its own in most allocators.
-static SLOTS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(threads()));
+/// More threads than this take more memory than their speed is worth.
+const MOST_THREADS: usize = 8;
 
-/// The most work that runs at once.
-pub(crate) fn threads() -> usize {
-    available_parallelism().map_or(2, NonZero::get).max(2)
+type Work = Box<dyn FnOnce() + Send>;
+
+/// The queue of the threads that work. The blocking pool of the runtime would run the work on ever
+/// other threads, and each thread keeps memory of its own in most allocators.
+static QUEUE: LazyLock<mpsc::Sender<Work>> = LazyLock::new(|| {
+    let (queue, receiver) = mpsc::channel::<Work>();
+    let receiver: &'static _ = Box::leak(Box::new(Mutex::new(receiver)));
+    for number in 0..threads() {
+        let started = thread::Builder::new().name(format!("work-{number}")).spawn(move || {
+            while let Some(work) = next(receiver) {
+                work()
+            }
+        });
+        started.expect("the operating system refuses to start threads");
+    }
+    queue
+});
+
+/// Waits for work. `None` if there will be none.
+fn next(receiver: &Mutex<mpsc::Receiver<Work>>) -> Option<Work> {
+    receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-/// Runs `work` on a thread of its own, on as many at once as there are cores, so that it delays no
-/// other task. It must not wait for another process: see [`offload_wait`].
+/// The most work that runs at once: as much as there are cores, from 2 to 8.
+pub(crate) fn threads() -> usize {
+    available_parallelism().map_or(2, NonZero::get).clamp(2, MOST_THREADS)
+}
+
+/// Runs `work` on one of [`threads`] threads, so that it delays no other task. It must not wait for
+/// another process: see [`offload_wait`].
 ///
 /// On a single-thread runtime it runs in place. That is a simulation, where the order of events
 /// must not depend on a second thread.
@@ -28,13 +55,20 @@ pub(crate) async fn offload<T: Send + 'static>(work: impl FnOnce() -> T + Send +
     if is_simulation() {
         return work();
     }
-    // the semaphore is never closed, and work without a slot would still be right
-    let _slot = SLOTS.acquire().await;
-    offload_wait(work).await
+    let (reply, result) = oneshot::channel();
+    let work = Box::new(move || {
+        // if nobody waits any more, the result is dropped
+        let _ = reply.send(catch_unwind(AssertUnwindSafe(work)));
+    });
+    QUEUE.send(work).expect("the threads that work never end");
+    match result.await.expect("every work is answered") {
+        Ok(value) => value,
+        Err(panic) => resume_unwind(panic),
+    }
 }
 
-/// [`offload`] for work that may wait for another process: it takes no slot, so that it delays no
-/// other work.
+/// [`offload`] for work that may wait for another process: it takes a thread of the runtime, so
+/// that it delays no other work.
 pub(crate) async fn offload_wait<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
@@ -43,7 +77,7 @@ pub(crate) async fn offload_wait<T: Send + 'static>(
     }
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => resume_unwind(error.into_panic()),
     }
 }
 

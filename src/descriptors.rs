@@ -4,7 +4,7 @@
 const RESERVED: usize = 32;
 
 /// Files that a fetcher may have open beside its connections: spooled files of its shard.
-const PER_FETCHER: usize = 3;
+const PER_FETCHER: usize = 4;
 
 /// What fits into a limit of open files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +67,8 @@ mod tests {
         };
         assert_eq!(within(4, 16, 1_024), (4, 16));
         assert_eq!(within(64, 256, 1_024), (64, 256));
-        assert_eq!(within(64, 256, 256), (56, 56));
-        assert_eq!(within(8, 800, 256), (8, 200));
+        assert_eq!(within(64, 256, 256), (44, 48));
+        assert_eq!(within(8, 800, 256), (8, 192));
         assert_eq!(within(64, 256, 20), (1, 1), "a run with one of each may still work");
         for limit in 40..2_000 {
             let (fetchers, in_flight) = within(1_000, 100_000, limit);

@@ -1,6 +1,6 @@
 //! Parses the arguments, runs the command, and maps its result to an exit code.
 
-use std::process::ExitCode;
+use std::{num::NonZero, process::ExitCode, thread::available_parallelism};
 
 use actix::System;
 use clap::Parser;
@@ -11,14 +11,15 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     init_logging();
     raise_descriptor_limit();
-    // actors run on this thread, connections on the worker threads, decoding and Parquet writing on
-    // blocking threads
+    // actors run on this thread, connections on a few worker threads, decoding and Parquet writing
+    // on those of `blocking`, the rest on blocking threads: each thread keeps memory of its own in
+    // most allocators
     let runtime = || {
+        let cores = available_parallelism().map_or(2, NonZero::get);
         Builder::new_multi_thread()
             .enable_all()
-            // each thread keeps memory of its own in most allocators; `blocking` uses as many at
-            // once as there are cores, the others resolve names and lock files
-            .max_blocking_threads(8)
+            .worker_threads(cores.min(4))
+            .max_blocking_threads(4)
             .build()
             .expect("the operating system refuses to start threads")
     };

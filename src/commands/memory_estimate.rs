@@ -3,7 +3,7 @@
 use crate::{
     fetch::FetchSettings,
     memory::{REPLIES, ROWS},
-    sink::PENDING_BYTES,
+    sink::{PIECE_BYTES, SMALLEST_SPILL_BYTES},
 };
 
 const MIB: u64 = 1 << 20;
@@ -23,7 +23,8 @@ fn most_bytes(settings: &FetchSettings, threads: u64, reply_bytes: u64) -> u64 {
     // a fetcher sends its first requests before it knows how large replies are
     let replies = (actors * ahead).saturating_mul(reply_bytes).max(REPLIES.bytes() as u64);
     let decoding = threads.saturating_mul(DECODED_COPIES).saturating_mul(reply_bytes);
-    let rows = ROWS.bytes() as u64 + actors * PENDING_BYTES as u64;
+    let rows = (ROWS.bytes() as u64).max(actors * SMALLEST_SPILL_BYTES as u64)
+        + threads * PIECE_BYTES as u64;
     BASE_BYTES.saturating_add(replies).saturating_add(decoding).saturating_add(rows)
 }
 

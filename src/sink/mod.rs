@@ -5,7 +5,7 @@
 //! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of
 //! the ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the
 //! commit protocol, `shard_writer` sorts the rows of a shard into the files of its days,
-//! `parquet_writer` writes one such file, `store` puts files to their names.
+//! `waiting_rows` keeps them until there are enough, `parquet_writer` writes one such file, `store` puts files to their names.
 
 mod carry_over;
 mod column_codecs;
@@ -22,6 +22,7 @@ mod settings;
 pub(crate) mod shard_writer;
 mod staging;
 pub(crate) mod store;
+mod waiting_rows;
 mod write_error;
 
 use std::{
@@ -32,7 +33,8 @@ use std::{
 use actix::{fut, prelude::*};
 
 pub(crate) use self::file_mode::FileMode;
-pub(crate) use self::parquet_writer::PENDING_BYTES;
+pub(crate) use self::shard_writer::SMALLEST_SPILL_BYTES;
+pub(crate) use self::waiting_rows::PIECE_BYTES;
 pub(crate) use self::{carry_over::CarriedRows, commit::clean_up};
 use self::{
     commit::{CommitRequest, Destination, WrittenShard},

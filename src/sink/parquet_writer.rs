@@ -1,10 +1,10 @@
 //! One Parquet file being written: the rows of one UTC day.
 
-use std::sync::Arc;
+use std::{mem::take, sync::Arc};
 
 use arrow::{
     array::{Array, BooleanArray},
-    compute::{concat_batches, filter_record_batch},
+    compute::filter_record_batch,
     error::ArrowError,
     record_batch::RecordBatch,
 };
@@ -24,17 +24,13 @@ use crate::{
     ledger::Counts,
     sink::{
         column_codecs::compressed_leaves, row_set::RowSet, settings::ParquetSettings,
-        store::OutputStore, write_error::WriteError,
+        store::OutputStore, waiting_rows::WaitingRows, write_error::WriteError,
     },
     time::interval::Interval,
 };
 
-/// Rows wait in memory until they have this many bytes. So a small file needs no open writer, and a
-/// large one is written in pieces that are worth the effort.
-pub(crate) const PENDING_BYTES: usize = 4 << 20;
-
-/// What a compressed column of an open row group takes beside its data.
-const CODEC_BYTES: usize = 256 << 10;
+/// Rows are encoded when they take this much memory, although they are fewer than a row group has.
+const ROW_GROUP_BYTES: usize = 128 << 20;
 
 /// A file being written. Rows are appended; rows that turn out to be superseded are dropped when
 /// the file is finished.
@@ -42,11 +38,10 @@ pub(super) struct DayFile {
     dataset: Arc<Dataset>,
     settings: Arc<ParquetSettings>,
     output: OutputStore,
-    /// `None` until rows are written.
+    /// `None` until rows are encoded.
     writer: Option<OpenWriter>,
-    /// Rows that are not written yet.
-    pending: Vec<RecordBatch>,
-    pending_bytes: usize,
+    /// Rows that are not encoded yet.
+    waiting: WaitingRows,
     /// Rows appended, dropped ones included.
     appended: u64,
     dropped: RowSet,
@@ -63,7 +58,6 @@ struct OpenWriter {
     writer: ArrowWriter<SpooledTempFile>,
     /// Whether its row groups say that their rows are in order of time.
     declares_order: bool,
-    compressed_columns: usize,
 }
 
 /// Whether the rows of a file came in order of time.
@@ -109,8 +103,7 @@ impl DayFile {
             settings: Arc::clone(settings),
             output: output.clone(),
             writer: None,
-            pending: Vec::new(),
-            pending_bytes: 0,
+            waiting: WaitingRows::new(&dataset.schema, output),
             appended: 0,
             dropped: RowSet::default(),
             duplicates: 0,
@@ -137,29 +130,50 @@ impl DayFile {
             self.order.add(times.values());
         }
         self.appended += batch.num_rows() as u64;
-        self.pending_bytes += batch.get_array_memory_size();
-        self.pending.push(batch);
-        match self.pending_bytes {
-            0..PENDING_BYTES => Ok(()),
-            _ => self.write_pending(),
+        self.waiting.push(batch)?;
+        if self.waiting.rows() >= self.settings.row_group_rows
+            || self.waiting.bytes() >= ROW_GROUP_BYTES
+        {
+            self.encode_full_groups()?;
         }
+        Ok(())
     }
 
-    fn write_pending(&mut self) -> Result<(), WriteError> {
-        let pending = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
+    /// Encodes the waiting rows, but for those that do not fill a row group.
+    fn encode_full_groups(&mut self) -> Result<(), WriteError> {
+        let mut left = match self.waiting.rows() {
+            rows if rows < self.settings.row_group_rows => rows,
+            rows => rows - rows % self.settings.row_group_rows,
+        };
+        for piece in self.waiting.take()? {
+            let piece = piece?;
+            let encoded = left.min(piece.num_rows());
+            left -= encoded;
+            self.encode(&piece.slice(0, encoded))?;
+            if encoded < piece.num_rows() {
+                self.waiting.push(piece.slice(encoded, piece.num_rows() - encoded))?;
+            }
+        }
+        if let Some(open) = &mut self.writer {
+            open.writer.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Encodes rows.
+    fn encode(&mut self, rows: &RecordBatch) -> Result<(), WriteError> {
         let open = match &mut self.writer {
             Some(open) => open,
             None => {
-                let open = self.open_writer(&pending)?;
+                let open = self.open_writer(rows)?;
                 self.writer.insert(open)
             }
         };
-        open.write(&self.dataset, &pending)
+        Ok(open.writer.write(rows)?)
     }
 
     /// Opens the file for rows that begin with these.
-    fn open_writer(&self, first: &[RecordBatch]) -> Result<OpenWriter, WriteError> {
+    fn open_writer(&self, first: &RecordBatch) -> Result<OpenWriter, WriteError> {
         let Dataset { name, version, schema, time, .. } = &*self.dataset;
         let leaves = ArrowSchemaConverter::new().convert(schema)?;
         let mut properties = self.settings.properties(vec![
@@ -168,10 +182,10 @@ impl DayFile {
             entry("version", env!("CARGO_PKG_VERSION").to_owned()),
             entry("job", self.settings.job.clone()),
         ]);
-        let mut compressed_columns = leaves.num_columns();
-        for (leaf, compressed) in leaves.columns().iter().zip(compressed_leaves(first)) {
+        for (leaf, compressed) in
+            leaves.columns().iter().zip(compressed_leaves(std::slice::from_ref(first)))
+        {
             if !compressed {
-                compressed_columns -= 1;
                 let path = leaf.path().clone();
                 properties = properties.set_column_compression(path, Compression::UNCOMPRESSED);
             }
@@ -189,7 +203,7 @@ impl DayFile {
             .with_parquet_schema(leaves);
         let (spool, schema) = (self.output.spool(), Arc::clone(schema));
         let writer = ArrowWriter::try_new_with_options(spool, schema, options)?;
-        Ok(OpenWriter { writer, declares_order, compressed_columns })
+        Ok(OpenWriter { writer, declares_order })
     }
 
     /// Rows appended so far, dropped ones included: the number of the next row.
@@ -207,18 +221,14 @@ impl DayFile {
         self.open.len_without(&self.dropped)
     }
 
-    /// Bytes of rows in memory.
-    pub(super) fn open_bytes(&self) -> usize {
-        self.pending_bytes + self.writer.as_ref().map_or(0, OpenWriter::open_bytes)
+    /// Bytes of waiting rows in memory.
+    pub(super) fn bytes_in_memory(&self) -> usize {
+        self.waiting.bytes_in_memory()
     }
 
-    /// Writes the rows in memory out as a row group.
-    pub(super) fn flush(&mut self) -> Result<(), WriteError> {
-        self.write_pending()?;
-        if let Some(open) = &mut self.writer {
-            open.writer.flush()?;
-        }
-        Ok(())
+    /// Moves the waiting rows to the disk.
+    pub(super) fn spill(&mut self) -> Result<(), WriteError> {
+        self.waiting.spill()
     }
 
     /// Drops a row. Returns whether it had not been dropped before.
@@ -236,20 +246,19 @@ impl DayFile {
     /// The complete file. It is written once more if rows of it were dropped, or if it says that
     /// its rows are in order and they are not.
     pub(super) fn finish(mut self, footer: &Footer) -> Result<SpooledTempFile, WriteError> {
-        let mut open = match self.writer.take() {
-            Some(open) => open,
-            None => {
-                // nothing is written yet, so rows can be dropped in memory
-                let mut row = 0;
-                for batch in &mut self.pending {
-                    *batch = without(batch, &self.dropped, &mut row)?;
-                }
-                self.dropped = RowSet::default();
-                self.open_writer(&self.pending)?
-            }
+        // rows of a file without an encoder can be dropped while they are encoded
+        let mut row = 0;
+        let dropped = match self.writer {
+            Some(_) => RowSet::default(),
+            None => take(&mut self.dropped),
         };
-        open.write(&self.dataset, &self.pending)?;
-        self.pending.clear();
+        for piece in self.waiting.take()? {
+            self.encode(&without(&piece?, &dropped, &mut row)?)?;
+        }
+        let open = match self.writer.take() {
+            Some(open) => open,
+            None => self.open_writer(&RecordBatch::new_empty(Arc::clone(&self.dataset.schema)))?,
+        };
         let must_rewrite =
             self.dropped.len() > 0 || (open.declares_order && !self.order.is_ascending);
         let content = finish_writer(open.writer, footer)?;
@@ -275,24 +284,11 @@ fn without(
 ) -> Result<RecordBatch, WriteError> {
     let rows = *row..*row + batch.num_rows() as u64;
     *row = rows.end;
+    if dropped.len() == 0 {
+        return Ok(batch.clone());
+    }
     let kept: BooleanArray = rows.map(|row| Some(!dropped.contains(row))).collect();
     Ok(filter_record_batch(batch, &kept)?)
-}
-
-impl OpenWriter {
-    fn write(&mut self, dataset: &Dataset, batches: &[RecordBatch]) -> Result<(), WriteError> {
-        if !batches.is_empty() {
-            self.writer.write(&concat_batches(&dataset.schema, batches)?)?;
-        }
-        Ok(())
-    }
-
-    fn open_bytes(&self) -> usize {
-        match self.writer.in_progress_rows() {
-            0 => 0,
-            _ => self.writer.memory_size() + self.compressed_columns * CODEC_BYTES,
-        }
-    }
 }
 
 fn finish_writer(

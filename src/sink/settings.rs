@@ -8,11 +8,8 @@ use parquet::{
     },
 };
 
-/// Bytes that the open row groups of one shard may take, however many rows they have.
-pub(super) const SHARD_BYTES: usize = 64 << 20;
-
-/// Row groups below this size are not written out early: smaller ones cost more than they save.
-pub(super) const SMALLEST_ROW_GROUP_BYTES: usize = 2 << 20;
+/// The most encoded bytes of a row group.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// The writer of a file, in the form that readers such as parquet-java parse:
 /// `application version number (build id)`. The build names the encoder.
@@ -38,7 +35,7 @@ impl ParquetSettings {
         WriterProperties::builder()
             .set_compression(self.compression)
             .set_max_row_group_row_count(Some(self.row_group_rows))
-            .set_max_row_group_bytes(Some(SHARD_BYTES))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .set_created_by(created_by())
             .set_key_value_metadata(Some(metadata))
     }

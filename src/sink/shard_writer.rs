@@ -18,7 +18,7 @@ use crate::{
         parquet_writer::{DayFile, Footer},
         quarantine,
         row_versions::{RowPlace, RowVersions},
-        settings::{ParquetSettings, SHARD_BYTES, SMALLEST_ROW_GROUP_BYTES},
+        settings::ParquetSettings,
         store::OutputStore,
         write_error::WriteError,
     },
@@ -28,6 +28,9 @@ use crate::{
 /// The folder of rows that could not be decoded.
 pub(crate) const QUARANTINE: &str = "_quarantine";
 
+/// Fewer bytes of rows stay in memory however short it is: to move them costs more than it frees.
+pub(crate) const SMALLEST_SPILL_BYTES: usize = 1 << 20;
+
 /// The open files of one shard.
 pub struct ShardWriter {
     shard: Shard,
@@ -35,7 +38,7 @@ pub struct ShardWriter {
     settings: Arc<ParquetSettings>,
     /// By the start of the UTC day.
     days: BTreeMap<i64, DayFile>,
-    open_rows: HeldMemory,
+    waiting_rows: HeldMemory,
     versions: RowVersions,
     /// Rows that could not be decoded, as lines of JSON. `None` if there are none.
     quarantine: Option<SpooledTempFile>,
@@ -81,7 +84,7 @@ impl ShardWriter {
             output,
             settings,
             days: BTreeMap::new(),
-            open_rows: ROWS.hold(0),
+            waiting_rows: ROWS.hold(0),
             versions: RowVersions::default(),
             quarantine: None,
             counts: Counts::default(),
@@ -116,7 +119,7 @@ impl ShardWriter {
             from += run.len();
         }
         self.versions.spill_if_full(|| self.output.spool())?;
-        self.limit_open_row_groups()
+        self.limit_waiting_rows()
     }
 
     /// Writes rows of one day.
@@ -166,18 +169,18 @@ impl ShardWriter {
         }
     }
 
-    /// Writes out the largest open row group if the open row groups of all days, or of all shards
-    /// of the process, take too much memory together (G8).
-    fn limit_open_row_groups(&mut self) -> Result<(), WriteError> {
-        let open_bytes =
-            |days: &BTreeMap<_, DayFile>| -> usize { days.values().map(DayFile::open_bytes).sum() };
-        self.open_rows.set(open_bytes(&self.days));
-        if (ROWS.is_exceeded() || open_bytes(&self.days) > SHARD_BYTES)
-            && let Some(largest) = self.days.values_mut().max_by_key(|file| file.open_bytes())
-            && largest.open_bytes() > SMALLEST_ROW_GROUP_BYTES
+    /// Moves the rows of the largest file to the disk if the waiting rows of all shards of the
+    /// process take too much memory together (G8).
+    fn limit_waiting_rows(&mut self) -> Result<(), WriteError> {
+        let in_memory =
+            |days: &BTreeMap<_, DayFile>| days.values().map(DayFile::bytes_in_memory).sum();
+        self.waiting_rows.set(in_memory(&self.days));
+        if ROWS.is_exceeded()
+            && let Some(largest) = self.days.values_mut().max_by_key(|file| file.bytes_in_memory())
+            && largest.bytes_in_memory() >= SMALLEST_SPILL_BYTES
         {
-            largest.flush()?;
-            self.open_rows.set(open_bytes(&self.days));
+            largest.spill()?;
+            self.waiting_rows.set(in_memory(&self.days));
         }
         Ok(())
     }
@@ -196,8 +199,9 @@ impl ShardWriter {
         interval: Interval,
         commit_id: &str,
     ) -> Result<Vec<FinishedRecord>, WriteError> {
-        let Self { shard, mut days, open_rows, versions, mut quarantine, counts, latest, .. } =
-            self;
+        let Self {
+            shard, mut days, waiting_rows, versions, mut quarantine, counts, latest, ..
+        } = self;
         versions.merge(|place| {
             if let Some(file) = days.get_mut(&place.day) {
                 file.drop_duplicate(place.row);
@@ -260,7 +264,7 @@ impl ShardWriter {
             }
             finished.push(record);
         }
-        drop(open_rows);
+        drop(waiting_rows);
         Ok(finished)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read, Seek},
+    io::{self, Read, Seek, SeekFrom},
     path::{Path as FsPath, PathBuf},
     sync::Arc,
 };
@@ -115,8 +115,16 @@ impl OutputStore {
 
     /// An unnamed file that stays in memory up to 1 MiB and then moves to the output's disk.
     pub fn spool(&self) -> SpooledTempFile {
-        let folder = self.root.clone().unwrap_or_else(std::env::temp_dir);
-        tempfile::spooled_tempfile_in(SPOOL_BYTES, folder)
+        tempfile::spooled_tempfile_in(SPOOL_BYTES, self.spool_folder())
+    }
+
+    /// An unnamed file on the output's disk, which disappears with the process.
+    pub(super) fn unnamed_file(&self) -> io::Result<File> {
+        tempfile::tempfile_in(self.spool_folder())
+    }
+
+    fn spool_folder(&self) -> PathBuf {
+        self.root.clone().unwrap_or_else(std::env::temp_dir)
     }
 
     /// Writes a spooled file under its name. Afterwards the file is complete and survives a loss of
@@ -294,8 +302,12 @@ fn remove_partial_uploads(file: &FsPath) -> Result<usize, StoreError> {
 
 /// The next part of a spool. Empty at its end.
 fn read_chunk(spool: &mut SpooledTempFile) -> io::Result<Bytes> {
-    let mut chunk = Vec::with_capacity(PART_BYTES);
-    spool.take(PART_BYTES as u64).read_to_end(&mut chunk)?;
+    let from = spool.stream_position()?;
+    let rest = spool.seek(SeekFrom::End(0))? - from;
+    spool.seek(SeekFrom::Start(from))?;
+    let bytes = usize::try_from(rest).unwrap_or(usize::MAX).min(PART_BYTES);
+    let mut chunk = vec![0; bytes];
+    spool.read_exact(&mut chunk)?;
     Ok(chunk.into())
 }
 
