@@ -67,8 +67,7 @@ impl RequestWindow {
 
     /// Whole seconds until it ends, rounded up.
     pub(super) fn reset(&self, now: Duration, per: Duration) -> u64 {
-        let left = (self.since.unwrap_or(now) + per).saturating_sub(now);
-        left.as_secs() + u64::from(left.subsec_nanos() > 0)
+        whole_seconds((self.since.unwrap_or(now) + per).saturating_sub(now))
     }
 }
 
@@ -105,6 +104,19 @@ impl Meter {
         stats.most_in_sliding_window = stats.most_in_sliding_window.max(self.times.len() as u64);
         used
     }
+
+    /// The requests of the last `per`, and whole seconds until the oldest of them is older, rounded
+    /// up. To be called after [`Self::count`].
+    pub(super) fn sliding(&self, now: Duration, per: Duration) -> (u32, u64) {
+        let used = u32::try_from(self.times.len()).unwrap_or(u32::MAX);
+        let left = (self.times.front().copied().unwrap_or(now) + per).saturating_sub(now);
+        (used, whole_seconds(left))
+    }
+}
+
+/// Seconds, rounded up.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 #[cfg(test)]
@@ -132,6 +144,20 @@ mod tests {
         }
         assert_eq!((stats.most_in_window, stats.most_in_sliding_window), (3, 4));
         assert_eq!(stats.windows.iter().map(|usage| usage.sent).collect::<Vec<_>>(), [3, 2, 1]);
+    }
+
+    #[test]
+    fn a_sliding_window_holds_the_requests_of_the_last_minute_and_ends_with_the_oldest() {
+        let (mut meter, mut stats) = (Meter::default(), Stats::default());
+        let mut count = |second| {
+            let now = Duration::from_secs(second);
+            meter.count(now, PER, &mut stats);
+            meter.sliding(now, PER)
+        };
+        assert_eq!(
+            [0, 20, 59, 60, 90].map(&mut count),
+            [(1, 60), (2, 40), (3, 1), (3, 20), (3, 29)]
+        );
     }
 
     #[test]

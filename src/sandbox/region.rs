@@ -263,8 +263,13 @@ impl Region {
         let (id, client) =
             clients.holder(&self.settings, token, now).ok_or_else(ApiError::bad_credentials)?;
         let sent = client.meter.count(now, per, stats);
-        let used = sent.saturating_add(client.meter.window.foreign(now, per, foreign_requests));
-        let reset = client.meter.window.reset(now, per);
+        let ((sent, reset), foreign) = if self.settings.window_slides {
+            (client.meter.sliding(now, per), foreign_requests)
+        } else {
+            let window = &client.meter.window;
+            ((sent, window.reset(now, per)), window.foreign(now, per, foreign_requests))
+        };
+        let used = sent.saturating_add(foreign);
         *limit = Some(RegionLimit {
             used,
             allowed: requests,

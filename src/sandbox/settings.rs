@@ -22,6 +22,9 @@ pub struct Settings {
     pub requests: u32,
     /// The length of a rate-limit window.
     pub per: Duration,
+    /// Whether the window slides: it holds the requests of the last `per` at any time. Else it begins
+    /// with its first request, and the next one after its end.
+    pub window_slides: bool,
     /// Changes of `requests`: the time after the start, and the new limit. Sorted by time.
     pub limit_changes: Vec<(Duration, u32)>,
     /// Requests per window that another client sends with the same token, evenly spread: they count
@@ -61,6 +64,7 @@ impl Default for Settings {
             token_lifetime: Duration::from_secs(24 * 60 * 60),
             requests: 300,
             per: Duration::from_secs(60),
+            window_slides: false,
             limit_changes: Vec::new(),
             foreign_requests: 0,
             latency: Latency::default(),

@@ -86,6 +86,48 @@ fn a_limit_that_changes_during_the_run_is_followed_within_a_window() {
 }
 
 #[test]
+fn g6_a_small_limit_is_kept_as_the_server_counts_whether_its_window_is_fixed_or_slides() {
+    for (requests, seconds) in [(1, 30), (4, 60), (10, 10)] {
+        for window in ["fixed", "sliding"] {
+            let (result, link) = run_with_quota(&[
+                "job.from=2024-01-01T00:00:00Z",
+                "job.to=2024-01-02T00:00:00Z",
+                "fetch.page_size=1",
+                &format!("budget.requests={requests}"),
+                &format!("budget.per={seconds}s"),
+                &format!("sandbox.conversations_per_day={}", 25 * requests),
+                &format!("sandbox.requests={requests}"),
+                &format!("sandbox.per={seconds}s"),
+                &format!("sandbox.window={window}"),
+                "sandbox.latency={ base = '20ms', jitter = '60ms' }",
+            ]);
+            let (summary, stats) = (&result.summary, link.stats());
+            let throttled = (summary.rate_limited, summary.retries);
+            assert_eq!(throttled, (0, 0), "{requests} a {seconds} s, {window}: {stats:?}");
+            let most = match window {
+                "fixed" => stats.most_in_window,
+                _ => stats.most_in_sliding_window,
+            };
+            assert!(most <= requests, "{requests} a {seconds} s, {window}: {stats:?}");
+            // nine tenths of the quota
+            let windows = summary.elapsed_s / seconds as f64;
+            let used = summary.requests as f64 / windows / requests as f64;
+            assert!(used >= 0.9, "{requests} a {seconds} s, {window}: {used}");
+        }
+    }
+}
+
+#[test]
+fn a_sliding_window_with_headers_is_used_to_97_percent_and_no_request_is_throttled() {
+    let (result, link) = run_long(&["sandbox.window=sliding"]);
+    let windows = link.windows();
+    // it takes a second to see that the window slides
+    assert!(windows[1..].iter().all(|window| window.sent >= 291), "{windows:?}");
+    assert_eq!((result.summary.rate_limited, result.summary.retries), (0, 0));
+    assert!(link.stats().most_in_sliding_window <= 300, "{:?}", link.stats());
+}
+
+#[test]
 fn no_window_has_more_requests_than_the_share_and_the_share_is_used() {
     let (result, link) = run_long(&["budget.share='60%'"]);
     assert!(link.stats().most_in_window <= 180, "{:?}", link.stats());

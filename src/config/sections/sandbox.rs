@@ -26,6 +26,7 @@ pub(crate) struct SandboxSection {
     token_lifetime: DurationText,
     requests: u32,
     per: DurationText,
+    window: WindowForm,
     limit_changes: Vec<LimitChange>,
     eaten: u32,
     latency: LatencyTable,
@@ -40,6 +41,14 @@ pub(crate) struct SandboxSection {
     jobs: JobsTable,
     odd: Vec<String>,
     hostile: Vec<String>,
+}
+
+/// Which requests count against `requests`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WindowForm {
+    Fixed,
+    Sliding,
 }
 
 /// A new value of `requests` from `after` the start on.
@@ -98,6 +107,7 @@ impl SandboxSection {
             token_lifetime: positive(self.token_lifetime, "sandbox.token_lifetime", layers)?,
             requests: self.requests,
             per: positive(self.per, "sandbox.per", layers)?,
+            window_slides: self.window == WindowForm::Sliding,
             limit_changes: self.limit_changes(layers)?,
             foreign_requests: self.eaten,
             latency: self.latency.check(layers)?,

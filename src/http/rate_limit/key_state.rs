@@ -19,6 +19,7 @@ use crate::http::{
         latency_spread::LatencySpread,
         limiter::{RequestLimit, SharedLimiter},
         server_window::{Placement, RESET_ROUNDING, SHORTEST_WINDOW, ServerWindow},
+        window_form::WindowForm,
     },
 };
 
@@ -51,7 +52,9 @@ struct KeyQuota {
     /// The margin in time that the limiter keeps.
     margin: Duration,
     spread: LatencySpread,
+    /// The window that responses report. `None` if they report none, or if it slides.
     window: Option<ServerWindow>,
+    form: WindowForm,
     /// What responses said against the limit or the window, and not often enough to be believed.
     claim: Option<Claim>,
     /// The percentage of the limit and of the window that may be used.
@@ -72,6 +75,7 @@ impl KeyState {
             margin: Duration::ZERO,
             spread: LatencySpread::default(),
             window: None,
+            form: WindowForm::default(),
             claim: None,
             share: settings.share,
             concurrency_limit: ConcurrencyLimit::new(settings.in_flight),
@@ -158,6 +162,8 @@ impl KeyQuota {
             .window
             .as_ref()
             .map_or(Placement::Next, |window| window.place(&reported, sent, now));
+        self.form.learn(&reported, placement, per, (sent, now));
+        let placement = if self.form.slides() { Placement::Next } else { placement };
         if placement == Placement::Earlier {
             return false;
         }
@@ -171,7 +177,7 @@ impl KeyQuota {
         if is_limit && !is_longer && !is_moved {
             self.claim = None;
             if placement == Placement::Next {
-                self.window = Some(reported).filter(|_| per >= SHORTEST_WINDOW);
+                self.window = self.followed(reported, per);
             }
             return false;
         }
@@ -195,12 +201,17 @@ impl KeyQuota {
             Some(window) if placement == Placement::Same => {
                 window.set_limit(headers.allowed, limit.per)
             }
-            window => {
-                *window = Some(ServerWindow::new(headers, limit.per, sent, now))
-                    .filter(|_| limit.per >= SHORTEST_WINDOW);
+            _ => {
+                let window = ServerWindow::new(headers, limit.per, sent, now);
+                self.window = self.followed(window, limit.per);
             }
         }
         is_changed
+    }
+
+    /// The window, if its headers tell when the next request may be sent.
+    fn followed(&self, window: ServerWindow, per: Duration) -> Option<ServerWindow> {
+        Some(window).filter(|_| per >= SHORTEST_WINDOW && !self.form.slides())
     }
 
     /// The limit that a confirmed claim means. Its window is as long as configured, unless more time
@@ -227,7 +238,8 @@ impl KeyQuota {
     /// Makes the limiter keep the limit and the margin, if either has changed.
     fn update_limiter(&mut self, is_new: bool) {
         let Some(limit) = self.limit.map(|limit| limit.share(self.share)) else { return };
-        let margin = limit.margin(self.spread.get(), self.window.is_some());
+        let is_told = self.window.is_some() && (self.form.is_fixed() || limit.is_large());
+        let margin = limit.margin(self.spread.get(), is_told);
         if is_new || margin != self.margin {
             self.margin = margin;
             self.limiter.set(limit, margin);

@@ -112,17 +112,22 @@ impl RequestLimit {
     /// closer together, by up to the spread of their latencies.
     ///
     /// Before that is seen, the margin is the time of half a request, or of one in a large limit, and
-    /// at most half a second. Where the server's headers tell how full its window is, a small limit
-    /// needs none.
-    pub(super) fn margin(self, spread: Duration, has_headers: bool) -> Duration {
+    /// at most half a second. Where the server's headers tell how full its window is and when it ends
+    /// (`is_told`), a small limit needs none.
+    pub(super) fn margin(self, spread: Duration, is_told: bool) -> Duration {
         let (burst, requests) = (self.burst(), self.requests.get());
         let interval = self.per / (requests - burst).max(1);
-        let first = FIRST_MARGIN.min(if requests < LARGE { interval / 2 } else { interval });
-        if has_headers {
-            return if requests < LARGE { Duration::ZERO } else { first };
+        let first = FIRST_MARGIN.min(if self.is_large() { interval } else { interval / 2 });
+        if is_told {
+            return if self.is_large() { first } else { Duration::ZERO };
         }
-        let longest = if requests < LARGE { self.per / 4 } else { self.per / 50 };
+        let longest = if self.is_large() { self.per / 50 } else { self.per / 4 };
         spread.min(longest).min(LONGEST_MARGIN).max(first)
+    }
+
+    /// Whether a margin of one request is a small part of the limit.
+    pub(super) fn is_large(self) -> bool {
+        self.requests.get() >= LARGE
     }
 
     fn burst(self) -> u32 {

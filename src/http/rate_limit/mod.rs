@@ -18,6 +18,7 @@ mod key_state;
 mod latency_spread;
 pub(crate) mod limiter;
 pub(crate) mod server_window;
+mod window_form;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -97,6 +97,11 @@ impl ServerWindow {
         (self.allowed, self.per) = (allowed, per);
     }
 
+    /// Whether the window holds one request only.
+    pub(super) fn is_first(&self) -> bool {
+        self.count == 1
+    }
+
     /// The range of the instant at which the window ends.
     pub(super) fn end(&self) -> (Instant, Instant) {
         (self.earliest_end, self.latest_end)

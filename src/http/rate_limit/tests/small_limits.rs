@@ -17,7 +17,7 @@ fn run_without_headers(
     run_with_seed(seed, server, settings(limit(requests, per)), 16, per * windows)
 }
 
-const SMALL: [(u32, u64); 8] =
+pub(super) const SMALL: [(u32, u64); 8] =
     [(1, 1), (1, 30), (4, 60), (10, 10), (10, 60), (30, 60), (60, 60), (99, 60)];
 
 #[test]
