@@ -146,6 +146,10 @@ fn the_faults_do_happen() {
         sum.jobs,
         sum.lost,
         sum.orphans,
+        sum.jobs_unknown,
+        sum.jobs_cancelled,
+        sum.jobs_refused,
+        sum.job_replies_lost,
         sum.outages,
     ];
     assert!(counts.iter().all(|&count| count > 20), "{sum:?}");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Duration;
 
 /// The path at which jobs are submitted.
-const JOBS: &str = "/api/v2/analytics/conversations/details/jobs";
+pub const JOBS: &str = "/api/v2/analytics/conversations/details/jobs";
 
 /// The requests of a scenario.
 #[derive(Debug, Default)]

@@ -61,6 +61,12 @@ pub struct Tally {
     pub jobs: u64,
     pub lost: u64,
     pub orphans: u64,
+    /// Polls that found a job in an unknown state, and cancelled; submissions that were refused, and
+    /// whose replies were lost.
+    pub jobs_unknown: u64,
+    pub jobs_cancelled: u64,
+    pub jobs_refused: u64,
+    pub job_replies_lost: u64,
     /// Outages of the platform that a run waited out.
     pub outages: u64,
 }
@@ -185,6 +191,9 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     tally.revoked = transport.revoked();
     tally.outages = transport.outages();
     tally.deleted = transport.deleted();
+    let faults = transport.job_faults();
+    (tally.jobs_unknown, tally.jobs_cancelled) = (faults.unknown, faults.cancelled);
+    (tally.jobs_refused, tally.job_replies_lost) = (faults.refused, faults.lost_replies);
     let (jobs_left, most_sent);
     (jobs_left, most_sent, tally.jobs, tally.lost) =
         transport.recorder(|seen| (seen.left(), seen.most_sent, seen.submitted, seen.lost));
@@ -320,6 +329,10 @@ impl AddAssign for Tally {
         self.jobs += other.jobs;
         self.lost += other.lost;
         self.orphans += other.orphans;
+        self.jobs_unknown += other.jobs_unknown;
+        self.jobs_cancelled += other.jobs_cancelled;
+        self.jobs_refused += other.jobs_refused;
+        self.job_replies_lost += other.job_replies_lost;
         self.outages += other.outages;
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::state::{Event, TransportState, key};
 use super::{
+    job_faults::JobFaults,
     neighbours::Neighbours,
     pages::Page,
     request_recorder::{RequestRecorder, is_api, job},
@@ -43,6 +44,8 @@ pub struct FaultyTransport {
     widest: Option<Duration>,
     undecodable: Option<char>,
     rejects_all: bool,
+    /// Whether a query can replace a job.
+    jobs_are_optional: bool,
     /// Whether rows change while they are paged. Not with interrupts: one may commit the older copy
     /// of a row, and then the output differs from the truth.
     changes: bool,
@@ -67,6 +70,7 @@ impl FaultyTransport {
             widest,
             undecodable,
             rejects_all,
+            jobs_are_optional: scenario.strategy == "auto" && !scenario.attributes,
             changes,
             inner: Mutex::new(inner),
         }
@@ -132,6 +136,11 @@ impl FaultyTransport {
     /// How many rows were deleted between two pages.
     pub fn deleted(&self) -> u64 {
         self.inner().deleted
+    }
+
+    /// What happened to jobs.
+    pub fn job_faults(&self) -> JobFaults {
+        self.inner().job_faults
     }
 
     pub fn seed(&self) -> u64 {
@@ -237,6 +246,10 @@ impl FaultyTransport {
         if let Some(status) = query.and_then(|query| self.persistent_fault(query)) {
             return Ok(error_response(status, None, "persistent"));
         }
+        let refusal = self.inner().job_refusal(self.fault_rate, self.jobs_are_optional, request);
+        if let Some(status) = refusal {
+            return Ok(error_response(status, None, "refused"));
+        }
         let mut reply = self.region.reply(now, request);
         self.inner().recorder.answered(request, reply.status(), reply.body());
         if self.hidden_headers {
@@ -244,6 +257,7 @@ impl FaultyTransport {
                 reply.headers_mut().remove(name);
             }
         }
+        self.inner().change_job(self.fault_rate, request, &mut reply);
         let is_page = query.is_some_and(|query| query["paging"].is_object());
         if reply.status() == 200 {
             match query.filter(|_| is_page) {
@@ -258,6 +272,9 @@ impl FaultyTransport {
                 }
                 None => {}
             }
+        }
+        if !matches!(event, Event::Nothing | Event::Total) {
+            self.inner().job_faults.reply_is_lost(request, &reply);
         }
         match event {
             Event::LostAfter => Err(RequestError::Network("connection reset".into())),

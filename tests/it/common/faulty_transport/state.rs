@@ -2,11 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
+use http::{Request, Response};
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{
+    job_faults::JobFaults,
     request_recorder::RequestRecorder,
     scenario::{Scenario, Stop},
 };
@@ -41,6 +44,7 @@ pub struct TransportState {
     pub deleted: u64,
     /// Pages of which a total was wrong. It is so once: a shard starts over a few times only.
     pub wrong_totals: HashSet<PagesKey>,
+    pub job_faults: JobFaults,
     pub recorder: RequestRecorder,
 }
 
@@ -88,12 +92,34 @@ impl TransportState {
             deletions: HashMap::new(),
             deleted: 0,
             wrong_totals: HashSet::new(),
+            job_faults: JobFaults::default(),
             recorder: RequestRecorder::default(),
         }
     }
 
     pub fn now(&self) -> Duration {
         self.before + self.start.map_or(Duration::ZERO, |start| start.elapsed())
+    }
+
+    /// The status that refuses the submission of a job, until the faults are cleared.
+    pub fn job_refusal(
+        &mut self,
+        fault_rate: f64,
+        is_optional: bool,
+        request: &Request<Bytes>,
+    ) -> Option<u16> {
+        let fault_rate = if self.clear { 0.0 } else { fault_rate };
+        self.job_faults.refusal(&mut self.rng, fault_rate, is_optional, request)
+    }
+
+    /// Changes the state of a job in the reply to a poll.
+    pub fn change_job(
+        &mut self,
+        fault_rate: f64,
+        request: &Request<Bytes>,
+        reply: &mut Response<Bytes>,
+    ) {
+        self.job_faults.change_state(&mut self.rng, fault_rate, request, reply);
     }
 
     /// Whether a row is deleted before this page. Where rows are shifted, none is.
