@@ -234,6 +234,17 @@ impl ApiClient {
     }
 }
 
+/// Warns of a job that may exist although no response says so.
+///
+/// Nobody can look for it: as far as is known, no platform has a request that lists jobs and tells
+/// whose they are (`platform` says where that is known from). So the job is named, and expires.
+pub(super) fn warn_of_lost_job(path: &ServerText, error: &RequestError) {
+    tracing::warn!(
+        %path, %error,
+        "the response to a submission was lost: the platform may keep a job that nobody deletes"
+    );
+}
+
 fn parse_json(body: &[u8]) -> Result<Value, RequestError> {
     serde_json::from_slice(body).map_err(|error| RequestError::Malformed(error.to_string().into()))
 }

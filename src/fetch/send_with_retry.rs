@@ -22,7 +22,7 @@ use crate::{
     },
     blocking::offload,
     catalog::ApiRequest,
-    fetch::{ApiClient, FetchError, RunError, ShardError, error::AttemptError},
+    fetch::{ApiClient, FetchError, RunError, ShardError, async_job, error::AttemptError},
     http::{
         address::may_download,
         error::{ErrorResponse, RequestError},
@@ -108,11 +108,7 @@ impl ApiClient {
             let path = shown_path(&call);
             tracing::debug!(%path, %error, ?attempt, ?decision, "request failed");
             if options.creates_resource && error.may_have_been_answered() {
-                tracing::warn!(
-                    %path, %error,
-                    "the response to a submission was lost: the platform may keep a job that nobody \
-                     deletes"
-                );
+                async_job::warn_of_lost_job(&path, &error);
             }
             match decision {
                 Decision::Retry { after } => {
@@ -221,7 +217,7 @@ impl ApiClient {
         if let Ok(response) = &response {
             permit.answered(response.status(), response.headers());
         }
-        let response = match response.and_then(|response| self.require_success(response)) {
+        let response = match response.and_then(|response| self.require_success(call, response)) {
             Ok(response) => response,
             Err(error) => {
                 let generation = token.map(|token| token.generation);
@@ -340,12 +336,18 @@ impl ApiClient {
         request.body(body).map_err(|error| error.to_string())
     }
 
-    /// Returns a response if it is a success.
-    fn require_success(&self, response: Response<Bytes>) -> Result<Response<Bytes>, RequestError> {
+    /// Returns the response to a call if it is a success.
+    fn require_success(
+        &self,
+        call: &ApiRequest,
+        response: Response<Bytes>,
+    ) -> Result<Response<Bytes>, RequestError> {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(RequestError::Refused(ErrorResponse::read(&response, self.context.dialect)))
+        let dialect = self.context.dialect;
+        let error = ErrorResponse::read(&response, dialect).of_path(&call.target, dialect);
+        Err(RequestError::Refused(error))
     }
 
     /// Sleeps.

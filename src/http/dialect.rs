@@ -17,6 +17,8 @@ pub struct Dialect {
     pub rate_limit: Option<RateLimitHeaderNames>,
     /// Beginnings of error messages that mean "slow down", beside what HTTP says itself.
     pub throttle_messages: &'static [&'static str],
+    /// Paths where a 403 may mean "slow down", too.
+    pub busy_paths: &'static [&'static str],
     /// Codes of a 401 that rejects the network address and not the token.
     pub address_denied_codes: &'static [&'static str],
     /// Codes of an error that says that the page is too large.
@@ -43,6 +45,8 @@ pub struct RateLimitHeaderNames {
 pub enum ErrorKind {
     /// Slow down.
     Throttle,
+    /// Either to slow down or that a permission is missing; nothing tells them apart.
+    BusyOrForbidden,
     /// Requests from this network address are not accepted.
     AddressDenied,
     /// The page is too large: request fewer rows.
@@ -62,6 +66,7 @@ impl Dialect {
         error_reason: None,
         rate_limit: None,
         throttle_messages: &[],
+        busy_paths: &[],
         address_denied_codes: &[],
         too_large_codes: &[],
         too_deep_messages: &[],

@@ -121,6 +121,16 @@ impl ErrorResponse {
         Self { status, kind, code, message, retry_after, window_is_full, correlation }
     }
 
+    /// The response as one to a request for `path`, which may have a query.
+    pub(crate) fn of_path(self, path: &str, dialect: &Dialect) -> Self {
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let is_plain = self.kind == ErrorKind::Other && self.status == StatusCode::FORBIDDEN;
+        match is_plain && dialect.busy_paths.contains(&path) {
+            true => Self { kind: ErrorKind::BusyOrForbidden, ..self },
+            false => self,
+        }
+    }
+
     /// Whether the server says to slow down.
     pub(crate) fn is_throttle(&self) -> bool {
         self.kind == ErrorKind::Throttle
@@ -243,6 +253,21 @@ mod tests {
             read(r#"{"message":"from the body"}"#),
             "the server answered 400: from the body"
         );
+    }
+
+    #[test]
+    fn a_403_may_mean_slow_down_where_the_platform_is_known_to_answer_so() {
+        let dialect = Dialect { busy_paths: &["/jobs"], ..Dialect::STANDARD };
+        for (status, path, expected) in [
+            (403, "/jobs", ErrorKind::BusyOrForbidden),
+            (403, "/jobs?page=1", ErrorKind::BusyOrForbidden),
+            (403, "/jobs/7", ErrorKind::Other),
+            (401, "/jobs", ErrorKind::Other),
+        ] {
+            let response = Response::builder().status(status).body(Bytes::new()).unwrap();
+            let error = ErrorResponse::read(&response, &dialect).of_path(path, &dialect);
+            assert_eq!(error.kind, expected, "{status} {path}");
+        }
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! NICE CXone.
+//!
+//! `GET /data-extraction/v1/jobs` lists the jobs of a tenant with id and status only (public OpenAPI
+//! document), so it does not tell who submitted one, or for which dates.
 
 use crate::{auth::Grant, http::dialect::Dialect, platform::Profile};
 
@@ -12,6 +15,8 @@ pub(crate) static PROFILE: Profile = Profile {
 
 pub(crate) static DIALECT: Dialect = Dialect {
     error_reason: Some("icStatusDescription"),
+    // beyond one job in 30 seconds a public client was answered 403, as for a missing permission
+    busy_paths: &["/data-extraction/v1/jobs"],
     too_wide_messages: &["date range may not exceed"],
     ..Dialect::STANDARD
 };

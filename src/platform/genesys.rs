@@ -1,4 +1,7 @@
 //! Genesys Cloud.
+//!
+//! No request lists jobs of analytics or of usage: the public swagger of 2026 has the POST that
+//! submits one, and GET and DELETE by its id.
 
 use serde_json::Value;
 

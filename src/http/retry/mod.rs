@@ -15,6 +15,9 @@ use crate::http::{
 /// New tokens in a row that one request may be rejected with before the run stops.
 const MOST_REJECTIONS: u32 = 3;
 
+/// Attempts after which a response that may mean "slow down" is taken for a refusal.
+const MOST_DOUBTFUL_ATTEMPTS: u32 = 3;
+
 /// Throttled attempts of one request before it fails: about an hour if the server gives no
 /// `Retry-After`.
 const MOST_THROTTLES: u32 = 100;
@@ -189,6 +192,11 @@ fn decide_response(
         }
         (_, StatusCode::UNAUTHORIZED) if attempts_used_up => Decision::GiveUp,
         (_, StatusCode::UNAUTHORIZED) => Decision::Reauthenticate,
+        (ErrorKind::BusyOrForbidden, _)
+            if !attempts_used_up && attempt.number < MOST_DOUBTFUL_ATTEMPTS =>
+        {
+            Decision::Retry { after: pause(attempt.number, policy, jitter) }
+        }
         (_, StatusCode::FORBIDDEN) => Decision::Deny,
         // the platform took too long for the query
         (_, StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT) if attempt.splittable => {

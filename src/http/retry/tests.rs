@@ -68,6 +68,9 @@ fn every_error_has_its_decision() {
     let (reset, html) =
         (RequestError::Network("reset".into()), RequestError::Malformed("html".into()));
     let untrusted = RequestError::NoConnection("expired".into());
+    let RequestError::Refused(response) = refused(403, "", None) else { unreachable!() };
+    let busy =
+        RequestError::Refused(ErrorResponse { kind: ErrorKind::BusyOrForbidden, ..response });
     let RequestError::Token(long) = token_error(false) else { unreachable!() };
     let long_token_error = RequestError::Token(TokenError { wait: SECOND * 601, ..long });
     // error, attempt, rejections, splittable and shrinkable → decision, at a jitter of one half
@@ -118,6 +121,9 @@ fn every_error_has_its_decision() {
         (refused(401, "bad.credentials", None), 4, 0, true, GiveUp),
         (refused(401, "address.denied", None), 1, 1, true, Decision::Stop(Stop::Credentials)),
         (refused(403, "missing.permissions", None), 1, 0, true, Decision::Deny),
+        (busy.clone(), 1, 0, true, half(1)),
+        (busy.clone(), 2, 0, true, half(2)),
+        (busy, 3, 0, true, Decision::Deny),
         (token_error(true), 1, 0, true, Decision::Stop(Stop::Credentials)),
         (token_error(false), 1, 0, true, Retry { after: SECOND * 9 }),
         (token_error(false), 4, 0, true, Retry { after: SECOND * 9 }),

@@ -45,6 +45,12 @@ pub(super) const ALL: &[Behavior] = &[
         apply: submit_reply_cut,
     },
     Behavior {
+        name: "submit-forbidden-at-first",
+        kind: BehaviorKind::Odd,
+        effect: "the first two submissions of a job are answered 403, as if they came too fast",
+        apply: submit_forbidden_at_first,
+    },
+    Behavior {
         name: "narrow-intervals",
         kind: BehaviorKind::Odd,
         effect: "a query or a job of more than six hours is answered 400, which says so",
@@ -127,6 +133,13 @@ fn job_without_address(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<
 
 fn submit_forbidden(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
     if is_submission(exchange.request) {
+        return bare(StatusCode::FORBIDDEN);
+    }
+    answer(exchange.request)
+}
+
+fn submit_forbidden_at_first(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
+    if is_submission(exchange.request) && exchange.nth <= 2 {
         return bare(StatusCode::FORBIDDEN);
     }
     answer(exchange.request)

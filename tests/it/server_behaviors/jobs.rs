@@ -48,6 +48,14 @@ const ONE_OF_24: &[&str] = &[
     "queue-members 20",
 ];
 
+/// A data extraction of NICE CXone that may be submitted as often as one likes.
+const EXTRACTION: Case = Case {
+    settings: &["source.platform=nice-cxone", "job.datasets=[\"qm-workflows\"]"],
+    catalog: "[bucket.data-extraction]\nrequests = 100\nper = '1s'\n",
+    dataset: ("qm-workflows", "workflowId"),
+    ..CASE
+};
+
 const CANNOT: &str = "the job cannot be had; using the query";
 
 pub(super) const CASES: &[Case] = &[
@@ -84,6 +92,15 @@ pub(super) const CASES: &[Case] = &[
         says: &["there is no address of its result at /downloadUrl"],
         most_requests: 10,
         ..CASE
+    },
+    Case { odd: &["submit-forbidden-at-first"], rows: Rows::Count(83), ..EXTRACTION },
+    Case {
+        odd: &["submit-forbidden"],
+        code: 3,
+        rows: Rows::None,
+        says: &["QM Workflow API"],
+        most_requests: 5,
+        ..EXTRACTION
     },
     Case { odd: &["narrow-intervals"], says: &["may not exceed 6 hours"], ..CASE },
     Case {
