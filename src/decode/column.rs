@@ -63,8 +63,9 @@ pub(super) struct ColumnFull;
 const MAX_KEPT: usize = 1 << 13;
 
 impl Column {
-    /// An empty column for values of this type, which the catalogue can name.
-    pub(super) fn new(data_type: &DataType, form: Option<WireForm>) -> Self {
+    /// An empty column for values of this type, which the catalogue can name. `ignored` are paths to
+    /// keys inside it whose values are not kept.
+    pub(super) fn new(data_type: &DataType, form: Option<WireForm>, ignored: &[&[String]]) -> Self {
         let values = match data_type {
             DataType::Int64 => Values::Int64(Vec::new()),
             DataType::Float64 => Values::Double(
@@ -80,12 +81,14 @@ impl Column {
             DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
             DataType::Timestamp(..) => Values::Time(Vec::new(), time_form(form)),
             DataType::List(element) => {
-                let element = Self::new(element.data_type(), None);
+                let element = Self::new(element.data_type(), None, ignored);
                 Values::List(Ends::default(), Box::new(element))
             }
-            DataType::Struct(fields) => Values::Struct(FieldColumns::new(fields, &[], |_| None)),
+            DataType::Struct(fields) => {
+                Values::Struct(FieldColumns::new(fields, &[], ignored, |_| None))
+            }
             DataType::Map(..) => {
-                let values = Self::new(&DataType::Utf8, None);
+                let values = Self::new(&DataType::Utf8, None, &[]);
                 Values::Map(Ends::default(), Texts::default(), Box::new(values))
             }
             _ => Values::Text(Texts::default()),
@@ -106,6 +109,20 @@ impl Column {
     /// Whether the value of a row is null or an empty text.
     pub(super) fn is_empty(&self, row: usize) -> bool {
         self.is_null(row) || matches!(&self.values, Values::Text(texts) if texts.is_empty_at(row))
+    }
+
+    /// What a value has to be, for errors.
+    pub(super) fn expected(&self) -> &'static str {
+        match &self.values {
+            Values::Text(_) => "a text",
+            Values::Int64(_) => "a 64-bit integer",
+            Values::Double(_, form) => form.expected,
+            Values::Boolean(_) => "true or false",
+            Values::Time(_, form) => form.expected,
+            Values::List(..) => "a list",
+            Values::Struct(_) => "an object",
+            Values::Map(..) => "an object of texts",
+        }
     }
 
     /// The time of a row in microseconds since 1970. `None` if it is null or the column has no times.
@@ -288,9 +305,10 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn push(&mut self, text: &str) -> Result<(), ColumnFull> {
+    /// Appends a text, which is UTF-8.
+    pub(super) fn push(&mut self, text: &[u8]) -> Result<(), ColumnFull> {
         self.ends.push(self.bytes.len() + text.len())?;
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(text);
         Ok(())
     }
 
@@ -298,8 +316,9 @@ impl Texts {
         self.ends.0.len() - 1
     }
 
-    pub(super) fn text(&self, index: usize) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.get(index))
+    /// The last text.
+    pub(super) fn last(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.get(self.len() - 1))
     }
 
     fn get(&self, index: usize) -> &[u8] {
@@ -322,22 +341,23 @@ impl Texts {
     }
 }
 
-/// Removes the entries of a map, from the entry `from` on, whose key comes again later.
+/// Removes the entries of a map, from the entry `from` on, whose key comes again later. Returns how
+/// many.
 pub(super) fn keep_last_entries(
     from: usize,
     keys: &mut Texts,
     values: &mut Column,
-) -> Result<(), ColumnFull> {
+) -> Result<u64, ColumnFull> {
     let to = keys.len();
     // a few keys are compared faster than hashed
     let is_last = |at: usize| (at + 1..to).all(|later| keys.get(at) != keys.get(later));
     if to - from <= 8 && (from..to).all(is_last) {
-        return Ok(());
+        return Ok(0);
     }
     let mut seen = HashSet::with_capacity(to - from);
     let mut kept: Vec<usize> = (from..to).rev().filter(|&at| seen.insert(keys.get(at))).collect();
     if kept.len() == to - from {
-        return Ok(());
+        return Ok(0);
     }
     kept.reverse();
     let entry = |&at: &usize| {
@@ -351,14 +371,14 @@ pub(super) fn keep_last_entries(
     keys.truncate(from);
     values.truncate(from);
     for (at, (key, value)) in (from..).zip(&entries) {
-        keys.push(&String::from_utf8_lossy(key))?;
+        keys.push(key)?;
         if let Some(value) = value {
             values.pad(at);
             if let Values::Text(texts) = &mut values.values {
-                texts.push(&String::from_utf8_lossy(value))?;
+                texts.push(value)?;
                 values.valid.append_non_null();
             }
         }
     }
-    Ok(())
+    Ok((to - from - kept.len()) as u64)
 }

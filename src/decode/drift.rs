@@ -85,7 +85,6 @@ impl Drift {
 }
 
 impl JsonType {
-    #[cfg(test)]
     /// The type of a value from its JSON, which is valid.
     pub(super) fn of(json: &[u8]) -> Self {
         match json.first() {

@@ -1,73 +1,124 @@
 //! The columns of an object's fields, found by their keys.
 
+use std::ops::Range;
+
 use arrow::{
     array::ArrayRef,
     datatypes::{FieldRef, Fields},
     error::ArrowError,
 };
 
-use crate::{catalog::WireForm, decode::column::Column};
+use crate::{
+    catalog::WireForm,
+    decode::{column::Column, json::Json},
+};
 
 /// The columns of an object's fields. Keys come in the same order in nearly every object, so the
 /// key that followed last time is tried first.
 #[derive(Debug)]
 pub(super) struct FieldColumns {
     columns: Vec<Column>,
-    /// The keys of the columns in their order, then the aliases.
+    /// The keys of the columns in their order, then the aliases, then the keys that are ignored.
     keys: Vec<Key>,
     /// The index of the key that came first in the last object.
     first: usize,
+    /// The number of objects so far.
+    objects: u64,
 }
 
 #[derive(Debug)]
 struct Key {
+    /// The key with the quote at its end and a colon.
+    ending: Box<[u8]>,
     name: Box<str>,
-    /// The index of its column.
-    column: usize,
+    /// The index of its column. `None` if the key is ignored.
+    column: Option<usize>,
     /// The index of the key that followed it last time.
     follower: usize,
     /// Whether the column has another name too, or this is that name.
     has_other_name: bool,
+    /// The last object that had it.
+    last_object: u64,
+    /// Which of the values that fit no column are inside its value in that object.
+    extra: Range<usize>,
+    /// Where its value in that object is, if the key is an alias and the value is in the column.
+    alias_value: Range<usize>,
 }
 
 /// What becomes of the value of a key.
 pub(super) enum Place<'c> {
-    /// It is not kept.
+    /// It is not kept: it is null or ignored.
     Skip,
-    /// It is the value of this column, which has this name.
+    /// It is the value of an alias, whose column has a value already.
+    Superfluous(&'c str),
+    /// It is the value of this column, under this key.
     Column(&'c mut Column, &'c str),
 }
 
 impl FieldColumns {
-    /// Empty columns for `fields`. An alias is another key, with the index of its column; `form`
-    /// returns the form of a column's values, if it is not the usual one.
+    /// Empty columns for `fields`. An alias is another key, with the index of its column; `ignored`
+    /// are paths to keys whose values are not kept; `form` returns the form of a column's values,
+    /// if it is not the usual one.
     pub(super) fn new(
         fields: &Fields,
         aliases: &[(String, usize)],
+        ignored: &[&[String]],
         form: impl Fn(&FieldRef) -> Option<WireForm>,
     ) -> Self {
-        let columns =
-            fields.iter().map(|field| Column::new(field.data_type(), form(field))).collect();
-        let named = fields.iter().enumerate().map(|(column, field)| (field.name(), column));
-        let keys = named.chain(aliases.iter().map(|(name, column)| (name, *column)));
-        let key = |(index, (name, column)): (usize, (&String, usize))| Key {
+        let column = |field: &FieldRef| {
+            let inside = ignored.iter().filter_map(|path| match path {
+                [first, rest @ ..] if first == field.name() && !rest.is_empty() => Some(rest),
+                _ => None,
+            });
+            Column::new(field.data_type(), form(field), &inside.collect::<Vec<_>>())
+        };
+        let named = fields.iter().enumerate().map(|(column, field)| (field.name(), Some(column)));
+        let aliased = aliases.iter().map(|(name, column)| (name, Some(*column)));
+        let is_known = |name: &String| {
+            fields.iter().any(|field| field.name() == name)
+                || aliases.iter().any(|(alias, _)| alias == name)
+        };
+        let ignored_here = ignored.iter().filter_map(|path| match path {
+            [name] if !is_known(name) => Some((name, None)),
+            _ => None,
+        });
+        let key = |(index, (name, column)): (usize, (&String, Option<usize>))| Key {
+            ending: [name.as_bytes(), b"\":"].concat().into(),
             name: name.as_str().into(),
             column,
             follower: index + 1,
-            has_other_name: aliases.iter().any(|(_, other)| *other == column),
+            has_other_name: aliases.iter().any(|(_, other)| Some(*other) == column),
+            last_object: 0,
+            extra: 0..0,
+            alias_value: 0..0,
         };
-        Self { columns, keys: keys.enumerate().map(key).collect(), first: 0 }
+        Self {
+            columns: fields.iter().map(column).collect(),
+            keys: named.chain(aliased).chain(ignored_here).enumerate().map(key).collect(),
+            first: 0,
+            objects: 0,
+        }
+    }
+
+    /// Begins an object.
+    pub(super) fn begin_object(&mut self) {
+        self.objects += 1;
+    }
+
+    /// Reads the key that begins here, if it is the one that followed `previous` last time.
+    pub(super) fn skip_expected_key(
+        &self,
+        json: &mut Json<'_>,
+        previous: Option<usize>,
+    ) -> Option<usize> {
+        let expected = previous.map_or(self.first, |previous| self.keys[previous].follower);
+        let key = self.keys.get(expected)?;
+        json.skip_key(&key.ending).then_some(expected)
     }
 
     /// The index of a key that comes after `previous`. `None` if no column has this name.
     pub(super) fn find(&mut self, previous: Option<usize>, name: &str) -> Option<usize> {
-        let expected = previous.map_or(self.first, |previous| self.keys[previous].follower);
-        let is_it = |index: &usize| *self.keys[*index].name == *name;
-        if expected < self.keys.len() && is_it(&expected) {
-            return Some(expected);
-        }
-        let start = expected.min(self.keys.len());
-        let found = (start..self.keys.len()).chain(0..start).find(is_it)?;
+        let found = self.keys.iter().position(|key| *key.name == *name)?;
         match previous {
             Some(previous) => self.keys[previous].follower = found,
             None => self.first = found,
@@ -75,20 +126,68 @@ impl FieldColumns {
         Some(found)
     }
 
+    /// Notes that the current object has a key.
+    pub(super) fn note(&mut self, key: usize) -> Option<Range<usize>> {
+        let key = &mut self.keys[key];
+        let extra = std::mem::take(&mut key.extra);
+        if key.last_object == self.objects {
+            return Some(extra);
+        }
+        key.last_object = self.objects;
+        key.alias_value = 0..0;
+        None
+    }
+
+    /// Notes which of the values that fit no column are inside the value of a key.
+    pub(super) fn note_extra(&mut self, key: usize, extra: Range<usize>) {
+        self.keys[key].extra = extra;
+    }
+
+    /// Notes where the value of a key is, if it is an alias.
+    pub(super) fn note_alias_value(&mut self, key: usize, value: Range<usize>) {
+        if key >= self.columns.len() {
+            self.keys[key].alias_value = value;
+        }
+    }
+
     /// Where the value of a key belongs in this row. The value of an alias is kept unless there is
     /// one under the column's own name; of several values under one name, the last is kept.
     pub(super) fn place(&mut self, key: usize, row: usize, is_null: bool) -> Place<'_> {
         let is_alias = key >= self.columns.len();
-        let Key { column, has_other_name, .. } = self.keys[key];
-        let target = &mut self.columns[column];
-        if is_alias && target.len() > row || is_null && has_other_name {
+        let key = &self.keys[key];
+        let Some(column) = key.column else { return Place::Skip };
+        if is_null && key.has_other_name {
             return Place::Skip;
+        }
+        let target = &mut self.columns[column];
+        if is_alias && target.len() > row {
+            return Place::Superfluous(&key.name);
         }
         target.truncate(row);
         match is_null {
             true => Place::Skip,
-            false => Place::Column(target, &self.keys[column].name),
+            false => Place::Column(target, &key.name),
         }
+    }
+
+    /// The alias whose value is in the column of this key in the current object, and where its
+    /// value is. `None` if there is none, or the key is that alias.
+    pub(super) fn aliased(&self, key: usize) -> Option<(&str, Range<usize>)> {
+        let Key { column, has_other_name: true, .. } = self.keys[key] else { return None };
+        if key >= self.columns.len() {
+            return None;
+        }
+        let is_it = |alias: &&Key| {
+            let is_of_object = alias.last_object == self.objects && !alias.alias_value.is_empty();
+            alias.column == column && is_of_object
+        };
+        let alias = self.keys[self.columns.len()..].iter().find(is_it)?;
+        Some((&alias.name, alias.alias_value.clone()))
+    }
+
+    /// The text of a key.
+    pub(super) fn name(&self, key: usize) -> &str {
+        &self.keys[key].name
     }
 
     /// The column of a field.

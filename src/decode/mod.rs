@@ -10,8 +10,11 @@
 mod column;
 mod committed_rows;
 mod drift;
+mod extra;
 mod fields;
+mod json;
 pub(crate) mod page_parser;
+mod path;
 pub(crate) mod row_key;
 mod row_reader;
 mod row_times;
@@ -24,12 +27,19 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions, new_null_array},
-    datatypes::{FieldRef, SchemaRef, TimestampMicrosecondType},
+    array::{Array, AsArray, PrimitiveArray, RecordBatch, RecordBatchOptions},
+    datatypes::{FieldRef, Schema, SchemaRef, TimestampMicrosecondType},
     error::ArrowError,
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+use self::{
+    column::ColumnFull,
+    extra::Extra,
+    fields::FieldColumns,
+    path::names_in_pattern,
+    row_reader::{RowError, read_row},
+};
 pub(crate) use self::{
     committed_rows::CommittedRows,
     page_parser::{MAX_KEYS, RawPage},
@@ -41,12 +51,8 @@ pub use self::{
     drift::{Drift, DriftKind, DriftedField, JsonType},
     page_parser::PageParser,
 };
-use self::{
-    fields::FieldColumns,
-    row_reader::{RowError, read_row},
-};
 use crate::{
-    catalog::{Dataset, EXTRA, WireForm},
+    catalog::{Dataset, WireForm},
     time::interval::Interval,
 };
 
@@ -59,10 +65,16 @@ pub struct Decoder {
     aliases: Vec<(String, usize)>,
     /// The forms of the columns that have one, by their names.
     forms: BTreeMap<String, WireForm>,
+    /// The keys of the columns of id and time, each with the index of its column.
+    required: Vec<(String, usize)>,
     /// The indices of the id columns in the schema, and below those of time and newest.
     id: Vec<usize>,
     time: usize,
     newest: Option<usize>,
+    /// The paths of the fields that are ignored.
+    ignored: Vec<Vec<String>>,
+    /// Whether fields without a column are only counted.
+    drops_new_fields: bool,
     /// Columns of earlier pages, whose memory the next pages use.
     builders: Arc<Mutex<Vec<PageBuilder>>>,
 }
@@ -71,6 +83,7 @@ pub struct Decoder {
 #[derive(Debug)]
 struct PageBuilder {
     columns: FieldColumns,
+    extra: Extra,
     /// Memory for texts with escapes.
     tape: Vec<u8>,
 }
@@ -113,6 +126,9 @@ impl Page {
 /// time outside is a sign of a wrong unit, for example of seconds that were read as milliseconds.
 const PLAUSIBLE_MS: std::ops::Range<i64> = 631_152_000_000..4_102_444_800_000;
 
+/// The longest value that a reason quotes, in characters.
+const QUOTED_CHARS: usize = 120;
+
 /// Identifies a row and a copy of it by hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RowKey {
@@ -154,13 +170,20 @@ impl Decoder {
         let schema = dataset.schema.clone();
         // the catalogue has checked that these columns exist
         let column = |name: &String| schema.index_of(name).unwrap_or_default();
+        let aliases: Vec<_> =
+            dataset.aliases.iter().map(|(alias, name)| (alias.clone(), column(name))).collect();
+        let columns = dataset.id.iter().chain([&dataset.time]);
+        let mut required: Vec<_> = columns.map(|name| (name.clone(), column(name))).collect();
+        let is_required =
+            |(_, column): &&(String, usize)| required.iter().any(|(_, one)| one == column);
+        let other_keys: Vec<_> = aliases.iter().filter(is_required).cloned().collect();
+        required.extend(other_keys);
         Self {
-            aliases: dataset
-                .aliases
-                .iter()
-                .map(|(alias, name)| (alias.clone(), column(name)))
-                .collect(),
+            aliases,
+            required,
             forms: dataset.forms.clone(),
+            ignored: dataset.ignore.iter().filter_map(|path| names_in_pattern(path)).collect(),
+            drops_new_fields: false,
             id: dataset.id.iter().map(column).collect(),
             time: column(&dataset.time),
             newest: dataset.newest.as_ref().map(column),
@@ -169,8 +192,15 @@ impl Decoder {
         }
     }
 
+    /// The same decoder, which only counts the fields that have no column, and does not keep them.
+    #[must_use]
+    pub fn dropping_new_fields(self) -> Self {
+        Self { drops_new_fields: true, builders: Arc::default(), ..self }
+    }
+
     /// Decodes the rows of a reply for the shard with the interval `owner`. Undecodable rows are
-    /// returned in the [`Page`]. Unknown fields are ignored.
+    /// returned in the [`Page`]. A value that does not fit its column, and a field that has none,
+    /// is kept in the last column; null there means nothing, as in the others.
     ///
     /// # Errors
     /// Only [`PageError::Columns`].
@@ -182,41 +212,31 @@ impl Decoder {
         for (range, text) in reply.ranges() {
             received += 1;
             let row = digests.len();
-            let read = read_row(text, row, &mut builder.columns, &mut builder.tape);
-            match read.and_then(|()| self.row_time(&builder.columns, row)) {
+            let PageBuilder { columns, extra, tape } = &mut builder;
+            let read = read_row(text, row, columns, extra, tape);
+            match read.and_then(|()| self.row_time(&builder, row, text)) {
                 Ok(time) => {
                     implausible_times += u64::from(!PLAUSIBLE_MS.contains(&time));
                     if owner.contains(time) {
+                        builder.extra.keep_row(row, text).map_err(too_large)?;
                         digests.push(xxh3_64(text));
                     } else {
                         not_owned += 1;
-                        builder.columns.truncate(row);
+                        builder.drop_row(row);
                     }
                 }
                 Err(RowError::Undecodable(reason)) => {
-                    builder.columns.truncate(row);
+                    builder.drop_row(row);
                     bad.push(reply.text(), range, &reason);
                 }
-                Err(RowError::ColumnFull) => {
-                    let largest = ArrowError::OffsetOverflowError(i32::MAX as usize);
-                    return Err(PageError::Columns(largest));
-                }
+                Err(RowError::ColumnFull) => return Err(too_large(ColumnFull)),
             }
         }
-        let mut columns = builder.columns.finish(self.schema.fields(), digests.len());
-        if let (Ok(columns), Some(field)) = (&mut columns, self.schema.fields().last()) {
-            columns.push(new_null_array(field.data_type(), digests.len()));
-        }
+        let finished = builder.finish(&self.schema, digests.len());
         self.keep_builder(builder);
-        let options = RecordBatchOptions::new().with_row_count(Some(digests.len()));
-        let batch = columns
-            .and_then(|columns| {
-                RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            })
-            .map_err(PageError::Columns)?;
+        let (batch, drift) = finished.map_err(PageError::Columns)?;
         debug_assert_eq!(received, batch.num_rows() as u64 + not_owned + bad.len() as u64, "G5");
         let keys = self.keys(&batch, &digests).map_err(PageError::Columns)?;
-        let drift = Drift::default();
         Ok(Page { batch, keys, received, not_owned, implausible_times, bad, drift })
     }
 
@@ -236,10 +256,17 @@ impl Decoder {
     /// The time of a row that was read, in milliseconds since 1970, rounded down.
     ///
     /// # Errors
-    /// If it lacks its time or its id.
-    fn row_time(&self, columns: &FieldColumns, row: usize) -> Result<i64, RowError> {
+    /// If it lacks its time or its id, or has a value there that does not fit.
+    fn row_time(&self, builder: &PageBuilder, row: usize, text: &[u8]) -> Result<i64, RowError> {
+        let PageBuilder { columns, extra, .. } = builder;
         let name = |column: usize| self.schema.field(column).name().as_str();
         let error = |reason: String| Err(RowError::Undecodable(reason));
+        for (key, column) in &self.required {
+            if let Some(value) = extra.misfit(key) {
+                let expected = columns.column(*column).expected();
+                return error(format!("`{key}` is not {expected}: {}", quoted_value(&text[value])));
+            }
+        }
         if let [id] = self.id[..]
             && columns.column(id).is_null(row)
         {
@@ -276,9 +303,13 @@ impl Decoder {
         let kept = self.builders.lock().ok().and_then(|mut builders| builders.pop());
         kept.unwrap_or_else(|| {
             let form = |field: &FieldRef| self.forms.get(field.name()).copied();
-            let fields = self.schema.fields().iter().filter(|field| field.name() != EXTRA);
-            let columns = FieldColumns::new(&fields.cloned().collect(), &self.aliases, form);
-            PageBuilder { columns, tape: Vec::new() }
+            let (extra, fields) = split_extra(&self.schema);
+            let ignored: Vec<_> = self.ignored.iter().map(Vec::as_slice).collect();
+            PageBuilder {
+                columns: FieldColumns::new(&fields.into(), &self.aliases, &ignored, form),
+                extra: Extra::new(extra, self.drops_new_fields),
+                tape: Vec::new(),
+            }
         })
     }
 
@@ -288,6 +319,51 @@ impl Decoder {
             builders.push(builder);
         }
     }
+}
+
+impl PageBuilder {
+    /// Removes what was read of a row.
+    fn drop_row(&mut self, row: usize) {
+        self.columns.truncate(row);
+        self.extra.drop_row();
+    }
+
+    /// Takes the first `rows` rows as a batch, and what their columns do not have.
+    fn finish(
+        &mut self,
+        schema: &SchemaRef,
+        rows: usize,
+    ) -> Result<(RecordBatch, Drift), ArrowError> {
+        let (extra_field, fields) = split_extra(schema);
+        let columns = self.columns.finish(&fields.into(), rows);
+        let (extra, drift) = self.extra.finish(extra_field, rows)?;
+        let mut columns = columns?;
+        columns.push(extra);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
+        Ok((batch, drift))
+    }
+}
+
+/// The column of what fits no other, and the other columns.
+fn split_extra(schema: &Schema) -> (&FieldRef, &[FieldRef]) {
+    let fields = schema.fields();
+    fields.split_last().expect("every dataset has a column of what fits no other")
+}
+
+/// The error of a page that does not fit into columns.
+fn too_large(_: ColumnFull) -> PageError {
+    PageError::Columns(ArrowError::OffsetOverflowError(i32::MAX as usize))
+}
+
+/// A value as an error quotes it.
+fn quoted_value(json: &[u8]) -> String {
+    let value = String::from_utf8_lossy(json);
+    let mut quoted: String = value.chars().take(QUOTED_CHARS).collect();
+    if quoted.len() < value.len() {
+        quoted.push('…');
+    }
+    quoted
 }
 
 fn times(batch: &RecordBatch, column: usize) -> &PrimitiveArray<TimestampMicrosecondType> {

@@ -1,22 +1,20 @@
 //! Reads the JSON of a row into columns, in one pass and directed by their types.
 //!
-//! It descends only where a column does, so its depth is that of the catalogue; the parser skips
-//! everything else without recursion, down to 200 levels (G8).
+//! It descends only where a column does, so its depth is that of the catalogue; everything else is
+//! skipped without recursion (G8). A value that does not fit its column and the value of an unknown
+//! key are kept beside the columns, see [`Extra`].
 
-use jiter::{Jiter, JiterError, Peek};
+use std::borrow::Cow;
 
 use crate::decode::{
     column::{Column, ColumnFull, Ends, Texts, Values, keep_last_entries},
+    drift::DriftKind,
+    extra::Extra,
     fields::{FieldColumns, Place},
+    json::{Json, SyntaxError, Text, unescape},
+    path::Path,
     scalar::{Misfit, Scalar, boolean, integer},
 };
-
-/// The deepest nesting of a value that no column reads: the parser's limit.
-#[cfg(test)]
-pub(super) const MAX_DEPTH: usize = 200;
-
-/// The longest value that a reason quotes, in characters.
-const QUOTED_CHARS: usize = 120;
 
 /// Why a row was not read. Its values are to be removed from the columns.
 #[derive(Debug)]
@@ -27,9 +25,9 @@ pub(super) enum RowError {
     ColumnFull,
 }
 
-impl From<JiterError> for RowError {
-    fn from(error: JiterError) -> Self {
-        Self::Undecodable(error.to_string())
+impl From<SyntaxError> for RowError {
+    fn from(error: SyntaxError) -> Self {
+        Self::Undecodable(error.reason())
     }
 }
 
@@ -39,203 +37,367 @@ impl From<ColumnFull> for RowError {
     }
 }
 
-impl RowError {
-    /// Names the field that it came from.
-    fn in_field(self, name: &str) -> Self {
-        match self {
-            Self::Undecodable(reason) => {
-                Self::Undecodable(format!("whilst decoding field '{name}': {reason}"))
-            }
-            Self::ColumnFull => Self::ColumnFull,
-        }
-    }
-}
-
 /// Reads a row into the columns of its fields. `tape` is memory for texts with escapes.
 pub(super) fn read_row(
     text: &[u8],
     row: usize,
     columns: &mut FieldColumns,
+    extra: &mut Extra,
     tape: &mut Vec<u8>,
 ) -> Result<(), RowError> {
     if text.first() != Some(&b'{') {
         return Err(RowError::Undecodable("the row is not an object".to_owned()));
     }
-    if let Err(error) = str::from_utf8(text) {
-        return Err(RowError::Undecodable(format!("the row is not UTF-8: {error}")));
-    }
-    let mut json = Jiter::with_tape(text, std::mem::take(tape));
-    let result =
-        read_object(&mut json, columns, row).and_then(|()| json.finish().map_err(RowError::from));
-    *tape = json.into_tape();
-    result
+    extra.begin_row(text.len());
+    let mut reader = RowReader { json: Json::new(text), extra, tape };
+    reader.object(columns, row, &Path::ROW)?;
+    Ok(reader.json.finish()?)
 }
 
-fn read_object(
-    json: &mut Jiter<'_>,
-    columns: &mut FieldColumns,
-    row: usize,
-) -> Result<(), RowError> {
-    let mut previous = None;
-    let mut name = json.next_object()?;
-    while let Some(text) = name {
-        let key = columns.find(previous, text);
-        previous = key.or(previous);
-        let peek = json.peek()?;
-        match key.map(|key| columns.place(key, row, peek == Peek::Null)) {
-            Some(Place::Column(column, name)) => {
-                read_value(json, peek, column, row).map_err(|error| error.in_field(name))?;
+struct RowReader<'j, 'r> {
+    json: Json<'j>,
+    extra: &'r mut Extra,
+    tape: &'r mut Vec<u8>,
+}
+
+/// What was read of a value that is not null.
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    /// A value.
+    Present,
+    /// A form of null, such as an empty text.
+    Absent,
+    /// It does not fit its column, and was consumed or not.
+    Misfit,
+}
+
+impl<'j> RowReader<'j, '_> {
+    /// Reads the object that begins here.
+    fn object(
+        &mut self,
+        columns: &mut FieldColumns,
+        row: usize,
+        path: &Path<'_>,
+    ) -> Result<(), RowError> {
+        self.json.skip_byte();
+        columns.begin_object();
+        let mut previous = None;
+        let mut is_first = true;
+        while self.json.next_member(is_first)? {
+            is_first = false;
+            let key = match columns.skip_expected_key(&mut self.json, previous) {
+                Some(key) => key,
+                None => {
+                    let name = self.key()?;
+                    match columns.find(previous, &name) {
+                        Some(key) => key,
+                        None => {
+                            self.unknown(&path.field(&name))?;
+                            continue;
+                        }
+                    }
+                }
+            };
+            previous = Some(key);
+            self.member(columns, key, row, path)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the value of a key that the columns know.
+    fn member(
+        &mut self,
+        columns: &mut FieldColumns,
+        key: usize,
+        row: usize,
+        path: &Path<'_>,
+    ) -> Result<(), RowError> {
+        if let Some(extra) = columns.note(key) {
+            self.extra.count_duplicate_keys(1);
+            self.extra.unstage(extra);
+        }
+        let extra = self.extra.len();
+        let first = self.json.peek();
+        let start = self.json.position();
+        let is_null = first == b'n';
+        if !is_null && let Some((alias, value)) = columns.aliased(key) {
+            let json = self.json.part(value.clone());
+            self.extra.stage(&path.field(alias), DriftKind::NewField, value.start, json);
+        }
+        match columns.place(key, row, is_null) {
+            Place::Column(column, name) => {
+                let path = path.field(name);
+                self.value(first, column, row, &path)?;
             }
-            Some(Place::Skip) | None => json.known_skip(peek)?,
+            Place::Superfluous(name) => self.unknown(&path.field(name))?,
+            Place::Skip => self.json.skip_value()?,
         }
-        name = json.next_key()?;
+        columns.note_alias_value(key, start..self.json.position());
+        if self.extra.is_full() && path.is_row() {
+            let json = self.json.since(start);
+            self.extra.collapse(extra, columns.name(key), start, json);
+        }
+        if self.extra.len() > extra {
+            columns.note_extra(key, extra..self.extra.len());
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Reads a value that is not null. The column has no value for `row` yet.
-fn read_value(
-    json: &mut Jiter<'_>,
-    peek: Peek,
-    column: &mut Column,
-    row: usize,
-) -> Result<(), RowError> {
-    let start = json.current_index();
-    column.pad(row);
-    let Column { values, valid } = column;
-    let is_present = match values {
-        Values::Text(texts) => match scalar(json, peek)? {
-            Some(value) => {
-                texts.push(value.text())?;
-                true
+    /// Keeps the value of a key that no column has.
+    #[cold]
+    fn unknown(&mut self, path: &Path<'_>) -> Result<(), RowError> {
+        let is_null = self.json.peek() == b'n';
+        let start = self.json.position();
+        self.json.skip_value()?;
+        if !is_null {
+            self.extra.stage(path, DriftKind::NewField, start, self.json.since(start));
+        }
+        Ok(())
+    }
+
+    /// Reads the key that begins here.
+    fn key(&mut self) -> Result<Cow<'j, str>, RowError> {
+        Ok(match self.json.key()? {
+            Text::Plain(name) => String::from_utf8_lossy(name),
+            // a key that is not a text is none of the columns' either
+            Text::Escaped(quoted) => unescape(quoted, self.tape, str::to_owned)
+                .unwrap_or_else(|| String::from_utf8_lossy(quoted).into_owned())
+                .into(),
+        })
+    }
+
+    /// Reads a value that is not null and begins with the byte `first`. The column has no value for
+    /// `row` yet.
+    fn value(
+        &mut self,
+        first: u8,
+        column: &mut Column,
+        row: usize,
+        path: &Path<'_>,
+    ) -> Result<(), RowError> {
+        column.pad(row);
+        let start = self.json.position();
+        let Column { values, valid } = column;
+        let outcome = match values {
+            Values::Text(texts) => self.text(first, texts)?,
+            Values::Int64(values) => self.int64(first, values)?,
+            Values::Double(values, form) => {
+                outcome(self.scalar(first, form.read)?, |value| values.push(value))
             }
-            None => return Err(misfit(json, peek, start, "a text")),
-        },
-        Values::Int64(integers) => {
-            let value = read_scalar(json, peek, start, integer, "a 64-bit integer")?;
-            value.map(|value| integers.push(value)).is_some()
+            Values::Boolean(values) => {
+                outcome(self.scalar(first, boolean)?, |value| values.append(value))
+            }
+            Values::Time(values, form) => {
+                outcome(self.scalar(first, form.read)?, |time| values.push(time))
+            }
+            // these are marked as present first, so that truncating them removes what was read of them
+            Values::List(ends, element) if first == b'[' => {
+                valid.append_non_null();
+                return self.list(ends, element, path);
+            }
+            Values::Struct(fields) if first == b'{' => {
+                valid.append_non_null();
+                return self.object(fields, row, path);
+            }
+            Values::Map(ends, keys, values) if first == b'{' => {
+                valid.append_non_null();
+                return self.map(ends, keys, values, path);
+            }
+            Values::List(..) | Values::Struct(_) | Values::Map(..) => self.absent(start)?,
+        };
+        match outcome {
+            Outcome::Present => valid.append_non_null(),
+            Outcome::Absent => {}
+            Outcome::Misfit => {
+                if self.json.position() == start {
+                    self.json.skip_value()?;
+                }
+                self.extra.stage(path, DriftKind::Misfit, start, self.json.since(start));
+            }
         }
-        Values::Double(numbers, form) => {
-            let value = read_scalar(json, peek, start, form.read, form.expected)?;
-            value.map(|value| numbers.push(value)).is_some()
-        }
-        Values::Boolean(booleans) => {
-            let value = read_scalar(json, peek, start, boolean, "true or false")?;
-            value.map(|value| booleans.append(value)).is_some()
-        }
-        Values::Time(times, form) => {
-            let value = read_scalar(json, peek, start, form.read, form.expected)?;
-            value.map(|value| times.push(value)).is_some()
-        }
-        Values::List(..) if peek != Peek::Array => return absent(json, peek, start, "a list"),
-        Values::Struct(_) if peek != Peek::Object => return absent(json, peek, start, "an object"),
-        Values::Map(..) if peek != Peek::Object => return absent(json, peek, start, "an object"),
-        // these are marked as present first, so that truncating them removes what was read of them
-        Values::List(ends, element) => {
-            valid.append_non_null();
-            return read_list(json, ends, element);
-        }
-        Values::Struct(fields) => {
-            valid.append_non_null();
-            return read_object(json, fields, row);
-        }
-        Values::Map(ends, keys, values) => {
-            valid.append_non_null();
-            return read_map(json, ends, keys, values);
-        }
-    };
-    if is_present {
-        valid.append_non_null();
+        Ok(())
     }
-    Ok(())
+
+    fn text(&mut self, first: u8, texts: &mut Texts) -> Result<Outcome, RowError> {
+        match first {
+            b'"' => match self.json.string()? {
+                Text::Plain(text) => texts.push(text)?,
+                Text::Escaped(quoted) => {
+                    match unescape(quoted, self.tape, |text| texts.push(text.as_bytes())) {
+                        Some(pushed) => pushed?,
+                        None => return Ok(Outcome::Misfit),
+                    }
+                }
+            },
+            b'{' | b'[' => return Ok(Outcome::Misfit),
+            b't' => {
+                self.json.word("true")?;
+                texts.push(b"true")?;
+            }
+            b'f' => {
+                self.json.word("false")?;
+                texts.push(b"false")?;
+            }
+            _ => texts.push(self.json.number()?.text)?,
+        }
+        Ok(Outcome::Present)
+    }
+
+    fn int64(&mut self, first: u8, values: &mut Vec<i64>) -> Result<Outcome, RowError> {
+        if let b'0'..=b'9' | b'-' = first {
+            let number = self.json.number()?;
+            if let Some(value) = number.integer {
+                values.push(value);
+                return Ok(Outcome::Present);
+            }
+            return Ok(outcome(integer(number_scalar(number.text)), |value| values.push(value)));
+        }
+        Ok(outcome(self.scalar(first, integer)?, |value| values.push(value)))
+    }
+
+    /// Reads a text, a number or a boolean by a function. Anything else does not fit, and is not
+    /// consumed.
+    fn scalar<T>(
+        &mut self,
+        first: u8,
+        read: impl Fn(Scalar<'_>) -> Result<Option<T>, Misfit>,
+    ) -> Result<Result<Option<T>, Misfit>, RowError> {
+        Ok(match first {
+            b'"' => match self.json.string()? {
+                Text::Plain(text) => read(Scalar::Text(str::from_utf8(text).unwrap_or_default())),
+                Text::Escaped(quoted) => {
+                    unescape(quoted, self.tape, |text| read(Scalar::Text(text)))
+                        .unwrap_or(Err(Misfit))
+                }
+            },
+            b'{' | b'[' => Err(Misfit),
+            b't' => {
+                self.json.word("true")?;
+                read(Scalar::Boolean(true))
+            }
+            b'f' => {
+                self.json.word("false")?;
+                read(Scalar::Boolean(false))
+            }
+            _ => read(number_scalar(self.json.number()?.text)),
+        })
+    }
+
+    fn list(
+        &mut self,
+        ends: &mut Ends,
+        element: &mut Column,
+        path: &Path<'_>,
+    ) -> Result<(), RowError> {
+        let from = ends.last();
+        let mut end = from;
+        ends.push(end)?;
+        self.json.skip_byte();
+        while self.json.next_element(end == from)? {
+            match self.json.peek() {
+                b'n' => self.json.word("null")?,
+                first => self.value(first, element, end, &path.element(end - from))?,
+            }
+            end += 1;
+        }
+        Ok(ends.move_last(end)?)
+    }
+
+    fn map(
+        &mut self,
+        ends: &mut Ends,
+        keys: &mut Texts,
+        values: &mut Column,
+        path: &Path<'_>,
+    ) -> Result<(), RowError> {
+        let from = ends.last();
+        ends.push(from)?;
+        self.json.skip_byte();
+        let mut is_first = true;
+        while self.json.next_member(is_first)? {
+            is_first = false;
+            let entry = keys.len();
+            match self.json.key()? {
+                Text::Plain(key) => keys.push(key)?,
+                Text::Escaped(quoted) => {
+                    match unescape(quoted, self.tape, |key| keys.push(key.as_bytes())) {
+                        Some(pushed) => pushed?,
+                        None => {
+                            // what is no text cannot be a key
+                            let name = String::from_utf8_lossy(quoted);
+                            self.unknown(&path.entry(&name))?;
+                            continue;
+                        }
+                    }
+                }
+            }
+            match self.json.peek() {
+                b'n' => self.json.word("null")?,
+                first => {
+                    // an entry of a map is a text, whose key is seldom needed
+                    let outcome = self.entry(first, values, entry)?;
+                    if let Some(at) = outcome {
+                        let name = keys.last();
+                        let json = self.json.since(at);
+                        self.extra.stage(&path.entry(&name), DriftKind::Misfit, at, json);
+                    }
+                }
+            }
+        }
+        let repeated = keep_last_entries(from, keys, values)?;
+        if repeated > 0 {
+            self.extra.count_duplicate_keys(repeated);
+        }
+        Ok(ends.move_last(keys.len())?)
+    }
+
+    /// Reads the value of a map's entry. Returns where it begins if it does not fit.
+    fn entry(
+        &mut self,
+        first: u8,
+        values: &mut Column,
+        entry: usize,
+    ) -> Result<Option<usize>, RowError> {
+        values.pad(entry);
+        let start = self.json.position();
+        let Values::Text(texts) = &mut values.values else { return Ok(None) };
+        match self.text(first, texts)? {
+            Outcome::Present => values.valid.append_non_null(),
+            Outcome::Absent => {}
+            Outcome::Misfit => {
+                if self.json.position() == start {
+                    self.json.skip_value()?;
+                }
+                return Ok(Some(start));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads what may stand for no list or no object: an empty text or an empty list.
+    fn absent(&mut self, start: usize) -> Result<Outcome, RowError> {
+        self.json.skip_value()?;
+        let mut text = self.json.since(start).iter().filter(|byte| !byte.is_ascii_whitespace());
+        Ok(match (text.next(), text.next(), text.next()) {
+            (Some(b'"'), Some(b'"'), None) | (Some(b'['), Some(b']'), None) => Outcome::Absent,
+            _ => Outcome::Misfit,
+        })
+    }
 }
 
-fn read_list(json: &mut Jiter<'_>, ends: &mut Ends, element: &mut Column) -> Result<(), RowError> {
-    let mut end = ends.last();
-    ends.push(end)?;
-    let mut next = json.known_array()?;
-    while let Some(peek) = next {
-        match peek {
-            Peek::Null => json.known_null()?,
-            _ => read_value(json, peek, element, end)?,
+/// The text of a number, which is ASCII.
+fn number_scalar(text: &[u8]) -> Scalar<'_> {
+    Scalar::Number(str::from_utf8(text).unwrap_or_default())
+}
+
+/// Passes on a value that fits.
+fn outcome<T>(read: Result<Option<T>, Misfit>, push: impl FnOnce(T)) -> Outcome {
+    match read {
+        Ok(Some(value)) => {
+            push(value);
+            Outcome::Present
         }
-        end += 1;
-        next = json.array_step()?;
+        Ok(None) => Outcome::Absent,
+        Err(Misfit) => Outcome::Misfit,
     }
-    Ok(ends.move_last(end)?)
-}
-
-fn read_map(
-    json: &mut Jiter<'_>,
-    ends: &mut Ends,
-    keys: &mut Texts,
-    values: &mut Column,
-) -> Result<(), RowError> {
-    let from = ends.last();
-    ends.push(from)?;
-    let mut next = json.known_object()?;
-    while let Some(key) = next {
-        let entry = keys.len();
-        keys.push(key)?;
-        match json.peek()? {
-            Peek::Null => json.known_null()?,
-            peek => read_value(json, peek, values, entry)
-                .map_err(|error| error.in_field(&keys.text(entry)))?,
-        }
-        next = json.next_key()?;
-    }
-    keep_last_entries(from, keys, values)?;
-    Ok(ends.move_last(keys.len())?)
-}
-
-/// Reads a text, a number or a boolean. `None` if the value is another; it is not consumed then.
-fn scalar<'a>(json: &'a mut Jiter<'_>, peek: Peek) -> Result<Option<Scalar<'a>>, RowError> {
-    Ok(match peek {
-        Peek::String => Some(Scalar::Text(json.known_str()?)),
-        Peek::True | Peek::False => Some(Scalar::Boolean(json.known_bool(peek)?)),
-        Peek::Array | Peek::Object => None,
-        _ => {
-            let number = json.known_number_bytes(peek)?;
-            Some(Scalar::Number(str::from_utf8(number).unwrap_or_default()))
-        }
-    })
-}
-
-/// Reads a scalar into the type of a column. `None` if it is an empty text.
-fn read_scalar<T>(
-    json: &mut Jiter<'_>,
-    peek: Peek,
-    start: usize,
-    read: impl Fn(Scalar<'_>) -> Result<Option<T>, Misfit>,
-    expected: &str,
-) -> Result<Option<T>, RowError> {
-    match scalar(json, peek)?.ok_or(Misfit).and_then(read) {
-        Ok(value) => Ok(value),
-        Err(Misfit) => Err(misfit(json, peek, start, expected)),
-    }
-}
-
-/// Reads what stands for no list or no object: an empty text or an empty list.
-fn absent(json: &mut Jiter<'_>, peek: Peek, start: usize, expected: &str) -> Result<(), RowError> {
-    json.known_skip(peek)?;
-    let mut text = json.slice_to_current(start).iter().filter(|byte| !byte.is_ascii_whitespace());
-    match (text.next(), text.next(), text.next()) {
-        (Some(b'"'), Some(b'"'), None) | (Some(b'['), Some(b']'), None) => Ok(()),
-        _ => Err(misfit(json, peek, start, expected)),
-    }
-}
-
-/// The error for a value that does not fit, whether it was consumed or not.
-fn misfit(json: &mut Jiter<'_>, peek: Peek, start: usize, expected: &str) -> RowError {
-    if json.current_index() == start
-        && let Err(error) = json.known_skip(peek)
-    {
-        return error.into();
-    }
-    let value = String::from_utf8_lossy(json.slice_to_current(start));
-    let mut quoted: String = value.chars().take(QUOTED_CHARS).collect();
-    if quoted.len() < value.len() {
-        quoted.push('…');
-    }
-    RowError::Undecodable(format!("{quoted} is not {expected}"))
 }

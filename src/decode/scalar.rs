@@ -16,17 +16,6 @@ pub(super) enum Scalar<'a> {
     Boolean(bool),
 }
 
-impl<'a> Scalar<'a> {
-    /// The value as text, a number as it was written.
-    pub(super) fn text(self) -> &'a str {
-        match self {
-            Self::Text(text) | Self::Number(text) => text,
-            Self::Boolean(true) => "true",
-            Self::Boolean(false) => "false",
-        }
-    }
-}
-
 /// A value does not fit its column.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misfit;

@@ -1,0 +1,162 @@
+//! Paths of values in a row.
+
+use std::fmt::Write;
+
+/// The path of a value, as a list that ends at the row. Steps live on the stack while the row is
+/// read, so a path costs nothing until its text is needed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Path<'p> {
+    outer: Option<&'p Path<'p>>,
+    step: Step<'p>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step<'p> {
+    Row,
+    Field(&'p str),
+    Entry(&'p str),
+    Element(usize),
+}
+
+impl<'p> Path<'p> {
+    /// The row itself.
+    pub(super) const ROW: Path<'static> = Path { outer: None, step: Step::Row };
+
+    /// The field of an object at this path.
+    pub(super) fn field(&'p self, name: &'p str) -> Self {
+        Self { outer: Some(self), step: Step::Field(name) }
+    }
+
+    /// The entry of a map at this path, whose keys are data.
+    pub(super) fn entry(&'p self, key: &'p str) -> Self {
+        Self { outer: Some(self), step: Step::Entry(key) }
+    }
+
+    /// The element of a list at this path.
+    pub(super) fn element(&'p self, index: usize) -> Self {
+        Self { outer: Some(self), step: Step::Element(index) }
+    }
+
+    /// Whether it is the path of the row.
+    pub(super) fn is_row(&self) -> bool {
+        self.outer.is_none()
+    }
+
+    /// Appends the path, such as `participants[0].sessions[2].newField`. A name that is no word is
+    /// written as `["a name"]`.
+    pub(super) fn write(&self, text: &mut String) {
+        let start = text.len();
+        self.write_steps(text, start, false);
+    }
+
+    /// Appends the pattern that the path has in common with those of other elements and entries,
+    /// such as `participants[].attributes.*`.
+    pub(super) fn write_pattern(&self, text: &mut String) {
+        let start = text.len();
+        self.write_steps(text, start, true);
+    }
+
+    fn write_steps(&self, text: &mut String, start: usize, is_pattern: bool) {
+        // the depth is that of the columns
+        if let Some(outer) = self.outer {
+            outer.write_steps(text, start, is_pattern);
+        }
+        match self.step {
+            Step::Row => {}
+            Step::Element(_) if is_pattern => text.push_str("[]"),
+            Step::Element(index) => write!(text, "[{index}]").unwrap_or_default(),
+            Step::Entry(_) if is_pattern => text.push_str(".*"),
+            Step::Field(name) | Step::Entry(name) => write_name(text, start, name),
+        }
+    }
+}
+
+/// Appends a name, quoted like a JSON text if it could be taken for something else.
+fn write_name(text: &mut String, start: usize, name: &str) {
+    let is_plain = |one: char| one.is_alphanumeric() || matches!(one, '_' | '-' | '$' | '@' | ':');
+    if name.is_empty() || !name.chars().all(is_plain) {
+        let quoted = serde_json::Value::from(name);
+        write!(text, "[{quoted}]").unwrap_or_default();
+        return;
+    }
+    if text.len() > start {
+        text.push('.');
+    }
+    text.push_str(name);
+}
+
+/// The names in a pattern, in their order, without the marks of lists. `None` if it is not written
+/// like a pattern.
+pub(super) fn names_in_pattern(pattern: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut rest = pattern;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix("[]") {
+            rest = after;
+        } else if let Some(quoted) = rest.strip_prefix('[') {
+            let mut texts = serde_json::Deserializer::from_str(quoted).into_iter::<String>();
+            names.push(texts.next()?.ok()?);
+            rest = quoted.get(texts.byte_offset()..)?.strip_prefix(']')?;
+        } else {
+            rest = rest.strip_prefix('.').unwrap_or(rest);
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            if name.is_empty() {
+                return None;
+            }
+            names.push(name.to_owned());
+            rest = after;
+        }
+    }
+    (!names.is_empty()).then_some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_fields_elements_and_entries() {
+        let root = Path::ROW;
+        let list = root.field("participants");
+        let element = list.element(12);
+        let map = element.field("attributes");
+        for (path, expected, pattern) in [
+            (list, "participants", "participants"),
+            (element, "participants[12]", "participants[]"),
+            (
+                map.entry("a.b"),
+                r#"participants[12].attributes["a.b"]"#,
+                "participants[].attributes.*",
+            ),
+            (element.field("größe"), "participants[12].größe", "participants[].größe"),
+            (root.field("a \"b\""), r#"["a \"b\""]"#, r#"["a \"b\""]"#),
+            (root.field(""), r#"[""]"#, r#"[""]"#),
+        ] {
+            let (mut text, mut pattern_text) = (String::from("before"), String::new());
+            path.write(&mut text);
+            path.write_pattern(&mut pattern_text);
+            assert_eq!((&text["before".len()..], pattern_text.as_str()), (expected, pattern));
+        }
+        assert!(root.is_row() && !list.is_row());
+    }
+
+    #[test]
+    fn the_names_of_a_pattern_are_read_back() {
+        for (pattern, names) in [
+            ("participants[].sessions[].media", &["participants", "sessions", "media"][..]),
+            ("participants.sessions", &["participants", "sessions"]),
+            (r#"a["b.c"].d"#, &["a", "b.c", "d"]),
+            (r#"["a \"b\""]"#, &["a \"b\""]),
+        ] {
+            let read = names_in_pattern(pattern);
+            assert_eq!(
+                read.as_deref(),
+                Some(names.iter().map(|&n| n.to_owned()).collect()).as_ref().map(Vec::as_slice)
+            );
+        }
+        for pattern in ["", "a..b", "a[0]", "a[\"b\"", "a."] {
+            assert_eq!(names_in_pattern(pattern), None, "{pattern}");
+        }
+    }
+}
