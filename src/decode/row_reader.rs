@@ -246,11 +246,9 @@ impl<'j> RowReader<'j, '_> {
     fn int64(&mut self, first: u8, values: &mut Vec<i64>) -> Result<Outcome, RowError> {
         if let b'0'..=b'9' | b'-' = first {
             let number = self.json.number()?;
-            if let Some(value) = number.integer {
-                values.push(value);
-                return Ok(Outcome::Present);
-            }
-            return Ok(outcome(integer(number_scalar(number.text)), |value| values.push(value)));
+            let exact = || integer(number_scalar(number.text));
+            let read = number.integer.map_or_else(exact, |value| Ok(Some(value)));
+            return Ok(outcome(read, |value| values.push(value)));
         }
         Ok(outcome(self.scalar(first, integer)?, |value| values.push(value)))
     }
@@ -334,9 +332,7 @@ impl<'j> RowReader<'j, '_> {
             match self.json.peek() {
                 b'n' => self.json.word("null")?,
                 first => {
-                    // an entry of a map is a text, whose key is seldom needed
-                    let outcome = self.entry(first, values, entry)?;
-                    if let Some(at) = outcome {
+                    if let Some(at) = self.entry(first, values, entry)? {
                         let name = keys.last();
                         let json = self.json.since(at);
                         self.extra.stage(&path.entry(&name), DriftKind::Misfit, at, json);
