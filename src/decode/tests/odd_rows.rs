@@ -1,4 +1,4 @@
-//! Rows with duplicate keys, empty values, bad bytes, and errors after many values.
+//! Rows with duplicate keys, empty values, bad bytes, odd times, and errors after many values.
 
 use super::*;
 
@@ -138,4 +138,19 @@ proptest! {
             Err(_) => prop_assert!(!keeps_structure),
         }
     }
+}
+
+#[test]
+fn rows_with_times_outside_1990_to_2100_are_counted() {
+    let day: Interval = "2024-01-01T00:00:00Z/2024-01-02T00:00:00Z".parse().unwrap();
+    let times = [
+        "1970-01-20T17:00:00Z",
+        "1990-01-01T00:00:00Z",
+        "2024-01-01T01:00:00Z",
+        "2100-01-01T00:00:00Z",
+    ];
+    let rows = times.map(|at| format!(r#"{{"no": 1, "at": "{at}"}}"#)).join(",");
+    let body = format!(r#"{{"data": {{"calls": [{rows}], "count": 4}}}}"#);
+    let page = decode_by(&dataset("calls"), body.as_bytes(), day).unwrap();
+    assert_eq!((page.implausible_times, page.not_owned, page.keys.len()), (2, 3, 1));
 }
