@@ -149,11 +149,8 @@ mod tests {
             (r#"a["b.c"].d"#, &["a", "b.c", "d"]),
             (r#"["a \"b\""]"#, &["a \"b\""]),
         ] {
-            let read = names_in_pattern(pattern);
-            assert_eq!(
-                read.as_deref(),
-                Some(names.iter().map(|&n| n.to_owned()).collect()).as_ref().map(Vec::as_slice)
-            );
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            assert_eq!(names_in_pattern(pattern), Some(names), "{pattern}");
         }
         for pattern in ["", "a..b", "a[0]", "a[\"b\"", "a."] {
             assert_eq!(names_in_pattern(pattern), None, "{pattern}");
