@@ -12,7 +12,8 @@ use crate::{
 /// A run in numbers. The names of the fields are the keys of `--summary json`.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
 pub struct Summary {
-    /// Rows that the platform sent for committed shards.
+    /// Rows that the platform sent for committed shards. Where it was asked for single rows by their
+    /// ids, the rows of the older files that were written once more are counted, too.
     pub rows_received: u64,
     /// Rows in the new files.
     pub rows_written: u64,
@@ -62,7 +63,8 @@ pub struct Summary {
 pub struct DatasetSummary {
     /// Name of the dataset.
     pub dataset: String,
-    /// Rows that the platform sent for committed shards.
+    /// Rows that the platform sent for committed shards. Where it was asked for single rows by their
+    /// ids, the rows of the older files that were written once more are counted, too.
     pub rows_received: u64,
     /// Rows in the new files.
     pub rows_written: u64,

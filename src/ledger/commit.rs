@@ -136,7 +136,7 @@ impl Ledger {
         interval: Interval,
         reason: &str,
     ) -> Result<(), LedgerError> {
-        self.lock().execute(
+        self.execute(
             "INSERT OR REPLACE INTO split (dataset, from_ms, to_ms, reason, at)
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![

@@ -84,7 +84,7 @@ impl Ledger {
     /// Records that a person accepted the gaps of an interval.
     pub(crate) fn accept(&self, accepted: &AcceptedInterval) -> Result<(), LedgerError> {
         let AcceptedInterval { dataset, interval, reason } = accepted;
-        self.lock().execute(
+        self.execute(
             "INSERT OR REPLACE INTO accepted (dataset, from_ms, to_ms, reason, at)
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![

@@ -13,7 +13,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn job_submitted(&self, job: &RemoteJob) -> Result<(), LedgerError> {
-        self.lock().execute(
+        self.execute(
             "INSERT OR REPLACE INTO job (path, dataset, at) VALUES (?1, ?2, ?3)",
             params![job.path, job.dataset, clock::now().to_string()],
         )?;
@@ -25,7 +25,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn job_deleted(&self, job: &RemoteJob) -> Result<(), LedgerError> {
-        self.lock().execute("DELETE FROM job WHERE path = ?1", [&job.path])?;
+        self.execute("DELETE FROM job WHERE path = ?1", [&job.path])?;
         Ok(())
     }
 

@@ -27,7 +27,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rusqlite::{Connection, OpenFlags, Transaction};
+use rusqlite::{Connection, OpenFlags, Params, Transaction};
 
 pub use self::records::{Failure, RemoteJob};
 pub(crate) use self::{
@@ -62,7 +62,7 @@ impl Ledger {
             .and_then(Self::from_connection)
             .map_err(|error| match connection::symbolic_link(path) {
                 Some(link) => LedgerError::SymbolicLink(link),
-                None => error,
+                None => error.at(&path.display().to_string()),
             })
     }
 
@@ -88,15 +88,34 @@ impl Ledger {
         work: impl FnOnce(&Transaction) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        let value = work(&transaction)?;
-        transaction.commit()?;
-        Ok(value)
+        let path = connection.path().map(str::to_owned);
+        let committed =
+            connection.transaction().map_err(LedgerError::from).and_then(|transaction| {
+                let value = work(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            });
+        committed.map_err(|error| named(error, path.as_deref()))
+    }
+
+    /// Runs one statement that changes something.
+    fn execute(&self, sql: &str, params: impl Params) -> Result<usize, LedgerError> {
+        let connection = self.lock();
+        let changed = connection.execute(sql, params);
+        changed.map_err(|error| named(error.into(), connection.path()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         // a panic during a transaction has rolled it back: the connection is still usable
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The error of the ledger at `path`. A ledger in memory has none.
+fn named(error: LedgerError, path: Option<&str>) -> LedgerError {
+    match path.filter(|path| !path.is_empty()) {
+        Some(path) => error.at(path),
+        None => error,
     }
 }
 

@@ -14,7 +14,7 @@ impl Ledger {
     /// [`LedgerError::Sqlite`].
     pub fn record_probe(&self, dataset: &str, probe: Probe) -> Result<(), LedgerError> {
         let Probe { interval, rows } = probe;
-        self.lock().execute(
+        self.execute(
             "INSERT OR REPLACE INTO probe (dataset, from_ms, to_ms, rows, at)
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![

@@ -2,7 +2,7 @@
 
 use rusqlite::ErrorCode;
 
-use crate::time::interval::Interval;
+use crate::{ledger::LEDGER, time::interval::Interval};
 
 /// Row counts of a shard (G5).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -99,15 +99,26 @@ pub struct RemoteJob {
 pub enum LedgerError {
     /// SQLite failed: the disk is full, the file is locked or not a database.
     #[error(
-        "the ledger (_ledger.sqlite) failed: {0}; free disk space or end the program that locks it, then run again"
+        "the ledger ({path}) failed: {source}; free disk space or end the program that locks it, \
+        then run again"
     )]
-    Sqlite(rusqlite::Error),
+    Sqlite {
+        /// The path of the file, or its name where the path is not known.
+        path: String,
+        /// The error of SQLite.
+        source: rusqlite::Error,
+    },
     /// The file is not an SQLite database, or is damaged.
     #[error(
-        "the ledger is damaged: {0}; make it anew from the files with `cxbackfill rebuild`, \
+        "the ledger ({path}) is damaged: {source}; make it anew from the files with `cxbackfill rebuild`, \
         or restore it from a backup"
     )]
-    Damaged(rusqlite::Error),
+    Damaged {
+        /// The path of the file, or its name where the path is not known.
+        path: String,
+        /// The error of SQLite.
+        source: rusqlite::Error,
+    },
     /// A symbolic link stands where the ledger or a file of SQLite beside it belongs.
     #[error(
         "{0} is a symbolic link, which is not followed: put the file itself there, or none, or \
@@ -168,10 +179,25 @@ pub enum LedgerError {
 }
 
 impl From<rusqlite::Error> for LedgerError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged(error),
-            _ => Self::Sqlite(error),
+    fn from(source: rusqlite::Error) -> Self {
+        let path = LEDGER.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Self::Damaged { path, source }
+            }
+            _ => Self::Sqlite { path, source },
+        }
+    }
+}
+
+impl LedgerError {
+    /// The error of the ledger at this path.
+    pub(super) fn at(self, path: &str) -> Self {
+        let path = path.to_owned();
+        match self {
+            Self::Sqlite { source, .. } => Self::Sqlite { path, source },
+            Self::Damaged { source, .. } => Self::Damaged { path, source },
+            other => other,
         }
     }
 }

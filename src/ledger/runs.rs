@@ -101,7 +101,7 @@ impl Ledger {
 
     /// Records how a run ended.
     pub(crate) fn end_run(&self, id: i64, outcome: &str, summary: &str) -> Result<(), LedgerError> {
-        self.lock().execute(
+        self.execute(
             "UPDATE run SET ended = ?2, outcome = ?3, summary = ?4 WHERE id = ?1",
             params![id, clock::now().to_string(), outcome, summary],
         )?;

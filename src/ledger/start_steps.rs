@@ -12,7 +12,7 @@ impl Ledger {
     /// Records that the files without a record were moved.
     pub(crate) fn moved_unrecorded_files(&self) -> Result<(), LedgerError> {
         let sql = "DELETE FROM start_step WHERE name = ?1";
-        self.lock().execute(sql, [MOVE_UNRECORDED_FILES])?;
+        self.execute(sql, [MOVE_UNRECORDED_FILES])?;
         Ok(())
     }
 }

@@ -21,6 +21,26 @@ fn record(from: i64, to: i64) -> ShardRecord {
 }
 
 #[test]
+fn an_error_names_the_file_of_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(LEDGER);
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.lock().pragma_update(None, "query_only", true).unwrap();
+    let names_file = |error: LedgerError| {
+        let error = error.to_string();
+        // the real path: the folder may be reached through a link
+        let path = path.canonicalize().unwrap();
+        assert!(error.contains(&format!("the ledger ({}) failed", path.display())), "{error}");
+    };
+    names_file(ledger.commit(&[record(10, 20)], &[], false).unwrap_err());
+    names_file(ledger.split("d", interval(10, 20), "too wide").unwrap_err());
+    let other = folder.path().join("other.sqlite");
+    std::fs::write(&other, "no database at all, but long enough to be read as one").unwrap();
+    let error = Ledger::open(&other).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains(&format!("the ledger ({}) is damaged", other.display())), "{error}");
+}
+
+#[test]
 fn a_commit_that_overlaps_a_committed_shard_is_refused() {
     let ledger = Ledger::in_memory().unwrap();
     ledger.commit(&[record(10, 20)], &[], false).unwrap();

@@ -18,7 +18,12 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
 
-use crate::{blocking::offload, files::FileError, ledger::FileRecord, sink::FileMode};
+use crate::{
+    blocking::offload,
+    files::{self, FileError},
+    ledger::FileRecord,
+    sink::FileMode,
+};
 
 /// The part size of an upload.
 const PART_BYTES: usize = 8 << 20;
@@ -56,6 +61,15 @@ pub enum StoreError {
         path: String,
         /// What is there.
         source: FileError,
+    },
+    /// A folder of the output is a symbolic link, which somebody else may have put there.
+    #[error(
+        "{path} is a symbolic link, which is not followed: put the folder itself there, or none, or \
+        choose another output.path"
+    )]
+    LinkedFolder {
+        /// The path of the folder.
+        path: String,
     },
     /// The file system failed.
     #[error(
@@ -138,6 +152,7 @@ impl OutputStore {
         rows: u64,
         mut spool: SpooledTempFile,
     ) -> Result<FileRecord, StoreError> {
+        self.refuse_linked_folders(path)?;
         let name = Path::from(path);
         let io_error = |source| StoreError::Io { path: self.full_path(path), source };
         let error = |source| self.error(path, source);
@@ -183,9 +198,23 @@ impl OutputStore {
     /// # Errors
     /// [`StoreError`].
     pub(crate) async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        self.refuse_linked_folders(to)?;
         let renamed = self.store.rename(&Path::from(from), &Path::from(to)).await;
         renamed.map_err(|source| self.error(to, source))?;
         self.sync(to).await
+    }
+
+    /// # Errors
+    /// [`StoreError::LinkedFolder`] if a folder between the output and a file of it is a symbolic
+    /// link. The output itself may be one.
+    fn refuse_linked_folders(&self, path: &str) -> Result<(), StoreError> {
+        let Some(root) = &self.root else { return Ok(()) };
+        let file = root.join(path);
+        let mut folders = file.ancestors().skip(1).take_while(|folder| *folder != root);
+        match folders.find(|folder| files::is_symbolic_link(folder)) {
+            Some(link) => Err(StoreError::LinkedFolder { path: link.display().to_string() }),
+            None => Ok(()),
+        }
     }
 
     /// The error of the object store at a path.
@@ -205,6 +234,7 @@ impl OutputStore {
     pub(crate) async fn remove(&self, paths: &[String]) -> Result<usize, StoreError> {
         let mut removed = 0;
         for path in paths {
+            self.refuse_linked_folders(path)?;
             match self.store.delete(&Path::from(path.as_str())).await {
                 Ok(()) => removed += 1,
                 Err(object_store::Error::NotFound { .. }) => {}
@@ -337,6 +367,29 @@ mod tests {
         assert_eq!(output.remove_partial_uploads(named.into()).await.unwrap(), 2);
         let exists = |name: &str| folder.path().join("d").join(name).exists();
         assert!(exists("kept.parquet") && exists("a.parquet#old") && exists("b.parquet#1"));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn no_file_is_written_or_deleted_through_a_linked_folder() {
+        let [folder, elsewhere] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        std::fs::create_dir(elsewhere.path().join("date=2024-01-01")).unwrap();
+        let precious = elsewhere.path().join("date=2024-01-01/file");
+        std::fs::write(&precious, b"text").unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("d")).unwrap();
+        let output = OutputStore::directory(folder.path()).unwrap();
+        put(&output, "_staging/file", b"new").await;
+        let path = "d/date=2024-01-01/file";
+        let spool = output.spool();
+        for refused in [
+            output.put(path, 1, spool).await.map(|_| ()),
+            output.rename("_staging/file", path).await,
+            output.remove(&[path.to_owned()]).await.map(|_| ()),
+        ] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("d is a symbolic link, which is not followed"), "{error}");
+        }
+        assert_eq!(std::fs::read(precious).unwrap(), b"text");
     }
 
     #[tokio::test]

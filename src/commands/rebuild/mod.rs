@@ -89,7 +89,7 @@ pub(crate) async fn rebuild(scope: &BackfillScope) -> Result<Rebuilt, Error> {
 fn open_ledger(scope: &BackfillScope) -> Result<Ledger, Error> {
     let path = scope.output.join(LEDGER);
     match Ledger::open(&path) {
-        Err(LedgerError::Damaged(error)) => {
+        Err(error @ LedgerError::Damaged { .. }) => {
             let time = clock::now().strftime("%Y%m%dT%H%M%SZ");
             let io_error = |source| StoreError::Io { path: path.display().to_string(), source };
             for suffix in ["", "-wal", "-shm"] {
@@ -99,7 +99,7 @@ fn open_ledger(scope: &BackfillScope) -> Result<Ledger, Error> {
                     std::fs::rename(&from, to).map_err(io_error)?;
                 }
             }
-            tracing::warn!(%error, "the ledger is damaged: renamed it and made a new one");
+            tracing::warn!(%error, "renamed the ledger and made a new one");
             Ok(Ledger::open(&path)?)
         }
         ledger => Ok(ledger?),
