@@ -25,7 +25,7 @@ pub use crate::{
         },
         transport::{HttpTransport, Transport},
     },
-    ledger::{Failure, LEDGER, Ledger, RemoteJob, reader::Snapshot},
+    ledger::{Failure, LEDGER, Ledger, Probe, RemoteJob, reader::Snapshot},
     planning::{LeaseEnd, Next, Plan, PlannerActor, Shard},
     sandbox::{JobSettings, Load, Region, Settings, Stats, WindowUsage},
     sink::{OutputStore, ParquetSettings, ShardWriter},
@@ -50,7 +50,7 @@ pub mod probe {
 
 /// See `crate::commands::remaining`.
 pub mod remaining {
-    pub use crate::commands::remaining::estimate;
+    pub use crate::commands::remaining::{estimate, estimate_plan, plan};
 }
 
 /// See `crate::commands::run`.

@@ -77,6 +77,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether the platform says up to when the endpoint's jobs have data.
+    pub(crate) fn says_availability(&self) -> bool {
+        self.async_job.as_ref().is_some_and(|job| job.available.is_some())
+    }
+
     /// Whether the id of a parent is a part of the path.
     pub(crate) fn has_parent_in_path(&self) -> bool {
         self.request.path_uses(&Placeholder::ParentId)

@@ -21,8 +21,8 @@ use crate::{
     config::Config,
     error::Error,
     fetch::{
-        ApiClient, CircuitBreaker, FetchContext, JobAvailability, ListedParents, OutageMonitor,
-        RequestContext, RowStatistics, UnknownStates,
+        ApiClient, CircuitBreaker, FetchContext, JobAvailability, JobWaits, ListedParents,
+        OutageMonitor, RequestContext, RowStatistics, UnknownStates,
     },
     http::{rate_limit::RateLimit, transport::Transport},
     ledger::{Ledger, RowStats},
@@ -141,6 +141,12 @@ pub(crate) fn connect(
             RowStats::read(&environment.ledger, &dataset.name).unwrap_or_default(),
         );
     }
+    let job_waits = JobWaits::default();
+    for dataset in config.datasets.iter().filter(|dataset| dataset.job.is_some()) {
+        if let Ok(Some(wait)) = environment.ledger.job_wait(&dataset.name) {
+            job_waits.insert(&dataset.name, wait);
+        }
+    }
     let circuit_breaker = CircuitBreaker::new(config.give_up_dataset_after);
     for dataset in &config.datasets {
         let failures = environment.ledger.failures(&dataset.name).unwrap_or_default();
@@ -163,6 +169,7 @@ pub(crate) fn connect(
         job_permits: Arc::new(Semaphore::new(config.fetch.jobs)),
         row_statistics,
         job_availability: JobAvailability::default(),
+        job_waits,
         unknown_job_states: UnknownStates::default(),
         listed_parents: ListedParents::default(),
         circuit_breaker,

@@ -1,15 +1,11 @@
 //! The cost of a backfill, from what the platform counted and from what is committed already.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
 use crate::{
-    catalog::Endpoint,
     commands::gaps::TimeSpan,
-    fetch::{FetchSettings, Strategy, request_count, request_count_by_id},
+    fetch::{FetchSettings, ShardSizing, Strategy, request_count_by_id},
     http::rate_limit::{QuotaSettings, RequestLimit},
-    ledger::RowStats,
     planning::Shard,
 };
 
@@ -45,45 +41,41 @@ pub struct Estimate {
 /// The cost of the shards of one dataset.
 pub(crate) fn estimate<'a>(
     shards: impl Iterator<Item = &'a Shard>,
-    row_stats: &RowStats,
-    fetch: &FetchSettings,
+    sizing: &ShardSizing<'_>,
     quota: &QuotaSettings,
 ) -> Estimate {
+    let (dataset, row_stats) = (sizing.dataset, sizing.row_stats);
+    let settings = |strategy| FetchSettings { strategy, ..sizing.settings.clone() };
+    let [of_query, of_job] = [Strategy::Query, Strategy::Job].map(settings);
+    let query = ShardSizing { settings: &of_query, ..*sizing };
+    let job = ShardSizing { settings: &of_job, ..*sizing };
     let mut estimate = Estimate {
         rows: Some(0),
-        requests_by_query: Some(0),
-        requests_by_job: Some(0),
+        requests_by_query: dataset.query.as_ref().filter(|_| !dataset.has_extras()).map(|_| 0),
+        requests_by_job: dataset.job.as_ref().map(|_| 0),
         requests: Some(0),
         committed_hours: row_stats.committed.2.as_secs_f64() / 3_600.0,
         ..Estimate::default()
     };
+    let (mut uses_job, mut may_use_job) = (false, false);
     for shard in shards {
-        let rows = row_stats.rows(shard.interval);
-        let requests_of = |endpoint: &Option<Arc<Endpoint>>| {
-            let endpoint = endpoint.as_deref()?;
-            match shard.open_rows {
-                Some(open) => request_count_by_id(&shard.dataset, open, fetch.page_size),
-                None => request_count(endpoint, rows, fetch.page_size),
-            }
+        let requests_by = |sizing: &ShardSizing<'_>| match shard.open_rows {
+            Some(open) => request_count_by_id(dataset, open, sizing.settings.page_size),
+            None => sizing.requests(shard.interval),
         };
-        let by_query = requests_of(&shard.dataset.query);
-        let by_job = requests_of(&shard.dataset.job);
-        let chosen = match (by_query, by_job) {
-            (Some(by_query), Some(by_job)) => Some(match fetch.strategy {
-                _ if shard.dataset.has_extras() => by_job,
-                Strategy::Query => by_query,
-                Strategy::Job => by_job,
-                Strategy::Auto => by_query.min(by_job),
-            }),
-            _ => by_query.or(by_job),
-        };
+        may_use_job |= shard.open_rows.is_none();
+        uses_job |= shard.open_rows.is_none() && sizing.uses_job(shard.interval);
         estimate.shards += 1;
         estimate.hours += shard.interval.width().as_secs_f64() / 3_600.0;
-        add(&mut estimate.rows, rows);
-        add(&mut estimate.requests_by_query, by_query);
-        add(&mut estimate.requests_by_job, by_job);
-        add(&mut estimate.requests, chosen);
+        add(&mut estimate.rows, row_stats.rows(shard.interval));
+        add(&mut estimate.requests_by_query, requests_by(&query));
+        add(&mut estimate.requests_by_job, requests_by(&job));
+        add(&mut estimate.requests, requests_by(sizing));
     }
+    // a run asks once up to when jobs have data
+    let availability = u64::from(dataset.job.as_ref().is_some_and(|job| job.says_availability()));
+    add(&mut estimate.requests_by_job, Some(availability * u64::from(may_use_job)));
+    add(&mut estimate.requests, Some(availability * u64::from(uses_job)));
     estimate.bytes = (estimate.rows.zip(row_stats.row_bytes()))
         .map(|(rows, row_bytes)| (rows as f64 * row_bytes) as u64);
     estimate.seconds = (estimate.requests.zip(seconds_per_request(quota)))

@@ -1,6 +1,6 @@
 //! Requests without a run: how many rows the platform counts, and what a first page looks like.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use object_store::memory::InMemory;
 use tokio_util::sync::CancellationToken;
@@ -15,14 +15,12 @@ use crate::{
     config::Config,
     decode::RawPage,
     error::Error,
-    fetch::{FetchError, RunError},
+    fetch::{FetchError, RunError, ShardWidth},
     http::error::RequestError,
     ledger::{LEDGER, Ledger, Probe},
     sink::{lock::OutputLock, store::OutputStore},
+    time::interval::DAY,
 };
-
-/// The width of the interval of which the platform counts the rows in one request.
-const PROBE_WIDTH: Duration = Duration::from_secs(86_400);
 
 /// Compares every day with the number of rows that the platform counts. Returns a line for each day
 /// that differs or could not be counted.
@@ -82,7 +80,7 @@ async fn probe_datasets(session: &ApiSession, config: &Config) -> Result<(), Err
         let counted: Vec<_> = probes.iter().map(|probe| probe.interval).collect();
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
         let not_counted = shards.flat_map(|shard| shard.interval.subtract(&counted));
-        for interval in not_counted.flat_map(|interval| interval.split(PROBE_WIDTH)) {
+        for interval in not_counted.flat_map(|interval| interval.split(DAY)) {
             match session.client.count_rows(dataset, interval).await {
                 Ok(rows) => ledger.record_probe(&dataset.name, Probe { interval, rows })?,
                 Err(error) => {
@@ -113,7 +111,11 @@ pub(crate) async fn first_page(
             dataset.name
         ))
     })?;
-    let width = config.fetch.shard.min(endpoint.widest[0]);
+    let width = match config.fetch.shard {
+        ShardWidth::Auto => DAY,
+        ShardWidth::Fixed(width) => width,
+    };
+    let width = width.min(endpoint.widest[0]);
     let interval = config.interval.split(width).next().unwrap_or(config.interval);
     config.datasets = vec![Arc::clone(&dataset)];
     let no_output = OutputStore::over(Arc::new(InMemory::new()));

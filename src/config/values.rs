@@ -31,6 +31,31 @@ impl<'de> Deserialize<'de> for DurationText {
     }
 }
 
+/// The width of shards: `"auto"`, or a duration with a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShardWidthText {
+    Auto,
+    Fixed(DurationText),
+}
+
+impl<'de> Deserialize<'de> for ShardWidthText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer).map_err(|_| {
+            D::Error::custom(
+                "invalid duration: expected \"auto\", or a string with a unit, such as \"1d\"",
+            )
+        })?;
+        match (text.as_str(), parse_duration(&text)) {
+            ("auto", _) => Ok(Self::Auto),
+            (_, Some(width)) => Ok(Self::Fixed(DurationText(width))),
+            _ => Err(D::Error::custom(format!(
+                "invalid duration `{text}`: expected \"auto\", or a number with a unit, such as \
+                 \"1d\""
+            ))),
+        }
+    }
+}
+
 /// Reads an RFC 3339 time, or one relative to the start of the program such as `now-30m`.
 pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
     match text.strip_prefix("now") {

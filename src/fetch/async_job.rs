@@ -15,6 +15,7 @@ use crate::{
     fetch::{
         ApiClient, FetchError, Fetcher, RunError, ShardError,
         job_state::{JobState, MAX_UNKNOWN_TIME, job_state, text_at},
+        job_waits::next_pause,
         send_with_retry::{FINAL_REQUEST_TIME, RequestOptions},
         shard_progress::ShardProgress,
     },
@@ -25,9 +26,6 @@ use crate::{
     time::interval::Interval,
 };
 
-/// The pause before the first poll of a job. It doubles up to [`MAX_POLL_PAUSE`].
-const FIRST_POLL_PAUSE: Duration = Duration::from_secs(1);
-const MAX_POLL_PAUSE: Duration = Duration::from_secs(30);
 /// How long a job may take. Platforms give up long before.
 const MAX_JOB_TIME: Duration = Duration::from_secs(6 * 60 * 60);
 
@@ -95,18 +93,22 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Polls a job, less and less often, until it ends.
+    /// Polls a job until it ends: first when it is expected to be done, then less and less often.
     async fn await_job(
         &self,
         progress: &mut ShardProgress,
         job: &AsyncJob,
     ) -> Result<JobEnd, FetchError> {
-        let (mut pause, mut waited) = (FIRST_POLL_PAUSE, Duration::ZERO);
+        let dataset = progress.shard().dataset.name.clone();
+        let job_waits = &self.client.context.job_waits;
+        let first_wait = job_waits.first(&dataset);
+        let (mut pause, mut waited, mut polls) = (first_wait, Duration::ZERO, 0);
         let mut known_until = Duration::ZERO;
         while waited < MAX_JOB_TIME {
             self.client.pause(pause).await?;
             waited += pause;
-            pause = (pause * 2).min(MAX_POLL_PAUSE);
+            polls += 1;
+            pause = next_pause(first_wait, polls, pause);
             let request = job.poll.fill(&progress.pager.placeholder_values(1));
             let status = match self.client.request_json(request, RequestOptions::default()).await {
                 Ok(status) => status,
@@ -121,14 +123,15 @@ impl Fetcher {
                         server_text::protect_address(address);
                     }
                     progress.pager.download = address;
+                    let wait = job_waits.learn(&dataset, polls, waited);
+                    self.sink.send(LedgerEvent::JobWait { dataset, wait }).await??;
                     return Ok(JobEnd::Done);
                 }
                 JobState::Lost(error) => return Ok(JobEnd::Lost(error)),
                 JobState::Unusable(error) => return Err(ShardError::Failed(error).into()),
                 JobState::Pending => known_until = waited,
                 JobState::Unknown(state) => {
-                    let dataset = &progress.shard().dataset.name;
-                    self.client.context.unknown_job_states.warn_once(dataset, &state);
+                    self.client.context.unknown_job_states.warn_once(&dataset, &state);
                     if waited - known_until >= MAX_UNKNOWN_TIME {
                         let reason =
                             format!("its state is `{state}`, which the catalogue does not list");

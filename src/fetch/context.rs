@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::Dataset,
     fetch::{
-        CircuitBreaker, FetchSettings, JobAvailability, ListedParents, OutageMonitor,
+        CircuitBreaker, FetchSettings, JobAvailability, JobWaits, ListedParents, OutageMonitor,
         RequestContext, RowStatistics, UnknownStates,
     },
     http::{dialect::Dialect, rate_limit::RateLimit, retry::RetryPolicy, transport::Transport},
@@ -36,6 +36,8 @@ pub(crate) struct FetchContext {
     pub row_statistics: RowStatistics,
     /// Up to when jobs have data.
     pub job_availability: JobAvailability,
+    /// How long to wait for jobs before they are polled.
+    pub job_waits: JobWaits,
     /// States of jobs that no catalogue lists.
     pub unknown_job_states: UnknownStates,
     /// Gives up datasets of which shard after shard fails.
@@ -60,4 +62,11 @@ pub(crate) struct FetchContext {
     pub metrics: Arc<Metrics>,
     /// Cancelled when the run is to end.
     pub shutdown: CancellationToken,
+}
+
+impl FetchContext {
+    /// Whether requests of the dataset have a filter of the user.
+    pub(super) fn has_filter(&self, dataset: &Dataset) -> bool {
+        self.filters.get(&dataset.name).is_some_and(|filter| !filter.is_empty())
+    }
 }

@@ -1,25 +1,35 @@
-//! Which endpoint fetches a shard of a dataset that has two: the one that needs fewer requests.
+//! Which endpoint fetches a shard of a dataset that has two, and how much of the shard at once: what
+//! needs the fewest requests, as far as the rows are known.
 
 use std::sync::Arc;
 
 use crate::{
     catalog::{Dataset, Endpoint, Paging},
-    fetch::{FetchError, Fetcher, ShardError, Strategy, shard_progress::ShardProgress},
+    fetch::{
+        FetchError, Fetcher, ShardError, ShardSizing, ShardWidth, Strategy,
+        shard_progress::ShardProgress, shard_sizing::Part,
+    },
+    ledger::{Probe, RowStats},
     planning::Shard,
+    time::interval::Interval,
 };
 
-/// The polls of a typical job, which is done within three seconds (see `async_job`).
-const TYPICAL_POLLS: u64 = 2;
+/// The polls of a typical job: its first one comes when it is expected to be done (see `job_waits`).
+const TYPICAL_POLLS: u64 = 1;
 
-/// The requests that a shard of so many rows needs, without retries. `None` if the number of rows
-/// is not known, or the endpoint is queried per parent.
-pub(crate) fn request_count(endpoint: &Endpoint, rows: Option<u64>, page_size: u32) -> Option<u64> {
+/// The requests that return so many items, without retries. `None` if the number of items is not
+/// known, or the endpoint is queried per parent.
+pub(crate) fn request_count(
+    endpoint: &Endpoint,
+    items: Option<u64>,
+    page_size: u32,
+) -> Option<u64> {
     if endpoint.parent.is_some() {
         return None;
     }
     let pages = match endpoint.paging {
         Paging::None => 1,
-        _ => endpoint.pages_of(rows?, page_size),
+        _ => endpoint.pages_of(items?, page_size),
     };
     let around_pages = endpoint
         .async_job
@@ -35,51 +45,99 @@ pub(crate) fn request_count_by_id(dataset: &Dataset, rows: u64, page_size: u32) 
     Some(rows.div_ceil(ids.into()))
 }
 
-/// The endpoint with fewer requests; of equals the query, which answers at once.
-fn cheaper<'a>(
-    query: &'a Arc<Endpoint>,
-    job: &'a Arc<Endpoint>,
-    rows: u64,
-    page_size: u32,
-) -> &'a Arc<Endpoint> {
-    let cost =
-        |endpoint: &Endpoint| request_count(endpoint, Some(rows), page_size).unwrap_or(u64::MAX);
-    if cost(job) < cost(query) { job } else { query }
+/// How a shard is requested.
+#[derive(Debug, Clone)]
+pub(crate) struct EndpointChoice {
+    pub endpoint: Arc<Endpoint>,
+    /// The part of the shard, from its start, that is requested. The rest becomes another shard.
+    pub interval: Interval,
+}
+
+impl From<Part<'_>> for EndpointChoice {
+    fn from(part: Part<'_>) -> Self {
+        Self { endpoint: Arc::clone(part.endpoint), interval: part.interval }
+    }
 }
 
 impl Fetcher {
-    /// Chooses the endpoint that fetches a shard.
+    /// Chooses the endpoint that fetches a shard, and how much of it.
     ///
     /// # Errors
     /// [`crate::fetch::ShardError`] if only a job will do and jobs do not have the data yet.
-    pub(crate) async fn choose_endpoint(&self, shard: &Shard) -> Result<Arc<Endpoint>, FetchError> {
+    pub(crate) async fn choose_endpoint(
+        &self,
+        shard: &Shard,
+    ) -> Result<EndpointChoice, FetchError> {
         let (dataset, context) = (&shard.dataset, &self.client.context);
         if shard.open_rows.is_some() {
             // rows that are requested by id; if that fails, the whole day, which is long complete
-            return Ok(Arc::clone(dataset.endpoint()));
+            let endpoint = Arc::clone(dataset.endpoint());
+            return Ok(EndpointChoice { endpoint, interval: shard.interval });
         }
-        let Some(job) = &dataset.job else { return Ok(Arc::clone(dataset.endpoint())) };
-        let strategy = context.settings.strategy;
-        // some columns are only in the results of jobs
-        let needs_job = strategy == Strategy::Job || dataset.has_extras();
-        let Some(query) = dataset.query.as_ref().filter(|_| !needs_job) else {
-            self.require_job_data(dataset, job, shard.interval).await?;
-            return Ok(Arc::clone(job));
-        };
-        let is_refused = context.job_availability.is_refused(&dataset.name);
-        if strategy == Strategy::Query || is_refused || !self.has_job_data(shard, job).await? {
-            return Ok(Arc::clone(query));
+        self.count_rows_if_useful(shard).await?;
+        let row_stats = context.row_statistics.of(&dataset.name);
+        let sizing = |until_ms| self.sizing(dataset, &row_stats, until_ms);
+        let has_query = sizing(i64::MAX).endpoints().0.is_some();
+        let is_refused = has_query && context.job_availability.is_refused(&dataset.name);
+        let first = sizing(if is_refused { i64::MIN } else { i64::MAX }).first(shard.interval);
+        if first.endpoint.async_job.is_none() {
+            return Ok(first.into());
         }
-        let rows = match context.row_statistics.expected_rows(&dataset.name, shard.interval) {
-            Some(rows) => rows,
-            None => match self.client.count_rows(dataset, shard.interval).await {
-                Ok(rows) => rows,
-                // not known: a query needs no preparation
-                Err(FetchError::Shard(_)) => return Ok(Arc::clone(query)),
-                Err(error) => return Err(error),
-            },
+        let job = first.endpoint;
+        if has_query {
+            let until_ms = self.job_data_until(dataset, job, first.interval).await?;
+            return Ok(sizing(until_ms).first(shard.interval).into());
+        }
+        let answer = self.client.job_data_answer(dataset, job, first.interval).await?;
+        let Some(interval) = sizing(answer.until_ms).readable_by_job(first.interval) else {
+            self.require_job_data(dataset, job, first.interval).await?;
+            return Ok(first.into());
         };
-        Ok(Arc::clone(cheaper(query, job, rows, context.settings.page_size)))
+        Ok(EndpointChoice { endpoint: Arc::clone(job), interval })
+    }
+
+    /// Counts the rows of the start of a shard, if nothing is known about its dataset and the choice
+    /// depends on it. One fetcher does for all; if the platform does not count them, nothing is known.
+    ///
+    /// # Errors
+    /// Only those that end the run.
+    async fn count_rows_if_useful(&self, shard: &Shard) -> Result<(), FetchError> {
+        let (dataset, context) = (&shard.dataset, &self.client.context);
+        let Some(query) = &dataset.query else { return Ok(()) };
+        let is_known = || {
+            let row_stats = context.row_statistics.of(&dataset.name);
+            let sizing = self.sizing(dataset, &row_stats, i64::MAX);
+            let is_fixed = context.settings.shard != ShardWidth::Auto;
+            let is_useful = match sizing.endpoints() {
+                (Some(_), Some(_)) => true,
+                (Some(query), None) => !is_fixed && dataset.is_counted() && !query.ordered,
+                _ => !is_fixed && dataset.is_counted(),
+            };
+            !is_useful || sizing.is_known(shard.interval)
+        };
+        if dataset.snapshot || is_known() {
+            return Ok(());
+        }
+        let _only_one = context.row_statistics.counting.lock().await;
+        if is_known() {
+            return Ok(());
+        }
+        let widest = query.widest[usize::from(context.has_filter(dataset))];
+        let interval = shard.interval.start(widest);
+        match self.client.count_rows(dataset, interval).await {
+            Ok(items) if query.explode.is_empty() => {
+                context.row_statistics.count(&dataset.name, Probe { interval, rows: items });
+            }
+            Ok(items) => {
+                context.row_statistics.set_items(&dataset.name, items);
+            }
+            Err(FetchError::Shard(error)) => {
+                let error = error.into_request_error();
+                tracing::debug!(%error, "the platform does not count the rows");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Goes on with the query if a shard's job cannot be had, and the query will do.
@@ -93,7 +151,9 @@ impl Fetcher {
     ) -> Result<(), FetchError> {
         let (dataset, context) = (Arc::clone(&progress.shard().dataset), &self.client.context);
         let is_optional = context.settings.strategy == Strategy::Auto && !dataset.has_extras();
-        let Some(query) = dataset.query.as_ref().filter(|_| is_optional) else { return Err(error) };
+        if dataset.query.is_none() || !is_optional {
+            return Err(error);
+        }
         let error = match error {
             FetchError::Shard(
                 ShardError::Failed(error)
@@ -105,20 +165,40 @@ impl Fetcher {
         tracing::warn!(%error, "the job cannot be had; using the query");
         context.job_availability.refuse(&dataset.name, &error);
         self.delete_job(progress).await?;
-        let pager = self.client.pager(&dataset, query, progress.shard().interval);
+        let row_stats = context.row_statistics.of(&dataset.name);
+        let sizing = self.sizing(&dataset, &row_stats, i64::MIN);
+        let choice = EndpointChoice::from(sizing.first(progress.shard().interval));
+        progress.lease.keep_until(choice.interval.to_ms()).await?;
+        let pager = self.client.pager(&dataset, &choice.endpoint, choice.interval);
         progress.use_pager(pager);
         Ok(())
     }
 
-    /// Whether jobs have the data of a shard. They are taken to have none if the platform does not
-    /// answer.
-    async fn has_job_data(&self, shard: &Shard, job: &Arc<Endpoint>) -> Result<bool, FetchError> {
-        match self.client.job_data_answer(&shard.dataset, job, shard.interval).await {
-            Ok(answer) => Ok(answer.until_ms >= shard.interval.to_ms()),
+    /// What decides how the rows of a dataset are requested, with jobs that have data up to then.
+    fn sizing<'a>(
+        &'a self,
+        dataset: &'a Arc<Dataset>,
+        row_stats: &'a RowStats,
+        job_data_until_ms: i64,
+    ) -> ShardSizing<'a> {
+        let context = &self.client.context;
+        let (settings, has_filter) = (&context.settings, context.has_filter(dataset));
+        ShardSizing { dataset, settings, has_filter, row_stats, job_data_until_ms }
+    }
+
+    /// Up to when jobs have data. They are taken to have none if the platform does not answer.
+    async fn job_data_until(
+        &self,
+        dataset: &Dataset,
+        job: &Arc<Endpoint>,
+        interval: Interval,
+    ) -> Result<i64, FetchError> {
+        match self.client.job_data_answer(dataset, job, interval).await {
+            Ok(answer) => Ok(answer.until_ms),
             Err(error) => {
                 let error = error.into_request_error()?;
                 tracing::warn!(%error, "cannot tell up to when jobs have data; using the query");
-                Ok(false)
+                Ok(i64::MIN)
             }
         }
     }
@@ -129,24 +209,14 @@ mod tests {
     use super::*;
     use crate::catalog;
 
-    fn conversations() -> &'static Arc<Dataset> {
-        catalog::test_dataset("conversations")
-    }
-
     #[test]
-    fn a_job_is_cheaper_from_a_few_hundred_rows_on() {
-        let (query, job) =
-            (conversations().query.as_ref().unwrap(), conversations().job.as_ref().unwrap());
-        let is_job = |rows, page_size| Arc::ptr_eq(cheaper(query, job, rows, page_size), job);
-        assert_eq!(
-            [0, 400, 401, 20_000].map(|rows| is_job(rows, u32::MAX)),
-            [false, false, true, true]
-        );
-        assert!(!is_job(20_000, 100), "pages of a job are no larger here");
+    fn the_requests_of_a_job_are_its_pages_and_those_around_them() {
+        let dataset = catalog::test_dataset("conversations");
+        let (query, job) = (dataset.query.as_ref().unwrap(), dataset.job.as_ref().unwrap());
         let requests = |endpoint: &Endpoint, rows| request_count(endpoint, rows, u32::MAX);
         assert_eq!(
             (requests(query, Some(20_000)), requests(job, Some(20_000))),
-            (Some(201), Some(24))
+            (Some(201), Some(23))
         );
         assert_eq!((requests(query, None), requests(query, Some(0))), (None, Some(1)));
     }

@@ -37,19 +37,24 @@ impl Fetcher {
     /// which returns what is left of the shard to the planner.
     pub(crate) async fn fetch_shard(
         &self,
-        lease: Lease,
+        mut lease: Lease,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
-        let (dataset, interval) = (Arc::clone(&lease.shard().dataset), lease.shard().interval);
+        let dataset = Arc::clone(&lease.shard().dataset);
         if let Some(error) = self.client.context.circuit_breaker.error_of_planned(lease.shard()) {
+            let interval = lease.shard().interval;
             let pager = self.client.pager(&dataset, dataset.endpoint(), interval);
             return self.fail(ShardProgress::new(lease, pager), error, totals).await;
         }
-        let endpoint = self.choose_endpoint(lease.shard()).await;
-        let pager =
-            self.client.pager(&dataset, endpoint.as_ref().unwrap_or(dataset.endpoint()), interval);
+        let choice = self.choose_endpoint(lease.shard()).await;
+        let mut endpoint = dataset.endpoint();
+        if let Ok(choice) = &choice {
+            endpoint = &choice.endpoint;
+            lease.keep_until(choice.interval.to_ms()).await?;
+        }
+        let pager = self.client.pager(&dataset, endpoint, lease.shard().interval);
         let mut progress = ShardProgress::new(lease, pager);
-        let fetched = match endpoint {
+        let fetched = match choice {
             Ok(_) => self.fetch_rows(&mut progress, totals).await,
             Err(error) => Err(error),
         };

@@ -2,7 +2,8 @@
 //!
 //! A fetcher takes one shard at a time from the planner and ends its lease in exactly one way:
 //! committed, split, failed, given up or returned (G2). Start with [`fetch_shard`], the course of
-//! one shard from its endpoint to its end. It uses [`endpoint_choice`] (query or job),
+//! one shard from its endpoint to its end. It uses [`shard_sizing`] and [`endpoint_choice`] (how wide a
+//! shard is, and whether a query or a job fetches it),
 //! [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next),
 //! [`send_with_retry`] (one request with its retries), [`outage`] (whether the platform answers at
 //! all), [`in_flight`] (several requests at once) and [`shard_progress`] with its [`watermark`] (what
@@ -21,6 +22,7 @@ pub(crate) mod fetch_shard;
 pub(crate) mod in_flight;
 pub(crate) mod job_availability;
 mod job_state;
+pub(crate) mod job_waits;
 pub(crate) mod open_rows;
 pub(crate) mod outage;
 pub(crate) mod pagination;
@@ -29,6 +31,7 @@ pub(crate) mod send_with_retry;
 pub(crate) mod settings;
 pub(crate) mod shard_end;
 pub(crate) mod shard_progress;
+pub(crate) mod shard_sizing;
 pub(crate) mod totals;
 pub(crate) mod watermark;
 
@@ -41,9 +44,11 @@ pub(crate) use self::{
     error::{FetchError, RunError, ShardError},
     job_availability::JobAvailability,
     job_state::UnknownStates,
+    job_waits::JobWaits,
     outage::OutageMonitor,
     pagination::RequestContext,
     row_statistics::RowStatistics,
-    settings::{FetchSettings, Strategy},
+    settings::{FetchSettings, ShardWidth, Strategy},
+    shard_sizing::ShardSizing,
     totals::{DatasetTotals, FetchTotals},
 };

@@ -3,43 +3,70 @@
 use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::sync::Mutex;
 
-use crate::{ledger::RowStats, time::interval::Interval};
+use crate::ledger::{Probe, RowStats};
 
 /// The row counts of datasets: those of the ledger and of `plan --probe`, and those that this run
-/// has committed. Shared by all fetchers.
+/// has committed or asked for. Shared by all fetchers.
 #[derive(Debug, Default)]
-pub(crate) struct RowStatistics(DashMap<String, RowStats>);
+pub(crate) struct RowStatistics {
+    stats: DashMap<String, RowStats>,
+    /// Held by the fetcher that asks the platform for a count.
+    pub counting: Mutex<()>,
+}
 
 impl RowStatistics {
     /// Starts with the counts of earlier runs.
     pub(crate) fn insert(&self, dataset: &str, stats: RowStats) {
-        self.0.insert(dataset.to_owned(), stats);
+        self.stats.insert(dataset.to_owned(), stats);
     }
 
     /// Adds committed rows of `time`.
     pub(crate) fn add(&self, dataset: &str, rows: u64, time: Duration) {
-        let mut stats = self.0.entry(dataset.to_owned()).or_default();
+        let mut stats = self.stats.entry(dataset.to_owned()).or_default();
         stats.committed.0 += rows;
         stats.committed.2 += time;
     }
 
-    /// Estimates the rows of an interval. `None` if nothing is known about the dataset.
-    pub(crate) fn expected_rows(&self, dataset: &str, interval: Interval) -> Option<u64> {
-        self.0.get(dataset)?.rows(interval)
+    /// Adds a count of the platform.
+    pub(crate) fn count(&self, dataset: &str, probe: Probe) {
+        self.stats.entry(dataset.to_owned()).or_default().probes.push(probe);
+    }
+
+    /// Sets the number of items that hold the rows of any interval. Returns whether it is new.
+    pub(crate) fn set_items(&self, dataset: &str, items: u64) -> bool {
+        let mut stats = self.stats.entry(dataset.to_owned()).or_default();
+        stats.items.replace(items) != Some(items)
+    }
+
+    /// What is known of a dataset.
+    pub(crate) fn of(&self, dataset: &str) -> RowStats {
+        self.stats.get(dataset).map(|stats| stats.clone()).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::interval::Interval;
 
     #[test]
     fn expected_rows_follow_from_committed_rows() {
         let (statistics, day) = (RowStatistics::default(), Interval::day_of(0));
-        assert_eq!(statistics.expected_rows("calls", day), None);
+        assert_eq!(statistics.of("calls").rows(day), None);
         statistics.add("calls", 30, day.width());
         statistics.add("calls", 10, day.width());
-        assert_eq!(statistics.expected_rows("calls", day), Some(20));
+        assert_eq!(statistics.of("calls").rows(day), Some(20));
+    }
+
+    #[test]
+    fn expected_rows_follow_from_a_count_until_rows_are_committed() {
+        let statistics = RowStatistics::default();
+        let (day, later) = (Interval::day_of(0), Interval::day_of(86_400_000));
+        statistics.count("calls", Probe { interval: day, rows: 50 });
+        assert_eq!(statistics.of("calls").rows(later), Some(50));
+        statistics.add("calls", 10, day.width());
+        assert_eq!(statistics.of("calls").rows(later), Some(10));
     }
 }

@@ -9,12 +9,14 @@ use crate::http::transport::{HttpTransport, TransportError};
 pub struct FetchSettings {
     /// Fetchers that run at once, each on one shard.
     pub actors: usize,
-    /// The widest shard.
-    pub shard: Duration,
+    /// How wide shards are.
+    pub shard: ShardWidth,
     /// A shard narrower than twice this is not bisected.
     pub smallest_shard: Duration,
     /// The time after which an unfinished shard is committed partially.
     pub commit_every: Duration,
+    /// The requests that a fetcher can make in that time within the quota. `None` if there is no quota.
+    pub requests_per_commit: Option<u64>,
     /// Requests of one shard in flight at once, where pages are numbered.
     pub ahead: usize,
     /// Which endpoint fetches a dataset that has two.
@@ -41,6 +43,15 @@ impl FetchSettings {
     pub(crate) fn transport(&self) -> Result<HttpTransport, TransportError> {
         HttpTransport::new(self.timeout, self.connect_timeout, self.max_body)
     }
+}
+
+/// How wide shards are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardWidth {
+    /// As wide as needs the fewest requests and is cheap to lose, by what is known of the rows.
+    Auto,
+    /// At most so wide, and no wider than every endpoint accepts.
+    Fixed(Duration),
 }
 
 /// Which endpoint fetches a dataset that has two.

@@ -80,7 +80,21 @@ impl Fetcher {
     ) -> Result<(), RunError> {
         let shard = progress.shard().clone();
         self.commit_rows(&progress, &shard, doubts(&progress, true), totals).await?;
+        self.record_items(&progress).await?;
         self.settle(progress.lease, LeaseEnd::Done).await
+    }
+
+    /// Records how many items held the rows of a shard, where these are not rows themselves: later
+    /// shards have about as many, however wide they are.
+    async fn record_items(&self, progress: &ShardProgress) -> Result<(), RunError> {
+        let (pager, dataset) = (&progress.pager, &progress.shard().dataset.name);
+        let holds_rows = !pager.endpoint.explode.is_empty() && pager.endpoint.parent.is_none();
+        let items = pager.items_received();
+        if holds_rows && self.client.context.row_statistics.set_items(dataset, items) {
+            let dataset = dataset.clone();
+            self.sink.send(LedgerEvent::ItemCount { dataset, items }).await??;
+        }
+        Ok(())
     }
 
     /// Commits the rows of a shard before `end_ms`. The lease keeps the rest.

@@ -29,13 +29,13 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, Params, Transaction};
 
-pub use self::records::{Failure, RemoteJob};
+pub use self::records::{Failure, Probe, RemoteJob};
 pub(crate) use self::{
     dataset_schema::Columns,
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
     rebuild::RebuiltRecords,
-    records::{Counts, FileRecord, LedgerError, Probe, ShardRecord},
+    records::{Counts, FileRecord, LedgerError, ShardRecord},
     row_stats::RowStats,
     runs::{CommittedTotals, RunRecord},
 };

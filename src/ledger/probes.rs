@@ -1,6 +1,6 @@
 //! Row counts that the platform reported.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use crate::{
     ledger::{Ledger, LedgerError, Probe},
@@ -25,6 +25,21 @@ impl Ledger {
                 clock::now().to_string()
             ],
         )?;
+        Ok(())
+    }
+
+    /// The items that hold the rows of any interval of a dataset. `None` if the number is not known.
+    pub(crate) fn item_count(&self, dataset: &str) -> Result<Option<u64>, LedgerError> {
+        let sql = "SELECT items FROM item_count WHERE dataset = ?1";
+        let items: Option<i64> =
+            self.lock().query_row(sql, [dataset], |row| row.get(0)).optional()?;
+        Ok(items.map(i64::cast_unsigned))
+    }
+
+    /// Records the items that hold the rows of any interval of a dataset.
+    pub(crate) fn set_item_count(&self, dataset: &str, items: u64) -> Result<(), LedgerError> {
+        let sql = "INSERT OR REPLACE INTO item_count (dataset, items) VALUES (?1, ?2)";
+        self.lock().execute(sql, params![dataset, items.cast_signed()])?;
         Ok(())
     }
 

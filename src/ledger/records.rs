@@ -82,6 +82,7 @@ pub struct Failure {
 pub struct Probe {
     /// The interval that was counted.
     pub interval: Interval,
+    /// The platform's count of its rows.
     pub rows: u64,
 }
 

@@ -14,18 +14,25 @@ pub(crate) struct RowStats {
     pub probes: Vec<Probe>,
     /// Rows of the committed shards, the size of their files in bytes, and their total width.
     pub committed: (u64, u64, Duration),
+    /// The items that hold the rows of any interval, such as users. `None` if the rows of the dataset
+    /// are items themselves, or if the number is not known.
+    pub items: Option<u64>,
 }
 
 impl RowStats {
     /// Reads the statistics of a dataset.
     pub(crate) fn read(ledger: &Ledger, dataset: &str) -> Result<Self, LedgerError> {
-        Ok(Self { probes: ledger.probes(dataset)?, committed: ledger.committed_size(dataset)? })
+        Ok(Self {
+            probes: ledger.probes(dataset)?,
+            committed: ledger.committed_size(dataset)?,
+            items: ledger.item_count(dataset)?,
+        })
     }
 
     /// Estimates the rows of an interval.
     ///
     /// Uses the platform's counts where there are some, and the average density of the committed
-    /// shards elsewhere. `None` if neither is known for a part of the interval.
+    /// shards elsewhere, or of what is counted if nothing is committed. `None` if nothing is known.
     pub(crate) fn rows(&self, interval: Interval) -> Option<u64> {
         let mut counted = Vec::new();
         let mut rows = 0.0;
@@ -39,13 +46,19 @@ impl RowStats {
         let uncounted: f64 =
             interval.subtract(&counted).iter().map(|part| part.width().as_secs_f64()).sum();
         if uncounted > 0.0 {
-            let (committed_rows, _, committed_width) = self.committed;
-            if committed_width.is_zero() {
-                return None;
-            }
-            rows += uncounted * committed_rows as f64 / committed_width.as_secs_f64();
+            rows += uncounted * self.density()?;
         }
         Some(rows.round() as u64)
+    }
+
+    /// Average rows a second. `None` if nothing is committed or counted.
+    fn density(&self) -> Option<f64> {
+        let (mut rows, _, mut width) = self.committed;
+        if width.is_zero() {
+            rows = self.probes.iter().map(|probe| probe.rows).sum();
+            width = self.probes.iter().map(|probe| probe.interval.width()).sum();
+        }
+        (!width.is_zero()).then(|| rows as f64 / width.as_secs_f64())
     }
 
     /// Average size of a committed row in its file, in bytes. `None` if no rows are committed.
@@ -86,15 +99,19 @@ mod tests {
     #[test]
     fn rows_come_from_counts_and_elsewhere_from_the_density_of_committed_shards() {
         let probe = |interval, rows| Probe { interval, rows };
-        let stats =
-            RowStats { probes: vec![probe(hours(0, 24), 240)], committed: (100, 5_000, 10 * HOUR) };
+        let stats = RowStats {
+            probes: vec![probe(hours(0, 24), 240)],
+            committed: (100, 5_000, 10 * HOUR),
+            items: None,
+        };
         assert_eq!(stats.rows(hours(0, 12)), Some(120));
         assert_eq!(stats.rows(hours(12, 36)), Some(120 + 120));
         assert_eq!(stats.row_bytes(), Some(50.0));
         let uncommitted = RowStats { probes: stats.probes, ..RowStats::default() };
         assert_eq!(
             (uncommitted.rows(hours(0, 24)), uncommitted.rows(hours(0, 25))),
-            (Some(240), None)
+            (Some(240), Some(250))
         );
+        assert_eq!(RowStats::default().rows(hours(0, 24)), None);
     }
 }

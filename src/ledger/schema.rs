@@ -13,7 +13,7 @@ use crate::ledger::LedgerError;
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// The migration at index `n` leads from version `n` to version `n + 1`.
-const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 /// `IF NOT EXISTS`, because a ledger of version 1 does not say that it is one, and a run that was
 /// killed at its start may have created only some of the tables.
@@ -91,6 +91,13 @@ const VERSION_2: &str = "
         asked INTEGER NOT NULL, next_ms INTEGER NOT NULL, PRIMARY KEY (dataset, from_ms)
     ) STRICT;
     CREATE TABLE start_step (name TEXT PRIMARY KEY) STRICT;
+";
+
+/// - `job_wait`: how long to wait before the first poll of a dataset's jobs.
+/// - `item_count`: how many items hold the rows of any interval of a dataset, such as users.
+const VERSION_3: &str = "
+    CREATE TABLE job_wait (dataset TEXT PRIMARY KEY, wait_ms INTEGER NOT NULL) STRICT;
+    CREATE TABLE item_count (dataset TEXT PRIMARY KEY, items INTEGER NOT NULL) STRICT;
 ";
 
 /// The step of `start_step` that moves files without a record to `_orphaned/`.

@@ -16,7 +16,7 @@ use actix::prelude::*;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::planning::{
-    lease::{FailedAsOne, Lease, LeaseEnded, LeaseId, LeaseNarrowed},
+    lease::{FailedAsOne, Lease, LeaseEnded, LeaseId, LeaseNarrowed, Narrowed},
     plan::Plan,
     shard::Shard,
 };
@@ -132,8 +132,14 @@ impl Handler<FailedAsOne> for PlannerActor {
 impl Handler<LeaseNarrowed> for PlannerActor {
     type Result = ();
 
-    fn handle(&mut self, LeaseNarrowed { lease, at }: LeaseNarrowed, _: &mut Self::Context) {
-        self.plan.narrow(lease, at);
+    fn handle(&mut self, LeaseNarrowed { lease, to }: LeaseNarrowed, ctx: &mut Self::Context) {
+        match to {
+            Narrowed::From(at) => self.plan.narrow(lease, at),
+            Narrowed::Until(at) => {
+                self.plan.give_back(lease, at);
+                self.serve(ctx);
+            }
+        }
     }
 }
 
@@ -173,6 +179,18 @@ mod tests {
         whole.end(LeaseEnd::Split).await.unwrap();
         let half = second.await.unwrap().unwrap().unwrap();
         assert_eq!(half.shard().interval, Interval::new(0, 50).unwrap());
+    }
+
+    #[actix::test]
+    async fn the_rest_of_a_lease_that_keeps_a_part_is_leased_to_a_waiting_fetcher() {
+        let planner = planner(0, 100);
+        let mut lease = planner.send(Next).await.unwrap().unwrap();
+        let waiting = tokio::spawn(planner.send(Next));
+        lease.keep_until(30).await.unwrap();
+        let rest = waiting.await.unwrap().unwrap().unwrap();
+        let covered = [lease.shard(), rest.shard()].map(|shard| (shard.interval, shard.planned));
+        let expected = [(0, 30), (30, 100)].map(|(from, to)| Interval::new(from, to).unwrap());
+        assert_eq!(covered, expected.map(|interval| (interval, interval)));
     }
 
     #[actix::test]

@@ -48,8 +48,16 @@ pub(crate) struct FailedAsOne {
 #[rtype(result = "()")]
 pub(crate) struct LeaseNarrowed {
     pub lease: LeaseId,
-    /// The first millisecond that the lease still covers. What lies before it is committed.
-    pub at: i64,
+    pub to: Narrowed,
+}
+
+/// What a lease still covers of its shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Narrowed {
+    /// The time from this millisecond on. What lies before it is committed.
+    From(i64),
+    /// The time before this millisecond. The rest is a shard of its own, for anybody.
+    Until(i64),
 }
 
 /// Counts the leases of a run.
@@ -97,7 +105,19 @@ impl Lease {
     pub(crate) async fn narrow(&mut self, at: i64) -> Result<(), MailboxError> {
         if let Some((_, rest)) = self.shard.interval.cut(at) {
             self.shard.interval = rest;
-            self.narrowed.send(LeaseNarrowed { lease: self.id, at }).await?;
+            self.narrowed.send(LeaseNarrowed { lease: self.id, to: Narrowed::From(at) }).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the time from `at` on back, as a shard of its own, and keeps what lies before it.
+    ///
+    /// # Errors
+    /// Fails if the planner has stopped.
+    pub(crate) async fn keep_until(&mut self, at: i64) -> Result<(), MailboxError> {
+        if let Some((kept, _)) = self.shard.interval.cut(at) {
+            (self.shard.interval, self.shard.planned) = (kept, kept);
+            self.narrowed.send(LeaseNarrowed { lease: self.id, to: Narrowed::Until(at) }).await?;
         }
         Ok(())
     }

@@ -45,6 +45,11 @@ impl Plan {
         self.push(part, part.interval.split(width));
     }
 
+    /// Adds a part of a dataset's time as these shards, which cover it.
+    pub(crate) fn add_shards(&mut self, part: &Shard, intervals: Vec<Interval>) {
+        self.push(part, intervals.into_iter());
+    }
+
     /// Adds a part of a dataset's time as one shard.
     pub fn add_whole(&mut self, shard: &Shard) {
         self.push(shard, std::iter::once(shard.interval));
@@ -210,6 +215,17 @@ impl Plan {
         self.check();
     }
 
+    /// Takes the time from `at` on out of a lease, as a shard of its own that is leased next.
+    pub(crate) fn give_back(&mut self, lease: LeaseId, at: i64) {
+        if let Some(shard) = self.leased.get_mut(&lease)
+            && let Some((kept, rest)) = shard.interval.cut(at)
+        {
+            self.waiting.push_front(Shard { interval: rest, planned: rest, ..shard.clone() });
+            (shard.interval, shard.planned) = (kept, kept);
+        }
+        self.check();
+    }
+
     /// Ends the plan: no more shards are leased.
     pub(crate) fn close(&mut self) {
         self.closed = true;
@@ -283,6 +299,7 @@ mod tests {
                 leases.extend(plan.lease(Instant::now()).map(|(id, _)| id));
                 if !leases.is_empty() {
                     plan.narrow(leases[holder % leases.len()], 17 * holder as i64);
+                    plan.give_back(leases[(holder + 1) % leases.len()], 150 + 13 * holder as i64);
                     plan.end(leases.swap_remove(holder % leases.len()), end);
                 }
                 prop_assert!(plan.is_cover());

@@ -28,6 +28,7 @@ mod write_error;
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
+    time::Duration,
 };
 
 use actix::{fut, prelude::*};
@@ -125,6 +126,10 @@ pub(crate) enum LedgerEvent {
     Submitted(RemoteJob),
     /// The platform no longer keeps the job.
     Deleted(RemoteJob),
+    /// How long to wait before the dataset's next job is polled.
+    JobWait { dataset: String, wait: Duration },
+    /// How many items hold the rows of any interval of a dataset.
+    ItemCount { dataset: String, items: u64 },
 }
 
 /// What a commit added to the output.
@@ -346,6 +351,8 @@ impl Handler<LedgerEvent> for SinkActor {
                 LedgerEvent::Doubtful(doubtful) => ledger.record_doubt(&doubtful),
                 LedgerEvent::Submitted(job) => ledger.job_submitted(&job),
                 LedgerEvent::Deleted(job) => ledger.job_deleted(&job),
+                LedgerEvent::JobWait { dataset, wait } => ledger.set_job_wait(&dataset, wait),
+                LedgerEvent::ItemCount { dataset, items } => ledger.set_item_count(&dataset, items),
             });
             Ok(recorded.await?)
         })

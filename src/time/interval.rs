@@ -99,6 +99,12 @@ impl Interval {
         self.cut(midnights.min_by_key(|midnight| midnight.abs_diff(middle)).unwrap_or(middle))
     }
 
+    /// The part of at most `width` from the start.
+    pub(crate) fn start(self, width: Duration) -> Self {
+        let width = i64::try_from(width.as_millis()).unwrap_or(i64::MAX).max(1);
+        Self { from: self.from, to: self.from.saturating_add(width).min(self.to) }
+    }
+
     /// The parts before and from `at` on. `None` if one of them would be empty.
     pub fn cut(self, at: i64) -> Option<(Self, Self)> {
         Some((Self::new(self.from, at)?, Self::new(at, self.to)?))

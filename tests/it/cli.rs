@@ -58,7 +58,7 @@ fn a_value_of_the_wrong_type_is_refused_in_the_terms_of_the_file() {
         ),
         (
             "[fetch]\nshard = 60\n",
-            "job.toml:2: fetch.shard: invalid duration: expected a string with a unit, such as \"60s\"",
+            "job.toml:2: fetch.shard: invalid duration: expected \"auto\", or a string with a unit, such as \"1d\"",
         ),
         (
             "[fetch]\nmax_body = '5 apples'\n",

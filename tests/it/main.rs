@@ -29,6 +29,7 @@ mod quota;
 mod rebuild;
 mod recovery;
 mod refresh;
+mod request_counts;
 mod run_outcome;
 mod schema;
 mod secrets;

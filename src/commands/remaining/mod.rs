@@ -10,7 +10,7 @@ use crate::{
     },
     config::Config,
     error::Error,
-    fetch::{FetchSettings, request_count, request_count_by_id},
+    fetch::{FetchSettings, ShardSizing, request_count, request_count_by_id},
     ledger::{DoubtfulInterval, Failure, FollowUp, LEDGER, Ledger, RowStats},
     planning::{self, Plan, Shard},
     time::interval::Interval,
@@ -30,11 +30,12 @@ pub enum Scope {
 ///
 /// # Errors
 /// If the ledger cannot be read.
-pub(crate) fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
+pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Error> {
     let mut plan = Plan::new(config.newest_first);
     for dataset in &config.datasets {
+        let row_stats = RowStats::read(ledger, &dataset.name)?;
         let stale = stale(config, scope, ledger, dataset)?;
-        add_replacements(&mut plan, config, dataset, &stale.whole);
+        add_replacements(&mut plan, config, dataset, &row_stats, &stale.whole);
         add_follow_ups(&mut plan, dataset, &stale.by_id);
         let missing = missing(config, ledger, dataset)?;
         let unaccepted = without_accepted(&missing, ledger, dataset)?;
@@ -44,7 +45,7 @@ pub(crate) fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Pla
                 missing.iter().flat_map(|interval| interval.subtract(&unaccepted)).collect()
             }
         };
-        add_new(&mut plan, config, dataset, &new);
+        add_new(&mut plan, config, dataset, &row_stats, &new);
     }
     plan.begin_phase();
     for dataset in &config.datasets {
@@ -53,7 +54,8 @@ pub(crate) fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Pla
             Scope::Missing => without_accepted(&failed, ledger, dataset)?,
             Scope::Failed => failed,
         };
-        add_new(&mut plan, config, dataset, &retried);
+        let row_stats = RowStats::read(ledger, &dataset.name)?;
+        add_new(&mut plan, config, dataset, &row_stats, &retried);
     }
     Ok(plan)
 }
@@ -63,6 +65,7 @@ fn add_replacements(
     plan: &mut Plan,
     config: &Config,
     dataset: &Arc<Dataset>,
+    row_stats: &RowStats,
     intervals: &[Interval],
 ) {
     let shard = |interval| Shard::new(Arc::clone(dataset), interval, true);
@@ -71,9 +74,9 @@ fn add_replacements(
             plan.add_whole(&shard(interval));
         }
     } else {
-        let width = shard_width(config, dataset);
+        let sizing = sizing(config, dataset, row_stats);
         for interval in Interval::joined(intervals) {
-            plan.add(&shard(interval), width);
+            plan.add_shards(&shard(interval), sizing.shards(interval));
         }
     }
 }
@@ -87,14 +90,20 @@ fn add_follow_ups(plan: &mut Plan, dataset: &Arc<Dataset>, follow_ups: &[FollowU
 }
 
 /// Adds intervals that are not committed.
-fn add_new(plan: &mut Plan, config: &Config, dataset: &Arc<Dataset>, intervals: &[Interval]) {
-    let width = shard_width(config, dataset);
+fn add_new(
+    plan: &mut Plan,
+    config: &Config,
+    dataset: &Arc<Dataset>,
+    row_stats: &RowStats,
+    intervals: &[Interval],
+) {
+    let sizing = sizing(config, dataset, row_stats);
     for &interval in intervals {
         let shard = Shard::new(Arc::clone(dataset), interval, false);
         if dataset.snapshot {
             plan.add_whole(&shard);
         } else {
-            plan.add(&shard, width);
+            plan.add_shards(&shard, sizing.shards(interval));
         }
     }
 }
@@ -109,9 +118,19 @@ fn without_accepted(
     Ok(intervals.iter().flat_map(|interval| interval.subtract(&accepted)).collect())
 }
 
-/// The widest shard of a dataset that both the configuration and the platform allow.
-fn shard_width(config: &Config, dataset: &Dataset) -> Duration {
-    dataset.widest_shard(config.fetch.shard, !config.filter(&dataset.name).is_empty())
+/// What decides how wide the shards of a dataset are. Jobs are taken to have all data.
+pub(crate) fn sizing<'a>(
+    config: &'a Config,
+    dataset: &'a Arc<Dataset>,
+    row_stats: &'a RowStats,
+) -> ShardSizing<'a> {
+    ShardSizing {
+        dataset,
+        settings: &config.fetch,
+        has_filter: !config.filter(&dataset.name).is_empty(),
+        row_stats,
+        job_data_until_ms: i64::MAX,
+    }
 }
 
 /// The requested interval of a dataset, as far as the platform has all of it. `None` if it has
@@ -277,7 +296,7 @@ pub fn estimate(config: &Config) -> Result<BTreeMap<String, Estimate>, Error> {
 ///
 /// # Errors
 /// If the ledger cannot be read.
-pub(crate) fn estimate_plan(
+pub fn estimate_plan(
     config: &Config,
     plan: &Plan,
     ledger: &Ledger,
@@ -286,8 +305,8 @@ pub(crate) fn estimate_plan(
     for dataset in &config.datasets {
         let shards = plan.shards().filter(|shard| shard.dataset.name == dataset.name);
         let row_stats = RowStats::read(ledger, &dataset.name)?;
-        let estimate =
-            estimate::estimate(shards, &row_stats, &config.fetch, &config.quota_settings);
+        let sizing = sizing(config, dataset, &row_stats);
+        let estimate = estimate::estimate(shards, &sizing, &config.quota_settings);
         let not_yet_available = dataset.not_yet_available(config.interval, config.now);
         let not_yet_available = not_yet_available.map(TimeSpan::from);
         estimates.insert(dataset.name.clone(), Estimate { not_yet_available, ..estimate });

@@ -8,9 +8,9 @@ use crate::{
     catalog::Dataset,
     config::{
         layers::{ConfigError, Layers},
-        values::{ByteSizeText, DurationText, in_range, positive},
+        values::{ByteSizeText, DurationText, ShardWidthText, in_range, positive},
     },
-    fetch::{FetchSettings, Strategy},
+    fetch::{FetchSettings, ShardWidth, Strategy},
     time::interval::Interval,
 };
 
@@ -23,7 +23,7 @@ const MAX_BODY: RangeInclusive<u64> = 1 << 10..=1 << 30;
 #[serde(deny_unknown_fields)]
 pub(super) struct FetchSection {
     pub actors: usize,
-    shard: DurationText,
+    shard: ShardWidthText,
     smallest_shard: DurationText,
     pub ahead: usize,
     strategy: StrategyName,
@@ -61,7 +61,13 @@ impl FetchSection {
         }
         Ok(FetchSettings {
             actors: self.actors,
-            shard: positive(self.shard, "fetch.shard", layers)?,
+            shard: match self.shard {
+                ShardWidthText::Auto => ShardWidth::Auto,
+                ShardWidthText::Fixed(width) => {
+                    ShardWidth::Fixed(positive(width, "fetch.shard", layers)?)
+                }
+            },
+            requests_per_commit: None,
             smallest_shard: positive(self.smallest_shard, "fetch.smallest_shard", layers)?,
             page_size: self.page_size.map_or(u32::MAX, NonZeroU32::get),
             ahead: self.ahead,
@@ -96,7 +102,8 @@ impl FetchSection {
         has_filter: bool,
         layers: &Layers,
     ) -> Result<(), ConfigError> {
-        let width = dataset.widest_shard(self.shard.0, has_filter);
+        let ShardWidthText::Fixed(width) = self.shard else { return Ok(()) };
+        let width = dataset.widest_shard(width.0, has_filter);
         if dataset.snapshot || interval.width().as_millis() / width.as_millis() <= MOST_SHARDS {
             return Ok(());
         }

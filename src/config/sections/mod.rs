@@ -80,6 +80,11 @@ impl ConfigFile {
         let wanted = OpenFiles { fetchers: fetch.actors, in_flight: fetch.actors * fetch.ahead };
         let OpenFiles { fetchers, in_flight } = wanted.within_limit();
         fetch.actors = fetchers;
+        let quota_settings =
+            self.budget.check(self.source.platform, in_flight, &catalog, layers)?;
+        fetch.requests_per_commit = quota_settings
+            .requests_in(fetch.commit_every)
+            .map(|requests| requests / fetch.actors.max(1) as u64);
         Ok(Config {
             name: self.job.name.clone(),
             source: self.source.name(layers)?,
@@ -93,7 +98,7 @@ impl ConfigFile {
             browser,
             exposed_secrets: exposed,
             fetch,
-            quota_settings: self.budget.check(self.source.platform, in_flight, &catalog, layers)?,
+            quota_settings,
             catalog,
             policy: self.retry.policy(),
             output: self.output.folder(layers)?,

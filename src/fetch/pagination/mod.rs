@@ -310,6 +310,11 @@ impl Pager {
         self.endpoint.page_size < u32::MAX && self.page_size > 1
     }
 
+    /// The items of the pages so far.
+    pub(crate) fn items_received(&self) -> u64 {
+        self.position.offset
+    }
+
     /// Whether no page was received yet.
     pub(crate) fn is_at_first_page(&self) -> bool {
         self.position.received == 0

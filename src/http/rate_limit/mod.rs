@@ -61,6 +61,15 @@ pub struct QuotaSettings {
     pub dialect: &'static Dialect,
 }
 
+impl QuotaSettings {
+    /// The requests that may be sent in `time`. `None` if no limit is published.
+    pub(crate) fn requests_in(&self, time: Duration) -> Option<u64> {
+        let RequestLimit { requests, per, .. } = self.limit?;
+        let usable = f64::from(requests.get()) * f64::from(self.share) / 100.0;
+        Some((usable * time.as_secs_f64() / per.as_secs_f64()) as u64)
+    }
+}
+
 impl Default for QuotaSettings {
     fn default() -> Self {
         Self {

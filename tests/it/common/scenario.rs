@@ -35,6 +35,9 @@ pub struct Scenario {
     pub actors: usize,
     pub interval: Interval,
     pub shard: Duration,
+    /// Whether `fetch.shard` is `auto` instead, and whether that changes from run to run.
+    pub auto_width: bool,
+    pub changes_width: bool,
     pub page_size: u32,
     pub budget: u32,
     /// `budget.per`.
@@ -86,6 +89,8 @@ impl Scenario {
             actors: 4,
             interval: Interval::new(from, from + 3 * 86_400_000).unwrap(),
             shard: Duration::from_secs(86_400),
+            auto_width: false,
+            changes_width: false,
             page_size: 100,
             budget: 0,
             per: Duration::from_secs(10),
@@ -187,6 +192,8 @@ impl Scenario {
                 let length = Duration::from_secs(rng.u64(1..600));
                 (rng.u64(1..60), length, *rng.choice(&silences).unwrap())
             }),
+            auto_width: rng.bool(),
+            changes_width: rng.bool(),
             ..quiet
         }
     }
@@ -210,7 +217,10 @@ impl Scenario {
             format!("job.from={}", from.split('/').next().unwrap()),
             format!("job.to={}", to.split('/').nth(1).unwrap()),
             format!("fetch.actors={}", self.actors),
-            format!("fetch.shard={}s", self.shard.as_secs()),
+            match self.auto_width {
+                true => "fetch.shard=auto".to_owned(),
+                false => format!("fetch.shard={}s", self.shard.as_secs()),
+            },
             format!("fetch.page_size={}", self.page_size),
             format!("budget.requests={}", self.budget),
             format!("budget.per={}s", self.per.as_secs()),

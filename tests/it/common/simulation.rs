@@ -107,7 +107,12 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let mut last = None;
     let mut scope = Scope::Missing;
     let (mut has_gaps, mut is_plain_retry) = (false, false);
-    for _ in 0..MAX_RUNS {
+    let other = Scenario { auto_width: !scenario.auto_width, ..scenario.clone() }.config();
+    let mut other_width = other.fetch.shard;
+    for run in 0..MAX_RUNS {
+        if run > 0 && scenario.changes_width {
+            std::mem::swap(&mut config.fetch.shard, &mut other_width);
+        }
         let (crash, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let stops = usize::try_from(tally.crashes + tally.interrupts).unwrap();
         let may_stop = !(refresh && scenario.stops_in_refresh);
