@@ -56,7 +56,8 @@ fn sources() -> Vec<(PathBuf, String)> {
     files
 }
 
-/// The code of a file that is not a test's: its unit tests stand at its end, or in files of their own.
+/// The code of a file that is not a test's: its unit tests stand at its end, or in files of their
+/// own.
 fn production<'t>(path: &Path, text: &'t str) -> &'t str {
     let is_test =
         path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests"));

@@ -1,4 +1,5 @@
-//! Connections of the real program: proxies of the environment, certificates, hosts that accept none.
+//! Connections of the real program: proxies of the environment, certificates, hosts that accept
+//! none.
 
 use std::{
     path::Path,

@@ -27,7 +27,8 @@ const PAGE: usize = 4;
 fn interactions() -> Vec<Value> {
     let interaction = |no: i64| {
         let channel = if no % 3 == 0 { Value::Null } else { "voice".into() };
-        json!({ "interactionId": format!("i{no:02}"), "startTime": iso(START + no * 5 * HOUR), "channel": channel })
+        let start = iso(START + no * 5 * HOUR);
+        json!({ "interactionId": format!("i{no:02}"), "startTime": start, "channel": channel })
     };
     (0..20).map(interaction).collect()
 }
@@ -94,7 +95,8 @@ fn rows(folder: &Path) -> Vec<Value> {
             let (id, channel) = (id.as_string::<i32>(), channel.as_string::<i32>());
             rows.extend((0..batch.num_rows()).map(|row| {
                 let channel = channel.is_valid(row).then(|| channel.value(row));
-                json!({ "interactionId": id.value(row), "startTime": iso(time.value(row) / 1_000), "channel": channel })
+                let (id, start) = (id.value(row), iso(time.value(row) / 1_000));
+                json!({ "interactionId": id, "startTime": start, "channel": channel })
             }));
         }
     }

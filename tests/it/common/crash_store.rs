@@ -14,8 +14,8 @@ use object_store::{
 
 use super::{committed_ids::CommittedIds, faulty_transport::FaultyTransport};
 
-/// Each operation is a step of the transport: a crash can occur before or after it. Before and after
-/// each step that changes files it checks that every committed id is found exactly once.
+/// Each operation is a step of the transport: a crash can occur before or after it. Before and
+/// after each step that changes files it checks that every committed id is found exactly once.
 #[derive(Clone)]
 pub struct CrashStore {
     memory: Arc<InMemory>,

@@ -57,8 +57,8 @@ pub fn backfill_until(
     StubBackfill::new(catalog, more, settings).run(stub, shutdown)
 }
 
-/// A backfill of one day of the dataset `rows`: its configuration and its output, which several runs
-/// share.
+/// A backfill of one day of the dataset `rows`: its configuration and its output, which several
+/// runs share.
 pub struct StubBackfill {
     pub config: Config,
     memory: Arc<InMemory>,

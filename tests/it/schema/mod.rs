@@ -1,8 +1,8 @@
 //! The built-in catalogues request only what the platforms' schemas have, and so does the sandbox
 //! answer.
 //!
-//! The catalogues are read as plain TOML, without the program's reader, to find what that overlooks.
-//! The schemas are extracts (`schemas/*.json`, each names its source) as trees of
+//! The catalogues are read as plain TOML, without the program's reader, to find what that
+//! overlooks. The schemas are extracts (`schemas/*.json`, each names its source) as trees of
 //! `{type, enum, properties, items}`; `{}` is an omitted part that accepts anything.
 
 mod review;

@@ -267,8 +267,8 @@ fn only_list(reply: &Value) -> Value {
     fields.find(|tree| tree["type"] == "array").cloned().unwrap_or(json!({}))
 }
 
-/// Whether a path of a catalogue is a path of the schema: `{…}` matches `{…}` with any name, and the
-/// placeholder of the version matches any version.
+/// Whether a path of a catalogue is a path of the schema: `{…}` matches `{…}` with any name, and
+/// the placeholder of the version matches any version.
 fn same_path(path: &str, known: &str) -> bool {
     let same = |(one, other): (&str, &str)| match one {
         "{api_version}" => other.starts_with('v'),

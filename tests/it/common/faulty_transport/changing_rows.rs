@@ -49,8 +49,8 @@ impl FaultyTransport {
         self.age(reply);
     }
 
-    /// Deletes a row between two pages, so that the total falls by one, and the first row of each later
-    /// page moves to the page before, which was received already.
+    /// Deletes a row between two pages, so that the total falls by one, and the first row of each
+    /// later page moves to the page before, which was received already.
     pub(super) fn delete(
         &self,
         query: &Value,
