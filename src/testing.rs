@@ -58,6 +58,32 @@ pub mod run {
     pub use crate::commands::run::{backfill, prepare};
 }
 
+/// Reads what servers send, for the fuzz targets.
+pub mod server_input {
+    use bytes::Bytes;
+    use http::Response;
+    use url::Url;
+
+    use crate::{
+        auth::token_response::{self, TokenResponse},
+        http::error::TokenError,
+        platform::TOKEN_DIALECT,
+    };
+    pub use crate::{
+        fetch::pagination::link::resolve as resolve_link,
+        http::{link_header::next_link, retry_after::retry_after},
+    };
+
+    /// Reads the answer of the token endpoint.
+    ///
+    /// # Errors
+    /// If it is no token.
+    pub fn token_response(response: &Response<Bytes>) -> Result<TokenResponse, TokenError> {
+        let endpoint = Url::parse("https://login.example/oauth/token").expect("a URL");
+        token_response::read(&endpoint, response, &TOKEN_DIALECT)
+    }
+}
+
 /// See `crate::time::clock`.
 pub mod clock {
     pub use crate::time::clock::now;

@@ -3,7 +3,7 @@
 use http::{HeaderMap, header::LINK};
 
 /// The target of the first link whose relation is `next`. `None` if there is none.
-pub(crate) fn next_link(headers: &HeaderMap) -> Option<String> {
+pub fn next_link(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(LINK).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(links).find(|link| link.is_next()).map(|link| link.target.to_owned())
 }

@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 ///
 /// A date is relative to the `Date` of the response, so that the clocks may differ, or to this
 /// machine's clock if the response has none. A date that has passed means no wait.
-pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let lines = headers.get_all(RETRY_AFTER).iter().filter_map(|line| line.to_str().ok());
     lines.filter_map(|line| pause(line.trim(), headers)).max()
 }

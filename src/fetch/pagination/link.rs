@@ -11,7 +11,7 @@ use crate::{http::error::RequestError, server_text::ServerText};
 /// # Errors
 /// [`RequestError::Pagination`] if it is not a link, or leads to another host: the token would be
 /// sent there (G10).
-pub(super) fn resolve(api: &Url, own: &str, link: &str) -> Result<String, RequestError> {
+pub fn resolve(api: &Url, own: &str, link: &str) -> Result<String, RequestError> {
     let resolved = api.join(own).and_then(|own| own.join(link)).map_err(|error| {
         let reason = format!("`{}` is not a valid link: {error}", ServerText::quote(link));
         RequestError::Pagination(reason.into())

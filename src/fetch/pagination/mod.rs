@@ -5,7 +5,7 @@
 //! bounded. Start with [`Pager::next_request`] and [`Pager::advance`].
 
 mod last_page;
-mod link;
+pub(crate) mod link;
 mod position;
 mod response_reader;
 

@@ -1,6 +1,11 @@
 //! Fuzz loops with fixed seeds: whatever a configuration or a catalogue holds is read, or refused
-//! with its place, and never ends the process. `FUZZ_ROUNDS` sets the number of rounds of each loop;
-//! a failure prints its seed.
+//! with its place, and never ends the process. `FUZZ_ROUNDS` sets the number of rounds of each
+//! loop; a failure prints its seed. `pages` does the same with replies, for as long as
+//! `FUZZ_SECONDS` says.
+
+mod page_oracle;
+mod pages;
+mod row_oracle;
 
 use std::{fs, ops::Range, path::Path};
 

@@ -1,0 +1,185 @@
+//! What the decoder must make of a reply, whatever is in it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use cxbackfill::testing::{Dataset, Decoder, Interval, Page, PageParser};
+use serde_json::value::RawValue;
+
+use super::row_oracle;
+
+/// The members of an object as they came.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Values nest so deep at most in a row that is decoded.
+const MAX_DEPTH: usize = 200;
+
+/// A dataset with every type of column, nested and in lists.
+pub const EVERYTHING: &str = r#"
+[dataset.everything]
+version = 1
+id = "id"
+time = "at"
+columns = "row"
+query = { path = "/rows", rows = "/rows", total = "/count", paging = "none" }
+
+[type.row]
+id = "string"
+at = "timestamp"
+count = "int64"
+score = "double"
+open = "boolean"
+name = "string"
+notes = "map"
+tags = "list<string>"
+grid = "list<list<int64>>"
+one = "inner"
+many = "list<inner>"
+
+[type.inner]
+at = "timestamp"
+count = "int64"
+score = "double"
+open = "boolean"
+name = "string"
+notes = "map"
+scores = "list<double>"
+"#;
+
+/// A dataset whose rows are a list that is the value of one top-level key.
+pub struct PageOracle {
+    dataset: std::sync::Arc<Dataset>,
+    list: &'static str,
+    parser: PageParser,
+    decoder: Decoder,
+}
+
+/// What became of a reply.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was refused as a whole.
+    Refused,
+    /// So many of its rows were decoded, and so many quarantined.
+    Decoded { rows: usize, bad: usize },
+}
+
+impl PageOracle {
+    pub fn new(dataset: std::sync::Arc<Dataset>, list: &'static str) -> Self {
+        let parser = PageParser::new(dataset.endpoint(), Vec::new());
+        let decoder = Decoder::new(&dataset);
+        Self { dataset, list, parser, decoder }
+    }
+
+    /// Parses and decodes a reply, and checks that no row is lost and no value changed.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn judge(&self, body: &[u8]) -> Result<Verdict, String> {
+        let told = self.told_rows(body);
+        let reply = match (self.parser.find(Bytes::copy_from_slice(body)), &told) {
+            (Err(_), None) => return Ok(Verdict::Refused),
+            (Err(error), Some(_)) => return Err(format!("refused: {error}")),
+            (Ok(reply), _) => reply,
+        };
+        let raw: Vec<&str> = reply.rows().collect();
+        if let Some(told) = told
+            && told != raw
+        {
+            return Err(format!("{} of {} rows were found", raw.len(), told.len()));
+        }
+        let all = Interval::new(-100_000_000_000_000, 100_000_000_000_000).ok_or("no interval")?;
+        let page = self.decoder.decode(&reply, all).map_err(|error| error.to_string())?;
+        self.conserved(&raw, &page)?;
+        Ok(Verdict::Decoded { rows: page.batch.num_rows(), bad: page.bad.len() })
+    }
+
+    /// The rows of a reply that is valid JSON with one list at its place. `None` if it is not.
+    fn told_rows<'b>(&self, body: &'b [u8]) -> Option<Vec<&'b str>> {
+        let text = str::from_utf8(body).ok()?;
+        let members: Members = serde_json::from_str(text).ok()?;
+        let list: Vec<&RawValue> = serde_json::from_str(members.get(self.list)?.get()).ok()?;
+        // of two lists under one key it is not said which one counts
+        let is_alone = text.matches(self.list).count() == 1;
+        is_alone.then(|| list.into_iter().map(RawValue::get).collect())
+    }
+
+    /// Checks that each row is in the batch as it was told, of another time, or quarantined for a
+    /// reason.
+    fn conserved(&self, raw: &[&str], page: &Page) -> Result<(), String> {
+        let rows = page.batch.num_rows();
+        let (received, not_owned, bad) = (page.received, page.not_owned, page.bad.len());
+        if raw.len() as u64 != received || received != rows as u64 + not_owned + bad as u64 {
+            let found = raw.len();
+            return Err(format!("{found} = {received} = {rows} + {not_owned} + {bad} rows"));
+        }
+        if page.keys.len() != rows {
+            return Err(format!("{} keys of {rows} rows", page.keys.len()));
+        }
+        let mut bad = page.bad.iter().peekable();
+        let mut decoded = 0;
+        for (at, text) in raw.iter().enumerate() {
+            // a row that is not UTF-8 has no text
+            let is_bad = bad.next_if(|bad| text.is_empty() || bad.raw == text.as_bytes()).is_some();
+            let result = match is_bad {
+                true => self.must_be_bad(text),
+                // a key with half of a character, which the oracle cannot read
+                false if serde_json::from_str::<Members>(text).is_err() && text.contains("\\u") => {
+                    Ok(())
+                }
+                // which of the others are of another time is not said
+                false if not_owned > 0 => Ok(()),
+                false => row_oracle::compare(text, &page.batch, decoded),
+            };
+            decoded += usize::from(!is_bad);
+            result.map_err(|fault| format!("row {at}: {fault}"))?;
+        }
+        match bad.next() {
+            Some(bad) => Err(format!("quarantined and no row: {:?}", bad.raw)),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that a row cannot be decoded: it is no object, or lacks its id or its time.
+    fn must_be_bad(&self, text: &str) -> Result<(), String> {
+        let Ok(members) = serde_json::from_str::<Members>(text) else { return Ok(()) };
+        let is_text = |name: &String| {
+            let value = members.get(name).map(|value| value.get());
+            value.is_some_and(|value| value.starts_with('"') && value.len() > 4)
+        };
+        // whether another time is one is for the tests of times to say
+        let has_key = self.dataset.id.iter().all(is_text)
+            && members.get(&self.dataset.time).is_some_and(|value| is_plain_time(value.get()));
+        if has_key && nesting(text) < MAX_DEPTH && self.has_valid_texts(text) {
+            return Err(format!("it was quarantined: {text}"));
+        }
+        Ok(())
+    }
+
+    /// Whether every text in a row is one, which `serde_json` does not check in what it skips.
+    fn has_valid_texts(&self, text: &str) -> bool {
+        serde_json::from_str::<serde_json::Value>(text).is_ok()
+    }
+}
+
+/// `"2024-01-01T00:00:00.000Z"` of this century.
+fn is_plain_time(json: &str) -> bool {
+    let time = json.trim_matches('"');
+    json.len() == time.len() + 2
+        && time.len() == 24
+        && time.starts_with("20")
+        && time.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// The number of brackets that are open at once at most, those in texts included.
+fn nesting(text: &str) -> usize {
+    let (mut open, mut most) = (0usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
+}
