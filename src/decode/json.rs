@@ -229,7 +229,7 @@ impl<'j> Json<'j> {
             }
         }
         if is_negative {
-            integer = -integer;
+            integer = integer.wrapping_neg();
         }
         let integer = (is_integer && is_exact).then_some(integer);
         Ok(Number { text: self.since(start), integer })

@@ -77,7 +77,7 @@ pub(super) fn time_in_seconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> 
         }
         let (whole, fraction) = text.split_once('.')?;
         let is_negative = whole.starts_with('-');
-        let fraction = fraction.bytes().map(|byte| byte.is_ascii_digit().then_some(byte - b'0'));
+        let fraction = fraction.bytes().map(|byte| byte.is_ascii_digit().then(|| byte - b'0'));
         let digits = fraction.collect::<Option<Vec<_>>>()?;
         let microseconds = microseconds_of(&digits);
         let whole = exact_integer(whole)?.checked_mul(1_000_000)?;
@@ -205,7 +205,7 @@ fn usual_instant(text: &[u8]) -> Option<i64> {
     let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
     let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
     let fraction = text.get(20..text.len() - 1).unwrap_or_default();
-    let fraction_digit = |byte: &u8| byte.is_ascii_digit().then_some(byte - b'0');
+    let fraction_digit = |byte: &u8| byte.is_ascii_digit().then(|| byte - b'0');
     let mut fraction_digits = [0; 9];
     for (digit, byte) in fraction_digits.iter_mut().zip(fraction) {
         *digit = fraction_digit(byte)?;
