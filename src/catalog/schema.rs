@@ -1,8 +1,12 @@
 //! Column types: from the names that a catalog uses to an Arrow schema.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
 use toml::Spanned;
 
 use crate::catalog::{EXTRA, InvalidKey};
@@ -13,8 +17,63 @@ const DEEPEST: usize = 20;
 /// The most columns of a row that contain no others.
 const MOST_COLUMNS: usize = 2_000;
 
-/// The types of a file by name, each with its columns and their types as the file writes them.
-pub(crate) type Types = BTreeMap<String, BTreeMap<String, Spanned<String>>>;
+/// The key of a type that lists the fields that are left out on purpose.
+const IGNORE: &str = "ignore";
+
+/// The types of a file by name, each with its keys as the file writes them.
+pub(crate) type Types = BTreeMap<String, BTreeMap<String, Spanned<TypeKey>>>;
+
+/// A key of a type: a column, or the fields that are left out on purpose.
+pub(crate) enum TypeKey {
+    /// The type of the column that the key names.
+    Column(String),
+    /// The value of `ignore`: names of fields.
+    Ignore(Vec<String>),
+}
+
+impl TypeKey {
+    /// The type of the column that the key names. `None` if it names none.
+    pub(crate) fn column_type(&self) -> Option<&str> {
+        match self {
+            Self::Column(text) => Some(text),
+            Self::Ignore(_) => None,
+        }
+    }
+
+    /// The fields that the key lists as left out.
+    pub(crate) fn ignored(&self) -> &[String] {
+        match self {
+            Self::Column(_) => &[],
+            Self::Ignore(names) => names,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TypeKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfKey;
+        impl<'de> Visitor<'de> for OfKey {
+            type Value = TypeKey;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or a list of names for `ignore`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<TypeKey, E> {
+                Ok(TypeKey::Column(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<TypeKey, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element()? {
+                    names.push(name);
+                }
+                Ok(TypeKey::Ignore(names))
+            }
+        }
+        deserializer.deserialize_any(OfKey)
+    }
+}
 
 /// A point in time in microseconds, which lake tables demand, and in UTC, which Parquet records.
 pub(crate) fn timestamp() -> DataType {
@@ -55,8 +114,9 @@ pub(crate) fn row(
     name: &str,
 ) -> Result<(Fields, BTreeMap<String, WireForm>), InvalidKey> {
     let forms = types.get(name).into_iter().flatten();
-    let forms =
-        forms.filter_map(|(column, text)| Some((column.clone(), WireForm::read(text.as_ref())?)));
+    let forms = forms.filter_map(|(column, key)| {
+        Some((column.clone(), WireForm::read(key.as_ref().column_type()?)?))
+    });
     Ok((columns(types, name)?, forms.collect()))
 }
 
@@ -112,6 +172,14 @@ fn without_nested(data_type: &DataType, path: &[&str]) -> DataType {
     }
 }
 
+/// The columns inside a column that is no list.
+pub(crate) fn nested_fields(data_type: &DataType) -> Fields {
+    match data_type {
+        DataType::Struct(fields) => fields.clone(),
+        _ => Fields::empty(),
+    }
+}
+
 /// Returns the columns of the type `name` in the order of the file. All are nullable, since APIs
 /// leave null keys out.
 ///
@@ -143,7 +211,7 @@ impl Expansion<'_> {
         let Some(columns) = self.types.get(name) else {
             return Err(InvalidKey::new(&key, "there is no such type"));
         };
-        if columns.is_empty() {
+        if columns.values().all(|key| key.as_ref().column_type().is_none()) {
             return Err(InvalidKey::new(&key, "a type needs at least one column"));
         }
         if outside.types.contains(&name) {
@@ -159,9 +227,16 @@ impl Expansion<'_> {
         let mut columns: Vec<_> = columns.iter().collect();
         columns.sort_unstable_by_key(|(_, text)| text.span().start);
         let mut fields = Vec::with_capacity(columns.len());
-        for (column, text) in columns {
+        for (column, entry) in columns {
             let key = format!("{key}.{column}");
-            fields.push(Field::new(column, self.data_type(text.as_ref(), &key, &inside)?, true));
+            let Some(text) = entry.as_ref().column_type() else {
+                if column == IGNORE {
+                    continue;
+                }
+                let reason = "a list is the value of `ignore`; a column has the name of its type";
+                return Err(InvalidKey::new(&key, reason));
+            };
+            fields.push(Field::new(column, self.data_type(text, &key, &inside)?, true));
         }
         Ok(fields.into())
     }

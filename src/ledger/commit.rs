@@ -6,11 +6,20 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
     ledger::{
-        DoubtfulInterval, Ledger, LedgerError, ShardRecord, failures, follow_ups, gaps, intervals,
-        stale,
+        DoubtfulInterval, FieldRecord, Ledger, LedgerError, ShardRecord, failures, follow_ups,
+        gaps, intervals, new_fields, stale,
     },
     time::{clock, interval::Interval},
 };
+
+/// What a commit changed beside the records of its shards.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    /// The files that no record names any more. They are recorded as garbage.
+    pub garbage: Vec<String>,
+    /// Values that fit no column, at paths that are new to the output.
+    pub new_fields: Vec<FieldRecord>,
+}
 
 impl Ledger {
     /// The committed intervals of a dataset, in order.
@@ -67,20 +76,21 @@ impl Ledger {
         intervals(&self.lock(), sql, dataset)
     }
 
-    /// Records shards of one dataset with their files and doubts, in one transaction: the commit
-    /// point (G3).
+    /// Records shards of one dataset with their files, their doubts and the values that fit no
+    /// column, in one transaction: the commit point (G3).
     ///
     /// If they replace committed shards, they take the place of all that their intervals cover
-    /// together. Returns the files that no record names any more; they are recorded as garbage.
+    /// together.
     ///
     /// # Errors
     /// [`LedgerError::Overlap`] if an interval overlaps a committed one that is not replaced.
-    pub fn commit(
+    pub(crate) fn commit(
         &self,
         records: &[ShardRecord],
         doubts: &[DoubtfulInterval],
+        fields: &[FieldRecord],
         replaces: bool,
-    ) -> Result<Vec<String>, LedgerError> {
+    ) -> Result<Recorded, LedgerError> {
         let new: Vec<_> = records.iter().map(|record| record.interval).collect();
         self.transaction(|transaction| {
             let mut garbage = Vec::new();
@@ -121,7 +131,7 @@ impl Ledger {
                 let sql = "INSERT OR REPLACE INTO garbage (path, at) VALUES (?1, ?2)";
                 transaction.execute(sql, [path, &at])?;
             }
-            Ok(garbage)
+            Ok(Recorded { garbage, new_fields: new_fields::add(transaction, fields)? })
         })
     }
 

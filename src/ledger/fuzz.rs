@@ -56,7 +56,7 @@ fn record(ledger: &Ledger, rng: &mut Rng) -> Result<(), LedgerError> {
                     shard(Interval::new(from, to).unwrap(), rng)
                 })
                 .collect();
-            ledger.commit(&records, &[], rng.bool()).map(drop)
+            ledger.commit(&records, &[], &[], rng.bool()).map(drop)
         }
         3 => {
             let files = [(format!("d/{}", rng.u8(..)), "c".to_owned())];

@@ -198,7 +198,7 @@ mod tests {
             commit_id: "c".into(),
             open_rows: 0,
         };
-        ledger.commit(&[record], &[], false).unwrap();
+        ledger.commit(&[record], &[], &[], false).unwrap();
         let left = [doubt(0, 10, GapKind::Quarantined), doubt(20, 30, GapKind::Quarantined)];
         assert_eq!(ledger.doubtful("d").unwrap(), left);
     }

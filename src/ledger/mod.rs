@@ -12,6 +12,7 @@ mod follow_ups;
 mod gaps;
 mod identity;
 mod jobs;
+mod new_fields;
 mod probes;
 pub(crate) mod reader;
 mod rebuild;
@@ -31,9 +32,11 @@ use rusqlite::{Connection, OpenFlags, Params, Transaction};
 
 pub use self::records::{Failure, Probe, RemoteJob};
 pub(crate) use self::{
+    commit::Recorded,
     dataset_schema::Columns,
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
+    new_fields::{FieldKind, FieldRecord},
     rebuild::RebuiltRecords,
     records::{Counts, FileRecord, LedgerError, ShardRecord},
     row_stats::RowStats,

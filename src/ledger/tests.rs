@@ -43,17 +43,17 @@ fn an_error_names_the_file_of_the_ledger() {
 #[test]
 fn a_commit_that_overlaps_a_committed_shard_is_refused() {
     let ledger = Ledger::in_memory().unwrap();
-    ledger.commit(&[record(10, 20)], &[], false).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
     for (from, to) in [(10, 20), (5, 11), (19, 25), (12, 15), (0, 30)] {
         assert!(
             matches!(
-                ledger.commit(&[record(from, to)], &[], false),
+                ledger.commit(&[record(from, to)], &[], &[], false),
                 Err(LedgerError::Overlap { .. })
             ),
             "{from} {to}"
         );
     }
-    ledger.commit(&[record(20, 30)], &[], false).unwrap();
+    ledger.commit(&[record(20, 30)], &[], &[], false).unwrap();
     assert_eq!(ledger.committed("d").unwrap(), [interval(10, 20), interval(20, 30)]);
     assert_eq!(ledger.file_paths().unwrap().len(), 2);
 }
@@ -61,39 +61,39 @@ fn a_commit_that_overlaps_a_committed_shard_is_refused() {
 #[test]
 fn a_replacement_takes_the_place_of_its_own_shard_only() {
     let ledger = Ledger::in_memory().unwrap();
-    ledger.commit(&[record(10, 20)], &[], false).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
     ledger.intend("d", &[], Some(interval(10, 20))).unwrap();
     assert_eq!(ledger.stale("d").unwrap(), [interval(10, 20)]);
     assert!(matches!(
-        ledger.commit(&[record(10, 15)], &[], true),
+        ledger.commit(&[record(10, 15)], &[], &[], true),
         Err(LedgerError::Overlap { .. })
     ));
     let other = FileRecord { path: "other".into(), ..record(10, 20).files[0].clone() };
     let replacement = ShardRecord { files: vec![other], ..record(10, 20) };
-    assert_eq!(ledger.commit(&[replacement], &[], true).unwrap(), ["f10"]);
+    assert_eq!(ledger.commit(&[replacement], &[], &[], true).unwrap().garbage, ["f10"]);
     assert_eq!((ledger.stale("d").unwrap(), ledger.file_paths().unwrap().len()), (vec![], 1));
 }
 
 #[test]
 fn replacements_that_cover_a_committed_shard_only_together_take_its_place_together() {
     let ledger = Ledger::in_memory().unwrap();
-    ledger.commit(&[record(10, 30), record(30, 40)], &[], false).unwrap();
-    let half = ledger.commit(&[record(10, 20)], &[], true);
+    ledger.commit(&[record(10, 30), record(30, 40)], &[], &[], false).unwrap();
+    let half = ledger.commit(&[record(10, 20)], &[], &[], true);
     assert!(matches!(half, Err(LedgerError::Overlap { .. })));
     let halves = [record(10, 20), record(20, 30)];
     // the file of the first half has the name of the old one, so it is no garbage
-    assert_eq!(ledger.commit(&halves, &[], true).unwrap(), Vec::<String>::new());
+    assert_eq!(ledger.commit(&halves, &[], &[], true).unwrap().garbage, Vec::<String>::new());
     let committed = [interval(10, 20), interval(20, 30), interval(30, 40)];
     assert_eq!(ledger.committed("d").unwrap(), committed);
     let wide = ShardRecord { files: Vec::new(), ..record(10, 30) };
-    assert_eq!(ledger.commit(&[wide], &[], true).unwrap(), ["f10", "f20"]);
+    assert_eq!(ledger.commit(&[wide], &[], &[], true).unwrap().garbage, ["f10", "f20"]);
     assert_eq!(ledger.garbage().unwrap().len(), 2);
 }
 
 #[test]
 fn a_failed_half_leaves_the_whole_committed_shard_stale() {
     let ledger = Ledger::in_memory().unwrap();
-    ledger.commit(&[record(10, 20), record(20, 30)], &[], false).unwrap();
+    ledger.commit(&[record(10, 20), record(20, 30)], &[], &[], false).unwrap();
     ledger.split("d", interval(10, 20), "504").unwrap();
     ledger.fail(&failure(10, 15, "504")).unwrap();
     assert_eq!(ledger.committed("d").unwrap(), [interval(10, 20), interval(20, 30)]);
@@ -111,7 +111,7 @@ fn a_failure_is_deleted_once_its_shard_is_committed() {
     };
     ledger.fail(&failure).unwrap();
     assert_eq!(ledger.failures("d").unwrap(), [failure]);
-    ledger.commit(&[record(0, 10)], &[], false).unwrap();
+    ledger.commit(&[record(0, 10)], &[], &[], false).unwrap();
     assert_eq!(ledger.failures("d").unwrap(), []);
 }
 
@@ -135,9 +135,9 @@ fn a_failure_is_deleted_once_all_its_parts_are_committed() {
         correlation: "c".into(),
     };
     ledger.fail(&failure).unwrap();
-    ledger.commit(&[record(5, 10)], &[], false).unwrap();
+    ledger.commit(&[record(5, 10)], &[], &[], false).unwrap();
     assert_eq!(ledger.failures("d").unwrap().len(), 1);
-    ledger.commit(&[record(0, 5)], &[], false).unwrap();
+    ledger.commit(&[record(0, 5)], &[], &[], false).unwrap();
     assert_eq!(ledger.failures("d").unwrap(), []);
 }
 
@@ -172,12 +172,12 @@ fn a_failure_replaces_the_overlapping_part_of_earlier_failures() {
 #[test]
 fn a_committed_shard_whose_replacement_failed_stays_stale() {
     let ledger = Ledger::in_memory().unwrap();
-    ledger.commit(&[record(10, 20)], &[], false).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
     ledger.fail(&failure(20, 30, "another")).unwrap();
     assert_eq!(ledger.stale("d").unwrap(), []);
     ledger.fail(&failure(10, 20, "no")).unwrap();
     assert_eq!(ledger.stale("d").unwrap(), [interval(10, 20)]);
-    ledger.commit(&[record(10, 20)], &[], true).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], true).unwrap();
     assert_eq!((ledger.stale("d").unwrap(), ledger.failures("d").unwrap().len()), (vec![], 1));
 }
 
@@ -201,13 +201,13 @@ fn a_commit_deletes_the_count_mismatch_that_an_older_program_recorded() {
         let sql = "SELECT from_ms, to_ms FROM short WHERE dataset = ?1 ORDER BY from_ms";
         intervals(&ledger.lock(), sql, "d").unwrap()
     };
-    ledger.commit(&[record(10, 20)], &[], false).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
     for (from, to) in [(0, 10), (10, 20), (20, 30)] {
         let sql = "INSERT INTO short (dataset, from_ms, to_ms, reason, at)
                    VALUES ('d', ?1, ?2, '11 of 12', '')";
         ledger.lock().execute(sql, [from, to]).unwrap();
     }
-    ledger.commit(&[record(10, 20)], &[], true).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], true).unwrap();
     assert_eq!(mismatches(), [interval(0, 10), interval(20, 30)]);
 }
 
@@ -219,7 +219,7 @@ proptest! {
         let (ledger, mut known) = (Ledger::in_memory().unwrap(), Vec::<Interval>::new());
         for (from, width, replaces) in tries {
             let new = interval(from, from + width);
-            let taken = ledger.commit(&[record(from, from + width)], &[], replaces).is_ok();
+            let taken = ledger.commit(&[record(from, from + width)], &[], &[], replaces).is_ok();
             let is_covered = |old: &Interval| replaces && old.subtract(&[new]).is_empty();
             let is_free = |old: &Interval| !old.overlaps(new) || is_covered(old);
             prop_assert_eq!(taken, known.iter().all(is_free));

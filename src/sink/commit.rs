@@ -15,10 +15,13 @@ use std::collections::BTreeSet;
 
 use crate::{
     blocking::offload,
-    ledger::{Counts, DoubtfulInterval, FileRecord, GapKind, Ledger, ShardRecord},
+    ledger::{
+        Counts, DoubtfulInterval, FieldRecord, FileRecord, GapKind, Ledger, Recorded, ShardRecord,
+    },
     planning::Shard,
     sink::{
         Committed, OutputStore, ShardWriter, SinkError,
+        field_records::field_records,
         shard_writer::FinishedRecord,
         staging::{StagedRecord, staged_path},
     },
@@ -91,7 +94,8 @@ impl Destination {
             true => self.committed(&dataset.name).await?,
             false => Vec::new(),
         };
-        Ok(WrittenShard { records, replaced, committed: Committed { counts, files } })
+        let committed = Committed { counts, files, new_fields: Vec::new() };
+        Ok(WrittenShard { records, replaced, committed })
     }
 
     /// Records the intent to write files, and marks the records that they replace as stale, so that
@@ -125,7 +129,8 @@ impl Destination {
         doubts: Vec<DoubtfulInterval>,
         replaces: bool,
     ) -> Result<StagedRecord, SinkError> {
-        let FinishedRecord { interval, commit_id, counts, open_rows, files } = finished;
+        let FinishedRecord { interval, commit_id, counts, drift, open_rows, files } = finished;
+        let fields = field_records(dataset, &drift);
         let (mut records, mut renames) = (Vec::with_capacity(files.len()), Vec::new());
         for file in files {
             let mut path = file.path.clone();
@@ -139,7 +144,7 @@ impl Destination {
         let dataset = dataset.to_owned();
         let record =
             ShardRecord { dataset, interval, counts, files: records, commit_id, open_rows };
-        Ok(StagedRecord { record, doubts, renames })
+        Ok(StagedRecord { record, doubts, fields, renames })
     }
 
     /// The committed intervals of a dataset.
@@ -148,26 +153,31 @@ impl Destination {
         Ok(offload(move || ledger.committed(&dataset)).await?)
     }
 
-    /// Steps 3 to 5: gives the files their names and records them.
+    /// Steps 3 to 5: gives the files their names and records them. Returns the values that fit no
+    /// column, at paths that are new to the output.
     pub(super) async fn record(
         &self,
         staged: Vec<StagedRecord>,
         replaces: bool,
-    ) -> Result<(), SinkError> {
+    ) -> Result<Vec<FieldRecord>, SinkError> {
         if staged.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let (mut records, mut doubts) = (Vec::with_capacity(staged.len()), Vec::new());
+        let mut records = Vec::with_capacity(staged.len());
+        let (mut doubts, mut fields) = (Vec::new(), Vec::new());
         for staged in staged {
             for (from, to) in &staged.renames {
                 self.output.rename(from, to).await?;
             }
             records.push(staged.record);
             doubts.extend(staged.doubts);
+            fields.extend(staged.fields);
         }
         let ledger = self.ledger.clone();
-        let garbage = offload(move || ledger.commit(&records, &doubts, replaces)).await?;
-        self.delete_garbage(garbage).await
+        let Recorded { garbage, new_fields } =
+            offload(move || ledger.commit(&records, &doubts, &fields, replaces)).await?;
+        self.delete_garbage(garbage).await?;
+        Ok(new_fields)
     }
 
     /// Deletes the files of records that are not going to be recorded. Returns their datasets and

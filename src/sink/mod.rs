@@ -10,6 +10,7 @@
 mod carry_over;
 mod column_codecs;
 mod commit;
+mod field_records;
 pub(crate) mod file_mode;
 pub(crate) mod lock;
 pub(crate) mod output_error;
@@ -48,7 +49,8 @@ use crate::{
     blocking::offload,
     decode::Page,
     ledger::{
-        Counts, DoubtfulInterval, Failure, FileRecord, GapKind, Ledger, LedgerError, RemoteJob,
+        Counts, DoubtfulInterval, Failure, FieldRecord, FileRecord, GapKind, Ledger, LedgerError,
+        RemoteJob,
     },
     planning::{LeaseId, Shard},
     time::{clock, interval::Interval},
@@ -138,6 +140,8 @@ pub struct Committed {
     /// What became of the rows.
     pub counts: Counts,
     pub files: Vec<FileRecord>,
+    /// Values that fit no column, at paths that are new to the output.
+    pub new_fields: Vec<FieldRecord>,
 }
 
 /// Why the sink failed. The shard is not part of the output then, and the next run fetches it.
@@ -283,8 +287,8 @@ impl Handler<Commit> for SinkActor {
             let written = written.map(|written| sink.stage(written, replaces.as_deref()));
             async move {
                 let WrittenShard { records, committed, .. } = written?;
-                destination.record(records, replaces.is_some()).await?;
-                Ok(committed)
+                let new_fields = destination.record(records, replaces.is_some()).await?;
+                Ok(Committed { new_fields, ..committed })
             }
             .into_actor(sink)
         });

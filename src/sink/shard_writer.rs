@@ -10,7 +10,7 @@ use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::Rec
 use tempfile::SpooledTempFile;
 
 use crate::{
-    decode::{Page, RowKey},
+    decode::{Drift, Page, RowKey},
     ledger::Counts,
     memory::{HeldMemory, ROWS},
     planning::Shard,
@@ -43,6 +43,7 @@ pub struct ShardWriter {
     /// Rows that could not be decoded, as lines of JSON. `None` if there are none.
     quarantine: Option<SpooledTempFile>,
     counts: Counts,
+    drift: Drift,
     latest: LatestRows,
 }
 
@@ -62,6 +63,8 @@ pub struct FinishedRecord {
     pub commit_id: String,
     /// What became of its rows.
     pub counts: Counts,
+    /// What its rows have that fits no column.
+    pub drift: Drift,
     /// Written rows that were still open.
     pub open_rows: u64,
     /// Its files, complete but without a name.
@@ -88,6 +91,7 @@ impl ShardWriter {
             versions: RowVersions::default(),
             quarantine: None,
             counts: Counts::default(),
+            drift: Drift::default(),
             latest: LatestRows { time_ms: i64::MIN, day: i64::MIN, rows: Vec::new() },
         }
     }
@@ -106,6 +110,7 @@ impl ShardWriter {
         self.counts.received += page.received;
         self.counts.not_owned += page.not_owned;
         self.counts.quarantined += page.bad.len() as u64;
+        self.drift.add(&page.drift);
         if !page.bad.is_empty() {
             let file = self.quarantine.get_or_insert_with(|| self.output.spool());
             quarantine::append(file, &page.bad)?;
@@ -190,7 +195,8 @@ impl ShardWriter {
     ///
     /// The interval is the shard's, or a part from its start: then the rows that the part does not
     /// own are left out (G4). Counts that belong to no day, such as rows that are not owned or
-    /// quarantined, go to the first record, so that the records balance in sum (G5).
+    /// quarantined, go to the first record, so that the records balance in sum (G5), and so does the
+    /// drift.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -199,9 +205,9 @@ impl ShardWriter {
         interval: Interval,
         commit_id: &str,
     ) -> Result<Vec<FinishedRecord>, WriteError> {
-        let Self {
-            shard, mut days, waiting_rows, versions, mut quarantine, counts, latest, ..
-        } = self;
+        let Self { shard, mut days, waiting_rows, versions, .. } = self;
+        let (mut quarantine, counts, latest) = (self.quarantine, self.counts, self.latest);
+        let mut drift = self.drift;
         versions.merge(|place| {
             if let Some(file) = days.get_mut(&place.day) {
                 file.drop_duplicate(place.row);
@@ -247,6 +253,7 @@ impl ShardWriter {
                 interval,
                 commit_id: footer.commit_id.clone(),
                 counts,
+                drift: std::mem::take(&mut drift),
                 open_rows: footer.open_rows,
                 files: Vec::new(),
             };

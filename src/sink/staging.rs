@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ledger::{DoubtfulInterval, ShardRecord},
+    ledger::{DoubtfulInterval, FieldRecord, ShardRecord},
     time::interval::Interval,
 };
 
@@ -17,6 +17,8 @@ pub(super) struct StagedRecord {
     pub record: ShardRecord,
     /// Why the record is doubtful. Empty if it is not.
     pub doubts: Vec<DoubtfulInterval>,
+    /// Values of its rows that fit no column.
+    pub fields: Vec<FieldRecord>,
     /// The renames that give its files their names, from and to.
     pub renames: Vec<(String, String)>,
 }
@@ -100,7 +102,7 @@ mod tests {
             commit_id: String::new(),
             open_rows: 0,
         };
-        StagedRecord { record, doubts: Vec::new(), renames: Vec::new() }
+        StagedRecord { record, doubts: Vec::new(), fields: Vec::new(), renames: Vec::new() }
     }
 
     /// Adds a staged record and returns the intervals of those that are complete then.

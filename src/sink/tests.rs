@@ -274,9 +274,9 @@ async fn g3_a_start_deletes_only_what_the_ledger_intended_or_replaced() {
     };
     let mut record = fixture.records().remove(0);
     (record.interval, record.files) = (fixture.shard(24, 48, false).interval, vec![file]);
-    fixture.ledger.commit(&[record.clone()], &[], false).unwrap();
+    fixture.ledger.commit(&[record.clone()], &[], &[], false).unwrap();
     record.files.clear();
-    fixture.ledger.commit(&[record], &[], true).unwrap();
+    fixture.ledger.commit(&[record], &[], &[], true).unwrap();
 
     assert_eq!(clean_up(&fixture.output, &fixture.ledger).await.unwrap(), 2);
     let mut left = recorded;

@@ -37,7 +37,7 @@ fn ledger() -> Ledger {
         commit_id: "c".to_owned(),
         open_rows: 0,
     };
-    ledger.commit(&[record], &[], false).unwrap();
+    ledger.commit(&[record], &[], &[], false).unwrap();
     let (reason, correlation) = ("too slow".to_owned(), String::new());
     let failure = Failure { dataset: dataset(), interval: day(1), reason, correlation };
     ledger.fail(&failure).unwrap();
@@ -93,7 +93,7 @@ fn a_plan_counts_the_requests_for_open_rows_by_id() {
         open_rows: 150,
     };
     let ledger = Ledger::in_memory().unwrap();
-    ledger.commit(&[record], &[], false).unwrap();
+    ledger.commit(&[record], &[], &[], false).unwrap();
     let years = Duration::from_secs(20 * 365 * 86_400);
     let mut config = Config { interval: day(2), follow_open: 2 * years, ..config() };
     config.now += i64::try_from(years.as_millis()).unwrap();

@@ -116,6 +116,7 @@ impl Environment {
                     open_rows: 0,
                 }],
                 &[],
+                &[],
                 false,
             )
             .unwrap();

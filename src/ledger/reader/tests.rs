@@ -24,7 +24,7 @@ fn a_ledger_is_read_while_a_run_has_it_open() {
     let path = folder.path().join(LEDGER);
     let ledger = Ledger::open(&path).unwrap();
     ledger.record_identity(&BTreeMap::from([("source".into(), "here".into())])).unwrap();
-    ledger.commit(&[record(10, 20)], &[], false).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
     let failure = Failure {
         dataset: "d".into(),
         interval: interval(30, 40),
@@ -48,7 +48,7 @@ fn a_ledger_is_read_while_a_run_has_it_open() {
     assert_eq!((shard.interval, shard.counts), (expected.interval, expected.counts));
     assert_eq!((&shard.files, shard.open_rows), (&expected.files, expected.open_rows));
     // reading does not block the run
-    ledger.commit(&[record(20, 30)], &[], false).unwrap();
+    ledger.commit(&[record(20, 30)], &[], &[], false).unwrap();
     assert_eq!(Snapshot::read(&path).unwrap().paths().count(), 2);
 }
 
@@ -57,7 +57,7 @@ fn a_copied_ledger_has_the_commits_of_its_write_ahead_log() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(LEDGER);
     let ledger = Ledger::open(&path).unwrap();
-    ledger.commit(&[record(10, 20)], &[], false).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
     let copied = copy(&path).unwrap();
     let snapshot = Snapshot::read(&copied.path().join(LEDGER)).unwrap();
     assert_eq!(snapshot.paths().count(), 1);

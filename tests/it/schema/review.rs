@@ -18,6 +18,8 @@ pub(super) struct Review<'s> {
     pub permission: Option<&'s str>,
     /// Columns that only the other endpoint returns.
     pub extras: Vec<&'s str>,
+    /// Other names of columns.
+    pub aliases: Vec<&'s str>,
     /// The schema of a row.
     pub row: Value,
     pub mistakes: Vec<String>,
@@ -216,14 +218,30 @@ impl Review<'_> {
         self.columns("", dataset["columns"].as_str().unwrap(), &self.row.clone());
     }
 
-    /// Checks that a row, or a nested value of it, has the columns of a type.
+    /// Checks that a row, or a nested value of it, has the columns of a type, and that every field of
+    /// it is a column or left out on purpose.
     fn columns(&mut self, outer: &str, name: &str, tree: &Value) {
         let types = self.types;
-        let Some(known) = tree.get("properties") else { return };
-        for (column, kind) in types[name].as_object().unwrap() {
-            let of = if outer.is_empty() { column.clone() } else { format!("{outer}.{column}") };
+        let Some(known) = tree.get("properties").and_then(Value::as_object) else { return };
+        let columns = types[name].as_object().unwrap();
+        let ignored = columns.get("ignore").and_then(Value::as_array);
+        let inside = |field: &str| match outer {
+            "" => field.to_owned(),
+            outer => format!("{outer}.{field}"),
+        };
+        for field in known.keys() {
+            let is_alias = outer.is_empty() && self.aliases.contains(&field.as_str());
+            let is_ignored = ignored.is_some_and(|names| names.iter().any(|name| name == field));
+            if !columns.contains_key(field) && !is_alias && !is_ignored {
+                let of = inside(field);
+                self.mistake(&format!("{of} is neither a column nor ignored by [type.{name}]"));
+            }
+        }
+        for (column, kind) in columns {
+            let Some(kind) = kind.as_str() else { continue };
+            let of = inside(column);
             match known.get(column) {
-                Some(tree) => self.column(&of, kind.as_str().unwrap(), tree),
+                Some(tree) => self.column(&of, kind, tree),
                 None if self.extras.contains(&of.as_str()) => {}
                 None => self.mistake(&format!("no reply has {of}")),
             }
