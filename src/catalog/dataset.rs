@@ -8,6 +8,7 @@ use crate::{
     catalog::{
         endpoint::Endpoint,
         schema::{self, WireForm},
+        type_places,
     },
     time::interval::Interval,
 };
@@ -54,6 +55,9 @@ pub struct Dataset {
     /// Fields that are neither columns nor kept among the values that fit no column, by the patterns
     /// of their paths, such as `participants[].settings`.
     pub ignore: Vec<String>,
+    /// The names of the catalog's types by the patterns of the paths where they stand; that of the
+    /// row is the empty pattern. Empty if the columns are not known.
+    pub types: BTreeMap<String, String>,
     /// The endpoint that responds at once, page by page.
     pub query: Option<Arc<Endpoint>>,
     /// The endpoint that is submitted, polled and then read.
@@ -82,12 +86,14 @@ impl Dataset {
         for extra in extras() {
             fields = schema::without(&fields, &extra.split('.').collect::<Vec<_>>());
         }
+        let ignored =
+            extras().map(|extra| type_places::place_of(self.schema.fields(), extra.split('.')));
         let without_extras = |endpoint: &Arc<Endpoint>| {
             Arc::new(Endpoint { extras: Vec::new(), ..Endpoint::clone(endpoint) })
         };
         Self {
             schema: Arc::new(Schema::new(fields)),
-            ignore: self.ignore.iter().chain(extras()).cloned().collect(),
+            ignore: self.ignore.iter().cloned().chain(ignored).collect(),
             query: self.query.as_ref().map(without_extras),
             job: self.job.as_ref().map(without_extras),
             ..self.clone()
@@ -145,6 +151,23 @@ impl Dataset {
         let has_time = !self.synthesizes_time || self.id.contains(&self.time);
         let time = if has_time { None } else { Some(self.time.clone()) };
         time.into_iter().chain(self.id.iter().cloned()).collect()
+    }
+
+    /// Where a field that has no column would get one: the name of its type in the catalog, and the
+    /// line for it. `None` if the columns are not known, or if no type stands where the field is.
+    pub(crate) fn column_line(&self, path: &str, value_type: &str) -> Option<(&str, String)> {
+        let (name, of) = type_places::split(&self.types, path)?;
+        let column = match value_type {
+            "integer" => "int64",
+            "number" => "double",
+            "boolean" => "boolean",
+            "object" => "map",
+            "list" => "list<string>",
+            _ => "string",
+        };
+        let is_bare = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let key = if is_bare { name } else { toml::Value::from(name).to_string() };
+        Some((of, format!("{key} = \"{column}\"")))
     }
 
     /// Whether a query states how many rows an interval has.

@@ -67,6 +67,7 @@
 //! startedAt = "timestamp"  # in a row's own type: interval (its start), duration (in seconds), and
 //!                          # timestamp(s), (ms), (us): a number of that unit since 1970. A number in
 //!                          # a plain timestamp counts milliseconds, from 1990 to 2100
+//! # ignore  = ["links"]    # fields that are left out on purpose; others are kept in `_extra`
 //! ```
 //! Placeholders: `{interval}` `{from}` `{to}` `{last}` (the last millisecond) `{page}` `{page0}`
 //! (from 0) `{page_size}` `{offset}` `{cursor}` `{task}` (the job's id) `{each}` (the parent's id)
@@ -82,6 +83,7 @@ pub(crate) mod placeholder;
 pub(crate) mod request;
 pub(crate) mod schema;
 mod template;
+pub(crate) mod type_places;
 
 use std::{
     collections::BTreeMap,

@@ -114,3 +114,125 @@ pub(crate) fn place_of<'n>(fields: &Fields, names: impl IntoIterator<Item = &'n 
     }
     place
 }
+
+/// Whether a column is at `path`.
+pub(crate) fn is_column(fields: &Fields, path: &str) -> bool {
+    has_column(fields, "", path)
+}
+
+fn has_column(fields: &Fields, outer: &str, path: &str) -> bool {
+    fields.iter().any(|field| {
+        let (mut place, mut data_type) = (join(outer, field.name()), field.data_type());
+        if place == path {
+            return true;
+        }
+        while let DataType::List(element) = data_type {
+            place.push_str("[]");
+            data_type = element.data_type();
+        }
+        match data_type {
+            DataType::Struct(fields) if path.starts_with(&place) => {
+                has_column(fields, &place, path)
+            }
+            _ => false,
+        }
+    })
+}
+
+/// The name of the field at `path`, and the type that it would be a column of. `None` if no type of
+/// `types` stands there.
+pub(crate) fn split<'t>(
+    types: &'t BTreeMap<String, String>,
+    path: &str,
+) -> Option<(String, &'t str)> {
+    types.iter().find_map(|(place, of)| {
+        let rest = path.strip_prefix(place.as_str())?;
+        let name = match rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(quoted) => serde_json::from_str(quoted).ok()?,
+            None => rest.strip_prefix('.').unwrap_or(rest).to_owned(),
+        };
+        (join(place, &name) == path).then_some((name, of.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::{builtin, read};
+
+    /// A catalog whose types stand at several places.
+    const CATALOG: &str = r#"
+[dataset.calls]
+version = 1
+id = "no"
+time = "at"
+columns = "call"
+query = { path = "/calls", rows = "" }
+
+[type.call]
+no = "int64"
+at = "timestamp"
+legs = "list<list<leg>>"
+queue = "reference"
+ignore = ["selfUri", "first name"]
+
+[type.leg]
+score = "double"
+agent = "reference"
+
+[type.reference]
+id = "string"
+ignore = ["selfUri"]
+"#;
+
+    #[test]
+    fn the_fields_that_a_type_ignores_are_ignored_wherever_it_stands() {
+        let dataset = &read("own.toml", CATALOG).unwrap().datasets["calls"];
+        let expected = ["selfUri", "[\"first name\"]", "legs[][].agent.selfUri", "queue.selfUri"];
+        let mut ignored = dataset.ignore.clone();
+        ignored.sort_by_key(|path| expected.iter().position(|other| other == path));
+        assert_eq!(ignored, expected);
+    }
+
+    #[test]
+    fn an_ignored_field_that_is_a_column_too_is_refused() {
+        let catalog = CATALOG.replace("[\"selfUri\"]", "[\"id\"]");
+        let error = read("own.toml", &catalog).unwrap_err().to_string();
+        let expected =
+            "own.toml: type.reference.ignore: `id` is a column of this type: leave one out";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn a_list_under_another_key_than_ignore_is_refused() {
+        let catalog = CATALOG.replace("ignore = [\"selfUri\"]", "ignored = [\"selfUri\"]");
+        let error = read("own.toml", &catalog).unwrap_err().to_string();
+        assert!(
+            error.starts_with("own.toml: type.reference.ignored: a list is the value"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_new_field_would_become_a_column_of_the_type_that_stands_at_its_place() {
+        let dataset = &read("own.toml", CATALOG).unwrap().datasets["calls"];
+        for (path, value_type, expected) in [
+            ("late", "boolean", Some(("call", "late = \"boolean\""))),
+            ("[\"x y\"]", "string", Some(("call", "\"x y\" = \"string\""))),
+            ("legs[][].length", "number", Some(("leg", "length = \"double\""))),
+            ("legs[][].agent.tags", "list", Some(("reference", "tags = \"list<string>\""))),
+            ("no.where", "object", None),
+        ] {
+            let line = dataset.column_line(path, value_type);
+            let line = line.as_ref().map(|(of, line)| (*of, line.as_str()));
+            assert_eq!(line, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn columns_that_only_jobs_return_are_ignored_where_they_are_not_wanted() {
+        let conversations = &builtin("genesys-cloud").unwrap().datasets["conversations"];
+        let attributes = "participants[].attributes".to_owned();
+        assert!(conversations.without_extras().ignore.contains(&attributes));
+        assert!(!conversations.ignore.contains(&attributes));
+    }
+}

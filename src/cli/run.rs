@@ -159,6 +159,7 @@ fn print_tables(reports: &[SourceReport]) {
         } else {
             say!("{}", summary::table(&report.summary));
         }
+        say!("{}", summary::new_fields(&report.new_fields));
     }
     if reports.len() > 1 {
         let total = Summary::total(reports.iter().map(|(_, report)| report.summary));

@@ -84,6 +84,9 @@ fn dataset_text(dataset: &DatasetStatus) -> String {
         let rows = HumanCount(dataset.rows_open);
         text.push_str(&format!("{rows} rows were open when they were fetched\n"));
     }
+    for field in &dataset.new_fields {
+        text.push_str(&format!("no column for {}\n", field.text()));
+    }
     for gap in dataset.failed.iter().chain(&dataset.doubtful).chain(&dataset.accepted) {
         let Gap { interval, cause, reason, correlation, accepted, .. } = gap;
         let id = if correlation.is_empty() { String::new() } else { format!(" ({correlation})") };

@@ -4,8 +4,23 @@ use indicatif::{HumanBytes, HumanCount};
 
 use crate::{
     cli::table::{Column, Table},
-    commands::report::Summary,
+    commands::{new_fields::NewField, report::Summary},
 };
+
+/// The most paths of values without a column that a summary lists.
+const MOST_LISTED: usize = 20;
+
+/// The values that fit no column, one line for each path. Empty if there are none.
+pub(super) fn new_fields(fields: &[NewField]) -> String {
+    let mut text = String::new();
+    for field in fields.iter().take(MOST_LISTED) {
+        text.push_str(&format!("no column in {} for {}\n", field.dataset, field.text()));
+    }
+    if let Some(more) = fields.len().checked_sub(MOST_LISTED).filter(|&more| more > 0) {
+        text.push_str(&format!("and {more} more: `cxbackfill status` lists them\n"));
+    }
+    text
+}
 
 pub(super) fn table(summary: &Summary) -> Table {
     let count = |number: u64| HumanCount(number).to_string();

@@ -14,6 +14,7 @@ pub(crate) mod hosts;
 pub(crate) mod infer;
 pub(crate) mod login;
 mod memory_estimate;
+pub(crate) mod new_fields;
 pub(crate) mod output_check;
 pub(crate) mod probe;
 pub(crate) mod rebuild;

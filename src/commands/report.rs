@@ -11,7 +11,10 @@ use serde::Serialize;
 pub(crate) use crate::commands::summary::DatasetSummary;
 pub use crate::commands::summary::Summary;
 use crate::{
-    commands::gaps::{Gap, TimeSpan},
+    commands::{
+        gaps::{Gap, TimeSpan},
+        new_fields::NewField,
+    },
     error::Error,
     exit_code::ExitCode,
     fetch::RunError,
@@ -53,6 +56,8 @@ pub struct RunReport {
     pub ended: Timestamp,
     /// Everything of the requested interval that is missing or doubtful, accepted gaps included.
     pub gaps: Vec<Gap>,
+    /// Values that fit no column, at paths that no earlier run told.
+    pub(crate) new_fields: Vec<NewField>,
 }
 
 /// What `--summary json` prints of one run.
@@ -69,6 +74,7 @@ struct ReportJson<'r> {
     summary: &'r Summary,
     datasets: &'r [DatasetSummary],
     gaps: &'r [Gap],
+    new_fields: &'r [NewField],
 }
 
 /// What `--summary json` prints of several sources: each run by its name, and the totals.
@@ -97,6 +103,7 @@ impl RunReport {
             started,
             ended: clock::now(),
             gaps: Vec::new(),
+            new_fields: Vec::new(),
         }
     }
 
@@ -118,6 +125,7 @@ impl RunReport {
             summary: &self.summary,
             datasets: &self.datasets,
             gaps: &self.gaps,
+            new_fields: &self.new_fields,
         }
     }
 

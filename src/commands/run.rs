@@ -16,6 +16,7 @@ use crate::{
     commands::{
         environment::{Environment, client, connect},
         gaps::{Gap, GapCause},
+        new_fields::NewField,
         output_check, remaining,
         report::{DatasetSummary, RunOutcome, RunReport, Summary},
     },
@@ -268,7 +269,20 @@ fn report(
         started: Timestamp::from_millisecond(config.now).unwrap_or_default(),
         ended: clock::now(),
         gaps,
+        new_fields: new_fields(config, ledger)?,
     })
+}
+
+/// The values that fit no column, at the paths that no summary has told yet and that are to be told.
+fn new_fields(config: &Config, ledger: &Ledger) -> Result<Vec<NewField>, Error> {
+    let policy = config.fetch.on_new_field;
+    let untold = ledger.take_untold_fields(|kind| policy.tells(kind))?;
+    let dataset = |name: &str| config.datasets.iter().find(|dataset| dataset.name == name);
+    let told = untold.into_iter().map(|record| {
+        let dataset = dataset(&record.dataset).map(AsRef::as_ref);
+        NewField::new(record, dataset)
+    });
+    Ok(told.collect())
 }
 
 /// The report of a run that is ended at once: its metrics, and what the ledger has of it.

@@ -67,6 +67,7 @@ enum FailureKind {
     TooLarge,
     Pagination,
     AsyncJob,
+    NewField,
 }
 
 impl FailureKind {
@@ -87,6 +88,7 @@ impl FailureKind {
             RequestError::TooLarge(_) => Some(Self::TooLarge),
             RequestError::Pagination(_) => Some(Self::Pagination),
             RequestError::AsyncJob(_) => Some(Self::AsyncJob),
+            RequestError::NewField(_) => Some(Self::NewField),
         }
     }
 }

@@ -72,7 +72,8 @@ mod tests {
         let mut totals = FetchTotals::default();
         for (day, &counts) in commits.iter().enumerate() {
             let interval = Interval::day_of(i64::try_from(day).unwrap() * 86_400_000);
-            totals.add("calls", interval, counts.received, &Committed { counts, files: vec![] });
+            let committed = Committed { counts, files: vec![], new_fields: vec![] };
+            totals.add("calls", interval, counts.received, &committed);
         }
         totals
     }

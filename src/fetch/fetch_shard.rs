@@ -225,6 +225,8 @@ impl Fetcher {
         let mut page = in_flight.alongside(decoding).await.map_err(|error| {
             ShardError::Failed(RequestError::Malformed(error.to_string().into()))
         })?;
+        let policy = self.client.context.settings.on_new_field;
+        policy.check(&progress.pager.dataset, &page.drift).map_err(ShardError::Failed)?;
         let mut end_ms = None;
         if let Some((rows_before, midnight_ms)) = progress.complete_days(&page) {
             if rows_before > 0 {

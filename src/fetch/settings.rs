@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::http::transport::{HttpTransport, TransportError};
+use crate::{
+    fetch::NewFieldPolicy,
+    http::transport::{HttpTransport, TransportError},
+};
 
 /// How shards are fetched.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub struct FetchSettings {
     pub connect_timeout: Duration,
     /// The size limit of a response body, in bytes.
     pub max_body: u64,
+    /// What is done about fields that no column holds.
+    pub on_new_field: NewFieldPolicy,
 }
 
 impl FetchSettings {

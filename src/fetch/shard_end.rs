@@ -142,6 +142,7 @@ impl Fetcher {
         let dataset = &shard.dataset.name;
         totals.add(dataset, shard.interval, progress.received, &committed);
         self.client.context.circuit_breaker.record_commit(shard);
+        self.client.context.settings.on_new_field.log(&shard.dataset, &committed.new_fields);
         let (rows, time) = (committed.counts.written, shard.interval.width());
         self.client.context.row_statistics.add(dataset, rows, time);
         for (kind, reason) in doubts {

@@ -46,6 +46,9 @@ pub enum RequestError {
     /// The platform does not have the data yet.
     #[error("{0}")]
     NotYet(ServerText),
+    /// The rows have a field that no column holds, and such rows are to fail.
+    #[error("{0}")]
+    NewField(ServerText),
     /// The server answered with an error status.
     #[error("{0}")]
     Refused(ErrorResponse),

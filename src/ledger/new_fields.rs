@@ -30,8 +30,7 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
-    const ALL: [Self; 4] =
-        [Self::NewField, Self::Misfit, Self::FurtherPaths, Self::DuplicateKey];
+    const ALL: [Self; 4] = [Self::NewField, Self::Misfit, Self::FurtherPaths, Self::DuplicateKey];
 
     /// Its name in the ledger and in JSON.
     pub fn name(self) -> &'static str {

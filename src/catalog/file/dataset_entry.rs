@@ -9,6 +9,7 @@ use crate::catalog::{
     Dataset, EXTRA, Endpoint, InvalidKey, PARTITION,
     file::{endpoint_entry::EndpointEntry, parse_duration},
     schema::{self, Types, timestamp},
+    type_places::TypePlaces,
 };
 
 /// What an endpoint by id needs.
@@ -90,6 +91,10 @@ impl DatasetEntry {
                 schema::bare(&id, times, self.aliases.values().chain(&self.open))
             }
         };
+        let places = match &self.columns {
+            Some(columns) => TypePlaces::new(types, columns, &fields)?,
+            None => TypePlaces::default(),
+        };
         check_partition(&name, self.columns.as_deref(), &fields)?;
         check_extra(&name, self.columns.as_deref(), &fields)?;
         let has_column = |column: &String, fits: &dyn Fn(&DataType) -> bool| {
@@ -151,7 +156,8 @@ impl DatasetEntry {
             schema: Arc::new(Schema::new(
                 fields.iter().map(never_null).chain([schema::extra()]).collect::<Vec<_>>(),
             )),
-            ignore: Vec::new(),
+            ignore: places.ignored,
+            types: places.types,
             forms,
             has_columns: self.columns.is_some(),
             synthesizes_time: self.stamp || self.snapshot,

@@ -218,7 +218,8 @@ fn an_error_names_the_file_and_the_key() {
         (
             "score = \"double\"",
             "score = 1",
-            "type.leg.score: invalid type: integer `1`, expected a string",
+            "type.leg.score: invalid type: integer `1`, expected a string, or a list of names for \
+             `ignore`",
         ),
         ("notes = \"map\"", "notes = \"map\"\nno = \"map\"", "line 23: duplicate key"),
     ] {

@@ -11,7 +11,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    commands::gaps::{Gap, TimeSpan},
+    catalog::Dataset,
+    commands::{
+        gaps::{Gap, TimeSpan},
+        new_fields::NewField,
+    },
     config::BackfillScope,
     ledger::reader::{DatasetRecords, Snapshot},
     time::interval::{DAY_MS, Interval, iso},
@@ -53,6 +57,8 @@ pub(crate) struct DatasetStatus {
     pub accepted: Vec<Gap>,
     /// The end of the interval that the platform cannot return yet. `None` if there is none.
     pub not_yet_available: Option<TimeSpan>,
+    /// Values that fit no column, without the fields that have become columns or are ignored since.
+    pub new_fields: Vec<NewField>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -99,7 +105,8 @@ impl Status {
             let requested = requested.get(name).copied().flatten();
             let status = DatasetStatus::new(name, requested, records);
             let not_yet_available = not_yet_available.remove(&status.dataset).map(TimeSpan::from);
-            datasets.push(DatasetStatus { not_yet_available, ..status });
+            let new_fields = new_fields(job.catalog.datasets.get(name).map(AsRef::as_ref), records);
+            datasets.push(DatasetStatus { not_yet_available, new_fields, ..status });
         }
         Self {
             complete: datasets.iter().all(DatasetStatus::is_complete),
@@ -165,6 +172,7 @@ impl DatasetStatus {
             missing: open.iter().map(|gap| gap.interval.into()).collect(),
             accepted,
             not_yet_available: None,
+            new_fields: Vec::new(),
         }
     }
 
@@ -172,6 +180,14 @@ impl DatasetStatus {
         let mut gaps = self.failed.iter().chain(&self.doubtful);
         self.missing.is_empty() && gaps.all(|gap| !gap.is_open())
     }
+}
+
+/// The values of a dataset that fit no column of it. `None` for the dataset if it is not known.
+fn new_fields(dataset: Option<&Dataset>, records: &DatasetRecords) -> Vec<NewField> {
+    let mut fields: Vec<_> =
+        records.new_fields.iter().map(|record| NewField::new(record.clone(), dataset)).collect();
+    fields.retain(|field| dataset.is_none_or(|dataset| !field.is_settled(dataset)));
+    fields
 }
 
 /// The parts of the recorded failures that were not committed since. A failure outside the

@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     catalog,
     ledger::{
-        AcceptedInterval, Counts, DoubtfulInterval, Failure, FileRecord, GapKind, RunRecord,
-        ShardRecord,
+        AcceptedInterval, Counts, DoubtfulInterval, Failure, FieldKind, FieldRecord, FileRecord,
+        GapKind, RunRecord, ShardRecord,
     },
 };
 
@@ -244,4 +244,35 @@ fn the_status_of_a_dataset_names_the_end_that_is_not_yet_available() {
     assert_eq!(dataset.not_yet_available, Some(hours(200, 240).into()));
     assert_eq!(dataset.missing, [hours(0, 200).into()]);
     assert!(status.json().contains("\"not_yet_available\":{\"from\":\"2024-01-09T08:00:00.000Z\""));
+}
+
+#[test]
+fn values_without_a_column_are_listed_until_the_catalog_has_them() {
+    let mut ledger = snapshot(vec![shard(hours(0, 240), &[])], None);
+    let field = |path: &str| FieldRecord {
+        dataset: "conversations".into(),
+        path: path.into(),
+        kind: FieldKind::NewField,
+        value_type: "integer".into(),
+        rows: 3,
+        first_seen: "2024-01-01T00:00:00Z".into(),
+    };
+    let records = ledger.datasets.get_mut("conversations").unwrap();
+    records.new_fields = vec![field("participants[].purpose"), field("participants[].weight")];
+    let status = Status::new(&job(), &ledger);
+    assert!(status.complete, "a new field is no gap");
+    let json: serde_json::Value = serde_json::from_str(&status.json()).unwrap();
+    let listed = &json["datasets"][0]["new_fields"];
+    assert_eq!(
+        listed,
+        &serde_json::json!([{
+            "dataset": "conversations",
+            "path": "participants[].weight",
+            "kind": "new-field",
+            "value_type": "integer",
+            "rows": 3,
+            "first_seen": "2024-01-01T00:00:00Z",
+            "column": { "type": "participant", "line": "weight = \"int64\"" },
+        }])
+    );
 }

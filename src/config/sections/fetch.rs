@@ -10,7 +10,7 @@ use crate::{
         layers::{ConfigError, Layers},
         values::{ByteSizeText, DurationText, ShardWidthText, in_range, positive},
     },
-    fetch::{FetchSettings, ShardWidth, Strategy},
+    fetch::{FetchSettings, NewFieldPolicy, ShardWidth, Strategy},
     time::interval::Interval,
 };
 
@@ -48,6 +48,7 @@ impl FetchSection {
     pub(super) fn check(
         &self,
         commit_every: DurationText,
+        on_new_field: NewFieldPolicy,
         layers: &Layers,
     ) -> Result<FetchSettings, ConfigError> {
         in_range(self.actors, 1..=1_000, "fetch.actors", layers)?;
@@ -82,6 +83,7 @@ impl FetchSection {
             timeout: positive(self.timeout, "fetch.timeout", layers)?,
             connect_timeout: positive(self.connect_timeout, "fetch.connect_timeout", layers)?,
             max_body: self.max_body(layers)?,
+            on_new_field,
         })
     }
 

@@ -71,7 +71,8 @@ impl ConfigFile {
         if hosts.are_local() {
             exposed.clear();
         }
-        let mut fetch = self.fetch.check(self.output.commit_every, layers)?;
+        let mut fetch =
+            (self.fetch).check(self.output.commit_every, self.output.on_new_field, layers)?;
         for dataset in &datasets {
             let has_filter =
                 self.filter.get(&dataset.name).is_some_and(|filter| !filter.is_empty());

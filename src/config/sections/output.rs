@@ -10,6 +10,7 @@ use crate::{
         layers::{ConfigError, Layers},
         values::{DurationText, in_range},
     },
+    fetch::NewFieldPolicy,
     ledger::LEDGER,
     sink::{FileMode, ParquetSettings},
 };
@@ -22,6 +23,7 @@ pub(super) struct OutputSection {
     compression: String,
     row_group_rows: usize,
     pub commit_every: DurationText,
+    pub on_new_field: NewFieldPolicy,
 }
 
 impl OutputSection {

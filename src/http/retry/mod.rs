@@ -150,9 +150,10 @@ pub(crate) fn decide(
         RequestError::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
         RequestError::TooLarge(_) => decide_too_large(attempt),
         RequestError::NoConnection(_) => Decision::Stop(Stop::Connection),
-        RequestError::Pagination(_) | RequestError::AsyncJob(_) | RequestError::NotYet(_) => {
-            Decision::GiveUp
-        }
+        RequestError::Pagination(_)
+        | RequestError::AsyncJob(_)
+        | RequestError::NotYet(_)
+        | RequestError::NewField(_) => Decision::GiveUp,
         RequestError::Timeout(_) | RequestError::Network(_) | RequestError::Malformed(_)
             if attempt.number >= policy.attempts =>
         {

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 use crate::{
     ledger::{
-        AcceptedInterval, Counts, DoubtfulInterval, Failure, FileRecord, GapKind, LEDGER,
-        RunRecord, ShardRecord, connection, runs, schema,
+        AcceptedInterval, Counts, DoubtfulInterval, Failure, FieldRecord, FileRecord, GapKind,
+        LEDGER, RunRecord, ShardRecord, connection, new_fields, runs, schema,
     },
     server_text::ServerText,
     time::interval::Interval,
@@ -55,6 +55,8 @@ pub struct DatasetRecords {
     pub doubtful: Vec<DoubtfulInterval>,
     /// Intervals whose gaps a person accepted, in order.
     pub accepted: Vec<AcceptedInterval>,
+    /// Values that fit no column, in order of their paths.
+    pub new_fields: Vec<FieldRecord>,
 }
 
 /// Why a ledger cannot be read.
@@ -164,6 +166,11 @@ impl Snapshot {
             snapshot.runs = runs::runs(&view)?;
             snapshot.leftovers = leftovers(&view)?;
             snapshot.intents = intents(&view)?;
+        }
+        if version >= 3 {
+            for field in new_fields::fields(&view, "")? {
+                snapshot.records(&field.dataset).new_fields.push(field);
+            }
         }
         Ok(snapshot)
     }
