@@ -83,7 +83,7 @@ impl TypePlaces {
 /// else stands in brackets, as in JavaScript: `attributes["first name"]`.
 pub(crate) fn join(place: &str, name: &str) -> String {
     let mut path = place.to_owned();
-    let is_plain = |c: char| c.is_alphanumeric() || c == '_';
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$' | '@' | ':');
     if name.is_empty() || !name.chars().all(is_plain) {
         // writing to a string does not fail
         let _ = write!(path, "[{}]", serde_json::Value::from(name));

@@ -3,6 +3,8 @@
 
 use std::io::Write as _;
 
+use serde_json::Value;
+
 use crate::sandbox::{
     rng::Uuid,
     time::{DAY_MS, iso},
@@ -44,6 +46,19 @@ impl Json {
 
     pub(super) fn close(&mut self, bracket: u8) {
         self.out.push(bracket);
+    }
+
+    /// Changes what was written since the document had `from` bytes: one object, with the comma in
+    /// front of it.
+    pub(super) fn change_since(&mut self, from: usize, change: impl FnOnce(&mut Value)) {
+        let start = from + usize::from(self.out.get(from) == Some(&b','));
+        let Some(mut object) = self.out.get(start..).and_then(|o| serde_json::from_slice(o).ok())
+        else {
+            return;
+        };
+        change(&mut object);
+        self.out.truncate(start);
+        self.out.extend_from_slice(object.to_string().as_bytes());
     }
 
     /// Ends a line of NDJSON.

@@ -21,6 +21,7 @@
 pub(crate) mod behaviors;
 mod cxone;
 mod delivery;
+mod drift;
 mod error;
 mod genesys;
 mod json;

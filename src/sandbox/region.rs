@@ -74,7 +74,9 @@ impl Region {
 
     /// A region whose wall clock starts at a time, in milliseconds since 1970.
     pub(super) fn starting_at(started_ms: i64, settings: Settings) -> Self {
-        let records = Arc::new(Records::new(settings.seed, settings.conversations_per_day));
+        let mut records = Records::new(settings.seed, settings.conversations_per_day);
+        records.drift = settings.drift;
+        let records = Arc::new(records);
         Self { started_ms, settings, records, state: Mutex::default() }
     }
 

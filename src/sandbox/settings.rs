@@ -51,6 +51,9 @@ pub struct Settings {
     pub fail_every: u32,
     /// How asynchronous queries of Genesys Cloud behave.
     pub jobs: JobSettings,
+    /// Whether conversations have new fields, values of other types than documented, and values in
+    /// other forms.
+    pub drift: bool,
     /// Behaviours of real servers; the first is the outermost.
     pub behaviors: Vec<&'static Behavior>,
 }
@@ -77,6 +80,7 @@ impl Default for Settings {
             throttle_every: 0,
             fail_every: 0,
             jobs: JobSettings::default(),
+            drift: false,
             behaviors: Vec::new(),
         }
     }

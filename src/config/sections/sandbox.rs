@@ -39,6 +39,7 @@ pub(crate) struct SandboxSection {
     throttle_every: u32,
     fail_every: u32,
     jobs: JobsTable,
+    drift: bool,
     odd: Vec<String>,
     hostile: Vec<String>,
 }
@@ -120,6 +121,7 @@ impl SandboxSection {
             throttle_every: self.throttle_every,
             fail_every: self.fail_every,
             jobs: self.jobs.check(layers)?,
+            drift: self.drift,
             behaviors: self.behaviors(layers)?,
         })
     }

@@ -48,6 +48,8 @@ pub(crate) struct Renderer {
     pub(crate) rng: Rng,
     /// Whether conversations have the attributes of their participants, as in the results of jobs.
     pub(crate) with_attributes: bool,
+    /// Whether conversations drift.
+    pub(crate) drift: bool,
 }
 
 impl Renderer {
@@ -58,6 +60,7 @@ impl Renderer {
             seed,
             rng: Rng::new([0; 4]),
             with_attributes: false,
+            drift: false,
         }
     }
 

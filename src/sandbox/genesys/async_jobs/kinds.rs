@@ -127,6 +127,7 @@ impl JobQuery {
         match self {
             Self::Conversations(query, _) => {
                 renderer.with_attributes = true;
+                renderer.drift = records.drift;
                 for facts in &query.results(records, &rows).0 {
                     renderer.conversation(facts);
                 }

@@ -4,6 +4,7 @@
 //! schema, with `attributes` those of `AnalyticsConversation`. An absent value has no key.
 
 use crate::sandbox::{
+    drift,
     genesys::{
         conversations::{
             records::{Facts, Medium},
@@ -20,6 +21,7 @@ impl Renderer {
         self.rng = facts.rng(self.seed);
         let timeline = Timeline::new(*facts, &mut self.rng);
         let turns = timeline.turns(self.seed);
+        let start = self.json.len();
         self.object(|s| {
             s.header_fields(&timeline);
             if let Some(last) = turns.last().filter(|turn| !turn.open && !facts.abandoned) {
@@ -27,6 +29,10 @@ impl Renderer {
             }
             s.list("participants", |s| s.participants(&timeline, &turns));
         });
+        if self.drift {
+            let mut rng = facts.drift_rng(self.seed);
+            self.json.change_since(start, |row| drift::change_conversation(row, &mut rng));
+        }
     }
 
     fn header_fields(&mut self, timeline: &Timeline) {

@@ -101,6 +101,11 @@ impl Facts {
         rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 1)
     }
 
+    /// The random numbers of its drift.
+    pub(crate) fn drift_rng(&self, seed: u64) -> Rng {
+        rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 0xd21f)
+    }
+
     /// Its id. It begins with the scrambled day and number, so that an id can be looked up.
     pub(crate) fn id(&self, seed: u64) -> Uuid {
         let day = self.start.div_euclid(DAY_MS);
@@ -201,6 +206,8 @@ fn duration(rng: &mut Rng, medium: Medium, abandoned: bool) -> i64 {
 pub(crate) struct Records {
     pub(crate) seed: u64,
     a_day: u32,
+    /// Whether their rows drift.
+    pub(crate) drift: bool,
     /// Cache of the days used last, the most recent at the back, so that a page does not
     /// compute its whole day again.
     cache: Mutex<VecDeque<(i64, Arc<[Facts]>)>>,
@@ -208,7 +215,7 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn new(seed: u64, a_day: u32) -> Self {
-        Self { seed, a_day, cache: Mutex::default() }
+        Self { seed, a_day, drift: false, cache: Mutex::default() }
     }
 
     /// The conversations that began on a day (counted from 1970), by start. Empty before 1970.
