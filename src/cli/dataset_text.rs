@@ -64,12 +64,27 @@ pub(super) fn description(dataset: &Dataset) -> String {
         facts.row(["columns", &unknown]);
         return format!("{}\n{facts}", dataset.name);
     }
+    if !dataset.ignore.is_empty() {
+        facts.row(["ignored", &ignored(dataset)]);
+    }
     let mut columns = Table::new(&[Column::Left(0); 2]);
     for field in dataset.schema.fields() {
         let form = dataset.forms.get(field.name()).copied();
         add_column(&mut columns, field, 2, form);
     }
     format!("{}\n{facts}  columns\n{columns}", dataset.name)
+}
+
+/// The fields of a row that are left out on purpose, and how many fields inside its columns are.
+fn ignored(dataset: &Dataset) -> String {
+    let is_inside = |path: &&String| path.contains(['.', '[']);
+    let mut parts: Vec<_> =
+        dataset.ignore.iter().filter(|path| !is_inside(path)).cloned().collect();
+    match dataset.ignore.len() - parts.len() {
+        0 => {}
+        inside => parts.push(format!("{inside} inside columns")),
+    }
+    parts.join(", ")
 }
 
 /// Adds a column and the columns inside it, indented by `depth` steps.

@@ -27,6 +27,7 @@ pub(crate) fn json(dataset: &Dataset) -> Value {
         "query": dataset.query.as_deref().map(endpoint_json),
         "job": dataset.job.as_deref().map(endpoint_json),
         "by_id": dataset.by_id.as_deref().map(endpoint_json),
+        "ignore": dataset.ignore,
         "columns": dataset.has_columns.then(|| columns_json(dataset.schema.fields())),
     })
 }

@@ -29,8 +29,10 @@ at = 'timestamp'
 talk = 'duration'
 notes = 'map'
 legs = 'list<leg>'
+ignore = ['links']
 [type.leg]
 codes = 'list<string>'
+ignore = ['href']
 ";
 
 /// `cxbackfill datasets` with the catalogue [`OWN`].
@@ -74,13 +76,15 @@ fn datasets_describes_one_dataset() {
         \x20 lag         30m\n\
         \x20 permission  calls:view\n\
         \x20 query       GET /calls: page-number 50, 12h at once\n\
+        \x20 ignored     links, 1 inside columns\n\
         \x20 columns\n\
         \x20   no       int64\n\
         \x20   at       timestamp\n\
         \x20   talk     double, the seconds of a duration\n\
         \x20   notes    map\n\
         \x20   legs     list<struct>\n\
-        \x20     codes  list<string>\n";
+        \x20     codes  list<string>\n\
+        \x20   _extra   map\n";
     datasets(&folder, &["calls"]).assert().success().stdout(sheet).stderr("");
     let message = "error: datasets: there is no dataset `weather`: custom has calls, teams\n";
     for arguments in [&["weather"][..], &["--infer", "weather"], &["weather", "--json"]] {
