@@ -22,7 +22,7 @@ use crate::{
     error::Error,
     fetch::{
         ApiClient, CircuitBreaker, FetchContext, JobAvailability, JobWaits, ListedParents,
-        OutageMonitor, RequestContext, RowStatistics, UnknownStates,
+        NewFieldPolicy, OutageMonitor, RequestContext, RowStatistics, UnknownStates,
     },
     http::{rate_limit::RateLimit, transport::Transport},
     ledger::{Ledger, RowStats},
@@ -158,6 +158,7 @@ pub(crate) fn connect(
             api: environment.api.clone(),
             api_version: config.api_version.clone().unwrap_or_default(),
             now: config.now,
+            drops_new_fields: config.fetch.on_new_field == NewFieldPolicy::Drop,
         }),
         settings: config.fetch.clone(),
         parents: parents.map(|parent| (parent.name.clone(), Arc::clone(parent))).collect(),

@@ -237,6 +237,7 @@ mod tests {
             api: "https://api.example/".parse().unwrap(),
             api_version: String::new(),
             now: 0,
+            drops_new_fields: false,
         };
         let pager = Pager::new(
             dataset,

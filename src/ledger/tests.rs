@@ -32,7 +32,7 @@ fn an_error_names_the_file_of_the_ledger() {
         let path = path.canonicalize().unwrap();
         assert!(error.contains(&format!("the ledger ({}) failed", path.display())), "{error}");
     };
-    names_file(ledger.commit(&[record(10, 20)], &[], false).unwrap_err());
+    names_file(ledger.commit(&[record(10, 20)], &[], &[], false).unwrap_err());
     names_file(ledger.split("d", interval(10, 20), "too wide").unwrap_err());
     let other = folder.path().join("other.sqlite");
     std::fs::write(&other, "no database at all, but long enough to be read as one").unwrap();

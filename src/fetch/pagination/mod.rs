@@ -41,6 +41,8 @@ pub(crate) struct RequestContext {
     pub api_version: String,
     /// When the run began, in milliseconds since 1970: the time of its snapshots.
     pub now: i64,
+    /// Whether fields without a column are counted and not kept.
+    pub drops_new_fields: bool,
 }
 
 /// Decides the next page of one interval.
@@ -83,6 +85,10 @@ impl Pager {
         filter: &Arc<Map<String, Value>>,
     ) -> Self {
         let columns = added_columns(dataset, row_time(dataset, interval, context), None);
+        let decoder = match context.drops_new_fields {
+            true => Decoder::new(dataset).dropping_new_fields(),
+            false => Decoder::new(dataset),
+        };
         Self {
             requested: interval,
             owner: interval,
@@ -90,7 +96,7 @@ impl Pager {
             job_id: String::new(),
             download: None,
             ids: Vec::new(),
-            decoder: Arc::new(Decoder::new(dataset)),
+            decoder: Arc::new(decoder),
             parser: Arc::new(PageParser::new(endpoint, columns).requiring_key_of(dataset)),
             dataset: Arc::clone(dataset),
             endpoint: Arc::clone(endpoint),
