@@ -7,7 +7,7 @@ use crate::{
     http::transport::TransportError,
     ledger::{LedgerError, reader::SnapshotError},
     platform::discovery::DiscoverError,
-    sink::{SinkError, output_error::OutputError, store::StoreError},
+    sink::{SinkError, UpgradeError, output_error::OutputError, store::StoreError},
     time::interval::Interval,
 };
 
@@ -77,13 +77,26 @@ pub enum Error {
     Http(#[from] TransportError),
 }
 
+impl From<UpgradeError> for Error {
+    fn from(error: UpgradeError) -> Self {
+        match error {
+            UpgradeError::Output(error) => error.into(),
+            UpgradeError::Sink(error) => error.into(),
+        }
+    }
+}
+
 impl Error {
     /// The exit code of a command that ends with this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_)
             | Self::Refused(_)
-            | Self::Ledger(LedgerError::Identity { .. } | LedgerError::Columns { .. })
+            | Self::Ledger(
+                LedgerError::Identity { .. }
+                | LedgerError::OlderColumns { .. }
+                | LedgerError::Columns { .. },
+            )
             | Self::Discover(DiscoverError::Tenant)
             | Self::Http(TransportError::Proxy { .. })
             | Self::NothingToAccept { .. } => ExitCode::Usage,

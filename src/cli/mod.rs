@@ -43,6 +43,7 @@ mod sources;
 mod status;
 mod summary;
 mod table;
+mod upgrade;
 mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -91,6 +92,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Make a missing or incomplete ledger anew from the files of the output.
     Rebuild,
+    /// Rewrite files of an older version with the columns of now, on this machine, without a request.
+    Upgrade(upgrade::UpgradeArgs),
     /// List the datasets that can be fetched, or describe one of them.
     Datasets(datasets::DatasetsArgs),
     /// Serve the embedded API simulator until it is interrupted.
@@ -113,6 +116,7 @@ impl Cli {
             Command::Accept(args) => accept::execute(&overrides, args),
             Command::Verify(args) => verify::execute(&overrides, &args).await,
             Command::Rebuild => rebuild::execute(&overrides).await,
+            Command::Upgrade(args) => upgrade::execute(&overrides, &args).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
             Command::Sandbox(args) => sandbox::execute(&overrides, &args).await,
         };

@@ -86,7 +86,9 @@ fn text(verified: Verified) -> String {
     };
     let replaced = match unrecorded_replacements {
         0 => String::new(),
-        more => format!(", but {} replaced by a refresh that was ended", HumanCount(more)),
+        more => {
+            format!(", but {} replaced by a refresh or an upgrade that was ended", HumanCount(more))
+        }
     };
     format!("{files} files, {rows} rows, {bytes}: {differences}{replaced}")
 }

@@ -23,4 +23,5 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod summary;
+pub(crate) mod upgrade;
 pub(crate) mod verify;

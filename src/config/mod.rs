@@ -34,6 +34,7 @@ use crate::{
     catalog::{Catalog, Dataset},
     fetch::FetchSettings,
     http::{rate_limit::QuotaSettings, retry::RetryPolicy, transport::is_loopback_host},
+    ledger::version_key,
     platform::{Platform, issuer::Issuer},
     sandbox::Settings,
     sink::{FileMode, ParquetSettings},
@@ -261,8 +262,7 @@ impl Config {
     pub fn output_identity(&self) -> BTreeMap<String, String> {
         let mut identity = self.identity.clone();
         for dataset in &self.datasets {
-            identity
-                .insert(format!("dataset.{}.version", dataset.name), dataset.version.to_string());
+            identity.insert(version_key(&dataset.name), dataset.version.to_string());
         }
         identity
     }

@@ -1,13 +1,13 @@
 //! The parts of the configuration that commands without a run need.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use crate::{
     catalog::{Catalog, Dataset},
     config::{ConfigError, Overrides, only, read_each, sections::ConfigFile, selected_sources},
     platform::Platform,
     sandbox::Settings,
-    sink::FileMode,
+    sink::{FileMode, ParquetSettings},
     time::interval::Interval,
 };
 
@@ -30,6 +30,10 @@ pub(crate) struct BackfillScope {
     pub output: PathBuf,
     /// The permissions of new files and folders of the output.
     pub file_mode: FileMode,
+    /// How Parquet files are written.
+    pub format: ParquetSettings,
+    /// The part of the job's identity that decides which columns files have.
+    pub column_identity: BTreeMap<String, String>,
 }
 
 /// The datasets that a source has.

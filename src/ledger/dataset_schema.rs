@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::{DataType, Fields, Schema};
+use arrow::datatypes::{DataType, Fields, Schema, TimeUnit};
 use rusqlite::{Connection, OptionalExtension, params};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -30,8 +30,27 @@ impl Columns {
         serde_json::to_string(&self.0).unwrap_or_default()
     }
 
-    fn fingerprint(&self) -> String {
+    /// A hash of the columns, in 32 hexadecimal digits.
+    pub(crate) fn fingerprint(&self) -> String {
         format!("{:032x}", xxh3_128(self.to_json().as_bytes()))
+    }
+
+    /// Why rows of `old` columns cannot get these: the columns that are gone or have another type.
+    pub(crate) fn obstacles(&self, old: &Self) -> Vec<String> {
+        let obstacle = |(path, was): (&String, &String)| match self.0.get(path) {
+            None => Some(format!("`{path}` is gone")),
+            Some(kind) if kind == was || is_finer_time(was, kind) => None,
+            Some(kind) => Some(format!("`{path}` is {kind} and was {was}")),
+        };
+        old.0.iter().filter_map(obstacle).collect()
+    }
+
+    /// Whether `old` columns differ from these only as an earlier version of this program wrote
+    /// them: times in milliseconds, and without the columns that the program adds, whose names begin
+    /// with an underscore.
+    pub(crate) fn are_newer_layout_of(&self, old: &Self) -> bool {
+        let is_known = |path: &String| old.0.contains_key(path) || path.starts_with('_');
+        self != old && self.obstacles(old).is_empty() && self.0.keys().all(is_known)
     }
 
     /// What changed from `old` to these columns, for a message.
@@ -51,6 +70,12 @@ impl Columns {
         }
         changes.join(", ")
     }
+}
+
+/// Whether the types are times in milliseconds, and in microseconds.
+fn is_finer_time(was: &str, is: &str) -> bool {
+    let time = |unit| DataType::Timestamp(unit, Some("UTC".into())).to_string();
+    was == time(TimeUnit::Millisecond) && is == time(TimeUnit::Microsecond)
 }
 
 fn add_fields(columns: &mut BTreeMap<String, String>, prefix: &str, fields: &Fields) {
@@ -82,7 +107,8 @@ impl Ledger {
     /// recorded.
     ///
     /// # Errors
-    /// [`LedgerError::Columns`] if they changed and the version did not.
+    /// [`LedgerError::Columns`] if they changed and the version did not,
+    /// [`LedgerError::OlderColumns`] if only this program changed.
     pub(crate) fn record_columns(
         &self,
         dataset: &str,
@@ -93,6 +119,10 @@ impl Ledger {
         let Some((recorded_version, old)) = recorded(&connection, dataset)? else {
             return insert(&connection, dataset, version, columns);
         };
+        if recorded_version == version && columns.are_newer_layout_of(&old) {
+            let dataset = dataset.to_owned();
+            return Err(LedgerError::OlderColumns { dataset, found: version, known: version });
+        }
         if recorded_version == version && old != *columns {
             return Err(LedgerError::Columns {
                 dataset: dataset.to_owned(),

@@ -22,6 +22,7 @@ mod runs;
 mod schema;
 mod stale;
 mod start_steps;
+mod upgrade;
 
 use std::{
     path::Path,
@@ -36,11 +37,13 @@ pub(crate) use self::{
     dataset_schema::Columns,
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
+    identity::{is_version_key, version_key, versioned_dataset},
     new_fields::{FieldKind, FieldRecord},
     rebuild::RebuiltRecords,
     records::{Counts, FileRecord, LedgerError, ShardRecord},
     row_stats::RowStats,
     runs::{CommittedTotals, RunRecord},
+    upgrade::{original_commit_id, upgraded_commit_id},
 };
 use crate::time::interval::Interval;
 

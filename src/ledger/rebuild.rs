@@ -10,6 +10,7 @@ use crate::ledger::{
     dataset_schema::{self, Columns},
     failures,
     gaps::{self, DoubtfulInterval, GapKind},
+    original_commit_id,
 };
 
 /// What the files of an output say.
@@ -69,7 +70,8 @@ impl Ledger {
 /// that did not record doubts.
 fn doubt(record: &ShardRecord) -> Option<DoubtfulInterval> {
     let counts = record.counts;
-    (counts.quarantined > 0 && !record.commit_id.is_empty()).then(|| DoubtfulInterval {
+    let is_recent = !original_commit_id(&record.commit_id).is_empty();
+    (counts.quarantined > 0 && is_recent).then(|| DoubtfulInterval {
         dataset: record.dataset.clone(),
         interval: record.interval,
         kind: GapKind::Quarantined,

@@ -163,11 +163,25 @@ pub enum LedgerError {
         /// Its value now.
         new: String,
     },
+    /// The files have the columns of an older version of their dataset.
+    #[error(
+        "the files of `{dataset}` in this output have the columns of version {found}, and those of \
+        version {known} would not fit beside them: rewrite them with `cxbackfill upgrade`, which \
+        makes no request, or choose another output.path"
+    )]
+    OlderColumns {
+        /// Name of the dataset.
+        dataset: String,
+        /// The version of the files.
+        found: u32,
+        /// The version of the dataset. The same if the program alone writes other columns now.
+        known: u32,
+    },
     /// The columns of a dataset changed without a new version.
     #[error(
         "the columns of `{dataset}` are not those of the files in this output, and its version is \
         still {version}: {changes}; restore the columns, or raise `version` in the catalog file \
-        and choose another output.path"
+        and rewrite the files with `cxbackfill upgrade`, or choose another output.path"
     )]
     Columns {
         /// Name of the dataset.

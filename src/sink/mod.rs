@@ -9,6 +9,7 @@
 
 mod carry_over;
 mod column_codecs;
+mod column_upgrade;
 mod commit;
 mod field_records;
 pub(crate) mod file_mode;
@@ -23,6 +24,7 @@ mod settings;
 pub(crate) mod shard_writer;
 mod staging;
 pub(crate) mod store;
+mod upgrade;
 mod waiting_rows;
 mod write_error;
 
@@ -37,7 +39,11 @@ use actix::{fut, prelude::*};
 pub(crate) use self::file_mode::FileMode;
 pub(crate) use self::shard_writer::SMALLEST_SPILL_BYTES;
 pub(crate) use self::waiting_rows::PIECE_BYTES;
-pub(crate) use self::{carry_over::CarriedRows, commit::clean_up};
+pub(crate) use self::{
+    carry_over::CarriedRows,
+    commit::clean_up,
+    upgrade::{UpgradeError, Upgrader, is_outdated},
+};
 use self::{
     commit::{CommitRequest, Destination, WrittenShard},
     staging::Staging,

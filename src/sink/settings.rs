@@ -30,6 +30,12 @@ pub struct ParquetSettings {
 }
 
 impl ParquetSettings {
+    /// The settings of tests that do not care about them.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self { compression: Compression::UNCOMPRESSED, row_group_rows: 1_000, job: String::new() }
+    }
+
     /// The properties of a file with this footer metadata.
     pub(crate) fn properties(&self, metadata: Vec<KeyValue>) -> WriterPropertiesBuilder {
         WriterProperties::builder()

@@ -41,3 +41,4 @@ mod source_lists;
 mod sources;
 mod token_runs;
 mod token_sources;
+mod upgrade;

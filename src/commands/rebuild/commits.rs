@@ -11,7 +11,7 @@ use crate::{
         rebuild::{LeftOut, scan::ScannedFile},
         status::date_of,
     },
-    ledger::{Counts, FileRecord, ShardRecord, reader::Snapshot},
+    ledger::{Counts, FileRecord, ShardRecord, original_commit_id, reader::Snapshot},
     sink::{
         read::{CommitFooter, FileFooter},
         shard_writer::QUARANTINE,
@@ -31,7 +31,7 @@ impl Candidate {
     /// Newer commits compare greater. Ids are `<start of the run>-<number>.<part>`, the first in
     /// hexadecimal digits; commits without an id are the oldest.
     pub(super) fn age_order(&self) -> (u64, u64, u64, bool) {
-        let id = self.record.commit_id.as_str();
+        let id = original_commit_id(&self.record.commit_id);
         let (run, rest) = id.split_once('-').unwrap_or((id, ""));
         let (number, part) = rest.split_once('.').unwrap_or((rest, ""));
         let decimal = |text: &str| text.parse().unwrap_or(0);
@@ -68,6 +68,8 @@ pub(super) fn candidates(
     for file in files.values().filter(|file| !recorded.contains(file.record.path.as_str())) {
         let ScannedFile { record, footer: Some(footer) } = file else { continue };
         let commit_id = footer.commit.as_ref().map_or("", |commit| commit.id.as_str());
+        // an upgrade that was ended has replaced some files of a commit, with the same rows
+        let commit_id = original_commit_id(commit_id);
         let commit =
             commits.entry((footer.dataset.as_str(), footer.interval, commit_id)).or_default();
         if let Err(reason) = commit.add(record, footer) {
@@ -122,7 +124,9 @@ impl<'a> CommitFiles<'a> {
         dataset: Option<&Dataset>,
         quarantine: Option<&FileRecord>,
     ) -> Result<ShardRecord, String> {
-        let Some((_, footer)) = self.files.values().next() else {
+        // of a commit that was upgraded in part, the older files: the next upgrade continues it
+        let by_version = |(_, footer): &&(_, &FileFooter)| footer.schema_version;
+        let Some((_, footer)) = self.files.values().min_by_key(by_version) else {
             return Err("its commit has no files".to_owned());
         };
         let mut files: Vec<_> = self.files.values().map(|(file, _)| (*file).clone()).collect();

@@ -16,7 +16,10 @@ use crate::{
     commands::{output_check::move_to_orphaned, rebuild::commits::Candidate},
     config::BackfillScope,
     error::Error,
-    ledger::{Columns, LEDGER, Ledger, LedgerError, RebuiltRecords, reader::Snapshot},
+    ledger::{
+        Columns, LEDGER, Ledger, LedgerError, RebuiltRecords, is_version_key, reader::Snapshot,
+        version_key,
+    },
     sink::{
         clean_up,
         lock::OutputLock,
@@ -165,12 +168,22 @@ fn records(
                 continue;
             };
             let mut job = footer.job.clone();
-            job.insert(
-                format!("dataset.{}.version", footer.dataset),
-                footer.schema_version.to_string(),
-            );
+            // what a file says of the columns of others may be from before an upgrade of these
+            job.retain(|key, _| !is_version_key(key));
+            let version = footer.schema_version;
+            job.insert(version_key(&footer.dataset), version.to_string());
             for (key, value) in job {
                 match records.identity.get(&key) {
+                    // an upgrade was ended: the next one continues from the older version
+                    Some(first) if is_version_key(&key) && is_older(first, version) => {}
+                    Some(first)
+                        if is_version_key(&key)
+                            && is_newer(first, version)
+                            && origin.get(&key).is_some_and(|origin| origin != LEDGER) =>
+                    {
+                        origin.insert(key.clone(), file.path.clone());
+                        records.identity.insert(key, value);
+                    }
                     Some(first) if *first != value => {
                         return Err(OutputError::DifferentJobs {
                             first_path: origin.get(&key).cloned().unwrap_or_default(),
@@ -187,13 +200,22 @@ fn records(
                     }
                 }
             }
-            records
-                .columns
-                .entry(footer.dataset.clone())
-                .or_insert_with(|| (footer.schema_version, Columns::of(&footer.schema)));
+            let columns = (version, Columns::of(&footer.schema));
+            let known = records.columns.entry(footer.dataset.clone()).or_insert(columns.clone());
+            if version < known.0 {
+                *known = columns;
+            }
         }
     }
     Ok(records)
+}
+
+fn is_older(recorded: &str, version: u32) -> bool {
+    recorded.parse().is_ok_and(|recorded: u32| recorded < version)
+}
+
+fn is_newer(recorded: &str, version: u32) -> bool {
+    recorded.parse().is_ok_and(|recorded: u32| recorded > version)
 }
 
 /// Leaves out the files that no chosen commit has and that have no reason yet.

@@ -58,6 +58,8 @@ impl Environment {
             datasets: vec![Arc::clone(&catalog.datasets[DATASET])],
             catalog: catalog.clone(),
             file_mode: crate::sink::FileMode::default(),
+            format: crate::sink::ParquetSettings::for_tests(),
+            column_identity: std::collections::BTreeMap::new(),
             output: folder.path().to_owned(),
         };
         Self { folder, scope }

@@ -27,6 +27,8 @@ fn job() -> BackfillScope {
         datasets: vec![Arc::clone(&catalog.datasets["conversations"])],
         catalog: catalog.clone(),
         file_mode: crate::sink::FileMode::default(),
+        format: crate::sink::ParquetSettings::for_tests(),
+        column_identity: std::collections::BTreeMap::new(),
         output: "out".into(),
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         verify::{Expected, ledger::is_quarantine, unreadable},
     },
     decode::{millisecond, times_of},
+    ledger::Columns,
     sink::read::{self, digest},
     time::interval::{DAY_MS, Interval, iso},
 };
@@ -24,19 +25,16 @@ use crate::{
 pub(crate) enum FileState {
     /// What differs. Empty if nothing does.
     Differs(Vec<String>),
-    /// It is that of the commit that was about to replace the record.
+    /// It is that of the commit that was about to replace the record, in a refresh or an upgrade.
     Replaced,
 }
 
 /// Compares a file with its record.
 pub(crate) fn compare(content: File, expected: &Expected) -> FileState {
-    let replacement = expected.replaced_by.as_ref().filter(|commit| {
-        let footer = read::footer(&content).and_then(|footer| footer.commit);
-        footer.is_some_and(|footer| footer.id == **commit)
-    });
-    match replacement {
-        Some(_) => FileState::Replaced,
-        None => FileState::Differs(differences(content, expected)),
+    let commit = read::footer(&content).and_then(|footer| footer.commit);
+    match commit {
+        Some(commit) if expected.replaced_by.contains(&commit.id) => FileState::Replaced,
+        _ => FileState::Differs(differences(content, expected)),
     }
 }
 
@@ -82,25 +80,36 @@ fn parquet_differences(content: File, expected: &Expected) -> Result<Vec<String>
     let reader = ParquetRecordBatchReaderBuilder::try_new(content)?;
     let footer = reader.metadata().file_metadata();
     let entries = footer.key_value_metadata().map_or(&[][..], Vec::as_slice);
+    let found = |name: &str| {
+        let entry =
+            entries.iter().find(|entry| entry.key.strip_prefix("cxbackfill.") == Some(name));
+        entry.and_then(|entry| entry.value.as_deref()).unwrap_or("nothing")
+    };
+    let current = expected.dataset.version.to_string();
+    let has_current_version = found("schema_version") == current;
     let mut differences = Vec::new();
     for (name, recorded) in [
         ("dataset", expected.dataset.name.clone()),
         ("interval", expected.interval.to_string()),
         ("schema_version", expected.version.clone()),
     ] {
-        let entry =
-            entries.iter().find(|entry| entry.key.strip_prefix("cxbackfill.") == Some(name));
-        let found = entry.and_then(|entry| entry.value.as_deref()).unwrap_or("nothing");
-        if found != recorded {
+        let found = found(name);
+        let is_upgraded = name == "schema_version" && has_current_version;
+        if found != recorded && !is_upgraded {
             let what = format!("its metadata says {name} {found}, and the ledger {recorded}");
             differences.push(what);
         }
     }
     differences.extend(row_count_difference(footer.num_rows().unsigned_abs(), expected));
-    let has_current_version = expected.dataset.version.to_string() == expected.version;
-    if has_current_version && reader.schema().fields() != expected.dataset.schema.fields() {
-        let version = &expected.version;
-        differences.push(format!("its columns are not those of schema_version {version}"));
+    let is_of_earlier_program = || {
+        let columns = Columns::of(&expected.dataset.schema);
+        columns.are_newer_layout_of(&Columns::of(reader.schema()))
+    };
+    if has_current_version
+        && reader.schema().fields() != expected.dataset.schema.fields()
+        && !is_of_earlier_program()
+    {
+        differences.push(format!("its columns are not those of schema_version {current}"));
     }
     differences.extend(time_difference(reader, expected)?);
     Ok(differences)

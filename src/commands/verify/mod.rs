@@ -29,8 +29,9 @@ use crate::{
     commands::{output_check::is_ours, verify::file::FileState},
     error::Error,
     ledger::{
-        FileRecord,
+        Columns, FileRecord,
         reader::{DatasetRecords, Snapshot},
+        upgraded_commit_id, version_key,
     },
     sink::{read, shard_writer::QUARANTINE, store::OutputStore},
     time::interval::Interval,
@@ -66,10 +67,12 @@ pub(crate) struct Expected {
     /// The interval of the shard that it was committed with.
     interval: Interval,
     dataset: Arc<Dataset>,
-    /// The schema version that the output was written with.
+    /// The schema version that the output was written with. A file may have that of the dataset
+    /// already, if an upgrade was ended.
     version: String,
-    /// The commit that was about to replace the file. `None` if there is none.
-    replaced_by: Option<String>,
+    /// The commits that may have replaced the file without a record: a refresh that was about to, or
+    /// an upgrade.
+    replaced_by: Vec<String>,
 }
 
 /// Reads every file of `output` that the ledger at `path` names, and reports each difference as soon
@@ -122,17 +125,24 @@ impl Verification<'_> {
         records: &DatasetRecords,
         snapshot: &Snapshot,
     ) {
-        let recorded = snapshot.identity.get(&format!("dataset.{}.version", dataset.name));
+        let recorded = snapshot.identity.get(&version_key(&dataset.name));
         let version = recorded.cloned().unwrap_or_else(|| dataset.version.to_string());
         let mut intact = Vec::new();
+        let columns = Columns::of(&dataset.schema);
         for shard in &records.shards {
+            let upgraded = upgraded_commit_id(&shard.commit_id, &columns);
             for file in &shard.files {
                 let expected = Expected {
                     file: file.clone(),
                     interval: shard.interval,
                     dataset: Arc::clone(dataset),
                     version: version.clone(),
-                    replaced_by: snapshot.intents.get(&file.path).cloned(),
+                    replaced_by: [snapshot.intents.get(&file.path), Some(&upgraded)]
+                        .into_iter()
+                        .flatten()
+                        .filter(|commit| **commit != shard.commit_id)
+                        .cloned()
+                        .collect(),
                 };
                 if self.check_file(expected).await && !ledger::is_quarantine(file) {
                     intact.push(file.clone());
@@ -159,8 +169,8 @@ impl Verification<'_> {
                 self.verified.unrecorded_replacements += 1;
                 (self.report)(Difference {
                     subject: path,
-                    what: "a refresh replaced it and was ended before it recorded that: it is \
-                           whole, and the next run replaces it again"
+                    what: "a refresh or an upgrade replaced it and was ended before it recorded \
+                           that: it is whole, and the next one replaces or records it"
                         .to_owned(),
                 });
                 return false;

@@ -126,6 +126,8 @@ impl ConfigFile {
             datasets: self.job.datasets(self.source.platform, &catalog, layers)?,
             output: self.output.folder(layers)?,
             file_mode: self.output.file_mode(layers)?,
+            format: self.output.format(layers)?,
+            column_identity: self.column_identity(),
             catalog,
         })
     }
@@ -149,12 +151,16 @@ impl ConfigFile {
         &self,
         datasets: impl Iterator<Item = &'d str>,
     ) -> BTreeMap<String, String> {
-        let mut identity = BTreeMap::new();
+        let mut identity = self.column_identity();
         for name in datasets {
             let filter = self.filter.get(name).cloned().unwrap_or_default();
             identity.insert(format!("filter.{name}"), Value::Object(filter).to_string());
         }
-        identity.insert("attributes".to_owned(), self.fetch.attributes.to_string());
         identity
+    }
+
+    /// The part of the identity that decides which columns are fetched.
+    fn column_identity(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("attributes".to_owned(), self.fetch.attributes.to_string())])
     }
 }

@@ -8,6 +8,7 @@ pub mod crash_store;
 pub mod delayed_region;
 pub mod environment;
 pub mod faulty_transport;
+pub mod fixture;
 pub mod job_faults;
 pub mod neighbours;
 pub mod own_process;

@@ -1,0 +1,327 @@
+//! The real binary gives outputs of earlier versions the columns of now.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use arrow::array::AsArray;
+use cxbackfill::testing::{LEDGER, Snapshot};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::common::{
+    binary::{SIMULATED, program, set},
+    fixture::{LEDGER_1, MILLISECONDS, copy, execute},
+    reader::python,
+};
+
+/// The job that wrote [`MILLISECONDS`].
+const JOB: [&str; 3] = [
+    r#"job.datasets=["conversations","audits"]"#,
+    "job.to=2024-01-03T00:00:00Z",
+    "sandbox.conversations_per_day=1",
+];
+
+/// A copy of [`MILLISECONDS`] in the folder `out`.
+fn old_output() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy(Path::new(MILLISECONDS), &folder.path().join("out"));
+    folder
+}
+
+/// Every Parquet file that readers of a folder see, by its path below it.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let (mut folders, mut files) = (vec![root.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_hidden = path.file_name().unwrap().to_str().unwrap().starts_with('_');
+            match path.is_dir() {
+                _ if is_hidden => {}
+                true => folders.push(path),
+                false => files.push(path.strip_prefix(root).unwrap().to_owned()),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// How often each id is found by a reader of all files.
+fn ids(root: &Path) -> BTreeMap<String, usize> {
+    let mut ids = BTreeMap::new();
+    for path in files(root) {
+        let file = File::open(root.join(&path)).unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            let column =
+                batch.column_by_name("conversationId").or(batch.column_by_name("id")).unwrap();
+            for id in column.as_string::<i32>() {
+                *ids.entry(id.unwrap().to_owned()).or_default() += 1;
+            }
+        }
+    }
+    ids
+}
+
+/// Checks through pyarrow that the output has the rows of the one that it was upgraded from.
+fn expect_same_rows(old: &str, output: &Path) {
+    let Some(python) = python() else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/upgraded.py");
+    let compared = Command::new(python).arg(script).arg(old).arg(output).output().unwrap();
+    let text = String::from_utf8([compared.stdout, compared.stderr].concat()).unwrap();
+    assert!(text.ends_with(" rows equal\n") && text.lines().count() == 1, "{text}");
+}
+
+/// Checks that `verify`, `status` and the next run find nothing to say or to request.
+fn expect_agreement(folder: &Path, settings: &[&str]) {
+    let (code, text) = execute(folder, &["verify"], settings);
+    assert!(code == 0 && text.ends_with("all as the ledger says\n"), "{text}");
+    let (code, text) = execute(folder, &["status"], settings);
+    assert!(code == 0 && text.contains(": complete\n"), "{text}");
+    let (code, text) = execute(folder, &["run", "--summary", "json"], settings);
+    assert!(code == 0 && text.contains(r#""requests":0"#), "{text}");
+}
+
+#[test]
+fn an_upgrade_keeps_every_row_and_the_next_run_makes_no_request() {
+    let folder = old_output();
+    let output = folder.path().join("out");
+    let before = Snapshot::read(&output.join(LEDGER)).unwrap();
+
+    let (code, text) = execute(folder.path(), &["run"], &JOB);
+    assert!(code == 2 && text.contains("rewrite them with `cxbackfill upgrade`"), "{text}");
+    let (code, text) = execute(folder.path(), &["upgrade", "--dry-run"], &JOB);
+    assert!(code == 0 && text.contains("from version 1 to 2") && text.contains("dry"), "{text}");
+    let unchanged = Snapshot::read(&output.join(LEDGER)).unwrap();
+    assert_eq!(unchanged.identity, before.identity);
+    expect_old(&output);
+
+    let (code, text) = execute(folder.path(), &["upgrade"], &JOB);
+    assert!(code == 0 && text.contains("conversations: 2 files, 2 rows"), "{text}");
+    assert!(text.ends_with("rewrote 4 files\n"), "{text}");
+    expect_same_rows(MILLISECONDS, &output);
+    expect_agreement(folder.path(), &JOB);
+    let after = Snapshot::read(&output.join(LEDGER)).unwrap();
+    for (name, records) in &before.datasets {
+        for (old, new) in records.shards.iter().zip(&after.datasets[name].shards) {
+            assert_eq!((old.interval, old.counts), (new.interval, new.counts));
+            assert_eq!(old.open_rows, new.open_rows);
+            assert_ne!(old.commit_id, new.commit_id);
+        }
+    }
+    assert_eq!(after.leftovers.len(), 0);
+    assert!(!has_staged_files(&output));
+    expect_footers(&output);
+
+    // the files alone tell the same
+    fs::remove_file(output.join(LEDGER)).unwrap();
+    let (code, text) = execute(folder.path(), &["rebuild"], &JOB);
+    assert!(code == 0 && text.contains("4 commits, 4 files"), "{text}");
+    expect_agreement(folder.path(), &JOB);
+    let (code, text) = execute(folder.path(), &["upgrade"], &JOB);
+    assert!(code == 0 && text.contains("all files have the columns"), "{text}");
+}
+
+/// Checks that the files are still those of the fixture.
+fn expect_old(output: &Path) {
+    for path in files(output) {
+        let old = fs::read(Path::new(MILLISECONDS).join(&path)).unwrap();
+        assert!(fs::read(output.join(&path)).unwrap() == old, "{path:?} changed");
+    }
+}
+
+fn has_staged_files(output: &Path) -> bool {
+    fs::read_dir(output.join("_staging")).is_ok_and(|mut files| files.next().is_some())
+}
+
+/// Checks who wrote the files, and that those in order of time say so.
+fn expect_footers(output: &Path) {
+    for path in files(output) {
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(File::open(output.join(&path)).unwrap());
+        let metadata = reader.unwrap().metadata().clone();
+        let writer = metadata.file_metadata().created_by().unwrap();
+        assert!(writer.starts_with("cxbackfill version "), "{writer}");
+        let old = File::open(Path::new(MILLISECONDS).join(&path)).unwrap();
+        let old = ParquetRecordBatchReaderBuilder::try_new(old).unwrap();
+        let is_sorted = |metadata: &parquet::file::metadata::ParquetMetaData| {
+            metadata.row_groups().iter().all(|group| group.sorting_columns().is_some())
+        };
+        assert_eq!(is_sorted(&metadata), is_sorted(old.metadata()), "{path:?}");
+    }
+}
+
+#[test]
+fn g3_an_upgrade_that_is_killed_leaves_each_file_old_or_new_and_is_continued() {
+    let expected = ids(Path::new(MILLISECONDS));
+    let mut kills = 0;
+    for delay in (4..400).step_by(11) {
+        let folder = old_output();
+        let output = folder.path().join("out");
+        // the second process continues what the first was killed in, and is killed itself
+        for delay in [delay, delay / 3] {
+            let mut upgrade = program(folder.path(), &["upgrade"]);
+            set(&mut upgrade, &SIMULATED);
+            set(&mut upgrade, &JOB);
+            upgrade.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+            let mut upgrade = upgrade.spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(delay));
+            kills += usize::from(upgrade.try_wait().unwrap().is_none());
+            upgrade.kill().unwrap();
+            upgrade.wait().unwrap();
+            assert_eq!(ids(&output), expected, "after {delay} ms");
+            let (_, text) = execute(folder.path(), &["verify"], &JOB);
+            assert!(text.contains("all as the ledger says"), "after {delay} ms: {text}");
+        }
+        let (code, text) = execute(folder.path(), &["upgrade"], &JOB);
+        assert_eq!(code, 0, "after {delay} ms: {text}");
+        assert_eq!(ids(&output), expected, "after {delay} ms");
+        assert!(!has_staged_files(&output), "after {delay} ms");
+        let (code, text) = execute(folder.path(), &["verify"], &JOB);
+        assert!(code == 0 && text.ends_with("all as the ledger says\n"), "{text}");
+    }
+    assert!(kills > 5, "only {kills} upgrades were killed");
+}
+
+#[test]
+fn g3_files_that_an_upgrade_replaced_and_did_not_record_are_recorded_by_the_next() {
+    let upgraded = old_output();
+    let (code, text) = execute(upgraded.path(), &["upgrade"], &JOB);
+    assert_eq!(code, 0, "{text}");
+    let new = upgraded.path().join("out");
+    let paths = files(&new);
+    for replaced in 1..=paths.len() {
+        for is_rebuilt in [false, true] {
+            // the ledger of before, and some files of afterwards
+            let folder = old_output();
+            let output = folder.path().join("out");
+            for path in &paths[..replaced] {
+                fs::copy(new.join(path), output.join(path)).unwrap();
+            }
+            let (_, text) = execute(folder.path(), &["verify"], &JOB);
+            assert!(text.contains("all as the ledger says, but"), "{text}");
+            let (code, text) = execute(folder.path(), &["run"], &JOB);
+            assert!(code == 2 && text.contains("`cxbackfill upgrade`"), "{text}");
+            if is_rebuilt {
+                let (code, text) = execute(folder.path(), &["rebuild"], &JOB);
+                assert!(code == 0 && text.contains("4 commits, 4 files"), "{text}");
+            }
+            let (code, text) = execute(folder.path(), &["upgrade"], &JOB);
+            assert_eq!(code, 0, "{text}");
+            expect_agreement(folder.path(), &JOB);
+            expect_same_rows(MILLISECONDS, &output);
+        }
+    }
+    // all is recorded but the version
+    let ledger = Connection::open(new.join(LEDGER)).unwrap();
+    ledger.execute("UPDATE identity SET value = '1' WHERE key LIKE 'dataset.%'", []).unwrap();
+    drop(ledger);
+    let (code, text) = execute(upgraded.path(), &["upgrade"], &JOB);
+    assert_eq!(code, 0, "{text}");
+    expect_agreement(upgraded.path(), &JOB);
+}
+
+#[test]
+fn one_dataset_can_be_upgraded_and_others_are_left_alone() {
+    let folder = old_output();
+    let (code, text) = execute(folder.path(), &["upgrade", "--dataset", "calls"], &JOB);
+    let known = "the output has no dataset `calls`: it has audits, conversations";
+    assert!(code == 2 && text.contains(known), "{text}");
+    let (code, text) = execute(folder.path(), &["upgrade", "--dataset", "audits"], &JOB);
+    assert!(code == 0 && !text.contains("conversations"), "{text}");
+    let (code, text) = execute(folder.path(), &["verify"], &JOB);
+    assert!(code == 0 && text.ends_with("all as the ledger says\n"), "{text}");
+    let audits = [r#"job.datasets=["audits"]"#, JOB[1], JOB[2]];
+    expect_agreement(folder.path(), &audits);
+    let (code, text) = execute(folder.path(), &["run"], &JOB);
+    assert!(code == 2 && text.contains("the files of `conversations`"), "{text}");
+
+    // a catalog that has neither of the two
+    let other = ["source.platform=nice-cxone", r#"job.datasets=["teams"]"#];
+    let (code, text) = execute(folder.path(), &["upgrade"], &other);
+    let alone = "conversations: left alone, since the catalog has no such dataset";
+    assert!(code == 0 && text.contains(alone), "{text}");
+}
+
+/// Writes a catalog with the built-in datasets of Genesys Cloud and this change.
+fn catalog(folder: &Path, from: &str, to: &str) -> String {
+    let builtin = fs::read_to_string("src/catalog/genesys.toml").unwrap();
+    assert!(builtin.contains(from));
+    let path = folder.join("catalog.toml");
+    fs::write(&path, builtin.replace(from, to)).unwrap();
+    format!("source.catalog={}", path.display())
+}
+
+#[test]
+fn files_of_the_same_version_that_an_earlier_program_wrote_are_upgraded() {
+    let folder = old_output();
+    let catalog = catalog(folder.path(), "version    = 2", "version    = 1");
+    let settings = [JOB[0], JOB[1], JOB[2], &catalog];
+    let (code, text) = execute(folder.path(), &["verify"], &settings);
+    assert!(code == 0 && text.ends_with("all as the ledger says\n"), "{text}");
+    let conversations = [r#"job.datasets=["conversations"]"#, JOB[1], JOB[2], &catalog];
+    let (code, text) = execute(folder.path(), &["run"], &conversations);
+    assert!(code == 2 && text.contains("rewrite them with `cxbackfill upgrade`"), "{text}");
+    let (code, text) = execute(folder.path(), &["upgrade"], &settings);
+    assert!(code == 0 && text.contains("from version 1 to 1"), "{text}");
+    expect_agreement(folder.path(), &conversations);
+    expect_same_rows(MILLISECONDS, &folder.path().join("out"));
+}
+
+#[test]
+fn a_column_that_is_gone_or_has_another_type_is_refused_by_name_before_anything_is_written() {
+    let folder = old_output();
+    let old = "originatingDirection             = \"string\"";
+    let catalog = catalog(folder.path(), old, "originatingDirection = \"int64\"");
+    let settings = [JOB[0], JOB[1], JOB[2], &catalog];
+    for command in [&["upgrade", "--dry-run"][..], &["upgrade"]] {
+        let (code, text) = execute(folder.path(), command, &settings);
+        assert_eq!(code, 2, "{text}");
+        for part in [
+            "the files of `conversations`, of version 1",
+            "`originatingDirection` is Int64 and was Utf8",
+            "choose another output.path",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    expect_old(&folder.path().join("out"));
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_its_shard_stays_as_it_was() {
+    let folder = old_output();
+    let output = folder.path().join("out");
+    let path = files(&output).pop().unwrap();
+    let mut content = fs::read(output.join(&path)).unwrap();
+    content[100] ^= 1;
+    fs::write(output.join(&path), &content).unwrap();
+    let (code, text) = execute(folder.path(), &["upgrade"], &JOB);
+    assert!(code == 2 && text.contains("its checksum is another one"), "{text}");
+    assert!(text.contains(path.to_str().unwrap()) && text.contains("rebuild"), "{text}");
+    assert!(fs::read(output.join(&path)).unwrap() == content);
+    // the others are whole, and what the message says helps
+    let (code, text) = execute(folder.path(), &["rebuild"], &JOB);
+    assert!(code == 1 || code == 0, "{text}");
+}
+
+#[test]
+fn an_output_with_a_ledger_of_version_1_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out");
+    copy(Path::new(LEDGER_1), &output);
+    let audits = [
+        r#"job.datasets=["audits"]"#,
+        "job.to=2024-01-03T00:00:00Z",
+        "sandbox.conversations_per_day=5",
+    ];
+    let (code, text) = execute(folder.path(), &["upgrade"], &audits);
+    assert!(code == 0 && text.ends_with("rewrote 2 files\n"), "{text}");
+    expect_same_rows(LEDGER_1, &output);
+    expect_agreement(folder.path(), &audits);
+}
