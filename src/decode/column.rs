@@ -5,12 +5,12 @@
 //! truncated: that is how an undecodable row is taken back, and how the last of several values
 //! under one key wins. Whatever a truncation has to remove lies below a column that is too long.
 
-use std::{borrow::Cow, collections::HashSet, mem, sync::Arc};
+use std::{borrow::Cow, mem, sync::Arc};
 
 use arrow::{
     array::{
         ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, Int64Array, ListArray,
-        MapArray, NullBufferBuilder, StringArray, StructArray, TimestampMicrosecondArray,
+        MapArray, StringArray, StructArray, TimestampMicrosecondArray, new_null_array,
     },
     buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
     datatypes::{DataType, Field},
@@ -22,6 +22,7 @@ use crate::{
     decode::{
         fields::FieldColumns,
         scalar::{self, Misfit, Scalar},
+        validity::Validity,
     },
 };
 
@@ -30,7 +31,9 @@ use crate::{
 pub(super) struct Column {
     pub(super) values: Values,
     /// Which of them are not null.
-    pub(super) valid: NullBufferBuilder,
+    pub(super) valid: Validity,
+    /// Nulls of the column's type, for pages that have no value of it.
+    nulls: Option<ArrayRef>,
 }
 
 /// The values of a column, with a default in the place of each null.
@@ -60,7 +63,7 @@ pub(super) struct Form<T> {
 pub(super) struct ColumnFull;
 
 /// The most values and bytes that a column leaves room for when a page has been taken from it.
-const MAX_KEPT: usize = 1 << 13;
+pub(super) const MAX_KEPT: usize = 1 << 13;
 
 impl Column {
     /// An empty column for values of this type, which the catalogue can name. `ignored` are paths to
@@ -93,7 +96,7 @@ impl Column {
             }
             _ => Values::Text(Texts::default()),
         };
-        Self { values, valid: NullBufferBuilder::new(0) }
+        Self { values, valid: Validity::default(), nulls: None }
     }
 
     /// The number of values, nulls at the end not counted.
@@ -134,11 +137,14 @@ impl Column {
     }
 
     /// Appends nulls until there are `len` values.
+    #[inline]
     pub(super) fn pad(&mut self, len: usize) {
-        let missing = len.saturating_sub(self.len());
-        if missing == 0 {
-            return;
+        if let missing @ 1.. = len.saturating_sub(self.len()) {
+            self.append_nulls(missing, len);
         }
+    }
+
+    fn append_nulls(&mut self, missing: usize, len: usize) {
         match &mut self.values {
             Values::Text(texts) => texts.ends.repeat(missing),
             Values::Int64(values) | Values::Time(values, _) => values.resize(len, 0),
@@ -148,7 +154,7 @@ impl Column {
             // its columns are padded when they get a value
             Values::Struct(_) => {}
         }
-        self.valid.append_n_nulls(missing);
+        self.valid.push_nulls(missing);
     }
 
     /// Removes the values from the row `len` on.
@@ -177,6 +183,9 @@ impl Column {
 
     /// Takes the first `len` values as an array, and leaves the column empty.
     pub(super) fn finish(&mut self, field: &Field, len: usize) -> Result<ArrayRef, ArrowError> {
+        if self.len() == 0 {
+            return Ok(self.nulls(field.data_type(), len));
+        }
         self.pad(len);
         let nulls = self.valid.finish();
         Ok(match (&mut self.values, field.data_type()) {
@@ -215,6 +224,20 @@ impl Column {
             }
             _ => return Err(mismatch(field)),
         })
+    }
+}
+
+impl Column {
+    /// So many nulls, which pages share.
+    fn nulls(&mut self, data_type: &DataType, len: usize) -> ArrayRef {
+        match &self.nulls {
+            Some(nulls) if nulls.len() >= len => nulls.slice(0, len),
+            _ if len > MAX_KEPT => new_null_array(data_type, len),
+            _ => {
+                let nulls = new_null_array(data_type, len.next_power_of_two());
+                self.nulls.insert(nulls).slice(0, len)
+            }
+        }
     }
 }
 
@@ -321,7 +344,8 @@ impl Texts {
         String::from_utf8_lossy(self.get(self.len() - 1))
     }
 
-    fn get(&self, index: usize) -> &[u8] {
+    /// The bytes of a text.
+    pub(super) fn get(&self, index: usize) -> &[u8] {
         &self.bytes[self.ends.get(index)..self.ends.get(index + 1)]
     }
 
@@ -329,7 +353,7 @@ impl Texts {
         self.ends.get(index) == self.ends.get(index + 1)
     }
 
-    fn truncate(&mut self, len: usize) {
+    pub(super) fn truncate(&mut self, len: usize) {
         self.ends.truncate(len);
         self.bytes.truncate(self.ends.last());
     }
@@ -339,46 +363,4 @@ impl Texts {
         let bytes = Buffer::from_vec(mem::replace(&mut self.bytes, room));
         StringArray::try_new(self.ends.finish(), bytes, nulls)
     }
-}
-
-/// Removes the entries of a map, from the entry `from` on, whose key comes again later. Returns how
-/// many.
-pub(super) fn keep_last_entries(
-    from: usize,
-    keys: &mut Texts,
-    values: &mut Column,
-) -> Result<u64, ColumnFull> {
-    let to = keys.len();
-    // a few keys are compared faster than hashed
-    let is_last = |at: usize| (at + 1..to).all(|later| keys.get(at) != keys.get(later));
-    if to - from <= 8 && (from..to).all(is_last) {
-        return Ok(0);
-    }
-    let mut seen = HashSet::with_capacity(to - from);
-    let mut kept: Vec<usize> = (from..to).rev().filter(|&at| seen.insert(keys.get(at))).collect();
-    if kept.len() == to - from {
-        return Ok(0);
-    }
-    kept.reverse();
-    let entry = |&at: &usize| {
-        let value = match &values.values {
-            Values::Text(texts) if !values.is_null(at) => Some(texts.get(at).to_vec()),
-            _ => None,
-        };
-        (keys.get(at).to_vec(), value)
-    };
-    let entries: Vec<_> = kept.iter().map(entry).collect();
-    keys.truncate(from);
-    values.truncate(from);
-    for (at, (key, value)) in (from..).zip(&entries) {
-        keys.push(key)?;
-        if let Some(value) = value {
-            values.pad(at);
-            if let Values::Text(texts) = &mut values.values {
-                texts.push(value)?;
-                values.valid.append_non_null();
-            }
-        }
-    }
-    Ok((to - from - kept.len()) as u64)
 }

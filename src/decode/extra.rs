@@ -13,9 +13,9 @@ use crate::decode::{
     path::Path,
 };
 
-/// What is kept of a row is at most so many times its bytes, and these (G8).
+/// What is kept of a row is at most so many times the bytes of it that were read, and these (G8).
 const MAX_GROWTH: usize = 4;
-const MIN_BYTES: usize = 4 * 1024;
+const MIN_BYTES: usize = 16 * 1024;
 
 /// The path of a whole row.
 const WHOLE_ROW: &str = "$";
@@ -38,8 +38,6 @@ struct StagedRow {
     values: Vec<StagedValue>,
     /// The bytes that paths and values take.
     bytes: usize,
-    /// The most bytes that they may take.
-    max_bytes: usize,
     /// Whether values are only counted: what contains them is kept in their place.
     is_full: bool,
     /// Values whose patterns come after those that are told apart.
@@ -88,10 +86,9 @@ impl Extra {
         }
     }
 
-    /// Begins a row of so many bytes.
-    pub(super) fn begin_row(&mut self, bytes: usize) {
+    /// Begins a row.
+    pub(super) fn begin_row(&mut self) {
         self.patterns.row += 1;
-        self.row.max_bytes = bytes * MAX_GROWTH + MIN_BYTES;
     }
 
     /// Adds a value of the row, which is not null.
@@ -189,12 +186,12 @@ impl Extra {
         }
         self.column.pad(row);
         let Values::Map(ends, keys, values) = &mut self.column.values else { return Ok(()) };
-        self.column.valid.append_non_null();
+        self.column.valid.push_valid();
         for value in &staged.values {
             let Values::Text(texts) = &mut values.values else { return Ok(()) };
             keys.push(staged.paths[value.path.clone()].as_bytes())?;
             texts.push(&text[value.json.clone()])?;
-            values.valid.append_non_null();
+            values.valid.push_valid();
         }
         ends.push(keys.len())
     }
@@ -222,7 +219,7 @@ impl StagedRow {
     /// Adds a value whose path is the rest of the paths from `start` on.
     fn push(&mut self, start: usize, json: Range<usize>, kind: DriftKind) {
         self.bytes += self.paths.len() - start + json.len() + size_of::<StagedValue>();
-        self.is_full |= self.bytes > self.max_bytes;
+        self.is_full |= self.bytes > json.end * MAX_GROWTH + MIN_BYTES;
         self.values.push(StagedValue { path: start..self.paths.len(), json, kind });
     }
 

@@ -69,6 +69,7 @@ impl<'j> Json<'j> {
     }
 
     /// Skips space. Returns the first byte after it, or 0 if there is none.
+    #[inline]
     pub(super) fn peek(&mut self) -> u8 {
         loop {
             match self.text.get(self.at) {
@@ -97,6 +98,7 @@ impl<'j> Json<'j> {
     }
 
     /// Goes to the next member of an object, or behind its end. Returns whether there is one.
+    #[inline]
     pub(super) fn next_member(&mut self, is_first: bool) -> Read<bool> {
         match self.peek() {
             b'}' => {
@@ -117,6 +119,7 @@ impl<'j> Json<'j> {
     }
 
     /// Goes to the next element of a list, or behind its end. Returns whether there is one.
+    #[inline]
     pub(super) fn next_element(&mut self, is_first: bool) -> Read<bool> {
         match self.peek() {
             b']' => {
@@ -134,8 +137,9 @@ impl<'j> Json<'j> {
 
     /// Reads the key that begins here and its colon, if it is this one, which is given with its
     /// last quote and the colon.
+    #[inline]
     pub(super) fn skip_key(&mut self, ending_key: &[u8]) -> bool {
-        let is_it = self.text[self.at + 1..].starts_with(ending_key);
+        let is_it = begins_with(&self.text[self.at + 1..], ending_key);
         if is_it {
             self.at += 1 + ending_key.len();
         }
@@ -153,6 +157,7 @@ impl<'j> Json<'j> {
     }
 
     /// Reads the text that begins here.
+    #[inline]
     pub(super) fn string(&mut self) -> Read<Text<'j>> {
         let from = self.at + 1;
         let mut end = string_part(self.text, from);
@@ -200,6 +205,7 @@ impl<'j> Json<'j> {
     }
 
     /// Reads the number that should begin here.
+    #[inline]
     pub(super) fn number(&mut self) -> Read<Number<'j>> {
         let start = self.at;
         let is_negative = self.text.get(self.at) == Some(&b'-');
@@ -236,6 +242,7 @@ impl<'j> Json<'j> {
     }
 
     /// Skips digits. Returns how many, and their value unless they are more than 18.
+    #[inline]
     fn digits(&mut self) -> (usize, i64) {
         let start = self.at;
         let mut value = 0i64;
@@ -311,6 +318,19 @@ impl<'j> Json<'j> {
     }
 }
 
+/// Whether a text begins with a key, which is short: eight bytes are compared in one step.
+#[inline]
+fn begins_with(text: &[u8], key: &[u8]) -> bool {
+    let Some(text) = text.get(..key.len()) else { return false };
+    match (text.last_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(text_end), Some(key_end)) => {
+            let (text, key) = (text.as_chunks::<8>().0, key.as_chunks::<8>().0);
+            text_end == key_end && text.iter().zip(key).all(|(one, other)| one == other)
+        }
+        _ => text == key,
+    }
+}
+
 /// Where a part of a text ends.
 pub(super) struct PartEnd {
     /// The position of the first quote, backslash or control character, or the length of the input.
@@ -320,6 +340,7 @@ pub(super) struct PartEnd {
 }
 
 /// Finds the end of the part of a text that begins at `at`.
+#[inline]
 pub(super) fn string_part(text: &[u8], mut at: usize) -> PartEnd {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;

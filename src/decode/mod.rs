@@ -13,13 +13,16 @@ mod drift;
 mod extra;
 mod fields;
 mod json;
+mod map_entries;
 pub(crate) mod page_parser;
 mod path;
+mod row_error;
 pub(crate) mod row_key;
 mod row_reader;
 mod row_times;
 mod scalar;
 mod undecodable;
+mod validity;
 
 use std::{
     collections::BTreeMap,
@@ -37,8 +40,10 @@ use self::{
     column::ColumnFull,
     extra::Extra,
     fields::FieldColumns,
+    page_parser::{Rows, next_row, row_start},
     path::names_in_pattern,
-    row_reader::{RowError, read_row},
+    row_error::RowError,
+    row_reader::read_row,
 };
 pub(crate) use self::{
     committed_rows::CommittedRows,
@@ -209,13 +214,25 @@ impl Decoder {
         let mut bad = UndecodableRows::default();
         let mut digests = Vec::new();
         let (mut received, mut not_owned, mut implausible_times) = (0, 0, 0);
-        for (range, text) in reply.ranges() {
+        let (page, rows) = (reply.text(), &reply.rows);
+        let mut end = rows.start();
+        for index in 0..rows.len() {
             received += 1;
             let row = digests.len();
+            let range = match rows {
+                Rows::List { .. } => row_start(page, end)..page.len(),
+                Rows::Ranges(ranges) => ranges.get(index),
+            };
+            let is_alone = matches!(rows, Rows::Ranges(_));
             let PageBuilder { columns, extra, tape } = &mut builder;
-            let read = read_row(text, row, columns, extra, tape);
-            match read.and_then(|()| self.row_time(&builder, row, text)) {
-                Ok(time) => {
+            let read = read_row(&page[range.clone()], is_alone, row, columns, extra, tape);
+            let read = read.and_then(|len| {
+                end = range.start + len;
+                let text = &page[range.start..end];
+                Ok((self.row_time(&builder, row, text)?, text))
+            });
+            match read {
+                Ok((time, text)) => {
                     implausible_times += u64::from(!PLAUSIBLE_MS.contains(&time));
                     if owner.contains(time) {
                         builder.extra.keep_row(row, text).map_err(too_large)?;
@@ -227,7 +244,9 @@ impl Decoder {
                 }
                 Err(RowError::Undecodable(reason)) => {
                     builder.drop_row(row);
-                    bad.push(reply.text(), range, &reason);
+                    let range = if is_alone { range } else { next_row(page, range.start) };
+                    end = range.end;
+                    bad.push(page, range, &reason, !is_alone);
                 }
                 Err(RowError::ColumnFull) => return Err(too_large(ColumnFull)),
             }

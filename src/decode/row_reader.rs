@@ -7,51 +7,37 @@
 use std::borrow::Cow;
 
 use crate::decode::{
-    column::{Column, ColumnFull, Ends, Texts, Values, keep_last_entries},
+    column::{Column, Ends, Texts, Values},
     drift::DriftKind,
     extra::Extra,
     fields::{FieldColumns, Place},
-    json::{Json, SyntaxError, Text, unescape},
+    json::{Json, Text, unescape},
+    map_entries::keep_last_entries,
     path::Path,
+    row_error::RowError,
     scalar::{Misfit, Scalar, boolean, integer},
 };
 
-/// Why a row was not read. Its values are to be removed from the columns.
-#[derive(Debug)]
-pub(super) enum RowError {
-    /// It cannot be decoded, for this reason.
-    Undecodable(String),
-    /// The page does not fit into columns.
-    ColumnFull,
-}
-
-impl From<SyntaxError> for RowError {
-    fn from(error: SyntaxError) -> Self {
-        Self::Undecodable(error.reason())
-    }
-}
-
-impl From<ColumnFull> for RowError {
-    fn from(_: ColumnFull) -> Self {
-        Self::ColumnFull
-    }
-}
-
-/// Reads a row into the columns of its fields. `tape` is memory for texts with escapes.
+/// Reads the row at the beginning of a text into the columns of its fields, and returns its length.
+/// `is_alone` says that nothing may follow it; `tape` is memory for texts with escapes.
 pub(super) fn read_row(
     text: &[u8],
+    is_alone: bool,
     row: usize,
     columns: &mut FieldColumns,
     extra: &mut Extra,
     tape: &mut Vec<u8>,
-) -> Result<(), RowError> {
+) -> Result<usize, RowError> {
     if text.first() != Some(&b'{') {
         return Err(RowError::Undecodable("the row is not an object".to_owned()));
     }
-    extra.begin_row(text.len());
+    extra.begin_row();
     let mut reader = RowReader { json: Json::new(text), extra, tape };
     reader.object(columns, row, &Path::ROW)?;
-    Ok(reader.json.finish()?)
+    if is_alone {
+        reader.json.finish()?;
+    }
+    Ok(reader.json.position())
 }
 
 struct RowReader<'j, 'r> {
@@ -177,7 +163,7 @@ impl<'j> RowReader<'j, '_> {
     ) -> Result<(), RowError> {
         column.pad(row);
         let start = self.json.position();
-        let Column { values, valid } = column;
+        let Column { values, valid, .. } = column;
         let outcome = match values {
             Values::Text(texts) => self.text(first, texts)?,
             Values::Int64(values) => self.int64(first, values)?,
@@ -192,21 +178,21 @@ impl<'j> RowReader<'j, '_> {
             }
             // these are marked as present first, so that truncating them removes what was read of them
             Values::List(ends, element) if first == b'[' => {
-                valid.append_non_null();
+                valid.push_valid();
                 return self.list(ends, element, path);
             }
             Values::Struct(fields) if first == b'{' => {
-                valid.append_non_null();
+                valid.push_valid();
                 return self.object(fields, row, path);
             }
             Values::Map(ends, keys, values) if first == b'{' => {
-                valid.append_non_null();
+                valid.push_valid();
                 return self.map(ends, keys, values, path);
             }
             Values::List(..) | Values::Struct(_) | Values::Map(..) => self.absent(start)?,
         };
         match outcome {
-            Outcome::Present => valid.append_non_null(),
+            Outcome::Present => valid.push_valid(),
             Outcome::Absent => {}
             Outcome::Misfit => {
                 if self.json.position() == start {
@@ -358,7 +344,7 @@ impl<'j> RowReader<'j, '_> {
         let start = self.json.position();
         let Values::Text(texts) = &mut values.values else { return Ok(None) };
         match self.text(first, texts)? {
-            Outcome::Present => values.valid.append_non_null(),
+            Outcome::Present => values.valid.push_valid(),
             Outcome::Absent => {}
             Outcome::Misfit => {
                 if self.json.position() == start {

@@ -4,15 +4,19 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::server_text::ServerText;
+use crate::{
+    decode::page_parser::{next_row, row_start},
+    server_text::ServerText,
+};
 
-/// The rows of a page that cannot be decoded, in the order received. They take a few bytes each
-/// beside the page itself, however many there are (G8).
+/// The rows of a page that cannot be decoded, in the order received. Beside the page itself
+/// they take a few bytes for each run of rows with the same reason (G8).
 #[derive(Debug, Clone, Default)]
 pub struct UndecodableRows {
     /// The page. It is kept only as long as it is needed.
     page: Bytes,
-    rows: Vec<Entry>,
+    runs: Vec<Run>,
+    len: usize,
     reasons: Vec<Reason>,
 }
 
@@ -23,10 +27,12 @@ struct Reason {
     text: ServerText,
 }
 
+/// Rows of a list that follow each other and have the same reason, or one row.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct Run {
     from: u32,
     to: u32,
+    rows: u32,
     reason: u32,
 }
 
@@ -46,14 +52,21 @@ pub(crate) const REASON_CHARS: usize = 300;
 /// Reasons that quote no value are few: a reason is looked for among so many of the last ones.
 const RECENT_REASONS: usize = 16;
 
+/// The most reasons of a page that are told apart (G8).
+const MAX_REASONS: usize = 10_000;
+/// The reason of rows whose reasons come after those.
+const OTHER_REASON: &str = "the row cannot be decoded, like many before it";
+
 impl UndecodableRows {
-    /// Adds the row at `range` of `page`, which is the same for all rows.
-    pub(super) fn push(&mut self, page: &Bytes, range: Range<usize>, reason: &str) {
-        if self.rows.is_empty() {
+    /// Adds the row at `range` of `page`, which is the same for all rows. `follows` says that only
+    /// separators of a list are between it and the row before, if that is undecodable too.
+    pub(super) fn push(&mut self, page: &Bytes, range: Range<usize>, reason: &str, follows: bool) {
+        if self.runs.is_empty() {
             self.page = page.clone();
         }
         let end = reason.char_indices().nth(REASON_CHARS).map_or(reason.len(), |(end, _)| end);
-        let reason = &reason[..end];
+        let has_room = self.reasons.len() < MAX_REASONS;
+        let reason = if has_room { &reason[..end] } else { OTHER_REASON };
         let recent = self.reasons.iter().enumerate().rev().take(RECENT_REASONS);
         let known = recent.into_iter().find(|(_, known)| *known.given == *reason);
         let reason = known.map(|(index, _)| index).unwrap_or_else(|| {
@@ -62,24 +75,44 @@ impl UndecodableRows {
         });
         let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let [from, to, reason] = [range.start, range.end, reason].map(position);
-        self.rows.push(Entry { from, to, reason });
+        self.len += 1;
+        match self.runs.last_mut() {
+            Some(run) if follows && run.reason == reason && is_between(page, run.to, from) => {
+                (run.to, run.rows) = (to, run.rows + 1);
+            }
+            _ => self.runs.push(Run { from, to, rows: 1, reason }),
+        }
     }
 
     /// The rows, in the order received.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = UndecodableRow<'_>> {
-        self.rows.iter().map(|row| UndecodableRow {
-            reason: &self.reasons[row.reason as usize].text,
-            raw: &self.page[row.from as usize..row.to as usize],
+    pub fn iter(&self) -> impl Iterator<Item = UndecodableRow<'_>> {
+        let Self { page, runs, reasons, .. } = self;
+        runs.iter().flat_map(move |run| {
+            let mut end = run.from as usize;
+            (0..run.rows).map(move |_| {
+                let range = match run.rows {
+                    1 => run.from as usize..run.to as usize,
+                    _ => next_row(page, row_start(page, end)),
+                };
+                end = range.end;
+                UndecodableRow { reason: &reasons[run.reason as usize].text, raw: &page[range] }
+            })
         })
     }
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len == 0
     }
+}
+
+/// Whether there is nothing but a separator of a list between two positions.
+fn is_between(page: &[u8], from: u32, to: u32) -> bool {
+    let gap = page.get(from as usize..to as usize).unwrap_or_default();
+    gap.iter().all(|&byte| byte == b',' || byte.is_ascii_whitespace())
 }

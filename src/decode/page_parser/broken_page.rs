@@ -1,12 +1,15 @@
-//! Pages that are not valid JSON, but whose rows can be told apart.
+//! The rows of a page, found around what is not valid JSON.
 
 use bytes::Bytes;
 
 use super::{
-    PageParser, RawPage, RewrittenRows, fixed_members,
-    row_splitter::{SplitPage, split},
+    PageParser, RawPage, Rows,
+    row_splitter::{SplitPage, split, split_only_list},
 };
-use crate::{catalog::RowsAt, decode::PageError};
+use crate::{
+    catalog::{ResponseFormat, RowsAt},
+    decode::PageError,
+};
 
 impl PageParser {
     /// Parses a reply. Null in the place of the list means no rows; whether a reply without a list
@@ -17,47 +20,30 @@ impl PageParser {
     /// If the reply cannot be taken apart, or has something else in the place of the list; its rows
     /// are not checked.
     pub fn find(&self, body: Bytes) -> Result<RawPage, PageError> {
-        match self.find_valid(body.clone()) {
-            Err(PageError::NotJson(error)) => {
-                self.find_around_bad_bytes(body).ok_or(PageError::NotJson(error))
+        match (self.format, &self.rows) {
+            (ResponseFormat::Csv, _) => self.csv_records(&body),
+            (ResponseFormat::Json, RowsAt::JsonPointer(path)) => {
+                let found = split(&body, path).and_then(|page| self.find_in(&body, page));
+                found.unwrap_or_else(|| self.find_valid(body))
             }
-            result => result,
+            (ResponseFormat::Json, RowsAt::OnlyList) => match self.find_valid(body.clone()) {
+                Err(PageError::NotJson(error)) => {
+                    let found = split_only_list(&body).and_then(|page| self.find_in(&body, page));
+                    found.unwrap_or(Err(PageError::NotJson(error)))
+                }
+                result => result,
+            },
         }
     }
 
-    /// Finds rows of which some are not valid JSON. `None` if what is around them is not either, or
-    /// their items would have to be taken apart.
-    fn find_around_bad_bytes(&self, body: Bytes) -> Option<RawPage> {
-        let RowsAt::JsonPointer(path) = &self.rows else { return None };
-        if !self.explode.is_empty() {
+    /// The rows of a page that was taken apart. `None` if what is around them is not valid JSON, or
+    /// has more rows.
+    fn find_in(&self, body: &Bytes, page: SplitPage) -> Option<Result<RawPage, PageError>> {
+        let SplitPage { frame, list, rows } = page;
+        let around = self.find_valid(frame.into()).ok()?;
+        if around.items > 0 || !around.has_list {
             return None;
         }
-        let SplitPage { frame, rows } = split(&body, path)?;
-        let mut page = self.find_valid(frame.into()).ok()?;
-        if page.items > 0 || rows.is_empty() {
-            return None;
-        }
-        page.items = rows.len() as u64;
-        (page.text, page.rows) = match self.fixed.as_slice() {
-            [] => (body, rows),
-            fixed => {
-                let fixed = fixed_members(fixed);
-                let mut written = RewrittenRows::default();
-                for row in rows.iter().map(|row| &body[row]) {
-                    match str::from_utf8(row) {
-                        Ok(text) => written.row("", text, &fixed).ok()?,
-                        Err(_) => {
-                            let from = written.text.len();
-                            written.text.extend_from_slice(row);
-                            written.rows.push(from..written.text.len()).ok()?;
-                        }
-                    }
-                    written.check_size(&body).ok()?;
-                }
-                (written.text.into(), written.rows)
-            }
-        };
-        page.digest = page.rows_digest();
-        Some(page)
+        Some(self.with_rows(around, body.clone(), Rows::List { at: list.start, len: rows }))
     }
 }

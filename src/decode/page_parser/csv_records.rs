@@ -4,7 +4,7 @@ use std::io;
 
 use crate::decode::{
     PageError,
-    page_parser::{PageParser, RawPage, quoted, rewritten_rows::RewrittenRows},
+    page_parser::{PageParser, RawPage, Rows, quoted, rewritten_rows::RewrittenRows},
 };
 
 /// The most characters of a header that an error quotes.
@@ -15,7 +15,7 @@ impl PageParser {
     ///
     /// # Errors
     /// Fails if the header lacks a column that every row needs, or a record has another number of
-    /// fields than the header.
+    /// fields than the header. A record that is not UTF-8 is kept as it came.
     pub(super) fn csv_records(&self, body: &[u8]) -> Result<RawPage, PageError> {
         let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
         if body.is_empty() {
@@ -25,8 +25,17 @@ impl PageParser {
         let header = reader.headers().map_err(PageError::NotCsv)?.clone();
         self.check_header(&header).map_err(not_csv)?;
         let mut written = RewrittenRows::default();
-        for record in reader.records() {
-            let record = record.map_err(PageError::NotCsv)?;
+        let mut record = csv::ByteRecord::new();
+        loop {
+            let from = reader.position().byte() as usize;
+            if !reader.read_byte_record(&mut record).map_err(PageError::NotCsv)? {
+                break;
+            }
+            let Ok(record) = csv::StringRecord::from_byte_record(record.clone()) else {
+                let raw = &body[from..reader.position().byte() as usize];
+                written.unchanged(raw.trim_ascii())?;
+                continue;
+            };
             let fields = header.iter().zip(&record).filter(|(_, field)| !field.is_empty());
             let fields = fields
                 .chain(self.fixed.iter().map(|(column, text)| (column.as_str(), text.as_str())));
@@ -38,7 +47,7 @@ impl PageParser {
         Ok(RawPage {
             items: written.rows.len() as u64,
             text: written.text.into(),
-            rows: written.rows,
+            rows: Rows::Ranges(written.rows),
             has_list: true,
             ..RawPage::default()
         })

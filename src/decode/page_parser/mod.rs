@@ -17,8 +17,11 @@ use xxhash_rust::xxh3::Xxh3Default;
 pub(crate) use self::walk::MAX_KEYS;
 use self::{
     rewritten_rows::{RewrittenRows, fixed_members, members},
-    row_ranges::RowRanges,
     walk::{Found, find_only_list, pointer_text, walk},
+};
+pub(super) use self::{
+    row_ranges::Rows,
+    row_splitter::{next_row, row_start},
 };
 use crate::{
     catalog::{Dataset, Endpoint, JsonPointer, ResponseFormat, RowsAt},
@@ -50,7 +53,7 @@ pub struct PageParser {
 pub struct RawPage {
     /// The JSON text that contains the rows.
     text: Bytes,
-    rows: RowRanges,
+    pub(super) rows: Rows,
     /// The number of items in the list: rows, or items whose lists are exploded into rows.
     pub items: u64,
     /// The platform's count of the items of all pages. `None` if the reply has no readable one. It
@@ -87,7 +90,7 @@ impl RawPage {
 
     /// The position of each row in the text, and its bytes.
     pub(super) fn ranges(&self) -> impl ExactSizeIterator<Item = (Range<usize>, &[u8])> {
-        self.rows.iter().map(|range| (range.clone(), &self.text[range]))
+        self.rows.iter(&self.text).map(|range| (range.clone(), &self.text[range]))
     }
 
     /// A hash of the rows.
@@ -152,16 +155,11 @@ impl PageParser {
         format!("there is no list of rows{place}: the response {instead}")
     }
 
-    /// Parses a reply that is valid JSON. Null in the place of the list means no rows; whether a reply
-    /// without a list has none either is left to the caller.
+    /// Parses a reply that is valid JSON.
     ///
     /// # Errors
-    /// If the reply as a whole cannot be parsed, or has something else in the place of the list; its
-    /// rows are not checked.
+    /// If the reply as a whole cannot be parsed, or has something else in the place of the list.
     fn find_valid(&self, body: Bytes) -> Result<RawPage, PageError> {
-        if self.format == ResponseFormat::Csv {
-            return self.csv_records(&body);
-        }
         let mut found = Found::new(&body);
         let [total, next, pages] =
             [&self.total, &self.next, &self.pages].map(|pointer| pointer.as_deref());
@@ -172,9 +170,7 @@ impl PageParser {
                 find_only_list(&body, &mut found)?;
             }
         }
-        let rows = found.rows;
-        let mut reply = RawPage {
-            items: rows.len() as u64,
+        let page = RawPage {
             total: found.total.and_then(count),
             next: found.next.and_then(text),
             has_next_key: found.next.is_some(),
@@ -183,42 +179,51 @@ impl PageParser {
             keys: found.keys,
             ..RawPage::default()
         };
-        if self.explode.is_empty() && self.fixed.is_empty() {
-            (reply.text, reply.rows) = (body, rows);
-        } else {
-            let mut written = RewrittenRows::default();
-            for row in rows.iter() {
-                let item = str::from_utf8(&body[row]).unwrap_or_default();
-                self.rewrite(item, &body, &mut written)?;
-            }
-            (reply.text, reply.rows) = (written.text.into(), written.rows);
-        }
-        reply.digest = reply.rows_digest();
-        Ok(reply)
+        let rows = Rows::Ranges(found.rows);
+        self.with_rows(page, body, rows)
     }
 
-    /// Rewrites the rows of an item with the fixed columns. A value that is not an object is kept,
-    /// so that the decoder rejects it with a reason.
+    /// The page with these rows of its body, rewritten if need be.
+    fn with_rows(&self, mut page: RawPage, body: Bytes, rows: Rows) -> Result<RawPage, PageError> {
+        page.items = rows.len() as u64;
+        if self.explode.is_empty() && self.fixed.is_empty() {
+            (page.text, page.rows) = (body, rows);
+        } else {
+            let fixed = fixed_members(&self.fixed);
+            let mut written = RewrittenRows::default();
+            for row in rows.iter(&body) {
+                self.rewrite(&body[row], &fixed, &body, &mut written)?;
+            }
+            (page.text, page.rows) = (written.text.into(), Rows::Ranges(written.rows));
+        }
+        page.digest = page.rows_digest();
+        Ok(page)
+    }
+
+    /// Rewrites the rows of an item with the fixed columns. An item that is not an object, or not
+    /// JSON, is kept as it came, so that the decoder rejects it with a reason.
     fn rewrite(
         &self,
-        item: &str,
+        item: &[u8],
+        fixed: &str,
         body: &[u8],
         written: &mut RewrittenRows,
     ) -> Result<(), PageError> {
-        let fixed = fixed_members(&self.fixed);
-        if self.explode.is_empty() || !item.starts_with('{') {
-            written.row("", item, &fixed)?;
+        let Ok(text) = str::from_utf8(item) else { return written.unchanged(item) };
+        if self.explode.is_empty() || !text.starts_with('{') {
+            written.row("", text, fixed)?;
             return written.check_size(body);
         }
-        let fields: BTreeMap<Cow<'_, str>, &RawValue> =
-            serde_json::from_str(item).map_err(PageError::Shape)?;
+        let Ok(fields) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text) else {
+            return written.unchanged(item);
+        };
         let is_exploded = |key: &str| self.explode.iter().any(|list| list == key);
         let item_fields = members(fields.iter().filter(|(key, _)| !is_exploded(key)));
         for list in self.explode.iter().filter_map(|list| fields.get(list.as_str())) {
             let elements: Option<Vec<&RawValue>> =
                 serde_json::from_str(list.get()).map_err(PageError::Shape)?;
             for element in elements.into_iter().flatten() {
-                written.row(&item_fields, element.get(), &fixed)?;
+                written.row(&item_fields, element.get(), fixed)?;
                 written.check_size(body)?;
             }
         }

@@ -24,6 +24,16 @@ impl RewrittenRows {
         if self.text.len() > max { Err(PageError::TooLarge(max as u64)) } else { Ok(()) }
     }
 
+    /// Appends a row that cannot be rewritten.
+    ///
+    /// # Errors
+    /// [`PageError::TooLarge`].
+    pub(super) fn unchanged(&mut self, row: &[u8]) -> Result<(), PageError> {
+        let from = self.text.len();
+        self.text.extend_from_slice(row);
+        self.rows.push(from..self.text.len())
+    }
+
     /// Appends a row: the fields of its item, its own fields, which override them, and the fixed
     /// columns, which override both. The decoder uses the last of several fields with one name.
     ///

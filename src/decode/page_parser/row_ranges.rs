@@ -2,12 +2,67 @@
 
 use std::ops::Range;
 
+use super::row_splitter::{next_row, row_start};
 use crate::decode::PageError;
 
-/// The positions of rows in a text of at most 4 GiB. Half the size of ranges of `usize`: a hostile
-/// page has a row in every other byte (G8).
+/// The rows in the text of a page.
+#[derive(Debug, Clone)]
+pub(in crate::decode) enum Rows {
+    /// The elements of the list that begins here. Their positions are found again when they are
+    /// read: a hostile page has a row in every other byte (G8).
+    List {
+        /// The position of the list's bracket.
+        at: usize,
+        /// The number of elements.
+        len: usize,
+    },
+    /// Rows at these positions.
+    Ranges(RowRanges),
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self::Ranges(RowRanges::default())
+    }
+}
+
+impl Rows {
+    /// The number of rows.
+    pub(in crate::decode) fn len(&self) -> usize {
+        match self {
+            Self::List { len, .. } => *len,
+            Self::Ranges(ranges) => ranges.0.len(),
+        }
+    }
+
+    /// The position of each row in the text.
+    pub(in crate::decode) fn iter(
+        &self,
+        text: &[u8],
+    ) -> impl ExactSizeIterator<Item = Range<usize>> {
+        let mut end = self.start();
+        (0..self.len()).map(move |row| {
+            let range = match self {
+                Self::List { .. } => next_row(text, row_start(text, end)),
+                Self::Ranges(ranges) => ranges.get(row),
+            };
+            end = range.end;
+            range
+        })
+    }
+
+    /// The position before the first row.
+    pub(in crate::decode) fn start(&self) -> usize {
+        match self {
+            Self::List { at, .. } => at + 1,
+            Self::Ranges(_) => 0,
+        }
+    }
+}
+
+/// The positions of rows in a text of at most 4 GiB.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RowRanges(Vec<[u32; 2]>);
+pub(in crate::decode) struct RowRanges(Vec<[u32; 2]>);
 
 impl RowRanges {
     /// Adds a row.
@@ -21,16 +76,14 @@ impl RowRanges {
         Ok(())
     }
 
+    /// The number of rows.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The rows in the order in which they were added.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
-        self.0.iter().map(|&[from, to]| from as usize..to as usize)
+    /// The position of a row.
+    pub(in crate::decode) fn get(&self, row: usize) -> Range<usize> {
+        let [from, to] = self.0[row];
+        from as usize..to as usize
     }
 }

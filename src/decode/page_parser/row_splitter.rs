@@ -1,40 +1,85 @@
-//! Finds the rows of a page that is not valid JSON, so that one bad byte costs its row and not the
+//! Finds the rows of a page without reading them, so that one bad byte costs its row and not the
 //! page.
 //!
 //! It knows strings and brackets only: a raw control character, a byte that is not UTF-8 or a bare
 //! `NaN` in a row does not matter to it. Whether a row is valid is for the decoder to say, and what
 //! is around the rows has to be valid: see [`SplitPage::frame`].
 
-use super::row_ranges::RowRanges;
+use std::ops::Range;
+
+use crate::decode::json::string_part;
 
 /// A page that was taken apart.
 pub(super) struct SplitPage {
     /// The page with an empty list in the place of its rows.
     pub frame: Vec<u8>,
-    /// The positions of the rows in the page, of which each is a row as it came.
-    pub rows: RowRanges,
+    /// The position of the list of rows, with its brackets.
+    pub list: Range<usize>,
+    /// The number of rows in the list.
+    pub rows: usize,
 }
 
 /// Takes a page apart whose rows are in the list at `path`. `None` if strings or brackets do not
 /// match, as in a truncated page, or if the page lacks the list.
 pub(super) fn split(page: &[u8], path: &[String]) -> Option<SplitPage> {
-    let mut scanner = Scanner { page, at: 0 };
+    let mut scanner = Scanner::at(page, 0);
     for key in path {
         scanner.enter_member(key.as_bytes())?;
     }
     scanner.skip_space();
     let from = scanner.at;
     let rows = scanner.elements()?;
+    let list = from..scanner.at;
     let frame = [&page[..from], b"[]", &page[scanner.at..]].concat();
-    Some(SplitPage { frame, rows })
+    Some(SplitPage { frame, list, rows })
+}
+
+/// Takes a page apart whose rows are in its only list: see [`find_only_list`](super::walk).
+pub(super) fn split_only_list(page: &[u8]) -> Option<SplitPage> {
+    let mut lists = Vec::new();
+    Scanner::at(page, 0).find_lists(0, &mut lists)?;
+    let level = lists.iter().map(|(level, ..)| *level).min()?;
+    let mut of_level = lists.into_iter().filter(|(of, ..)| *of == level);
+    let (_, list, rows) = of_level.next()?;
+    let frame = [&page[..list.start], b"[]", &page[list.end..]].concat();
+    of_level.next().is_none().then_some(SplitPage { frame, list, rows })
+}
+
+/// The position of the next row of a list that was split, at or after `at`, which is between rows.
+pub(in crate::decode) fn next_row(page: &[u8], at: usize) -> Range<usize> {
+    let mut scanner = Scanner::at(page, at);
+    scanner.skip_space();
+    let from = scanner.at;
+    match scanner.skip_value() {
+        Some(()) => from..scanner.at,
+        // only in a page that was not split
+        None => page.len()..page.len(),
+    }
+}
+
+/// The position where the next row begins, if `at` is between rows.
+pub(in crate::decode) fn row_start(page: &[u8], at: usize) -> usize {
+    let mut scanner = Scanner::at(page, at);
+    scanner.skip_space();
+    if scanner.peek() == Some(b',') {
+        scanner.at += 1;
+        scanner.skip_space();
+    }
+    scanner.at
 }
 
 struct Scanner<'p> {
     page: &'p [u8],
     at: usize,
+    /// The brackets that close the open values.
+    closing: Vec<u8>,
 }
 
-impl Scanner<'_> {
+impl<'p> Scanner<'p> {
+    fn at(page: &'p [u8], at: usize) -> Self {
+        Self { page, at, closing: Vec::new() }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.page.get(self.at).copied()
     }
@@ -68,19 +113,49 @@ impl Scanner<'_> {
         }
     }
 
-    /// The positions of the elements of the list that begins here. Goes to its end.
-    fn elements(&mut self) -> Option<RowRanges> {
-        let mut elements = RowRanges::default();
-        self.expect(b'[')?;
+    /// Adds the lists in the value that begins here, at most two objects deep. Goes to its end.
+    fn find_lists(
+        &mut self,
+        level: usize,
+        lists: &mut Vec<(usize, Range<usize>, usize)>,
+    ) -> Option<()> {
         self.skip_space();
+        let from = self.at;
+        match self.peek()? {
+            b'[' => {
+                let rows = self.elements()?;
+                lists.push((level, from..self.at, rows));
+                Some(())
+            }
+            b'{' if level < 3 => {
+                self.at += 1;
+                if self.expect(b'}').is_some() {
+                    return Some(());
+                }
+                loop {
+                    self.skip_space();
+                    self.skip_string()?;
+                    self.expect(b':')?;
+                    self.find_lists(level + 1, lists)?;
+                    if self.expect(b',').is_none() {
+                        return self.expect(b'}');
+                    }
+                }
+            }
+            _ => self.skip_value(),
+        }
+    }
+
+    /// The number of elements of the list that begins here. Goes to its end.
+    fn elements(&mut self) -> Option<usize> {
+        let mut elements = 0;
+        self.expect(b'[')?;
         if self.expect(b']').is_some() {
             return Some(elements);
         }
         loop {
-            self.skip_space();
-            let from = self.at;
             self.skip_value()?;
-            elements.push(from..self.at).ok()?;
+            elements += 1;
             if self.expect(b',').is_none() {
                 return self.expect(b']').map(|()| elements);
             }
@@ -110,6 +185,7 @@ impl Scanner<'_> {
         (self.peek()? == b'"').then_some(())?;
         self.at += 1;
         loop {
+            self.at = string_part(self.page, self.at).at;
             match self.peek()? {
                 b'"' => {
                     self.at += 1;
@@ -123,22 +199,27 @@ impl Scanner<'_> {
 
     /// Skips an object or a list, without recursion.
     fn skip_nested(&mut self) -> Option<()> {
-        let mut closing = Vec::new();
+        self.closing.clear();
         loop {
             match self.peek()? {
                 b'"' => {
                     self.skip_string()?;
                     continue;
                 }
-                b'{' => closing.push(b'}'),
-                b'[' => closing.push(b']'),
-                byte @ (b'}' | b']') if closing.pop() != Some(byte) => return None,
+                b'{' => self.closing.push(b'}'),
+                b'[' => self.closing.push(b']'),
+                byte @ (b'}' | b']') => {
+                    if self.closing.pop() != Some(byte) {
+                        return None;
+                    }
+                    if self.closing.is_empty() {
+                        self.at += 1;
+                        return Some(());
+                    }
+                }
                 _ => {}
             }
             self.at += 1;
-            if closing.is_empty() {
-                return Some(());
-            }
         }
     }
 }
@@ -149,9 +230,20 @@ mod tests {
 
     use super::*;
 
+    fn positions(page: &[u8], split: &SplitPage) -> Vec<Range<usize>> {
+        let mut at = split.list.start + 1;
+        let next = |_| {
+            let row = next_row(page, row_start(page, at));
+            at = row.end;
+            row
+        };
+        (0..split.rows).map(next).collect()
+    }
+
     fn rows(page: &[u8]) -> Option<(Vec<u8>, Vec<&[u8]>)> {
-        let SplitPage { frame, rows } = split(page, &["data".to_owned(), "rows".to_owned()])?;
-        Some((frame, rows.iter().map(|row| &page[row]).collect()))
+        let split = split(page, &["data".to_owned(), "rows".to_owned()])?;
+        let rows = positions(page, &split).into_iter().map(|row| &page[row]).collect();
+        Some((split.frame, rows))
     }
 
     #[test]
@@ -182,9 +274,10 @@ mod tests {
         fn any_bytes_are_split_or_not(page in prop::collection::vec(
             prop::sample::select(b"{}[]\",:\\ 0aN\xff\x01".to_vec()), 0..60
         )) {
-            if let Some(SplitPage { rows, .. }) = split(&page, &[]) {
-                let rows: Vec<_> = rows.iter().collect();
-                prop_assert!(rows.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            if let Some(split) = split(&page, &[]) {
+                let rows = positions(&page, &split);
+                prop_assert!(rows.windows(2).all(|pair| pair[0].end < pair[1].start));
+                prop_assert!(rows.iter().all(|row| !row.is_empty() && row.end < split.list.end));
             }
         }
     }
