@@ -292,6 +292,7 @@ impl Ends {
         self.0.get(index).map_or(0, |&end| end as usize)
     }
 
+    #[inline]
     pub(super) fn push(&mut self, end: usize) -> Result<(), ColumnFull> {
         self.0.push(i32::try_from(end).map_err(|_| ColumnFull)?);
         Ok(())
@@ -329,6 +330,7 @@ pub(super) struct Texts {
 
 impl Texts {
     /// Appends a text, which is UTF-8.
+    #[inline]
     pub(super) fn push(&mut self, text: &[u8]) -> Result<(), ColumnFull> {
         self.ends.push(self.bytes.len() + text.len())?;
         self.bytes.extend_from_slice(text);

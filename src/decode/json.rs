@@ -322,13 +322,17 @@ impl<'j> Json<'j> {
 #[inline]
 fn begins_with(text: &[u8], key: &[u8]) -> bool {
     let Some(text) = text.get(..key.len()) else { return false };
-    match (text.last_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(text_end), Some(key_end)) => {
-            let (text, key) = (text.as_chunks::<8>().0, key.as_chunks::<8>().0);
-            text_end == key_end && text.iter().zip(key).all(|(one, other)| one == other)
+    let (Some(text_end), Some(key_end)) = (text.last_chunk::<8>(), key.last_chunk::<8>()) else {
+        return text == key;
+    };
+    let mut at = 0;
+    while at + 8 < key.len() {
+        if text[at..].first_chunk::<8>() != key[at..].first_chunk::<8>() {
+            return false;
         }
-        _ => text == key,
+        at += 8;
     }
+    text_end == key_end
 }
 
 /// Where a part of a text ends.

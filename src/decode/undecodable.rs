@@ -116,3 +116,35 @@ fn is_between(page: &[u8], from: u32, to: u32) -> bool {
     let gap = page.get(from as usize..to as usize).unwrap_or_default();
     gap.iter().all(|&byte| byte == b',' || byte.is_ascii_whitespace())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g8_undecodable_rows_that_follow_each_other_take_the_space_of_one() {
+        let page = Bytes::from(format!("[{}0]", "0, ".repeat(10_000)));
+        let mut rows = UndecodableRows::default();
+        for row in 0..10_001 {
+            let reason = if row == 5_000 { "another reason" } else { "a reason" };
+            rows.push(&page, 1 + 3 * row..2 + 3 * row, reason, true);
+        }
+        rows.push(&page, 1..2, "a reason", false);
+        assert_eq!((rows.len(), rows.runs.len(), rows.reasons.len()), (10_002, 4, 2));
+        let read: Vec<_> = rows.iter().collect();
+        assert!(read.len() == 10_002 && read.iter().all(|row| row.raw == b"0"));
+        let others = read.iter().filter(|row| row.reason == "another reason").count();
+        assert_eq!((others, read[5_000].reason), (1, "another reason"));
+    }
+
+    #[test]
+    fn g8_reasons_are_bounded() {
+        let page = Bytes::from_static(b"[0]");
+        let mut rows = UndecodableRows::default();
+        for reason in 0..MAX_REASONS + 50 {
+            rows.push(&page, 1..2, &reason.to_string(), false);
+        }
+        assert!(rows.reasons.len() <= MAX_REASONS + 1, "{}", rows.reasons.len());
+        assert_eq!(rows.iter().last().map(|row| row.reason), Some(OTHER_REASON));
+    }
+}

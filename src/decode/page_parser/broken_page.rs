@@ -44,6 +44,6 @@ impl PageParser {
         if around.items > 0 || !around.has_list {
             return None;
         }
-        Some(self.with_rows(around, body.clone(), Rows::List { at: list.start, len: rows }))
+        Some(self.with_rows(around, body.clone(), Rows::List { list, len: rows }))
     }
 }

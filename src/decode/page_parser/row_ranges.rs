@@ -8,11 +8,11 @@ use crate::decode::PageError;
 /// The rows in the text of a page.
 #[derive(Debug, Clone)]
 pub(in crate::decode) enum Rows {
-    /// The elements of the list that begins here. Their positions are found again when they are
+    /// The elements of the list here. Their positions are found again when they are
     /// read: a hostile page has a row in every other byte (G8).
     List {
-        /// The position of the list's bracket.
-        at: usize,
+        /// The position of the list, with its brackets.
+        list: Range<usize>,
         /// The number of elements.
         len: usize,
     },
@@ -54,7 +54,7 @@ impl Rows {
     /// The position before the first row.
     pub(in crate::decode) fn start(&self) -> usize {
         match self {
-            Self::List { at, .. } => at + 1,
+            Self::List { list, .. } => list.start + 1,
             Self::Ranges(_) => 0,
         }
     }

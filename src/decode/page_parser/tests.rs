@@ -294,7 +294,8 @@ fn any_body_is_a_page_or_an_error_and_its_rows_are_json() {
         let body = mutated(&mut rng, body);
         let found = parser.find(Bytes::from(body.clone()));
         if let Ok(page) = parser.find_valid(Bytes::from(body.clone())) {
-            assert_eq!(found.map(|page| page.digest).ok(), Some(page.digest));
+            let texts = |page: &RawPage| page.rows().map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(found.map(|page| texts(&page)).ok(), Some(texts(&page)));
             pages += 1;
             for row in page.rows() {
                 assert!(serde_json::from_str::<Value>(row).is_ok(), "{body:?}: {row}");

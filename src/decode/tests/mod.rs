@@ -1,4 +1,5 @@
 pub(crate) mod columns;
+mod conservation;
 mod extra;
 mod json;
 mod odd_rows;

@@ -38,7 +38,7 @@ fn by_arrow(schema: &Schema, rows: &[&str]) -> Vec<Value> {
 }
 
 /// The values of columns, by the writer of `arrow-json`.
-fn as_json(columns: &[ArrayRef], schema: &Schema) -> Vec<Value> {
+pub(super) fn as_json(columns: &[ArrayRef], schema: &Schema) -> Vec<Value> {
     let columns = schema.fields().iter().zip(columns).map(|(field, column)| {
         let wire = without_zone(field.data_type());
         (field.name(), arrow::compute::cast(column, &wire).unwrap(), true)
