@@ -115,11 +115,12 @@ impl Fetcher {
             };
             !is_useful || sizing.is_known(shard.interval)
         };
-        if dataset.snapshot || is_known() {
+        let is_settled = || is_known() || !context.row_statistics.may_be_counted(&dataset.name);
+        if dataset.snapshot || is_settled() {
             return Ok(());
         }
         let _only_one = context.row_statistics.counting.lock().await;
-        if is_known() {
+        if is_settled() {
             return Ok(());
         }
         let widest = query.widest[usize::from(context.has_filter(dataset))];
@@ -134,6 +135,7 @@ impl Fetcher {
             Err(FetchError::Shard(error)) => {
                 let error = error.into_request_error();
                 tracing::debug!(%error, "the platform does not count the rows");
+                context.row_statistics.give_up_counting(&dataset.name);
             }
             Err(error) => return Err(error),
         }

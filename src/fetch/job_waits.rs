@@ -5,7 +5,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 /// The wait where no job of the dataset was polled yet.
-const UNKNOWN: Duration = Duration::from_secs(3);
+const UNKNOWN: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// The longest pause between two polls of a job.
@@ -90,8 +90,8 @@ mod tests {
     fn a_slow_job_delays_the_next_ones_only_for_a_while() {
         let waits = JobWaits::default();
         poll(&waits, &[2, 2, 3_600]);
-        assert!(waits.first("calls") > Duration::from_secs(5));
-        poll(&waits, &[2; 20]);
-        assert!(waits.first("calls") < Duration::from_secs(4), "{:?}", waits.first("calls"));
+        assert!(waits.first("calls") > Duration::from_secs(3));
+        poll(&waits, &[2; 30]);
+        assert!(waits.first("calls") < Duration::from_secs(3), "{:?}", waits.first("calls"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use tokio::sync::Mutex;
 
 use crate::ledger::{Probe, RowStats};
@@ -12,6 +12,8 @@ use crate::ledger::{Probe, RowStats};
 #[derive(Debug, Default)]
 pub(crate) struct RowStatistics {
     stats: DashMap<String, RowStats>,
+    /// The datasets whose rows the platform did not count when it was asked.
+    uncounted: DashSet<String>,
     /// Held by the fetcher that asks the platform for a count.
     pub counting: Mutex<()>,
 }
@@ -38,6 +40,16 @@ impl RowStatistics {
     pub(crate) fn set_items(&self, dataset: &str, items: u64) -> bool {
         let mut stats = self.stats.entry(dataset.to_owned()).or_default();
         stats.items.replace(items) != Some(items)
+    }
+
+    /// Remembers that the platform did not count the rows of a dataset.
+    pub(crate) fn give_up_counting(&self, dataset: &str) {
+        self.uncounted.insert(dataset.to_owned());
+    }
+
+    /// Whether the platform may count the rows of a dataset.
+    pub(crate) fn may_be_counted(&self, dataset: &str) -> bool {
+        !self.uncounted.contains(dataset)
     }
 
     /// What is known of a dataset.

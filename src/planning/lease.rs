@@ -115,8 +115,7 @@ impl Lease {
     /// # Errors
     /// Fails if the planner has stopped.
     pub(crate) async fn keep_until(&mut self, at: i64) -> Result<(), MailboxError> {
-        if let Some((kept, _)) = self.shard.interval.cut(at) {
-            (self.shard.interval, self.shard.planned) = (kept, kept);
+        if self.shard.cut(at).is_some() {
             self.narrowed.send(LeaseNarrowed { lease: self.id, to: Narrowed::Until(at) }).await?;
         }
         Ok(())

@@ -217,11 +217,9 @@ impl Plan {
 
     /// Takes the time from `at` on out of a lease, as a shard of its own that is leased next.
     pub(crate) fn give_back(&mut self, lease: LeaseId, at: i64) {
-        if let Some(shard) = self.leased.get_mut(&lease)
-            && let Some((kept, rest)) = shard.interval.cut(at)
-        {
-            self.waiting.push_front(Shard { interval: rest, planned: rest, ..shard.clone() });
-            (shard.interval, shard.planned) = (kept, kept);
+        let rest = self.leased.get_mut(&lease).and_then(|shard| shard.cut(at));
+        if let Some(rest) = rest {
+            self.waiting.push_front(rest);
         }
         self.check();
     }

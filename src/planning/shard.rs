@@ -30,6 +30,17 @@ impl Shard {
         Self { dataset, interval, planned: interval, replaces, open_rows: None }
     }
 
+    /// Keeps what lies before `at` and returns the rest, as a shard that is planned like this one. A
+    /// piece of a planned shard leaves another piece. `None` if one of them would be empty.
+    pub(crate) fn cut(&mut self, at: i64) -> Option<Self> {
+        let (kept, rest) = self.interval.cut(at)?;
+        let is_piece = self.interval != self.planned;
+        let planned = |interval| if is_piece { self.planned } else { interval };
+        let rest = Self { interval: rest, planned: planned(rest), ..self.clone() };
+        (self.planned, self.interval) = (planned(kept), kept);
+        Some(rest)
+    }
+
     /// Whether both are pieces of the same planned shard.
     pub(crate) fn has_same_plan(&self, other: &Self) -> bool {
         self.dataset.name == other.dataset.name && self.planned == other.planned
@@ -58,6 +69,20 @@ pub(crate) fn is_committed_whole(dataset: &Dataset) -> bool {
 mod tests {
     use super::*;
     use crate::catalog;
+
+    #[test]
+    fn a_cut_shard_is_planned_anew_and_a_cut_piece_is_not() {
+        let dataset = catalog::test_dataset("conversations");
+        let interval = |from, to| Interval::new(from, to).unwrap();
+        let mut shard = Shard::new(Arc::clone(dataset), interval(0, 10), true);
+        let rest = shard.cut(4).unwrap();
+        assert_eq!((shard.interval, shard.planned), (interval(0, 4), interval(0, 4)));
+        assert_eq!((rest.interval, rest.planned), (interval(4, 10), interval(4, 10)));
+        let mut piece = Shard { interval: interval(4, 8), ..rest.clone() };
+        let other = piece.cut(6).unwrap();
+        assert!(piece.has_same_plan(&rest) && other.has_same_plan(&rest) && other.replaces);
+        assert!(piece.cut(4).is_none() && piece.cut(6).is_none(), "a part would be empty");
+    }
 
     #[test]
     fn a_shard_is_committed_as_one_record_a_day() {

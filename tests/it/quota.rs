@@ -152,6 +152,7 @@ fn one_huge_day_and_thirty_small_ones_take_at_most_110_percent_of_the_time_of_th
                     "job.from=2024-01-01T00:00:00Z",
                     "job.to=2024-02-01T00:00:00Z",
                     &format!("job.order={order}"),
+                    "fetch.shard=1d",
                     "fetch.page_size=10",
                     "sandbox.conversations_per_day=40",
                     "sandbox.latency={ base = '300ms' }",

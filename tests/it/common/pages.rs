@@ -32,7 +32,7 @@ impl Page {
 pub fn make_undecodable(row: &mut Box<RawValue>, digit: char) {
     let mut value: Value = serde_json::from_str(row.get()).unwrap();
     if value["conversationId"].as_str().unwrap().ends_with(digit) {
-        value["divisionIds"] = "not a list".into();
+        value["conversationStart"] = "not a time".into();
         *row = serde_json::value::to_raw_value(&value).unwrap();
     }
 }

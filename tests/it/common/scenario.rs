@@ -156,7 +156,12 @@ impl Scenario {
                 requests: budget,
                 per: Duration::from_secs(10),
                 limit_changes: if changes { limit_changes(&mut rng) } else { Vec::new() },
-                foreign_requests: if has_foreign_requests { rng.u32(1..budget / 2) } else { 0 },
+                // of no limit do they leave nothing
+                foreign_requests: match (has_foreign_requests, changes) {
+                    (true, true) => rng.u32(1..budget / 2).min(15),
+                    (true, false) => rng.u32(1..budget / 2),
+                    (false, _) => 0,
+                },
                 jobs: jobs(&mut rng, page_size, interval),
                 conversations_per_day: rng.u32(calls),
                 token_lifetime: Duration::from_millis(rng.u64(1_000..100_000)),
