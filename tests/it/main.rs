@@ -11,6 +11,7 @@ mod connections;
 mod custom_platform;
 mod dataset_info;
 mod datasets;
+mod drift;
 mod exposed_secrets;
 mod fuzz;
 mod harness;

@@ -22,7 +22,16 @@ fn number(name: &str) -> Option<u64> {
 /// Runs a scenario twice, and compares the traces, and the rows with the truth.
 fn check(scenario: &Scenario) -> Result<(), String> {
     let ScenarioResult {
-        trace, rows, truth, strays, violations, jobs_left, stats, most_sent, ..
+        trace,
+        rows,
+        truth,
+        strays,
+        violations,
+        lost_values,
+        jobs_left,
+        stats,
+        most_sent,
+        ..
     } = run_scenario(scenario);
     if number("SEED").is_some() {
         println!("{scenario:#?}\n{}", trace.join("\n"));
@@ -56,6 +65,10 @@ fn check(scenario: &Scenario) -> Result<(), String> {
         return Err(format!(
             "{more} rows are not in the truth, and these are missing or differ: {lost:?}"
         ));
+    }
+    if let Some(lost) = lost_values.first() {
+        let more = lost_values.len() - 1;
+        return Err(format!("G5: values are lost or made up: {lost}, and {more} more"));
     }
     Ok(())
 }
@@ -151,6 +164,7 @@ fn the_faults_do_happen() {
         sum.jobs_refused,
         sum.job_replies_lost,
         sum.outages,
+        sum.drifted,
     ];
     assert!(counts.iter().all(|&count| count > 20), "{sum:?}");
 }

@@ -4,6 +4,7 @@
 
 pub mod binary;
 pub mod committed_ids;
+pub mod conservation;
 pub mod crash_store;
 pub mod delayed_region;
 pub mod environment;

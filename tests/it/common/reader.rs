@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::binary::ROW_GROUP_ROWS;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader.py");
+const CONSERVED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conserved.py");
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt");
 
 /// The files of a dataset, and the rows they must have.
@@ -65,6 +66,21 @@ pub fn expect_all_equal(cases: &[Case]) {
     let read = Command::new(python).arg(SCRIPT).arg(file).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&read.stdout);
     assert_eq!(said, expected, "{}", String::from_utf8_lossy(&read.stderr));
+}
+
+/// Checks through pyarrow that no value of drifted conversations is lost. Returns the patterns of the
+/// paths in `_extra`, and in how many rows each is. `None` without a suitable Python.
+pub fn patterns_of_conserved(rows: &Path, drifted: &str, plain: &str) -> Option<Value> {
+    let python = python()?;
+    let told = tempfile::tempdir().unwrap();
+    let files = [("drifted", drifted), ("plain", plain)].map(|(name, truth)| {
+        let file = told.path().join(name);
+        fs::write(&file, truth).unwrap();
+        file
+    });
+    let read = Command::new(python).arg(CONSERVED).arg(rows).args(files).output().unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    Some(serde_json::from_slice(&read.stdout).unwrap())
 }
 
 /// An interpreter with the packages of `requirements.txt`: `CXBACKFILL_PYTHON`, or a virtual

@@ -8,19 +8,24 @@ use std::{
     time::Duration,
 };
 
-use arrow::{array::AsArray, record_batch::RecordBatch};
+use arrow::{
+    array::{Array, AsArray},
+    record_batch::RecordBatch,
+};
 use bytes::Bytes;
 use cxbackfill::testing::{
     Config, Decoder, Environment, Ledger, OutputStore, PageParser, Region, RunOutcome, Scope,
-    Stats, Summary, run,
+    Settings, Stats, Summary, run,
 };
 use object_store::{ObjectStoreExt, memory::InMemory};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     committed_ids::CommittedIds,
+    conservation,
     crash_store::CrashStore,
     environment::{environment, on_virtual_time},
     faulty_transport::FaultyTransport,
@@ -69,6 +74,8 @@ pub struct Tally {
     pub job_replies_lost: u64,
     /// Outages of the platform that a run waited out.
     pub outages: u64,
+    /// Rows with values that fit no column.
+    pub drifted: u64,
 }
 
 /// Rows by id, each as a batch of one row, so that they compare by all fields.
@@ -83,6 +90,8 @@ pub struct ScenarioResult {
     pub strays: Vec<String>,
     /// Committed ids that were missing or occurred twice at some step.
     pub violations: Vec<String>,
+    /// Values of drifted rows that are neither in a column nor in `_extra`, or that are made up.
+    pub lost_values: Vec<String>,
     /// Jobs that the program used and that the region still has.
     pub jobs_left: Vec<String>,
     /// Counts of the region, and the largest number of requests sent in a window's length of a run.
@@ -202,8 +211,11 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
     let (jobs_left, most_sent);
     (jobs_left, most_sent, tally.jobs, tally.lost) =
         transport.recorder(|seen| (seen.left(), seen.most_sent, seen.submitted, seen.lost));
+    let lost_values = lost_values(scenario, &config, &region, &rows);
+    tally.drifted = rows.values().filter(|row| has_extra(row)).count() as u64;
     ScenarioResult {
         trace: transport.trace(),
+        lost_values,
         rows,
         truth: truth(scenario, &config, &region),
         strays,
@@ -277,17 +289,45 @@ fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
     (rows, strays)
 }
 
+/// Whether a row has values that fit no column.
+fn has_extra(row: &RecordBatch) -> bool {
+    row.column_by_name("_extra").is_some_and(|extra| extra.is_valid(0))
+}
+
+/// The values of drifted rows that are neither in a column nor in `_extra`, or that are made up.
+fn lost_values(scenario: &Scenario, config: &Config, region: &Region, rows: &Rows) -> Vec<String> {
+    if !scenario.sandbox.drift {
+        return Vec::new();
+    }
+    let undrifted = Region::new(Settings { drift: false, ..scenario.sandbox.clone() });
+    let [drifted, plain] = [region, &undrifted].map(|region| {
+        let lines = lines(scenario, config, region);
+        let mut rows = BTreeMap::new();
+        for line in lines.lines() {
+            let row: Value = serde_json::from_str(line).unwrap();
+            rows.insert(row["conversationId"].as_str().unwrap().to_owned(), row);
+        }
+        rows
+    });
+    let mut lost = Vec::new();
+    for (id, row) in rows {
+        let (Some(drifted), Some(plain)) = (drifted.get(id), plain.get(id)) else { continue };
+        let found = conservation::violations(row, drifted, plain);
+        lost.extend(found.into_iter().map(|violation| format!("{id} {violation}")));
+    }
+    lost
+}
+
+/// The rows that the output must have, as NDJSON.
+fn lines(scenario: &Scenario, config: &Config, region: &Region) -> String {
+    let interval = config.interval.from_ms()..config.interval.to_ms();
+    let lines = region.truth_of("genesys-cloud", scenario.truth(), interval).unwrap();
+    String::from_utf8(lines.collect::<Vec<Bytes>>().concat()).unwrap()
+}
+
 /// The rows that the output must have.
 fn truth(scenario: &Scenario, config: &Config, region: &Region) -> Rows {
-    let lines: Vec<Bytes> = region
-        .truth_of(
-            "genesys-cloud",
-            scenario.truth(),
-            config.interval.from_ms()..config.interval.to_ms(),
-        )
-        .unwrap()
-        .collect();
-    let text = String::from_utf8(lines.concat()).unwrap();
+    let text = lines(scenario, config, region);
     let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
     let dataset = &config.datasets[0];
     let reply = PageParser::new(dataset.endpoint(), Vec::new()).find(page.into()).unwrap();
@@ -339,5 +379,6 @@ impl AddAssign for Tally {
         self.jobs_refused += other.jobs_refused;
         self.job_replies_lost += other.job_replies_lost;
         self.outages += other.outages;
+        self.drifted += other.drifted;
     }
 }
