@@ -4,8 +4,39 @@ use std::time::Duration;
 
 use super::{CASE, Case, Rows, expect};
 
+/// Queues by links to the next page.
+const LINKED: &str = r#"
+[dataset.linked]
+version = 1
+id = "id"
+time = "seen"
+snapshot = true
+columns = "queue"
+
+[dataset.linked.query]
+path = "/api/v2/routing/queues"
+query = { pageSize = "{page_size}" }
+page_size = 10
+rows = "/entities"
+paging = "next-link"
+next = "/nextUri"
+
+[type.queue]
+id = "string"
+name = "string"
+seen = "timestamp"
+"#;
+
 /// Nothing is fetched, and the run says why.
 const REFUSED: Case = Case { code: 1, rows: Rows::None, ..CASE };
+
+/// The queues of [`LINKED`].
+const OF_LINKS: Case = Case {
+    catalog: LINKED,
+    settings: &["job.datasets=[\"linked\"]"],
+    dataset: ("linked", "id"),
+    ..REFUSED
+};
 
 /// Jobs in place of queries.
 const OF_JOBS: Case = Case { settings: &["fetch.strategy=job"], most_requests: 200, ..REFUSED };
@@ -40,6 +71,24 @@ pub(super) const CASES: &[Case] = &[
         hostile: &["control-characters-in-jobs"],
         says: &["FAILED \\u{1b}[2J\\u{9b}31m\\u{202e}drowssap"],
         ..OF_JOBS
+    },
+    Case {
+        hostile: &["control-characters-in-links"],
+        says: &["`https://x y\\u{1b}[2J"],
+        ..OF_LINKS
+    },
+    Case {
+        hostile: &["link-to-another-host"],
+        says: &["https://attacker.example, which the configuration does not name"],
+        ..OF_LINKS
+    },
+    Case {
+        hostile: &["token-redirect-to-another-host"],
+        settings: &["retry.attempts=2"],
+        says: &["the server answered 307"],
+        code: 3,
+        most_requests: 1,
+        ..REFUSED
     },
     Case {
         hostile: &["redirect-to-another-host"],

@@ -1,17 +1,19 @@
 //! Replies that attack their client.
 
+mod other_hosts;
 mod rows;
 mod secrets;
 mod wire;
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, LOCATION},
-};
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use self::{
+    other_hosts::{
+        control_characters_in_links, link_to_another_host, redirect_to_another_host,
+        token_redirect_to_another_host,
+    },
     rows::{deep_rows, page_of_empty_objects, page_of_zeros, rows_with_bad_bytes},
     secrets::{echoed_secrets, job_named_after_a_token, rows_that_quote_secrets},
     wire::{
@@ -20,7 +22,7 @@ use self::{
     },
 };
 use crate::sandbox::{
-    behaviors::{Answer, Behavior, BehaviorKind, Exchange, bare},
+    behaviors::{Answer, Behavior, BehaviorKind, Exchange},
     error,
 };
 
@@ -50,6 +52,21 @@ pub(super) const ALL: &[Behavior] = &[
         "control-characters-in-jobs",
         "every job has failed, with terminal commands in its state",
         control_characters_in_jobs,
+    ),
+    hostile(
+        "control-characters-in-links",
+        "the link to the next page has terminal commands and no host",
+        control_characters_in_links,
+    ),
+    hostile(
+        "link-to-another-host",
+        "the link to the next page leads to another host",
+        link_to_another_host,
+    ),
+    hostile(
+        "token-redirect-to-another-host",
+        "every token request is redirected to another host",
+        token_redirect_to_another_host,
     ),
     hostile(
         "redirect-to-another-host",
@@ -186,16 +203,6 @@ fn control_characters_in_jobs(exchange: &Exchange<'_>, answer: Answer<'_>) -> Re
         return reply;
     }
     with_fields(reply, &[("state", json!("FAILED")), ("errorMessage", json!(TERMINAL))])
-}
-
-fn redirected() -> Response<Bytes> {
-    let mut reply = bare(StatusCode::TEMPORARY_REDIRECT);
-    reply.headers_mut().insert(LOCATION, HeaderValue::from_static("https://attacker.example/"));
-    reply
-}
-
-fn redirect_to_another_host(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
-    replaced(exchange, answer, redirected)
 }
 
 fn nul_bytes(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
