@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arrow::datatypes::{Schema, SchemaRef};
 
+use jiff::tz::TimeZone;
+
 use crate::{
     catalog::{
         endpoint::Endpoint,
@@ -48,8 +50,11 @@ pub struct Dataset {
     /// The columns. All are nullable except `time` and an `id` of one column. The last one,
     /// [`EXTRA`](crate::catalog::EXTRA), keeps the values that fit no other column.
     pub schema: SchemaRef,
-    /// The top-level columns whose values responses write in a special form.
+    /// The columns whose values responses write in a special form, by the patterns of their paths,
+    /// such as `legs[].took`.
     pub forms: BTreeMap<String, WireForm>,
+    /// The zone of the times in responses that name none.
+    pub zone: TimeZone,
     /// Other names of columns in responses, as pairs of alias and column.
     pub aliases: Vec<(String, String)>,
     /// Fields that are neither columns nor kept among the values that fit no column, by the patterns

@@ -64,9 +64,9 @@
 //!
 //! [type.call]
 //! callId    = "int64"      # string, timestamp, int64, double, boolean, map, list<…>, a type;
-//! startedAt = "timestamp"  # in a row's own type: interval (its start), duration (in seconds), and
-//!                          # timestamp(s), (ms), (us): a number of that unit since 1970. A number in
-//!                          # a plain timestamp counts milliseconds, from 1990 to 2100
+//! startedAt = "timestamp"  # interval (its start), duration (in seconds), and timestamp(s), (ms), (us):
+//!                          # a number of that unit since 1970. A number in a plain timestamp counts
+//!                          # milliseconds, from 1990 to 2100
 //! # ignore  = ["links"]    # fields that are left out on purpose; others are kept in `_extra`
 //! ```
 //! Placeholders: `{interval}` `{from}` `{to}` `{last}` (the last millisecond) `{page}` `{page0}`

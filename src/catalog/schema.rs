@@ -96,7 +96,8 @@ pub enum WireForm {
 }
 
 impl WireForm {
-    fn read(text: &str) -> Option<Self> {
+    /// The form that a catalog gives this name.
+    pub(crate) fn read(text: &str) -> Option<Self> {
         match text {
             "interval" => Some(Self::Interval),
             "duration" => Some(Self::Duration),
@@ -108,31 +109,16 @@ impl WireForm {
     }
 }
 
-/// Returns the columns of the type of a row, and the forms of those that have one.
-pub(crate) fn row(
-    types: &Types,
-    name: &str,
-) -> Result<(Fields, BTreeMap<String, WireForm>), InvalidKey> {
-    let forms = types.get(name).into_iter().flatten();
-    let forms = forms.filter_map(|(column, key)| {
-        Some((column.clone(), WireForm::read(key.as_ref().column_type()?)?))
-    });
-    Ok((columns(types, name)?, forms.collect()))
-}
-
 /// Returns the columns that the keys of a dataset name, for a dataset whose other columns are not
 /// known: timestamps, and strings for the rest.
 pub(crate) fn bare<'n>(
     id: &'n [String],
     times: impl Iterator<Item = &'n String>,
     others: impl Iterator<Item = &'n String>,
-) -> (Fields, BTreeMap<String, WireForm>) {
+) -> Fields {
     let texts = id.iter().chain(others).map(|name| (name, DataType::Utf8));
     let fields: BTreeMap<_, _> = texts.chain(times.map(|name| (name, timestamp()))).collect();
-    (
-        fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect(),
-        BTreeMap::new(),
-    )
+    fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect()
 }
 
 /// Whether a column can be part of an id of several columns: it is a time or contains none.
@@ -258,7 +244,7 @@ impl Expansion<'_> {
             let element = self.data_type(element, key, &inside)?;
             return Ok(DataType::List(Field::new("element", element, true).into()));
         }
-        let basic = basic_type(text, outside.depth);
+        let basic = basic_type(text);
         if self.types.contains_key(text) && basic.is_none() {
             return Ok(DataType::Struct(self.columns(text, outside)?));
         }
@@ -278,9 +264,8 @@ impl Expansion<'_> {
     }
 }
 
-/// The type with a name that every file knows, inside so many types and lists. `None` if there is
-/// none.
-fn basic_type(name: &str, depth: usize) -> Option<DataType> {
+/// The type with a name that every file knows. `None` if there is none.
+fn basic_type(name: &str) -> Option<DataType> {
     Some(match name {
         "string" => DataType::Utf8,
         "timestamp" => timestamp(),
@@ -288,11 +273,8 @@ fn basic_type(name: &str, depth: usize) -> Option<DataType> {
         "double" => DataType::Float64,
         "boolean" => DataType::Boolean,
         "map" => map(),
-        // forms are read at the top level of a row only
-        "interval" | "timestamp(s)" | "timestamp(ms)" | "timestamp(us)" if depth == 1 => {
-            timestamp()
-        }
-        "duration" if depth == 1 => DataType::Float64,
+        "interval" | "timestamp(s)" | "timestamp(ms)" | "timestamp(us)" => timestamp(),
+        "duration" => DataType::Float64,
         _ => return None,
     })
 }

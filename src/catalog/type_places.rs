@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use arrow::datatypes::{DataType, Fields};
 
 use crate::catalog::{
-    InvalidKey,
+    InvalidKey, WireForm,
     schema::{Types, nested_fields},
 };
 
@@ -20,6 +20,8 @@ const MOST_IGNORED: usize = 5_000;
 pub(crate) struct TypePlaces {
     /// The name of the type at each place.
     pub types: BTreeMap<String, String>,
+    /// The forms of the columns that have one, by their places.
+    pub forms: BTreeMap<String, WireForm>,
     /// The patterns of the paths that are left out.
     pub ignored: Vec<String>,
 }
@@ -70,7 +72,9 @@ impl TypePlaces {
                     .and_then(|text| text.strip_prefix("list<"))
                     .and_then(|text| text.strip_suffix('>'));
             }
-            if let (Some(inner), DataType::Struct(fields)) = (inner, data_type) {
+            if let Some(form) = inner.and_then(WireForm::read) {
+                self.forms.insert(place, form);
+            } else if let (Some(inner), DataType::Struct(fields)) = (inner, data_type) {
                 self.add(types, inner, fields, place)?;
             }
         }

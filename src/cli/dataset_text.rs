@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use arrow::datatypes::{Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use indicatif::HumanCount;
 
 use crate::{
-    catalog::{Catalog, Dataset, Endpoint, Paging, WireForm},
+    catalog::{Catalog, Dataset, Endpoint, Paging, WireForm, type_places::join},
     cli::table::{Column, Table},
     commands::datasets::{nested_columns, paging_name, type_name},
 };
@@ -69,8 +69,7 @@ pub(super) fn description(dataset: &Dataset) -> String {
     }
     let mut columns = Table::new(&[Column::Left(0); 2]);
     for field in dataset.schema.fields() {
-        let form = dataset.forms.get(field.name()).copied();
-        add_column(&mut columns, field, 2, form);
+        add_column(&mut columns, field, 2, dataset, &join("", field.name()));
     }
     format!("{}\n{facts}  columns\n{columns}", dataset.name)
 }
@@ -87,9 +86,14 @@ fn ignored(dataset: &Dataset) -> String {
     parts.join(", ")
 }
 
-/// Adds a column and the columns inside it, indented by `depth` steps.
-fn add_column(columns: &mut Table, field: &Field, depth: usize, form: Option<WireForm>) {
-    let source = match form {
+/// Adds the column at a place of a row and the columns inside it, indented by `depth` steps.
+fn add_column(columns: &mut Table, field: &Field, depth: usize, dataset: &Dataset, place: &str) {
+    let (mut place, mut data_type) = (place.to_owned(), field.data_type());
+    while let DataType::List(element) = data_type {
+        place.push_str("[]");
+        data_type = element.data_type();
+    }
+    let source = match dataset.forms.get(&place) {
         Some(WireForm::Duration) => ", the seconds of a duration",
         Some(WireForm::Interval) => ", the start of an interval",
         Some(WireForm::Seconds) => ", also a number of seconds",
@@ -101,7 +105,7 @@ fn add_column(columns: &mut Table, field: &Field, depth: usize, form: Option<Wir
     columns.row([&name, &format!("{}{source}", type_name(field.data_type()))]);
     let nested: &[FieldRef] = nested_columns(field.data_type());
     for field in nested {
-        add_column(columns, field, depth + 1, None);
+        add_column(columns, field, depth + 1, dataset, &join(&place, field.name()));
     }
 }
 

@@ -17,13 +17,10 @@ use arrow::{
     error::ArrowError,
 };
 
-use crate::{
-    catalog::WireForm,
-    decode::{
-        fields::FieldColumns,
-        scalar::{self, Misfit, Scalar},
-        validity::Validity,
-    },
+use crate::decode::{
+    fields::FieldColumns,
+    form::{Forms, NumberForm, TimeForm},
+    validity::Validity,
 };
 
 /// A column of a page, or the elements of all lists in one.
@@ -41,21 +38,13 @@ pub(super) struct Column {
 pub(super) enum Values {
     Text(Texts),
     Int64(Vec<i64>),
-    Double(Vec<f64>, Form<f64>),
+    Double(Vec<f64>, NumberForm),
     Boolean(BooleanBufferBuilder),
     /// Microseconds since 1970.
-    Time(Vec<i64>, Form<i64>),
+    Time(Vec<i64>, TimeForm),
     List(Ends, Box<Column>),
     Struct(FieldColumns),
     Map(Ends, Texts, Box<Column>),
-}
-
-/// How a column's values are read.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Form<T> {
-    pub(super) read: fn(Scalar<'_>) -> Result<Option<T>, Misfit>,
-    /// What a value has to be, for errors.
-    pub(super) expected: &'static str,
 }
 
 /// The columns of a page hold more than Arrow's 32-bit offsets can address (2 GiB).
@@ -68,30 +57,21 @@ pub(super) const MAX_KEPT: usize = 1 << 13;
 impl Column {
     /// An empty column for values of this type, which the catalogue can name. `ignored` are paths to
     /// keys inside it whose values are not kept.
-    pub(super) fn new(data_type: &DataType, form: Option<WireForm>, ignored: &[&[String]]) -> Self {
+    pub(super) fn new(data_type: &DataType, forms: &Forms<'_>, ignored: &[&[String]]) -> Self {
         let values = match data_type {
             DataType::Int64 => Values::Int64(Vec::new()),
-            DataType::Float64 => Values::Double(
-                Vec::new(),
-                match form {
-                    Some(WireForm::Duration) => Form {
-                        read: scalar::duration,
-                        expected: "a duration such as `PT1M` or a number",
-                    },
-                    _ => Form { read: scalar::number, expected: "a finite number" },
-                },
-            ),
+            DataType::Float64 => Values::Double(Vec::new(), forms.number()),
             DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
-            DataType::Timestamp(..) => Values::Time(Vec::new(), time_form(form)),
+            DataType::Timestamp(..) => Values::Time(Vec::new(), forms.time()),
             DataType::List(element) => {
-                let element = Self::new(element.data_type(), None, ignored);
+                let element = Self::new(element.data_type(), &forms.element(), ignored);
                 Values::List(Ends::default(), Box::new(element))
             }
             DataType::Struct(fields) => {
-                Values::Struct(FieldColumns::new(fields, &[], ignored, |_| None))
+                Values::Struct(FieldColumns::new(fields, &[], ignored, forms))
             }
             DataType::Map(..) => {
-                let values = Self::new(&DataType::Utf8, None, &[]);
+                let values = Self::new(&DataType::Utf8, forms, &[]);
                 Values::Map(Ends::default(), Texts::default(), Box::new(values))
             }
             _ => Values::Text(Texts::default()),
@@ -239,27 +219,6 @@ impl Column {
             }
         }
     }
-}
-
-/// How a column of times is read.
-fn time_form(form: Option<WireForm>) -> Form<i64> {
-    let (read, expected): (fn(Scalar<'_>) -> _, _) = match form {
-        Some(WireForm::Interval) => {
-            (scalar::interval_start, "an interval such as `2024-01-01T00:00:00Z/P1D`")
-        }
-        Some(WireForm::Seconds) => (scalar::time_in_seconds, "a time or a number of seconds"),
-        Some(WireForm::Milliseconds) => {
-            (scalar::time_in_milliseconds, "a time or a number of milliseconds")
-        }
-        Some(WireForm::Microseconds) => {
-            (scalar::time_in_microseconds, "a time or a number of microseconds")
-        }
-        Some(WireForm::Duration) | None => (
-            scalar::time,
-            "a time such as `2024-01-01T00:00:00Z` or milliseconds from 1990 to 2100",
-        ),
-    };
-    Form { read, expected }
 }
 
 fn mismatch(field: &Field) -> ArrowError {

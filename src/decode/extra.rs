@@ -3,13 +3,19 @@
 //! What a row has is staged while the row is read, and kept or dropped with it. Nothing is staged
 //! for a row that fits, so such rows cost nothing here.
 
-use std::{collections::HashMap, mem, ops::Range};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+    ops::Range,
+};
 
 use arrow::{array::ArrayRef, datatypes::Field, error::ArrowError};
+use jiff::tz::TimeZone;
 
 use crate::decode::{
     column::{Column, ColumnFull, Values},
     drift::{Drift, DriftKind, DriftedField, JsonType, MAX_PATTERNS},
+    form::Forms,
     path::Path,
 };
 
@@ -78,8 +84,9 @@ struct PatternField {
 impl Extra {
     /// An empty column of the type of this field.
     pub(super) fn new(field: &Field, drops_new_fields: bool) -> Self {
+        let no_forms = BTreeMap::new();
         Self {
-            column: Column::new(field.data_type(), None, &[]),
+            column: Column::new(field.data_type(), &Forms::new(&no_forms, &TimeZone::UTC), &[]),
             patterns: Patterns::default(),
             drops_new_fields,
             row: StagedRow::default(),

@@ -8,10 +8,7 @@ use arrow::{
     error::ArrowError,
 };
 
-use crate::{
-    catalog::WireForm,
-    decode::{column::Column, json::Json},
-};
+use crate::decode::{column::Column, form::Forms, json::Json};
 
 /// The columns of an object's fields. Keys come in the same order in nearly every object, so the
 /// key that followed last time is tried first.
@@ -57,20 +54,20 @@ pub(super) enum Place<'c> {
 
 impl FieldColumns {
     /// Empty columns for `fields`. An alias is another key, with the index of its column; `ignored`
-    /// are paths to keys whose values are not kept; `form` returns the form of a column's values,
-    /// if it is not the usual one.
+    /// are paths to keys whose values are not kept; `forms` are those of the object's
+    /// values.
     pub(super) fn new(
         fields: &Fields,
         aliases: &[(String, usize)],
         ignored: &[&[String]],
-        form: impl Fn(&FieldRef) -> Option<WireForm>,
+        forms: &Forms<'_>,
     ) -> Self {
         let column = |field: &FieldRef| {
             let inside = ignored.iter().filter_map(|path| match path {
                 [first, rest @ ..] if first == field.name() && !rest.is_empty() => Some(rest),
                 _ => None,
             });
-            Column::new(field.data_type(), form(field), &inside.collect::<Vec<_>>())
+            Column::new(field.data_type(), &forms.field(field.name()), &inside.collect::<Vec<_>>())
         };
         let named = fields.iter().enumerate().map(|(column, field)| (field.name(), Some(column)));
         let aliased = aliases.iter().map(|(name, column)| (name, Some(*column)));

@@ -12,6 +12,8 @@ mod committed_rows;
 mod drift;
 mod extra;
 mod fields;
+mod form;
+mod instant;
 mod json;
 mod map_entries;
 pub(crate) mod page_parser;
@@ -34,12 +36,14 @@ use arrow::{
     datatypes::{FieldRef, Schema, SchemaRef, TimestampMicrosecondType},
     error::ArrowError,
 };
+use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use self::{
     column::ColumnFull,
     extra::Extra,
     fields::FieldColumns,
+    form::Forms,
     page_parser::{Rows, next_row, row_start},
     path::names_in_pattern,
     row_error::RowError,
@@ -68,8 +72,10 @@ pub struct Decoder {
     schema: SchemaRef,
     /// Other keys of columns, each with the index of its column.
     aliases: Vec<(String, usize)>,
-    /// The forms of the columns that have one, by their names.
+    /// The forms of values that have one; see [`Dataset::forms`].
     forms: BTreeMap<String, WireForm>,
+    /// The zone of times that name none.
+    zone: TimeZone,
     /// The keys of the columns of id and time, each with the index of its column.
     required: Vec<(String, usize)>,
     /// The indices of the id columns in the schema, and below those of time and newest.
@@ -187,6 +193,7 @@ impl Decoder {
             aliases,
             required,
             forms: dataset.forms.clone(),
+            zone: dataset.zone.clone(),
             ignored: dataset.ignore.iter().filter_map(|path| names_in_pattern(path)).collect(),
             drops_new_fields: false,
             id: dataset.id.iter().map(column).collect(),
@@ -321,11 +328,11 @@ impl Decoder {
     fn take_builder(&self) -> PageBuilder {
         let kept = self.builders.lock().ok().and_then(|mut builders| builders.pop());
         kept.unwrap_or_else(|| {
-            let form = |field: &FieldRef| self.forms.get(field.name()).copied();
+            let forms = Forms::new(&self.forms, &self.zone);
             let (extra, fields) = split_extra(&self.schema);
             let ignored: Vec<_> = self.ignored.iter().map(Vec::as_slice).collect();
             PageBuilder {
-                columns: FieldColumns::new(&fields.into(), &self.aliases, &ignored, form),
+                columns: FieldColumns::new(&fields.into(), &self.aliases, &ignored, &forms),
                 extra: Extra::new(extra, self.drops_new_fields),
                 tape: Vec::new(),
             }

@@ -174,7 +174,7 @@ impl<'j> RowReader<'j, '_> {
                 outcome(self.scalar(first, boolean)?, |value| values.append(value))
             }
             Values::Time(values, form) => {
-                outcome(self.scalar(first, form.read)?, |time| values.push(time))
+                outcome(self.scalar(first, |value| form.read(value))?, |time| values.push(time))
             }
             // these are marked as present first, so that truncating them removes what was read of them
             Values::List(ends, element) if first == b'[' => {

@@ -3,9 +3,12 @@
 //! An empty text is null, for anything but a text. A value is never rounded, clipped or made
 //! infinite: what does not fit exactly is a [`Misfit`].
 
-use jiff::{Span, SpanRelativeTo, Timestamp, Unit, civil, tz::Offset};
+use jiff::{Span, SpanRelativeTo, Unit, tz::TimeZone};
 
-use crate::decode::PLAUSIBLE_MS;
+use crate::decode::{
+    PLAUSIBLE_MS,
+    instant::{instant, microseconds_of},
+};
 
 /// A value that is not an object or a list.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,23 +58,23 @@ pub(super) fn boolean(value: Scalar<'_>) -> Result<Option<bool>, Misfit> {
     }
 }
 
-/// Microseconds since 1970 from a time in ISO 8601, in UTC if it names no zone. Digits below a
+/// Microseconds since 1970 from a time in ISO 8601, in `zone` if it names none. Digits below a
 /// microsecond are dropped. A number counts milliseconds, and does not fit if its time is not
 /// plausible, since it has another unit then.
-pub(super) fn time(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
+pub(super) fn time(value: Scalar<'_>, zone: &TimeZone) -> Result<Option<i64>, Misfit> {
     match value {
         Scalar::Number(text) => match exact_integer(text) {
             Some(time) if PLAUSIBLE_MS.contains(&time) => Ok(Some(time * 1_000)),
             _ => Err(Misfit),
         },
-        Scalar::Text(text) => present(text, instant),
+        Scalar::Text(text) => present(text, |text| instant(text, zone)),
         Scalar::Boolean(_) => Err(Misfit),
     }
 }
 
 /// Like [`time`], but a number, or its text, counts seconds, and may have a fraction.
-pub(super) fn time_in_seconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
-    time_in_units(value, |text| {
+pub(super) fn time_in_seconds(value: Scalar<'_>, zone: &TimeZone) -> Result<Option<i64>, Misfit> {
+    time_in_units(value, zone, |text| {
         if let Some(seconds) = exact_integer(text) {
             return seconds.checked_mul(1_000_000);
         }
@@ -86,30 +89,39 @@ pub(super) fn time_in_seconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> 
 }
 
 /// Like [`time`], but a number, or its text, counts milliseconds, whatever its time is.
-pub(super) fn time_in_milliseconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
-    time_in_units(value, |text| exact_integer(text)?.checked_mul(1_000))
+pub(super) fn time_in_milliseconds(
+    value: Scalar<'_>,
+    zone: &TimeZone,
+) -> Result<Option<i64>, Misfit> {
+    time_in_units(value, zone, |text| exact_integer(text)?.checked_mul(1_000))
 }
 
 /// Like [`time`], but a number, or its text, counts microseconds.
-pub(super) fn time_in_microseconds(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
-    time_in_units(value, exact_integer)
+pub(super) fn time_in_microseconds(
+    value: Scalar<'_>,
+    zone: &TimeZone,
+) -> Result<Option<i64>, Misfit> {
+    time_in_units(value, zone, exact_integer)
 }
 
 fn time_in_units(
     value: Scalar<'_>,
+    zone: &TimeZone,
     microseconds: impl Fn(&str) -> Option<i64>,
 ) -> Result<Option<i64>, Misfit> {
     match value {
         Scalar::Number(text) => microseconds(text).map(Some).ok_or(Misfit),
-        Scalar::Text(text) => present(text, |text| microseconds(text).or_else(|| instant(text))),
+        Scalar::Text(text) => {
+            present(text, |text| microseconds(text).or_else(|| instant(text, zone)))
+        }
         Scalar::Boolean(_) => Err(Misfit),
     }
 }
 
 /// The start of an ISO 8601 interval, in microseconds since 1970.
-pub(super) fn interval_start(value: Scalar<'_>) -> Result<Option<i64>, Misfit> {
+pub(super) fn interval_start(value: Scalar<'_>, zone: &TimeZone) -> Result<Option<i64>, Misfit> {
     let Scalar::Text(text) = value else { return Err(Misfit) };
-    present(text, |text| instant(text.split('/').next().unwrap_or_default()))
+    present(text, |text| instant(text.split('/').next().unwrap_or_default(), zone))
 }
 
 /// Seconds from an ISO 8601 duration, whose days have 24 hours, or from a number of them.
@@ -174,65 +186,9 @@ fn finite(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// The microseconds since 1970 of a time in ISO 8601, or of the start of a day.
-fn instant(text: &str) -> Option<i64> {
-    usual_instant(text.as_bytes()).or_else(|| {
-        let zoned = || text.parse::<Timestamp>().ok();
-        let local = || {
-            let local: civil::DateTime = text.parse().ok()?;
-            Offset::UTC.to_timestamp(local).ok()
-        };
-        let time = zoned().or_else(local)?;
-        i64::try_from(time.as_nanosecond().div_euclid(1_000)).ok()
-    })
-}
-
-/// The form that nearly every API writes: `2024-01-01T00:00:00.000Z`, with any fraction of a second
-/// or none. `None` for any other form, and for days that not every month has.
-fn usual_instant(text: &[u8]) -> Option<i64> {
-    let digits = |range: std::ops::Range<usize>| {
-        text[range].iter().try_fold(0i64, |number, byte| {
-            byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
-        })
-    };
-    let is_shaped = matches!(text.len(), 20 | 22..=30)
-        && (text[4], text[7], text[10], text[13], text[16]) == (b'-', b'-', b'T', b':', b':')
-        && text[text.len() - 1] == b'Z'
-        && (text.len() == 20 || text[19] == b'.');
-    if !is_shaped {
-        return None;
-    }
-    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
-    let fraction = text.get(20..text.len() - 1).unwrap_or_default();
-    let fraction_digit = |byte: &u8| byte.is_ascii_digit().then(|| byte - b'0');
-    let mut fraction_digits = [0; 9];
-    for (digit, byte) in fraction_digits.iter_mut().zip(fraction) {
-        *digit = fraction_digit(byte)?;
-    }
-    if !(1..=12).contains(&month) || !(1..=28).contains(&day) {
-        return None;
-    }
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    // years that begin in March have the leap day at their end
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days_of_years =
-        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let days = days_of_years + (153 * month + 2) / 5 + day - 1 - 719_468;
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    Some(seconds * 1_000_000 + microseconds_of(&fraction_digits))
-}
-
-/// The microseconds of the digits after a second's decimal point. Later digits are dropped.
-fn microseconds_of(digits: &[u8]) -> i64 {
-    let digits = digits.iter().copied().chain(std::iter::repeat(0)).take(6);
-    digits.fold(0, |number, digit| number * 10 + i64::from(digit))
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
@@ -304,11 +260,18 @@ mod tests {
             "2024-01-01T10:00:00.000000Z",
             "2024-01-01T10:00:00.000000999Z",
         ] {
-            assert_eq!(time(Scalar::Text(text)), Ok(Some(1_704_103_200_000_000)), "{text}");
+            assert_eq!(
+                time(Scalar::Text(text), &TimeZone::UTC),
+                Ok(Some(1_704_103_200_000_000)),
+                "{text}"
+            );
         }
-        assert_eq!(time(Scalar::Text("2024-01-01")), Ok(Some(1_704_067_200_000_000)));
+        assert_eq!(
+            time(Scalar::Text("2024-01-01"), &TimeZone::UTC),
+            Ok(Some(1_704_067_200_000_000))
+        );
         for text in ["yesterday", "2024-13-01T00:00:00Z", "2023-02-29T00:00:00Z", "10:00"] {
-            assert_eq!(time(Scalar::Text(text)), Err(Misfit), "{text}");
+            assert_eq!(time(Scalar::Text(text), &TimeZone::UTC), Err(Misfit), "{text}");
         }
     }
 
@@ -316,26 +279,66 @@ mod tests {
     fn a_number_is_a_time_in_the_unit_of_its_column() {
         let us = 1_704_103_200_123_000;
         for (read, unit, number) in [
-            (time as fn(Scalar<'static>) -> _, "none", "1704103200123"),
+            (time as fn(Scalar<'static>, &TimeZone) -> _, "none", "1704103200123"),
             (time_in_seconds, "s", "1704103200.123"),
             (time_in_seconds, "s", "1704103200.1230009"),
             (time_in_milliseconds, "ms", "1704103200123.0"),
             (time_in_microseconds, "us", "1704103200123000"),
         ] {
-            assert_eq!(read(Scalar::Number(number)), Ok(Some(us)), "{unit} {number}");
+            assert_eq!(
+                read(Scalar::Number(number), &TimeZone::UTC),
+                Ok(Some(us)),
+                "{unit} {number}"
+            );
             let text = Scalar::Text("2024-01-01T10:00:00.123Z");
-            assert_eq!(read(text), Ok(Some(us)), "{unit}");
+            assert_eq!(read(text, &TimeZone::UTC), Ok(Some(us)), "{unit}");
         }
-        assert_eq!(time_in_seconds(Scalar::Text("1704103200")), Ok(Some(1_704_103_200_000_000)));
-        assert_eq!(time_in_seconds(Scalar::Number("-0.5")), Ok(Some(-500_000)));
-        assert_eq!(time_in_milliseconds(Scalar::Number("1")), Ok(Some(1_000)));
-        assert_eq!(time_in_milliseconds(Scalar::Number("9223372036854776")), Err(Misfit));
+        assert_eq!(
+            time_in_seconds(Scalar::Text("1704103200"), &TimeZone::UTC),
+            Ok(Some(1_704_103_200_000_000))
+        );
+        assert_eq!(time_in_seconds(Scalar::Number("-0.5"), &TimeZone::UTC), Ok(Some(-500_000)));
+        assert_eq!(time_in_milliseconds(Scalar::Number("1"), &TimeZone::UTC), Ok(Some(1_000)));
+        assert_eq!(
+            time_in_milliseconds(Scalar::Number("9223372036854776"), &TimeZone::UTC),
+            Err(Misfit)
+        );
         // seconds, and microseconds, where milliseconds are expected
         for number in ["1704103200", "1704103200123000", "0", "1704103200123.5", "1e99"] {
-            assert_eq!(time(Scalar::Number(number)), Err(Misfit), "{number}");
+            assert_eq!(time(Scalar::Number(number), &TimeZone::UTC), Err(Misfit), "{number}");
         }
         for number in ["1e30", "1.x", "nan"] {
-            assert_eq!(time_in_seconds(Scalar::Text(number)), Err(Misfit), "{number}");
+            assert_eq!(
+                time_in_seconds(Scalar::Text(number), &TimeZone::UTC),
+                Err(Misfit),
+                "{number}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_of_the_given_one() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        for (text, utc) in [
+            ("2024-01-01T10:00:00", "2024-01-01T09:00:00Z"),
+            ("2024-07-01 10:00", "2024-07-01T08:00:00Z"),
+            ("2024-07-01", "2024-06-30T22:00:00Z"),
+            ("20240701T100000", "2024-07-01T08:00:00Z"),
+            // these name theirs
+            ("2024-01-01T10:00:00Z", "2024-01-01T10:00:00Z"),
+            ("2024-01-01T10:00:00-05:00", "2024-01-01T15:00:00Z"),
+            // occurs twice, is skipped
+            ("2024-10-27T02:30:00", "2024-10-27T00:30:00Z"),
+            ("2024-03-31T02:30:00", "2024-03-31T01:30:00Z"),
+        ] {
+            let utc: Timestamp = utc.parse().unwrap();
+            for read in [time, time_in_seconds, time_in_milliseconds, time_in_microseconds] {
+                let read = read(Scalar::Text(text), &zone);
+                assert_eq!(read, Ok(Some(utc.as_microsecond())), "{text}");
+            }
+            let interval = format!("{text}/P1D");
+            let read = interval_start(Scalar::Text(&interval), &zone);
+            assert_eq!(read, Ok(Some(utc.as_microsecond())), "{text}");
         }
     }
 
@@ -346,7 +349,7 @@ mod tests {
             for digits in 0..=9 {
                 let text = format!("{time:.digits$}");
                 let expected = text.parse::<Timestamp>().unwrap().as_nanosecond().div_euclid(1_000);
-                prop_assert_eq!(instant(&text).map(i128::from), Some(expected), "{}", text);
+                prop_assert_eq!(instant(&text, &TimeZone::UTC).map(i128::from), Some(expected), "{}", text);
             }
         }
 
@@ -354,9 +357,9 @@ mod tests {
         fn a_time_keeps_its_microseconds(second in 0i64..4_000_000_000, ns in 0i32..1_000_000_000) {
             let time = Timestamp::new(second, ns).unwrap();
             let us = second * 1_000_000 + i64::from(ns / 1_000);
-            prop_assert_eq!(super::time(Scalar::Text(&time.to_string())), Ok(Some(us)));
+            prop_assert_eq!(super::time(Scalar::Text(&time.to_string()), &TimeZone::UTC), Ok(Some(us)));
             let number = format!("{second}.{ns:09}");
-            prop_assert_eq!(time_in_seconds(Scalar::Number(&number)), Ok(Some(us)));
+            prop_assert_eq!(time_in_seconds(Scalar::Number(&number), &TimeZone::UTC), Ok(Some(us)));
         }
     }
 }

@@ -96,6 +96,8 @@ const VERSION_2: &str = "
 /// - `job_wait`: how long to wait before the first poll of a dataset's jobs.
 /// - `item_count`: how many items hold the rows of any interval of a dataset, such as users.
 /// - `new_field`: values that fit no column, by their paths, and whether a summary has told them.
+///
+/// Earlier programs took every time without a zone for UTC.
 const VERSION_3: &str = "
     CREATE TABLE job_wait (dataset TEXT PRIMARY KEY, wait_ms INTEGER NOT NULL) STRICT;
     CREATE TABLE item_count (dataset TEXT PRIMARY KEY, items INTEGER NOT NULL) STRICT;
@@ -104,6 +106,8 @@ const VERSION_3: &str = "
         rows INTEGER NOT NULL, first_seen TEXT NOT NULL, told INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (dataset, path, kind)
     ) STRICT;
+    INSERT OR IGNORE INTO identity (key, value)
+        SELECT 'timezone', 'UTC' WHERE EXISTS (SELECT 1 FROM identity);
 ";
 
 /// The step of `start_step` that moves files without a record to `_orphaned/`.

@@ -43,3 +43,4 @@ mod sources;
 mod token_runs;
 mod token_sources;
 mod upgrade;
+mod wire_forms;

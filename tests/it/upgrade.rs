@@ -95,10 +95,11 @@ fn an_upgrade_keeps_every_row_and_the_next_run_makes_no_request() {
 
     let (code, text) = execute(folder.path(), &["run"], &JOB);
     assert!(code == 2 && text.contains("rewrite them with `cxbackfill upgrade`"), "{text}");
+    let refused = Snapshot::read(&output.join(LEDGER)).unwrap();
     let (code, text) = execute(folder.path(), &["upgrade", "--dry-run"], &JOB);
     assert!(code == 0 && text.contains("from version 1 to 2") && text.contains("dry"), "{text}");
     let unchanged = Snapshot::read(&output.join(LEDGER)).unwrap();
-    assert_eq!(unchanged.identity, before.identity);
+    assert_eq!(unchanged.identity, refused.identity);
     expect_old(&output);
 
     let (code, text) = execute(folder.path(), &["upgrade"], &JOB);

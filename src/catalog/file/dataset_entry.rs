@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use crate::catalog::{
@@ -84,8 +85,8 @@ impl DatasetEntry {
             OneOrMore::One(id) => vec![id],
             OneOrMore::More(id) => id,
         };
-        let (fields, forms) = match &self.columns {
-            Some(columns) => schema::row(types, columns)?,
+        let fields = match &self.columns {
+            Some(columns) => schema::columns(types, columns)?,
             None => {
                 let times = [&self.time].into_iter().chain(&self.newest);
                 schema::bare(&id, times, self.aliases.values().chain(&self.open))
@@ -158,7 +159,8 @@ impl DatasetEntry {
             )),
             ignore: places.ignored,
             types: places.types,
-            forms,
+            forms: places.forms,
+            zone: TimeZone::UTC,
             has_columns: self.columns.is_some(),
             synthesizes_time: self.stamp || self.snapshot,
             divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),

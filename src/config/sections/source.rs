@@ -1,7 +1,8 @@
 //! `[source]`: the platform, and where its API is.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use url::Url;
 
@@ -17,6 +18,9 @@ use crate::{
     files,
     platform::{Platform, issuer::Issuer},
 };
+
+/// The time zone that needs no database.
+const UTC: &str = "UTC";
 
 /// The region that starts the simulator.
 const SANDBOX: &str = "sandbox";
@@ -35,6 +39,7 @@ pub(super) struct SourceSection {
     #[serde(default)]
     issuer_domains: Vec<String>,
     tenant: Option<String>,
+    timezone: String,
 }
 
 /// Whether a text is a domain of two labels at least, in lower case.
@@ -79,7 +84,28 @@ impl SourceSection {
             );
             return Err(layers.error("source.catalog", message));
         }
+        let zone = self.zone(layers)?;
+        for dataset in catalog.datasets.values_mut() {
+            if dataset.zone != zone {
+                Arc::make_mut(dataset).zone = zone.clone();
+            }
+        }
         Ok(catalog)
+    }
+
+    /// The zone of times that name none.
+    fn zone(&self, layers: &Layers) -> Result<TimeZone, ConfigError> {
+        let name = &self.timezone;
+        if name == UTC {
+            return Ok(TimeZone::UTC);
+        }
+        TimeZone::get(name).map_err(|_| {
+            let message = format!(
+                "unknown time zone `{name}`: expected an IANA name such as `Europe/Berlin`, and a \
+                 time zone database on this machine (the package tzdata)"
+            );
+            layers.error("source.timezone", message)
+        })
     }
 
     /// The version of the API, if the platform has versions.
@@ -235,7 +261,10 @@ impl SourceSection {
             }
             (None, None) => self.region.clone().unwrap_or_default(),
         };
-        let mut identity = BTreeMap::from([("source".to_owned(), source)]);
+        let mut identity = BTreeMap::from([
+            ("source".to_owned(), source),
+            ("timezone".to_owned(), self.timezone.clone()),
+        ]);
         if let Some(version) = api_version {
             identity.insert("api_version".to_owned(), version.to_owned());
         }
