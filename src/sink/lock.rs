@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     files::{self, FileError},
-    sink::store::StoreError,
+    sink::store_error::StoreError,
     time::clock,
 };
 

@@ -24,6 +24,7 @@ mod settings;
 pub(crate) mod shard_writer;
 mod staging;
 pub(crate) mod store;
+mod store_error;
 mod upgrade;
 mod waiting_rows;
 mod write_error;

@@ -18,12 +18,8 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tempfile::SpooledTempFile;
 
-use crate::{
-    blocking::offload,
-    files::{self, FileError},
-    ledger::FileRecord,
-    sink::FileMode,
-};
+pub(crate) use crate::sink::store_error::StoreError;
+use crate::{blocking::offload, files, ledger::FileRecord, sink::FileMode};
 
 /// The part size of an upload.
 const PART_BYTES: usize = 8 << 20;
@@ -31,58 +27,6 @@ const PART_BYTES: usize = 8 << 20;
 const PARTS_IN_FLIGHT: usize = 2;
 /// A spool stays in memory up to this size. A shard has a spool for each of its days.
 const SPOOL_BYTES: usize = 1 << 20;
-
-/// Why the output could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The object store failed.
-    #[error(
-        "the output failed at {path}: {source}; free its disk or give it back its permissions, \
-        then run again"
-    )]
-    Store {
-        /// The path of the file or folder.
-        path: String,
-        /// The error of the object store.
-        source: object_store::Error,
-    },
-    /// Another process writes to the output.
-    #[error(
-        "another run writes to this output: {holder}; wait for it, or choose another output.path"
-    )]
-    Locked {
-        /// The process that holds the lock, and since when.
-        holder: String,
-    },
-    /// There is something at a path that this program does not write to.
-    #[error("{path} {source}")]
-    Refused {
-        /// The path.
-        path: String,
-        /// What is there.
-        source: FileError,
-    },
-    /// A folder of the output is a symbolic link, which somebody else may have put there.
-    #[error(
-        "{path} is a symbolic link, which is not followed: put the folder itself there, or none, or \
-        choose another output.path"
-    )]
-    LinkedFolder {
-        /// The path of the folder.
-        path: String,
-    },
-    /// The file system failed.
-    #[error(
-        "the output failed at {path}: {source}; free its disk or give it back its permissions, \
-        then run again"
-    )]
-    Io {
-        /// The path of the file or folder.
-        path: String,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-}
 
 /// The files of a backfill.
 #[derive(Clone)]
