@@ -4,6 +4,7 @@
 //! for a row that fits, so such rows cost nothing here.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     mem,
     ops::Range,
@@ -12,11 +13,14 @@ use std::{
 use arrow::{array::ArrayRef, datatypes::Field, error::ArrowError};
 use jiff::tz::TimeZone;
 
-use crate::decode::{
-    column::{Column, ColumnFull, Values},
-    drift::{Drift, DriftKind, DriftedField, JsonType, MAX_PATTERNS},
-    form::Forms,
-    path::Path,
+use crate::{
+    decode::{
+        column::{Column, ColumnFull, Values},
+        drift::{Drift, DriftKind, DriftedField, JsonType, MAX_PATTERNS},
+        form::Forms,
+        path::Path,
+    },
+    server_text,
 };
 
 /// What is kept of a row is at most so many times the bytes of it that were read, and these (G8).
@@ -196,8 +200,8 @@ impl Extra {
         self.column.valid.push_valid();
         for value in &staged.values {
             let Values::Text(texts) = &mut values.values else { return Ok(()) };
-            keys.push(staged.paths[value.path.clone()].as_bytes())?;
-            texts.push(&text[value.json.clone()])?;
+            keys.push(&without_secrets(staged.paths[value.path.clone()].as_bytes()))?;
+            texts.push(&without_secrets(&text[value.json.clone()]))?;
             values.valid.push_valid();
         }
         ends.push(keys.len())
@@ -219,6 +223,16 @@ impl Extra {
         len: usize,
     ) -> Result<(ArrayRef, Drift), ArrowError> {
         Ok((self.column.finish(field, len)?, self.patterns.finish()))
+    }
+}
+
+/// The text, with a mask in place of every known secret: a server may repeat what it was sent (G10).
+fn without_secrets(text: &[u8]) -> Cow<'_, [u8]> {
+    match str::from_utf8(text) {
+        Ok(text) if server_text::holds_secret(text) => {
+            Cow::Owned(server_text::redact(text).into_bytes())
+        }
+        _ => Cow::Borrowed(text),
     }
 }
 
@@ -300,7 +314,7 @@ impl Patterns {
         for (pattern, index) in self.index.drain() {
             let field = fields[index].field;
             if field.rows > 0 {
-                total.insert(&pattern, field);
+                total.insert(&server_text::redact(&pattern), field);
             }
         }
         total

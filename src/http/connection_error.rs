@@ -92,3 +92,17 @@ fn is_timeout_of_system(error: &(dyn Error + 'static)) -> bool {
         error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_some()
     })
 }
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_out_of_the_operating_system_is_told_from_one_of_the_client() {
+        let of_system = io::Error::from(nix::errno::Errno::ETIMEDOUT);
+        assert!(is_timeout_of_system(&of_system));
+        assert!(!is_timeout_of_system(&io::Error::new(io::ErrorKind::TimedOut, "deadline")));
+        assert!(!is_timeout_of_system(&io::Error::from(nix::errno::Errno::ECONNRESET)));
+    }
+}

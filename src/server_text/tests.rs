@@ -143,3 +143,19 @@ fn any_character(rng: &mut fastrand::Rng) -> char {
         _ => rng.alphanumeric(),
     }
 }
+
+#[test]
+fn g10_the_address_of_a_result_and_the_signature_in_it_are_hidden() {
+    let signature = "Qm9vbSBib29tIGJvb20gYm9vbQ";
+    let address = format!("https://files.example/results/1?name=abc&signature={signature}");
+    protect_address(&address);
+    for text in [
+        format!("cannot fetch {address}"),
+        format!("the signature {signature} has expired"),
+        format!("/results/1?name=abc&signature={signature}"),
+    ] {
+        let said = ServerText::from(text.as_str());
+        assert!(said.contains("[secret]") && !said.contains(signature), "{said}");
+    }
+    assert_eq!(ServerText::from("name=abc"), "name=abc", "short values are no signatures");
+}

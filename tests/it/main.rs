@@ -18,6 +18,7 @@ mod harness;
 mod hostile_configuration;
 mod http_errors;
 mod incomplete_data;
+mod job_states;
 mod ledger_versions;
 mod login;
 mod memory;

@@ -1,7 +1,10 @@
 //! The values that fit no column.
 
 use super::*;
-use crate::decode::drift::MAX_PATTERNS;
+use crate::{
+    decode::drift::MAX_PATTERNS,
+    server_text::{self, SecretKind},
+};
 
 /// What is kept of each row, as texts `path = json`.
 fn extras(page: &Page) -> Vec<Vec<String>> {
@@ -207,4 +210,13 @@ fn a_value_of_an_alias_whose_column_has_another_is_kept() {
     );
     let kept = [vec![r#"queueName = "a""#], vec![r#"queueName = "c""#], vec![], vec![]];
     assert_eq!(extras(&page), kept);
+}
+
+#[test]
+fn g10_a_secret_that_a_server_repeats_is_neither_kept_nor_counted() {
+    server_text::protect(SecretKind::Token, "token-in-a-row-4711");
+    let page =
+        decode(&row(1, r#", "debug": "Bearer token-in-a-row-4711", "token-in-a-row-4711": 1"#));
+    assert_eq!(extras(&page), [[r#"debug = "Bearer [secret]""#, "[secret] = 1"]]);
+    assert_eq!(drifts(&page), ["[secret]: 1 NewField integer", "debug: 1 NewField string"]);
 }

@@ -39,7 +39,13 @@ const OF_LINKS: Case = Case {
 };
 
 /// Jobs in place of queries.
-const OF_JOBS: Case = Case { settings: &["fetch.strategy=job"], most_requests: 200, ..REFUSED };
+const OF_JOBS: Case = Case {
+    settings: &["fetch.strategy=job"],
+    most_requests: 200,
+    // ten seconds of pauses between polls
+    most_time: Duration::from_secs(40),
+    ..REFUSED
+};
 
 /// All rows that can be decoded, and a doubtful interval for the others.
 const OF_BAD_ROWS: Case =

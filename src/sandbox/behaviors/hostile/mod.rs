@@ -40,7 +40,8 @@ pub(super) const ALL: &[Behavior] = &[
     ),
     hostile(
         "rows-that-quote-secrets",
-        "the first page of conversations begins with rows that quote the token in many forms",
+        "pages of conversations quote the token in many forms, in rows that cannot be decoded and in new \
+         fields",
         rows_that_quote_secrets,
     ),
     hostile(

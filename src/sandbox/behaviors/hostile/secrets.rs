@@ -6,7 +6,7 @@ use base64::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::AUTHORIZATION};
-use serde_json::json;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::{is_api, is_token, rows::rows_in_front, with_fields};
@@ -84,11 +84,23 @@ pub(super) fn rows_that_quote_secrets(
     exchange: &Exchange<'_>,
     answer: Answer<'_>,
 ) -> Response<Bytes> {
-    rows_in_front(exchange, answer, || {
-        let forms = forms_of_secrets(exchange.request).join(" ");
-        let without_id = json!({ "conversationStart": forms, "debug": forms }).to_string();
+    let forms = forms_of_secrets(exchange.request);
+    let message = forms.join(" ");
+    let with_new_fields = |request: &Request<Bytes>| {
+        let reply = answer(request);
+        let Ok(mut page) = serde_json::from_slice::<Value>(reply.body()) else { return reply };
+        if let Some(row) = page.pointer_mut("/conversations/0") {
+            row["debug"] = json!(message);
+            for form in &forms {
+                row[form] = json!(1);
+            }
+        }
+        reply.map(|_| page.to_string().into())
+    };
+    rows_in_front(exchange, &with_new_fields, || {
+        let without_id = json!({ "conversationStart": message, "debug": message }).to_string();
         // the same, and bytes that are no text
-        let without_text = format!("{{\"debug\":\"{forms}").into_bytes();
+        let without_text = format!("{{\"debug\":\"{message}").into_bytes();
         [without_id.as_bytes(), b",", &without_text, b" \xff\"},"].concat()
     })
 }
