@@ -179,7 +179,7 @@ fn the_summary_has_exactly_the_documented_keys() {
     let documented = "rows_received rows_written rows_not_owned rows_duplicate rows_quarantined shards_committed \
         shards_split shards_failed shards_short rows_expected requests requests_expected retries rate_limited \
         token_requests bytes_received bytes_written files elapsed_s cpu_s peak_rss_bytes \
-        outcome error interval started ended datasets gaps";
+        outcome error interval started ended datasets gaps new_fields";
     assert_eq!(keys, documented.split_whitespace().collect());
 }
 
