@@ -3,7 +3,11 @@
 //! Throughput counts the JSON that the platform sends, so the figures can be compared: the stage
 //! with the smallest is what a run on an unlimited quota waits for.
 
-use std::{hint::black_box, sync::Arc};
+use std::{
+    hint::black_box,
+    io::{Seek, SeekFrom},
+    sync::Arc,
+};
 
 use actix::System;
 use arrow::{
@@ -11,10 +15,10 @@ use arrow::{
     json::ReaderBuilder,
 };
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use cxbackfill::testing::{
     Config, Dataset, Decoder, Environment, Interval, Ledger, Metrics, OutputStore, Overrides, Page,
-    PageParser, ParquetSettings, Region, RequestError, RunOutcome, Scope, Settings, Shard,
+    PageParser, ParquetSettings, Profile, Region, RequestError, RunOutcome, Scope, Settings, Shard,
     ShardWriter, Transport, catalog, run,
 };
 use futures_util::future::BoxFuture;
@@ -116,24 +120,29 @@ fn write(c: &mut Criterion) {
     let bytes = pages();
     let decoded = decoded(&bytes);
     let output = OutputStore::over(Arc::new(InMemory::new()));
-    let format = Arc::new(ParquetSettings {
-        compression: zstd(),
-        row_group_rows: 20_000,
-        job: "{}".to_owned(),
-    });
-    let shard = Shard::new(dataset(), day(), false);
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(&bytes)));
-    group.bench_function("record batches to Parquet", |bencher| {
-        bencher.iter_batched(
-            || ShardWriter::new(shard.clone(), output.clone(), Arc::clone(&format)),
-            |mut part| {
-                decoded.iter().for_each(|page| part.write(page).expect("it fits"));
-                part.finish(day(), "bench").expect("it fits")
-            },
-            BatchSize::PerIteration,
-        );
-    });
+    for (name, profile) in [("fast", Profile::Fast), ("small", Profile::Small)] {
+        let format = Arc::new(ParquetSettings {
+            compression: zstd(),
+            profile,
+            row_group_rows: 20_000,
+            job: "{}".to_owned(),
+        });
+        let write = || {
+            let shard = Shard::new(dataset(), day(), false);
+            let mut writer = ShardWriter::new(shard, output.clone(), Arc::clone(&format));
+            for page in &decoded {
+                writer.write(page).expect("it fits");
+            }
+            writer.finish(day(), "bench").expect("it fits")
+        };
+        let size = write()[0].files[0].content.seek(SeekFrom::End(0)).expect("a size");
+        println!("{name}: {} bytes a row", size / u64::from(A_DAY));
+        group.bench_function(format!("record batches to Parquet, {name}"), |bencher| {
+            bencher.iter(write);
+        });
+    }
     group.finish();
 }
 

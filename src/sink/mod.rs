@@ -5,10 +5,11 @@
 //! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of
 //! the ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the
 //! commit protocol, `shard_writer` sorts the rows of a shard into the files of its days,
-//! `waiting_rows` keeps them until there are enough, `parquet_writer` writes one such file, `store` puts files to their names.
+//! `waiting_rows` keeps them until there are enough, `parquet_writer` writes one such file, `store`
+//! puts files to their names.
 
 mod carry_over;
-mod column_codecs;
+mod column_settings;
 mod column_upgrade;
 mod commit;
 mod field_records;
@@ -51,7 +52,11 @@ use self::{
     store::StoreError,
     write_error::WriteError,
 };
-pub use self::{settings::ParquetSettings, shard_writer::ShardWriter, store::OutputStore};
+pub use self::{
+    settings::{ParquetSettings, Profile},
+    shard_writer::ShardWriter,
+    store::OutputStore,
+};
 use crate::{
     blocking::offload,
     decode::Page,

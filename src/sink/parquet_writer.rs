@@ -13,7 +13,6 @@ use parquet::{
         ArrowSchemaConverter, ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
         arrow_writer::ArrowWriterOptions,
     },
-    basic::Compression,
     file::metadata::{KeyValue, SortingColumn},
 };
 use tempfile::SpooledTempFile;
@@ -23,7 +22,7 @@ use crate::{
     decode::times_of,
     ledger::Counts,
     sink::{
-        column_codecs::compressed_leaves, row_set::RowSet, settings::ParquetSettings,
+        column_settings::set_columns, row_set::RowSet, settings::ParquetSettings,
         store::OutputStore, waiting_rows::WaitingRows, write_error::WriteError,
     },
     time::interval::Interval,
@@ -141,15 +140,16 @@ impl DayFile {
 
     /// Encodes the waiting rows, but for those that do not fill a row group.
     fn encode_full_groups(&mut self) -> Result<(), WriteError> {
-        let mut left = match self.waiting.rows() {
+        let rows = match self.waiting.rows() {
             rows if rows < self.settings.row_group_rows => rows,
             rows => rows - rows % self.settings.row_group_rows,
         };
+        let mut left = rows;
         for piece in self.waiting.take()? {
             let piece = piece?;
             let encoded = left.min(piece.num_rows());
             left -= encoded;
-            self.encode(&piece.slice(0, encoded))?;
+            self.encode(&piece.slice(0, encoded), rows)?;
             if encoded < piece.num_rows() {
                 self.waiting.push(piece.slice(encoded, piece.num_rows() - encoded))?;
             }
@@ -160,36 +160,29 @@ impl DayFile {
         Ok(())
     }
 
-    /// Encodes rows.
-    fn encode(&mut self, rows: &RecordBatch) -> Result<(), WriteError> {
+    /// Encodes a piece of a row group of about this many rows.
+    fn encode(&mut self, piece: &RecordBatch, rows: usize) -> Result<(), WriteError> {
         let open = match &mut self.writer {
             Some(open) => open,
             None => {
-                let open = self.open_writer(rows)?;
+                let open = self.open_writer(piece, rows)?;
                 self.writer.insert(open)
             }
         };
-        Ok(open.writer.write(rows)?)
+        Ok(open.writer.write(piece)?)
     }
 
-    /// Opens the file for rows that begin with these.
-    fn open_writer(&self, first: &RecordBatch) -> Result<OpenWriter, WriteError> {
+    /// Opens the file for about this many rows a row group that begin with these.
+    fn open_writer(&self, first: &RecordBatch, rows: usize) -> Result<OpenWriter, WriteError> {
         let Dataset { name, version, schema, time, .. } = &*self.dataset;
         let leaves = ArrowSchemaConverter::new().convert(schema)?;
-        let mut properties = self.settings.properties(vec![
+        let properties = self.settings.properties(vec![
             entry("dataset", name.clone()),
             entry("schema_version", version.to_string()),
             entry("version", env!("CARGO_PKG_VERSION").to_owned()),
             entry("job", self.settings.job.clone()),
         ]);
-        for (leaf, compressed) in
-            leaves.columns().iter().zip(compressed_leaves(std::slice::from_ref(first)))
-        {
-            if !compressed {
-                let path = leaf.path().clone();
-                properties = properties.set_column_compression(path, Compression::UNCOMPRESSED);
-            }
-        }
+        let properties = set_columns(properties, &self.settings, &leaves, first, rows);
         let time = leaves.columns().iter().position(|leaf| leaf.path().parts() == [time.as_str()]);
         let declared = time.filter(|_| self.order.is_ascending).map(|index| SortingColumn {
             column_idx: i32::try_from(index).unwrap_or(i32::MAX),
@@ -252,12 +245,13 @@ impl DayFile {
             Some(_) => RowSet::default(),
             None => take(&mut self.dropped),
         };
+        let rows = self.waiting.rows();
         for piece in self.waiting.take()? {
-            self.encode(&without(&piece?, &dropped, &mut row)?)?;
+            self.encode(&without(&piece?, &dropped, &mut row)?, rows)?;
         }
         let open = match self.writer.take() {
             Some(open) => open,
-            None => self.open_writer(&RecordBatch::new_empty(Arc::clone(&self.dataset.schema)))?,
+            None => self.open_writer(&RecordBatch::new_empty(self.dataset.schema.clone()), 0)?,
         };
         let must_rewrite =
             self.dropped.len() > 0 || (open.declares_order && !self.order.is_ascending);

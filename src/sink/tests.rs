@@ -55,6 +55,7 @@ impl Fixture {
         let ledger = Ledger::open(&ledger_folder.path().join(LEDGER)).unwrap();
         let settings = ParquetSettings {
             compression: parquet::basic::Compression::UNCOMPRESSED,
+            profile: Profile::Fast,
             row_group_rows: 100,
             job: "{}".into(),
         };

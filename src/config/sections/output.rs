@@ -12,7 +12,7 @@ use crate::{
     },
     fetch::NewFieldPolicy,
     ledger::LEDGER,
-    sink::{FileMode, ParquetSettings},
+    sink::{FileMode, ParquetSettings, Profile},
 };
 
 #[derive(Debug, Deserialize)]
@@ -21,6 +21,7 @@ pub(super) struct OutputSection {
     path: PathBuf,
     mode: Option<String>,
     compression: String,
+    profile: Profile,
     row_group_rows: usize,
     pub commit_every: DurationText,
     pub on_new_field: NewFieldPolicy,
@@ -83,6 +84,11 @@ impl OutputSection {
             return Err(layers.error("output.compression", message));
         };
         in_range(self.row_group_rows, 1..=10_000_000, "output.row_group_rows", layers)?;
-        Ok(ParquetSettings { compression, row_group_rows: self.row_group_rows, job: String::new() })
+        Ok(ParquetSettings {
+            compression,
+            profile: self.profile,
+            row_group_rows: self.row_group_rows,
+            job: String::new(),
+        })
     }
 }
