@@ -84,3 +84,32 @@ pub(crate) async fn offload_wait<T: Send + 'static>(
 fn is_simulation() -> bool {
     Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_runs_on_no_more_threads_than_there_are_cores() {
+        let mut running = Vec::new();
+        for _ in 0..200 {
+            running.push(tokio::spawn(offload(|| thread::current().id())));
+        }
+        let mut used = Vec::new();
+        for work in running {
+            used.push(format!("{:?}", work.await.unwrap()));
+        }
+        assert!(used.into_iter().collect::<BTreeSet<_>>().len() <= threads());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_of_work_reaches_its_caller_and_ends_no_thread() {
+        for _ in 0..3 * MOST_THREADS {
+            let failed = tokio::spawn(offload(|| panic!("the work failed"))).await;
+            assert!(failed.unwrap_err().is_panic());
+        }
+        assert_eq!(offload(|| 1).await, 1);
+    }
+}

@@ -1,7 +1,7 @@
 //! Limits what the replies and the rows of the whole process take in memory (G8).
 //!
 //! Memory belongs to the process, so the limits do, too: they are shared by all fetchers of all
-//! sources. Exceeding one is no error: requests ahead wait, and row groups are written out early.
+//! sources. Exceeding one is no error: requests ahead wait, and waiting rows move to the disk.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// limit.
 pub(crate) static REPLIES: MemoryLimit = MemoryLimit::new(16 << 20);
 
-/// Rows that are not in a file yet.
+/// Rows in memory that are not encoded yet.
 pub(crate) static ROWS: MemoryLimit = MemoryLimit::new(32 << 20);
 
 /// A limit on the bytes of one kind of content.

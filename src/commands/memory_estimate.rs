@@ -3,7 +3,7 @@
 use crate::{
     fetch::FetchSettings,
     memory::{REPLIES, ROWS},
-    sink::{PIECE_BYTES, SMALLEST_SPILL_BYTES},
+    sink::{PIECE_BYTES, ROW_GROUP_BYTES, SMALLEST_SPILL_BYTES},
 };
 
 const MIB: u64 = 1 << 20;
@@ -22,10 +22,11 @@ fn most_bytes(settings: &FetchSettings, threads: u64, reply_bytes: u64) -> u64 {
     let (actors, ahead) = (settings.actors as u64, settings.ahead as u64);
     // a fetcher sends its first requests before it knows how large replies are
     let replies = (actors * ahead).saturating_mul(reply_bytes).max(REPLIES.bytes() as u64);
-    let decoding = threads.saturating_mul(DECODED_COPIES).saturating_mul(reply_bytes);
-    let rows = (ROWS.bytes() as u64).max(actors * SMALLEST_SPILL_BYTES as u64)
-        + threads * PIECE_BYTES as u64;
-    BASE_BYTES.saturating_add(replies).saturating_add(decoding).saturating_add(rows)
+    let decoding = DECODED_COPIES.saturating_mul(reply_bytes);
+    let working = threads.saturating_mul(decoding.max((ROW_GROUP_BYTES + PIECE_BYTES) as u64));
+    // beside what the limit allows, each fetcher keeps rows that are too few to move to the disk
+    let rows = (ROWS.bytes() + settings.actors * SMALLEST_SPILL_BYTES) as u64;
+    BASE_BYTES.saturating_add(replies).saturating_add(working).saturating_add(rows)
 }
 
 /// The memory of a run as a sentence.

@@ -14,6 +14,7 @@ mod column_upgrade;
 mod commit;
 mod field_records;
 pub(crate) mod file_mode;
+mod footer;
 pub(crate) mod lock;
 pub(crate) mod output_error;
 mod parquet_writer;
@@ -39,6 +40,7 @@ use std::{
 use actix::{fut, prelude::*};
 
 pub(crate) use self::file_mode::FileMode;
+pub(crate) use self::settings::ROW_GROUP_BYTES;
 pub(crate) use self::shard_writer::SMALLEST_SPILL_BYTES;
 pub(crate) use self::waiting_rows::PIECE_BYTES;
 pub(crate) use self::{

@@ -13,23 +13,26 @@ use parquet::{
         ArrowSchemaConverter, ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
         arrow_writer::ArrowWriterOptions,
     },
-    file::metadata::{KeyValue, SortingColumn},
+    file::metadata::SortingColumn,
 };
 use tempfile::SpooledTempFile;
 
 use crate::{
     catalog::Dataset,
     decode::times_of,
-    ledger::Counts,
     sink::{
-        column_settings::set_columns, row_set::RowSet, settings::ParquetSettings,
-        store::OutputStore, waiting_rows::WaitingRows, write_error::WriteError,
+        column_settings::set_columns,
+        footer::{Footer, entry},
+        row_set::RowSet,
+        settings::ParquetSettings,
+        store::OutputStore,
+        waiting_rows::WaitingRows,
+        write_error::WriteError,
     },
-    time::interval::Interval,
 };
 
 /// Rows are encoded when they take this much memory, although they are fewer than a row group has.
-const ROW_GROUP_BYTES: usize = 128 << 20;
+const WAITING_BYTES: usize = 128 << 20;
 
 /// A file being written. Rows are appended; rows that turn out to be superseded are dropped when
 /// the file is finished.
@@ -78,19 +81,6 @@ impl RowOrder {
     }
 }
 
-/// What the footer of a file says about its commit, so that the ledger can be rebuilt from it.
-pub(super) struct Footer {
-    /// The interval of the record.
-    pub interval: Interval,
-    pub commit_id: String,
-    /// Files of the commit, this one included.
-    pub commit_files: usize,
-    /// Counts of the record.
-    pub counts: Counts,
-    /// Written rows of the record that were still open.
-    pub open_rows: u64,
-}
-
 impl DayFile {
     pub(super) fn new(
         dataset: &Arc<Dataset>,
@@ -131,7 +121,7 @@ impl DayFile {
         self.appended += batch.num_rows() as u64;
         self.waiting.push(batch)?;
         if self.waiting.rows() >= self.settings.row_group_rows
-            || self.waiting.bytes() >= ROW_GROUP_BYTES
+            || self.waiting.bytes() >= WAITING_BYTES
         {
             self.encode_full_groups()?;
         }
@@ -289,26 +279,116 @@ fn finish_writer(
     mut writer: ArrowWriter<SpooledTempFile>,
     footer: &Footer,
 ) -> Result<SpooledTempFile, WriteError> {
-    let Counts { received, written, not_owned, duplicate, quarantined } = footer.counts;
-    let counts = serde_json::json!({
-        "received": received,
-        "written": written,
-        "not_owned": not_owned,
-        "duplicate": duplicate,
-        "quarantined": quarantined,
-    });
-    for metadata in [
-        entry("interval", footer.interval.to_string()),
-        entry("commit", footer.commit_id.clone()),
-        entry("commit_files", footer.commit_files.to_string()),
-        entry("counts", counts.to_string()),
-        entry("open_rows", footer.open_rows.to_string()),
-    ] {
-        writer.append_key_value_metadata(metadata);
+    for entry in footer.entries() {
+        writer.append_key_value_metadata(entry);
     }
     Ok(writer.into_inner()?)
 }
 
-fn entry(key: &str, value: String) -> KeyValue {
-    KeyValue::new(format!("cxbackfill.{key}"), value)
+#[cfg(test)]
+mod tests {
+    use arrow::{
+        array::{ArrayRef, AsArray, StringArray, TimestampMicrosecondArray},
+        compute::concat_batches,
+        datatypes::TimestampMicrosecondType,
+    };
+    use object_store::memory::InMemory;
+    use parquet::file::metadata::ParquetMetaData;
+
+    use super::*;
+    use crate::{catalog, ledger::Counts, time::interval::Interval};
+
+    const CATALOG: &str = r#"
+[dataset.calls]
+version = 1
+id      = "callId"
+time    = "startedAt"
+columns = "call"
+[dataset.calls.query]
+method    = "GET"
+path      = "/calls"
+query     = { from = "{from}", to = "{to}" }
+rows      = "/calls"
+paging    = "none"
+page_size = 100
+[type.call]
+callId    = "string"
+startedAt = "timestamp"
+"#;
+
+    /// Writes 24 rows in pages of seven, of which the rows at the times in `dropped` are dropped.
+    /// Returns the file's metadata and the times of its rows.
+    fn file(spills: bool, row_group_rows: usize, dropped: &[u64]) -> (ParquetMetaData, Vec<i64>) {
+        let dataset = Arc::clone(&catalog::read("test", CATALOG).unwrap().datasets["calls"]);
+        let settings = ParquetSettings { row_group_rows, ..ParquetSettings::for_tests() };
+        let output = OutputStore::over(Arc::new(InMemory::new()));
+        let mut file = DayFile::new(&dataset, &Arc::new(settings), &output);
+        let times = Vec::from_iter(0..24);
+        for page in times.chunks(7) {
+            let ids: ArrayRef =
+                Arc::new(page.iter().map(|time| Some(time.to_string())).collect::<StringArray>());
+            let column: ArrayRef = Arc::new(
+                TimestampMicrosecondArray::from_iter_values(page.iter().copied())
+                    .with_timezone("UTC"),
+            );
+            let columns = dataset.schema.fields().iter().map(|field| match field.name().as_str() {
+                "callId" => Arc::clone(&ids),
+                "startedAt" => Arc::clone(&column),
+                _ => arrow::array::new_null_array(field.data_type(), page.len()),
+            });
+            let batch = RecordBatch::try_new(dataset.schema.clone(), columns.collect()).unwrap();
+            file.append(batch).unwrap();
+            if spills {
+                file.spill().unwrap();
+            }
+        }
+        for row in dropped {
+            file.drop_row(*row);
+        }
+        let footer = Footer {
+            interval: Interval::new(0, 1).unwrap(),
+            commit_id: String::new(),
+            commit_files: 1,
+            counts: Counts::default(),
+            open_rows: 0,
+        };
+        let content = file.finish(&footer).unwrap().into_file().unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap();
+        let metadata = ParquetMetaData::clone(reader.metadata());
+        let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+        let rows = concat_batches(&batches[0].schema(), &batches).unwrap();
+        let times = rows["startedAt"].as_primitive::<TimestampMicrosecondType>();
+        (metadata, times.values().to_vec())
+    }
+
+    fn group_rows(metadata: &ParquetMetaData) -> Vec<i64> {
+        metadata.row_groups().iter().map(|group| group.num_rows()).collect()
+    }
+
+    #[test]
+    fn row_groups_are_full_whatever_the_pages_and_wherever_rows_waited() {
+        for spills in [false, true] {
+            let (metadata, times) = file(spills, 10, &[]);
+            assert_eq!(group_rows(&metadata), [10, 10, 4]);
+            assert_eq!(times, Vec::from_iter(0..24));
+            assert_eq!(group_rows(&file(spills, 5, &[]).0), [5, 5, 5, 5, 4]);
+            assert_eq!(group_rows(&file(spills, 1_000, &[]).0), [24]);
+        }
+    }
+
+    #[test]
+    fn dropped_rows_are_left_out_wherever_they_waited() {
+        let kept: Vec<_> = (0..24).filter(|time| ![0, 8, 23].contains(time)).collect();
+        for (spills, row_group_rows) in [(false, 10), (true, 10), (false, 100), (true, 100)] {
+            assert_eq!(file(spills, row_group_rows, &[0, 8, 23]).1, kept);
+        }
+    }
+
+    #[test]
+    fn files_declare_the_order_of_their_rows_and_have_no_page_index() {
+        let (metadata, _) = file(false, 10, &[]);
+        assert!(metadata.row_group(0).sorting_columns().is_some());
+        assert!(metadata.row_group(0).column(0).offset_index_offset().is_none());
+        assert!(metadata.row_group(0).column(0).column_index_offset().is_none());
+    }
 }

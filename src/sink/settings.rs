@@ -10,7 +10,7 @@ use parquet::{
 use serde::Deserialize;
 
 /// The most encoded bytes of a row group.
-const ROW_GROUP_BYTES: usize = 64 << 20;
+pub(crate) const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// The writer of a file, in the form that readers such as parquet-java parse:
 /// `application version number (build id)`. The build names the encoder.

@@ -15,7 +15,8 @@ use crate::{
     memory::{HeldMemory, ROWS},
     planning::Shard,
     sink::{
-        parquet_writer::{DayFile, Footer},
+        footer::Footer,
+        parquet_writer::DayFile,
         quarantine,
         row_versions::{RowPlace, RowVersions},
         settings::ParquetSettings,
@@ -29,7 +30,7 @@ use crate::{
 pub(crate) const QUARANTINE: &str = "_quarantine";
 
 /// Fewer bytes of rows stay in memory however short it is: to move them costs more than it frees.
-pub(crate) const SMALLEST_SPILL_BYTES: usize = 1 << 20;
+pub(crate) const SMALLEST_SPILL_BYTES: usize = 256 << 10;
 
 /// The open files of one shard.
 pub struct ShardWriter {

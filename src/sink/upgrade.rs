@@ -17,8 +17,9 @@ use crate::{
     sink::{
         OutputStore, ParquetSettings, SinkError,
         column_upgrade::with_columns,
+        footer::Footer,
         output_error::OutputError,
-        parquet_writer::{DayFile, Footer},
+        parquet_writer::DayFile,
         read::{self, FileFooter},
         shard_writer::QUARANTINE,
         staging::staged_path,

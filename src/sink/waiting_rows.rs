@@ -120,21 +120,44 @@ impl WaitingRows {
             }
             None => None,
         };
-        Ok(Pieces { on_disk, in_memory: take(&mut self.pieces).into_iter() })
+        Ok(Pieces {
+            schema: self.schema.clone(),
+            on_disk,
+            in_memory: take(&mut self.pieces).into_iter(),
+        })
     }
 }
 
 /// Rows that were taken out.
 pub(super) struct Pieces {
+    schema: SchemaRef,
     on_disk: Option<StreamReader<BufReader<File>>>,
     in_memory: std::vec::IntoIter<RecordBatch>,
+}
+
+impl Pieces {
+    /// The next rows on disk, of which small batches are joined. `None` if there are none.
+    fn next_on_disk(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        let Some(on_disk) = &mut self.on_disk else { return Ok(None) };
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        while bytes < PIECE_BYTES
+            && let Some(batch) = on_disk.next().transpose()?
+        {
+            bytes += batch.get_array_memory_size();
+            batches.push(batch);
+        }
+        match batches.len() {
+            0 | 1 => Ok(batches.pop()),
+            _ => concat_batches(&self.schema, &batches).map(Some),
+        }
+    }
 }
 
 impl Iterator for Pieces {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let on_disk = self.on_disk.as_mut().and_then(Iterator::next);
+        let on_disk = self.next_on_disk().transpose();
         on_disk.or_else(|| self.in_memory.next().map(Ok))
     }
 }

@@ -136,12 +136,21 @@ struct ManyShards {
     max_bytes: i64,
 }
 
+impl ManyShards {
+    /// The shards that are fetched: as many as the variable SHARDS says, if it is set.
+    fn shards(&self) -> i64 {
+        let wanted = std::env::var("SHARDS").ok();
+        wanted.map_or(self.shards, |shards| shards.parse().expect("SHARDS is a number"))
+    }
+}
+
 /// Fetches many shards in a process of its own, and demands that its memory stays below the
 /// promise.
 fn expect_many_bounded(test: &str, case: ManyShards) {
     if !is_own_process(test) {
         return;
     }
+    let shards = case.shards();
     let folder = tempfile::tempdir().unwrap();
     let set = [
         format!("fetch.actors={}", case.actors),
@@ -151,7 +160,7 @@ fn expect_many_bounded(test: &str, case: ManyShards) {
     ];
     let mut config = config(&set);
     let start = 1_704_067_200_000;
-    config.interval = Interval::new(start, start + case.shards * case.width_ms).unwrap();
+    config.interval = Interval::new(start, start + shards * case.width_ms).unwrap();
     let settings =
         Settings { requests: 0, conversations_per_day: case.rows_per_day, ..Settings::default() };
     let region = InProcess { region: Region::new(settings), start: Instant::now() };
@@ -171,7 +180,7 @@ fn expect_many_bounded(test: &str, case: ManyShards) {
     println!(
         "{} rows of {} shards with {} actors: at most {} MB; {} ms of CPU",
         report.summary.rows_written,
-        case.shards,
+        shards,
         case.actors,
         peak / 1_000_000,
         cpu.tv_sec() * 1_000 + cpu.tv_usec() / 1_000
@@ -203,29 +212,43 @@ const MIB: i64 = 1 << 20;
 const HOUR_MS: i64 = 3_600_000;
 
 #[test]
-fn g8_many_small_shards_with_64_actors_stay_below_500_mebibytes() {
+fn g8_small_shards_with_64_actors_stay_below_200_mebibytes() {
     expect_many_bounded(
-        "memory::g8_many_small_shards_with_64_actors_stay_below_500_mebibytes",
+        "memory::g8_small_shards_with_64_actors_stay_below_200_mebibytes",
         ManyShards {
             actors: 64,
             shards: 1_500,
             width_ms: HOUR_MS,
             rows_per_day: 48,
-            max_bytes: 500 * MIB,
+            max_bytes: 200 * MIB,
         },
     );
 }
 
 #[test]
-fn g8_days_of_3000_rows_with_4_actors_stay_below_300_mebibytes() {
+fn g8_days_of_3000_rows_with_4_actors_stay_below_200_mebibytes() {
     expect_many_bounded(
-        "memory::g8_days_of_3000_rows_with_4_actors_stay_below_300_mebibytes",
+        "memory::g8_days_of_3000_rows_with_4_actors_stay_below_200_mebibytes",
         ManyShards {
             actors: 4,
             shards: 16,
             width_ms: 24 * HOUR_MS,
             rows_per_day: 3_000,
-            max_bytes: 300 * MIB,
+            max_bytes: 200 * MIB,
+        },
+    );
+}
+
+#[test]
+fn g8_days_of_1000_rows_with_64_actors_stay_below_400_mebibytes() {
+    expect_many_bounded(
+        "memory::g8_days_of_1000_rows_with_64_actors_stay_below_400_mebibytes",
+        ManyShards {
+            actors: 64,
+            shards: 64,
+            width_ms: 24 * HOUR_MS,
+            rows_per_day: 1_000,
+            max_bytes: 400 * MIB,
         },
     );
 }
