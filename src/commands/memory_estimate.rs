@@ -41,3 +41,35 @@ pub(super) fn sentence(settings: &FetchSettings) -> String {
         settings.max_body / MIB
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Overrides};
+
+    /// The most bytes with this many fetchers, two threads and four requests ahead.
+    fn most(actors: usize, reply_bytes: u64) -> u64 {
+        let set = [
+            "source.region=sandbox",
+            "job.from=2024-01-01T00:00:00Z",
+            "job.to=2024-01-02T00:00:00Z",
+        ];
+        let overrides = Overrides { set: set.map(str::to_owned).to_vec(), ..Overrides::default() };
+        let mut settings = Config::load(&overrides).unwrap().remove(0).fetch;
+        (settings.actors, settings.ahead) = (actors, 4);
+        most_bytes(&settings, 2, reply_bytes)
+    }
+
+    #[test]
+    fn each_fetcher_counts_with_its_replies_and_the_rows_that_stay_in_memory() {
+        let a_fetcher = 4 * MIB + SMALLEST_SPILL_BYTES as u64;
+        assert_eq!(most(65, MIB) - most(64, MIB), a_fetcher);
+    }
+
+    #[test]
+    fn each_thread_counts_with_an_encoder_or_with_the_reply_that_it_decodes() {
+        assert!(most(1, 1) >= 2 * (ROW_GROUP_BYTES + PIECE_BYTES) as u64);
+        let large = most(64, 64 * MIB) - most(64, 32 * MIB);
+        assert_eq!(large, (64 * 4 + 2 * DECODED_COPIES) * 32 * MIB);
+    }
+}

@@ -221,4 +221,15 @@ mod tests {
         let last = pieces.last().unwrap().column(0).as_primitive::<Int64Type>().values();
         assert_eq!(last.last(), Some(&999_999));
     }
+
+    #[test]
+    fn small_spills_are_joined_to_pieces_when_they_are_read() {
+        let output = OutputStore::over(Arc::new(InMemory::new()));
+        let mut waiting = WaitingRows::new(&page(0..0).schema(), &output);
+        for number in 0..100 {
+            waiting.push(page(number * 10..(number + 1) * 10)).unwrap();
+            waiting.spill().unwrap();
+        }
+        assert_eq!(waiting.take().unwrap().count(), 1);
+    }
 }
