@@ -1,7 +1,7 @@
 //! Limits what the replies and the rows of the whole process take in memory (G8).
 //!
 //! Memory belongs to the process, so the limits do, too: they are shared by all fetchers of all
-//! sources. Exceeding one is no error: requests ahead wait, and waiting rows move to the disk.
+//! sources. Exceeding one is not an error: requests ahead wait, and waiting rows move to the disk.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

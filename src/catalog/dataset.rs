@@ -158,7 +158,7 @@ impl Dataset {
         time.into_iter().chain(self.id.iter().cloned()).collect()
     }
 
-    /// Where a field that has no column would get one: the name of its type in the catalog, and the
+    /// Where a column for a new field belongs: the name of its type in the catalog, and the
     /// line for it. `None` if the columns are not known, or if no type stands where the field is.
     pub(crate) fn column_line(&self, path: &str, value_type: &str) -> Option<(&str, String)> {
         let (name, of) = type_places::split(&self.types, path)?;

@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for TypeKey {
     }
 }
 
-/// A point in time in microseconds, which lake tables demand, and in UTC, which Parquet records.
+/// A point in time in microseconds, as table formats such as Iceberg require, and in UTC.
 pub(crate) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
@@ -96,7 +96,7 @@ pub enum WireForm {
 }
 
 impl WireForm {
-    /// The form that a catalog gives this name.
+    /// The form of values that has this name in a catalog.
     pub(crate) fn read(text: &str) -> Option<Self> {
         match text {
             "interval" => Some(Self::Interval),
@@ -158,7 +158,7 @@ fn without_nested(data_type: &DataType, path: &[&str]) -> DataType {
     }
 }
 
-/// The columns inside a column that is no list.
+/// The columns inside a column, which is not a list.
 pub(crate) fn nested_fields(data_type: &DataType) -> Fields {
     match data_type {
         DataType::Struct(fields) => fields.clone(),

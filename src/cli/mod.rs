@@ -92,7 +92,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Make a missing or incomplete ledger anew from the files of the output.
     Rebuild,
-    /// Rewrite files of an older version with the columns of now, on this machine, without a request.
+    /// Rewrite files that have the columns of an older version, on this machine, without requests.
     Upgrade(upgrade::UpgradeArgs),
     /// List the datasets that can be fetched, or describe one of them.
     Datasets(datasets::DatasetsArgs),

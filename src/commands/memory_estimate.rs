@@ -24,7 +24,7 @@ fn most_bytes(settings: &FetchSettings, threads: u64, reply_bytes: u64) -> u64 {
     let replies = (actors * ahead).saturating_mul(reply_bytes).max(REPLIES.bytes() as u64);
     let decoding = DECODED_COPIES.saturating_mul(reply_bytes);
     let working = threads.saturating_mul(decoding.max((ROW_GROUP_BYTES + PIECE_BYTES) as u64));
-    // beside what the limit allows, each fetcher keeps rows that are too few to move to the disk
+    // in addition to the limit, each fetcher keeps rows that are too few to be moved to the disk
     let rows = (ROWS.bytes() + settings.actors * SMALLEST_SPILL_BYTES) as u64;
     BASE_BYTES.saturating_add(replies).saturating_add(working).saturating_add(rows)
 }

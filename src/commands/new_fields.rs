@@ -1,4 +1,4 @@
-//! Values that fit no column, as summaries and `status` tell them.
+//! Values that fit no column, as summaries and `status` report them.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub(crate) struct NewField {
     pub rows: u64,
     /// When they were first seen, RFC 3339.
     pub first_seen: String,
-    /// What would make the field a column. `None` if it is no new field, or if its place in the
+    /// What would make the field a column. `None` if it is not a new field, or if its place in the
     /// catalog is not known.
     pub column: Option<ColumnLine>,
 }
@@ -43,7 +43,7 @@ fn kind_name<S: serde::Serializer>(kind: &FieldKind, serializer: S) -> Result<S:
 }
 
 impl NewField {
-    /// What the ledger records, with what `dataset` says of it. `None` for the dataset if it is not
+    /// A record of the ledger with what `dataset` says about it. `dataset` is `None` if it is not
     /// known.
     pub(crate) fn new(record: FieldRecord, dataset: Option<&Dataset>) -> Self {
         let FieldRecord { dataset: name, path, kind, value_type, rows, first_seen } = record;

@@ -56,7 +56,7 @@ pub struct RunReport {
     pub ended: Timestamp,
     /// Everything of the requested interval that is missing or doubtful, accepted gaps included.
     pub gaps: Vec<Gap>,
-    /// Values that fit no column, at paths that no earlier run told.
+    /// Values that fit no column, at paths that no earlier run has reported.
     pub(crate) new_fields: Vec<NewField>,
 }
 

@@ -273,7 +273,7 @@ fn report(
     })
 }
 
-/// The values that fit no column, at the paths that no summary has told yet and that are to be told.
+/// Values that fit no column, at the paths to be reported that no summary has reported yet.
 fn new_fields(config: &Config, ledger: &Ledger) -> Result<Vec<NewField>, Error> {
     let policy = config.fetch.on_new_field;
     let untold = ledger.take_untold_fields(|kind| policy.tells(kind))?;

@@ -1,5 +1,5 @@
-//! Which endpoint fetches a shard of a dataset that has two, and how much of the shard at once: what
-//! needs the fewest requests, as far as the rows are known.
+//! Which endpoint fetches a shard of a dataset that has two, and how much of the shard at once:
+//! whichever needs the fewest requests, if the number of rows is known.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
 /// The polls of a typical job: its first one comes when it is expected to be done (see `job_waits`).
 const TYPICAL_POLLS: u64 = 1;
 
-/// The requests that return so many items, without retries. `None` if the number of items is not
+/// The requests that return this many items, without retries. `None` if the number of items is not
 /// known, or the endpoint is queried per parent.
 pub(crate) fn request_count(
     endpoint: &Endpoint,
@@ -97,7 +97,8 @@ impl Fetcher {
     }
 
     /// Counts the rows of the start of a shard, if nothing is known about its dataset and the choice
-    /// depends on it. One fetcher does for all; if the platform does not count them, nothing is known.
+    /// depends on it. One fetcher counts for all. If the platform does not count rows, nothing is
+    /// known.
     ///
     /// # Errors
     /// Only those that end the run.
@@ -188,7 +189,7 @@ impl Fetcher {
         ShardSizing { dataset, settings, has_filter, row_stats, job_data_until_ms }
     }
 
-    /// Up to when jobs have data. They are taken to have none if the platform does not answer.
+    /// Up to when jobs have data. If the platform does not answer, jobs are assumed to have none.
     async fn job_data_until(
         &self,
         dataset: &Dataset,

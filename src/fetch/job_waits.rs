@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-/// The wait where no job of the dataset was polled yet.
+/// The wait if no job of the dataset was polled yet.
 const UNKNOWN: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10 * 60);

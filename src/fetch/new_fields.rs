@@ -1,4 +1,4 @@
-//! What is done about fields of responses that no column holds.
+//! What happens to fields of responses that have no column.
 
 use serde::Deserialize;
 
@@ -13,13 +13,13 @@ use crate::{
 /// The most paths that one commit logs, one line each.
 const MOST_LOGGED: usize = 20;
 
-/// What is done about fields that no column holds: `output.on_new_field`.
+/// What happens to fields that have no column: `output.on_new_field`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NewFieldPolicy {
     /// They are kept in `_extra`.
     Keep,
-    /// They are kept, and each path is told once per output.
+    /// They are kept, and each path is reported once per output.
     Warn,
     /// Their shards fail.
     Fail,
@@ -28,13 +28,13 @@ pub enum NewFieldPolicy {
 }
 
 impl NewFieldPolicy {
-    /// Whether the log and the summary of a run tell paths of this kind. Values that do not fit their
-    /// column and duplicate keys are no new fields, and are always told.
+    /// Whether the log and the summary of a run report paths of this kind. Values that do not fit
+    /// their column and duplicate keys are not new fields, and are always reported.
     pub(crate) fn tells(self, kind: FieldKind) -> bool {
         matches!(self, Self::Warn | Self::Fail) || !kind.is_new()
     }
 
-    /// Refuses rows with new fields, if they are to fail.
+    /// Refuses rows with new fields if the setting is `fail`.
     ///
     /// # Errors
     /// [`RequestError::NewField`] with the first path.
@@ -60,7 +60,7 @@ impl NewFieldPolicy {
         Err(RequestError::NewField(reason.as_str().into()))
     }
 
-    /// Logs the paths that a commit brought and that no commit of the output had before.
+    /// Logs the paths of a commit that no earlier commit of the output had.
     pub(super) fn log(self, dataset: &Dataset, new: &[FieldRecord]) {
         let mut told = new.iter().filter(|field| self.tells(field.kind));
         for field in told.by_ref().take(MOST_LOGGED) {

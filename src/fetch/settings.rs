@@ -36,7 +36,7 @@ pub struct FetchSettings {
     pub connect_timeout: Duration,
     /// The size limit of a response body, in bytes.
     pub max_body: u64,
-    /// What is done about fields that no column holds.
+    /// What happens to fields that have no column.
     pub on_new_field: NewFieldPolicy,
 }
 
@@ -53,9 +53,10 @@ impl FetchSettings {
 /// How wide shards are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardWidth {
-    /// As wide as needs the fewest requests and is cheap to lose, by what is known of the rows.
+    /// The width that needs the fewest requests, from the known row counts, but not so wide that a
+    /// crash loses much.
     Auto,
-    /// At most so wide, and no wider than every endpoint accepts.
+    /// At most this wide, and no wider than every endpoint accepts.
     Fixed(Duration),
 }
 

@@ -172,7 +172,7 @@ impl Fetcher {
         Ok(progress.lease.end(LeaseEnd::Split).await?)
     }
 
-    /// Gives a shard up. One of several days is bisected first, so that a day that fails costs no
+    /// Gives up a shard. A shard of several days is bisected first, so that a failing day affects no
     /// other day.
     pub(super) async fn fail(
         &self,

@@ -1,8 +1,8 @@
 //! How wide the shards of a dataset are, and which endpoint needs the fewest requests for one.
 //!
 //! Nothing here asks the platform: a plan and a fetcher decide by the same functions, so that what is
-//! planned is what is requested. The width of a shard is that of its requests. What is committed of
-//! it is at most a UTC day, whatever its width.
+//! planned is what is requested. The width of a shard is that of its requests. Each of its
+//! commits covers at most one UTC day, whatever that width.
 
 use std::{sync::Arc, time::Duration};
 
@@ -64,7 +64,7 @@ impl<'a> ShardSizing<'a> {
     pub(crate) fn shards(&self, interval: Interval) -> Vec<Interval> {
         let fixed = match self.settings.shard {
             ShardWidth::Fixed(width) => Some(width),
-            // such rows depend on the width
+            // the rows of such datasets depend on the width
             ShardWidth::Auto if planning::is_committed_whole(self.dataset) => Some(DAY),
             ShardWidth::Auto => None,
         };
@@ -115,7 +115,7 @@ impl<'a> ShardSizing<'a> {
         Interval::new(shard.from_ms(), last_day.from_ms()).filter(|_| self.can_cut())
     }
 
-    /// Whether the rows of an interval are known as far as requests depend on them.
+    /// Whether the row count of an interval is known, or the requests do not depend on it.
     pub(crate) fn is_known(&self, interval: Interval) -> bool {
         self.items(self.dataset.endpoint(), interval).is_some()
     }
@@ -228,7 +228,7 @@ mod tests {
         Arc::new(catalog::test_dataset("conversations").without_extras())
     }
 
-    /// So many rows a day.
+    /// This many rows a day.
     fn rows_a_day(rows: u64) -> RowStats {
         let probes = vec![Probe { interval: Interval::day_of(0), rows }];
         RowStats { probes, ..RowStats::default() }

@@ -46,7 +46,7 @@ pub enum RequestError {
     /// The platform does not have the data yet.
     #[error("{0}")]
     NotYet(ServerText),
-    /// The rows have a field that no column holds, and such rows are to fail.
+    /// The rows have a field that has no column, and `output.on_new_field` is `fail`.
     #[error("{0}")]
     NewField(ServerText),
     /// The server answered with an error status.

@@ -35,7 +35,7 @@ impl Columns {
         format!("{:032x}", xxh3_128(self.to_json().as_bytes()))
     }
 
-    /// Why rows of `old` columns cannot get these: the columns that are gone or have another type.
+    /// Why rows of `old` columns cannot get these: the columns that were removed or changed type.
     pub(crate) fn obstacles(&self, old: &Self) -> Vec<String> {
         let obstacle = |(path, was): (&String, &String)| match self.0.get(path) {
             None => Some(format!("`{path}` is gone")),

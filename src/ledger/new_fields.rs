@@ -1,8 +1,8 @@
 //! Values of rows that fit no column, by dataset and path: what the platform has added or changed
 //! since the catalog was written.
 //!
-//! The rows are those of all commits, so rows that were fetched again count again. A path stays once
-//! it was seen, whatever becomes of the rows that had it.
+//! Rows are counted in every commit, so rows that were fetched again count again. A path that was
+//! seen once stays, even if the rows that had it are replaced.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -72,8 +72,8 @@ pub struct FieldRecord {
 }
 
 impl Ledger {
-    /// The recorded paths that no summary has told yet, of the kinds that `is_told` selects. They
-    /// count as told from now on.
+    /// The recorded paths that no summary has reported yet, of the kinds that `is_told` selects. They
+    /// count as reported from now on.
     pub(crate) fn take_untold_fields(
         &self,
         is_told: impl Fn(FieldKind) -> bool,

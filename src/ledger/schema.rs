@@ -97,7 +97,7 @@ const VERSION_2: &str = "
 /// - `item_count`: how many items hold the rows of any interval of a dataset, such as users.
 /// - `new_field`: values that fit no column, by their paths, and whether a summary has told them.
 ///
-/// Earlier programs took every time without a zone for UTC.
+/// Earlier programs read every time without a zone as UTC.
 const VERSION_3: &str = "
     CREATE TABLE job_wait (dataset TEXT PRIMARY KEY, wait_ms INTEGER NOT NULL) STRICT;
     CREATE TABLE item_count (dataset TEXT PRIMARY KEY, items INTEGER NOT NULL) STRICT;

@@ -56,7 +56,7 @@ pub(crate) struct LeaseNarrowed {
 pub(crate) enum Narrowed {
     /// The time from this millisecond on. What lies before it is committed.
     From(i64),
-    /// The time before this millisecond. The rest is a shard of its own, for anybody.
+    /// The time before this millisecond. The rest is a separate shard that any fetcher can lease.
     Until(i64),
 }
 

@@ -45,7 +45,7 @@ impl Plan {
         self.push(part, part.interval.split(width));
     }
 
-    /// Adds a part of a dataset's time as these shards, which cover it.
+    /// Adds an interval of a dataset as these shards, which cover it.
     pub(crate) fn add_shards(&mut self, part: &Shard, intervals: Vec<Interval>) {
         self.push(part, intervals.into_iter());
     }

@@ -19,7 +19,7 @@ struct Change {
     to: To,
 }
 
-/// What becomes of a field.
+/// How a field changes.
 enum To {
     /// An object without the field gets it, with this value as JSON. A field that the documentation
     /// has gets a value that means that it is absent.
@@ -116,7 +116,7 @@ fn as_text(_: &mut Rng, value: &Value) -> Value {
 
 /// A whole number as text, or with a fraction of zero.
 fn as_text_or_double(rng: &mut Rng, value: &Value) -> Value {
-    /// Doubles tell whole numbers apart up to here.
+    /// The largest whole number up to which doubles represent every whole number.
     const EXACT: i64 = 1 << 53;
     let Some(number) = value.as_i64().filter(|number| number.abs() < EXACT) else {
         return value.clone();

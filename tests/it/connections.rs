@@ -1,5 +1,5 @@
-//! Connections of the real program: proxies of the environment, certificates, hosts that accept
-//! none.
+//! Connections of the real program: proxies of the environment, certificates, hosts that accept no
+//! connection.
 
 use std::{
     path::Path,

@@ -22,7 +22,7 @@ const TO: &str = "2024-01-03T00:00:00Z";
 
 const DRIFT: &[&str] = &["sandbox.drift=true"];
 
-/// A new field of a session, and what is told of it.
+/// A new field of a session, and what is reported about it.
 const NEW_FIELD: &str = "participants[].sessions[].transcribed";
 const NEW_COLUMN: &str = "transcribed = \"boolean\"";
 /// A value that does not fit its column.
@@ -81,7 +81,7 @@ fn every_value_of_drifted_rows_is_in_its_column_or_in_extra() {
     ] {
         assert!(patterns[path].as_u64().is_some_and(|rows| rows > 0), "{path}: {patterns}");
     }
-    // what is told is what is there
+    // what is reported is what the files have
     let status = job.command_of(&["status", "--json"], FROM, TO, &[]).output().unwrap();
     let told = &summary(&status)["datasets"][0]["new_fields"];
     let told: Vec<_> = told.as_array().unwrap().iter().collect();

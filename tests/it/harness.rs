@@ -1,4 +1,4 @@
-//! The harness that compares the program with others: what it counts is what is there.
+//! The harness that compares the program with others counts the rows correctly.
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 

@@ -1,5 +1,5 @@
 //! Outages of the network and of the whole platform: they are waited out by few requests, and cost
-//! no shard, or they end the run. A dataset that fails alone is none.
+//! no shard, or they end the run. If only one dataset fails, that is not an outage.
 
 use std::sync::{
     Arc,

@@ -203,7 +203,7 @@ fn column_key(dataset: &str, columns: Option<&str>, name: &str) -> String {
     }
 }
 
-/// Refuses a column with the name of the one that keeps what fits no column.
+/// Refuses a column that is named `_extra`, which the program adds itself.
 fn check_extra(dataset: &str, columns: Option<&str>, fields: &Fields) -> Result<(), InvalidKey> {
     let Some(field) = fields.iter().find(|field| field.name().eq_ignore_ascii_case(EXTRA)) else {
         return Ok(());

@@ -68,7 +68,7 @@ pub(super) fn candidates(
     for file in files.values().filter(|file| !recorded.contains(file.record.path.as_str())) {
         let ScannedFile { record, footer: Some(footer) } = file else { continue };
         let commit_id = footer.commit.as_ref().map_or("", |commit| commit.id.as_str());
-        // an upgrade that was ended has replaced some files of a commit, with the same rows
+        // an interrupted upgrade has replaced some files of a commit by files with the same rows
         let commit_id = original_commit_id(commit_id);
         let commit =
             commits.entry((footer.dataset.as_str(), footer.interval, commit_id)).or_default();
@@ -124,7 +124,7 @@ impl<'a> CommitFiles<'a> {
         dataset: Option<&Dataset>,
         quarantine: Option<&FileRecord>,
     ) -> Result<ShardRecord, String> {
-        // of a commit that was upgraded in part, the older files: the next upgrade continues it
+        // if a commit was upgraded in part, take the older files: the next upgrade replaces them
         let by_version = |(_, footer): &&(_, &FileFooter)| footer.schema_version;
         let Some((_, footer)) = self.files.values().min_by_key(by_version) else {
             return Err("its commit has no files".to_owned());

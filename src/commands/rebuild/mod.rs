@@ -168,13 +168,13 @@ fn records(
                 continue;
             };
             let mut job = footer.job.clone();
-            // what a file says of the columns of others may be from before an upgrade of these
+            // what a file says about the columns of other files may be older than their upgrade
             job.retain(|key, _| !is_version_key(key));
             let version = footer.schema_version;
             job.insert(version_key(&footer.dataset), version.to_string());
             for (key, value) in job {
                 match records.identity.get(&key) {
-                    // an upgrade was ended: the next one continues from the older version
+                    // an upgrade was interrupted: the next one continues from the older version
                     Some(first) if is_version_key(&key) && is_older(first, version) => {}
                     Some(first)
                         if is_version_key(&key)

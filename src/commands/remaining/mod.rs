@@ -118,7 +118,7 @@ fn without_accepted(
     Ok(intervals.iter().flat_map(|interval| interval.subtract(&accepted)).collect())
 }
 
-/// What decides how wide the shards of a dataset are. Jobs are taken to have all data.
+/// What decides how wide the shards of a dataset are. It assumes that jobs have all data.
 pub(crate) fn sizing<'a>(
     config: &'a Config,
     dataset: &'a Arc<Dataset>,

@@ -1,8 +1,8 @@
 //! `upgrade`: gives the files of an output the columns that their datasets have now.
 //!
-//! The files are rewritten on this machine, without a request, under the protection of the ledger
-//! (G3): after a kill at any instruction every file is the old or the new one, and the next upgrade
-//! continues. Times in milliseconds become microseconds, and new columns are null. What cannot be
+//! The files are rewritten on this machine, without requests, and each commit is recorded in the
+//! ledger (G3): after a kill at any instruction every file is the old or the new one, and the next
+//! upgrade continues. Times in milliseconds become microseconds, and new columns are null. What cannot be
 //! upgraded is refused by name before anything is written. Start with [`Upgrade::prepare`].
 
 use std::{
@@ -52,7 +52,7 @@ pub(crate) struct DatasetUpgrade {
 pub(crate) struct Upgrade {
     /// The datasets of the output, in the order of their names.
     pub datasets: Vec<DatasetUpgrade>,
-    /// Recorded settings of the job, for files that do not tell them.
+    /// Recorded settings of the job, for files whose footers do not name them.
     job: BTreeMap<String, String>,
     output: OutputStore,
     settings: ParquetSettings,

@@ -68,7 +68,7 @@ pub(crate) struct Expected {
     interval: Interval,
     dataset: Arc<Dataset>,
     /// The schema version that the output was written with. A file may have that of the dataset
-    /// already, if an upgrade was ended.
+    /// already, if an upgrade was interrupted.
     version: String,
     /// The commits that may have replaced the file without a record: a refresh that was about to, or
     /// an upgrade.

@@ -209,7 +209,7 @@ impl KeyQuota {
         is_changed
     }
 
-    /// The window, if its headers tell when the next request may be sent.
+    /// The window, if its headers say when the next request may be sent.
     fn followed(&self, window: ServerWindow, per: Duration) -> Option<ServerWindow> {
         Some(window).filter(|_| per >= SHORTEST_WINDOW && !self.form.slides())
     }

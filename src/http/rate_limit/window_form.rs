@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::http::rate_limit::server_window::{Placement, ServerWindow};
 
-/// So many responses in a row must contradict a fixed window before the window is taken to slide.
+/// This many responses in a row must contradict a fixed window before the window is taken to slide.
 const CONTRADICTIONS: u32 = 3;
 /// The last responses whose times are kept: more than are in flight where a limit is small.
 const RESPONSES_KEPT: usize = 16;
