@@ -1,4 +1,4 @@
-//! The real binary gives outputs of earlier versions the columns of now.
+//! The real binary upgrades outputs of earlier versions to the current columns.
 
 use std::{
     collections::BTreeMap,
