@@ -171,9 +171,10 @@ impl ShardProgress {
 
     /// The end of the days that `page` completes, where a partial commit may end, and the index of the
     /// first row of the page after it. `None` if it completes none. See
-    /// [`partial_commit_before`](Self::partial_commit_before) for rows that cannot be decoded.
+    /// [`partial_commit_before`](Self::partial_commit_before) for rows that cannot be decoded. Where
+    /// the platform counts the rows of the request exactly, they are compared before any is committed.
     pub(crate) fn complete_days(&self, page: &Page) -> Option<(usize, i64)> {
-        let days = self.watermark.complete_days(&page.keys);
+        let days = self.watermark.complete_days(&page.keys).filter(|_| self.total.is_none());
         days.filter(|&(_, end_ms)| page.bad.is_empty() && self.can_end_at(end_ms))
     }
 

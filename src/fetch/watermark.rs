@@ -22,7 +22,7 @@ impl Watermark {
 
     /// Takes the rows of a page into account.
     pub(crate) fn advance(&mut self, keys: &[RowKey]) {
-        self.is_ordered &= keys.is_sorted_by_key(|key| key.time_ms);
+        self.is_ordered &= self.is_continued_by(keys);
         self.newest_ms = self.newest_ms.max(keys.iter().map(|key| key.time_ms).max());
     }
 
@@ -46,10 +46,16 @@ impl Watermark {
         let (first, last) = (keys.first()?, keys.last()?);
         let midnight_ms = Interval::day_of(last.time_ms).from_ms();
         let is_first = self.newest_ms.unwrap_or(first.time_ms) < midnight_ms;
-        if !is_first || !self.is_ordered || !keys.is_sorted_by_key(|key| key.time_ms) {
+        if !is_first || !self.is_ordered || !self.is_continued_by(keys) {
             return None;
         }
         Some((keys.partition_point(|key| key.time_ms < midnight_ms), midnight_ms))
+    }
+
+    /// Whether the rows of a page are in order of time, and none is older than those before.
+    fn is_continued_by(&self, keys: &[RowKey]) -> bool {
+        keys.is_sorted_by_key(|key| key.time_ms)
+            && keys.first().is_none_or(|first| self.newest_ms <= Some(first.time_ms))
     }
 }
 
@@ -84,6 +90,8 @@ mod tests {
         watermark.advance(&keys(&[1, 2]));
         assert_eq!(watermark.complete_days(&keys(&[day, day + 1])), Some((0, day)));
         assert_eq!(watermark.complete_days(&keys(&[3, day, 4])), None, "there is no order");
+        let earlier = watermark.complete_days(&keys(&[1, day]));
+        assert_eq!(earlier, None, "the page begins before the end of the one before");
         let unordered = Watermark::new(false);
         assert_eq!(unordered.complete_days(&keys(&[1, day])), None);
     }
@@ -95,7 +103,10 @@ mod tests {
         let mut disordered = Watermark::new(true);
         disordered.advance(&keys(&[2, 1]));
         disordered.advance(&keys(&[3, 4]));
-        for watermark in [unordered, disordered] {
+        let mut disordered_pages = Watermark::new(true);
+        disordered_pages.advance(&keys(&[2, 4]));
+        disordered_pages.advance(&keys(&[3, 4]));
+        for watermark in [unordered, disordered, disordered_pages] {
             assert_eq!(watermark.complete_before(), None);
             assert_eq!(watermark.complete_before_page(&keys(&[5, 6])), None);
         }
