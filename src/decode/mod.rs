@@ -4,8 +4,7 @@
 //! next cursor in a reply, so that the next page can be requested, and [`Decoder`] reads the rows
 //! into columns in one pass. A row that cannot be decoded is taken back from the columns and kept as
 //! it came (G5), so the cost of a page is linear in its bytes, whatever is in them. Start reading at
-//! [`Decoder::decode`]; `row_reader` reads a row, `column` holds what was read, `scalar` knows the
-//! forms of values.
+//! [`Decoder::decode`]; `row_reader` reads a row, `column` holds what was read, `scalar` its forms.
 
 mod column;
 mod committed_rows;
@@ -23,6 +22,7 @@ pub(crate) mod row_key;
 mod row_reader;
 mod row_times;
 mod scalar;
+mod sparse_list;
 mod undecodable;
 mod validity;
 

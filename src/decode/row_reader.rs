@@ -16,6 +16,7 @@ use crate::decode::{
     path::Path,
     row_error::RowError,
     scalar::{Misfit, Scalar, boolean, integer},
+    sparse_list::is_sparse,
 };
 
 /// Reads the row at the beginning of a text into the columns of its fields, and returns its length.
@@ -179,7 +180,15 @@ impl<'j> RowReader<'j, '_> {
             // these are marked as present first, so that truncating them removes what was read of them
             Values::List(ends, element) if first == b'[' => {
                 valid.push_valid();
-                return self.list(ends, element, path);
+                let (extra, from) = (self.extra.len(), ends.last());
+                self.list(ends, element, path)?;
+                let json = self.json.since(start);
+                if is_sparse(element, ends.last(), ends.last() - from, json.len()) {
+                    column.truncate(row);
+                    self.extra.unstage(extra..self.extra.len());
+                    self.extra.stage(path, DriftKind::Misfit, start, json);
+                }
+                return Ok(());
             }
             Values::Struct(fields) if first == b'{' => {
                 valid.push_valid();

@@ -220,3 +220,16 @@ fn g10_a_secret_that_a_server_repeats_is_neither_kept_nor_counted() {
     assert_eq!(extras(&page), [[r#"debug = "Bearer [secret]""#, "[secret] = 1"]]);
     assert_eq!(drifts(&page), ["[secret]: 1 NewField integer", "debug: 1 NewField string"]);
 }
+
+#[test]
+fn g8_a_list_of_millions_of_nearly_empty_objects_takes_the_memory_of_its_json() {
+    for element in ["null", "{}", r#"{"x":1}"#] {
+        let list = format!("[{}]", vec![element; 1_000_000].join(","));
+        let rows = [row(1, r#", "legs": [{}, null]"#), row(2, &format!(r#", "legs": {list}"#))];
+        let page = decode(&rows.join(","));
+        assert_eq!((ints(&page), page.bad.len()), (vec![1, 2], 0), "{element}");
+        assert_eq!(extras(&page)[1], [format!("legs = {list}")], "{element}");
+        let bytes = page.batch.get_array_memory_size();
+        assert!(bytes < 2 * list.len() + (1 << 20), "{element}: {bytes}");
+    }
+}
