@@ -95,7 +95,7 @@ const VERSION_2: &str = "
 
 /// - `job_wait`: how long to wait before the first poll of a dataset's jobs.
 /// - `item_count`: how many items hold the rows of any interval of a dataset, such as users.
-/// - `new_field`: values that fit no column, by their paths, and whether a summary has told them.
+/// - `new_field`: values that fit no column, by their paths, and whether a summary has reported them.
 ///
 /// Earlier programs read every time without a zone as UTC.
 const VERSION_3: &str = "
