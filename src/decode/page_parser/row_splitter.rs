@@ -34,7 +34,7 @@ pub(super) fn split(page: &[u8], path: &[String]) -> Option<SplitPage> {
     Some(SplitPage { frame, list, rows })
 }
 
-/// Takes a page apart whose rows are in its only list: see [`find_only_list`](super::walk).
+/// Takes a page apart whose rows are in its only list: see [`walk`](mod@super::walk).
 pub(super) fn split_only_list(page: &[u8]) -> Option<SplitPage> {
     let mut lists = Vec::new();
     Scanner::at(page, 0).find_lists(0, &mut lists)?;
