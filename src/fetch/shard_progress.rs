@@ -228,9 +228,12 @@ mod tests {
         time::interval::Interval,
     };
 
-    /// The progress of one day's shard.
+    const DAY_MS: i64 = 86_400_000;
+
+    /// The progress of a shard of two days.
     async fn progress(dataset: &Arc<Dataset>) -> ShardProgress {
-        let shard = Shard::new(Arc::clone(dataset), Interval::day_of(0), false);
+        let days = Interval::new(0, 2 * DAY_MS).unwrap();
+        let shard = Shard::new(Arc::clone(dataset), days, false);
         let mut plan = Plan::default();
         plan.add_whole(&shard);
         let lease = PlannerActor::new(plan).start().send(Next).await.unwrap().unwrap();
@@ -282,6 +285,15 @@ mod tests {
             progress.restart(5);
             assert_eq!(partial_commit_ends(&mut progress), expected, "{dataset} after a restart");
         }
+    }
+
+    #[actix::test]
+    async fn rows_that_are_counted_exactly_are_compared_before_a_day_is_committed() {
+        let mut progress = progress(catalog::test_dataset("conversations")).await;
+        let next_day = page(&[1, DAY_MS + 1]);
+        assert_eq!(progress.complete_days(&next_day), Some((1, DAY_MS)));
+        progress.total = Some(3);
+        assert_eq!(progress.complete_days(&next_day), None);
     }
 
     #[actix::test]
