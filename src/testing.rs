@@ -77,7 +77,7 @@ pub mod server_input {
     /// Reads the answer of the token endpoint.
     ///
     /// # Errors
-    /// If it is no token.
+    /// If the response has no usable token.
     pub fn token_response(response: &Response<Bytes>) -> Result<TokenResponse, TokenError> {
         let endpoint = Url::parse("https://login.example/oauth/token").expect("a URL");
         token_response::read(&endpoint, response, &TOKEN_DIALECT)

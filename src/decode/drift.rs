@@ -30,7 +30,7 @@ pub struct DriftedField {
 /// Why a value is in no column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriftKind {
-    /// There is no column of that name.
+    /// The catalog has no column of that name.
     NewField,
     /// The column has another type, or cannot hold this value.
     Misfit,

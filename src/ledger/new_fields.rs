@@ -19,7 +19,7 @@ const MOST_PATHS: u32 = 1_000;
 /// Why values are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FieldKind {
-    /// There is no column of that name.
+    /// The catalog has no column of that name.
     NewField,
     /// The column has another type, or cannot hold the value.
     Misfit,

@@ -128,7 +128,7 @@ impl DayFile {
         Ok(())
     }
 
-    /// Encodes the waiting rows, but for those that do not fill a row group.
+    /// Encodes the waiting rows that fill whole row groups; the others go on waiting.
     fn encode_full_groups(&mut self) -> Result<(), WriteError> {
         let rows = match self.waiting.rows() {
             rows if rows < self.settings.row_group_rows => rows,

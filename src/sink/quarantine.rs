@@ -16,7 +16,7 @@ use crate::{
 /// Bytes of quarantined rows that are written at once.
 const BUFFER: usize = 64 * 1024;
 
-/// A row as it came, but for secrets that it quotes, in base64 and under another key if it is not
+/// A row as it came, except that secrets in it are hidden, in base64 and under another key if it is not
 /// UTF-8.
 #[derive(Serialize)]
 struct Line<'a> {
