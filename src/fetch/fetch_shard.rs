@@ -7,9 +7,12 @@ use crate::{
     catalog::{TotalAccuracy, is_path_segment},
     decode::{Page, RawPage},
     fetch::{
-        FetchError, FetchTotals, Fetcher, RunError, ShardError, failed_parents::fail_parent,
-        in_flight::InFlight, pagination::Pager, send_with_retry::RequestOptions,
-        shard_progress::ShardProgress,
+        FetchError, FetchTotals, Fetcher, RunError, ShardError,
+        failed_parents::fail_parent,
+        in_flight::InFlight,
+        pagination::Pager,
+        send_with_retry::RequestOptions,
+        shard_progress::{HeldRows, ShardProgress},
     },
     http::error::RequestError,
     memory::REPLIES,
@@ -183,8 +186,13 @@ impl Fetcher {
         loop {
             self.send_ahead(progress, &mut in_flight);
             let raw_page = match in_flight.next().await {
-                None if progress.pager.is_finished() => return Ok(PagesEnd::Complete),
-                None => return Ok(PagesEnd::DepthLimit),
+                None => {
+                    self.write_held(progress, None, &mut in_flight, totals).await?;
+                    return Ok(match progress.pager.is_finished() {
+                        true => PagesEnd::Complete,
+                        false => PagesEnd::DepthLimit,
+                    });
+                }
                 Some(Ok(raw_page)) => raw_page,
                 Some(Err(error)) => {
                     self.skip_failed_parent(progress, result_error(progress, error))?;
@@ -211,7 +219,8 @@ impl Fetcher {
     }
 
     /// Decodes a page and writes it to the sink. Days that it completes are committed, so that a day
-    /// is one file however wide the shard is. If another partial commit is due, it comes first, so
+    /// is one file however wide the shard is; rows after a midnight within the page wait for the next
+    /// page, which shows whether the day is complete. If another partial commit is due, it comes first, so
     /// that the page belongs to the next part.
     pub(super) async fn write_page(
         &self,
@@ -227,12 +236,14 @@ impl Fetcher {
         })?;
         let policy = self.client.context.settings.on_new_field;
         policy.check(&progress.pager.dataset, &page.drift).map_err(ShardError::Failed)?;
+        self.write_held(progress, Some(&page), in_flight, totals).await?;
         let mut end_ms = None;
         if let Some((rows_before, midnight_ms)) = progress.complete_days(&page) {
             if rows_before > 0 {
-                let rest = page.split_off(rows_before);
-                let before = std::mem::replace(&mut page, rest);
-                self.write_rows(progress, before, in_flight).await?;
+                let rows = page.split_off(rows_before);
+                self.write_rows(progress, page, in_flight).await?;
+                progress.held = Some(HeldRows { rows, midnight_ms });
+                return Ok(());
             }
             end_ms = Some(midnight_ms);
         } else if self.is_partial_commit_due(progress) {
@@ -242,6 +253,23 @@ impl Fetcher {
             in_flight.alongside(self.commit_part(progress, end_ms, totals)).await?;
         }
         self.write_rows(progress, page, in_flight).await
+    }
+
+    /// Writes the rows that wait for the page after them. The days before them are committed first, if
+    /// that page shows that none of their rows can follow.
+    async fn write_held(
+        &self,
+        progress: &mut ShardProgress,
+        next: Option<&Page>,
+        in_flight: &mut PagesInFlight<'_>,
+        totals: &mut FetchTotals,
+    ) -> Result<(), FetchError> {
+        let Some(held) = progress.held.take() else { return Ok(()) };
+        if next.is_some_and(|next| held.are_followed_by(next)) {
+            let commit = self.commit_part(progress, held.midnight_ms, totals);
+            in_flight.alongside(commit).await?;
+        }
+        self.write_rows(progress, held.rows, in_flight).await
     }
 
     /// Writes decoded rows to the sink.

@@ -31,6 +31,8 @@ pub(crate) struct ShardProgress {
     /// Whether pages were too large and no smaller one has arrived yet. Then one request at a time
     /// is sent.
     pub awaits_smaller_page: bool,
+    /// Rows that wait for the page after them: see [`complete_days`](Self::complete_days).
+    pub held: Option<HeldRows>,
     watermark: Watermark,
     /// When the first page since the last commit was requested.
     uncommitted_since: Instant,
@@ -47,6 +49,24 @@ pub(crate) struct ShardProgress {
     changes: u32,
     /// Whether it was restarted because a page had the rows of an earlier one.
     is_repeated: bool,
+}
+
+/// The rows of a page after a midnight that the page crosses.
+#[derive(Debug)]
+pub(crate) struct HeldRows {
+    pub rows: Page,
+    /// In milliseconds since 1970.
+    pub midnight_ms: i64,
+}
+
+impl HeldRows {
+    /// Whether no row of the days before midnight can follow, given the next page: it repeats rows
+    /// of these days where rows were inserted, and the later copy is the newer one.
+    pub(crate) fn are_followed_by(&self, next: &Page) -> bool {
+        let last_ms = self.rows.keys.iter().map(|key| key.time_ms).max();
+        let next_ms = next.keys.iter().map(|key| key.time_ms).min();
+        next.bad.is_empty() && next_ms.is_some() && next_ms >= last_ms
+    }
 }
 
 /// How often a shard starts over since its last commit because totals change. After that it is
@@ -71,6 +91,7 @@ impl ShardProgress {
             failed_parents: FailedParents::default(),
             job_permit: None,
             awaits_smaller_page: false,
+            held: None,
             lease,
         }
     }
@@ -86,6 +107,7 @@ impl ShardProgress {
     pub(crate) fn use_pager(&mut self, pager: Pager) {
         self.pager = pager;
         self.awaits_smaller_page = false;
+        self.held = None;
         self.watermark = Watermark::new(has_ordered_rows(&self.pager));
         self.failed_parents = FailedParents::default();
         self.received = 0;

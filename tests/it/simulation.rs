@@ -13,7 +13,7 @@ use crate::common::{
 };
 
 /// The number of scenarios, unless `SEEDS` is set.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -176,6 +176,7 @@ fn the_faults_do_happen() {
         sum.jobs_refused,
         sum.job_replies_lost,
         sum.outages,
+        sum.drifted,
     ];
     assert!(counts.iter().all(|&count| count > 20), "{sum:?}");
 }

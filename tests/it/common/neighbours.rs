@@ -16,9 +16,14 @@ pub struct Neighbours {
 
 impl Neighbours {
     pub fn new(settings: &Settings) -> Self {
-        let Settings { seed, conversations_per_day, .. } = *settings;
-        let quiet = Settings::default();
-        let region = Region::new(Settings { seed, conversations_per_day, requests: 0, ..quiet });
+        let Settings { seed, conversations_per_day, drift, .. } = *settings;
+        let region = Region::new(Settings {
+            seed,
+            conversations_per_day,
+            drift,
+            requests: 0,
+            ..Settings::default()
+        });
         let login = Request::post("/oauth/token")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Bytes::from_static(

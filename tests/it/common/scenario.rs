@@ -167,6 +167,7 @@ impl Scenario {
                 token_lifetime: Duration::from_millis(rng.u64(1_000..100_000)),
                 max_tokens: rng.u32(1..4),
                 window_slides: rng.u8(..) < 60,
+                drift: rng.u8(..) < 60,
                 ..quiet.sandbox.clone()
             },
             fault_rate: *rng.choice(&[0.0, 0.02, 0.1, 0.25]).unwrap(),
