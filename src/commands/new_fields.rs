@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     catalog::{Dataset, EXTRA, type_places},
-    ledger::{FieldKind, FieldRecord},
+    ledger::{DriftRecord, DriftRecordKind},
 };
 
 /// Values of a dataset that fit no column, at one path.
@@ -17,7 +17,7 @@ pub(crate) struct NewField {
     pub path: String,
     /// Why the values are in no column.
     #[serde(serialize_with = "kind_name")]
-    pub kind: FieldKind,
+    pub kind: DriftRecordKind,
     /// The JSON type of the first value.
     pub value_type: String,
     /// Rows received with such values, rows that were fetched again included.
@@ -38,17 +38,20 @@ pub(crate) struct ColumnLine {
     pub line: String,
 }
 
-fn kind_name<S: serde::Serializer>(kind: &FieldKind, serializer: S) -> Result<S::Ok, S::Error> {
+fn kind_name<S: serde::Serializer>(
+    kind: &DriftRecordKind,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(kind.name())
 }
 
 impl NewField {
     /// A record of the ledger with what `dataset` says about it. `dataset` is `None` if it is not
     /// known.
-    pub(crate) fn new(record: FieldRecord, dataset: Option<&Dataset>) -> Self {
-        let FieldRecord { dataset: name, path, kind, value_type, rows, first_seen } = record;
+    pub(crate) fn new(record: DriftRecord, dataset: Option<&Dataset>) -> Self {
+        let DriftRecord { dataset: name, path, kind, value_type, rows, first_seen } = record;
         let line = dataset
-            .filter(|_| kind == FieldKind::NewField)
+            .filter(|_| kind == DriftRecordKind::NewField)
             .and_then(|dataset| dataset.column_line(&path, &value_type));
         Self {
             dataset: name,
@@ -63,7 +66,7 @@ impl NewField {
 
     /// Whether `dataset` has a column for the field now, or ignores it.
     pub(crate) fn is_settled(&self, dataset: &Dataset) -> bool {
-        self.kind == FieldKind::NewField
+        self.kind == DriftRecordKind::NewField
             && (dataset.ignore.contains(&self.path)
                 || type_places::is_column(dataset.schema.fields(), &self.path))
     }
@@ -73,21 +76,21 @@ impl NewField {
         let Self { path, value_type, rows, .. } = self;
         let since = self.first_seen.split('T').next().unwrap_or_default();
         match self.kind {
-            FieldKind::NewField => {
+            DriftRecordKind::NewField => {
                 let column = self.column.as_ref().map(|ColumnLine { of, line }| {
                     format!("; to make it a column: {line} under [type.{of}]")
                 });
                 let column = column.unwrap_or_default();
                 format!("{path}: {rows} rows, first seen {since}, e.g. {value_type}{column}")
             }
-            FieldKind::Misfit => format!(
+            DriftRecordKind::Misfit => format!(
                 "{path}: {rows} rows with a value that does not fit the column, first seen {since}, \
                  e.g. {value_type}"
             ),
-            FieldKind::FurtherPaths => {
+            DriftRecordKind::FurtherPaths => {
                 format!("{rows} values at further paths, first seen {since}: see {EXTRA}")
             }
-            FieldKind::DuplicateKey => format!(
+            DriftRecordKind::DuplicateKey => format!(
                 "{rows} keys came twice in an object, first seen {since}: the last value counts"
             ),
         }
@@ -99,8 +102,8 @@ mod tests {
     use super::*;
     use crate::catalog;
 
-    fn record(path: &str, kind: FieldKind) -> FieldRecord {
-        FieldRecord {
+    fn record(path: &str, kind: DriftRecordKind) -> DriftRecord {
+        DriftRecord {
             dataset: "conversations".into(),
             path: path.into(),
             kind,
@@ -115,17 +118,17 @@ mod tests {
         let dataset = catalog::test_dataset("conversations");
         let text = |path: &str, kind| NewField::new(record(path, kind), Some(dataset)).text();
         assert_eq!(
-            text("participants[].sessions[].newField", FieldKind::NewField),
+            text("participants[].sessions[].newField", DriftRecordKind::NewField),
             "participants[].sessions[].newField: 812 rows, first seen 2026-11-28, e.g. boolean; to \
              make it a column: newField = \"boolean\" under [type.session]"
         );
         assert_eq!(
-            text("participants[].purpose", FieldKind::Misfit),
+            text("participants[].purpose", DriftRecordKind::Misfit),
             "participants[].purpose: 812 rows with a value that does not fit the column, first seen \
              2026-11-28, e.g. boolean"
         );
         assert_eq!(
-            NewField::new(record("x", FieldKind::NewField), None).text(),
+            NewField::new(record("x", DriftRecordKind::NewField), None).text(),
             "x: 812 rows, first seen 2026-11-28, e.g. boolean"
         );
     }
@@ -137,9 +140,9 @@ mod tests {
             NewField::new(record(path, kind), Some(&dataset)).is_settled(&dataset)
         };
         for path in ["participants[].attributes", "participants[].sessions[].flow", "divisionIds"] {
-            assert!(is_settled(path, FieldKind::NewField), "{path}");
-            assert!(!is_settled(path, FieldKind::Misfit), "{path}");
+            assert!(is_settled(path, DriftRecordKind::NewField), "{path}");
+            assert!(!is_settled(path, DriftRecordKind::Misfit), "{path}");
         }
-        assert!(!is_settled("participants[].sessions[].flow.newField", FieldKind::NewField));
+        assert!(!is_settled("participants[].sessions[].flow.newField", DriftRecordKind::NewField));
     }
 }

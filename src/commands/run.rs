@@ -276,13 +276,13 @@ fn report(
 /// Values that fit no column, at the paths to be reported that no summary has reported yet.
 fn new_fields(config: &Config, ledger: &Ledger) -> Result<Vec<NewField>, Error> {
     let policy = config.fetch.on_new_field;
-    let untold = ledger.take_untold_fields(|kind| policy.tells(kind))?;
+    let unreported = ledger.take_unreported_fields(|kind| policy.reports(kind))?;
     let dataset = |name: &str| config.datasets.iter().find(|dataset| dataset.name == name);
-    let told = untold.into_iter().map(|record| {
+    let reported = unreported.into_iter().map(|record| {
         let dataset = dataset(&record.dataset).map(AsRef::as_ref);
         NewField::new(record, dataset)
     });
-    Ok(told.collect())
+    Ok(reported.collect())
 }
 
 /// The report of a run that is ended at once: its metrics, and what the ledger has of it.

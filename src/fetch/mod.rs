@@ -23,7 +23,7 @@ pub(crate) mod in_flight;
 pub(crate) mod job_availability;
 mod job_state;
 pub(crate) mod job_waits;
-mod new_fields;
+mod new_field_policy;
 pub(crate) mod open_rows;
 pub(crate) mod outage;
 pub(crate) mod pagination;
@@ -46,7 +46,7 @@ pub(crate) use self::{
     job_availability::JobAvailability,
     job_state::UnknownStates,
     job_waits::JobWaits,
-    new_fields::NewFieldPolicy,
+    new_field_policy::NewFieldPolicy,
     outage::OutageMonitor,
     pagination::RequestContext,
     row_statistics::RowStatistics,

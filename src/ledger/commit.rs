@@ -6,8 +6,8 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::{
     ledger::{
-        DoubtfulInterval, FieldRecord, Ledger, LedgerError, ShardRecord, failures, follow_ups,
-        gaps, intervals, new_fields, stale,
+        DoubtfulInterval, DriftRecord, Ledger, LedgerError, ShardRecord, drift, failures,
+        follow_ups, gaps, intervals, stale,
     },
     time::{clock, interval::Interval},
 };
@@ -18,7 +18,7 @@ pub(crate) struct Recorded {
     /// The files that no record names any more. They are recorded as garbage.
     pub garbage: Vec<String>,
     /// Values that fit no column, at paths that are new to the output.
-    pub new_fields: Vec<FieldRecord>,
+    pub new_fields: Vec<DriftRecord>,
 }
 
 impl Ledger {
@@ -88,7 +88,7 @@ impl Ledger {
         &self,
         records: &[ShardRecord],
         doubts: &[DoubtfulInterval],
-        fields: &[FieldRecord],
+        fields: &[DriftRecord],
         replaces: bool,
     ) -> Result<Recorded, LedgerError> {
         let new: Vec<_> = records.iter().map(|record| record.interval).collect();
@@ -131,7 +131,7 @@ impl Ledger {
                 let sql = "INSERT OR REPLACE INTO garbage (path, at) VALUES (?1, ?2)";
                 transaction.execute(sql, [path, &at])?;
             }
-            Ok(Recorded { garbage, new_fields: new_fields::add(transaction, fields)? })
+            Ok(Recorded { garbage, new_fields: drift::add(transaction, fields)? })
         })
     }
 

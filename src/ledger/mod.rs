@@ -7,12 +7,12 @@
 mod commit;
 mod connection;
 mod dataset_schema;
+mod drift;
 mod failures;
 mod follow_ups;
 mod gaps;
 mod identity;
 mod jobs;
-mod new_fields;
 mod probes;
 pub(crate) mod reader;
 mod rebuild;
@@ -35,10 +35,10 @@ pub use self::records::{Failure, Probe, RemoteJob};
 pub(crate) use self::{
     commit::Recorded,
     dataset_schema::Columns,
+    drift::{DriftRecord, DriftRecordKind},
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
     identity::{is_version_key, version_key, versioned_dataset},
-    new_fields::{FieldKind, FieldRecord},
     rebuild::RebuiltRecords,
     records::{Counts, FileRecord, LedgerError, ShardRecord},
     row_stats::RowStats,

@@ -16,12 +16,12 @@ use std::collections::BTreeSet;
 use crate::{
     blocking::offload,
     ledger::{
-        Counts, DoubtfulInterval, FieldRecord, FileRecord, GapKind, Ledger, Recorded, ShardRecord,
+        Counts, DoubtfulInterval, DriftRecord, FileRecord, GapKind, Ledger, Recorded, ShardRecord,
     },
     planning::Shard,
     sink::{
         Committed, OutputStore, ShardWriter, SinkError,
-        field_records::field_records,
+        drift_records::drift_records,
         shard_writer::FinishedRecord,
         staging::{StagedRecord, staged_path},
     },
@@ -130,7 +130,7 @@ impl Destination {
         replaces: bool,
     ) -> Result<StagedRecord, SinkError> {
         let FinishedRecord { interval, commit_id, counts, drift, open_rows, files } = finished;
-        let fields = field_records(dataset, &drift);
+        let fields = drift_records(dataset, &drift);
         let (mut records, mut renames) = (Vec::with_capacity(files.len()), Vec::new());
         for file in files {
             let mut path = file.path.clone();
@@ -159,7 +159,7 @@ impl Destination {
         &self,
         staged: Vec<StagedRecord>,
         replaces: bool,
-    ) -> Result<Vec<FieldRecord>, SinkError> {
+    ) -> Result<Vec<DriftRecord>, SinkError> {
         if staged.is_empty() {
             return Ok(Vec::new());
         }

@@ -12,7 +12,7 @@ mod carry_over;
 mod column_settings;
 mod column_upgrade;
 mod commit;
-mod field_records;
+mod drift_records;
 pub(crate) mod file_mode;
 mod footer;
 pub(crate) mod lock;
@@ -63,7 +63,7 @@ use crate::{
     blocking::offload,
     decode::Page,
     ledger::{
-        Counts, DoubtfulInterval, Failure, FieldRecord, FileRecord, GapKind, Ledger, LedgerError,
+        Counts, DoubtfulInterval, DriftRecord, Failure, FileRecord, GapKind, Ledger, LedgerError,
         RemoteJob,
     },
     planning::{LeaseId, Shard},
@@ -155,7 +155,7 @@ pub struct Committed {
     pub counts: Counts,
     pub files: Vec<FileRecord>,
     /// Values that fit no column, at paths that are new to the output.
-    pub new_fields: Vec<FieldRecord>,
+    pub new_fields: Vec<DriftRecord>,
 }
 
 /// Why the sink failed. The shard is not part of the output then, and the next run fetches it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ledger::{DoubtfulInterval, FieldRecord, ShardRecord},
+    ledger::{DoubtfulInterval, DriftRecord, ShardRecord},
     time::interval::Interval,
 };
 
@@ -18,7 +18,7 @@ pub(super) struct StagedRecord {
     /// Why the record is doubtful. Empty if it is not.
     pub doubts: Vec<DoubtfulInterval>,
     /// Values of its rows that fit no column.
-    pub fields: Vec<FieldRecord>,
+    pub fields: Vec<DriftRecord>,
     /// The renames that give its files their names, from and to.
     pub renames: Vec<(String, String)>,
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     catalog,
     ledger::{
-        AcceptedInterval, Counts, DoubtfulInterval, Failure, FieldKind, FieldRecord, FileRecord,
-        GapKind, RunRecord, ShardRecord,
+        AcceptedInterval, Counts, DoubtfulInterval, DriftRecord, DriftRecordKind, Failure,
+        FileRecord, GapKind, RunRecord, ShardRecord,
     },
 };
 
@@ -251,10 +251,10 @@ fn the_status_of_a_dataset_names_the_end_that_is_not_yet_available() {
 #[test]
 fn values_without_a_column_are_listed_until_the_catalog_has_them() {
     let mut ledger = snapshot(vec![shard(hours(0, 240), &[])], None);
-    let field = |path: &str| FieldRecord {
+    let field = |path: &str| DriftRecord {
         dataset: "conversations".into(),
         path: path.into(),
-        kind: FieldKind::NewField,
+        kind: DriftRecordKind::NewField,
         value_type: "integer".into(),
         rows: 3,
         first_seen: "2024-01-01T00:00:00Z".into(),

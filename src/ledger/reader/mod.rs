@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 use crate::{
     ledger::{
-        AcceptedInterval, Counts, DoubtfulInterval, Failure, FieldRecord, FileRecord, GapKind,
-        LEDGER, RunRecord, ShardRecord, connection, new_fields, runs, schema,
+        AcceptedInterval, Counts, DoubtfulInterval, DriftRecord, Failure, FileRecord, GapKind,
+        LEDGER, RunRecord, ShardRecord, connection, drift, runs, schema,
     },
     server_text::ServerText,
     time::interval::Interval,
@@ -56,7 +56,7 @@ pub struct DatasetRecords {
     /// Intervals whose gaps a person accepted, in order.
     pub accepted: Vec<AcceptedInterval>,
     /// Values that fit no column, in order of their paths.
-    pub new_fields: Vec<FieldRecord>,
+    pub new_fields: Vec<DriftRecord>,
 }
 
 /// Why a ledger cannot be read.
@@ -168,7 +168,7 @@ impl Snapshot {
             snapshot.intents = intents(&view)?;
         }
         if version >= 3 {
-            for field in new_fields::fields(&view, "")? {
+            for field in drift::fields(&view, "")? {
                 snapshot.records(&field.dataset).new_fields.push(field);
             }
         }

@@ -6,7 +6,7 @@ use crate::{
     catalog::{Dataset, EXTRA},
     decode::{Drift, DriftKind},
     http::error::RequestError,
-    ledger::{FieldKind, FieldRecord},
+    ledger::{DriftRecord, DriftRecordKind},
     server_text::ServerText,
 };
 
@@ -30,7 +30,7 @@ pub enum NewFieldPolicy {
 impl NewFieldPolicy {
     /// Whether the log and the summary of a run report paths of this kind. Values that do not fit
     /// their column and duplicate keys are not new fields, and are always reported.
-    pub(crate) fn tells(self, kind: FieldKind) -> bool {
+    pub(crate) fn reports(self, kind: DriftRecordKind) -> bool {
         matches!(self, Self::Warn | Self::Fail) || !kind.is_new()
     }
 
@@ -61,27 +61,27 @@ impl NewFieldPolicy {
     }
 
     /// Logs the paths of a commit that no earlier commit of the output had.
-    pub(super) fn log(self, dataset: &Dataset, new: &[FieldRecord]) {
-        let mut told = new.iter().filter(|field| self.tells(field.kind));
-        for field in told.by_ref().take(MOST_LOGGED) {
-            let FieldRecord { path, kind, value_type, rows, .. } = field;
+    pub(super) fn log(self, dataset: &Dataset, new: &[DriftRecord]) {
+        let mut reported = new.iter().filter(|field| self.reports(field.kind));
+        for field in reported.by_ref().take(MOST_LOGGED) {
+            let DriftRecord { path, kind, value_type, rows, .. } = field;
             let (path, rows) = (&**path, *rows);
             match kind {
-                FieldKind::NewField => {
+                DriftRecordKind::NewField => {
                     let column = dataset.column_line(path, value_type).map(|(of, line)| {
                         format!("; to make it a column, write `{line}` into [type.{of}]")
                     });
                     let column = column.unwrap_or_default();
                     tracing::warn!(path, rows, value_type, "new field, kept in {EXTRA}{column}");
                 }
-                FieldKind::Misfit => {
+                DriftRecordKind::Misfit => {
                     let what = "values that do not fit their column, kept in";
                     tracing::warn!(path, rows, value_type, "{what} {EXTRA}");
                 }
-                FieldKind::FurtherPaths => {
+                DriftRecordKind::FurtherPaths => {
                     tracing::warn!(values = rows, "more values without a column, kept in {EXTRA}");
                 }
-                FieldKind::DuplicateKey => {
+                DriftRecordKind::DuplicateKey => {
                     tracing::warn!(
                         keys = rows,
                         "keys came twice in an object: the last one counts"
@@ -89,7 +89,7 @@ impl NewFieldPolicy {
                 }
             }
         }
-        match told.count() {
+        match reported.count() {
             0 => {}
             paths => tracing::warn!(paths, "more new fields: `cxbackfill status` lists them"),
         }

@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// The most paths of a dataset that are recorded one by one (G8). The rows of others count together,
-/// as [`FieldKind::FurtherPaths`].
+/// as [`DriftRecordKind::FurtherPaths`].
 const MOST_PATHS: u32 = 1_000;
 
 /// Why values are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FieldKind {
+pub enum DriftRecordKind {
     /// The catalog has no column of that name.
     NewField,
     /// The column has another type, or cannot hold the value.
@@ -29,7 +29,7 @@ pub enum FieldKind {
     DuplicateKey,
 }
 
-impl FieldKind {
+impl DriftRecordKind {
     const ALL: [Self; 4] = [Self::NewField, Self::Misfit, Self::FurtherPaths, Self::DuplicateKey];
 
     /// Its name in the ledger and in JSON.
@@ -55,13 +55,13 @@ impl FieldKind {
 
 /// Values of a dataset that fit no column, at one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldRecord {
+pub struct DriftRecord {
     /// Name of the dataset.
     pub dataset: String,
     /// The pattern of the path, such as `participants[].sessions[].newField`.
     pub path: ServerText,
     /// Why the values are in no column.
-    pub kind: FieldKind,
+    pub kind: DriftRecordKind,
     /// The JSON type of the first value. Empty if the path is.
     pub value_type: String,
     /// Rows of commits that had such values; duplicate keys and values at further paths are counted
@@ -72,22 +72,22 @@ pub struct FieldRecord {
 }
 
 impl Ledger {
-    /// The recorded paths that no summary has reported yet, of the kinds that `is_told` selects. They
-    /// count as reported from now on.
-    pub(crate) fn take_untold_fields(
+    /// The recorded paths that no summary has reported yet, of the kinds that `is_reported` selects.
+    /// They count as reported from now on.
+    pub(crate) fn take_unreported_fields(
         &self,
-        is_told: impl Fn(FieldKind) -> bool,
-    ) -> Result<Vec<FieldRecord>, LedgerError> {
+        is_reported: impl Fn(DriftRecordKind) -> bool,
+    ) -> Result<Vec<DriftRecord>, LedgerError> {
         self.transaction(|transaction| {
-            let mut untold = fields(transaction, "WHERE NOT told")?;
-            untold.retain(|field| is_told(field.kind));
-            for field in &untold {
+            let mut unreported = fields(transaction, "WHERE NOT told")?;
+            unreported.retain(|field| is_reported(field.kind));
+            for field in &unreported {
                 transaction.execute(
                     "UPDATE new_field SET told = 1 WHERE dataset = ?1 AND path = ?2 AND kind = ?3",
                     params![field.dataset, &*field.path, field.kind.name()],
                 )?;
             }
-            Ok(untold)
+            Ok(unreported)
         })
     }
 }
@@ -95,8 +95,8 @@ impl Ledger {
 /// Adds what a commit has. Returns what is new to the output.
 pub(super) fn add(
     transaction: &Transaction,
-    found: &[FieldRecord],
-) -> Result<Vec<FieldRecord>, LedgerError> {
+    found: &[DriftRecord],
+) -> Result<Vec<DriftRecord>, LedgerError> {
     let now = clock::now().to_string();
     let mut new = Vec::new();
     for field in found.iter().filter(|field| field.rows > 0) {
@@ -105,9 +105,9 @@ pub(super) fn add(
         }
         let count = "SELECT COUNT(*) FROM new_field WHERE dataset = ?1";
         let paths: u32 = transaction.query_row(count, [&field.dataset], |row| row.get(0))?;
-        let mut added = FieldRecord { first_seen: now.clone(), ..field.clone() };
+        let mut added = DriftRecord { first_seen: now.clone(), ..field.clone() };
         if paths >= MOST_PATHS && !field.path.is_empty() {
-            added.kind = FieldKind::FurtherPaths;
+            added.kind = DriftRecordKind::FurtherPaths;
             added.path = ServerText::default();
             added.value_type.clear();
             if increase(transaction, &added)? {
@@ -132,7 +132,7 @@ pub(super) fn add(
 }
 
 /// Adds the rows to a path that is recorded. Returns whether it is.
-fn increase(transaction: &Transaction, field: &FieldRecord) -> Result<bool, LedgerError> {
+fn increase(transaction: &Transaction, field: &DriftRecord) -> Result<bool, LedgerError> {
     let key = params![field.dataset, &*field.path, field.kind.name()];
     let sql = "SELECT rows FROM new_field WHERE dataset = ?1 AND path = ?2 AND kind = ?3";
     let rows: Option<i64> = transaction.query_row(sql, key, |row| row.get(0)).optional()?;
@@ -153,7 +153,7 @@ fn increase(transaction: &Transaction, field: &FieldRecord) -> Result<bool, Ledg
 pub(super) fn fields(
     connection: &Connection,
     filter: &str,
-) -> Result<Vec<FieldRecord>, rusqlite::Error> {
+) -> Result<Vec<DriftRecord>, rusqlite::Error> {
     let sql = format!(
         "SELECT dataset, path, kind, value_type, rows, first_seen FROM new_field {filter}
          ORDER BY dataset, path, kind"
@@ -162,8 +162,9 @@ pub(super) fn fields(
     let mut rows = query.query([])?;
     let mut fields = Vec::new();
     while let Some(row) = rows.next()? {
-        if let Some(kind) = FieldKind::from_name(row.get_ref(2)?.as_str().unwrap_or_default()) {
-            fields.push(FieldRecord {
+        if let Some(kind) = DriftRecordKind::from_name(row.get_ref(2)?.as_str().unwrap_or_default())
+        {
+            fields.push(DriftRecord {
                 dataset: row.get(0)?,
                 path: row.get::<_, String>(1)?.into(),
                 kind,
@@ -180,8 +181,8 @@ pub(super) fn fields(
 mod tests {
     use super::*;
 
-    fn field(path: &str, kind: FieldKind, rows: u64) -> FieldRecord {
-        FieldRecord {
+    fn field(path: &str, kind: DriftRecordKind, rows: u64) -> DriftRecord {
+        DriftRecord {
             dataset: "d".into(),
             path: path.into(),
             kind,
@@ -191,12 +192,12 @@ mod tests {
         }
     }
 
-    fn commit(ledger: &Ledger, found: &[FieldRecord]) -> Vec<(String, u64)> {
+    fn commit(ledger: &Ledger, found: &[DriftRecord]) -> Vec<(String, u64)> {
         let new = ledger.commit(&[], &[], found, false).unwrap().new_fields;
         new.into_iter().map(|field| (field.path.to_string(), field.rows)).collect()
     }
 
-    fn recorded(ledger: &Ledger) -> Vec<(String, FieldKind, u64)> {
+    fn recorded(ledger: &Ledger) -> Vec<(String, DriftRecordKind, u64)> {
         let fields = fields(&ledger.lock(), "").unwrap();
         fields.into_iter().map(|field| (field.path.to_string(), field.kind, field.rows)).collect()
     }
@@ -204,26 +205,32 @@ mod tests {
     #[test]
     fn a_path_is_new_once_and_its_rows_add_up() {
         let ledger = Ledger::in_memory().unwrap();
-        let first = [field("a", FieldKind::NewField, 2), field("b", FieldKind::Misfit, 1)];
+        let first =
+            [field("a", DriftRecordKind::NewField, 2), field("b", DriftRecordKind::Misfit, 1)];
         assert_eq!(commit(&ledger, &first), [("a".to_owned(), 2), ("b".to_owned(), 1)]);
-        assert_eq!(commit(&ledger, &[field("a", FieldKind::NewField, 3)]), []);
-        let expected =
-            [("a".to_owned(), FieldKind::NewField, 5), ("b".to_owned(), FieldKind::Misfit, 1)];
+        assert_eq!(commit(&ledger, &[field("a", DriftRecordKind::NewField, 3)]), []);
+        let expected = [
+            ("a".to_owned(), DriftRecordKind::NewField, 5),
+            ("b".to_owned(), DriftRecordKind::Misfit, 1),
+        ];
         assert_eq!(recorded(&ledger), expected);
     }
 
     #[test]
-    fn a_path_is_told_once_and_only_where_its_kind_is_told() {
+    fn a_path_is_reported_once_and_only_where_its_kind_is_reported() {
         let ledger = Ledger::in_memory().unwrap();
-        commit(&ledger, &[field("a", FieldKind::NewField, 2), field("b", FieldKind::Misfit, 1)]);
-        let told = |new: bool| -> Vec<String> {
-            let untold = ledger.take_untold_fields(|kind| new || !kind.is_new()).unwrap();
-            untold.into_iter().map(|field| field.path.to_string()).collect()
+        commit(
+            &ledger,
+            &[field("a", DriftRecordKind::NewField, 2), field("b", DriftRecordKind::Misfit, 1)],
+        );
+        let reported = |new: bool| -> Vec<String> {
+            let unreported = ledger.take_unreported_fields(|kind| new || !kind.is_new()).unwrap();
+            unreported.into_iter().map(|field| field.path.to_string()).collect()
         };
-        assert_eq!(told(false), ["b"]);
-        assert_eq!(told(false), Vec::<String>::new());
-        assert_eq!(told(true), ["a"], "what was not told is told once that is wanted");
-        assert_eq!(told(true), Vec::<String>::new());
+        assert_eq!(reported(false), ["b"]);
+        assert_eq!(reported(false), Vec::<String>::new());
+        assert_eq!(reported(true), ["a"], "what was not reported is once that is wanted");
+        assert_eq!(reported(true), Vec::<String>::new());
     }
 
     #[test]
@@ -231,11 +238,11 @@ mod tests {
         let ledger = Ledger::in_memory().unwrap();
         let most = MOST_PATHS as usize;
         let found: Vec<_> =
-            (0..most + 5).map(|n| field(&format!("f{n}"), FieldKind::NewField, 2)).collect();
+            (0..most + 5).map(|n| field(&format!("f{n}"), DriftRecordKind::NewField, 2)).collect();
         assert_eq!(commit(&ledger, &found).len(), most + 1);
         assert_eq!(commit(&ledger, &found), []);
         let recorded = recorded(&ledger);
-        assert_eq!(recorded[0], (String::new(), FieldKind::FurtherPaths, 20));
+        assert_eq!(recorded[0], (String::new(), DriftRecordKind::FurtherPaths, 20));
         assert_eq!(recorded.len(), most + 1);
     }
 }

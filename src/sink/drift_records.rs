@@ -2,12 +2,12 @@
 
 use crate::{
     decode::{Drift, DriftKind},
-    ledger::{FieldKind, FieldRecord},
+    ledger::{DriftRecord, DriftRecordKind},
 };
 
 /// The records of the values that the rows of a shard have and no column holds.
-pub(super) fn field_records(dataset: &str, drift: &Drift) -> Vec<FieldRecord> {
-    let record = |path: &str, kind, value_type: String, rows| FieldRecord {
+pub(super) fn drift_records(dataset: &str, drift: &Drift) -> Vec<DriftRecord> {
+    let record = |path: &str, kind, value_type: String, rows| DriftRecord {
         dataset: dataset.to_owned(),
         path: path.into(),
         kind,
@@ -18,14 +18,14 @@ pub(super) fn field_records(dataset: &str, drift: &Drift) -> Vec<FieldRecord> {
     let mut records = Vec::new();
     for (path, field) in drift.fields() {
         let kind = match field.kind {
-            DriftKind::NewField => FieldKind::NewField,
-            DriftKind::Misfit => FieldKind::Misfit,
+            DriftKind::NewField => DriftRecordKind::NewField,
+            DriftKind::Misfit => DriftRecordKind::Misfit,
         };
         records.push(record(path, kind, field.json_type.to_string(), field.rows));
     }
     for (kind, values) in [
-        (FieldKind::FurtherPaths, drift.other_values),
-        (FieldKind::DuplicateKey, drift.duplicate_keys),
+        (DriftRecordKind::FurtherPaths, drift.other_values),
+        (DriftRecordKind::DuplicateKey, drift.duplicate_keys),
     ] {
         if values > 0 {
             records.push(record("", kind, String::new(), values));
