@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     commands::accept,
-    config::{self, ConfigError, Overrides},
+    config::{self, ConfigError, Overrides, values::time_argument},
     error::Error,
     exit_code::ExitCode,
     ledger::AcceptedInterval,
@@ -16,11 +16,11 @@ pub(super) struct AcceptArgs {
     /// The dataset that has the gaps.
     #[arg(long, value_name = "NAME")]
     dataset: String,
-    /// The start of the interval, such as 2024-01-01T00:00:00Z.
-    #[arg(long, value_name = "TIME")]
+    /// The start of the interval, such as 2024-01-01T00:00:00Z, 2024-01-01 or today-7d.
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     from: Timestamp,
     /// The end of the interval, which it does not contain.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     to: Timestamp,
     /// Why the gaps can never be closed, for those who read the status later.
     #[arg(long)]

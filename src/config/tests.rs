@@ -340,3 +340,34 @@ fn the_url_of_another_store_is_refused() {
         }
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn every_text_of_auth_may_be_printed_by_a_command() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let script = folder.path().join("print.sh");
+    fs::write(&script, "#!/bin/sh\necho \"$1-printed\"\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    let text = "[job]\nfrom = '2024-01-01'\nto = 'today'\n[source]\nregion = 'sandbox'\n\
+                [auth]\ngrant = 'password'\ncache = 'c'\n\
+                client_id = { command = ['./print.sh', 'id'] }\n\
+                client_secret = { command = ['./print.sh', 'secret'] }\n\
+                access_key_id = { command = ['./print.sh', 'key'] }\n\
+                access_key_secret = { command = ['./print.sh', 'key-secret'] }\n\
+                form = { audience = { command = ['./print.sh', 'audience'] } }\n";
+    fs::write(folder.path().join("config.toml"), text).unwrap();
+    let overrides =
+        Overrides { path: Some(folder.path().join("config.toml")), ..Overrides::default() };
+    let config = Config::load(&overrides).unwrap().remove(0);
+    let credentials = &config.auth.credentials;
+    assert_eq!(credentials.client.id, "id-printed");
+    let secret = credentials.client.secret.as_ref().unwrap();
+    assert_eq!(secret.expose_secret(), "secret-printed");
+    assert_eq!(credentials.form[0].1.expose_secret(), "audience-printed");
+    let Grant::Password(key) = &credentials.grant else { panic!("{:?}", credentials.grant) };
+    let texts = [&key.id, &key.secret].map(|text| text.expose_secret().to_owned());
+    assert_eq!(texts, ["key-printed", "key-secret-printed"]);
+    let message = load(&["auth.client_secret={ command = [] }"]).unwrap_err();
+    assert!(message.contains("auth.client_secret: the list is empty"), "{message}");
+}

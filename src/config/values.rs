@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, civil::Date, tz::TimeZone};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error};
 use url::Url;
@@ -10,7 +10,7 @@ use url::Url;
 use crate::{
     config::layers::{ConfigError, Layers},
     http::transport::is_loopback_host,
-    time::clock,
+    time::{clock, interval::Interval},
 };
 
 /// A duration with a unit, such as `"60s"` or `"1d"`.
@@ -56,18 +56,61 @@ impl<'de> Deserialize<'de> for ShardWidthText {
     }
 }
 
-/// Reads an RFC 3339 time, or one relative to the start of the program such as `now-30m`.
+/// Reads an RFC 3339 time, a date, or a time relative to the start of the program: `now-30m`,
+/// `today`, `today-7d`, `yesterday`. A day means its start (UTC).
 pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
-    match text.strip_prefix("now") {
-        Some("") => Some(clock::now()),
-        Some(ago) => clock::now().checked_sub(parse_duration(ago.strip_prefix('-')?)?).ok(),
+    let now = clock::now();
+    if let Some(ago) = text.strip_prefix("now") {
+        return before(now, ago);
+    }
+    let today = Timestamp::from_millisecond(Interval::day_of(now.as_millisecond()).from_ms());
+    if let Some(ago) = text.strip_prefix("today") {
+        return before(today.ok()?, ago);
+    }
+    if text == "yesterday" {
+        return before(today.ok()?, "-1d");
+    }
+    match parse_date(text) {
+        Some(day) => Timestamp::from_millisecond(day.from_ms()).ok(),
         None => text.parse().ok(),
     }
 }
 
+/// The time `ago`, such as `-30m` or nothing, before another.
+fn before(time: Timestamp, ago: &str) -> Option<Timestamp> {
+    match ago {
+        "" => Some(time),
+        _ => time.checked_sub(parse_duration(ago.strip_prefix('-')?)?).ok(),
+    }
+}
+
+/// Reads a date such as `2024-01-01` as its UTC day.
+pub(crate) fn parse_date(text: &str) -> Option<Interval> {
+    // a longer text is a date with a time
+    let date: Date = text.parse().ok().filter(|_| text.len() == "2024-01-01".len())?;
+    let midnight = TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?;
+    Some(Interval::day_of(midnight.as_millisecond()))
+}
+
+/// Whether a text that [`parse_time`] reads is relative to the start of the program.
+pub(crate) fn is_relative_time(text: &str) -> bool {
+    ["now", "today", "yesterday"].iter().any(|word| text.starts_with(word))
+}
+
 /// The message for a text that is not a time.
 pub(crate) fn invalid_time(text: &str) -> String {
-    format!("`{text}` is not a valid time: write it like 2024-01-01T00:00:00Z or now-30m")
+    format!(
+        "`{text}` is not a valid time: write it like 2024-01-01T00:00:00Z, 2024-01-01, now-30m or \
+         today-7d"
+    )
+}
+
+/// Reads an argument of the command line as [`parse_time`] does.
+///
+/// # Errors
+/// If the text is not a time.
+pub(crate) fn time_argument(text: &str) -> Result<Timestamp, String> {
+    parse_time(text).ok_or_else(|| invalid_time(text))
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -160,11 +203,12 @@ impl<'de> Deserialize<'de> for HttpUrl {
     }
 }
 
-/// A text, or where it is: in an environment variable or in a file.
+/// A text, or where it is: in an environment variable, in a file, or printed by a command.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "expected a string, { env = \"NAME\" } or { file = \"PATH\" }",
+    expecting = "expected a string, { env = \"NAME\" }, { file = \"PATH\" } or { command = \
+                 [\"PROGRAM\", \"ARGUMENT\", …] }",
     deny_unknown_fields
 )]
 pub(crate) enum TextSource {
@@ -172,6 +216,8 @@ pub(crate) enum TextSource {
     Env { env: String },
     /// A file, without the white space at both ends of its content.
     File { file: PathBuf },
+    /// What a program prints, without the end of the line. The other texts are its arguments.
+    Command { command: Vec<String> },
     /// The text itself.
     Here(SecretString),
 }
@@ -245,6 +291,23 @@ mod tests {
         assert!(
             ["now+1d", "now-", "tomorrow", "now-x"].iter().all(|text| parse_time(text).is_none())
         );
+    }
+
+    #[test]
+    fn whole_days_are_named_by_date_or_relative_to_today_in_utc() {
+        let time = |text: &str| parse_time(text).unwrap().as_millisecond();
+        assert_eq!(time("2024-01-01"), 1_704_067_200_000);
+        // unless the test runs at midnight
+        let today = Interval::day_of(clock::now().as_millisecond());
+        assert_eq!(Interval::day_of(time("today")), today);
+        assert_eq!(time("today") % 86_400_000, 0);
+        assert_eq!(time("today") - time("yesterday"), 86_400_000);
+        assert_eq!(time("today") - time("today-7d"), 7 * 86_400_000);
+        assert_eq!(time("today") - time("today-90m"), 5_400_000);
+        for text in ["today+1d", "yesterday-1d", "Today", "2024-1-1", "2024-01-32", "20240101"] {
+            assert!(parse_time(text).is_none(), "{text}");
+        }
+        assert!(is_relative_time("today") && !is_relative_time("2024-01-01"));
     }
 
     #[test]

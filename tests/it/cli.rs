@@ -66,7 +66,7 @@ fn a_value_of_the_wrong_type_is_refused_in_the_terms_of_the_file() {
         ),
         (
             "[auth]\nclient_secret = { evn = 'X' }\n",
-            "job.toml:2: auth.client_secret: expected a string, { env = \"NAME\" } or { file = \"PATH\" }",
+            "job.toml:2: auth.client_secret: expected a string, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", \"ARGUMENT\", …] }",
         ),
         ("job = 3\n", "job.toml:1: job: invalid type: integer `3`, expected a section: [job]"),
         (
@@ -81,14 +81,14 @@ fn a_value_of_the_wrong_type_is_refused_in_the_terms_of_the_file() {
 #[test]
 fn an_invalid_time_is_refused_with_a_valid_example() {
     refused(
-        "[job]\nfrom = 'yesterday'\n",
+        "[job]\nfrom = 'tomorrow'\n",
         &[],
-        "job.toml:2: job.from: `yesterday` is not a valid time: write it like 2024-01-01T00:00:00Z or now-30m",
+        "job.toml:2: job.from: `tomorrow` is not a valid time: write it like 2024-01-01T00:00:00Z, 2024-01-01, now-30m or today-7d",
     );
     refused(
         "",
         &["--set", "job.to=2024-13-01"],
-        "--set: job.to: `2024-13-01` is not a valid time: write it like 2024-01-01T00:00:00Z or now-30m",
+        "--set: job.to: `2024-13-01` is not a valid time: write it like 2024-01-01T00:00:00Z, 2024-01-01, now-30m or today-7d",
     );
 }
 

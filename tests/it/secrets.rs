@@ -244,3 +244,43 @@ async fn g10_a_refresh_token_that_the_server_quotes_is_in_no_output() {
     assert!(said.contains("[secret]"), "{said}");
     search(folder.path(), &output, &forbidden(&platform, &[first]));
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_a_secret_that_a_command_prints_is_in_no_output() {
+    let settings = Settings {
+        client_secret: Some(SECRET.into()),
+        conversations_per_day: 60,
+        ..Settings::default()
+    };
+    let platform = Platform::start(settings).await;
+    let (folder, calls) = (tempfile::tempdir().unwrap(), "echo . >> calls");
+    let reading = format!("{calls}; cat secret");
+    let failing = format!("{calls}; cat secret; echo \"no access with $(cat secret)\" >&2; exit 7");
+    let listing = format!("{calls}; echo Key Value; cat secret");
+    for (script, code, message) in [
+        (&reading, 0, ""),
+        (&failing, 2, "the command `sh` failed (exit status: 7): no access with [secret]: run it"),
+        (&listing, 2, "the command `sh` printed 2 lines: let it print the secret alone"),
+    ] {
+        let _ = std::fs::remove_file(folder.path().join("calls"));
+        // outside of what is searched
+        let store = tempfile::tempdir().unwrap();
+        let secret = store.path().join("secret");
+        std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+        let script = script.replace("cat secret", &format!("cat {}", secret.display()));
+        let command = format!("auth.client_secret={{ command = [\"sh\", \"-c\", '{script}'] }}");
+        let mut run = platform.command(folder.path(), &["run"]);
+        set(&mut run, &[command]);
+        let output = output(run);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(message), "{said}");
+        if code != 0 {
+            assert!(said.contains("--set: auth.client_secret: the command"), "{said}");
+        }
+        search(folder.path(), &output, &forbidden(&platform, &[]));
+        let calls = std::fs::read_to_string(folder.path().join("calls")).unwrap();
+        assert_eq!(calls, ".\n", "the command runs once");
+    }
+}

@@ -1,4 +1,4 @@
-//! Texts that are in the environment, in `.env` or in a file.
+//! Texts that are in the environment, in `.env` or in a file, or that a command prints.
 
 use std::{
     cell::RefCell,
@@ -10,13 +10,16 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     config::{
-        layers::{ConfigError, Layers, MOST_BYTES},
+        layers::{
+            ConfigError, Layers, MOST_BYTES,
+            secret_command::{TIME_LIMIT, read_secret},
+        },
         values::TextSource,
     },
     files,
 };
 
-/// The largest file of one secret, in bytes.
+/// The largest file or output of a command with one secret, in bytes.
 const MOST_SECRET_BYTES: u64 = 64 << 10;
 
 /// The lines of `.env`, for variables that the environment does not have, and what was read from
@@ -46,7 +49,7 @@ impl EnvironmentVariables {
     /// Returns the secret that `key` refers to, which is not empty.
     ///
     /// # Errors
-    /// If the environment variable, the file or the text is missing.
+    /// If the environment variable, the file or the text is missing, or if the command fails.
     pub(crate) fn secret(
         &self,
         text: &TextSource,
@@ -86,6 +89,9 @@ impl EnvironmentVariables {
         layers: &Layers,
     ) -> Result<SecretString, ConfigError> {
         let value = match text {
+            TextSource::Command { command } => {
+                return self.printed(command, key, layers);
+            }
             TextSource::Here(value) => value.expose_secret().to_owned(),
             TextSource::Env { env } => std::env::var(env)
                 .ok()
@@ -110,6 +116,26 @@ impl EnvironmentVariables {
         }
     }
 
+    /// The line that a command prints. A program with a folder is relative as a file would be.
+    fn printed(
+        &self,
+        command: &[String],
+        key: &str,
+        layers: &Layers,
+    ) -> Result<SecretString, ConfigError> {
+        let Some((name, arguments)) = command.split_first() else {
+            let message = "the list is empty: name a program and its arguments";
+            return Err(layers.error(key, message));
+        };
+        let program = match Path::new(name).components().count() {
+            1 => PathBuf::from(name),
+            _ => layers.resolve(key, Path::new(name))?,
+        };
+        // the arguments may hold secrets, too
+        read_secret(&program, arguments, TIME_LIMIT, MOST_SECRET_BYTES)
+            .map_err(|error| layers.error(key, format!("the command `{name}` {error}")))
+    }
+
     /// Notes whether other users of this machine can see a secret.
     fn note_exposure(&self, text: &TextSource, key: &str, layers: &Layers) {
         let file = match text {
@@ -122,7 +148,7 @@ impl EnvironmentVariables {
             }
             TextSource::Here(_) => Some(layers.file().to_owned()),
             TextSource::Env { env } if std::env::var(env).is_err() => self.path.clone(),
-            TextSource::Env { .. } => None,
+            TextSource::Env { .. } | TextSource::Command { .. } => None,
             TextSource::File { file } => layers.resolve(key, file).ok(),
         };
         if let Some(file) = file.filter(|file| files::is_readable_by_everybody(file)) {

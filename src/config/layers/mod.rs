@@ -6,6 +6,7 @@
 
 pub(crate) mod environment;
 pub(crate) mod layer;
+mod secret_command;
 pub(crate) mod sources;
 
 use std::{

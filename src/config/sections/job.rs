@@ -9,7 +9,7 @@ use crate::{
     catalog::{Catalog, Dataset},
     config::{
         layers::{ConfigError, Layers},
-        values::{DurationText, invalid_time, parse_time},
+        values::{DurationText, invalid_time, is_relative_time, parse_time},
     },
     platform::Platform,
     time::interval::Interval,
@@ -42,7 +42,7 @@ impl JobSection {
 
     /// Whether the end of the interval is relative to the start of the program.
     pub(super) fn to_is_relative(&self) -> bool {
-        self.to.as_deref().is_some_and(|to| to.starts_with("now"))
+        self.to.as_deref().is_some_and(is_relative_time)
     }
 
     pub(super) fn interval(&self, layers: &Layers) -> Result<Interval, ConfigError> {
@@ -94,7 +94,7 @@ fn time<'t>(
     layers: &Layers,
 ) -> Result<(Timestamp, &'t str), ConfigError> {
     let Some(text) = text else {
-        let message = "missing: give a time such as 2024-01-01T00:00:00Z or now-30d";
+        let message = "missing: give a time such as 2024-01-01T00:00:00Z or today-30d";
         return Err(layers.error(key, message));
     };
     let time = parse_time(text).ok_or_else(|| layers.error(key, invalid_time(text)))?;
