@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{array::BooleanArray, compute::filter_record_batch, record_batch::RecordBatch};
+use arrow::{array::UInt64Array, compute::take_record_batch};
 use tempfile::SpooledTempFile;
 
 use crate::{
@@ -116,53 +116,56 @@ impl ShardWriter {
             let file = self.quarantine.get_or_insert_with(|| self.output.spool());
             quarantine::append(file, &page.bad)?;
         }
-        let mut from = 0;
-        // rows come in order of time, so a page is one run of a day, seldom two
-        for run in
-            page.keys.chunk_by(|a, b| Interval::day_of(a.time_ms) == Interval::day_of(b.time_ms))
-        {
-            self.write_day(run, page.batch.slice(from, run.len()))?;
-            from += run.len();
+        for (day, rows) in self.kept_rows(&page.keys) {
+            if let Some(file) = self.days.get_mut(&day)
+                && !rows.is_empty()
+            {
+                // a slice would keep the whole page in memory, and count as all of it
+                let batch = match rows.len() == page.batch.num_rows() {
+                    true => page.batch.clone(),
+                    false => take_record_batch(&page.batch, &UInt64Array::from(rows))?,
+                };
+                file.append(batch)?;
+            }
         }
         self.versions.spill_if_full(|| self.output.spool())?;
         self.limit_waiting_rows()
     }
 
-    /// Writes rows of one day.
-    fn write_day(&mut self, keys: &[RowKey], batch: RecordBatch) -> Result<(), WriteError> {
-        let Some(first) = keys.first() else { return Ok(()) };
-        let day = Interval::day_of(first.time_ms).from_ms();
+    /// The numbers of the rows of a page to write, by day. Counts the rows and opens the files.
+    fn kept_rows(&mut self, keys: &[RowKey]) -> BTreeMap<i64, Vec<u64>> {
         let newest_in_page = newest_indices(keys);
-        let mut row = self.days.get(&day).map_or(0, DayFile::appended);
-        let mut kept = Vec::with_capacity(keys.len());
-        for (index, key) in keys.iter().enumerate() {
-            // a page may hold an id twice: only its newest copy there is written
-            let keep = newest_in_page[&key.id] == index && self.versions.is_newest(key);
-            kept.push(keep);
-            if keep {
-                if let Some(old) = self.versions.insert(key, RowPlace { day, row }) {
-                    self.drop_duplicate(old);
+        let mut kept = BTreeMap::<i64, Vec<u64>>::new();
+        let mut index = 0;
+        // rows come in order of time, so a page is one run of a day, seldom two
+        for run in keys.chunk_by(|a, b| Interval::day_of(a.time_ms) == Interval::day_of(b.time_ms))
+        {
+            let day = Interval::day_of(run[0].time_ms).from_ms();
+            let new_file = || DayFile::new(&self.shard.dataset, &self.settings, &self.output);
+            let appended = self.days.entry(day).or_insert_with(new_file).appended();
+            let rows = kept.entry(day).or_default();
+            let mut rejected = 0;
+            for key in run {
+                // a page may hold an id twice: only its newest copy there is written
+                if newest_in_page[&key.id] == index && self.versions.is_newest(key) {
+                    let row = appended + rows.len() as u64;
+                    if let Some(old) = self.versions.insert(key, RowPlace { day, row }) {
+                        self.drop_duplicate(old);
+                    }
+                    self.latest.add(key.time_ms, day, row);
+                    self.counts.written += 1;
+                    rows.push(index as u64);
+                } else {
+                    rejected += 1;
                 }
-                self.latest.add(key.time_ms, day, row);
-                row += 1;
+                index += 1;
+            }
+            self.counts.duplicate += rejected;
+            if let Some(file) = self.days.get_mut(&day) {
+                file.duplicates += rejected;
             }
         }
-        let kept_rows = kept.iter().filter(|&&keep| keep).count();
-        let rejected = (keys.len() - kept_rows) as u64;
-        self.counts.duplicate += rejected;
-        self.counts.written += kept_rows as u64;
-        let all_kept = kept_rows == keys.len();
-        let new_file = || DayFile::new(&self.shard.dataset, &self.settings, &self.output);
-        let file = self.days.entry(day).or_insert_with(new_file);
-        file.duplicates += rejected;
-        if kept_rows == 0 {
-            return Ok(());
-        }
-        let batch = match all_kept {
-            true => batch,
-            false => filter_record_batch(&batch, &BooleanArray::from(kept))?,
-        };
-        file.append(batch)
+        kept
     }
 
     /// Drops a written row, of which a newer copy is being written.

@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::ObjectStore;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 use crate::{
@@ -297,4 +298,40 @@ async fn a_doubt_is_recorded_with_its_commit() {
     let doubtful = fixture.ledger.doubtful("calls").unwrap();
     let intervals: Vec<_> = doubtful.iter().map(|doubt| doubt.interval).collect();
     assert_eq!(intervals, shard.record_intervals());
+}
+
+#[actix::test]
+async fn rows_that_alternate_between_two_days_fill_one_row_group_a_day() {
+    let fixture = Fixture::new();
+    let shard = fixture.shard(0, 48, false);
+    // 64 rows of 128 KiB: a page of 8 MiB
+    let zeros = "0".repeat(128 << 10);
+    let calls: Vec<_> = (0..64)
+        .map(|call| {
+            let time = crate::time::interval::iso(START + call % 2 * 86_400_000 + call);
+            format!(r#"{{"callId":"{zeros}{call}","startedAt":{time:?}}}"#)
+        })
+        .collect();
+    let body = Bytes::from(format!(r#"{{"calls":[{}]}}"#, calls.join(",")));
+    let reply = PageParser::new(fixture.dataset.endpoint(), Vec::new()).find(body).unwrap();
+    let page = Decoder::new(&fixture.dataset).decode(&reply, shard.interval).unwrap();
+    let settings = Arc::new(ParquetSettings::for_tests());
+    let mut writer = ShardWriter::new(shard.clone(), fixture.output.clone(), settings);
+    writer.write(&page).unwrap();
+    let records = writer.finish(shard.interval, "commit").unwrap();
+    let files: Vec<_> = records.into_iter().flat_map(|record| record.files).collect();
+    assert_eq!(files.len(), 2);
+    for (day, file) in (0i64..).zip(files) {
+        let content = file.content.into_file().unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap();
+        let group_rows: Vec<_> =
+            reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(group_rows, [32], "{}", file.path);
+        let rows: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+        let ids = rows.iter().flat_map(|rows| {
+            let ids = rows["callId"].as_string::<i32>();
+            ids.iter().map(|id| id.unwrap().parse::<i64>().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(ids.collect::<Vec<_>>(), Vec::from_iter((day..64).step_by(2)), "{}", file.path);
+    }
 }
