@@ -27,10 +27,27 @@ macro_rules! tell {
     }};
 }
 
+/// Prints to standard error without ending the line, as `tell!` does.
+macro_rules! tell_part {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stderr().lock(), $($text)*);
+    }};
+}
+
+/// The examples at the end of a command's help: command lines without the name of the program.
+macro_rules! example {
+    ($first:literal $(, $next:literal)*) => {
+        concat!("Example:\n  cxbackfill ", $first $(, "\n  cxbackfill ", $next)*)
+    };
+}
+
 mod accept;
 mod check;
 mod dataset_text;
 mod datasets;
+mod generated;
+mod init;
 mod interrupts;
 mod login;
 mod not_yet_available;
@@ -76,28 +93,48 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a first configuration from a few answers, which are asked for if no argument says them.
+    #[command(after_help = example!("init --region eu-central-1 --output /data/calls", "init --region sandbox"))]
+    Init(init::InitArgs),
     /// Fetch what is missing, and end when nothing is.
+    #[command(after_help = example!("run --config calls.toml", "run --config calls.toml --refresh 4d --summary json"))]
     Run(run::RunArgs),
     /// Estimate what a run would cost: shards, rows, requests, minutes, size of the Parquet files.
+    #[command(after_help = example!("plan --config calls.toml --probe"))]
     Plan(plan::PlanArgs),
     /// Try everything that a run needs, without fetching anything.
+    #[command(after_help = example!("check --config calls.toml"))]
     Check,
     /// Log a user in with a browser, for the grant `authorization-code`.
+    #[command(after_help = example!("login --config calls.toml"))]
     Login,
     /// Show what is committed, failed and missing, by dataset and UTC day, from the ledger alone.
+    #[command(after_help = example!("status --config calls.toml"))]
     Status(status::StatusArgs),
     /// Accept gaps that can never be closed: they stay visible, but the exit code is 0.
+    #[command(after_help = example!("accept --dataset conversations --from 2024-03-01T00:00:00Z --to 2024-03-02T00:00:00Z --reason \"purged by the platform\""))]
     Accept(accept::AcceptArgs),
     /// Read every file again and compare it with the ledger; exit code 1 if anything differs.
+    #[command(after_help = example!("verify --config calls.toml --remote"))]
     Verify(verify::VerifyArgs),
     /// Make a missing or incomplete ledger anew from the files of the output.
+    #[command(after_help = example!("rebuild --config calls.toml"))]
     Rebuild,
     /// Rewrite files that have the columns of an older version, on this machine, without requests.
+    #[command(after_help = example!("upgrade --config calls.toml --dry-run"))]
     Upgrade(upgrade::UpgradeArgs),
     /// List the datasets that can be fetched, or describe one of them.
+    #[command(after_help = example!("datasets --config calls.toml", "datasets queues --json"))]
     Datasets(datasets::DatasetsArgs),
     /// Serve the embedded API simulator until it is interrupted.
+    #[command(after_help = example!("sandbox --set sandbox.port=8080"))]
     Sandbox(sandbox::SandboxArgs),
+    /// Print the completions for a shell.
+    #[command(after_help = example!("completions bash > ~/.local/share/bash-completion/completions/cxbackfill"))]
+    Completions(generated::CompletionsArgs),
+    /// Print the page of the manual of the program or of a command.
+    #[command(after_help = example!("man run | man -l -"))]
+    Man(generated::ManArgs),
 }
 
 impl Cli {
@@ -108,6 +145,7 @@ impl Cli {
             overrides.set.push(format!("job.refresh={refresh}"));
         }
         let result = match self.command {
+            Command::Init(args) => init::execute(&overrides, args),
             Command::Run(args) => Ok(run::execute(&overrides, &args).await),
             Command::Plan(args) => plan::execute(&overrides, &args).await,
             Command::Check => check::execute(&overrides).await,
@@ -119,6 +157,8 @@ impl Cli {
             Command::Upgrade(args) => upgrade::execute(&overrides, &args).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
             Command::Sandbox(args) => sandbox::execute(&overrides, &args).await,
+            Command::Completions(args) => Ok(generated::print_completions(&args)),
+            Command::Man(args) => generated::print_manual(&args),
         };
         sources::exit_code(None, result).into()
     }
@@ -128,4 +168,40 @@ impl Cli {
 async fn interrupted() -> std::io::Result<()> {
     interrupts::Interrupts::new()?.next().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The words of a command line up to a pipe or redirection, with double quotes as in a shell.
+    fn words(line: &str) -> Vec<String> {
+        let line = line.split(['|', '>']).next().unwrap();
+        let parts = line.split('"').enumerate();
+        parts
+            .flat_map(|(number, part)| match number % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+                _ => vec![part.to_owned()],
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_command_has_an_example_that_parses() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let help = command.get_after_help().unwrap_or_default().to_string();
+            let examples = help.strip_prefix("Example:\n").unwrap_or_default();
+            assert!(!examples.is_empty(), "{name} has no example");
+            for example in examples.lines() {
+                let words = words(example);
+                assert_eq!(words[..2], ["cxbackfill", name], "{example}");
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{example}: {error}");
+                }
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub(crate) mod estimate;
 pub(crate) mod gaps;
 pub(crate) mod hosts;
 pub(crate) mod infer;
+pub(crate) mod init;
 pub(crate) mod login;
 mod memory_estimate;
 pub(crate) mod new_fields;

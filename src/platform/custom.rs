@@ -11,6 +11,7 @@ pub(crate) static PROFILE: Profile = Profile {
     has_api_versions: true,
     dialect: &DIALECT,
     introspection: None,
+    starter: None,
 };
 
 /// The headers and errors of all platforms: the API may be one of them behind a gateway.

@@ -3,7 +3,11 @@
 //! `GET /data-extraction/v1/jobs` lists the jobs of a tenant with id and status only (public OpenAPI
 //! document), so it does not tell who submitted one, or for which dates.
 
-use crate::{auth::Grant, http::dialect::Dialect, platform::Profile};
+use crate::{
+    auth::Grant,
+    http::dialect::Dialect,
+    platform::{Profile, Starter},
+};
 
 pub(crate) static PROFILE: Profile = Profile {
     name: "nice-cxone",
@@ -11,6 +15,14 @@ pub(crate) static PROFILE: Profile = Profile {
     has_api_versions: true,
     dialect: &DIALECT,
     introspection: None,
+    starter: Some(Starter {
+        regions: "na1 or eu1",
+        grant: "access-key",
+        dataset: "contacts",
+        access: "# An access key of a user who may read the datasets: My Profile > Security > Access Keys.\n",
+        budget: "# No limit is published: the number of requests in flight adapts to the responses.\n\
+                 requests = 0\n",
+    }),
 };
 
 pub(crate) static DIALECT: Dialect = Dialect {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     http::dialect::{Dialect, RateLimitHeaderNames},
-    platform::{Identity, Introspection, Profile},
+    platform::{Identity, Introspection, Profile, Starter},
 };
 
 /// Regions and their domains, from <https://developer.genesys.cloud/platform/api/>.
@@ -38,6 +38,17 @@ pub(crate) static PROFILE: Profile = Profile {
     has_api_versions: false,
     dialect: &DIALECT,
     introspection: Some(&INTROSPECTION),
+    starter: Some(Starter {
+        regions: "eu-central-1 or us-east-1",
+        grant: "client-credentials",
+        dataset: "conversations",
+        access: "# An OAuth client of Admin > Integrations > OAuth, with a role that has the permissions of the\n\
+                 # datasets, such as analytics:conversationDetail:view.\n",
+        budget: "# The limit of one token. \"60%\" leaves the rest to other programs with the same client.\n\
+                 requests = 300\n\
+                 per = \"60s\"\n\
+                 share = \"100%\"\n",
+    }),
 };
 
 pub(super) static DIALECT: Dialect = Dialect {

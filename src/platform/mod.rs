@@ -10,7 +10,9 @@ pub(crate) mod cxone;
 pub(crate) mod discovery;
 pub(crate) mod genesys;
 pub(crate) mod issuer;
+mod starter;
 
+pub(crate) use self::starter::Starter;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -42,6 +44,8 @@ pub(crate) struct Profile {
     pub dialect: &'static Dialect,
     /// How the platform describes a token and the organization's limits. `None` if it does not.
     pub introspection: Option<&'static Introspection>,
+    /// What a first configuration has. `None` if it cannot be made from a few answers.
+    pub starter: Option<Starter>,
 }
 
 /// The endpoints that describe the owner of a token and the organization's limits.
@@ -98,6 +102,9 @@ impl Profile {
 }
 
 impl Platform {
+    /// All platforms.
+    pub(crate) const ALL: [Self; 3] = [Self::GenesysCloud, Self::NiceCxone, Self::Custom];
+
     /// What the program knows of the platform.
     pub(crate) fn profile(self) -> &'static Profile {
         match self {

@@ -13,6 +13,7 @@ mod dataset_info;
 mod datasets;
 mod drift;
 mod exposed_secrets;
+mod first_steps;
 mod fuzz;
 mod harness;
 mod hostile_configuration;

@@ -23,7 +23,7 @@ use crate::{
 const UTC: &str = "UTC";
 
 /// The region that starts the simulator.
-const SANDBOX: &str = "sandbox";
+pub(crate) const SANDBOX: &str = "sandbox";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
