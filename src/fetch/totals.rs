@@ -65,7 +65,7 @@ impl FetchTotals {
     pub fn add(&mut self, dataset: &str, interval: Interval, received: u64, committed: &Committed) {
         let totals = self.dataset(dataset);
         totals.received += received;
-        totals.add_interval(interval);
+        interval.join_into(&mut totals.intervals);
         totals.committed += CommittedTotals {
             counts: committed.counts,
             shards: 1,
@@ -97,22 +97,7 @@ impl AddAssign for DatasetTotals {
         self.committed += other.committed;
         self.received += other.received;
         for interval in other.intervals {
-            self.add_interval(interval);
+            interval.join_into(&mut self.intervals);
         }
-    }
-}
-
-impl DatasetTotals {
-    /// Adds an interval, merged with those that touch it.
-    fn add_interval(&mut self, added: Interval) {
-        let start = self.intervals.partition_point(|other| other.to_ms() < added.from_ms());
-        let end = self.intervals.partition_point(|other| other.from_ms() <= added.to_ms());
-        let mut merged = added;
-        for touching in self.intervals.drain(start..end) {
-            let from = merged.from_ms().min(touching.from_ms());
-            let to = merged.to_ms().max(touching.to_ms());
-            merged = Interval::new(from, to).unwrap_or(merged);
-        }
-        self.intervals.insert(start, merged);
     }
 }

@@ -1,13 +1,13 @@
 //! Committed shards and the files that a commit writes or replaces (G3).
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::{
     ledger::{
-        DoubtfulInterval, DriftRecord, Ledger, LedgerError, ShardRecord, drift, failures,
-        follow_ups, gaps, intervals, stale,
+        DoubtfulInterval, DriftRecord, Ledger, LedgerError, ShardRecord, drift, execute_prepared,
+        failures, follow_ups, gaps, intervals, overlap::overlapping, stale,
     },
     time::{clock, interval::Interval},
 };
@@ -28,7 +28,16 @@ impl Ledger {
     /// [`LedgerError::Sqlite`].
     pub fn committed(&self, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
         let sql = "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 ORDER BY from_ms";
-        intervals(&self.lock(), sql, dataset)
+        intervals(&self.lock(), sql, [dataset])
+    }
+
+    /// The committed intervals of a dataset that overlap an interval.
+    pub(crate) fn committed_overlapping(
+        &self,
+        dataset: &str,
+        interval: Interval,
+    ) -> Result<Vec<Interval>, LedgerError> {
+        overlapping_shards(&self.lock(), dataset, interval)
     }
 
     /// The paths of all committed files.
@@ -48,8 +57,10 @@ impl Ledger {
     ) -> Result<Option<(Vec<String>, u64)>, LedgerError> {
         let connection = self.lock();
         let key = params![dataset, interval.from_ms(), interval.to_ms()];
-        let shards = "SELECT COUNT(*), MIN(from_ms), MAX(to_ms), SUM(rows_written) FROM shard
-                      WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2";
+        let shards = concat!(
+            "SELECT COUNT(*), MIN(from_ms), MAX(to_ms), SUM(rows_written) FROM shard WHERE ",
+            overlapping!("shard")
+        );
         let (count, from, to, rows): (i64, Option<i64>, Option<i64>, Option<i64>) = connection
             .query_row(shards, key, |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
@@ -59,8 +70,12 @@ impl Ledger {
         if count == 0 || !lies_within {
             return Ok(None);
         }
-        let files = "SELECT path FROM file JOIN shard USING (dataset, from_ms)
-                     WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2 ORDER BY path";
+        let files = concat!(
+            "SELECT path FROM file WHERE dataset = ?1 AND from_ms IN (SELECT from_ms FROM shard
+             WHERE ",
+            overlapping!("shard"),
+            ") ORDER BY path"
+        );
         let mut query = connection.prepare(files)?;
         let paths = query.query_map(key, |row| row.get(0))?.collect::<Result<_, _>>()?;
         Ok(Some((paths, rows.unwrap_or_default().cast_unsigned())))
@@ -73,7 +88,7 @@ impl Ledger {
     /// [`LedgerError::Sqlite`].
     pub fn stale(&self, dataset: &str) -> Result<Vec<Interval>, LedgerError> {
         let sql = "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND stale ORDER BY from_ms";
-        intervals(&self.lock(), sql, dataset)
+        intervals(&self.lock(), sql, [dataset])
     }
 
     /// Records shards of one dataset with their files, their doubts and the values that fit no
@@ -106,21 +121,21 @@ impl Ledger {
                 let (dataset, interval) = (&record.dataset, record.interval);
                 refuse_overlap(transaction, dataset, interval)?;
                 insert_shard(transaction, record)?;
-                transaction.execute(
+                execute_prepared(
+                    transaction,
                     "DELETE FROM short WHERE dataset = ?1 AND from_ms >= ?2 AND from_ms < ?3",
                     params![dataset, interval.from_ms(), interval.to_ms()],
                 )?;
                 let intents = "DELETE FROM intent WHERE commit_id = ?1";
-                transaction.execute(intents, [&record.commit_id])?;
+                execute_prepared(transaction, intents, [&record.commit_id])?;
                 gaps::delete_within(transaction, dataset, interval)?;
                 follow_ups::update(transaction, record, clock::now().as_millisecond())?;
             }
             for doubt in doubts {
                 gaps::insert(transaction, doubt)?;
             }
-            let datasets: BTreeSet<_> = records.iter().map(|record| &record.dataset).collect();
-            for dataset in datasets {
-                failures::delete_committed(transaction, dataset)?;
+            for record in records {
+                failures::delete_committed(transaction, &record.dataset, record.interval)?;
             }
             let is_named = |path: &String| {
                 records.iter().flat_map(|record| &record.files).any(|file| file.path == *path)
@@ -182,7 +197,7 @@ impl Ledger {
             let at = clock::now().to_string();
             for (path, commit_id) in files {
                 let sql = "INSERT OR REPLACE INTO intent (path, commit_id, at) VALUES (?1, ?2, ?3)";
-                transaction.execute(sql, [path, commit_id, &at])?;
+                execute_prepared(transaction, sql, [path, commit_id, &at])?;
             }
             match stale {
                 Some(interval) => stale::mark_stale(transaction, dataset, interval),
@@ -218,7 +233,8 @@ pub(super) fn insert_shard(
     record: &ShardRecord,
 ) -> Result<(), LedgerError> {
     let ShardRecord { dataset, interval, counts, files, commit_id, open_rows } = record;
-    transaction.execute(
+    execute_prepared(
+        transaction,
         "INSERT INTO shard (dataset, from_ms, to_ms, rows_received, rows_written, rows_not_owned,
                             rows_duplicate, rows_quarantined, commit_id, open_rows, at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -237,7 +253,8 @@ pub(super) fn insert_shard(
         ],
     )?;
     for file in files {
-        transaction.execute(
+        execute_prepared(
+            transaction,
             "INSERT INTO file (path, dataset, from_ms, rows, bytes, sha256)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
@@ -261,25 +278,20 @@ fn delete_covered(
     interval: Interval,
     new: &[Interval],
 ) -> Result<Vec<String>, LedgerError> {
-    let mut overlapping = transaction.prepare(
-        "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2",
-    )?;
-    let key = params![dataset, interval.from_ms(), interval.to_ms()];
-    let overlapping = overlapping
-        .query_map(key, |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?
-        .collect::<Result<Vec<_>, _>>()?;
     let mut paths = Vec::new();
-    for old in overlapping.into_iter().flatten() {
+    for old in overlapping_shards(transaction, dataset, interval)? {
         if !old.subtract(new).is_empty() {
             continue;
         }
         let key = params![dataset, old.from_ms()];
-        let mut delete_files = transaction
-            .prepare("DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path")?;
+        let mut delete_files = transaction.prepare_cached(
+            "DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path",
+        )?;
         for path in delete_files.query_map(key, |row| row.get(0))? {
             paths.push(path?);
         }
-        transaction.execute("DELETE FROM shard WHERE dataset = ?1 AND from_ms = ?2", key)?;
+        let delete_shard = "DELETE FROM shard WHERE dataset = ?1 AND from_ms = ?2";
+        execute_prepared(transaction, delete_shard, key)?;
     }
     Ok(paths)
 }
@@ -289,16 +301,18 @@ pub(super) fn refuse_overlap(
     dataset: &str,
     new: Interval,
 ) -> Result<(), LedgerError> {
-    let committed = transaction
-        .query_row(
-            "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2",
-            params![dataset, new.from_ms(), new.to_ms()],
-            |row| Ok(Interval::new(row.get(0)?, row.get(1)?)),
-        )
-        .optional()?
-        .flatten();
-    match committed {
-        Some(old) => Err(LedgerError::Overlap { dataset: dataset.to_owned(), new, old }),
+    match overlapping_shards(transaction, dataset, new)?.first() {
+        Some(&old) => Err(LedgerError::Overlap { dataset: dataset.to_owned(), new, old }),
         None => Ok(()),
     }
+}
+
+/// The committed intervals of a dataset that overlap an interval.
+fn overlapping_shards(
+    connection: &Connection,
+    dataset: &str,
+    interval: Interval,
+) -> Result<Vec<Interval>, LedgerError> {
+    let sql = concat!("SELECT from_ms, to_ms FROM shard WHERE ", overlapping!("shard"));
+    intervals(connection, sql, params![dataset, interval.from_ms(), interval.to_ms()])
 }

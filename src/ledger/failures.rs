@@ -1,9 +1,9 @@
 //! Shards that failed and are not committed since, and shards that were split.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Params, Transaction, params};
 
 use crate::{
-    ledger::{Failure, Ledger, LedgerError, intervals, stale},
+    ledger::{Failure, Ledger, LedgerError, intervals, overlap::overlapping, stale},
     time::{clock, interval::Interval},
 };
 
@@ -13,7 +13,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Sqlite`].
     pub fn failures(&self, dataset: &str) -> Result<Vec<Failure>, LedgerError> {
-        failures(&self.lock(), dataset)
+        failures(&self.lock(), dataset, "dataset = ?1", [dataset])
     }
 
     /// Records that a shard failed.
@@ -26,10 +26,8 @@ impl Ledger {
     pub fn fail(&self, failure: &Failure) -> Result<(), LedgerError> {
         let Failure { dataset, interval, .. } = failure;
         self.transaction(|transaction| {
-            for old in failures(transaction, dataset)? {
-                if !old.interval.overlaps(*interval) {
-                    continue;
-                }
+            let bounds = params![dataset, interval.from_ms(), interval.to_ms()];
+            for old in failures(transaction, dataset, overlapping!("failure"), bounds)? {
                 let key = params![dataset, old.interval.from_ms()];
                 transaction
                     .execute("DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2", key)?;
@@ -43,12 +41,19 @@ impl Ledger {
     }
 }
 
-fn failures(connection: &Connection, dataset: &str) -> Result<Vec<Failure>, LedgerError> {
-    let mut query = connection.prepare(
+/// The failures of a dataset that meet a condition.
+fn failures(
+    connection: &Connection,
+    dataset: &str,
+    condition: &str,
+    params: impl Params,
+) -> Result<Vec<Failure>, LedgerError> {
+    let sql = format!(
         "SELECT from_ms, to_ms, reason, correlation FROM failure
-         WHERE dataset = ?1 ORDER BY from_ms",
-    )?;
-    let mut rows = query.query([dataset])?;
+         WHERE {condition} ORDER BY from_ms"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let mut rows = query.query(params)?;
     let mut failures = Vec::new();
     while let Some(row) = rows.next()? {
         if let Some(interval) = Interval::new(row.get(0)?, row.get(1)?) {
@@ -80,23 +85,21 @@ fn insert(transaction: &Transaction, failure: &Failure) -> Result<(), LedgerErro
     Ok(())
 }
 
-/// Deletes the failures of which every part is committed by now.
+/// Deletes the failures of which every part is committed, now that `interval` is.
 pub(super) fn delete_committed(
     transaction: &Transaction,
     dataset: &str,
+    interval: Interval,
 ) -> Result<(), LedgerError> {
-    let failed = "SELECT from_ms, to_ms FROM failure WHERE dataset = ?1";
-    let committed = "SELECT from_ms, to_ms FROM shard WHERE dataset = ?1";
-    let failed = intervals(transaction, failed, dataset)?;
-    if failed.is_empty() {
-        return Ok(());
-    }
-    let committed = intervals(transaction, committed, dataset)?;
-    for interval in failed {
-        if interval.subtract(&committed).is_empty() {
+    let bounds = |interval: Interval| (dataset, interval.from_ms(), interval.to_ms());
+    let failed = concat!("SELECT from_ms, to_ms FROM failure WHERE ", overlapping!("failure"));
+    for failed in intervals(transaction, failed, bounds(interval))? {
+        let committed = concat!("SELECT from_ms, to_ms FROM shard WHERE ", overlapping!("shard"));
+        let committed = intervals(transaction, committed, bounds(failed))?;
+        if failed.subtract(&committed).is_empty() {
             transaction.execute(
                 "DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3",
-                params![dataset, interval.from_ms(), interval.to_ms()],
+                bounds(failed),
             )?;
         }
     }

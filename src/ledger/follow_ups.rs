@@ -3,10 +3,10 @@
 //! Follow-ups get rarer as the data get older: a shard is fetched again when it is 1, 2, 4, 8 … days
 //! old, counted from the end of its interval. So long conversations cost few requests.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Params, Transaction, params};
 
 use crate::{
-    ledger::{Ledger, LedgerError, ShardRecord},
+    ledger::{Ledger, LedgerError, ShardRecord, execute_prepared, overlap::overlapping},
     time::interval::{DAY_MS, Interval},
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct FollowUp {
 impl Ledger {
     /// The shards of a dataset that are to be fetched again, in order.
     pub(crate) fn follow_ups(&self, dataset: &str) -> Result<Vec<FollowUp>, LedgerError> {
-        follow_ups(&self.lock(), dataset)
+        follow_ups(&self.lock(), dataset, "dataset = ?1", [dataset])
     }
 }
 
@@ -40,16 +40,16 @@ pub(super) fn update(
 ) -> Result<(), LedgerError> {
     let ShardRecord { dataset, interval, open_rows, .. } = record;
     let mut attempts = 0;
-    for old in follow_ups(transaction, dataset)? {
-        if old.interval.overlaps(*interval) {
-            attempts = attempts.max(old.attempts + 1);
-            let sql = "DELETE FROM follow WHERE dataset = ?1 AND from_ms = ?2";
-            transaction.execute(sql, params![dataset, old.interval.from_ms()])?;
-        }
+    let bounds = params![dataset, interval.from_ms(), interval.to_ms()];
+    for old in follow_ups(transaction, dataset, overlapping!("follow"), bounds)? {
+        attempts = attempts.max(old.attempts + 1);
+        let sql = "DELETE FROM follow WHERE dataset = ?1 AND from_ms = ?2";
+        transaction.execute(sql, params![dataset, old.interval.from_ms()])?;
     }
     if *open_rows > 0 {
         let next_ms = next_follow_up(interval.to_ms(), now_ms);
-        transaction.execute(
+        execute_prepared(
+            transaction,
             "INSERT INTO follow (dataset, from_ms, to_ms, asked, next_ms)
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![dataset, interval.from_ms(), interval.to_ms(), attempts, next_ms],
@@ -67,13 +67,19 @@ fn next_follow_up(end_ms: i64, now_ms: i64) -> i64 {
     end_ms.saturating_add(age_ms)
 }
 
-fn follow_ups(connection: &Connection, dataset: &str) -> Result<Vec<FollowUp>, LedgerError> {
-    let mut query = connection.prepare(
+fn follow_ups(
+    connection: &Connection,
+    dataset: &str,
+    condition: &str,
+    params: impl Params,
+) -> Result<Vec<FollowUp>, LedgerError> {
+    let sql = format!(
         "SELECT from_ms, to_ms, asked, next_ms, COALESCE(rows_written, 0), COALESCE(open_rows, 0)
-         FROM follow LEFT JOIN shard USING (dataset, from_ms, to_ms)
-         WHERE dataset = ?1 ORDER BY from_ms",
-    )?;
-    let mut rows = query.query([dataset])?;
+         FROM (SELECT * FROM follow WHERE {condition})
+         LEFT JOIN shard USING (dataset, from_ms, to_ms) ORDER BY from_ms"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let mut rows = query.query(params)?;
     let mut follow_ups = Vec::new();
     while let Some(row) = rows.next()? {
         if let Some(interval) = Interval::new(row.get(0)?, row.get(1)?) {

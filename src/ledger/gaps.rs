@@ -1,6 +1,6 @@
 //! Intervals that are committed but doubtful, and those that a person accepted.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Params, Transaction, params};
 
 use crate::{
     ledger::{Ledger, LedgerError},
@@ -78,7 +78,7 @@ impl Ledger {
 
     /// The doubtful intervals of a dataset, in order.
     pub fn doubtful(&self, dataset: &str) -> Result<Vec<DoubtfulInterval>, LedgerError> {
-        doubtful(&self.lock(), dataset)
+        doubtful(&self.lock(), dataset, "gap WHERE dataset = ?1", [dataset])
     }
 
     /// Records that a person accepted the gaps of an interval.
@@ -116,16 +116,23 @@ impl Ledger {
     }
 }
 
+/// The gaps that overlap the interval from `?2` to `?3` of the dataset `?1`. Gaps may overlap each
+/// other, but those that are wider than a day are few.
+const OVERLAPPING: &str = "(
+    SELECT * FROM gap
+        WHERE dataset = ?1 AND from_ms > ?2 - 86400000 AND from_ms < ?3 AND to_ms > ?2
+    UNION SELECT * FROM gap
+        WHERE to_ms - from_ms > 86400000 AND dataset = ?1 AND from_ms < ?3 AND to_ms > ?2
+)";
+
 /// Deletes what is recorded of an interval that is committed anew. What lies outside it stays.
 pub(super) fn delete_within(
     transaction: &Transaction,
     dataset: &str,
     interval: Interval,
 ) -> Result<(), LedgerError> {
-    for old in doubtful(transaction, dataset)? {
-        if !old.interval.overlaps(interval) {
-            continue;
-        }
+    let bounds = params![dataset, interval.from_ms(), interval.to_ms()];
+    for old in doubtful(transaction, dataset, OVERLAPPING, bounds)? {
         let (from, to) = (old.interval.from_ms(), old.interval.to_ms());
         transaction.execute(
             "DELETE FROM gap WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3 AND kind = ?4",
@@ -155,12 +162,18 @@ pub(super) fn insert(connection: &Connection, doubt: &DoubtfulInterval) -> Resul
     Ok(())
 }
 
-fn doubtful(connection: &Connection, dataset: &str) -> Result<Vec<DoubtfulInterval>, LedgerError> {
-    let mut query = connection.prepare(
-        "SELECT from_ms, to_ms, kind, reason FROM gap
-         WHERE dataset = ?1 ORDER BY from_ms, to_ms, kind",
-    )?;
-    let mut rows = query.query([dataset])?;
+fn doubtful(
+    connection: &Connection,
+    dataset: &str,
+    from: &str,
+    params: impl Params,
+) -> Result<Vec<DoubtfulInterval>, LedgerError> {
+    let sql = format!(
+        "SELECT from_ms, to_ms, kind, reason FROM {from}
+         ORDER BY from_ms, to_ms, kind"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let mut rows = query.query(params)?;
     let mut doubtful = Vec::new();
     while let Some(row) = rows.next()? {
         let interval = Interval::new(row.get(0)?, row.get(1)?);

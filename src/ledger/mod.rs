@@ -13,6 +13,7 @@ mod follow_ups;
 mod gaps;
 mod identity;
 mod jobs;
+mod overlap;
 mod probes;
 pub(crate) mod reader;
 mod rebuild;
@@ -50,6 +51,9 @@ use crate::time::interval::Interval;
 /// Name of the ledger in the output directory. Readers of the data skip names with an underscore.
 pub const LEDGER: &str = "_ledger.sqlite";
 
+/// Statements that stay prepared: more than a commit has.
+const CACHED_STATEMENTS: usize = 64;
+
 /// A handle to the ledger. Clones share one connection.
 #[derive(Clone)]
 pub struct Ledger(Arc<Mutex<Connection>>);
@@ -85,6 +89,7 @@ impl Ledger {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         schema::migrate(&mut connection)?;
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
@@ -125,14 +130,23 @@ fn named(error: LedgerError, path: Option<&str>) -> LedgerError {
     }
 }
 
-/// Runs a query with one parameter, the dataset, whose first two columns are an interval.
+/// Runs one of the statements of a commit, which stays prepared for the next commit.
+fn execute_prepared(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute(params)
+}
+
+/// Runs a query whose first two columns are an interval.
 fn intervals(
     connection: &Connection,
     sql: &str,
-    dataset: &str,
+    params: impl Params,
 ) -> Result<Vec<Interval>, LedgerError> {
-    let mut query = connection.prepare(sql)?;
-    let rows = query.query_map([dataset], |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?;
+    let mut query = connection.prepare_cached(sql)?;
+    let rows = query.query_map(params, |row| Ok(Interval::new(row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 

@@ -54,7 +54,7 @@ impl Ledger {
                 if let Some(doubt) = doubt(record) {
                     gaps::insert(transaction, &doubt)?;
                 }
-                failures::delete_committed(transaction, &record.dataset)?;
+                failures::delete_committed(transaction, &record.dataset, record.interval)?;
             }
             for (dataset, (version, columns)) in columns {
                 dataset_schema::insert(transaction, dataset, *version, columns)?;

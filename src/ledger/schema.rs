@@ -13,7 +13,7 @@ use crate::ledger::LedgerError;
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// The migration at index `n` leads from version `n` to version `n + 1`.
-const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// `IF NOT EXISTS`, because a ledger of version 1 does not say that it is one, and a run that was
 /// killed at its start may have created only some of the tables.
@@ -108,6 +108,13 @@ const VERSION_3: &str = "
     ) STRICT;
     INSERT OR IGNORE INTO identity (key, value)
         SELECT 'timezone', 'UTC' WHERE EXISTS (SELECT 1 FROM identity);
+";
+
+/// Indexes that keep the cost of a commit the same, whatever number of commits are recorded: the
+/// files of a shard, and the gaps that are wider than a day.
+const VERSION_4: &str = "
+    CREATE INDEX file_of_shard ON file (dataset, from_ms);
+    CREATE INDEX wide_gap ON gap (dataset, from_ms, to_ms) WHERE to_ms - from_ms > 86400000;
 ";
 
 /// The step of `start_step` that moves files without a record to `_orphaned/`.

@@ -2,7 +2,10 @@
 
 use rusqlite::{Transaction, params};
 
-use crate::{ledger::LedgerError, time::interval::Interval};
+use crate::{
+    ledger::{LedgerError, execute_prepared, overlap::overlapping},
+    time::interval::Interval,
+};
 
 /// Marks the committed shards that overlap an interval as stale: they are to be replaced.
 pub(super) fn mark_stale(
@@ -10,9 +13,7 @@ pub(super) fn mark_stale(
     dataset: &str,
     interval: Interval,
 ) -> Result<(), LedgerError> {
-    transaction.execute(
-        "UPDATE shard SET stale = 1 WHERE dataset = ?1 AND from_ms < ?3 AND to_ms > ?2",
-        params![dataset, interval.from_ms(), interval.to_ms()],
-    )?;
+    let sql = concat!("UPDATE shard SET stale = 1 WHERE ", overlapping!("shard"));
+    execute_prepared(transaction, sql, params![dataset, interval.from_ms(), interval.to_ms()])?;
     Ok(())
 }

@@ -1,8 +1,11 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 use super::*;
+
+const HOUR_MS: i64 = 3_600_000;
 
 fn interval(from: i64, to: i64) -> Interval {
     Interval::new(from, to).unwrap()
@@ -199,7 +202,7 @@ fn a_commit_deletes_the_count_mismatch_that_an_older_program_recorded() {
     let ledger = Ledger::in_memory().unwrap();
     let mismatches = || {
         let sql = "SELECT from_ms, to_ms FROM short WHERE dataset = ?1 ORDER BY from_ms";
-        intervals(&ledger.lock(), sql, "d").unwrap()
+        intervals(&ledger.lock(), sql, ["d"]).unwrap()
     };
     ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
     for (from, to) in [(0, 10), (10, 20), (20, 30)] {
@@ -231,4 +234,64 @@ proptest! {
             prop_assert_eq!(&ledger.committed("d").unwrap(), &known);
         }
     }
+}
+
+/// The shortest time of ten commits among a hundred, of the shards from number `first` on. Each is
+/// doubtful and has open rows, and one shard in ten failed before.
+fn shortest_commits(ledger: &Ledger, first: i64) -> Duration {
+    let commit_ten = |ten: i64| {
+        let start = Instant::now();
+        for number in ten..ten + 10 {
+            let (from, to) = (HOUR_MS * number, HOUR_MS * (number + 1));
+            let doubt = DoubtfulInterval {
+                dataset: "d".into(),
+                interval: interval(from, to),
+                kind: GapKind::CountMismatch,
+                reason: String::new(),
+            };
+            if number % 10 == 0 {
+                ledger.fail(&failure(from + 5, to + 5, "504")).unwrap();
+            }
+            let record = ShardRecord { open_rows: 1, ..record(from, to) };
+            ledger.intend("d", &[(format!("f{from}"), "c".into())], None).unwrap();
+            ledger.commit(&[record], &[doubt], &[], false).unwrap();
+        }
+        start.elapsed()
+    };
+    (0..10).map(|ten| commit_ten(first + 10 * ten)).min().unwrap()
+}
+
+#[test]
+fn g8_a_commit_costs_the_same_whatever_number_of_commits_are_recorded() {
+    let ledger = Ledger::in_memory().unwrap();
+    let few = shortest_commits(&ledger, 0);
+    for hundred in 1..100 {
+        shortest_commits(&ledger, 100 * hundred);
+    }
+    let many = shortest_commits(&ledger, 10_000);
+    assert!(many < 3 * few, "{few:?} among 100 commits, {many:?} among 10,000");
+    assert_eq!(ledger.committed("d").unwrap().len(), 10_100);
+    assert_eq!(ledger.doubtful("d").unwrap().len(), 10_100);
+}
+
+#[test]
+fn g8_a_replacement_costs_the_same_whatever_number_of_commits_are_recorded() {
+    let shortest_replacements = |shards: i64| {
+        let ledger = Ledger::in_memory().unwrap();
+        let records: Vec<_> = (0..shards).map(|shard| record(shard, shard + 1)).collect();
+        ledger.commit(&records, &[], &[], false).unwrap();
+        let replace_ten = |ten: i64| {
+            let start = Instant::now();
+            for shard in shards - 100 + 10 * ten..shards - 90 + 10 * ten {
+                let record = record(shard, shard + 1);
+                ledger.intend("d", &[], Some(record.interval)).unwrap();
+                assert_eq!(ledger.committed_overlapping("d", record.interval).unwrap().len(), 1);
+                ledger.commit(&[record], &[], &[], true).unwrap();
+            }
+            start.elapsed()
+        };
+        (0..10).map(replace_ten).min().unwrap()
+    };
+    let (few, many) = (shortest_replacements(100), shortest_replacements(10_000));
+    assert!(many < 3 * few, "{few:?} among 100 commits, {many:?} among 10,000");
 }

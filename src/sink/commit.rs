@@ -43,7 +43,7 @@ pub(super) struct CommitRequest {
 /// The records of a shard whose files are written.
 pub(super) struct WrittenShard {
     pub records: Vec<StagedRecord>,
-    /// The committed intervals of the dataset, if the shard replaces some of them; else empty.
+    /// The committed intervals that the shard overlaps, if it replaces some; else empty.
     pub replaced: Vec<Interval>,
     pub committed: Committed,
 }
@@ -91,7 +91,7 @@ impl Destination {
         }
         let files = records.iter().flat_map(|staged| staged.record.files.clone()).collect();
         let replaced = match replaces {
-            true => self.committed(&dataset.name).await?,
+            true => self.committed_overlapping(&dataset.name, interval).await?,
             false => Vec::new(),
         };
         let committed = Committed { counts, files, new_fields: Vec::new() };
@@ -147,10 +147,14 @@ impl Destination {
         Ok(StagedRecord { record, doubts, fields, renames })
     }
 
-    /// The committed intervals of a dataset.
-    async fn committed(&self, dataset: &str) -> Result<Vec<Interval>, SinkError> {
+    /// The committed intervals of a dataset that overlap an interval.
+    async fn committed_overlapping(
+        &self,
+        dataset: &str,
+        interval: Interval,
+    ) -> Result<Vec<Interval>, SinkError> {
         let (ledger, dataset) = (self.ledger.clone(), dataset.to_owned());
-        Ok(offload(move || ledger.committed(&dataset)).await?)
+        Ok(offload(move || ledger.committed_overlapping(&dataset, interval)).await?)
     }
 
     /// Steps 3 to 5: gives the files their names and records them. Returns the values that fit no

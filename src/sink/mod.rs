@@ -245,8 +245,8 @@ impl SinkActor {
     /// the records replace nothing.
     fn stage(&mut self, mut written: WrittenShard, replaces: Option<&str>) -> WrittenShard {
         if let Some(dataset) = replaces {
-            self.staging.add(dataset, written.records);
-            written.records = self.staging.take_complete(dataset, &written.replaced);
+            self.staging.add(dataset, written.records, &written.replaced);
+            written.records = self.staging.take_complete(dataset);
         }
         written
     }

@@ -1,6 +1,6 @@
 //! Records that replace committed ones and wait until everything that replaces those is there (G3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ledger::{DoubtfulInterval, DriftRecord, ShardRecord},
@@ -26,7 +26,15 @@ pub(super) struct StagedRecord {
 /// The staged records of a run, by dataset.
 #[derive(Default)]
 pub(super) struct Staging {
-    records: BTreeMap<String, Vec<StagedRecord>>,
+    datasets: BTreeMap<String, StagedDataset>,
+}
+
+/// The staged records of a dataset.
+#[derive(Default)]
+struct StagedDataset {
+    records: Vec<StagedRecord>,
+    /// The committed intervals that the records overlap.
+    replaced: BTreeSet<Interval>,
 }
 
 /// The path at which the file of a commit waits.
@@ -35,35 +43,40 @@ pub(super) fn staged_path(commit_id: &str, path: &str) -> String {
 }
 
 impl Staging {
-    /// Adds the records that a shard was written as.
-    pub(super) fn add(&mut self, dataset: &str, records: Vec<StagedRecord>) {
-        self.records.entry(dataset.to_owned()).or_default().extend(records);
+    /// Adds the records that a shard was written as. `replaced` are the committed intervals that
+    /// they overlap.
+    pub(super) fn add(&mut self, dataset: &str, records: Vec<StagedRecord>, replaced: &[Interval]) {
+        let staged = self.datasets.entry(dataset.to_owned()).or_default();
+        staged.records.extend(records);
+        staged.replaced.extend(replaced);
     }
 
     /// Takes all records.
     pub(super) fn take_all(&mut self) -> Vec<StagedRecord> {
-        std::mem::take(&mut self.records).into_values().flatten().collect()
+        let datasets = std::mem::take(&mut self.datasets).into_values();
+        datasets.flat_map(|staged| staged.records).collect()
     }
 
-    /// Takes the records that can be switched: with them, every record of `committed` that they
-    /// overlap is replaced as a whole.
-    pub(super) fn take_complete(
-        &mut self,
-        dataset: &str,
-        committed: &[Interval],
-    ) -> Vec<StagedRecord> {
-        let staged = self.records.remove(dataset).unwrap_or_default();
-        let intervals: Vec<_> = staged.iter().map(|staged| staged.record.interval).collect();
-        let parts: Vec<_> = committed.iter().chain(&intervals).copied().collect();
+    /// Takes the records that can be switched: with them, every committed record that they overlap
+    /// is replaced as a whole.
+    pub(super) fn take_complete(&mut self, dataset: &str) -> Vec<StagedRecord> {
+        let Some(StagedDataset { records, mut replaced }) = self.datasets.remove(dataset) else {
+            return Vec::new();
+        };
+        let intervals: Vec<_> = records.iter().map(|staged| staged.record.interval).collect();
+        let parts: Vec<_> = replaced.iter().chain(&intervals).copied().collect();
         let complete: Vec<_> = overlap_groups(parts)
             .into_iter()
             .filter(|group| group.subtract(&intervals).is_empty())
             .collect();
-        let is_complete = |staged: &StagedRecord| {
-            complete.iter().any(|group| group.overlaps(staged.record.interval))
-        };
-        let (complete, waiting): (Vec<_>, Vec<_>) = staged.into_iter().partition(is_complete);
-        self.add(dataset, waiting);
+        let is_complete =
+            |interval: Interval| complete.iter().any(|group| group.overlaps(interval));
+        replaced.retain(|&interval| !is_complete(interval));
+        let (complete, records): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|staged| is_complete(staged.record.interval));
+        if !records.is_empty() {
+            self.datasets.insert(dataset.to_owned(), StagedDataset { records, replaced });
+        }
         complete
     }
 }
@@ -107,8 +120,11 @@ mod tests {
 
     /// Adds a staged record and returns the intervals of those that are complete then.
     fn add(staging: &mut Staging, record: StagedRecord, committed: &[Interval]) -> Vec<Interval> {
-        staging.add("d", vec![record]);
-        let complete = staging.take_complete("d", committed);
+        let interval = record.record.interval;
+        let replaced: Vec<_> =
+            committed.iter().copied().filter(|old| old.overlaps(interval)).collect();
+        staging.add("d", vec![record], &replaced);
+        let complete = staging.take_complete("d");
         complete.into_iter().map(|staged| staged.record.interval).collect()
     }
 

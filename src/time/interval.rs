@@ -140,6 +140,13 @@ impl Interval {
         left
     }
 
+    /// Those of `others`, disjoint intervals in order, that overlap this one.
+    pub(crate) fn overlapping(self, others: &[Self]) -> &[Self] {
+        let start = others.partition_point(|other| other.to <= self.from);
+        let end = others.partition_point(|other| other.from < self.to);
+        &others[start..end.max(start)]
+    }
+
     /// The intervals in order, with those that overlap or touch each other joined.
     pub(crate) fn joined(intervals: &[Self]) -> Vec<Self> {
         let mut intervals = intervals.to_vec();
@@ -152,6 +159,19 @@ impl Interval {
             }
         }
         joined
+    }
+
+    /// Adds the interval to `joined`, intervals in order that do not touch each other, and joins it
+    /// with those that it touches.
+    pub(crate) fn join_into(self, joined: &mut Vec<Self>) {
+        let start = joined.partition_point(|other| other.to < self.from);
+        let end = joined.partition_point(|other| other.from <= self.to);
+        let mut whole = self;
+        for touching in joined.drain(start..end) {
+            whole.from = whole.from.min(touching.from);
+            whole.to = whole.to.max(touching.to);
+        }
+        joined.insert(start, whole);
     }
 
     /// Whether `parts` are pairwise disjoint and together exactly this interval (G1).
@@ -241,6 +261,20 @@ mod tests {
                 let parts = left.iter().filter(|part| part.contains(ms)).count();
                 prop_assert_eq!(parts, usize::from(!covered));
             }
+        }
+
+        #[test]
+        fn intervals_that_are_added_in_any_order_are_those_joined_at_once(
+            others in prop::collection::vec(interval(), 0..9), whole in interval(),
+        ) {
+            let mut joined = Vec::new();
+            for other in &others {
+                other.join_into(&mut joined);
+            }
+            prop_assert_eq!(&joined, &Interval::joined(&others));
+            let overlapping: Vec<_> =
+                joined.iter().copied().filter(|other| other.overlaps(whole)).collect();
+            prop_assert_eq!(whole.overlapping(&joined), &overlapping);
         }
 
         #[test]

@@ -1,6 +1,10 @@
 //! What is left to do: requested − committed − failed (G1), and what that will cost.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     catalog::Dataset,
@@ -70,23 +74,20 @@ fn add_replacements(
 ) {
     let shard = |interval| Shard::new(Arc::clone(dataset), interval, true);
     if planning::is_committed_whole(dataset) {
-        for &interval in intervals {
-            plan.add_whole(&shard(interval));
-        }
+        plan.add_parts(intervals.iter().map(|&interval| (shard(interval), vec![interval])));
     } else {
         let sizing = sizing(config, dataset, row_stats);
-        for interval in Interval::joined(intervals) {
-            plan.add_shards(&shard(interval), sizing.shards(interval));
-        }
+        let joined = Interval::joined(intervals).into_iter();
+        plan.add_parts(joined.map(|interval| (shard(interval), sizing.shards(interval))));
     }
 }
 
 /// Adds committed shards whose open rows are requested by id.
 fn add_follow_ups(plan: &mut Plan, dataset: &Arc<Dataset>, follow_ups: &[FollowUp]) {
-    for &FollowUp { interval, open_rows, .. } in follow_ups {
-        let open_rows = Some(open_rows);
-        plan.add_whole(&Shard { open_rows, ..Shard::new(Arc::clone(dataset), interval, true) });
-    }
+    plan.add_parts(follow_ups.iter().map(|&FollowUp { interval, open_rows, .. }| {
+        let shard = Shard::new(Arc::clone(dataset), interval, true);
+        (Shard { open_rows: Some(open_rows), ..shard }, vec![interval])
+    }));
 }
 
 /// Adds intervals that are not committed.
@@ -98,14 +99,13 @@ fn add_new(
     intervals: &[Interval],
 ) {
     let sizing = sizing(config, dataset, row_stats);
-    for &interval in intervals {
-        let shard = Shard::new(Arc::clone(dataset), interval, false);
-        if dataset.snapshot {
-            plan.add_whole(&shard);
-        } else {
-            plan.add_shards(&shard, sizing.shards(interval));
-        }
-    }
+    plan.add_parts(intervals.iter().map(|&interval| {
+        let shards = match dataset.snapshot {
+            true => vec![interval],
+            false => sizing.shards(interval),
+        };
+        (Shard::new(Arc::clone(dataset), interval, false), shards)
+    }));
 }
 
 fn without_accepted(
@@ -156,7 +156,7 @@ fn stale(
     ledger: &Ledger,
     dataset: &Dataset,
 ) -> Result<Stale, Error> {
-    let mut whole = ledger.stale(&dataset.name)?;
+    let mut whole = BTreeSet::from_iter(ledger.stale(&dataset.name)?);
     if let Some(requested) = requested(config, dataset) {
         let again: Vec<Interval> = match scope {
             Scope::Missing => last_part(requested, config.refresh).into_iter().collect(),
@@ -164,29 +164,28 @@ fn stale(
                 doubtful(config, ledger, dataset)?.iter().map(|doubt| doubt.interval).collect()
             }
         };
-        for interval in ledger.committed(&dataset.name)? {
-            if again.iter().any(|part| part.overlaps(interval)) && !whole.contains(&interval) {
-                whole.push(interval);
-            }
-        }
+        let again = Interval::joined(&again);
+        let committed = ledger.committed(&dataset.name)?.into_iter();
+        whole.extend(committed.filter(|interval| !interval.overlapping(&again).is_empty()));
     }
     let mut by_id = Vec::new();
     if scope == Scope::Missing {
-        let doubtful = ledger.doubtful(&dataset.name)?;
+        let doubtful = ledger.doubtful(&dataset.name)?.into_iter().map(|doubt| doubt.interval);
+        let doubtful = Interval::joined(&Vec::from_iter(doubtful));
         for follow_up in due_follow_ups(config, ledger, dataset)? {
             let interval = follow_up.interval;
             if whole.contains(&interval) {
                 continue;
             }
-            let is_doubtful = doubtful.iter().any(|doubt| doubt.interval.overlaps(interval));
+            let is_doubtful = !interval.overlapping(&doubtful).is_empty();
             if !is_doubtful && is_cheaper_by_id(&config.fetch, dataset, &follow_up) {
                 by_id.push(follow_up);
             } else {
-                whole.push(interval);
+                whole.insert(interval);
             }
         }
     }
-    Ok(Stale { whole, by_id })
+    Ok(Stale { whole: whole.into_iter().collect(), by_id })
 }
 
 /// Whether fewer requests return the open rows of a shard by their ids than all its rows.
@@ -236,7 +235,7 @@ pub(crate) fn failed(
     let mut failed = Vec::new();
     for failure in ledger.failures(&dataset.name)? {
         let Some(part) = requested.intersect(failure.interval) else { continue };
-        for interval in part.subtract(&committed) {
+        for interval in part.subtract(part.overlapping(&committed)) {
             failed.push(Failure { interval, ..failure.clone() });
         }
     }
