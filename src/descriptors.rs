@@ -3,7 +3,8 @@
 /// Files that a run has open beside those of its fetchers: the ledger, locks, the runtime.
 const RESERVED: usize = 32;
 
-/// Files that a fetcher may have open beside its connections: spooled files of its shard.
+/// Files that a fetcher may have open beside its connections, however wide its shard is: the spools
+/// of the shard, a committed file that is read, the file that is written, and its folder.
 const PER_FETCHER: usize = 4;
 
 /// What fits into a limit of open files.

@@ -5,8 +5,8 @@
 //! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of
 //! the ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the
 //! commit protocol, `shard_writer` sorts the rows of a shard into the files of its days,
-//! `waiting_rows` keeps them until there are enough, `parquet_writer` writes one such file, `store`
-//! puts files to their names.
+//! `waiting_rows` keeps them until there are enough, `parquet_writer` writes one such file, `spool`
+//! keeps what is not complete, `store` puts files to their names.
 
 mod carry_over;
 mod column_settings;
@@ -24,6 +24,7 @@ mod row_set;
 mod row_versions;
 mod settings;
 pub(crate) mod shard_writer;
+pub(crate) mod spool;
 mod staging;
 pub(crate) mod store;
 mod store_error;

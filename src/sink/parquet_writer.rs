@@ -15,7 +15,6 @@ use parquet::{
     },
     file::metadata::SortingColumn,
 };
-use tempfile::SpooledTempFile;
 
 use crate::{
     catalog::Dataset,
@@ -25,7 +24,7 @@ use crate::{
         footer::{Footer, entry},
         row_set::RowSet,
         settings::ParquetSettings,
-        store::OutputStore,
+        spool::{Spool, SpoolFile},
         waiting_rows::WaitingRows,
         write_error::WriteError,
     },
@@ -39,7 +38,7 @@ const WAITING_BYTES: usize = 128 << 20;
 pub(super) struct DayFile {
     dataset: Arc<Dataset>,
     settings: Arc<ParquetSettings>,
-    output: OutputStore,
+    spools: SpoolFile,
     /// `None` until rows are encoded.
     writer: Option<OpenWriter>,
     /// Rows that are not encoded yet.
@@ -57,7 +56,7 @@ pub(super) struct DayFile {
 
 /// The encoder of a file.
 struct OpenWriter {
-    writer: ArrowWriter<SpooledTempFile>,
+    writer: ArrowWriter<Spool>,
     /// Whether its row groups say that their rows are in order of time.
     declares_order: bool,
 }
@@ -85,14 +84,14 @@ impl DayFile {
     pub(super) fn new(
         dataset: &Arc<Dataset>,
         settings: &Arc<ParquetSettings>,
-        output: &OutputStore,
+        spools: &SpoolFile,
     ) -> Self {
         Self {
             dataset: Arc::clone(dataset),
             settings: Arc::clone(settings),
-            output: output.clone(),
+            spools: spools.clone(),
             writer: None,
-            waiting: WaitingRows::new(&dataset.schema, output),
+            waiting: WaitingRows::new(&dataset.schema, spools),
             appended: 0,
             dropped: RowSet::default(),
             duplicates: 0,
@@ -184,7 +183,7 @@ impl DayFile {
         let options = ArrowWriterOptions::new()
             .with_properties(properties.build())
             .with_parquet_schema(leaves);
-        let (spool, schema) = (self.output.spool(), Arc::clone(schema));
+        let (spool, schema) = (self.spools.spool(), Arc::clone(schema));
         let writer = ArrowWriter::try_new_with_options(spool, schema, options)?;
         Ok(OpenWriter { writer, declares_order })
     }
@@ -228,7 +227,7 @@ impl DayFile {
 
     /// The complete file. It is written once more if rows of it were dropped, or if it says that
     /// its rows are in order and they are not.
-    pub(super) fn finish(mut self, footer: &Footer) -> Result<SpooledTempFile, WriteError> {
+    pub(super) fn finish(mut self, footer: &Footer) -> Result<Spool, WriteError> {
         // rows of a file without an encoder can be dropped while they are encoded
         let mut row = 0;
         let dropped = match self.writer {
@@ -249,10 +248,10 @@ impl DayFile {
         if !must_rewrite {
             return Ok(content);
         }
-        let mut rewritten = Self::new(&self.dataset, &self.settings, &self.output);
+        let mut rewritten = Self::new(&self.dataset, &self.settings, &self.spools);
         rewritten.order.is_ascending = self.order.is_ascending;
         let mut row = 0;
-        for batch in ParquetRecordBatchReaderBuilder::try_new(content.into_file()?)?.build()? {
+        for batch in ParquetRecordBatchReaderBuilder::try_new(content.into_reader())?.build()? {
             rewritten.append(without(&batch?, &self.dropped, &mut row)?)?;
         }
         rewritten.finish(footer)
@@ -275,10 +274,7 @@ fn without(
     Ok(filter_record_batch(batch, &kept)?)
 }
 
-fn finish_writer(
-    mut writer: ArrowWriter<SpooledTempFile>,
-    footer: &Footer,
-) -> Result<SpooledTempFile, WriteError> {
+fn finish_writer(mut writer: ArrowWriter<Spool>, footer: &Footer) -> Result<Spool, WriteError> {
     for entry in footer.entries() {
         writer.append_key_value_metadata(entry);
     }
@@ -292,7 +288,6 @@ mod tests {
         compute::concat_batches,
         datatypes::TimestampMicrosecondType,
     };
-    use object_store::memory::InMemory;
     use parquet::file::metadata::ParquetMetaData;
 
     use super::*;
@@ -321,8 +316,8 @@ startedAt = "timestamp"
     fn file(spills: bool, row_group_rows: usize, dropped: &[u64]) -> (ParquetMetaData, Vec<i64>) {
         let dataset = Arc::clone(&catalog::read("test", CATALOG).unwrap().datasets["calls"]);
         let settings = ParquetSettings { row_group_rows, ..ParquetSettings::for_tests() };
-        let output = OutputStore::over(Arc::new(InMemory::new()));
-        let mut file = DayFile::new(&dataset, &Arc::new(settings), &output);
+        let spools = SpoolFile::new(std::env::temp_dir());
+        let mut file = DayFile::new(&dataset, &Arc::new(settings), &spools);
         let times = Vec::from_iter(0..24);
         for page in times.chunks(7) {
             let ids: ArrayRef =
@@ -352,7 +347,7 @@ startedAt = "timestamp"
             counts: Counts::default(),
             open_rows: 0,
         };
-        let content = file.finish(&footer).unwrap().into_file().unwrap();
+        let content = file.finish(&footer).unwrap().into_reader();
         let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap();
         let metadata = ParquetMetaData::clone(reader.metadata());
         let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();

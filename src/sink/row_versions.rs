@@ -10,9 +10,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
 };
 
-use tempfile::SpooledTempFile;
-
-use crate::decode::RowKey;
+use crate::{decode::RowKey, sink::spool::Spool};
 
 /// Copies in memory before they are spilled: as many as a map of 2¹⁸ buckets holds, 13 MB. Above the
 /// rows at which an ordered shard is committed partially, so that such a shard never spills.
@@ -52,7 +50,7 @@ pub(super) struct RowVersions {
     newest: HashMap<u128, RowCopy>,
     most_copies: usize,
     /// The runs, one after the other in one file. `None` until the map was full once.
-    spool: Option<SpooledTempFile>,
+    spool: Option<Spool>,
     /// The number of copies of each run.
     runs: Vec<u64>,
 }
@@ -80,10 +78,7 @@ impl RowVersions {
     }
 
     /// Moves the copies to `spool` if there are too many in memory.
-    pub(super) fn spill_if_full(
-        &mut self,
-        new_spool: impl FnOnce() -> SpooledTempFile,
-    ) -> io::Result<()> {
+    pub(super) fn spill_if_full(&mut self, new_spool: impl FnOnce() -> Spool) -> io::Result<()> {
         if self.newest.len() < self.most_copies {
             return Ok(());
         }
@@ -158,7 +153,7 @@ struct SortedRun {
 
 impl SortedRun {
     /// The id of the next copy. `None` at the end of the run.
-    fn head(&mut self, spool: &mut SpooledTempFile) -> io::Result<Option<u128>> {
+    fn head(&mut self, spool: &mut Spool) -> io::Result<Option<u128>> {
         if self.buffer.is_empty() && self.left > 0 {
             let copies = self.left.min(COPIES_PER_READ);
             let mut bytes = vec![0; usize::try_from(copies).unwrap_or(0) * COPY_BYTES];
@@ -204,9 +199,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sink::spool::SpoolFile;
 
     /// The surviving copies, by id, after these copies arrived in this order.
     fn survivors(copies: &[(u128, i64, u64)], most_copies: usize) -> BTreeMap<u128, (i64, u64)> {
+        let spools = SpoolFile::new(std::env::temp_dir());
         let mut versions = RowVersions::with_capacity(most_copies);
         let mut written = BTreeMap::new();
         for (row, &(id, version, digest)) in (0..).zip(copies) {
@@ -217,7 +214,7 @@ mod tests {
                     written.remove(&old.row);
                 }
             }
-            versions.spill_if_full(|| tempfile::spooled_tempfile(100)).unwrap();
+            versions.spill_if_full(|| spools.spool_on_disk()).unwrap();
         }
         versions.merge(|place| assert!(written.remove(&place.row).is_some())).unwrap();
         let mut survivors = BTreeMap::new();

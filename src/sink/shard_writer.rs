@@ -7,7 +7,6 @@ use std::{
 };
 
 use arrow::{array::UInt64Array, compute::take_record_batch};
-use tempfile::SpooledTempFile;
 
 use crate::{
     decode::{Drift, Page, RowKey},
@@ -20,6 +19,7 @@ use crate::{
         quarantine,
         row_versions::{RowPlace, RowVersions},
         settings::ParquetSettings,
+        spool::{Spool, SpoolFile},
         store::OutputStore,
         write_error::WriteError,
     },
@@ -35,14 +35,15 @@ pub(crate) const SMALLEST_SPILL_BYTES: usize = 256 << 10;
 /// The open files of one shard.
 pub struct ShardWriter {
     shard: Shard,
-    output: OutputStore,
+    /// What is not in memory.
+    spools: SpoolFile,
     settings: Arc<ParquetSettings>,
     /// By the start of the UTC day.
     days: BTreeMap<i64, DayFile>,
     waiting_rows: HeldMemory,
     versions: RowVersions,
     /// Rows that could not be decoded, as lines of JSON. `None` if there are none.
-    quarantine: Option<SpooledTempFile>,
+    quarantine: Option<Spool>,
     counts: Counts,
     drift: Drift,
     latest: LatestRows,
@@ -77,7 +78,7 @@ pub struct FinishedFile {
     /// Its path below the output.
     pub path: String,
     pub rows: u64,
-    pub content: SpooledTempFile,
+    pub content: Spool,
 }
 
 impl ShardWriter {
@@ -85,7 +86,7 @@ impl ShardWriter {
     pub fn new(shard: Shard, output: OutputStore, settings: Arc<ParquetSettings>) -> Self {
         Self {
             shard,
-            output,
+            spools: output.spool_file(),
             settings,
             days: BTreeMap::new(),
             waiting_rows: ROWS.hold(0),
@@ -113,7 +114,7 @@ impl ShardWriter {
         self.counts.quarantined += page.bad.len() as u64;
         self.drift.add(&page.drift);
         if !page.bad.is_empty() {
-            let file = self.quarantine.get_or_insert_with(|| self.output.spool());
+            let file = self.quarantine.get_or_insert_with(|| self.spools.spool());
             quarantine::append(file, &page.bad)?;
         }
         for (day, rows) in self.kept_rows(&page.keys) {
@@ -128,7 +129,7 @@ impl ShardWriter {
                 file.append(batch)?;
             }
         }
-        self.versions.spill_if_full(|| self.output.spool())?;
+        self.versions.spill_if_full(|| self.spools.spool())?;
         self.limit_waiting_rows()
     }
 
@@ -141,7 +142,7 @@ impl ShardWriter {
         for run in keys.chunk_by(|a, b| Interval::day_of(a.time_ms) == Interval::day_of(b.time_ms))
         {
             let day = Interval::day_of(run[0].time_ms).from_ms();
-            let new_file = || DayFile::new(&self.shard.dataset, &self.settings, &self.output);
+            let new_file = || DayFile::new(&self.shard.dataset, &self.settings, &self.spools);
             let appended = self.days.entry(day).or_insert_with(new_file).appended();
             let rows = kept.entry(day).or_default();
             let mut rejected = 0;

@@ -1,7 +1,7 @@
 //! The output store: a file is written whole and durably, or not at all (G3).
 //!
-//! Rows are spooled in an unnamed file, which disappears with the process. Once it is complete, its
-//! content is uploaded under its name atomically and synced.
+//! A file is spooled until it is complete, see [`Spool`]. Then its content is uploaded under its name
+//! atomically and synced.
 
 use std::{
     fs::File,
@@ -16,17 +16,22 @@ use object_store::{
     ObjectStore, ObjectStoreExt, WriteMultipart, local::LocalFileSystem, path::Path,
 };
 use sha2::{Digest, Sha256};
-use tempfile::SpooledTempFile;
 
 pub(crate) use crate::sink::store_error::StoreError;
-use crate::{blocking::offload, files, ledger::FileRecord, sink::FileMode};
+use crate::{
+    blocking::offload,
+    files,
+    ledger::FileRecord,
+    sink::{
+        FileMode,
+        spool::{Spool, SpoolFile},
+    },
+};
 
 /// The part size of an upload.
 const PART_BYTES: usize = 8 << 20;
 /// Parts of one upload that may be in flight.
 const PARTS_IN_FLIGHT: usize = 2;
-/// A spool stays in memory up to this size. A shard has a spool for each of its days.
-const SPOOL_BYTES: usize = 1 << 20;
 
 /// The files of a backfill.
 #[derive(Clone)]
@@ -71,18 +76,9 @@ impl OutputStore {
         &self.store
     }
 
-    /// An unnamed file that stays in memory up to 1 MiB and then moves to the output's disk.
-    pub fn spool(&self) -> SpooledTempFile {
-        tempfile::spooled_tempfile_in(SPOOL_BYTES, self.spool_folder())
-    }
-
-    /// An unnamed file on the output's disk, which disappears with the process.
-    pub(super) fn unnamed_file(&self) -> io::Result<File> {
-        tempfile::tempfile_in(self.spool_folder())
-    }
-
-    fn spool_folder(&self) -> PathBuf {
-        self.root.clone().unwrap_or_else(std::env::temp_dir)
+    /// Spools on the output's disk.
+    pub fn spool_file(&self) -> SpoolFile {
+        SpoolFile::new(self.root.clone().unwrap_or_else(std::env::temp_dir))
     }
 
     /// Writes a spooled file under its name. Afterwards the file is complete and survives a loss of
@@ -94,7 +90,7 @@ impl OutputStore {
         &self,
         path: &str,
         rows: u64,
-        mut spool: SpooledTempFile,
+        mut spool: Spool,
     ) -> Result<FileRecord, StoreError> {
         self.refuse_linked_folders(path)?;
         let name = Path::from(path);
@@ -275,7 +271,7 @@ fn remove_partial_uploads(file: &FsPath) -> Result<usize, StoreError> {
 }
 
 /// The next part of a spool. Empty at its end.
-fn read_chunk(spool: &mut SpooledTempFile) -> io::Result<Bytes> {
+fn read_chunk(spool: &mut Spool) -> io::Result<Bytes> {
     let from = spool.stream_position()?;
     let rest = spool.seek(SeekFrom::End(0))? - from;
     spool.seek(SeekFrom::Start(from))?;
@@ -294,7 +290,7 @@ mod tests {
     use super::*;
 
     async fn put(output: &OutputStore, path: &str, content: &[u8]) -> FileRecord {
-        let mut spool = output.spool();
+        let mut spool = output.spool_file().spool();
         spool.write_all(content).unwrap();
         output.put(path, 1, spool).await.unwrap()
     }
@@ -324,7 +320,7 @@ mod tests {
         let output = OutputStore::directory(folder.path()).unwrap();
         put(&output, "_staging/file", b"new").await;
         let path = "d/date=2024-01-01/file";
-        let spool = output.spool();
+        let spool = output.spool_file().spool();
         for refused in [
             output.put(path, 1, spool).await.map(|_| ()),
             output.rename("_staging/file", path).await,

@@ -260,7 +260,7 @@ async fn g3_a_start_deletes_only_what_the_ledger_intended_or_replaced() {
     let recorded = fixture.recorded();
     let kept = recorded.first().unwrap().clone();
     let put = async |path: &str| {
-        fixture.output.put(path, 1, fixture.output.spool()).await.unwrap();
+        fixture.output.put(path, 1, fixture.output.spool_file().spool()).await.unwrap();
     };
     for path in ["calls/foreign.parquet", "calls/intended.parquet", "calls/replaced.parquet"] {
         put(path).await;
@@ -322,7 +322,7 @@ async fn rows_that_alternate_between_two_days_fill_one_row_group_a_day() {
     let files: Vec<_> = records.into_iter().flat_map(|record| record.files).collect();
     assert_eq!(files.len(), 2);
     for (day, file) in (0i64..).zip(files) {
-        let content = file.content.into_file().unwrap();
+        let content = file.content.into_reader();
         let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap();
         let group_rows: Vec<_> =
             reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();

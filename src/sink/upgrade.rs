@@ -8,7 +8,6 @@
 use std::{fs::File, sync::Arc};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tempfile::SpooledTempFile;
 
 use crate::{
     blocking::offload,
@@ -22,6 +21,7 @@ use crate::{
         parquet_writer::DayFile,
         read::{self, FileFooter},
         shard_writer::QUARANTINE,
+        spool::Spool,
         staging::staged_path,
         write_error::WriteError,
     },
@@ -40,7 +40,7 @@ enum NewFile {
     /// It has its new content already, of this size and SHA-256 checksum.
     InPlace(u64, String),
     /// This content replaces it.
-    Content(SpooledTempFile),
+    Content(Spool),
 }
 
 /// Whether a recorded file has to be rewritten, or to be recorded as it is now.
@@ -164,7 +164,7 @@ impl FileUpgrade {
         Ok(Ok(NewFile::Content(content)))
     }
 
-    fn rewrite(self, old: File, footer: &FileFooter) -> Result<SpooledTempFile, WriteError> {
+    fn rewrite(self, old: File, footer: &FileFooter) -> Result<Spool, WriteError> {
         let mut settings = self.settings;
         let mut job = footer.job.clone();
         // those of an earlier version say nothing of the job
@@ -173,7 +173,7 @@ impl FileUpgrade {
             settings.job = serde_json::to_string(&job).unwrap_or_default();
         }
         let settings = Arc::new(settings);
-        let mut file = DayFile::new(&self.dataset, &settings, &self.output);
+        let mut file = DayFile::new(&self.dataset, &settings, &self.output.spool_file());
         for batch in ParquetRecordBatchReaderBuilder::try_new(old)?.build()? {
             file.append(with_columns(&batch?, &self.dataset.schema)?)?;
         }

@@ -4,7 +4,6 @@
 //! there. Until then rows wait in memory, and on the disk if memory is short.
 
 use std::{
-    fs::File,
     io::{BufReader, BufWriter, Seek},
     mem::take,
 };
@@ -14,7 +13,10 @@ use arrow::{
 };
 use arrow_ipc::{reader::StreamReader, writer::StreamWriter};
 
-use crate::sink::{store::OutputStore, write_error::WriteError};
+use crate::sink::{
+    spool::{Spool, SpoolFile},
+    write_error::WriteError,
+};
 
 /// Pages are joined to pieces of this size: encoding many rows at once takes less time.
 pub(crate) const PIECE_BYTES: usize = 4 << 20;
@@ -22,9 +24,9 @@ pub(crate) const PIECE_BYTES: usize = 4 << 20;
 /// Rows in the order in which they were pushed.
 pub(super) struct WaitingRows {
     schema: SchemaRef,
-    output: OutputStore,
+    spools: SpoolFile,
     /// The first rows. `None` if all are in memory.
-    on_disk: Option<StreamWriter<BufWriter<File>>>,
+    on_disk: Option<StreamWriter<BufWriter<Spool>>>,
     /// The rows after those on disk, in pieces.
     pieces: Vec<RecordBatch>,
     /// The last rows, in pages.
@@ -36,10 +38,10 @@ pub(super) struct WaitingRows {
 }
 
 impl WaitingRows {
-    pub(super) fn new(schema: &SchemaRef, output: &OutputStore) -> Self {
+    pub(super) fn new(schema: &SchemaRef, spools: &SpoolFile) -> Self {
         Self {
             schema: schema.clone(),
-            output: output.clone(),
+            spools: spools.clone(),
             on_disk: None,
             pieces: Vec::new(),
             pages: Vec::new(),
@@ -93,8 +95,8 @@ impl WaitingRows {
         let on_disk = match &mut self.on_disk {
             Some(on_disk) => on_disk,
             None => {
-                let file = self.output.unnamed_file()?;
-                self.on_disk.insert(StreamWriter::try_new_buffered(file, &self.schema)?)
+                let spool = self.spools.spool_on_disk();
+                self.on_disk.insert(StreamWriter::try_new_buffered(spool, &self.schema)?)
             }
         };
         for piece in take(&mut self.pieces) {
@@ -111,12 +113,12 @@ impl WaitingRows {
         let on_disk = match self.on_disk.take() {
             Some(mut written) => {
                 written.finish()?;
-                let mut file = written
+                let mut spool = written
                     .into_inner()?
                     .into_inner()
                     .map_err(std::io::IntoInnerError::into_error)?;
-                file.rewind()?;
-                Some(StreamReader::try_new_buffered(file, None)?)
+                spool.rewind()?;
+                Some(StreamReader::try_new_buffered(spool, None)?)
             }
             None => None,
         };
@@ -131,7 +133,7 @@ impl WaitingRows {
 /// Rows that were taken out.
 pub(super) struct Pieces {
     schema: SchemaRef,
-    on_disk: Option<StreamReader<BufReader<File>>>,
+    on_disk: Option<StreamReader<BufReader<Spool>>>,
     in_memory: std::vec::IntoIter<RecordBatch>,
 }
 
@@ -170,7 +172,6 @@ mod tests {
         array::{ArrayRef, AsArray, Int64Array, StringArray},
         datatypes::Int64Type,
     };
-    use object_store::memory::InMemory;
     use proptest::prelude::*;
 
     use super::*;
@@ -188,8 +189,8 @@ mod tests {
         fn rows_come_out_in_order_wherever_they_waited(
             pages in prop::collection::vec((0i64..50, any::<bool>()), 0..30),
         ) {
-            let output = OutputStore::over(Arc::new(InMemory::new()));
-            let mut waiting = WaitingRows::new(&page(0..0).schema(), &output);
+            let spools = SpoolFile::new(std::env::temp_dir());
+            let mut waiting = WaitingRows::new(&page(0..0).schema(), &spools);
             for _ in 0..2 {
                 let mut rows = 0;
                 for &(len, spills) in &pages {
@@ -211,8 +212,8 @@ mod tests {
 
     #[test]
     fn pages_are_joined_to_pieces_that_are_not_smaller_than_the_limit() {
-        let output = OutputStore::over(Arc::new(InMemory::new()));
-        let mut waiting = WaitingRows::new(&page(0..0).schema(), &output);
+        let spools = SpoolFile::new(std::env::temp_dir());
+        let mut waiting = WaitingRows::new(&page(0..0).schema(), &spools);
         for number in 0..1_000 {
             waiting.push(page(number * 1_000..(number + 1) * 1_000)).unwrap();
         }
@@ -224,8 +225,8 @@ mod tests {
 
     #[test]
     fn small_spills_are_joined_to_pieces_when_they_are_read() {
-        let output = OutputStore::over(Arc::new(InMemory::new()));
-        let mut waiting = WaitingRows::new(&page(0..0).schema(), &output);
+        let spools = SpoolFile::new(std::env::temp_dir());
+        let mut waiting = WaitingRows::new(&page(0..0).schema(), &spools);
         for number in 0..100 {
             waiting.push(page(number * 10..(number + 1) * 10)).unwrap();
             waiting.spill().unwrap();

@@ -23,6 +23,7 @@ mod job_states;
 mod ledger_versions;
 mod login;
 mod memory;
+mod open_files;
 mod open_rows;
 mod outages;
 mod output_safety;

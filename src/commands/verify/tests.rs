@@ -8,12 +8,13 @@ use parquet::{
     arrow::ArrowWriter,
     file::{metadata::KeyValue, properties::WriterProperties},
 };
-use tempfile::{SpooledTempFile, TempDir};
+use tempfile::TempDir;
 
 use super::*;
 use crate::{
     catalog,
     ledger::{Counts, LEDGER, Ledger, ShardRecord},
+    sink::spool::Spool,
     time::interval::iso,
 };
 
@@ -46,7 +47,7 @@ impl Environment {
     }
 
     /// A file of rows with an id and a time, for `interval`.
-    fn file(&self, interval: Interval, rows: &[(&str, i64)]) -> SpooledTempFile {
+    fn file(&self, interval: Interval, rows: &[(&str, i64)]) -> Spool {
         let columns = self.dataset.schema.fields().iter().map(|field| -> ArrayRef {
             if *field.name() == self.dataset.id[0] {
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|(id, _)| id)))
@@ -72,8 +73,12 @@ impl Environment {
             entry("counts", COUNTS.to_owned()),
         ];
         let properties = WriterProperties::builder().set_key_value_metadata(Some(metadata)).build();
-        let mut writer =
-            ArrowWriter::try_new(self.output.spool(), batch.schema(), Some(properties)).unwrap();
+        let mut writer = ArrowWriter::try_new(
+            self.output.spool_file().spool(),
+            batch.schema(),
+            Some(properties),
+        )
+        .unwrap();
         writer.write(&batch).unwrap();
         writer.into_inner().unwrap()
     }
@@ -270,7 +275,7 @@ async fn g8_ids_are_compared_in_several_passes_within_the_memory_limit() {
 #[tokio::test]
 async fn the_rows_of_quarantine_files_are_counted() {
     let environment = Environment::new();
-    let mut spool = environment.output.spool();
+    let mut spool = environment.output.spool_file().spool();
     spool.write_all(b"{}\n{}\n").unwrap();
     let path = "_quarantine/conversations/x.ndjson";
     let record = environment.output.put(path, 3, spool).await.unwrap();
