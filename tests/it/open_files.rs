@@ -1,6 +1,6 @@
 //! G8: a wide shard needs few open files.
 
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use actix::System;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use crate::common::{
 const DAY_MS: i64 = 86_400_000;
 const DAYS: i64 = 31;
 /// Each page has a row of each day.
-const PAGES: u64 = 32;
+const PAGES: u64 = 48;
 /// So much text of each row is its own that the file of a day takes more than a mebibyte.
 const ID_BYTES: usize = 64 << 10;
 
@@ -77,6 +77,7 @@ fn g8_a_shard_of_31_days_is_committed_with_40_open_files() {
     let mut dataset = Dataset::clone(&config.datasets[0]);
     let mut endpoint = Endpoint::clone(dataset.endpoint());
     (endpoint.page_size, endpoint.depth, endpoint.ordered) = (31, u64::MAX, false);
+    endpoint.widest = [Duration::from_secs(31 * 86_400); 2];
     (dataset.query, dataset.job) = (Some(Arc::new(endpoint)), None);
     config.datasets = vec![Arc::new(dataset)];
     setrlimit(Resource::RLIMIT_NOFILE, 40, 40).unwrap();
