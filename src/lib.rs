@@ -119,4 +119,3 @@ mod time;
 
 pub use cli::Cli;
 pub use descriptors::raise_limit as raise_descriptor_limit;
-pub use telemetry::init as init_logging;

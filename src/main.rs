@@ -4,12 +4,12 @@ use std::{num::NonZero, process::ExitCode, thread::available_parallelism};
 
 use actix::System;
 use clap::Parser;
-use cxbackfill::{Cli, init_logging, raise_descriptor_limit};
+use cxbackfill::{Cli, raise_descriptor_limit};
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    init_logging();
+    cli.init_logging();
     raise_descriptor_limit();
     // actors run on this thread, connections on a few worker threads, decoding and Parquet writing
     // on those of `blocking`, the rest on blocking threads: each thread keeps memory of its own in

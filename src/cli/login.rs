@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tracing::Level;
 use url::Url;
 
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
     error::Error,
     exit_code::ExitCode,
     http::transport::Transport,
+    telemetry,
 };
 
 /// Logs a user in with a browser and stores the tokens.
@@ -19,17 +21,20 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     let config = config::only(Config::load(overrides)?)?;
     let grant = &config.auth.credentials.grant;
     if !matches!(grant, Grant::AuthorizationCode) {
-        tell!(
-            "error: auth.grant is {}, which needs no login: only authorization-code does",
+        let message = format!(
+            "auth.grant is {}, which needs no login: only authorization-code does",
             grant.name()
         );
+        telemetry::tell(Level::ERROR, None, &message);
         return Ok(ExitCode::Usage);
     }
     let transport: Arc<dyn Transport> = Arc::new(config.fetch.transport()?);
     let Some(host) = hosts::login_host(&config, &transport).await? else {
-        tell!(
-            "error: the embedded sandbox would end with this command: run `cxbackfill sandbox` and \
-             set source.api_url and source.login_url to its address"
+        telemetry::tell(
+            Level::ERROR,
+            None,
+            "the embedded sandbox would end with this command: run `cxbackfill sandbox` and set \
+             source.api_url and source.login_url to its address",
         );
         return Ok(ExitCode::Usage);
     };
@@ -42,9 +47,11 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
     let cache = config.auth.cache.as_deref().map(|path| path.display().to_string());
     sayln!("logged in: the tokens are in {}", cache.unwrap_or_default());
     if response.refresh.is_none() {
-        tell!(
-            "warning: the server sent no refresh token: log in again when the token expires, or \
-             enable refresh tokens for the client"
+        telemetry::tell(
+            Level::WARN,
+            None,
+            "the server sent no refresh token: log in again when the token expires, or enable \
+             refresh tokens for the client",
         );
     }
     Ok(ExitCode::Complete)

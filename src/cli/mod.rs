@@ -65,9 +65,12 @@ mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
-use crate::config::Overrides;
+use crate::{
+    config::Overrides,
+    telemetry::{self, LogFormat, LogSettings},
+};
 
 /// Backfill contact-centre analytics from rate-limited REST APIs into Parquet, exactly once.
 #[derive(Parser)]
@@ -75,7 +78,10 @@ use crate::config::Overrides;
     version,
     after_help = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, \
     3 credentials or permission, 4 any other error, 130 interrupted and resumable. \
-    Several sources have one exit code: the first of 4, 2, 3, 130, 1 that any of them ended with."
+    Several sources have one exit code: the first of 4, 2, 3, 130, 1 that any of them ended with.\n\n\
+    Environment: RUST_LOG selects log lines instead of -q and -v, such as \
+    `cxbackfill::fetch=trace,warn`. NO_COLOR, CLICOLOR and CLICOLOR_FORCE decide about colours. \
+    HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE apply to connections."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -89,6 +95,15 @@ pub struct Cli {
     /// Use only the source with this name of a `[[source]]` list.
     #[arg(long, global = true, value_name = "NAME")]
     source: Option<String>,
+    /// Log each request, commit and decision; twice: the libraries, too.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Log errors only.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// The form of log lines.
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -138,6 +153,17 @@ enum Command {
 }
 
 impl Cli {
+    /// Installs logging as the command line asks for it.
+    pub fn init_logging(&self) {
+        let filter = match (self.quiet, self.verbose) {
+            (true, _) => Some("error"),
+            (false, 0) => None,
+            (false, 1) => Some("warn,cxbackfill=debug"),
+            (false, _) => Some("debug,cxbackfill=trace"),
+        };
+        telemetry::init(&LogSettings { filter, format: self.log_format, quiet: self.quiet });
+    }
+
     /// Runs the command. Results go to standard output, everything else to standard error.
     pub async fn execute(self) -> ExitCode {
         let mut overrides = Overrides { path: self.config, set: self.set, source: self.source };

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::{catalog::Dataset, cli::sources, time::interval::Interval};
+use tracing::Level;
+
+use crate::{catalog::Dataset, telemetry, time::interval::Interval};
 
 /// Prints a line to standard error for each end of `interval` that the platform cannot return at
 /// `now`, in milliseconds since 1970. A later run fetches it.
 pub(super) fn print(source: Option<&str>, datasets: &[Arc<Dataset>], interval: Interval, now: i64) {
     for note in notes(datasets, interval, now) {
-        tell!("note: {}{note}", sources::prefix(source));
+        telemetry::tell(Level::INFO, source, &note);
     }
 }
 

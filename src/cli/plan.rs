@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indicatif::{HumanBytes, HumanCount};
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 
 use crate::{
     cli::{
@@ -14,6 +15,7 @@ use crate::{
     config::{Config, Overrides, SourceConfig},
     error::Error,
     exit_code::ExitCode,
+    telemetry,
 };
 
 #[derive(Debug, clap::Args)]
@@ -61,9 +63,11 @@ pub(super) async fn execute(overrides: &Overrides, args: &PlanArgs) -> Result<Ex
     }
     let mut all = estimates.values().flat_map(Estimates::values);
     if all.any(|estimate| estimate.requests.is_none()) {
-        tell!(
+        telemetry::tell(
+            Level::INFO,
+            None,
             "the number of rows is not known yet: `cxbackfill plan --probe` asks for it, with one \
-             request per day"
+             request per day",
         );
     }
     Ok(ExitCode::of_all(&codes))

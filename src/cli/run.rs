@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 
 use crate::{
     cli::{interrupts::Interrupts, not_yet_available, progress_bar, sources, summary},
@@ -17,7 +18,7 @@ use crate::{
     config::{Config, ConfigError, Overrides, SourceConfig},
     error::Error,
     exit_code::ExitCode,
-    telemetry::metrics::Metrics,
+    telemetry::{self, metrics::Metrics},
     time::clock,
 };
 
@@ -169,10 +170,10 @@ fn print_tables(reports: &[SourceReport]) {
 
 /// Prints to standard error why a source is not complete.
 fn print_outcome(source: Option<&str>, outcome: &RunOutcome) {
-    let prefix = sources::prefix(source);
-    match outcome {
-        RunOutcome::Complete => {}
-        RunOutcome::Gaps(_) => tell!("warning: {prefix}{outcome}"),
-        _ => tell!("error: {prefix}{outcome}"),
-    }
+    let level = match outcome {
+        RunOutcome::Complete => return,
+        RunOutcome::Gaps(_) => Level::WARN,
+        _ => Level::ERROR,
+    };
+    telemetry::tell(level, source, &outcome.to_string());
 }

@@ -3,14 +3,16 @@
 //! The output of each source begins with its name. An error of one source does not stop the others;
 //! the exit code is [`ExitCode::of_all`].
 
-use crate::{error::Error, exit_code::ExitCode};
+use tracing::Level;
+
+use crate::{error::Error, exit_code::ExitCode, telemetry};
 
 /// The exit code of one source. Prints the error, if there is one, to standard error.
 pub(super) fn exit_code(source: Option<&str>, result: Result<ExitCode, Error>) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            tell!("error: {}{error}", prefix(source));
+            telemetry::tell(Level::ERROR, source, &error.to_string());
             error.exit_code()
         }
     }
@@ -21,9 +23,4 @@ pub(super) fn print_heading(source: Option<&str>) {
     if let Some(name) = source {
         sayln!("[{name}]");
     }
-}
-
-/// The beginning of a line about the source on standard error.
-pub(super) fn prefix(source: Option<&str>) -> String {
-    source.map_or(String::new(), |name| format!("{name}: "))
 }

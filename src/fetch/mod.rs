@@ -12,6 +12,7 @@
 pub(crate) mod actor;
 pub(crate) mod api_client;
 pub(crate) mod async_job;
+mod build_request;
 pub(crate) mod circuit_breaker;
 pub(crate) mod context;
 pub(crate) mod doubts;
@@ -27,7 +28,8 @@ mod new_field_policy;
 pub(crate) mod open_rows;
 pub(crate) mod outage;
 pub(crate) mod pagination;
-pub(crate) mod row_statistics;
+pub(crate) mod request_log;
+mod row_statistics;
 pub(crate) mod send_with_retry;
 pub(crate) mod settings;
 pub(crate) mod shard_end;

@@ -8,29 +8,26 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    Request, Response, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
-};
+use http::Response;
 use tokio::time::{Duration, Instant, sleep, timeout};
-use url::Url;
+use tracing::Instrument;
 
 use crate::{
-    auth::{
-        self,
-        token::{GetToken, Token},
-    },
+    auth::token::{GetToken, Token},
     blocking::offload,
     catalog::ApiRequest,
-    fetch::{ApiClient, FetchError, RunError, ShardError, async_job, error::AttemptError},
+    fetch::{
+        ApiClient, FetchError, RunError, ShardError, async_job,
+        error::AttemptError,
+        request_log::{self, shown_path},
+    },
     http::{
-        address::may_download,
         error::{ErrorResponse, RequestError},
         rate_limit::{Permit, QuotaKey},
         retry::{self, Attempt, Decision, PlatformState},
         throttle::ThrottleScope,
     },
-    server_text::ServerText,
+    telemetry,
 };
 
 /// A cached token arrives within this time.
@@ -64,6 +61,23 @@ impl ApiClient {
         options: RequestOptions,
         read: impl Fn(Response<Bytes>) -> Result<T, RequestError> + Clone + Send + 'static,
     ) -> Result<T, FetchError> {
+        let attempts = Cell::new(0);
+        let logged = async {
+            let result = self.send_attempts(&call, options, read, &attempts).await;
+            request_log::ended(&call, attempts.get(), &result);
+            result
+        };
+        logged.instrument(telemetry::request_span()).await
+    }
+
+    /// The loop over the attempts, which are counted in `attempts`.
+    async fn send_attempts<T: Send + 'static>(
+        &self,
+        call: &ApiRequest,
+        options: RequestOptions,
+        read: impl Fn(Response<Bytes>) -> Result<T, RequestError> + Clone + Send + 'static,
+        attempts: &Cell<u32>,
+    ) -> Result<T, FetchError> {
         let mut attempt = Attempt {
             number: 1,
             throttles: 0,
@@ -79,17 +93,18 @@ impl ApiClient {
             if !options.sent_after_shutdown {
                 self.await_platform().await?;
             }
-            let error =
-                match self.attempt_or_shutdown(&call, options, &mut rejected, read.clone()).await {
-                    Ok(response) => {
-                        if !call.anonymous {
-                            self.context.outages.record_answer();
-                        }
-                        return Ok(response);
+            attempts.update(|number| number + 1);
+            let sent = self.attempt_or_shutdown(call, options, &mut rejected, read.clone());
+            let error = match sent.instrument(telemetry::attempt_span(attempts.get())).await {
+                Ok(response) => {
+                    if !call.anonymous {
+                        self.context.outages.record_answer();
                     }
-                    Err(AttemptError::Run(error)) => return Err(error.into()),
-                    Err(AttemptError::Request(error)) => error,
-                };
+                    return Ok(response);
+                }
+                Err(AttemptError::Run(error)) => return Err(error.into()),
+                Err(AttemptError::Request(error)) => error,
+            };
             if options.sent_after_shutdown && self.context.shutdown.is_cancelled() {
                 return Err(ShardError::Failed(error).into());
             }
@@ -105,8 +120,8 @@ impl ApiClient {
             attempt.throttles += u32::from(throttled);
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&error, attempt, &self.context.policy, jitter);
-            let path = shown_path(&call);
-            tracing::debug!(%path, %error, ?attempt, ?decision, "request failed");
+            let path = shown_path(call);
+            request_log::failed(attempts.get(), &error, attempt, &decision);
             if options.creates_resource && error.may_have_been_answered() {
                 async_job::warn_of_lost_job(&path, &error);
             }
@@ -119,7 +134,7 @@ impl ApiClient {
                 }
                 Decision::Throttled { after, scope } => {
                     self.context.metrics.rate_limited.add(1);
-                    self.throttle(&call, after, scope, attempt.throttles);
+                    self.throttle(call, after, scope, attempt.throttles);
                 }
                 Decision::AwaitPlatform => {
                     self.await_platform().await?;
@@ -132,7 +147,7 @@ impl ApiClient {
                 Decision::Shrink => return Err(ShardError::PageTooLarge.into()),
                 Decision::GiveUp => return Err(ShardError::Failed(error).into()),
                 Decision::GiveUpDataset => {
-                    let endpoint = endpoint(&call);
+                    let endpoint = endpoint(call);
                     let reason = format!(
                         "{endpoint} throttles for longer than retry.give_up_after: {error}"
                     );
@@ -217,14 +232,17 @@ impl ApiClient {
         if let Ok(response) = &response {
             permit.answered(response.status(), response.headers());
         }
+        if let Ok(response) = &response {
+            request_log::answered(call, response, self.context.dialect);
+        }
         let response = match response.and_then(|response| self.require_success(call, response)) {
             Ok(response) => response,
             Err(error) => {
                 let generation = token.map(|token| token.generation);
-                if is_answer_to_caller(&error) {
+                if error.is_answer_to_caller() {
                     self.accept_token(generation);
                 }
-                *rejected = generation.filter(|_| is_unauthorized(&error));
+                *rejected = generation.filter(|_| error.is_unauthorized());
                 return Err(error.into());
             }
         };
@@ -270,6 +288,9 @@ impl ApiClient {
             .map_err(RequestError::Token)?;
         // a token can also be late because the thread of the actors is busy, which costs no permit
         let was_requested = token.requested >= admitted;
+        if was_requested {
+            tracing::debug!(token = token.generation, "took a token that was just requested");
+        }
         if was_requested && admitted.elapsed() > CACHED_TOKEN_TIME {
             drop(permit);
             permit = turn.admit().await;
@@ -284,56 +305,6 @@ impl ApiClient {
             credential: Arc::clone(&context.credential),
             bucket: Arc::clone(bucket.unwrap_or(&context.bucket)),
         }
-    }
-
-    /// Builds the HTTP request of a call. Tokens are sent to the API's host only, and a request
-    /// without a token only to where the API's results may be (G10).
-    fn build_request(
-        &self,
-        call: &ApiRequest,
-        token: Option<&Token>,
-    ) -> Result<Request<Bytes>, RequestError> {
-        let api = &self.context.request.api;
-        let url = api.join(&call.target).map_err(|error| {
-            RequestError::Pagination(
-                format!("`{}` is not a valid URL: {error}", ServerText::quote(&call.target)).into(),
-            )
-        })?;
-        if url.origin() != api.origin() && (token.is_some() || !may_download(api, &url)) {
-            return Err(RequestError::Pagination(
-                format!(
-                    "refused to send a request to {}, which the configuration does not name",
-                    ServerText::quote(&url.origin().ascii_serialization())
-                )
-                .into(),
-            ));
-        }
-        self.build_request_to(&url, call, token)
-            .map_err(|error| RequestError::Malformed(error.into()))
-    }
-
-    fn build_request_to(
-        &self,
-        url: &Url,
-        call: &ApiRequest,
-        token: Option<&Token>,
-    ) -> Result<Request<Bytes>, String> {
-        let mut request = Request::builder()
-            .method(call.method.clone())
-            .uri(url.as_str())
-            .header(ACCEPT, "application/json");
-        if let Some(token) = token {
-            let bearer = auth::bearer(&token.secret).map_err(|error| error.to_string())?;
-            request = request.header(AUTHORIZATION, bearer);
-        }
-        let body = match &call.body {
-            Some(body) => {
-                request = request.header(CONTENT_TYPE, "application/json");
-                Bytes::from(body.to_string())
-            }
-            None => Bytes::new(),
-        };
-        request.body(body).map_err(|error| error.to_string())
     }
 
     /// Returns the response to a call if it is a success.
@@ -374,25 +345,8 @@ impl ApiClient {
     }
 }
 
-/// The path and query of a request for people. The address of a result grants access to it, like a
-/// token.
-fn shown_path(call: &ApiRequest) -> ServerText {
-    if call.anonymous { "(result)".into() } else { ServerText::from(&*call.target) }
-}
-
 /// What a throttle of one endpoint holds: requests of the same method and path.
 fn endpoint(call: &ApiRequest) -> String {
     let path = shown_path(call);
     format!("{} {}", call.method, path.split(['?', '#']).next().unwrap_or_default())
-}
-
-fn is_unauthorized(error: &RequestError) -> bool {
-    matches!(error, RequestError::Refused(response) if response.status == StatusCode::UNAUTHORIZED)
-}
-
-/// Whether the platform refused the request itself, and so has taken its token: a query that is not
-/// valid, or something that is not there.
-fn is_answer_to_caller(error: &RequestError) -> bool {
-    let answers = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::GONE];
-    matches!(error, RequestError::Refused(response) if answers.contains(&response.status))
 }

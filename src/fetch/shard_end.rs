@@ -144,6 +144,7 @@ impl Fetcher {
         self.client.context.circuit_breaker.record_commit(shard);
         self.client.context.settings.on_new_field.log(&shard.dataset, &committed.new_fields);
         let (rows, time) = (committed.counts.written, shard.interval.width());
+        tracing::debug!(rows, interval = %shard.interval, files = committed.files.len(), "committed");
         self.client.context.row_statistics.add(dataset, rows, time);
         for (kind, reason) in doubts {
             tracing::warn!(kind = kind.name(), reason, "committed rows are doubtful");

@@ -192,6 +192,18 @@ impl RequestError {
         matches!(self, Self::Refused(response) if statuses.contains(&response.status))
     }
 
+    /// Whether the platform did not accept the token.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Refused(response) if response.status == StatusCode::UNAUTHORIZED)
+    }
+
+    /// Whether the platform refused the request itself, and so has taken its token: a query that is
+    /// not valid, or something that is not there.
+    pub(crate) fn is_answer_to_caller(&self) -> bool {
+        let answers = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::GONE];
+        matches!(self, Self::Refused(response) if answers.contains(&response.status))
+    }
+
     /// The platform's id of the failed request; empty if there is none.
     pub(crate) fn correlation(&self) -> &str {
         match self {

@@ -3,43 +3,110 @@
 //! Log lines go to standard error, above the progress bars, and carry the source, dataset and shard
 //! that they are about: the span of a run has the field `source`, the span of a shard `dataset` and
 //! `shard`. Start with [`init`] for logging, with [`metrics`] for the counters of a run.
+//! Messages that no filter hides, such as why a command ended, are written by [`tell`].
 
+mod json_lines;
 pub(crate) mod metrics;
 mod redacting_writer;
 
-use std::io::IsTerminal;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
-use tracing::Span;
-use tracing_indicatif::IndicatifLayer;
+use tracing::{Level, Span};
+use tracing_indicatif::{IndicatifLayer, indicatif_eprintln};
 use tracing_subscriber::{
     EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use self::redacting_writer::RedactingWriter;
+use self::{json_lines::JsonLines, redacting_writer::RedactingWriter};
 use crate::time::interval::Interval;
 
-/// The filter of log lines unless `RUST_LOG` is set.
+/// The filter of log lines if neither the command line nor `RUST_LOG` has one.
 const DEFAULT_FILTER: &str = "warn,cxbackfill=info";
+
+/// The settings of the process.
+static SETTINGS: OnceLock<LogSettings> = OnceLock::new();
+
+/// The number of requests whose span was made.
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// The form of what goes to standard error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogSettings {
+    /// The filter, in the syntax of `RUST_LOG`. `None` means that variable, or the default.
+    pub filter: Option<&'static str>,
+    pub format: LogFormat,
+    /// Whether notes and progress are left out.
+    pub quiet: bool,
+}
 
 /// The name of spans that are drawn as a progress bar; other spans only give context to log lines.
 pub(crate) const PROGRESS_BAR_SPAN: &str = "progress_bar";
 
 /// Installs the program's log and progress bar output. A second call does nothing.
-pub fn init() {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+pub(crate) fn init(settings: &LogSettings) {
+    let filter = match settings.filter {
+        Some(filter) => EnvFilter::new(filter),
+        None => {
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER))
+        }
+    };
     let progress_bars = IndicatifLayer::new();
-    let log_lines = tracing_subscriber::fmt::layer()
-        .with_writer(RedactingWriter(progress_bars.get_stderr_writer()))
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        // these would be printed to standard error too, and a panic follows if it is closed
-        .log_internal_errors(false)
-        .with_filter(filter);
+    let writer = RedactingWriter(progress_bars.get_stderr_writer());
+    let log_lines: Box<dyn Layer<_> + Send + Sync> = match settings.format {
+        LogFormat::Json => JsonLines(writer).boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_writer(writer)
+            .with_ansi(console::colors_enabled_stderr())
+            .with_target(false)
+            // these would be printed to standard error too, and a panic follows if it is closed
+            .log_internal_errors(false)
+            .boxed(),
+    };
+    let log_lines = log_lines.with_filter(filter);
     let progress_bars =
         progress_bars.with_filter(filter_fn(|metadata| metadata.name() == PROGRESS_BAR_SPAN));
     // an error means that a subscriber is installed already
     let _ = tracing_subscriber::registry().with(log_lines).with(progress_bars).try_init();
+    let _ = SETTINGS.set(settings.clone());
+}
+
+/// The settings of the process: the default ones before [`init`].
+pub(crate) fn settings() -> LogSettings {
+    SETTINGS.get().cloned().unwrap_or_default()
+}
+
+/// Writes a message to standard error that `RUST_LOG` does not hide: above the progress bars, in the
+/// form of log lines. Its text begins with `note`, `warning` or `error`, by its level.
+pub(crate) fn tell(level: Level, source: Option<&str>, message: &str) {
+    let kind = match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        _ if settings().quiet => return,
+        _ => "note",
+    };
+    match settings().format {
+        LogFormat::Json => {
+            let line = json_lines::line(level, message, source);
+            indicatif_eprintln!("{}", line.trim_end());
+        }
+        LogFormat::Text => {
+            let prefix = source.map_or(String::new(), |name| format!("{name}: "));
+            indicatif_eprintln!("{kind}: {prefix}{message}");
+        }
+    }
 }
 
 /// The span of one source's run. Its level is that of errors, so that no filter separates it from the
@@ -53,6 +120,18 @@ pub(crate) fn shard_span(dataset: &str, interval: Interval) -> Span {
     tracing::error_span!("shard", dataset, shard = %interval)
 }
 
+/// The span of a request and its retries. Its number tells it from the other requests of the process,
+/// while the correlation id of the platform is that of one attempt.
+pub(crate) fn request_span() -> Span {
+    let number = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
+    tracing::error_span!("request", request = number)
+}
+
+/// The span of one attempt of a request, counted from 1.
+pub(crate) fn attempt_span(attempt: u32) -> Span {
+    tracing::error_span!("attempt", attempt)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -62,8 +141,15 @@ mod tests {
 
     use super::*;
 
+    /// What was logged.
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        pub(super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl Write for Log {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -88,7 +174,7 @@ mod tests {
             let _shard = shard_span("calls", Interval::day_of(0)).entered();
             tracing::warn!("careful");
         });
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         assert!(log.contains("run{source=\"emea\"}:shard{dataset=\"calls\" shard=1970"), "{log}");
     }
 }

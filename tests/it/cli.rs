@@ -290,7 +290,7 @@ fn help_lists_the_exit_codes() {
     let codes = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, 3 credentials or permission, \
         4 any other error, 130 interrupted and resumable. \
         Several sources have one exit code: the first of 4, 2, 3, 130, 1 that any of them ended with.";
-    assert!(said.ends_with(codes), "{said}");
+    assert!(said.contains(codes), "{said}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod incomplete_data;
 mod job_states;
 mod ledger_versions;
 mod login;
+mod logs;
 mod memory;
 mod open_files;
 mod open_rows;

@@ -20,7 +20,7 @@ use tracing::{Instrument, Span};
 pub use self::refresh::{TokenClient, TokenSource};
 pub(crate) use self::state::RenewalPolicy;
 use self::state::TokenState;
-use crate::http::error::TokenError;
+use crate::{auth::TokenResponse, http::error::TokenError};
 
 /// Counts the tokens of a run. A 401 names the generation that it rejects.
 pub(crate) type Generation = u64;
@@ -66,6 +66,26 @@ impl TokenActor {
     }
 }
 
+impl TokenActor {
+    /// Stores the result of a token request, and says what became of it.
+    fn settle(&mut self, response: Result<TokenResponse, TokenError>) -> Result<Token, TokenError> {
+        let error = response.as_ref().err().cloned();
+        let lifetime = response.as_ref().ok().and_then(|response| response.lifetime);
+        let answer = self.state.settle(Instant::now(), response);
+        let _run = self.run.enter();
+        match (&answer, error) {
+            (Ok(Token { generation: 1, .. }), None) => tracing::info!(?lifetime, "got a token"),
+            (Ok(_), None) => tracing::info!(?lifetime, "renewed the token"),
+            (Ok(_), Some(error)) => {
+                tracing::warn!(%error, "the token cannot be renewed; using it until it expires");
+            }
+            // it is the error of the request that needed the token
+            (Err(error), _) => tracing::debug!(%error, "got no token"),
+        }
+        answer
+    }
+}
+
 impl Actor for TokenActor {
     type Context = Context<Self>;
 }
@@ -81,9 +101,7 @@ impl Handler<GetToken> for TokenActor {
         // a `Send` future cannot hold a lock across an await
         let response: BoxFuture<'static, _> =
             Box::pin(async move { source.renew().await }.instrument(self.run.clone()));
-        let settled = response
-            .into_actor(self)
-            .map(|response, actor, _| actor.state.settle(Instant::now(), response));
+        let settled = response.into_actor(self).map(|response, actor, _| actor.settle(response));
         AtomicResponse::new(Box::pin(settled))
     }
 }
