@@ -61,7 +61,7 @@
 //! | `telemetry` | logging, spans, metrics |
 //! | `sandbox` | the API simulator; it shares nothing with the program but its configuration |
 //! | `time`, `blocking` | intervals and the wall clock; work for other threads |
-//! | `memory`, `descriptors` | limits of the process |
+//! | `memory`, `descriptors`, `process` | limits and facts of the process |
 //! | `server_text` | texts of servers as printable lines without secrets |
 //! | `files` | opens the files that people name: bounded, regular, not through links |
 //!
@@ -110,6 +110,7 @@ mod ledger;
 mod memory;
 mod planning;
 mod platform;
+mod process;
 mod sandbox;
 mod server_text;
 mod sink;

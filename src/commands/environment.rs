@@ -22,7 +22,7 @@ use crate::{
     error::Error,
     fetch::{
         ApiClient, CircuitBreaker, FetchContext, JobAvailability, JobWaits, ListedParents,
-        NewFieldPolicy, OutageMonitor, RequestContext, RowStatistics, UnknownStates,
+        NewFieldPolicy, OutageMonitor, RequestContext, RowStatistics, ShardWork, UnknownStates,
     },
     http::{rate_limit::RateLimit, transport::Transport},
     ledger::{Ledger, RowStats},
@@ -30,6 +30,9 @@ use crate::{
     sink::store::OutputStore,
     telemetry::metrics::Metrics,
 };
+
+/// The rate-limit bucket of requests whose endpoint has none of its own.
+const API_BUCKET: &str = "api";
 
 /// What a run acts on.
 pub struct Environment {
@@ -125,6 +128,8 @@ pub(crate) fn connect(
     environment: &Environment,
 ) -> (Arc<FetchContext>, Addr<TokenActor>) {
     let rate_limit = Arc::new(RateLimit::new(config.quota_settings.clone()));
+    let limits = Arc::clone(&rate_limit);
+    environment.metrics.set_limit_view(move || limits.usage(API_BUCKET));
     let credential: Arc<str> = config.auth.credentials.name().into();
     let tokens = TokenActor::new(token_source(config, environment, &rate_limit)).start();
     let parent_of = |endpoint: &Arc<Endpoint>| {
@@ -177,7 +182,7 @@ pub(crate) fn connect(
         outages: OutageMonitor::new(config.platform.profile().probe_path(), &config.policy),
         policy: config.policy.clone(),
         dialect: config.platform.profile().dialect,
-        bucket: "api".into(),
+        bucket: API_BUCKET.into(),
         credential: Arc::clone(&credential),
         rate_limit,
         transport: Arc::clone(&environment.transport),
@@ -195,7 +200,12 @@ pub(crate) fn client(
     seed: u64,
 ) -> ApiClient {
     let jitter = RefCell::new(fastrand::Rng::with_seed(seed));
-    ApiClient { context: Arc::clone(context), tokens: tokens.clone(), jitter }
+    ApiClient {
+        context: Arc::clone(context),
+        tokens: tokens.clone(),
+        jitter,
+        work: ShardWork::default(),
+    }
 }
 
 fn token_source(

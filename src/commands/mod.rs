@@ -6,6 +6,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod check;
+mod course;
 pub(crate) mod datasets;
 pub(crate) mod environment;
 pub(crate) mod estimate;
@@ -17,6 +18,7 @@ pub(crate) mod login;
 mod memory_estimate;
 pub(crate) mod new_fields;
 pub(crate) mod output_check;
+pub(crate) mod overview;
 pub(crate) mod probe;
 pub(crate) mod rebuild;
 pub(crate) mod remaining;

@@ -14,6 +14,7 @@ pub use crate::commands::remaining::Scope;
 use crate::{
     auth::token::Drain,
     commands::{
+        course,
         environment::{Environment, client, connect},
         gaps::{Gap, GapCause},
         new_fields::NewField,
@@ -65,7 +66,10 @@ async fn run_source(
         tracing::info!("nothing is missing");
         report(config, &ledger, &FetchTotals::default(), None, &metrics, Duration::ZERO)
     } else {
-        fetch_plan(config, plan, output, &ledger, metrics, shutdown).await
+        let requests = estimates.values().map(|estimate| estimate.requests).sum();
+        let (of_run, plan) = (Arc::clone(&metrics), (plan, requests));
+        let run = fetch_plan(config, plan, output, &ledger, metrics, shutdown);
+        course::record_during(run_id, &ledger, &of_run, run).await
     };
     match result {
         Ok(mut report) => {
@@ -84,7 +88,7 @@ async fn run_source(
 /// Opens the environment and fetches `plan` in it.
 async fn fetch_plan(
     config: &Config,
-    plan: Plan,
+    (plan, requests_expected): (Plan, Option<u64>),
     output: OutputStore,
     ledger: &Ledger,
     metrics: Arc<Metrics>,
@@ -99,7 +103,8 @@ async fn fetch_plan(
         shards = plan.waiting(),
         "start"
     );
-    environment.metrics.plan(plan.width());
+    let shards = plan.shards().map(|shard| (shard.dataset.name.as_str(), shard.interval));
+    environment.metrics.plan(shards, requests_expected);
     let result = backfill(config, plan, &environment).await;
     if let Some(server) = sandbox {
         server.stop().await;

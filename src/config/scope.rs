@@ -14,6 +14,12 @@ use crate::{
 /// What concerns an existing output. Commands that only read it need no credentials.
 #[derive(Debug)]
 pub(crate) struct BackfillScope {
+    /// The name of the job.
+    pub name: String,
+    /// The platform of the API.
+    pub platform: Platform,
+    /// The region of the platform. `None` if the configuration names hosts instead.
+    pub region: Option<String>,
     /// The name of the source. `None` if it is the only one and has no name.
     pub source: Option<String>,
     /// Whether `job.to` is relative to the start of the program, so that it moves on.

@@ -63,7 +63,9 @@ impl Fetcher {
 
     async fn fetch_shards(&self, totals: &mut FetchTotals) -> Result<(), RunError> {
         while let Some(lease) = self.next_lease().await? {
-            let _active = self.client.context.metrics.active_shards.enter();
+            let metrics = &self.client.context.metrics;
+            let _active = metrics.active_shards.enter();
+            self.client.work.begin(metrics.dataset(&lease.shard().dataset.name));
             let span = telemetry::shard_span(&lease.shard().dataset.name, lease.shard().interval);
             self.fetch_shard(lease, totals).instrument(span).await?;
         }

@@ -11,7 +11,8 @@ use crate::{
     catalog::{Dataset, Endpoint},
     decode::RawPage,
     fetch::{
-        FetchContext, FetchError, ShardError, pagination::Pager, send_with_retry::RequestOptions,
+        FetchContext, FetchError, ShardError, ShardWork, pagination::Pager,
+        send_with_retry::RequestOptions,
     },
     http::error::RequestError,
     time::interval::Interval,
@@ -39,6 +40,8 @@ pub(crate) struct ApiClient {
     pub tokens: Addr<TokenActor>,
     /// Randomizes pauses. Never borrowed across an await.
     pub jitter: RefCell<fastrand::Rng>,
+    /// What its requests have cost.
+    pub work: ShardWork,
 }
 
 impl ApiClient {

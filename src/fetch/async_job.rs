@@ -23,6 +23,7 @@ use crate::{
     ledger::RemoteJob,
     server_text::{self, ServerText},
     sink::LedgerEvent,
+    telemetry::metrics::Wait,
     time::interval::Interval,
 };
 
@@ -56,7 +57,8 @@ impl Fetcher {
                 return Err(ShardError::Failed(error).into());
             }
             tracing::warn!(%error, "the job failed; submitting it again");
-            self.client.context.metrics.retries.add(1);
+            self.client.context.metrics.retry("job");
+            self.client.work.retry(error.to_string(), error.correlation());
         }
     }
 
@@ -105,7 +107,11 @@ impl Fetcher {
         let (mut pause, mut waited, mut polls) = (first_wait, Duration::ZERO, 0);
         let mut known_until = Duration::ZERO;
         while waited < MAX_JOB_TIME {
-            self.client.pause(pause).await?;
+            {
+                let dataset = Some(dataset.as_str().into());
+                let _wait = self.client.context.metrics.wait(dataset, Wait::Job);
+                self.client.pause(pause).await?;
+            }
             waited += pause;
             polls += 1;
             pause = next_pause(first_wait, polls, pause);

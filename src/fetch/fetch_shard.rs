@@ -44,6 +44,8 @@ impl Fetcher {
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
         let dataset = Arc::clone(&lease.shard().dataset);
+        let metrics = &self.client.context.metrics;
+        let fetching = metrics.fetch_shard(&dataset.name, lease.shard().interval);
         if let Some(error) = self.client.context.circuit_breaker.error_of_planned(lease.shard()) {
             let interval = lease.shard().interval;
             let pager = self.client.pager(&dataset, dataset.endpoint(), interval);
@@ -53,10 +55,16 @@ impl Fetcher {
         let mut endpoint = dataset.endpoint();
         if let Ok(choice) = &choice {
             endpoint = &choice.endpoint;
+            let whole = lease.shard().interval;
             lease.keep_until(choice.interval.to_ms()).await?;
+            if lease.shard().interval != whole {
+                fetching.narrow(lease.shard().interval);
+                metrics.split_off(&dataset.name);
+            }
         }
         let pager = self.client.pager(&dataset, endpoint, lease.shard().interval);
         let mut progress = ShardProgress::new(lease, pager);
+        progress.fetching = Some(fetching);
         let fetched = match choice {
             Ok(_) => self.fetch_rows(&mut progress, totals).await,
             Err(error) => Err(error),
@@ -280,7 +288,8 @@ impl Fetcher {
         in_flight: &mut PagesInFlight<'_>,
     ) -> Result<(), FetchError> {
         progress.advance(&page);
-        self.client.context.metrics.rows.add(page.received);
+        let dataset = &progress.shard().dataset.name;
+        self.client.context.metrics.receive_rows(dataset, page.received);
         if page.received > 0 {
             let write = Write { lease: progress.lease.id(), shard: progress.shard().clone(), page };
             progress.update_written(in_flight.alongside(self.sink.send(write)).await??);

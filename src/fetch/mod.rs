@@ -35,6 +35,7 @@ pub(crate) mod settings;
 pub(crate) mod shard_end;
 pub(crate) mod shard_progress;
 pub(crate) mod shard_sizing;
+mod shard_work;
 pub(crate) mod totals;
 pub(crate) mod watermark;
 
@@ -54,5 +55,6 @@ pub(crate) use self::{
     row_statistics::RowStatistics,
     settings::{FetchSettings, ShardWidth, Strategy},
     shard_sizing::ShardSizing,
+    shard_work::ShardWork,
     totals::{DatasetTotals, FetchTotals},
 };

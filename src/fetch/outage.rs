@@ -21,6 +21,7 @@ use crate::{
         error::RequestError,
         retry::{self, PlatformState, RetryPolicy, Stop},
     },
+    telemetry::metrics::Wait,
 };
 
 /// Failures in a row after which the platform is probed first.
@@ -190,6 +191,7 @@ impl ApiClient {
             }
             number += 1;
             let jitter = 0.5 + self.jitter.borrow_mut().f64() / 2.0;
+            let _wait = self.context.metrics.wait(None, Wait::Outage { attempt: number });
             self.pause(retry::pause(number, policy, jitter).min(left)).await?;
             if monitor.outage().is_some() {
                 self.probe().await?;

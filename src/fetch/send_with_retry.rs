@@ -27,7 +27,7 @@ use crate::{
         retry::{self, Attempt, Decision, PlatformState},
         throttle::ThrottleScope,
     },
-    telemetry,
+    telemetry::{self, metrics::Wait},
 };
 
 /// A cached token arrives within this time.
@@ -130,10 +130,15 @@ impl ApiClient {
                     if attempt.number == TOLD_FROM && attempt.tokenless == 0 {
                         tracing::warn!(%path, %error, "the request failed {TOLD_FROM} times");
                     }
+                    let no_connection = error.may_be_outage();
+                    let wait = Wait::Retry { attempt: attempt.number, no_connection };
+                    let _wait = self.context.metrics.wait(self.work.name(), wait);
                     self.pause(after).await?;
                 }
                 Decision::Throttled { after, scope } => {
-                    self.context.metrics.rate_limited.add(1);
+                    let dataset =
+                        self.work.name().filter(|_| matches!(scope, ThrottleScope::Endpoint));
+                    self.context.metrics.throttle(dataset, after, &error.to_string());
                     self.throttle(call, after, scope, attempt.throttles);
                 }
                 Decision::AwaitPlatform => {
@@ -156,7 +161,8 @@ impl ApiClient {
                 Decision::Deny => return Err(ShardError::Denied(error).into()),
                 Decision::Stop(stop) => return Err(RunError::Stopped { stop, error }.into()),
             }
-            self.context.metrics.retries.add(1);
+            self.context.metrics.retry(error.name());
+            self.work.retry(format!("{path}: {error}"), error.correlation());
             attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
         }
     }
@@ -223,12 +229,14 @@ impl ApiClient {
             None => None,
         };
         let (permit, token) = self.acquire_permit_and_token(call, rejected).await?;
-        self.context.metrics.requests.add(1);
+        self.work.send();
+        let in_flight = self.context.metrics.send_request(self.work.dataset());
         sent.set(true);
         let response = match self.build_request(call, token.as_ref()) {
             Ok(request) => self.context.transport.send(request).await,
             Err(error) => Err(error),
         };
+        in_flight.answered(response.as_ref().ok().map(Response::status));
         if let Ok(response) = &response {
             permit.answered(response.status(), response.headers());
         }

@@ -109,7 +109,10 @@ impl Fetcher {
         self.commit_rows(progress, &shard, doubts(progress, false), totals).await?;
         progress.lease.narrow(end_ms).await?;
         progress.after_partial_commit();
-        self.client.context.metrics.settle(part);
+        self.client.context.metrics.commit_part(&shard.dataset.name, part);
+        if let Some(fetching) = &progress.fetching {
+            fetching.narrow(progress.shard().interval);
+        }
         Ok(())
     }
 
@@ -132,11 +135,13 @@ impl Fetcher {
         doubts: Vec<(GapKind, String)>,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
+        self.record_attempts(shard).await?;
         let commit = Commit {
             lease: progress.lease.id(),
             shard: shard.clone(),
             received: progress.received,
             doubts: doubts.clone(),
+            cost: Some(self.client.work.take_cost()),
         };
         let committed = self.sink.send(commit).await??;
         let dataset = &shard.dataset.name;
@@ -159,6 +164,16 @@ impl Fetcher {
         Ok(())
     }
 
+    /// Records the attempts of the shard's requests that failed.
+    async fn record_attempts(&self, shard: &Shard) -> Result<(), RunError> {
+        let attempts = self.client.work.take_attempts();
+        if !attempts.is_empty() {
+            let shard = shard.clone();
+            self.sink.send(LedgerEvent::Attempts { shard, attempts }).await??;
+        }
+        Ok(())
+    }
+
     /// Makes the sink forget the uncommitted rows of a shard.
     pub(super) async fn discard(&self, progress: &ShardProgress) -> Result<(), RunError> {
         Ok(self.sink.send(Discard { lease: progress.lease.id() }).await?)
@@ -166,8 +181,9 @@ impl Fetcher {
 
     async fn split(&self, progress: ShardProgress, reason: String) -> Result<(), RunError> {
         tracing::info!(reason, "split the shard");
-        self.client.context.metrics.shards_split.add(1);
+        self.client.context.metrics.split(&progress.shard().dataset.name);
         self.discard(&progress).await?;
+        self.record_attempts(progress.shard()).await?;
         let shard = progress.shard().clone();
         self.sink.send(LedgerEvent::Split { shard, reason }).await??;
         Ok(progress.lease.end(LeaseEnd::Split).await?)
@@ -191,6 +207,7 @@ impl Fetcher {
         let failure = failure(progress.shard(), &error);
         totals.failed.push(failure.clone());
         self.discard(&progress).await?;
+        self.record_attempts(progress.shard()).await?;
         self.sink.send(LedgerEvent::Failed(failure)).await??;
         let shard = progress.shard().clone();
         match self.client.context.circuit_breaker.record_failure(&shard, &error) {
@@ -220,7 +237,7 @@ impl Fetcher {
         tracing::error!(reason, planned = %shard.planned, "the whole shard failed");
         let ended = lease.fail_as_one().await?;
         for &interval in &ended {
-            self.client.context.metrics.settle(interval);
+            self.client.context.metrics.fail(&shard.dataset.name, interval);
         }
         for interval in self.client.context.circuit_breaker.record_ended(&shard, ended) {
             let failure = Failure { interval, reason: reason.clone(), ..failure(&shard, error) };
@@ -269,9 +286,12 @@ impl Fetcher {
 
     /// Ends the lease of a shard that needs no more work in this run.
     async fn settle(&self, lease: Lease, end: LeaseEnd) -> Result<(), RunError> {
-        let interval = lease.shard().interval;
+        let (dataset, interval) = (lease.shard().dataset.name.clone(), lease.shard().interval);
         lease.end(end).await?;
-        self.client.context.metrics.settle(interval);
+        match end {
+            LeaseEnd::Done => self.client.context.metrics.settle(&dataset, interval),
+            _ => self.client.context.metrics.fail(&dataset, interval),
+        }
         Ok(())
     }
 }

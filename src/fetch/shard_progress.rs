@@ -11,6 +11,7 @@ use crate::{
     fetch::{failed_parents::FailedParents, pagination::Pager, watermark::Watermark},
     ledger::Counts,
     planning::{Lease, Shard},
+    telemetry::metrics::FetchingGuard,
 };
 
 /// The state of a shard that is being fetched. A partial commit narrows the lease but not the
@@ -31,6 +32,8 @@ pub(crate) struct ShardProgress {
     /// Whether pages were too large and no smaller one has arrived yet. Then one request at a time
     /// is sent.
     pub awaits_smaller_page: bool,
+    /// Shows which part is being fetched.
+    pub fetching: Option<FetchingGuard>,
     /// Rows that wait for the page after them: see [`complete_days`](Self::complete_days).
     pub held: Option<HeldRows>,
     watermark: Watermark,
@@ -92,6 +95,7 @@ impl ShardProgress {
             job_permit: None,
             awaits_smaller_page: false,
             held: None,
+            fetching: None,
             lease,
         }
     }

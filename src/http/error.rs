@@ -165,6 +165,27 @@ impl RequestError {
         }
     }
 
+    /// The kind of the error in one word, for metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timeout",
+            Self::Network(_) | Self::NoConnection(_) => "connection",
+            Self::TooLarge(_) => "too_large",
+            Self::Malformed(_) => "unreadable",
+            Self::Pagination(_) => "pagination",
+            Self::AsyncJob(_) => "job",
+            Self::NotYet(_) => "not_yet",
+            Self::NewField(_) => "new_field",
+            Self::Token(_) => "token",
+            Self::Refused(response) if response.is_throttle() => "throttled",
+            Self::Refused(response) if response.status == StatusCode::UNAUTHORIZED => {
+                "unauthorized"
+            }
+            Self::Refused(response) if response.status.is_server_error() => "server_error",
+            Self::Refused(_) => "refused",
+        }
+    }
+
     /// Whether the server may have carried the request out, although no response could be read.
     pub(crate) fn may_have_been_answered(&self) -> bool {
         matches!(self, Self::Timeout(_) | Self::Network(_) | Self::Malformed(_))

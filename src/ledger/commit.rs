@@ -6,8 +6,9 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::{
     ledger::{
-        DoubtfulInterval, DriftRecord, Ledger, LedgerError, ShardRecord, drift, execute_prepared,
-        failures, follow_ups, gaps, intervals, overlap::overlapping, stale,
+        DoubtfulInterval, DriftRecord, EventRecord, Ledger, LedgerError, ShardRecord, drift,
+        events, execute_prepared, failures, follow_ups, gaps, hour_sums, intervals,
+        overlap::overlapping, stale,
     },
     time::{clock, interval::Interval},
 };
@@ -130,9 +131,12 @@ impl Ledger {
                 execute_prepared(transaction, intents, [&record.commit_id])?;
                 gaps::delete_within(transaction, dataset, interval)?;
                 follow_ups::update(transaction, record, clock::now().as_millisecond())?;
+                events::insert(transaction, dataset, &EventRecord::commit(record))?;
             }
             for doubt in doubts {
                 gaps::insert(transaction, doubt)?;
+                let event = EventRecord::new("doubtful", doubt.interval, &doubt.reason);
+                events::insert(transaction, &doubt.dataset, &event)?;
             }
             for record in records {
                 failures::delete_committed(transaction, &record.dataset, record.interval)?;
@@ -161,18 +165,20 @@ impl Ledger {
         interval: Interval,
         reason: &str,
     ) -> Result<(), LedgerError> {
-        self.execute(
-            "INSERT OR REPLACE INTO split (dataset, from_ms, to_ms, reason, at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                dataset,
-                interval.from_ms(),
-                interval.to_ms(),
-                reason,
-                clock::now().to_string()
-            ],
-        )?;
-        Ok(())
+        self.transaction(|transaction| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO split (dataset, from_ms, to_ms, reason, at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    dataset,
+                    interval.from_ms(),
+                    interval.to_ms(),
+                    reason,
+                    clock::now().to_string()
+                ],
+            )?;
+            events::insert(transaction, dataset, &EventRecord::new("split", interval, reason))
+        })
     }
 
     fn paths(&self, sql: &str) -> Result<HashSet<String>, LedgerError> {
@@ -232,12 +238,14 @@ pub(super) fn insert_shard(
     transaction: &Transaction,
     record: &ShardRecord,
 ) -> Result<(), LedgerError> {
-    let ShardRecord { dataset, interval, counts, files, commit_id, open_rows } = record;
+    let ShardRecord { dataset, interval, counts, files, commit_id, open_rows, details } = record;
+    let cost = details.cost;
     execute_prepared(
         transaction,
         "INSERT INTO shard (dataset, from_ms, to_ms, rows_received, rows_written, rows_not_owned,
-                            rows_duplicate, rows_quarantined, commit_id, open_rows, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                            rows_duplicate, rows_quarantined, commit_id, open_rows, at, requests,
+                            retries, duration_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         params![
             dataset,
             interval.from_ms(),
@@ -250,8 +258,12 @@ pub(super) fn insert_shard(
             commit_id,
             open_rows.cast_signed(),
             clock::now().to_string(),
+            cost.map(|cost| cost.requests.cast_signed()),
+            cost.map(|cost| cost.retries.cast_signed()),
+            cost.map(|cost| cost.duration_ms.cast_signed()),
         ],
     )?;
+    hour_sums::insert(transaction, record)?;
     for file in files {
         execute_prepared(
             transaction,

@@ -3,7 +3,9 @@
 use rusqlite::{Connection, Params, Transaction, params};
 
 use crate::{
-    ledger::{Failure, Ledger, LedgerError, intervals, overlap::overlapping, stale},
+    ledger::{
+        EventRecord, Failure, Ledger, LedgerError, events, intervals, overlap::overlapping, stale,
+    },
     time::{clock, interval::Interval},
 };
 
@@ -36,6 +38,11 @@ impl Ledger {
                 }
             }
             insert(transaction, failure)?;
+            let event = EventRecord {
+                correlation: failure.correlation.clone(),
+                ..EventRecord::new("failed", *interval, &failure.reason)
+            };
+            events::insert(transaction, dataset, &event)?;
             stale::mark_stale(transaction, dataset, *interval)
         })
     }

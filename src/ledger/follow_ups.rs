@@ -100,7 +100,7 @@ fn follow_ups(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Counts;
+    use crate::ledger::{Counts, ShardDetails};
 
     /// Commits a day at `now_ms` with so many open rows, and returns the follow-ups then.
     fn commit(ledger: &Ledger, day: i64, open_rows: u64, now_ms: i64) -> Vec<FollowUp> {
@@ -111,6 +111,7 @@ mod tests {
             files: Vec::new(),
             commit_id: String::new(),
             open_rows,
+            details: ShardDetails::default(),
         };
         ledger.transaction(|transaction| update(transaction, &record, now_ms)).unwrap();
         ledger.follow_ups("d").unwrap()

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use crate::{
     ledger::{
         AcceptedInterval, Counts, DoubtfulInterval, Failure, FileRecord, GapKind, LEDGER, Ledger,
-        LedgerError, RemoteJob, RowStats, ShardRecord, reader::Snapshot,
+        LedgerError, RemoteJob, RowStats, ShardDetails, ShardRecord, reader::Snapshot,
     },
     time::interval::Interval,
 };
@@ -39,6 +39,7 @@ fn shard(interval: Interval, rng: &mut Rng) -> ShardRecord {
         files: vec![file],
         commit_id: format!("c{}", rng.u8(..)),
         open_rows: rng.u64(..3),
+        details: ShardDetails::default(),
     }
 }
 

@@ -189,7 +189,7 @@ fn doubtful(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Counts, ShardRecord};
+    use crate::ledger::{Counts, ShardDetails, ShardRecord};
 
     #[test]
     fn a_commit_settles_the_doubts_of_its_interval_and_no_others() {
@@ -210,6 +210,7 @@ mod tests {
             files: Vec::new(),
             commit_id: "c".into(),
             open_rows: 0,
+            details: ShardDetails::default(),
         };
         ledger.commit(&[record], &[], &[], false).unwrap();
         let left = [doubt(0, 10, GapKind::Quarantined), doubt(20, 30, GapKind::Quarantined)];

@@ -8,9 +8,11 @@ mod commit;
 mod connection;
 mod dataset_schema;
 mod drift;
+mod events;
 mod failures;
 mod follow_ups;
 mod gaps;
+mod hour_sums;
 mod identity;
 mod jobs;
 mod overlap;
@@ -37,13 +39,14 @@ pub(crate) use self::{
     commit::Recorded,
     dataset_schema::Columns,
     drift::{DriftRecord, DriftRecordKind},
+    events::{EventRecord, FailedAttempt},
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
     identity::{is_version_key, version_key, versioned_dataset},
     rebuild::RebuiltRecords,
-    records::{Counts, FileRecord, LedgerError, ShardRecord},
+    records::{Counts, FileRecord, HourRecord, LedgerError, ShardCost, ShardDetails, ShardRecord},
     row_stats::RowStats,
-    runs::{CommittedTotals, RunRecord},
+    runs::{CommittedTotals, NewSamples, RunRecord},
     upgrade::{original_commit_id, upgraded_commit_id},
 };
 use crate::time::interval::Interval;

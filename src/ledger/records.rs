@@ -62,6 +62,43 @@ pub struct ShardRecord {
     pub commit_id: String,
     /// Written rows that were still open, such as conversations without an end.
     pub open_rows: u64,
+    /// What is recorded for people to look at.
+    pub details: ShardDetails,
+}
+
+/// What is recorded of a committed shard for people to look at. Nothing depends on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardDetails {
+    /// What it cost. `None` if that is not known.
+    pub cost: Option<ShardCost>,
+    /// Its rows by hour and media type. Empty where a snapshot of the ledger was read: that has the
+    /// sums of all shards together.
+    pub sums: Vec<HourRecord>,
+}
+
+/// What a shard cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardCost {
+    /// Requests, retries included.
+    pub requests: u64,
+    /// Those of them that were sent again.
+    pub retries: u64,
+    /// Milliseconds from its first request to its last page.
+    pub duration_ms: u64,
+}
+
+/// The rows of an hour with one media type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HourRecord {
+    /// The start of the UTC hour in milliseconds since 1970.
+    pub hour_ms: i64,
+    /// The media type. Empty if rows have none, or the catalog does not name its column.
+    pub media: String,
+    pub rows: u64,
+    /// Those of them that have a handle time.
+    pub rows_handled: u64,
+    /// The sum of their handle times in milliseconds.
+    pub handle_ms: i64,
 }
 
 /// A shard that failed.

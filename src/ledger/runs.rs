@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::{
-    ledger::{Counts, Ledger, LedgerError},
+    ledger::{Counts, Ledger, LedgerError, events},
+    process::Process,
+    telemetry::metrics::Sample,
     time::{
         clock,
         interval::{Interval, iso},
@@ -28,7 +30,28 @@ pub struct RunRecord {
     pub interval: Option<Interval>,
     /// Its summary as JSON. `None` if it has not ended.
     pub summary: Option<String>,
+    /// Who runs it. `None` if that is not known.
+    pub user: Option<String>,
+    /// On which machine. `None` if that is not known.
+    pub host: Option<String>,
+    /// The number of its process there. `None` if an earlier program recorded the run.
+    pub pid: Option<u32>,
+    /// What its metrics said last, as the JSON of a
+    /// [`MetricsSnapshot`](crate::telemetry::metrics::MetricsSnapshot). `None` for all but the last
+    /// run.
+    pub state: Option<String>,
 }
+
+/// The samples of a run that are new or have changed.
+#[derive(Debug, Default)]
+pub(crate) struct NewSamples<'s> {
+    /// Whether they take the place of all earlier samples of the run.
+    pub replace_all: bool,
+    pub samples: &'s [Sample],
+}
+
+/// Samples of this many runs are kept (G8).
+const RUNS_WITH_SAMPLES: i64 = 20;
 
 /// What a run committed of a dataset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,14 +112,47 @@ impl Ledger {
         Ok(totals)
     }
 
-    /// Records that a run starts, at `now` in milliseconds since 1970, and returns its id.
+    /// Records that a run of this process starts, at `now` in milliseconds since 1970, and returns
+    /// its id.
     pub(crate) fn begin_run(&self, interval: Interval, now: i64) -> Result<i64, LedgerError> {
-        let connection = self.lock();
-        connection.execute(
-            "INSERT INTO run (started, from_ms, to_ms) VALUES (?1, ?2, ?3)",
-            params![iso(now), interval.from_ms(), interval.to_ms()],
-        )?;
-        Ok(connection.last_insert_rowid())
+        let Process { user, host, pid } = Process::current();
+        self.transaction(|transaction| {
+            transaction.execute("UPDATE run SET state = NULL WHERE state IS NOT NULL", [])?;
+            transaction.execute(
+                "INSERT INTO run (started, from_ms, to_ms, user, host, pid)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![iso(now), interval.from_ms(), interval.to_ms(), user, host, pid],
+            )?;
+            let id = transaction.last_insert_rowid();
+            let sql = "DELETE FROM run_sample WHERE run <= ?1";
+            transaction.execute(sql, [id - RUNS_WITH_SAMPLES])?;
+            events::delete_old(transaction)?;
+            Ok(id)
+        })
+    }
+
+    /// Records what the metrics of a run say, as JSON, and its samples that are new.
+    pub(crate) fn record_course(
+        &self,
+        id: i64,
+        state: &str,
+        new: &NewSamples<'_>,
+    ) -> Result<(), LedgerError> {
+        self.transaction(|transaction| {
+            transaction.execute("UPDATE run SET state = ?2 WHERE id = ?1", params![id, state])?;
+            if new.replace_all {
+                transaction.execute("DELETE FROM run_sample WHERE run = ?1", [id])?;
+            }
+            let mut insert = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO run_sample (run, at_ms, sample) VALUES (?1, ?2, ?3)",
+            )?;
+            for sample in new.samples {
+                let at = sample.at.parse::<Timestamp>().unwrap_or_default().as_millisecond();
+                let json = serde_json::to_string(sample).unwrap_or_default();
+                insert.execute(params![id, at, json])?;
+            }
+            Ok(())
+        })
     }
 
     /// Records how a run ended.
@@ -111,15 +167,20 @@ impl Ledger {
     /// All runs, the oldest first.
     #[cfg(test)]
     pub(crate) fn runs(&self) -> Result<Vec<RunRecord>, LedgerError> {
-        Ok(runs(&self.lock())?)
+        Ok(runs(&self.lock(), crate::ledger::schema::VERSION)?)
     }
 }
 
-/// All runs, the oldest first.
-pub(super) fn runs(connection: &Connection) -> Result<Vec<RunRecord>, rusqlite::Error> {
-    let mut query = connection.prepare(
-        "SELECT id, started, ended, outcome, summary, from_ms, to_ms FROM run ORDER BY id",
-    )?;
+/// All runs of a ledger of `version`, the oldest first.
+pub(super) fn runs(
+    connection: &Connection,
+    version: u32,
+) -> Result<Vec<RunRecord>, rusqlite::Error> {
+    let process = if version >= 4 { "user, host, pid, state" } else { "NULL, NULL, NULL, NULL" };
+    let mut query = connection.prepare(&format!(
+        "SELECT id, started, ended, outcome, summary, from_ms, to_ms, {process}
+         FROM run ORDER BY id",
+    ))?;
     let runs = query.query_map([], |row| {
         let (from, to): (Option<i64>, Option<i64>) = (row.get(5)?, row.get(6)?);
         Ok(RunRecord {
@@ -129,14 +190,69 @@ pub(super) fn runs(connection: &Connection) -> Result<Vec<RunRecord>, rusqlite::
             outcome: row.get(3)?,
             summary: row.get(4)?,
             interval: from.zip(to).and_then(|(from, to)| Interval::new(from, to)),
+            user: row.get(7)?,
+            host: row.get(8)?,
+            pid: row.get(9)?,
+            state: row.get(10)?,
         })
     })?;
     runs.collect()
 }
 
+#[allow(dead_code)] // front ends follow
+/// The samples of the last run, the oldest first.
+pub(super) fn samples(view: &Connection) -> Result<Vec<Sample>, rusqlite::Error> {
+    let mut query = view.prepare(
+        "SELECT sample FROM run_sample WHERE run = (SELECT MAX(id) FROM run) ORDER BY at_ms",
+    )?;
+    let samples = query.query_map([], |row| row.get::<_, String>(0))?;
+    let samples = samples.collect::<Result<Vec<_>, _>>()?;
+    Ok(samples.iter().filter_map(|sample| serde_json::from_str(sample).ok()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_samples_of_a_run_are_replaced_where_they_changed() {
+        let ledger = Ledger::in_memory().unwrap();
+        let run = ledger.begin_run(Interval::new(1, 2).unwrap(), 0).unwrap();
+        let sample =
+            |second: i64, rows| Sample { at: iso(second * 1_000), rows, ..Sample::default() };
+        let record = |replace_all, samples: &[Sample]| {
+            ledger.record_course(run, "{}", &NewSamples { replace_all, samples }).unwrap();
+            samples_of(&ledger)
+        };
+        assert_eq!(record(false, &[sample(1, 5), sample(2, 1)]), [(1, 5), (2, 1)]);
+        assert_eq!(record(false, &[sample(2, 3), sample(3, 9)]), [(1, 5), (2, 3), (3, 9)]);
+        assert_eq!(record(true, &[sample(1, 8), sample(3, 9)]), [(1, 8), (3, 9)]);
+        assert_eq!(ledger.runs().unwrap()[0].state.as_deref(), Some("{}"));
+        assert_eq!(ledger.runs().unwrap()[0].pid, Some(std::process::id()));
+        ledger.begin_run(Interval::new(1, 2).unwrap(), 0).unwrap();
+        assert_eq!(samples_of(&ledger), [], "those of the last run are read");
+        assert_eq!(ledger.runs().unwrap()[0].state, None);
+    }
+
+    #[test]
+    fn g8_samples_of_old_runs_are_deleted() {
+        let ledger = Ledger::in_memory().unwrap();
+        for _ in 0..RUNS_WITH_SAMPLES + 5 {
+            let run = ledger.begin_run(Interval::new(1, 2).unwrap(), 0).unwrap();
+            let samples = &[Sample { at: iso(1_000), ..Sample::default() }];
+            ledger.record_course(run, "{}", &NewSamples { replace_all: false, samples }).unwrap();
+        }
+        let sql = "SELECT COUNT(DISTINCT run) FROM run_sample";
+        let runs: i64 = ledger.lock().query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(runs, RUNS_WITH_SAMPLES);
+    }
+
+    /// The seconds and rows of the last run's samples.
+    fn samples_of(ledger: &Ledger) -> Vec<(i64, u64)> {
+        let samples = samples(&ledger.lock()).unwrap();
+        let second = |sample: &Sample| sample.at.parse::<Timestamp>().unwrap().as_second();
+        samples.iter().map(|sample| (second(sample), sample.rows)).collect()
+    }
 
     #[test]
     fn a_run_has_an_outcome_once_it_has_ended() {

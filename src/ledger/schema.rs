@@ -110,11 +110,40 @@ const VERSION_3: &str = "
         SELECT 'timezone', 'UTC' WHERE EXISTS (SELECT 1 FROM identity);
 ";
 
-/// Indexes that keep the cost of a commit the same, whatever number of commits are recorded: the
-/// files of a shard, and the gaps that are wider than a day.
+/// - Indexes that keep the cost of a commit the same, whatever number of commits are recorded: the
+///   files of a shard, and the gaps that are wider than a day.
+/// - `shard`: what each one cost; null if an earlier program committed it.
+/// - `run`: who runs it, and while it goes on what its metrics say, as JSON.
+/// - `run_sample`: the course of a run, each sample as JSON.
+/// - `shard_event`: what happened to shards, the newest so many events.
+/// - `hour_sum`: the rows of each shard by the hour of their time and their media type.
 const VERSION_4: &str = "
     CREATE INDEX file_of_shard ON file (dataset, from_ms);
     CREATE INDEX wide_gap ON gap (dataset, from_ms, to_ms) WHERE to_ms - from_ms > 86400000;
+    ALTER TABLE shard ADD COLUMN requests INTEGER;
+    ALTER TABLE shard ADD COLUMN retries INTEGER;
+    ALTER TABLE shard ADD COLUMN duration_ms INTEGER;
+    ALTER TABLE run ADD COLUMN user TEXT;
+    ALTER TABLE run ADD COLUMN host TEXT;
+    ALTER TABLE run ADD COLUMN pid INTEGER;
+    ALTER TABLE run ADD COLUMN state TEXT;
+    CREATE TABLE run_sample (
+        run INTEGER NOT NULL, at_ms INTEGER NOT NULL, sample TEXT NOT NULL,
+        PRIMARY KEY (run, at_ms)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE shard_event (
+        id INTEGER PRIMARY KEY, run INTEGER, at TEXT NOT NULL, dataset TEXT NOT NULL,
+        from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, kind TEXT NOT NULL,
+        reason TEXT NOT NULL, correlation TEXT NOT NULL, rows INTEGER, requests INTEGER,
+        retries INTEGER, duration_ms INTEGER
+    ) STRICT;
+    CREATE INDEX shard_event_interval ON shard_event (dataset, from_ms);
+    CREATE TABLE hour_sum (
+        dataset TEXT NOT NULL, from_ms INTEGER NOT NULL, hour_ms INTEGER NOT NULL,
+        media TEXT NOT NULL, rows INTEGER NOT NULL, rows_handled INTEGER NOT NULL,
+        handle_ms INTEGER NOT NULL, PRIMARY KEY (dataset, from_ms, hour_ms, media),
+        FOREIGN KEY (dataset, from_ms) REFERENCES shard ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// The step of `start_step` that moves files without a record to `_orphaned/`.

@@ -20,6 +20,7 @@ fn record(from: i64, to: i64) -> ShardRecord {
         files: vec![file],
         commit_id: "c".into(),
         open_rows: 0,
+        details: ShardDetails::default(),
     }
 }
 

@@ -16,7 +16,8 @@ use std::collections::BTreeSet;
 use crate::{
     blocking::offload,
     ledger::{
-        Counts, DoubtfulInterval, DriftRecord, FileRecord, GapKind, Ledger, Recorded, ShardRecord,
+        Counts, DoubtfulInterval, DriftRecord, FileRecord, GapKind, Ledger, Recorded, ShardCost,
+        ShardDetails, ShardRecord,
     },
     planning::Shard,
     sink::{
@@ -36,6 +37,8 @@ pub(super) struct CommitRequest {
     pub received: u64,
     /// Why the interval is doubtful, if it is.
     pub doubts: Vec<(GapKind, String)>,
+    /// What it cost. `None` if that is not known.
+    pub cost: Option<ShardCost>,
     /// Begins the ids of the commits of its records.
     pub commit_id: String,
 }
@@ -66,7 +69,7 @@ impl Destination {
         writer: ShardWriter,
         request: CommitRequest,
     ) -> Result<WrittenShard, SinkError> {
-        let CommitRequest { shard, received, doubts, commit_id } = request;
+        let CommitRequest { shard, received, doubts, cost, commit_id } = request;
         let Shard { dataset, interval, replaces, .. } = shard;
         let finished = offload(move || writer.finish(interval, &commit_id)).await?;
         let mut counts = Counts::default();
@@ -79,7 +82,8 @@ impl Destination {
         }
         self.intend(&dataset.name, interval, &finished, replaces).await?;
         let mut records = Vec::with_capacity(finished.len());
-        for record in finished {
+        let rows: Vec<_> = finished.iter().map(|record| record.counts.received).collect();
+        for (record, cost) in finished.into_iter().zip(shares(cost, &rows)) {
             let doubts = doubts.iter().map(|(kind, reason)| DoubtfulInterval {
                 dataset: dataset.name.clone(),
                 interval: record.interval,
@@ -87,7 +91,7 @@ impl Destination {
                 reason: reason.clone(),
             });
             let doubts = doubts.collect();
-            records.push(self.write_record(&dataset.name, record, doubts, replaces).await?);
+            records.push(self.write_record(&dataset.name, record, doubts, cost, replaces).await?);
         }
         let files = records.iter().flat_map(|staged| staged.record.files.clone()).collect();
         let replaced = match replaces {
@@ -127,6 +131,7 @@ impl Destination {
         dataset: &str,
         finished: FinishedRecord,
         doubts: Vec<DoubtfulInterval>,
+        cost: Option<ShardCost>,
         replaces: bool,
     ) -> Result<StagedRecord, SinkError> {
         let FinishedRecord { interval, commit_id, counts, drift, open_rows, files } = finished;
@@ -142,8 +147,10 @@ impl Destination {
             records.push(FileRecord { path: file.path, ..written });
         }
         let dataset = dataset.to_owned();
+        let details = ShardDetails { cost, sums: Vec::new() };
+        let files = records;
         let record =
-            ShardRecord { dataset, interval, counts, files: records, commit_id, open_rows };
+            ShardRecord { dataset, interval, counts, files, commit_id, open_rows, details };
         Ok(StagedRecord { record, doubts, fields, renames })
     }
 
@@ -212,6 +219,27 @@ impl Destination {
         let ledger = self.ledger.clone();
         Ok(offload(move || ledger.deleted_files(&garbage)).await?)
     }
+}
+
+/// The parts of a cost that belong to records with these rows. Their sum is the cost.
+fn shares(cost: Option<ShardCost>, rows: &[u64]) -> Vec<Option<ShardCost>> {
+    let all: u64 = rows.iter().map(|rows| rows + 1).sum();
+    let mut before = 0;
+    let mut shares = Vec::with_capacity(rows.len());
+    for rows in rows {
+        let after = before + rows + 1;
+        let part = |whole: u64| {
+            let up_to = |rows: u64| u128::from(whole) * u128::from(rows) / u128::from(all);
+            u64::try_from(up_to(after) - up_to(before)).unwrap_or(u64::MAX)
+        };
+        shares.push(cost.map(|cost| ShardCost {
+            requests: part(cost.requests),
+            retries: part(cost.retries),
+            duration_ms: part(cost.duration_ms),
+        }));
+        before = after;
+    }
+    shares
 }
 
 /// Deletes what killed runs left in the output: files whose intent is recorded and whose commit is

@@ -64,8 +64,8 @@ use crate::{
     blocking::offload,
     decode::Page,
     ledger::{
-        Counts, DoubtfulInterval, DriftRecord, Failure, FileRecord, GapKind, Ledger, LedgerError,
-        RemoteJob,
+        Counts, DoubtfulInterval, DriftRecord, FailedAttempt, Failure, FileRecord, GapKind, Ledger,
+        LedgerError, RemoteJob, ShardCost,
     },
     planning::{LeaseId, Shard},
     time::{clock, interval::Interval},
@@ -95,6 +95,8 @@ pub(crate) struct Commit {
     pub received: u64,
     /// Why the shard is doubtful although it is committed. Empty if it is not.
     pub doubts: Vec<(GapKind, String)>,
+    /// What it cost. `None` if that is not known.
+    pub cost: Option<ShardCost>,
 }
 
 /// Writes the committed rows of a leased shard once more, so that newer copies can take the place of
@@ -137,6 +139,8 @@ pub(crate) enum LedgerEvent {
     Split { shard: Shard, reason: String },
     /// The shard failed.
     Failed(Failure),
+    /// Attempts of the shard's requests failed.
+    Attempts { shard: Shard, attempts: Vec<FailedAttempt> },
     /// An interval is committed but doubtful.
     Doubtful(DoubtfulInterval),
     /// The platform keeps a job for us.
@@ -288,13 +292,14 @@ impl Handler<Commit> for SinkActor {
     type Result = ResponseActFuture<Self, Result<Committed, SinkError>>;
 
     fn handle(&mut self, commit: Commit, _: &mut Self::Context) -> Self::Result {
-        let Commit { lease, shard, received, doubts } = commit;
+        let Commit { lease, shard, received, doubts, cost } = commit;
         let writer = match self.take_writer(lease, &shard) {
             Ok(writer) => writer,
             Err(error) => return Box::pin(fut::err(error)),
         };
         let replaces = shard.replaces.then(|| shard.dataset.name.clone());
-        let request = CommitRequest { shard, received, doubts, commit_id: self.next_commit_id() };
+        let commit_id = self.next_commit_id();
+        let request = CommitRequest { shard, received, doubts, cost, commit_id };
         let destination = self.destination.clone();
         let written = async move { destination.write(writer, request).await };
         let committed = written.into_actor(self).then(move |written, sink, _| {
@@ -367,6 +372,9 @@ impl Handler<LedgerEvent> for SinkActor {
                     ledger.split(&shard.dataset.name, shard.interval, &reason)
                 }
                 LedgerEvent::Failed(failure) => ledger.fail(&failure),
+                LedgerEvent::Attempts { shard, attempts } => {
+                    ledger.record_attempts(&shard.dataset.name, shard.interval, &attempts)
+                }
                 LedgerEvent::Doubtful(doubtful) => ledger.record_doubt(&doubtful),
                 LedgerEvent::Submitted(job) => ledger.job_submitted(&job),
                 LedgerEvent::Deleted(job) => ledger.job_deleted(&job),

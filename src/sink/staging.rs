@@ -100,7 +100,7 @@ fn overlap_groups(mut intervals: Vec<Interval>) -> Vec<Interval> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Counts;
+    use crate::ledger::{Counts, ShardDetails};
 
     fn interval(from: i64, to: i64) -> Interval {
         Interval::new(from, to).unwrap()
@@ -114,6 +114,7 @@ mod tests {
             files: Vec::new(),
             commit_id: String::new(),
             open_rows: 0,
+            details: ShardDetails::default(),
         };
         StagedRecord { record, doubts: Vec::new(), fields: Vec::new(), renames: Vec::new() }
     }

@@ -101,7 +101,8 @@ impl Fixture {
         shard: &Shard,
         received: u64,
     ) -> Result<Committed, SinkError> {
-        let commit = Commit { lease, shard: shard.clone(), received, doubts: Vec::new() };
+        let commit =
+            Commit { lease, shard: shard.clone(), received, doubts: Vec::new(), cost: None };
         self.sink.send(commit).await.unwrap()
     }
 
@@ -293,7 +294,7 @@ async fn a_doubt_is_recorded_with_its_commit() {
     let fixture = Fixture::new();
     let shard = fixture.shard(0, 48, false);
     let doubts = vec![(GapKind::CountMismatch, "2 of 3 rows".to_owned())];
-    let commit = Commit { lease: 1, shard: shard.clone(), received: 0, doubts };
+    let commit = Commit { lease: 1, shard: shard.clone(), received: 0, doubts, cost: None };
     fixture.sink.send(commit).await.unwrap().unwrap();
     let doubtful = fixture.ledger.doubtful("calls").unwrap();
     let intervals: Vec<_> = doubtful.iter().map(|doubt| doubt.interval).collect();

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The top-level modules in the order in which they may import each other: downwards only.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "cli",
     "commands",
     "error",
@@ -27,6 +27,7 @@ const ORDER: [&str; 22] = [
     "blocking",
     "memory",
     "descriptors",
+    "process",
     "server_text",
     "files",
 ];

@@ -27,7 +27,7 @@ use crate::{
         rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{Metrics, Wait},
     time::clock,
 };
 
@@ -105,6 +105,7 @@ impl TokenSource {
             (_, Some(cache)) => self.renew_with_cache(cache).await?,
         };
         response.protect();
+        self.client.metrics.token_issued(response.lifetime);
         let mut memory = self.memory();
         memory.last = Some(response.secret.clone());
         memory.refresh.clone_from(&response.refresh);
@@ -249,6 +250,7 @@ impl TokenSource {
     async fn request(&self, params: &GrantParams<'_>) -> Result<TokenResponse, TokenError> {
         params.protect();
         let endpoint = self.credentials.endpoint(&self.host, params);
+        let _wait = self.client.metrics.wait(None, Wait::Token);
         let permit = self.client.rate_limit.admit(&self.client.key).await;
         self.client.metrics.token_requests.add(1);
         let request = self.credentials.request(&endpoint, params).map_err(|error| {

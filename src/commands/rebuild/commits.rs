@@ -11,7 +11,7 @@ use crate::{
         rebuild::{LeftOut, scan::ScannedFile},
         status::date_of,
     },
-    ledger::{Counts, FileRecord, ShardRecord, original_commit_id, reader::Snapshot},
+    ledger::{Counts, FileRecord, ShardDetails, ShardRecord, original_commit_id, reader::Snapshot},
     sink::{
         read::{CommitFooter, FileFooter},
         shard_writer::QUARANTINE,
@@ -163,6 +163,7 @@ impl<'a> CommitFiles<'a> {
             files,
             commit_id: id,
             open_rows,
+            details: ShardDetails::default(),
         })
     }
 

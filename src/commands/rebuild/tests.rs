@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     catalog,
-    ledger::{Counts, Failure, GapKind, ShardRecord},
+    ledger::{Counts, Failure, GapKind, ShardDetails, ShardRecord},
     time::interval::iso,
 };
 
@@ -51,6 +51,9 @@ impl Environment {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog::builtin("genesys-cloud").unwrap();
         let scope = BackfillScope {
+            name: "backfill".into(),
+            platform: crate::platform::Platform::Custom,
+            region: None,
             source: None,
             interval: days(0, 10),
             to_is_relative: false,
@@ -217,6 +220,7 @@ async fn what_the_ledger_records_stays_if_its_files_are_unchanged() {
         files,
         commit_id: String::new(),
         open_rows: 0,
+        details: ShardDetails::default(),
     };
     let failure = Failure {
         dataset: DATASET.into(),

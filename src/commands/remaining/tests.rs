@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     config::Overrides,
-    ledger::{AcceptedInterval, Counts, GapKind, ShardRecord},
+    ledger::{AcceptedInterval, Counts, GapKind, ShardDetails, ShardRecord},
 };
 
 /// Four days from the sandbox.
@@ -36,6 +36,7 @@ fn ledger() -> Ledger {
         files: Vec::new(),
         commit_id: "c".to_owned(),
         open_rows: 0,
+        details: ShardDetails::default(),
     };
     ledger.commit(&[record], &[], &[], false).unwrap();
     let (reason, correlation) = ("too slow".to_owned(), String::new());
@@ -91,6 +92,7 @@ fn a_plan_counts_the_requests_for_open_rows_by_id() {
         files: Vec::new(),
         commit_id: "c".to_owned(),
         open_rows: 150,
+        details: ShardDetails::default(),
     };
     let ledger = Ledger::in_memory().unwrap();
     ledger.commit(&[record], &[], &[], false).unwrap();

@@ -35,7 +35,7 @@ pub(crate) struct Status {
     pub datasets: Vec<DatasetStatus>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct DatasetStatus {
     /// The name of the dataset.
     pub dataset: String,
@@ -124,7 +124,7 @@ impl Status {
 
 /// The interval that the status is about, and the time in milliseconds since 1970 that it is of. A
 /// relative `job.to` has moved on since the last run, so the end that this run had is taken.
-fn requested_interval(job: &BackfillScope, ledger: &Snapshot) -> (Interval, i64) {
+pub(crate) fn requested_interval(job: &BackfillScope, ledger: &Snapshot) -> (Interval, i64) {
     let last_run = ledger.runs.last().filter(|_| job.to_is_relative);
     let end = last_run.and_then(|run| {
         let started: Timestamp = run.started.parse().ok()?;

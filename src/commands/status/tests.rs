@@ -5,22 +5,25 @@ use crate::{
     catalog,
     ledger::{
         AcceptedInterval, Counts, DoubtfulInterval, DriftRecord, DriftRecordKind, Failure,
-        FileRecord, GapKind, RunRecord, ShardRecord,
+        FileRecord, GapKind, RunRecord, ShardDetails, ShardRecord,
     },
 };
 
 const HOUR_MS: i64 = 3_600_000;
 
-fn hours(from: i64, to: i64) -> Interval {
+pub(crate) fn hours(from: i64, to: i64) -> Interval {
     let start = "2024-01-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
     Interval::new(start + from * HOUR_MS, start + to * HOUR_MS).unwrap()
 }
 
 /// A job of ten days.
-fn job() -> BackfillScope {
+pub(crate) fn job() -> BackfillScope {
     let catalog = catalog::builtin("genesys-cloud").unwrap();
     BackfillScope {
+        name: "nightly".into(),
         source: None,
+        platform: crate::platform::Platform::GenesysCloud,
+        region: None,
         to_is_relative: false,
         interval: hours(0, 240),
         now: hours(0, 300).to_ms(),
@@ -33,7 +36,7 @@ fn job() -> BackfillScope {
     }
 }
 
-fn shard(interval: Interval, files: &[(&str, u64)]) -> ShardRecord {
+pub(crate) fn shard(interval: Interval, files: &[(&str, u64)]) -> ShardRecord {
     let files = files.iter().map(|(path, rows)| FileRecord {
         path: (*path).to_owned(),
         rows: *rows,
@@ -48,10 +51,11 @@ fn shard(interval: Interval, files: &[(&str, u64)]) -> ShardRecord {
         files: files.collect(),
         commit_id: String::new(),
         open_rows: 0,
+        details: ShardDetails::default(),
     }
 }
 
-fn snapshot(shards: Vec<ShardRecord>, failed: Option<Interval>) -> Snapshot {
+pub(crate) fn snapshot(shards: Vec<ShardRecord>, failed: Option<Interval>) -> Snapshot {
     let failure = |interval| Failure {
         dataset: "conversations".into(),
         interval,
@@ -205,6 +209,10 @@ fn with_a_relative_end_a_job_is_complete_once_the_last_run_reached_its_end() {
         outcome: None,
         interval: Some(hours(0, to)),
         summary: None,
+        user: None,
+        host: None,
+        pid: None,
+        state: None,
     };
     ledger.runs = vec![run(200)];
     let relative = BackfillScope { to_is_relative: true, ..job() };

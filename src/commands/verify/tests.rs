@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     catalog,
-    ledger::{Counts, LEDGER, Ledger, ShardRecord},
+    ledger::{Counts, LEDGER, Ledger, ShardDetails, ShardRecord},
     sink::spool::Spool,
     time::interval::iso,
 };
@@ -119,6 +119,7 @@ impl Environment {
                     files,
                     commit_id: String::new(),
                     open_rows: 0,
+                    details: ShardDetails::default(),
                 }],
                 &[],
                 &[],
@@ -297,6 +298,7 @@ fn records_that_contradict_each_other_are_reported() {
         files: Vec::new(),
         commit_id: String::new(),
         open_rows: 0,
+        details: ShardDetails::default(),
     };
     let lost = Counts { received: 5, written: 4, ..Counts::default() };
     let records = DatasetRecords {

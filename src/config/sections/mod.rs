@@ -119,6 +119,9 @@ impl ConfigFile {
         layers.ensure_given()?;
         let catalog = self.catalog(layers)?;
         Ok(BackfillScope {
+            name: self.job.name.clone(),
+            platform: self.source.platform,
+            region: self.source.region().map(str::to_owned),
             source: self.source.name(layers)?,
             to_is_relative: self.job.to_is_relative(),
             interval: self.job.interval(layers)?,

@@ -242,6 +242,11 @@ impl SourceSection {
         Ok(Some(HostSettings::Discovered { issuer, tenant: self.tenant.clone() }))
     }
 
+    /// The region of the platform. `None` if the configuration names hosts instead.
+    pub(super) fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
     /// Whether the simulator takes the place of the API.
     pub(super) fn is_sandbox(&self) -> bool {
         let has_hosts = self.api_url.is_some() || self.login_url.is_some() || self.issuer.is_some();

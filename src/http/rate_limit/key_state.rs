@@ -19,6 +19,7 @@ use crate::http::{
         latency_spread::LatencySpread,
         limiter::{RequestLimit, SharedLimiter},
         server_window::{Placement, RESET_ROUNDING, SHORTEST_WINDOW, ServerWindow},
+        usage::SentCounts,
         window_form::WindowForm,
     },
 };
@@ -61,6 +62,8 @@ struct KeyQuota {
     share: u8,
     /// Applies if no limit is known.
     concurrency_limit: ConcurrencyLimit,
+    /// For people to look at.
+    sent: SentCounts,
 }
 
 impl KeyState {
@@ -79,6 +82,7 @@ impl KeyState {
             claim: None,
             share: settings.share,
             concurrency_limit: ConcurrencyLimit::new(settings.in_flight),
+            sent: SentCounts::new(Instant::now()),
         };
         quota.update_limiter(true);
         Self { turn: Arc::default(), changed: Notify::new(), quota: Mutex::new(quota) }
@@ -125,6 +129,18 @@ impl KeyState {
         self.changed.notify_one();
     }
 
+    /// Requests in the present window, those of other clients included where the server counts, the
+    /// requests that it allows us, and its length. `None` if no limit is known.
+    pub(super) fn usage(&self) -> Option<(u64, u64, Duration)> {
+        let now = Instant::now();
+        let mut quota = self.quota();
+        let limit = quota.limit?;
+        let sent = quota.sent.sum(limit.per, now);
+        let counted = quota.window.and_then(|window| window.count(now));
+        let used = counted.map_or(sent, u64::from);
+        Some((used, limit.share(quota.share).requests.get().into(), limit.per))
+    }
+
     fn quota(&self) -> MutexGuard<'_, KeyQuota> {
         self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,6 +163,9 @@ impl KeyQuota {
             return Err(NotAdmitted { until: None });
         }
         self.in_flight += 1;
+        if let Some(limit) = self.limit {
+            self.sent.add(limit.per, now);
+        }
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod key_state;
 mod latency_spread;
 pub(crate) mod limiter;
 pub(crate) mod server_window;
+mod usage;
 mod window_form;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -35,7 +36,7 @@ use self::{
     headers::RateLimitHeaders,
     key_state::{KeyState, NotAdmitted},
 };
-use crate::http::dialect::Dialect;
+use crate::{http::dialect::Dialect, telemetry::metrics::LimitUse};
 
 /// What a limit counts: a credential and the platform's limit bucket, such as `api` or `login`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -140,6 +141,19 @@ impl RateLimit {
     /// so that a hundred throttled requests in flight cost one pause. Returns whether it did.
     pub fn close(&self, key: &QuotaKey, after: Duration) -> bool {
         self.key_state(key).close(Instant::now() + after)
+    }
+
+    /// The limits that are known and how much of them is used, that of the bucket `first` first. A
+    /// view: nothing is decided by it.
+    pub(crate) fn usage(&self, first: &str) -> Vec<LimitUse> {
+        let of_key = |key: &QuotaKey, key_state: &KeyState| {
+            let (used, limit, per) = key_state.usage()?;
+            Some(LimitUse { key: key.bucket.to_string(), used, limit, per_s: per.as_secs_f64() })
+        };
+        let mut usage: Vec<_> =
+            self.keys.iter().filter_map(|entry| of_key(entry.key(), entry.value())).collect();
+        usage.sort_by(|a, b| (a.key != first, &a.key).cmp(&(b.key != first, &b.key)));
+        usage
     }
 
     fn key_state(&self, key: &QuotaKey) -> Arc<KeyState> {

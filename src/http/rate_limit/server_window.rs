@@ -107,6 +107,11 @@ impl ServerWindow {
         (self.earliest_end, self.latest_end)
     }
 
+    /// The requests that the server has counted in this window. `None` if it is over.
+    pub(super) fn count(&self, now: Instant) -> Option<u32> {
+        (!self.is_over(now)).then_some(self.count)
+    }
+
     /// The instant to wait for while `in_flight` requests are unanswered, if `share` percent of the
     /// window may be used. `None` if one more request may be sent now.
     ///

@@ -4,28 +4,26 @@
 //! run is active and on an output that may only be read. Everything in a snapshot is of one moment,
 //! because it is read in one transaction. Ledgers of older versions are read as they are.
 
+mod open;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    ffi::OsString,
     io,
     path::Path,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
-use tempfile::TempDir;
+use rusqlite::{Connection, Row};
 
+use self::open::read;
 use crate::{
     ledger::{
-        AcceptedInterval, Counts, DoubtfulInterval, DriftRecord, Failure, FileRecord, GapKind,
-        LEDGER, RunRecord, ShardRecord, connection, drift, runs, schema,
+        AcceptedInterval, Counts, DoubtfulInterval, DriftRecord, EventRecord, Failure, FileRecord,
+        GapKind, HourRecord, RunRecord, ShardDetails, ShardRecord, drift, events, hour_sums, runs,
     },
     server_text::ServerText,
+    telemetry::metrics::Sample,
     time::interval::Interval,
 };
-
-/// The tables of version 1 that are read here. A run that was killed at its start may have created
-/// none of them.
-const TABLES: [&str; 4] = ["identity", "shard", "file", "failure"];
 
 /// The content of a ledger at one moment.
 #[derive(Debug, Default)]
@@ -42,6 +40,11 @@ pub struct Snapshot {
     /// The commit that was about to write a file, by the path of the file. If the file is recorded
     /// too, that commit was about to replace it.
     pub intents: HashMap<String, String>,
+    /// The samples of the last run, the oldest first. Empty unless
+    /// [`read_with_course`](Self::read_with_course) read them.
+    pub(crate) samples: Vec<Sample>,
+    /// The rows of each dataset by hour and media type. Empty like the samples.
+    pub sums: BTreeMap<String, Vec<HourRecord>>,
 }
 
 /// The records of one dataset.
@@ -57,6 +60,9 @@ pub struct DatasetRecords {
     pub accepted: Vec<AcceptedInterval>,
     /// Values that fit no column, in order of their paths.
     pub new_fields: Vec<DriftRecord>,
+    /// Intervals of shards that were split, in order. Empty unless
+    /// [`read_with_course`](Snapshot::read_with_course) read them.
+    pub splits: Vec<Interval>,
 }
 
 /// Why a ledger cannot be read.
@@ -108,25 +114,25 @@ impl Snapshot {
     /// # Errors
     /// [`SnapshotError`] if there is no ledger, or if it cannot be read.
     pub fn read(path: &Path) -> Result<Self, SnapshotError> {
-        let name = path.display().to_string();
-        if !path.exists() {
-            return Err(SnapshotError::Missing(name));
-        }
-        if let Some(link) = connection::symbolic_link(path) {
-            return Err(SnapshotError::SymbolicLink(link));
-        }
-        let found = match Self::query(path) {
-            Err(QueryError::Sqlite(error)) if needs_writable_folder(&error) => match copy(path) {
-                Ok(copied) => Self::query(&copied.path().join(LEDGER)),
-                Err(source) => return Err(SnapshotError::Copy { path: name, source }),
-            },
-            found => found,
-        };
-        found.map_err(|error| match error {
-            QueryError::Newer(found) => {
-                SnapshotError::Newer { path: name, found, known: schema::VERSION }
+        read(path, Self::query)
+    }
+
+    /// Reads the ledger at `path`, also what is there for people to look at.
+    #[allow(dead_code)] // front ends follow
+    ///
+    /// # Errors
+    /// [`SnapshotError`] if there is no ledger, or if it cannot be read.
+    pub(crate) fn read_with_course(path: &Path) -> Result<Self, SnapshotError> {
+        read(path, |view, version| {
+            let mut snapshot = Self::query(view, version)?;
+            for (dataset, interval) in splits(view)? {
+                snapshot.records(&dataset).splits.push(interval);
             }
-            QueryError::Sqlite(source) => SnapshotError::Sqlite { path: name, source },
+            if version >= 4 {
+                snapshot.samples = runs::samples(view)?;
+                snapshot.sums = hour_sums::sums(view)?;
+            }
+            Ok(snapshot)
         })
     }
 
@@ -136,39 +142,27 @@ impl Snapshot {
         shards.flat_map(|shard| &shard.files).map(|file| file.path.as_str())
     }
 
-    fn query(path: &Path) -> Result<Self, QueryError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = connection::open(path, flags)?;
-        let view = connection.transaction()?;
-        let version: u32 = view.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version > schema::VERSION {
-            return Err(QueryError::Newer(version));
-        }
-        for table in TABLES {
-            if !view.table_exists(None, table)? {
-                return Ok(Self::default());
-            }
-        }
-        let mut snapshot = Self { identity: identity(&view)?, ..Self::default() };
-        for shard in shards(&view, version)? {
+    fn query(view: &Connection, version: u32) -> Result<Self, rusqlite::Error> {
+        let mut snapshot = Self { identity: identity(view)?, ..Self::default() };
+        for shard in shards(view, version)? {
             snapshot.records(&shard.dataset).shards.push(shard);
         }
-        for failure in failures(&view)? {
+        for failure in failures(view)? {
             snapshot.records(&failure.dataset).failures.push(failure);
         }
         if version >= 2 {
-            for doubtful in doubtful(&view)? {
+            for doubtful in doubtful(view)? {
                 snapshot.records(&doubtful.dataset).doubtful.push(doubtful);
             }
-            for accepted in accepted(&view)? {
+            for accepted in accepted(view)? {
                 snapshot.records(&accepted.dataset).accepted.push(accepted);
             }
-            snapshot.runs = runs::runs(&view)?;
-            snapshot.leftovers = leftovers(&view)?;
-            snapshot.intents = intents(&view)?;
+            snapshot.runs = runs::runs(view, version)?;
+            snapshot.leftovers = leftovers(view)?;
+            snapshot.intents = intents(view)?;
         }
         if version >= 3 {
-            for field in drift::fields(&view, "")? {
+            for field in drift::fields(view, "")? {
                 snapshot.records(&field.dataset).new_fields.push(field);
             }
         }
@@ -180,42 +174,33 @@ impl Snapshot {
     }
 }
 
-enum QueryError {
-    /// The version of a ledger that a newer program wrote.
-    Newer(u32),
-    Sqlite(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for QueryError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-/// Whether SQLite failed because it cannot create files beside the ledger.
+/// The events of an interval of a dataset in the ledger at `path`, the oldest first.
 ///
-/// To read a database in WAL mode it needs the files `-wal` and `-shm`. It creates them if no other
-/// process has the database open, which fails in a folder that may only be read.
-fn needs_writable_folder(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+/// # Errors
+/// [`SnapshotError`] if there is no ledger, or if it cannot be read.
+pub(crate) fn events(
+    path: &Path,
+    dataset: &str,
+    interval: Interval,
+) -> Result<Vec<EventRecord>, SnapshotError> {
+    read(path, |view, version| match version {
+        0..4 => Ok(Vec::new()),
+        _ => events::events(view, dataset, interval),
+    })
 }
 
-/// Copies the ledger and its write-ahead log to a temporary folder. It is deleted when the returned
-/// value is dropped.
-fn copy(path: &Path) -> io::Result<TempDir> {
-    let folder = tempfile::tempdir()?;
-    let target = folder.path().join(LEDGER);
-    std::fs::copy(path, &target)?;
-    match std::fs::copy(with_suffix(path, "-wal"), with_suffix(&target, "-wal")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(folder),
-    }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> OsString {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name
+#[allow(dead_code)] // front ends follow
+/// The rows of each shard of the ledger at `path` by hour and media type, by its dataset and start.
+///
+/// # Errors
+/// [`SnapshotError`] if there is no ledger, or if it cannot be read.
+pub(crate) fn sums_of_shards(
+    path: &Path,
+) -> Result<BTreeMap<(String, i64), Vec<HourRecord>>, SnapshotError> {
+    read(path, |view, version| match version {
+        0..4 => Ok(BTreeMap::new()),
+        _ => hour_sums::sums_of_shards(view),
+    })
 }
 
 fn identity(view: &Connection) -> Result<BTreeMap<String, String>, rusqlite::Error> {
@@ -226,7 +211,11 @@ fn identity(view: &Connection) -> Result<BTreeMap<String, String>, rusqlite::Err
 
 fn shards(view: &Connection, version: u32) -> Result<Vec<ShardRecord>, rusqlite::Error> {
     let mut files = files(view)?;
-    let new_columns = if version >= 2 { "commit_id, open_rows" } else { "'', 0" };
+    let new_columns = match version {
+        0..2 => "'', 0, NULL, NULL, NULL",
+        2..4 => "commit_id, open_rows, NULL, NULL, NULL",
+        _ => "commit_id, open_rows, requests, retries, duration_ms",
+    };
     let mut query = view.prepare(&format!(
         "SELECT dataset, from_ms, to_ms, rows_received, rows_written, rows_not_owned,
                 rows_duplicate, rows_quarantined, {new_columns}
@@ -247,6 +236,7 @@ fn shards(view: &Connection, version: u32) -> Result<Vec<ShardRecord>, rusqlite:
             interval,
             commit_id: row.get(8)?,
             open_rows: number(row, 9)?,
+            details: ShardDetails { cost: events::cost(row, 10)?, sums: Vec::new() },
         })
     })?;
     shards.collect()
@@ -273,6 +263,14 @@ fn files(view: &Connection) -> Result<HashMap<(String, i64), Vec<FileRecord>>, r
 /// A recorded text of a server, which an older version may have recorded as it came.
 fn server_text(row: &Row<'_>, index: usize) -> Result<String, rusqlite::Error> {
     Ok(ServerText::from(row.get::<_, String>(index)?).to_string())
+}
+
+#[allow(dead_code)] // front ends follow
+/// The intervals of shards that were split, each with its dataset.
+fn splits(view: &Connection) -> Result<Vec<(String, Interval)>, rusqlite::Error> {
+    let mut query =
+        view.prepare("SELECT dataset, from_ms, to_ms FROM split ORDER BY dataset, from_ms, to_ms")?;
+    query.query_map([], |row| Ok((row.get(0)?, interval(row)?)))?.collect()
 }
 
 fn failures(view: &Connection) -> Result<Vec<Failure>, rusqlite::Error> {

@@ -1,5 +1,5 @@
-use super::*;
-use crate::ledger::Ledger;
+use super::{open::copy, *};
+use crate::ledger::{LEDGER, Ledger, schema};
 
 fn interval(from: i64, to: i64) -> Interval {
     Interval::new(from, to).unwrap()
@@ -15,6 +15,7 @@ fn record(from: i64, to: i64) -> ShardRecord {
         files: vec![file],
         commit_id: "c".into(),
         open_rows: 3,
+        details: ShardDetails::default(),
     }
 }
 
