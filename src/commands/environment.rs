@@ -148,9 +148,8 @@ pub(crate) fn connect(
     }
     let job_waits = JobWaits::default();
     for dataset in config.datasets.iter().filter(|dataset| dataset.job.is_some()) {
-        if let Ok(Some(wait)) = environment.ledger.job_wait(&dataset.name) {
-            job_waits.insert(&dataset.name, wait);
-        }
+        job_waits
+            .insert(&dataset.name, environment.ledger.job_waits(&dataset.name).unwrap_or_default());
     }
     let circuit_breaker = CircuitBreaker::new(config.give_up_dataset_after);
     for dataset in &config.datasets {

@@ -9,7 +9,6 @@ use crate::{
     fetch::{ApiClient, FetchTotals, RunError},
     planning::{Lease, Next, PlannerActor},
     sink::SinkActor,
-    telemetry,
 };
 
 /// Fetches shards until there are no more. The actor serves one such request in its life, and the
@@ -66,8 +65,7 @@ impl Fetcher {
             let metrics = &self.client.context.metrics;
             let _active = metrics.active_shards.enter();
             self.client.work.begin(metrics.dataset(&lease.shard().dataset.name));
-            let span = telemetry::shard_span(&lease.shard().dataset.name, lease.shard().interval);
-            self.fetch_shard(lease, totals).instrument(span).await?;
+            self.fetch_shard(lease, totals).await?;
         }
         Ok(())
     }

@@ -103,7 +103,8 @@ impl Fetcher {
     ) -> Result<JobEnd, FetchError> {
         let dataset = progress.shard().dataset.name.clone();
         let job_waits = &self.client.context.job_waits;
-        let first_wait = job_waits.first(&dataset);
+        let interval = progress.pager.requested;
+        let first_wait = job_waits.first(&dataset, interval);
         let (mut pause, mut waited, mut polls) = (first_wait, Duration::ZERO, 0);
         let mut known_until = Duration::ZERO;
         while waited < MAX_JOB_TIME {
@@ -129,7 +130,7 @@ impl Fetcher {
                         server_text::protect_address(address);
                     }
                     progress.pager.download = address;
-                    let wait = job_waits.learn(&dataset, polls, waited);
+                    let wait = job_waits.learn(&dataset, interval, polls, waited);
                     self.sink.send(LedgerEvent::JobWait { dataset, wait }).await??;
                     return Ok(JobEnd::Done);
                 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::{
     catalog::{Dataset, Endpoint, Paging},
     fetch::{
-        FetchError, Fetcher, ShardError, ShardSizing, ShardWidth, Strategy,
+        FetchError, Fetcher, RunError, ShardError, ShardSizing, ShardWidth, Strategy,
         shard_progress::ShardProgress, shard_sizing::Part,
     },
+    http::error::RequestError,
     ledger::{Probe, RowStats},
     planning::Shard,
     time::interval::Interval,
@@ -60,13 +61,15 @@ impl From<Part<'_>> for EndpointChoice {
 }
 
 impl Fetcher {
-    /// Chooses the endpoint that fetches a shard, and how much of it.
+    /// Chooses the endpoint that fetches a shard, and how much of it: not a job unless
+    /// `may_use_job`, if the query will do.
     ///
     /// # Errors
     /// [`crate::fetch::ShardError`] if only a job will do and jobs do not have the data yet.
     pub(crate) async fn choose_endpoint(
         &self,
         shard: &Shard,
+        may_use_job: bool,
     ) -> Result<EndpointChoice, FetchError> {
         let (dataset, context) = (&shard.dataset, &self.client.context);
         if shard.open_rows.is_some() {
@@ -78,7 +81,8 @@ impl Fetcher {
         let row_stats = context.row_statistics.of(&dataset.name);
         let sizing = |until_ms| self.sizing(dataset, &row_stats, until_ms);
         let has_query = sizing(i64::MAX).endpoints().0.is_some();
-        let is_refused = has_query && context.job_availability.is_refused(&dataset.name);
+        let is_refused =
+            has_query && (!may_use_job || context.job_availability.is_refused(&dataset.name));
         let first = sizing(if is_refused { i64::MIN } else { i64::MAX }).first(shard.interval);
         if first.endpoint.async_job.is_none() {
             return Ok(first.into());
@@ -97,7 +101,7 @@ impl Fetcher {
     }
 
     /// Counts the rows of the start of a shard, if nothing is known about its dataset and the choice
-    /// depends on it. One fetcher counts for all. If the platform does not count rows, nothing is
+    /// depends on it. One fetcher counts for all of the dataset. If the platform does not count rows, nothing is
     /// known.
     ///
     /// # Errors
@@ -120,7 +124,7 @@ impl Fetcher {
         if dataset.snapshot || is_settled() {
             return Ok(());
         }
-        let _only_one = context.row_statistics.counting.lock().await;
+        let _only_one = context.row_statistics.count_alone(&dataset.name).await;
         if is_settled() {
             return Ok(());
         }
@@ -143,38 +147,31 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Goes on with the query if a shard's job cannot be had, and the query will do.
-    ///
-    /// # Errors
-    /// `error`, if only the job will do or if the error is of another kind.
-    pub(super) async fn fall_back_to_query(
-        &self,
-        progress: &mut ShardProgress,
-        error: FetchError,
-    ) -> Result<(), FetchError> {
-        let (dataset, context) = (Arc::clone(&progress.shard().dataset), &self.client.context);
-        let is_optional = context.settings.strategy == Strategy::Auto && !dataset.has_extras();
-        if dataset.query.is_none() || !is_optional {
-            return Err(error);
-        }
-        let error = match error {
+    /// The error of a shard's job: [`ShardError::JobUnavailable`] if the job cannot be had and the
+    /// query will do, else `error`.
+    pub(super) fn job_error(&self, shard: &Shard, error: FetchError) -> FetchError {
+        let (dataset, settings) = (&shard.dataset, &self.client.context.settings);
+        let is_optional = settings.strategy == Strategy::Auto && !dataset.has_extras();
+        match error {
             FetchError::Shard(
                 ShardError::Failed(error)
                 | ShardError::Denied(error)
                 | ShardError::DatasetUnavailable { error, .. },
-            ) => error,
-            error => return Err(error),
-        };
+            ) if is_optional && dataset.query.is_some() => ShardError::JobUnavailable(error).into(),
+            error => error,
+        }
+    }
+
+    /// Remembers that a shard's job could not be had, so that the query fetches it.
+    pub(super) async fn use_query_instead(
+        &self,
+        progress: &mut ShardProgress,
+        error: &RequestError,
+    ) -> Result<(), RunError> {
         tracing::warn!(%error, "the job cannot be had; using the query");
-        context.job_availability.refuse(&dataset.name, &error);
-        self.delete_job(progress).await?;
-        let row_stats = context.row_statistics.of(&dataset.name);
-        let sizing = self.sizing(&dataset, &row_stats, i64::MIN);
-        let choice = EndpointChoice::from(sizing.first(progress.shard().interval));
-        progress.lease.keep_until(choice.interval.to_ms()).await?;
-        let pager = self.client.pager(&dataset, &choice.endpoint, choice.interval);
-        progress.use_pager(pager);
-        Ok(())
+        let dataset = &progress.shard().dataset.name;
+        self.client.context.job_availability.refuse(dataset, error);
+        self.delete_job(progress).await
     }
 
     /// What decides how the rows of a dataset are requested, with jobs that have data up to then.

@@ -22,6 +22,8 @@ pub(crate) enum ShardError {
     ShardTooLarge(String),
     /// A page is too large: request smaller pages.
     PageTooLarge,
+    /// The job cannot be had, and the query will do: request the shard by it.
+    JobUnavailable(RequestError),
     /// The job or its result no longer exists: start over.
     ResultGone(RequestError),
     /// A page has the rows of an earlier one: start over once, then record it as failed.
@@ -95,7 +97,8 @@ impl ShardError {
     /// Returns the error of the request, for callers that do not fetch a shard.
     pub(crate) fn into_request_error(self) -> RequestError {
         match self {
-            Self::ResultGone(error)
+            Self::JobUnavailable(error)
+            | Self::ResultGone(error)
             | Self::PageRepeated(error)
             | Self::Failed(error)
             | Self::NotBefore { error, .. }

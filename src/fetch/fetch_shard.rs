@@ -2,38 +2,18 @@
 
 use std::sync::Arc;
 
+use tracing::{Instrument, Span};
+
 use crate::{
-    blocking::offload,
-    catalog::{TotalAccuracy, is_path_segment},
-    decode::{Page, RawPage},
+    catalog::{Endpoint, is_path_segment},
     fetch::{
-        FetchError, FetchTotals, Fetcher, RunError, ShardError,
-        failed_parents::fail_parent,
-        in_flight::InFlight,
-        pagination::Pager,
-        send_with_retry::RequestOptions,
-        shard_progress::{HeldRows, ShardProgress},
+        FetchError, FetchTotals, Fetcher, RunError, ShardError, failed_parents::fail_parent,
+        fetch_pages::PagesEnd, shard_progress::ShardProgress,
     },
     http::error::RequestError,
-    memory::REPLIES,
     planning::{Lease, Shard},
-    sink::Write,
+    telemetry::{self, metrics::FetchingGuard},
 };
-
-/// The most uncommitted rows of a shard that can be committed partially. Bounds the memory that
-/// tells copies of rows apart (G8).
-const MAX_UNCOMMITTED_ROWS: u64 = 200_000;
-
-/// Pages of a shard that are requested but not written.
-pub(super) type PagesInFlight<'a> = InFlight<'a, Result<RawPage, FetchError>>;
-
-/// Where the pages of a shard ended.
-pub(super) enum PagesEnd {
-    /// At the last page.
-    Complete,
-    /// At the depth that the platform pages to.
-    DepthLimit,
-}
 
 impl Fetcher {
     /// Fetches one shard and ends its lease. After an error that ends the run the lease is dropped,
@@ -43,49 +23,80 @@ impl Fetcher {
         mut lease: Lease,
         totals: &mut FetchTotals,
     ) -> Result<(), RunError> {
-        let dataset = Arc::clone(&lease.shard().dataset);
-        let metrics = &self.client.context.metrics;
-        let fetching = metrics.fetch_shard(&dataset.name, lease.shard().interval);
-        if let Some(error) = self.client.context.circuit_breaker.error_of_planned(lease.shard()) {
-            let interval = lease.shard().interval;
-            let pager = self.client.pager(&dataset, dataset.endpoint(), interval);
-            return self.fail(ShardProgress::new(lease, pager), error, totals).await;
-        }
-        let choice = self.choose_endpoint(lease.shard()).await;
-        let mut endpoint = dataset.endpoint();
-        if let Ok(choice) = &choice {
-            endpoint = &choice.endpoint;
-            let whole = lease.shard().interval;
-            lease.keep_until(choice.interval.to_ms()).await?;
-            if lease.shard().interval != whole {
+        let mut may_use_job = true;
+        loop {
+            let (metrics, leased) = (&self.client.context.metrics, lease.shard().clone());
+            let fetching = metrics.fetch_shard(&leased.dataset.name, leased.interval);
+            let span = shard_span(&leased);
+            let endpoint = self.choose_and_cut(&mut lease, may_use_job).instrument(span).await;
+            if lease.shard().interval != leased.interval {
                 fetching.narrow(lease.shard().interval);
-                metrics.split_off(&dataset.name);
+                metrics.split_off(&leased.dataset.name);
+            }
+            // from here on, logs name the part that is requested
+            let span = shard_span(lease.shard());
+            let fetched = self.fetch_from(lease, fetching, endpoint, totals).instrument(span);
+            match fetched.await? {
+                None => return Ok(()),
+                Some(unfetched) => (lease, may_use_job) = (unfetched, false),
             }
         }
-        let pager = self.client.pager(&dataset, endpoint, lease.shard().interval);
+    }
+
+    /// Chooses the endpoint that fetches a shard, and gives back the part that it does not fetch.
+    async fn choose_and_cut(
+        &self,
+        lease: &mut Lease,
+        may_use_job: bool,
+    ) -> Result<Arc<Endpoint>, FetchError> {
+        if let Some(error) = self.client.context.circuit_breaker.error_of_planned(lease.shard()) {
+            return Err(ShardError::Failed(error).into());
+        }
+        let choice = self.choose_endpoint(lease.shard(), may_use_job).await?;
+        lease.keep_until(choice.interval.to_ms()).await?;
+        Ok(choice.endpoint)
+    }
+
+    /// Fetches a shard from the chosen endpoint and ends its lease. Returns the lease if its job
+    /// cannot be had and the query will do.
+    async fn fetch_from(
+        &self,
+        lease: Lease,
+        fetching: FetchingGuard,
+        endpoint: Result<Arc<Endpoint>, FetchError>,
+        totals: &mut FetchTotals,
+    ) -> Result<Option<Lease>, RunError> {
+        let dataset = Arc::clone(&lease.shard().dataset);
+        let chosen = endpoint.as_ref().unwrap_or(dataset.endpoint());
+        let pager = self.client.pager(&dataset, chosen, lease.shard().interval);
         let mut progress = ShardProgress::new(lease, pager);
         progress.fetching = Some(fetching);
-        let fetched = match choice {
+        let fetched = match endpoint {
             Ok(_) => self.fetch_rows(&mut progress, totals).await,
             Err(error) => Err(error),
         };
         match fetched {
             Ok(pages_end) => {
                 self.delete_job(&mut progress).await?;
-                self.end_pages(progress, pages_end, totals).await
+                self.end_pages(progress, pages_end, totals).await?;
+            }
+            Err(FetchError::Shard(ShardError::JobUnavailable(error))) => {
+                self.use_query_instead(&mut progress, &error).await?;
+                return Ok(Some(progress.lease));
             }
             Err(FetchError::Shard(error)) => {
                 self.delete_job(&mut progress).await?;
-                self.end_with_error(progress, error, totals).await
+                self.end_with_error(progress, error, totals).await?;
             }
             Err(FetchError::Run(RunError::Interrupted)) => {
                 self.commit_what_is_complete(&mut progress, totals).await?;
                 self.delete_job(&mut progress).await?;
-                Err(RunError::Interrupted)
+                return Err(RunError::Interrupted);
             }
             // the next run deletes the job
-            Err(FetchError::Run(error)) => Err(error),
+            Err(FetchError::Run(error)) => return Err(error),
         }
+        Ok(None)
     }
 
     /// Fetches the rows of a shard: the open ones of a committed shard by id, else all by pages.
@@ -148,7 +159,7 @@ impl Fetcher {
         totals: &mut FetchTotals,
     ) -> Result<PagesEnd, FetchError> {
         if let Err(error) = self.run_job(progress).await {
-            self.fall_back_to_query(progress, error).await?;
+            return Err(self.job_error(progress.shard(), error));
         }
         if progress.pager.lacks_parents() {
             self.list_parents(progress).await?;
@@ -182,215 +193,8 @@ impl Fetcher {
         progress.restart(page_size);
         Ok(())
     }
-
-    /// Moves the pages of a shard to the sink until the pager says that the last one was received.
-    /// While a page is decoded and written, the next ones are in flight.
-    async fn fetch_pages(
-        &self,
-        progress: &mut ShardProgress,
-        totals: &mut FetchTotals,
-    ) -> Result<PagesEnd, FetchError> {
-        let mut in_flight = PagesInFlight::new();
-        loop {
-            self.send_ahead(progress, &mut in_flight);
-            let raw_page = match in_flight.next().await {
-                None => {
-                    self.write_held(progress, None, &mut in_flight, totals).await?;
-                    return Ok(match progress.pager.is_finished() {
-                        true => PagesEnd::Complete,
-                        false => PagesEnd::DepthLimit,
-                    });
-                }
-                Some(Ok(raw_page)) => raw_page,
-                Some(Err(error)) => {
-                    self.skip_failed_parent(progress, result_error(progress, error))?;
-                    in_flight = PagesInFlight::new();
-                    continue;
-                }
-            };
-            progress.failed_parents.record_page();
-            self.check_depth(progress, &raw_page)?;
-            if progress.pager.advance(&raw_page)? {
-                in_flight = PagesInFlight::new();
-            }
-            if let Some(reason) = progress.pages_changed() {
-                return Err(ShardError::PagesChanged(reason).into());
-            }
-            if progress.pager.may_lack_pages(&raw_page) {
-                warn_of_lacking_pages(&progress.pager);
-            }
-            progress.update_total(&raw_page);
-            progress.reply_bytes = raw_page.bytes();
-            self.send_ahead(progress, &mut in_flight);
-            self.write_page(progress, raw_page, &mut in_flight, totals).await?;
-        }
-    }
-
-    /// Decodes a page and writes it to the sink. Days that it completes are committed, so that a day
-    /// is one file however wide the shard is; rows after a midnight within the page wait for the next
-    /// page, which shows whether the day is complete. If another partial commit is due, it comes first, so
-    /// that the page belongs to the next part.
-    pub(super) async fn write_page(
-        &self,
-        progress: &mut ShardProgress,
-        raw_page: RawPage,
-        in_flight: &mut PagesInFlight<'_>,
-        totals: &mut FetchTotals,
-    ) -> Result<(), FetchError> {
-        let (decoder, owner) = (Arc::clone(&progress.pager.decoder), progress.pager.owner);
-        let decoding = offload(move || decoder.decode(&raw_page, owner));
-        let mut page = in_flight.alongside(decoding).await.map_err(|error| {
-            ShardError::Failed(RequestError::Malformed(error.to_string().into()))
-        })?;
-        let policy = self.client.context.settings.on_new_field;
-        policy.check(&progress.pager.dataset, &page.drift).map_err(ShardError::Failed)?;
-        self.write_held(progress, Some(&page), in_flight, totals).await?;
-        let mut end_ms = None;
-        if let Some((rows_before, midnight_ms)) = progress.complete_days(&page) {
-            if rows_before > 0 {
-                let rows = page.split_off(rows_before);
-                self.write_rows(progress, page, in_flight).await?;
-                progress.held = Some(HeldRows { rows, midnight_ms });
-                return Ok(());
-            }
-            end_ms = Some(midnight_ms);
-        } else if self.is_partial_commit_due(progress) {
-            end_ms = progress.partial_commit_before(&page);
-        }
-        if let Some(end_ms) = end_ms {
-            in_flight.alongside(self.commit_part(progress, end_ms, totals)).await?;
-        }
-        self.write_rows(progress, page, in_flight).await
-    }
-
-    /// Writes the rows that wait for the page after them. The days before them are committed first, if
-    /// that page shows that none of their rows can follow.
-    async fn write_held(
-        &self,
-        progress: &mut ShardProgress,
-        next: Option<&Page>,
-        in_flight: &mut PagesInFlight<'_>,
-        totals: &mut FetchTotals,
-    ) -> Result<(), FetchError> {
-        let Some(held) = progress.held.take() else { return Ok(()) };
-        if next.is_some_and(|next| held.are_followed_by(next)) {
-            let commit = self.commit_part(progress, held.midnight_ms, totals);
-            in_flight.alongside(commit).await?;
-        }
-        self.write_rows(progress, held.rows, in_flight).await
-    }
-
-    /// Writes decoded rows to the sink.
-    async fn write_rows(
-        &self,
-        progress: &mut ShardProgress,
-        page: Page,
-        in_flight: &mut PagesInFlight<'_>,
-    ) -> Result<(), FetchError> {
-        progress.advance(&page);
-        let dataset = &progress.shard().dataset.name;
-        self.client.context.metrics.receive_rows(dataset, page.received);
-        if page.received > 0 {
-            let write = Write { lease: progress.lease.id(), shard: progress.shard().clone(), page };
-            progress.update_written(in_flight.alongside(self.sink.send(write)).await??);
-        }
-        Ok(())
-    }
-
-    /// Sends the requests of the next pages, as many as may be in flight. Those of fetchers that
-    /// have nothing to do count in: parallel pages cost no extra requests, smaller shards would.
-    fn send_ahead<'a>(&'a self, progress: &mut ShardProgress, in_flight: &mut PagesInFlight<'a>) {
-        let options = RequestOptions {
-            splittable: self.is_splittable(progress.shard()),
-            shrinkable: progress.pager.is_shrinkable(),
-            ..RequestOptions::default()
-        };
-        let settings = &self.client.context.settings;
-        let limit = match progress.awaits_smaller_page {
-            true => 1,
-            false => settings.ahead.saturating_mul(1 + progress.lease.idle()),
-        };
-        // every fetcher has a request in flight, whatever memory the others' replies take
-        while in_flight.len() < limit
-            && (in_flight.len() == 0 || !REPLIES.is_exceeded())
-            && let Some(request) = progress.pager.next_request()
-        {
-            let read = progress.pager.response_reader();
-            let mut held = REPLIES.hold(progress.reply_bytes);
-            in_flight.push(async move {
-                let mut page = self.client.send_with_retry(request, options, read).await?;
-                held.set(page.bytes());
-                page.held = Some(Arc::new(held));
-                Ok(page)
-            });
-        }
-    }
-
-    /// Refuses a shard that paging will not reach the end of, if it can be bisected. A total that is a
-    /// hint says nothing: such a shard is bisected once paging ends, or if its first page has no rows.
-    fn check_depth(&self, progress: &ShardProgress, page: &RawPage) -> Result<(), ShardError> {
-        let pager = &progress.pager;
-        let depth = pager.endpoint.depth;
-        let Some(total) = page.total.filter(|&total| total > depth) else { return Ok(()) };
-        let is_refused = page.items == 0 && pager.is_at_first_page();
-        let is_exact = pager.endpoint.total_is == TotalAccuracy::Exact;
-        let reason = format!("{total} rows, and paging ends at {depth}");
-        if (is_exact || is_refused) && self.is_splittable(progress.shard()) {
-            return Err(ShardError::ShardTooLarge(reason));
-        }
-        if is_refused {
-            let reason = format!("{reason}; make fetch.smallest_shard smaller");
-            return Err(ShardError::Failed(RequestError::Pagination(reason.into())));
-        }
-        Ok(())
-    }
-
-    fn is_partial_commit_due(&self, progress: &ShardProgress) -> bool {
-        let counts = progress.uncommitted_counts();
-        progress.uncommitted_time() >= self.client.context.settings.commit_every
-            || counts.received - counts.duplicate >= MAX_UNCOMMITTED_ROWS
-    }
-
-    /// Whether a shard can be bisected.
-    pub(super) fn is_splittable(&self, shard: &Shard) -> bool {
-        let smallest = self.client.context.settings.smallest_shard;
-        shard.dataset.divisible && shard.interval.width() >= smallest * 2
-    }
 }
 
-/// Warns of a full first page that does not say whether there is another one.
-fn warn_of_lacking_pages(pager: &Pager) {
-    let place = match &pager.endpoint.next {
-        Some(next) => format!("`/{}`", next.join("/")),
-        None => "header `Link`".to_owned(),
-    };
-    tracing::warn!(
-        rows = pager.page_size,
-        "the first page is full, but has no {place}: if there are more rows, they are missing; check \
-         the keys `next` and `paging` of the catalog"
-    );
-}
-
-/// The error of a page. One of a job's result, whose address is valid only for a while, becomes
-/// [`ShardError::ResultGone`].
-fn result_error(progress: &ShardProgress, error: FetchError) -> FetchError {
-    let pager = &progress.pager;
-    match error {
-        FetchError::Shard(ShardError::Failed(error))
-            if !pager.job_id.is_empty() && error.is_not_found() =>
-        {
-            ShardError::ResultGone(error).into()
-        }
-        FetchError::Shard(ShardError::Failed(error) | ShardError::Denied(error))
-            if pager.download.is_some() && !is_final(&error) =>
-        {
-            ShardError::ResultGone(error).into()
-        }
-        error => error,
-    }
-}
-
-/// Whether another address would not help: the result cannot be read, or its address is refused.
-fn is_final(error: &RequestError) -> bool {
-    matches!(error, RequestError::Malformed(_) | RequestError::Pagination(_))
+fn shard_span(shard: &Shard) -> Span {
+    telemetry::shard_span(&shard.dataset.name, shard.interval)
 }

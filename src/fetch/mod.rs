@@ -2,7 +2,7 @@
 //!
 //! A fetcher takes one shard at a time from the planner and ends its lease in exactly one way:
 //! committed, split, failed, given up or returned (G2). Start with [`fetch_shard`], the course of
-//! one shard from its endpoint to its end. It uses [`shard_sizing`] and [`endpoint_choice`] (how wide a
+//! one shard from its endpoint to its end, and [`fetch_pages`], the loop over its pages. They use [`shard_sizing`] and [`endpoint_choice`] (how wide a
 //! shard is, and whether a query or a job fetches it),
 //! [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next),
 //! [`send_with_retry`] (one request with its retries), [`outage`] (whether the platform answers at
@@ -19,6 +19,7 @@ pub(crate) mod doubts;
 pub(crate) mod endpoint_choice;
 pub(crate) mod error;
 pub(crate) mod failed_parents;
+pub(crate) mod fetch_pages;
 pub(crate) mod fetch_shard;
 pub(crate) mod in_flight;
 pub(crate) mod job_availability;

@@ -13,7 +13,7 @@ use crate::{
     catalog::Endpoint,
     decode::RawPage,
     fetch::{
-        FetchError, FetchTotals, Fetcher, ShardError, fetch_shard::PagesInFlight,
+        FetchError, FetchTotals, Fetcher, ShardError, fetch_pages::PagesInFlight,
         send_with_retry::RequestOptions, shard_progress::ShardProgress,
     },
     http::error::RequestError,

@@ -1,9 +1,9 @@
 //! How many rows each dataset has, as far as this run knows.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dashmap::{DashMap, DashSet};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::ledger::{Probe, RowStats};
 
@@ -14,8 +14,8 @@ pub(crate) struct RowStatistics {
     stats: DashMap<String, RowStats>,
     /// The datasets whose rows the platform did not count when it was asked.
     uncounted: DashSet<String>,
-    /// Held by the fetcher that asks the platform for a count.
-    pub counting: Mutex<()>,
+    /// The lock of each dataset that a fetcher holds while it asks the platform for a count.
+    counting: DashMap<String, Arc<Mutex<()>>>,
 }
 
 impl RowStatistics {
@@ -52,6 +52,12 @@ impl RowStatistics {
         !self.uncounted.contains(dataset)
     }
 
+    /// Waits until no other fetcher counts the rows of a dataset. Others wait while the guard lives.
+    pub(crate) async fn count_alone(&self, dataset: &str) -> OwnedMutexGuard<()> {
+        let lock = Arc::clone(&self.counting.entry(dataset.to_owned()).or_default());
+        lock.lock_owned().await
+    }
+
     /// What is known of a dataset.
     pub(crate) fn of(&self, dataset: &str) -> RowStats {
         self.stats.get(dataset).map(|stats| stats.clone()).unwrap_or_default()
@@ -60,6 +66,8 @@ impl RowStatistics {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::time::interval::Interval;
 
@@ -80,5 +88,15 @@ mod tests {
         assert_eq!(statistics.of("calls").rows(later), Some(50));
         statistics.add("calls", 10, day.width());
         assert_eq!(statistics.of("calls").rows(later), Some(10));
+    }
+
+    #[tokio::test]
+    async fn a_slow_count_of_one_dataset_does_not_hold_the_others() {
+        let statistics = RowStatistics::default();
+        let counting = statistics.count_alone("calls").await;
+        let held = |dataset| statistics.count_alone(dataset).now_or_never().is_none();
+        assert_eq!((held("calls"), held("chats")), (true, false));
+        drop(counting);
+        assert!(!held("calls"));
     }
 }

@@ -6,7 +6,7 @@ use crate::{
         FetchTotals, Fetcher, RunError, ShardError,
         circuit_breaker::{Failing, is_of_data},
         doubts::doubts,
-        fetch_shard::PagesEnd,
+        fetch_pages::PagesEnd,
         shard_progress::ShardProgress,
     },
     http::error::RequestError,
@@ -52,7 +52,8 @@ impl Fetcher {
                 let reason = "a page that cannot be smaller is too large; raise fetch.max_body";
                 self.fail(progress, RequestError::Malformed(reason.into()), totals).await
             }
-            ShardError::ResultGone(error)
+            ShardError::JobUnavailable(error)
+            | ShardError::ResultGone(error)
             | ShardError::PageRepeated(error)
             | ShardError::Failed(error) => self.fail(progress, error, totals).await,
             ShardError::PagesChanged(reason) => {

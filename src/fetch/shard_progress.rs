@@ -102,15 +102,8 @@ impl ShardProgress {
 
     /// Starts over with what is left of the lease, with pages of at most `page_size` rows.
     pub(crate) fn restart(&mut self, page_size: u32) {
-        let awaits_smaller_page = page_size < self.pager.page_size;
-        self.use_pager(self.pager.restart(self.shard().interval, page_size));
-        self.awaits_smaller_page = awaits_smaller_page;
-    }
-
-    /// Starts over with another pager.
-    pub(crate) fn use_pager(&mut self, pager: Pager) {
-        self.pager = pager;
-        self.awaits_smaller_page = false;
+        self.awaits_smaller_page = page_size < self.pager.page_size;
+        self.pager = self.pager.restart(self.shard().interval, page_size);
         self.held = None;
         self.watermark = Watermark::new(has_ordered_rows(&self.pager));
         self.failed_parents = FailedParents::default();

@@ -2,12 +2,22 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use crate::{
     ledger::{Ledger, LedgerError, RemoteJob},
     time::clock,
 };
+
+/// How long to wait before the first poll of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JobWait {
+    /// The width of the job: the power of two of days that its interval fits into.
+    pub days: u32,
+    pub wait: Duration,
+    /// Jobs in a row that were done at their first poll.
+    pub prompt: u32,
+}
 
 impl Ledger {
     /// Records that a job was submitted.
@@ -31,19 +41,24 @@ impl Ledger {
         Ok(())
     }
 
-    /// How long to wait before the first poll of a dataset's jobs. `None` if none was polled yet.
-    pub(crate) fn job_wait(&self, dataset: &str) -> Result<Option<Duration>, LedgerError> {
-        let sql = "SELECT wait_ms FROM job_wait WHERE dataset = ?1";
-        let wait: Option<i64> =
-            self.lock().query_row(sql, [dataset], |row| row.get(0)).optional()?;
-        Ok(wait.map(|ms| Duration::from_millis(ms.unsigned_abs())))
+    /// How long to wait before the first poll of a dataset's jobs, by their width.
+    pub(crate) fn job_waits(&self, dataset: &str) -> Result<Vec<JobWait>, LedgerError> {
+        let connection = self.lock();
+        let mut query =
+            connection.prepare("SELECT days, wait_ms, prompt FROM job_wait WHERE dataset = ?1")?;
+        let waits = query.query_map([dataset], |row| {
+            let wait = Duration::from_millis(row.get(1).map(i64::unsigned_abs)?);
+            Ok(JobWait { days: row.get(0)?, wait, prompt: row.get(2)? })
+        })?;
+        Ok(waits.collect::<Result<_, _>>()?)
     }
 
-    /// Records how long to wait before the first poll of a dataset's jobs.
-    pub(crate) fn set_job_wait(&self, dataset: &str, wait: Duration) -> Result<(), LedgerError> {
-        let ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        let sql = "INSERT OR REPLACE INTO job_wait (dataset, wait_ms) VALUES (?1, ?2)";
-        self.lock().execute(sql, params![dataset, ms])?;
+    /// Records how long to wait before the first poll of a dataset's jobs of a width.
+    pub(crate) fn set_job_wait(&self, dataset: &str, job: JobWait) -> Result<(), LedgerError> {
+        let ms = i64::try_from(job.wait.as_millis()).unwrap_or(i64::MAX);
+        let sql = "INSERT OR REPLACE INTO job_wait (dataset, days, wait_ms, prompt)
+                   VALUES (?1, ?2, ?3, ?4)";
+        self.execute(sql, params![dataset, job.days, ms, job.prompt])?;
         Ok(())
     }
 

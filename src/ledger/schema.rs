@@ -117,6 +117,8 @@ const VERSION_3: &str = "
 /// - `run_sample`: the course of a run, each sample as JSON.
 /// - `shard_event`: what happened to shards, the newest so many events.
 /// - `hour_sum`: the rows of each shard by the hour of their time and their media type.
+/// - `job_wait`: how long to wait before the first poll of a dataset's jobs of a width, and how many of
+///   them in a row were done at their first poll. What is known without a width is dropped.
 const VERSION_4: &str = "
     CREATE INDEX file_of_shard ON file (dataset, from_ms);
     CREATE INDEX wide_gap ON gap (dataset, from_ms, to_ms) WHERE to_ms - from_ms > 86400000;
@@ -144,6 +146,11 @@ const VERSION_4: &str = "
         handle_ms INTEGER NOT NULL, PRIMARY KEY (dataset, from_ms, hour_ms, media),
         FOREIGN KEY (dataset, from_ms) REFERENCES shard ON DELETE CASCADE
     ) STRICT, WITHOUT ROWID;
+    DROP TABLE job_wait;
+    CREATE TABLE job_wait (
+        dataset TEXT NOT NULL, days INTEGER NOT NULL, wait_ms INTEGER NOT NULL,
+        prompt INTEGER NOT NULL, PRIMARY KEY (dataset, days)
+    ) STRICT;
 ";
 
 /// The step of `start_step` that moves files without a record to `_orphaned/`.

@@ -35,7 +35,6 @@ mod write_error;
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
-    time::Duration,
 };
 
 use actix::{fut, prelude::*};
@@ -64,8 +63,8 @@ use crate::{
     blocking::offload,
     decode::Page,
     ledger::{
-        Counts, DoubtfulInterval, DriftRecord, FailedAttempt, Failure, FileRecord, GapKind, Ledger,
-        LedgerError, RemoteJob, ShardCost,
+        Counts, DoubtfulInterval, DriftRecord, FailedAttempt, Failure, FileRecord, GapKind,
+        JobWait, Ledger, LedgerError, RemoteJob, ShardCost,
     },
     planning::{LeaseId, Shard},
     time::{clock, interval::Interval},
@@ -147,8 +146,8 @@ pub(crate) enum LedgerEvent {
     Submitted(RemoteJob),
     /// The platform no longer keeps the job.
     Deleted(RemoteJob),
-    /// How long to wait before the dataset's next job is polled.
-    JobWait { dataset: String, wait: Duration },
+    /// How long to wait before the dataset's next job of this width is polled.
+    JobWait { dataset: String, wait: JobWait },
     /// How many items hold the rows of any interval of a dataset.
     ItemCount { dataset: String, items: u64 },
 }

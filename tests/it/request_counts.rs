@@ -3,7 +3,13 @@
 //! `CASES=all cargo test --release --test it request_counts -- --nocapture` makes every request of
 //! the table; else those of the largest cases are only planned, which the same test shows to be equal.
 
-use std::sync::Arc;
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use arrow::datatypes::Schema;
 use cxbackfill::testing::{
@@ -133,8 +139,21 @@ impl Case {
 
     /// The requests of a run that begins with this ledger.
     fn made(self, strategy: &str, ledger: Ledger) -> u64 {
+        let summary = self.run(strategy, ledger, move |request| answer(self.per_day, request));
+        let Summary { requests, rows_written, retries, .. } = summary;
+        assert_eq!((rows_written, retries), (self.rows(), 0), "{self:?} by {strategy}");
+        requests
+    }
+
+    /// The numbers of a run that begins with this ledger and gets these answers.
+    fn run(
+        self,
+        strategy: &str,
+        ledger: Ledger,
+        answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
+    ) -> Summary {
         let config = self.config(strategy);
-        let stub = Stub::new("/oauth/token", move |request| answer(self.per_day, request));
+        let stub = Stub::new("/oauth/token", answer);
         let store = Arc::new(InMemory::new());
         let report = on_virtual_time(async {
             let environment = environment(stub, OutputStore::over(store), ledger);
@@ -143,9 +162,7 @@ impl Case {
             run::backfill(&config, plan, &environment).await.unwrap()
         });
         assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
-        let Summary { requests, rows_written, retries, .. } = report.summary;
-        assert_eq!((rows_written, retries), (self.rows(), 0), "{self:?} by {strategy}");
-        requests
+        report.summary
     }
 
     /// The requests that `plan` expects of a run that knows the platform's counts.
@@ -196,4 +213,46 @@ fn auto_needs_the_fewest_requests_at_every_size_and_plan_knows_them() {
             }
         }
     }
+}
+
+/// What the run logs, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn logs_of_a_shard_that_was_cut_name_the_part_that_is_requested() {
+    let case = Case { per_day: 200, days: 31 };
+    let log = Log::default();
+    let writer = log.clone();
+    let lines = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(move || writer.clone())
+        .finish();
+    let has_failed = AtomicBool::new(false);
+    let summary = tracing::subscriber::with_default(lines, || {
+        // the first page of the first shard, after the count
+        let fails = move |request: &StubRequest| {
+            request.body["paging"]["pageSize"] == 100 && !has_failed.swap(true, Ordering::Relaxed)
+        };
+        case.run("query", Ledger::in_memory().unwrap(), move |request| {
+            if fails(request) { (500, String::new()) } else { answer(case.per_day, request) }
+        })
+    });
+    assert_eq!(summary.retries, 1);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let failed = log.lines().find(|line| line.contains("request failed")).unwrap();
+    let cut = "shard=2024-01-01T00:00:00.000Z/2024-01-08T00:00:00.000Z}";
+    assert!(failed.contains(cut), "{failed}");
 }
