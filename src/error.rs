@@ -57,6 +57,25 @@ pub enum Error {
         /// The interval that was to be accepted.
         interval: Interval,
     },
+    /// A file of the output is not the one that the ledger records.
+    #[error(
+        "{path} is not as the ledger records it: {reason}; compare the files with the ledger by \
+        `cxbackfill verify`"
+    )]
+    NotAsRecorded {
+        /// The path of the file.
+        path: String,
+        /// What differs.
+        reason: String,
+    },
+    /// Exported rows cannot be written.
+    #[error("the rows cannot be written to {target}: {source}")]
+    Export {
+        /// The file, or standard output.
+        target: String,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
     /// There is no page to infer columns from.
     #[error("columns cannot be inferred: {0}")]
     Page(String),

@@ -46,6 +46,7 @@ mod accept;
 mod check;
 mod dataset_text;
 mod datasets;
+mod export;
 mod generated;
 mod init;
 mod interrupts;
@@ -138,6 +139,9 @@ enum Command {
     /// Rewrite files that have the columns of an older version, on this machine, without requests.
     #[command(after_help = example!("upgrade --config calls.toml --dry-run"))]
     Upgrade(upgrade::UpgradeArgs),
+    /// Write committed rows as CSV, JSON lines or Parquet, in order of time.
+    #[command(after_help = example!("export --format csv --columns conversationId,conversationStart --output calls.csv"))]
+    Export(export::ExportArgs),
     /// List the datasets that can be fetched, or describe one of them.
     #[command(after_help = example!("datasets --config calls.toml", "datasets queues --json"))]
     Datasets(datasets::DatasetsArgs),
@@ -181,6 +185,7 @@ impl Cli {
             Command::Verify(args) => verify::execute(&overrides, &args).await,
             Command::Rebuild => rebuild::execute(&overrides).await,
             Command::Upgrade(args) => upgrade::execute(&overrides, &args).await,
+            Command::Export(args) => export::execute(&overrides, &args).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
             Command::Sandbox(args) => sandbox::execute(&overrides, &args).await,
             Command::Completions(args) => Ok(generated::print_completions(&args)),

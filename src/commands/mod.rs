@@ -10,6 +10,7 @@ mod course;
 pub(crate) mod datasets;
 pub(crate) mod environment;
 pub(crate) mod estimate;
+pub(crate) mod export;
 pub(crate) mod gaps;
 pub(crate) mod hosts;
 pub(crate) mod infer;

@@ -49,7 +49,7 @@ enum Kind {
 
 /// Sets how the columns of a file are written. `first` are the first of about `rows` rows of a row
 /// group.
-pub(super) fn set_columns(
+pub(crate) fn set_columns(
     mut properties: WriterPropertiesBuilder,
     settings: &ParquetSettings,
     columns: &SchemaDescriptor,

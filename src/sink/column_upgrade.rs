@@ -18,7 +18,7 @@ use arrow::{
 ///
 /// # Errors
 /// If a column has another type, or a time in microseconds does not fit 64 bits.
-pub(super) fn with_columns(
+pub(crate) fn with_columns(
     batch: &RecordBatch,
     schema: &SchemaRef,
 ) -> Result<RecordBatch, ArrowError> {

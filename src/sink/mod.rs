@@ -45,6 +45,8 @@ pub(crate) use self::shard_writer::SMALLEST_SPILL_BYTES;
 pub(crate) use self::waiting_rows::PIECE_BYTES;
 pub(crate) use self::{
     carry_over::CarriedRows,
+    column_settings::set_columns,
+    column_upgrade::with_columns,
     commit::clean_up,
     upgrade::{UpgradeError, Upgrader, is_outdated},
 };

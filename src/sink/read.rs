@@ -107,7 +107,11 @@ struct CountsJson {
 
 /// Reads the footer of a file. `None` if it is not a complete Parquet file of this program.
 pub(crate) fn footer(content: &File) -> Option<FileFooter> {
-    let metadata = ArrowReaderMetadata::load(content, ArrowReaderOptions::default()).ok()?;
+    footer_of(&ArrowReaderMetadata::load(content, ArrowReaderOptions::default()).ok()?)
+}
+
+/// The footer in the metadata of a file. `None` if the file is not one of this program.
+pub(crate) fn footer_of(metadata: &ArrowReaderMetadata) -> Option<FileFooter> {
     let file = metadata.metadata().file_metadata();
     let entries = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
     Some(FileFooter {

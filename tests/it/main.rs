@@ -12,6 +12,7 @@ mod custom_platform;
 mod dataset_info;
 mod datasets;
 mod drift;
+mod export;
 mod exposed_secrets;
 mod first_steps;
 mod fuzz;

@@ -1,0 +1,330 @@
+//! `export`: committed rows as CSV, JSON lines or Parquet, in order of time.
+//!
+//! The ledger says which files hold committed rows. They are read one after another, so memory does
+//! not grow with their number (G8). It takes no lock: while a run writes, a file that was replaced
+//! since the ledger was read is recognised by its commit. Then the ledger is read again, and the
+//! export continues behind the last row that it wrote, so no row is missing or doubled. Start with
+//! [`Export::prepare`].
+
+mod column;
+mod condition;
+mod file;
+mod nearest;
+mod row_writer;
+mod target;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::{fs::File, path::PathBuf, sync::Arc};
+
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    column::{Column, ColumnPath, Step, needed},
+    condition::Condition,
+    file::{ReadError, RowsWanted, columns_of, for_each_batch, schema_of},
+};
+pub(crate) use self::{
+    row_writer::{Format, RowWriter},
+    target::{ExportFile, standard_output},
+};
+use crate::{
+    blocking::offload_wait,
+    catalog::Dataset,
+    commands::status::date_of,
+    config::{BackfillScope, ConfigError, values::parse_date},
+    error::Error,
+    ledger::{
+        Columns, FileRecord, LEDGER, ShardRecord,
+        reader::{DatasetRecords, Snapshot},
+        upgraded_commit_id,
+    },
+    sink::{
+        read::{self, FileFooter},
+        shard_writer::QUARANTINE,
+        store::OutputStore,
+    },
+    time::interval::Interval,
+};
+
+/// How often the ledger is read again for the same file.
+const ATTEMPTS: u32 = 5;
+
+/// What to export, as the user says it.
+#[derive(Debug, Default)]
+pub(crate) struct ExportRequest {
+    /// The dataset. `None` if it is the only one of the job.
+    pub dataset: Option<String>,
+    /// Lists of the paths of columns. Empty if all columns are wanted.
+    pub columns: Vec<String>,
+    /// Rows before this time, in milliseconds since 1970, are left out.
+    pub from_ms: Option<i64>,
+    /// Rows at this time or later are left out.
+    pub to_ms: Option<i64>,
+    /// Which rows are wanted. `None` if all are.
+    pub condition: Option<String>,
+}
+
+/// What was exported.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Exported {
+    pub rows: u64,
+    /// The parts of the interval that are not committed: between the first and the last commit, if
+    /// the request does not say where it begins and ends.
+    pub uncommitted: Vec<Interval>,
+}
+
+/// An export that is about to start.
+#[derive(Debug)]
+pub(crate) struct Export {
+    dataset: Arc<Dataset>,
+    columns: Vec<Column>,
+    /// The columns of the exported rows.
+    pub schema: SchemaRef,
+    condition: Condition,
+    /// The parts of the dataset's columns that are read.
+    needed: SchemaRef,
+    /// The fingerprint of the dataset's columns, for files that an upgrade is about to record.
+    fingerprint: Columns,
+    request: (Option<i64>, Option<i64>),
+    output: PathBuf,
+}
+
+/// A committed file, and the part of its interval that is left to export.
+struct Part {
+    file: FileRecord,
+    shard: ShardRecord,
+    interval: Interval,
+}
+
+/// A file that is opened.
+struct OpenFile {
+    content: File,
+    metadata: ArrowReaderMetadata,
+}
+
+/// Why the rows of a file were not exported.
+enum PartError {
+    Read(ReadError),
+    Write(std::io::Error),
+    Cancelled,
+}
+
+impl From<ReadError> for PartError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl Export {
+    /// Finds the dataset and the columns that are wanted.
+    ///
+    /// # Errors
+    /// If the dataset or a column does not exist, or if the condition or the interval is not valid.
+    pub(crate) fn prepare(scope: &BackfillScope, request: &ExportRequest) -> Result<Self, Error> {
+        let dataset = dataset(scope, request.dataset.as_deref())?;
+        let schema = &dataset.schema;
+        let mut columns = Vec::new();
+        for list in &request.columns {
+            let paths = ColumnPath::read_list(list);
+            for path in paths.map_err(|error| ConfigError::at("--columns", error))? {
+                let column = Column::find(&path, schema);
+                columns.push(column.map_err(|error| ConfigError::at("--columns", error))?);
+            }
+        }
+        if request.columns.is_empty() {
+            columns = schema.fields().iter().map(|field| Column::whole(field)).collect();
+        }
+        let condition = request.condition.as_deref().map(|text| Condition::read(text, schema));
+        let condition = condition.transpose().map_err(|error| ConfigError::at("--where", error))?;
+        let condition = condition.unwrap_or_default();
+        let bounds = (request.from_ms, request.to_ms);
+        if let (Some(from), Some(to)) = bounds
+            && Interval::new(from, to).is_none()
+        {
+            return Err(ConfigError::at("--from", "it must be before --to").into());
+        }
+        let time = [Step::Field(dataset.time.clone())];
+        let paths = columns.iter().chain(condition.columns()).map(|column| &column.steps[..]);
+        let needed = needed(schema.fields(), paths.chain([&time[..]]));
+        Ok(Self {
+            schema: schema_of(&columns),
+            needed: Arc::new(Schema::new(needed)),
+            fingerprint: Columns::of(schema),
+            columns,
+            condition,
+            request: bounds,
+            output: scope.output.clone(),
+            dataset,
+        })
+    }
+
+    /// Writes the rows. It ends early, between two batches, once `cancelled` is.
+    ///
+    /// # Errors
+    /// If the ledger or a file cannot be read, or if the rows cannot be written to `target`, which
+    /// is its name for messages.
+    pub(crate) async fn execute(
+        self: Arc<Self>,
+        mut writer: RowWriter,
+        target: &str,
+        cancelled: &CancellationToken,
+    ) -> Result<Option<Exported>, Error> {
+        let path = self.output.join(LEDGER);
+        // read before the output is opened, because that would create a missing folder
+        let mut snapshot = Snapshot::read(&path)?;
+        let output = OutputStore::directory(&self.output)?;
+        let mut exported =
+            Exported { uncommitted: self.uncommitted(self.records(&snapshot)), rows: 0 };
+        let (mut from_ms, mut attempts) = (self.request.0.unwrap_or(i64::MIN), 0);
+        while let Some(part) = self.next_part(&snapshot, from_ms) {
+            let file = match self.open(&output, &part, &snapshot).await {
+                Ok(file) => file,
+                Err(_) if attempts < ATTEMPTS => {
+                    // a run may have replaced the file since the ledger was read
+                    attempts += 1;
+                    snapshot = Snapshot::read(&path)?;
+                    continue;
+                }
+                Err(reason) => {
+                    return Err(Error::NotAsRecorded { path: part.file.path, reason });
+                }
+            };
+            let (export, interval, token) = (Arc::clone(&self), part.interval, cancelled.clone());
+            let written = offload_wait(move || export.write(file, interval, writer, &token)).await;
+            let rows;
+            (writer, rows) = match written {
+                Ok(written) => written,
+                Err(PartError::Cancelled) => return Ok(None),
+                Err(PartError::Write(source)) => {
+                    return Err(Error::Export { target: target.to_owned(), source });
+                }
+                Err(PartError::Read(error)) => {
+                    let reason = error.to_string();
+                    return Err(Error::NotAsRecorded { path: part.file.path, reason });
+                }
+            };
+            exported.rows += rows;
+            (from_ms, attempts) = (part.interval.to_ms(), 0);
+        }
+        let finished = offload_wait(move || writer.finish()).await;
+        finished.map_err(|source| Error::Export { target: target.to_owned(), source })?;
+        Ok(Some(exported))
+    }
+
+    fn records<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s DatasetRecords> {
+        snapshot.datasets.get(&self.dataset.name)
+    }
+
+    /// The parts of the interval that are not committed.
+    fn uncommitted(&self, records: Option<&DatasetRecords>) -> Vec<Interval> {
+        let shards = records.map_or(&[][..], |records| &records.shards);
+        let committed: Vec<_> = shards.iter().map(|shard| shard.interval).collect();
+        let from = self.request.0.or(committed.first().map(|first| first.from_ms()));
+        let to = self.request.1.or(committed.last().map(|last| last.to_ms()));
+        let interval = from.zip(to).and_then(|(from, to)| Interval::new(from, to));
+        interval.map_or(Vec::new(), |interval| interval.subtract(&committed))
+    }
+
+    /// The first committed file that has rows from `from_ms` on.
+    fn next_part(&self, snapshot: &Snapshot, from_ms: i64) -> Option<Part> {
+        let left = Interval::new(from_ms, self.request.1.unwrap_or(i64::MAX))?;
+        let shards = &self.records(snapshot)?.shards;
+        let first = shards.partition_point(|shard| shard.interval.to_ms() <= from_ms);
+        for shard in shards[first..].iter().take_while(|shard| shard.interval.overlaps(left)) {
+            for file in shard.files.iter().filter(|file| !file.path.starts_with(QUARANTINE)) {
+                // a file holds the rows of a shard that are of one day
+                let day = date_of(&file.path).and_then(parse_date);
+                let owned = day.and_then(|day| day.intersect(shard.interval));
+                if let Some(interval) = owned.and_then(|owned| owned.intersect(left)) {
+                    return Some(Part { file: file.clone(), shard: shard.clone(), interval });
+                }
+            }
+        }
+        None
+    }
+
+    /// Opens a file and checks that it is the recorded one, or the one that a refresh or an upgrade
+    /// is about to record in its place.
+    async fn open(
+        &self,
+        output: &OutputStore,
+        part: &Part,
+        snapshot: &Snapshot,
+    ) -> Result<OpenFile, String> {
+        let Part { file, shard, .. } = part;
+        let content = read::open(output, &file.path).await.map_err(|error| error.to_string())?;
+        let options = ArrowReaderOptions::default();
+        let metadata = ArrowReaderMetadata::load(&content, options);
+        let metadata = metadata.map_err(|error| error.to_string())?;
+        let Some(FileFooter { interval, commit, rows, .. }) = read::footer_of(&metadata) else {
+            return Err("it is not a complete file of this program".to_owned());
+        };
+        let is_recorded = match &commit {
+            Some(commit) if !shard.commit_id.is_empty() => {
+                let upgraded = upgraded_commit_id(&shard.commit_id, &self.fingerprint);
+                commit.id == shard.commit_id
+                    || commit.id == upgraded
+                    || snapshot.intents.get(&file.path) == Some(&commit.id)
+            }
+            _ => interval == shard.interval && rows == file.rows,
+        };
+        match is_recorded {
+            true => Ok(OpenFile { content, metadata }),
+            false => Err("it belongs to another commit".to_owned()),
+        }
+    }
+
+    /// Writes the rows of a file, and returns their number.
+    fn write(
+        &self,
+        file: OpenFile,
+        interval: Interval,
+        writer: RowWriter,
+        cancelled: &CancellationToken,
+    ) -> Result<(RowWriter, u64), PartError> {
+        let wanted = RowsWanted {
+            interval,
+            condition: &self.condition,
+            schema: &self.needed,
+            time: &self.dataset.time,
+        };
+        let (mut writer, mut written) = (Some(writer), 0);
+        for_each_batch(file.content, file.metadata, &wanted, |rows| {
+            if cancelled.is_cancelled() {
+                return Err(PartError::Cancelled);
+            }
+            let rows = columns_of(&rows, &self.columns, &self.schema)?;
+            written += rows.num_rows() as u64;
+            if let Some(open) = writer.take() {
+                writer = Some(open.write(&rows).map_err(PartError::Write)?);
+            }
+            Ok(())
+        })?;
+        match writer {
+            Some(writer) => Ok((writer, written)),
+            None => Err(PartError::Cancelled),
+        }
+    }
+}
+
+/// The dataset of this name, or the only one of the job.
+fn dataset(scope: &BackfillScope, name: Option<&str>) -> Result<Arc<Dataset>, ConfigError> {
+    let names = |datasets: &mut dyn Iterator<Item = &str>| datasets.collect::<Vec<_>>().join(", ");
+    match (name, scope.datasets.as_slice()) {
+        (None, [only]) => Ok(Arc::clone(only)),
+        (None, several) => {
+            let known = names(&mut several.iter().map(|dataset| dataset.name.as_str()));
+            let message = format!("the job has several datasets: name one of {known}");
+            Err(ConfigError::at("--dataset", message))
+        }
+        (Some(name), _) => scope.catalog.datasets.get(name).cloned().ok_or_else(|| {
+            let known = names(&mut scope.catalog.datasets.keys().map(String::as_str));
+            let message = format!("there is no dataset `{name}`: the catalog has {known}");
+            ConfigError::at("--dataset", message)
+        }),
+    }
+}

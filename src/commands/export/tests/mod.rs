@@ -1,0 +1,224 @@
+//! What is exported from outputs that a test writes.
+
+mod columns;
+mod formats;
+mod reading;
+
+use std::{
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
+
+use arrow::{
+    array::RecordBatch,
+    compute::cast,
+    datatypes::{DataType, Field, Fields, TimeUnit},
+    json::ReaderBuilder,
+};
+use parquet::{
+    arrow::ArrowWriter,
+    file::{metadata::KeyValue, properties::WriterProperties},
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    catalog,
+    ledger::{Counts, Ledger, ShardDetails},
+    sink::{FileMode, ParquetSettings},
+    time::interval::DAY_MS,
+};
+
+/// 2024-01-01.
+const FIRST_MS: i64 = 1_704_067_200_000;
+const CATALOG: &str = "[dataset.calls]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'call'\n\
+    [dataset.calls.query]\npath = '/calls'\nrows = '/calls'\npaging = 'none'\n\
+    query = { from = '{from:ms}', to = '{to:ms}' }\n\
+    [type.call]\nid = 'string'\nat = 'timestamp'\nmedia = 'string'\nseconds = 'int64'\n\
+    score = 'double'\nopen = 'boolean'\ntags = 'map'\nlegs = 'list<leg>'\n\
+    [type.leg]\nani = 'string'\nat = 'timestamp'\nhops = 'list<int64>'\n";
+
+/// An output of calls in a temporary folder.
+struct Environment {
+    folder: TempDir,
+    scope: BackfillScope,
+    ledger: Ledger,
+}
+
+fn days(from: i64, to: i64) -> Interval {
+    Interval::new(FIRST_MS + from * DAY_MS, FIRST_MS + to * DAY_MS).unwrap()
+}
+
+impl Environment {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog::read("calls.toml", CATALOG).unwrap();
+        let scope = BackfillScope {
+            name: "calls".into(),
+            platform: crate::platform::Platform::Custom,
+            region: None,
+            source: None,
+            interval: days(0, 10),
+            to_is_relative: false,
+            now: 0,
+            datasets: vec![Arc::clone(&catalog.datasets["calls"])],
+            catalog,
+            file_mode: FileMode::default(),
+            format: ParquetSettings::for_tests(),
+            column_identity: std::collections::BTreeMap::new(),
+            output: folder.path().to_owned(),
+        };
+        let ledger = Ledger::open(&folder.path().join(LEDGER)).unwrap();
+        Self { folder, scope, ledger }
+    }
+
+    /// Commits calls of a day, in row groups of two.
+    fn commit(&self, id: &str, interval: Interval, rows: &[&str], replaces: bool) {
+        let day = jiff::Timestamp::from_millisecond(interval.from_ms()).unwrap().to_string();
+        let path = format!("calls/date={}/{}.parquet", &day[..10], interval.slug());
+        let counts =
+            Counts { received: rows.len() as u64, written: rows.len() as u64, ..Counts::default() };
+        let counts_json = format!(
+            r#"{{"received":{0},"written":{0},"not_owned":0,"duplicate":0,"quarantined":0}}"#,
+            rows.len()
+        );
+        let entries = [
+            ("dataset", "calls"),
+            ("schema_version", "1"),
+            ("interval", &interval.to_string()),
+            ("commit", id),
+            ("commit_files", "1"),
+            ("counts", &counts_json),
+            ("open_rows", "0"),
+        ];
+        let entry = |(key, value): (&str, &str)| {
+            KeyValue::new(format!("cxbackfill.{key}"), value.to_owned())
+        };
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(2))
+            .set_key_value_metadata(Some(entries.map(entry).to_vec()))
+            .build();
+        let schema = Arc::clone(&self.scope.datasets[0].schema);
+        let text = rows.join("\n");
+        // this reader knows zones as offsets only
+        let offsets = Schema::new(with_offsets(schema.fields()));
+        let batches = ReaderBuilder::new(Arc::new(offsets)).build(text.as_bytes()).unwrap();
+        let file = self.folder.path().join(&path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let mut writer = ArrowWriter::try_new(
+            File::create(&file).unwrap(),
+            Arc::clone(&schema),
+            Some(properties),
+        )
+        .unwrap();
+        for batch in batches.map(Result::unwrap) {
+            let mut columns = Vec::new();
+            for (column, field) in batch.columns().iter().zip(schema.fields()) {
+                columns.push(cast(column, field.data_type()).unwrap());
+            }
+            let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+            writer.write(&batch).unwrap();
+        }
+        writer.close().unwrap();
+        let bytes = file.metadata().unwrap().len();
+        let file = FileRecord { path, rows: rows.len() as u64, bytes, sha256: String::new() };
+        let record = ShardRecord {
+            dataset: "calls".to_owned(),
+            interval,
+            counts,
+            files: vec![file],
+            commit_id: id.to_owned(),
+            open_rows: 0,
+            details: ShardDetails::default(),
+        };
+        let recorded = self.ledger.commit(&[record], &[], &[], replaces).unwrap();
+        for path in recorded.garbage {
+            std::fs::remove_file(self.folder.path().join(path)).unwrap();
+        }
+    }
+
+    async fn export(&self, request: &ExportRequest, format: Format, sheet: bool) -> String {
+        let target = Memory::default();
+        self.export_to(request, format, sheet, target.clone()).await.unwrap();
+        target.text()
+    }
+
+    async fn export_to(
+        &self,
+        request: &ExportRequest,
+        format: Format,
+        sheet: bool,
+        target: impl Write + Send + 'static,
+    ) -> Result<Option<Exported>, Error> {
+        let export = Arc::new(Export::prepare(&self.scope, request)?);
+        let settings = &self.scope.format;
+        let writer =
+            RowWriter::begin(format, sheet, &export.schema, settings, Box::new(target)).unwrap();
+        export.execute(writer, "memory", &CancellationToken::new()).await
+    }
+}
+
+/// The columns with the zone of their times as an offset.
+fn with_offsets(fields: &Fields) -> Fields {
+    let field = |field: &Arc<Field>| {
+        Field::clone(field).with_data_type(match field.data_type() {
+            DataType::Timestamp(..) => {
+                DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
+            }
+            DataType::Struct(fields) => DataType::Struct(with_offsets(fields)),
+            DataType::List(element) => {
+                let element = with_offsets(&Fields::from(vec![Arc::clone(element)]));
+                DataType::List(Arc::clone(&element[0]))
+            }
+            other => other.clone(),
+        })
+    };
+    fields.iter().map(field).collect()
+}
+
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Memory {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn request(columns: &str, condition: &str) -> ExportRequest {
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    ExportRequest {
+        columns: given(columns).into_iter().collect(),
+        condition: given(condition),
+        ..ExportRequest::default()
+    }
+}
+
+const A: &str = r#"{"id":"a","at":"2024-01-01T08:00:00Z","media":"voice","seconds":60,"score":1.5,
+    "open":true,"tags":{"a b":"1","x.y":"2"},"legs":[{"ani":"+49 1","hops":[1,2]},{"ani":null}]}"#;
+const B: &str =
+    r#"{"id":"b","at":"2024-01-01T09:00:00.000001Z","media":"","seconds":-7,"legs":[]}"#;
+const C: &str = r#"{"id":"c","at":"2024-01-01T07:00:00Z","media":"chat","score":1e300}"#;
+
+fn one_line(rows: &[&'static str]) -> Vec<String> {
+    rows.iter().map(|row| row.replace('\n', " ")).collect()
+}
+
+async fn calls(rows: &[&'static str]) -> Environment {
+    let calls = Environment::new();
+    let lines = one_line(rows);
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    calls.commit("c-1", days(0, 1), &lines, false);
+    calls
+}

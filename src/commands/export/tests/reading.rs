@@ -1,0 +1,139 @@
+//! How files are read: in order, also while they are replaced.
+
+use super::*;
+
+#[tokio::test]
+async fn row_groups_without_a_row_that_meets_the_condition_are_not_read() {
+    let rows: Vec<_> = (0..8)
+        .map(|row| {
+            format!(
+                r#"{{"id":"{row}","at":"2024-01-01T0{row}:00:00Z","seconds":{row},"score":{row}.5}}"#
+            )
+        })
+        .collect();
+    let calls = Environment::new();
+    calls.commit("c-1", days(0, 1), &rows.iter().map(String::as_str).collect::<Vec<_>>(), false);
+    let snapshot = Snapshot::read(&calls.folder.path().join(LEDGER)).unwrap();
+    let path = snapshot.paths().next().unwrap();
+    let content = File::open(calls.folder.path().join(path)).unwrap();
+    let metadata = ArrowReaderMetadata::load(&content, ArrowReaderOptions::default()).unwrap();
+    for (condition, expected) in [
+        ("seconds = 3", vec![1]),
+        ("seconds < 2", vec![0]),
+        ("seconds <= 2", vec![0, 1]),
+        ("seconds > 5 and score < 7", vec![3]),
+        ("score >= 6.5", vec![3]),
+        ("id = '4'", vec![2]),
+        ("at >= 2024-01-01T06:00:00Z", vec![3]),
+        ("media = 'x'", vec![0, 1, 2, 3]),
+        ("seconds != 3", vec![0, 1, 2, 3]),
+    ] {
+        let export = Export::prepare(&calls.scope, &request("id", condition)).unwrap();
+        let wanted = RowsWanted {
+            interval: days(0, 1),
+            condition: &export.condition,
+            schema: &export.needed,
+            time: "at",
+        };
+        assert_eq!(file::groups(&metadata, &wanted), expected, "{condition}");
+    }
+}
+
+#[tokio::test]
+async fn rows_are_in_order_of_time_although_those_of_the_file_are_not() {
+    let calls = Environment::new();
+    for (day, id) in [(1, "c-2"), (0, "c-1")] {
+        // 600 rows, whose texts take more memory than is sorted at once in tests
+        let row = |number: i64| {
+            let at = FIRST_MS + day * DAY_MS + (number * 7_919) % 600 * 1_000;
+            format!(r#"{{"id":"{day}-{number}","at":{at},"media":"{:0100}"}}"#, number)
+        };
+        let rows: Vec<_> = (0..600).map(row).map(|row| in_iso(&row)).collect();
+        let rows: Vec<_> = rows.iter().map(String::as_str).collect();
+        calls.commit(id, days(day, day + 1), &rows, false);
+    }
+    let text = calls.export(&request("at,media,id", ""), Format::Csv, false).await;
+    let rows: Vec<_> = text.split("\r\n").skip(1).filter(|row| !row.is_empty()).collect();
+    assert_eq!(rows.len(), 1_200);
+    assert!(rows.is_sorted(), "{rows:?}");
+    for row in rows {
+        let [_, media, id] = row.split(',').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let number: u32 = id.split_once('-').unwrap().1.parse().unwrap();
+        assert_eq!(media.parse(), Ok(number), "the columns of a row stay together: {row}");
+    }
+    let bounds = ExportRequest {
+        from_ms: Some(FIRST_MS + 30_000),
+        to_ms: Some(FIRST_MS + DAY_MS + 10_000),
+        ..request("id", "")
+    };
+    let text = calls.export(&bounds, Format::Csv, false).await;
+    assert_eq!(text.lines().count(), 1 + 570 + 10);
+}
+
+/// The row with its time as text.
+fn in_iso(row: &str) -> String {
+    let (start, rest) = row.split_once("\"at\":").unwrap();
+    let (at, end) = rest.split_once(',').unwrap();
+    let at = jiff::Timestamp::from_millisecond(at.parse().unwrap()).unwrap();
+    format!("{start}\"at\":\"{at}\",{end}")
+}
+
+/// Replaces files of the output as soon as rows are written.
+struct Replacing {
+    rows: Memory,
+    calls: Arc<Environment>,
+    is_done: bool,
+}
+
+impl Write for Replacing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_done && bytes.starts_with(b"old-1") {
+            self.is_done = true;
+            let row = |id: &str, at: &str| format!(r#"{{"id":"{id}","at":"2024-01-0{at}:00Z"}}"#);
+            // the first half of the first day is exported already
+            let (one, two) = (row("new-1", "1T05:00"), row("new-2", "1T13:00"));
+            self.calls.commit("c-new", days(0, 1), &[&one, &two], true);
+            self.calls.commit("c-more", days(1, 2), &[&row("new-3", "2T05:00")], true);
+        }
+        self.rows.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn files_that_a_run_replaces_meanwhile_double_and_lose_no_row() {
+    let calls = Arc::new(Environment::new());
+    let row = |id: &str, at: &str| format!(r#"{{"id":"{id}","at":"2024-01-0{at}:00Z"}}"#);
+    let (first, second) = days(0, 1).bisect().unwrap();
+    calls.commit("c-1", first, &[&row("old-1", "1T05:00")], false);
+    calls.commit("c-2", second, &[&row("old-2", "1T13:00")], false);
+    calls.commit("c-3", days(1, 2), &[&row("old-3", "2T05:00")], false);
+    let rows = Memory::default();
+    let target = Replacing { rows: rows.clone(), calls: Arc::clone(&calls), is_done: false };
+    let exported = calls.export_to(&request("id", ""), Format::Csv, false, target).await.unwrap();
+    assert_eq!(rows.text(), "id\r\nold-1\r\nnew-2\r\nnew-3\r\n");
+    assert_eq!(exported.unwrap().rows, 3);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_the_recorded_one_ends_the_export() {
+    let calls = calls(&[A]).await;
+    let snapshot = Snapshot::read(&calls.folder.path().join(LEDGER)).unwrap();
+    let path = snapshot.paths().next().unwrap().to_owned();
+    let ledger = rusqlite::Connection::open(calls.folder.path().join(LEDGER)).unwrap();
+    ledger.execute("UPDATE shard SET commit_id = 'c-9'", []).unwrap();
+    for (break_it, expected) in
+        [(false, "it belongs to another commit; compare"), (true, "cxbackfill verify")]
+    {
+        if break_it {
+            std::fs::remove_file(calls.folder.path().join(&path)).unwrap();
+        }
+        let exported = calls.export_to(&request("", ""), Format::Csv, false, io::sink()).await;
+        let message = exported.unwrap_err().to_string();
+        assert!(message.starts_with(&format!("{path} is not as the ledger")), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
+}

@@ -1,0 +1,227 @@
+//! `export`: committed rows in other formats, read by programs that are not ours.
+
+use std::{
+    fs,
+    io::Read,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::common::{
+    binary::{Job, Sandbox, program, set},
+    reader::python,
+};
+
+const FROM: &str = "2024-01-01T00:00:00Z";
+const TO: &str = "2024-01-03T00:00:00Z";
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/export.py");
+
+/// The dataset `calls` of `export.py`.
+const CATALOG: &str = "[dataset.calls]\nversion = 1\nid = 'id'\ntime = 'at'\ncolumns = 'call'\n\
+    [dataset.calls.query]\npath = '/calls'\nrows = '/calls'\npaging = 'none'\n\
+    query = { from = '{from:ms}', to = '{to:ms}' }\n\
+    [type.call]\nid = 'string'\nat = 'timestamp'\ntext = 'string'\nseconds = 'int64'\n\
+    score = 'double'\nlegs = 'list<leg>'\n[type.leg]\nani = 'string'\nat = 'timestamp'\n";
+const CONFIG: &str = "[job]\nfrom = '2024-01-01'\nto = '2024-01-02'\ndatasets = ['calls']\n\
+    [source]\nplatform = 'custom'\ncatalog = 'calls.toml'\napi_url = 'http://127.0.0.1:1'\n\
+    login_url = 'http://127.0.0.1:1'\n[auth]\nclient_id = 'c'\nclient_secret = 's'\n";
+
+/// Columns of conversations of every kind.
+const PATHS: &str = "conversationId,conversationStart,conversationEnd,originatingDirection,\
+    participants[0].sessions[0].mediaType,participants[0].sessions[0].ani,\
+    participants[1].sessions[0].segments[0].segmentStart,participants[0].sessions[0].metrics,\
+    participants[1],participants[0].sessions[0].metrics[0].value,participants[9].purpose,divisionIds";
+
+fn said(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat()
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    output
+}
+
+/// Compares the exports in a folder with the truth.
+#[track_caller]
+fn expect_equal(python: &Path, folder: &Path, truth: &str) {
+    fs::write(folder.join("truth"), truth).unwrap();
+    let (truth, arguments) = (folder.join("truth"), [SCRIPT, "compare"]);
+    let output = succeed(Command::new(python).args(arguments).arg(truth).arg(folder));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "equal\n", "{}", said(&output));
+}
+
+/// An output of so many calls, with a ledger.
+fn calls(python: &Path, rows: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    succeed(Command::new(python).args([SCRIPT, "write"]).arg(folder.path()).arg(rows));
+    fs::write(folder.path().join("calls.toml"), CATALOG).unwrap();
+    fs::write(folder.path().join("config.toml"), CONFIG).unwrap();
+    succeed(&mut program(folder.path(), &["rebuild"]));
+    folder
+}
+
+#[test]
+fn other_programs_read_every_value_of_exported_conversations() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=120"]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, TO, &[]);
+    let folder = TempDir::new().unwrap();
+    for (format, columns) in [("parquet", ""), ("ndjson", ""), ("csv", PATHS)] {
+        let file = folder.path().join(format!("rows.{format}"));
+        let mut arguments = vec!["export", "--format", format, "--output", file.to_str().unwrap()];
+        if !columns.is_empty() {
+            arguments.extend(["--columns", columns]);
+        }
+        let output = succeed(&mut job.command_of(&arguments, FROM, TO, &[]));
+        assert_eq!(said(&output), "", "nothing is missing");
+        let mut arguments = arguments[..3].to_vec();
+        if !columns.is_empty() {
+            arguments.extend(["--columns", columns]);
+        }
+        let piped = succeed(&mut job.command_of(&arguments, FROM, TO, &[]));
+        assert!(piped.stdout == fs::read(&file).unwrap(), "the same on standard output");
+    }
+    let Some(python) = python() else { return };
+    expect_equal(python, folder.path(), &sandbox.truth(FROM, TO));
+}
+
+#[test]
+fn other_programs_read_every_value_of_hostile_texts() {
+    let Some(python) = python() else { return };
+    let folder = calls(python, "500");
+    for format in ["parquet", "ndjson", "csv"] {
+        let file = format!("rows.{format}");
+        let mut arguments = vec!["export", "--format", format, "--output", &file];
+        if format == "csv" {
+            arguments.extend(["--columns", "id,at,text,legs[0].ani,legs,seconds,score"]);
+        }
+        succeed(&mut program(folder.path(), &arguments));
+    }
+    let truth = fs::read_to_string(folder.path().join("truth")).unwrap();
+    expect_equal(python, folder.path(), &truth);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn g8_an_export_of_many_rows_takes_little_memory() {
+    let Some(python) = python() else { return };
+    let rows = std::env::var("ROWS").unwrap_or("150000".to_owned());
+    let folder = calls(python, &rows);
+    for format in ["csv", "ndjson", "parquet"] {
+        let mut command = program(folder.path(), &["export", "--format", format]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        let reader = thread::spawn(move || {
+            let (mut lines, mut buffer) = (0, vec![0; 1 << 20]);
+            loop {
+                match output.read(&mut buffer).unwrap() {
+                    0 => return lines,
+                    read => lines += buffer[..read].iter().filter(|byte| **byte == b'\n').count(),
+                }
+            }
+        });
+        let peak = peak_memory(&mut child);
+        let lines = reader.join().unwrap();
+        let header = usize::from(format == "csv");
+        assert!(format == "parquet" || lines == rows.parse::<usize>().unwrap() + header, "{lines}");
+        println!("{format}: {rows} rows, at most {} MB", peak / 1_000_000);
+        assert!(peak < 200_000_000, "{format}: {} MB", peak / 1_000_000);
+    }
+}
+
+/// The most memory that a process held, in bytes.
+fn peak_memory(child: &mut Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        peak = kibibytes.map_or(peak, |kibibytes| peak.max(kibibytes << 10));
+        thread::sleep(Duration::from_millis(5));
+    }
+    peak
+}
+
+#[test]
+fn an_export_whose_reader_goes_away_ends_quietly() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=300"]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, TO, &[]);
+    for format in ["csv", "ndjson", "parquet"] {
+        let mut command = job.command_of(&["export", "--format", format], FROM, TO, &[]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 4];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), said(&output)), (Some(0), String::new()), "{format}");
+    }
+}
+
+#[test]
+fn an_exported_file_appears_whole_or_not_at_all() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, TO, &[]);
+    let folder = TempDir::new().unwrap();
+    let export = |path: &Path| {
+        let arguments = ["export", "--format", "csv", "--output", path.to_str().unwrap()];
+        job.command_of(&arguments, FROM, TO, &[]).output().unwrap()
+    };
+    let file = folder.path().join("rows.csv");
+    fs::write(&file, "older").unwrap();
+    // a file of the output is gone: the older export stays
+    let day = job.rows().join("date=2024-01-02");
+    fs::rename(&day, folder.path().join("away")).unwrap();
+    let output = export(&file);
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("is not as the ledger records it"), "{}", said(&output));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "older");
+    fs::rename(folder.path().join("away"), &day).unwrap();
+    assert_eq!(export(&file).status.code(), Some(0));
+    assert!(fs::read_to_string(&file).unwrap().lines().count() > 100);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    for (path, expected) in [
+        (job.rows().join("rows.csv"), "it lies in output.path"),
+        (folder.path().to_owned(), "it is not a regular file"),
+        (Path::new("/dev/null").to_owned(), "it is not a regular file"),
+        (folder.path().join("none/rows.csv"), "No such file or directory"),
+    ] {
+        let output = export(&path);
+        assert_eq!(output.status.code(), Some(4), "{path:?}");
+        assert!(said(&output).contains(expected), "{}", said(&output));
+    }
+}
+
+#[test]
+fn an_export_says_what_is_not_committed_and_which_dataset_is_meant() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    let datasets = ["job.datasets=['conversations', 'queues']"];
+    job.run(FROM, TO, &datasets);
+    let export = |more: &[&str]| {
+        let arguments = [&["export", "--format", "csv", "--columns", "conversationId"], more];
+        job.command_of(&arguments.concat(), FROM, TO, &datasets).output().unwrap()
+    };
+    let output = export(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("--dataset: the job has several datasets: name one of"));
+    let output = export(&["--dataset", "calls"]);
+    assert!(said(&output).contains("there is no dataset `calls`"), "{}", said(&output));
+    let of = ["--dataset", "conversations"];
+    let output = export(&[&of[..], &["--from", "2023-12-31", "--to", "2024-01-02"]].concat());
+    assert_eq!(output.status.code(), Some(0));
+    let warning = "warning: rows of these intervals are not committed, and so not exported: \
+                   2023-12-31T00:00:00.000Z/2024-01-01T00:00:00.000Z; see `cxbackfill status`\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), warning);
+    let output = export(&[&of[..], &["--from", "2024-01-02", "--to", "2024-01-01"]].concat());
+    assert!(said(&output).contains("--from: it must be before --to"), "{}", said(&output));
+    let mut command = job.command_of(&["export", "--format", "ndjson"], FROM, TO, &[]);
+    let output = set(command.arg("--spreadsheet"), &["job.name=x"]).output().unwrap();
+    assert!(said(&output).contains("--spreadsheet: it needs --format csv"), "{}", said(&output));
+}
