@@ -15,6 +15,7 @@ mod form;
 mod instant;
 mod json;
 mod map_entries;
+mod page_error;
 pub(crate) mod page_parser;
 mod path;
 mod row_error;
@@ -51,10 +52,11 @@ use self::{
 };
 pub(crate) use self::{
     committed_rows::CommittedRows,
+    page_error::PageError,
     page_parser::{MAX_KEYS, RawPage},
     row_key::RowKeyColumns,
     row_times::{millisecond, times_of},
-    undecodable::{UndecodableRow, UndecodableRows},
+    undecodable::{DayHint, UndecodableRow, UndecodableRows},
 };
 pub use self::{
     drift::{Drift, DriftKind, DriftedField, JsonType},
@@ -113,8 +115,8 @@ pub struct Page {
     pub not_owned: u64,
     /// Rows that were decoded and whose time is not plausible, owned or not: see [`PLAUSIBLE_MS`].
     pub implausible_times: u64,
-    /// Rows that cannot be decoded, in the order received. The time of such a row is not known, so
-    /// two shards may report the same one.
+    /// Rows that cannot be decoded, in the order received. The time of such a row may not be known,
+    /// so two shards may report the same one.
     pub bad: UndecodableRows,
     /// What the rows of the batch have that fits no column.
     pub drift: Drift,
@@ -153,26 +155,6 @@ pub struct RowKey {
     pub time_ms: i64,
     /// XXH3-64 of the row's JSON as received: tells whether two copies of an id differ.
     pub digest: u64,
-}
-
-/// Why a body is not a page. None of its rows were decoded.
-#[derive(Debug, thiserror::Error)]
-pub enum PageError {
-    /// Not JSON, for example truncated, or the HTML page of a proxy.
-    #[error("the page is not valid JSON: {0}")]
-    NotJson(#[source] serde_json::Error),
-    /// Not CSV, for example HTML or not UTF-8.
-    #[error("the result is not valid CSV: {0}")]
-    NotCsv(#[source] csv::Error),
-    /// The rewritten rows would take more bytes than this (G8).
-    #[error("the rows of the page take more than {0} bytes, many times the size of the page")]
-    TooLarge(u64),
-    /// JSON without a list at the place of the rows.
-    #[error("the rows of the page are not where the catalog says: {0}")]
-    Shape(#[source] serde_json::Error),
-    /// A column would hold more text than a batch can (2 GiB).
-    #[error("the page does not fit into columns: {0}")]
-    Columns(#[source] ArrowError),
 }
 
 impl Decoder {
@@ -250,10 +232,12 @@ impl Decoder {
                     }
                 }
                 Err(RowError::Undecodable(reason)) => {
+                    let own_time = builder.columns.column(self.time).time(row).map(millisecond);
+                    let day = DayHint::new(own_time.filter(|&time| owner.contains(time)), row);
                     builder.drop_row(row);
                     let range = if is_alone { range } else { next_row(page, range.start) };
                     end = range.end;
-                    bad.push(page, range, &reason, !is_alone);
+                    bad.push(page, range, &reason, day, !is_alone);
                 }
                 Err(RowError::ColumnFull) => return Err(too_large(ColumnFull)),
             }

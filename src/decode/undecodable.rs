@@ -5,8 +5,12 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::{
-    decode::page_parser::{next_row, row_start},
+    decode::{
+        RowKey,
+        page_parser::{next_row, row_start},
+    },
     server_text::ServerText,
+    time::interval::Interval,
 };
 
 /// The rows of a page that cannot be decoded, in the order received. Beside the page itself
@@ -34,6 +38,31 @@ struct Run {
     to: u32,
     rows: u32,
     reason: u32,
+    day: DayHint,
+}
+
+/// What tells the UTC day of a row that cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DayHint {
+    /// The day of its own time. `None` if that cannot be read or the shard does not own it.
+    own_ms: Option<i64>,
+    /// Rows of the page's batch that come before it.
+    rows_before: u32,
+}
+
+impl DayHint {
+    /// The hint of a row with this time, in milliseconds since 1970, after so many rows of a batch.
+    pub(super) fn new(own_time_ms: Option<i64>, rows_before: usize) -> Self {
+        let own_ms = own_time_ms.map(|time| Interval::day_of(time).from_ms());
+        Self { own_ms, rows_before: u32::try_from(rows_before).unwrap_or(u32::MAX) }
+    }
+
+    /// The start of the day: that of its own time, or else of the row before it in the batch with
+    /// these keys, or else of the row after it. `None` if there is no such row.
+    pub(crate) fn day_ms(self, keys: &[RowKey]) -> Option<i64> {
+        let neighbour = keys.get((self.rows_before as usize).saturating_sub(1));
+        self.own_ms.or_else(|| neighbour.map(|key| Interval::day_of(key.time_ms).from_ms()))
+    }
 }
 
 /// A row that cannot be decoded and goes to quarantine.
@@ -44,6 +73,8 @@ pub struct UndecodableRow<'p> {
     pub reason: &'p str,
     /// The row as received.
     pub raw: &'p [u8],
+    /// What tells its day.
+    pub(crate) day: DayHint,
 }
 
 /// The longest reason of an [`UndecodableRow`].
@@ -60,7 +91,14 @@ const OTHER_REASON: &str = "the row cannot be decoded, like many before it";
 impl UndecodableRows {
     /// Adds the row at `range` of `page`, which is the same for all rows. `follows` says that only
     /// separators of a list are between it and the row before, if that is undecodable too.
-    pub(super) fn push(&mut self, page: &Bytes, range: Range<usize>, reason: &str, follows: bool) {
+    pub(super) fn push(
+        &mut self,
+        page: &Bytes,
+        range: Range<usize>,
+        reason: &str,
+        day: DayHint,
+        follows: bool,
+    ) {
         if self.runs.is_empty() {
             self.page = page.clone();
         }
@@ -77,10 +115,14 @@ impl UndecodableRows {
         let [from, to, reason] = [range.start, range.end, reason].map(position);
         self.len += 1;
         match self.runs.last_mut() {
-            Some(run) if follows && run.reason == reason && is_between(page, run.to, from) => {
+            Some(run)
+                if follows
+                    && (run.reason, run.day) == (reason, day)
+                    && is_between(page, run.to, from) =>
+            {
                 (run.to, run.rows) = (to, run.rows + 1);
             }
-            _ => self.runs.push(Run { from, to, rows: 1, reason }),
+            _ => self.runs.push(Run { from, to, rows: 1, reason, day }),
         }
     }
 
@@ -95,7 +137,8 @@ impl UndecodableRows {
                     _ => next_row(page, row_start(page, end)),
                 };
                 end = range.end;
-                UndecodableRow { reason: &reasons[run.reason as usize].text, raw: &page[range] }
+                let reason = &reasons[run.reason as usize].text;
+                UndecodableRow { reason, raw: &page[range], day: run.day }
             })
         })
     }
@@ -124,12 +167,12 @@ mod tests {
     #[test]
     fn g8_undecodable_rows_that_follow_each_other_take_the_space_of_one() {
         let page = Bytes::from(format!("[{}0]", "0, ".repeat(10_000)));
-        let mut rows = UndecodableRows::default();
+        let (mut rows, day) = (UndecodableRows::default(), DayHint::new(None, 0));
         for row in 0..10_001 {
             let reason = if row == 5_000 { "another reason" } else { "a reason" };
-            rows.push(&page, 1 + 3 * row..2 + 3 * row, reason, true);
+            rows.push(&page, 1 + 3 * row..2 + 3 * row, reason, day, true);
         }
-        rows.push(&page, 1..2, "a reason", false);
+        rows.push(&page, 1..2, "a reason", day, false);
         assert_eq!((rows.len(), rows.runs.len(), rows.reasons.len()), (10_002, 4, 2));
         let read: Vec<_> = rows.iter().collect();
         assert!(read.len() == 10_002 && read.iter().all(|row| row.raw == b"0"));
@@ -142,7 +185,7 @@ mod tests {
         let page = Bytes::from_static(b"[0]");
         let mut rows = UndecodableRows::default();
         for reason in 0..MAX_REASONS + 50 {
-            rows.push(&page, 1..2, &reason.to_string(), false);
+            rows.push(&page, 1..2, &reason.to_string(), DayHint::new(None, 0), false);
         }
         assert!(rows.reasons.len() <= MAX_REASONS + 1, "{}", rows.reasons.len());
         assert_eq!(rows.iter().last().map(|row| row.reason), Some(OTHER_REASON));

@@ -6,13 +6,9 @@ use crate::{
 };
 
 /// Why the part of a shard that is about to be committed is doubtful, with what was observed. Empty
-/// if it is not. Only the last part of a shard can have a count mismatch.
+/// if it is not. The sink knows which rows are quarantined. Only the last part of a shard can have a count mismatch.
 pub(super) fn doubts(progress: &ShardProgress, is_last_part: bool) -> Vec<(GapKind, String)> {
     let mut doubts = Vec::new();
-    let quarantined = progress.uncommitted_counts().quarantined;
-    if quarantined > 0 {
-        doubts.push((GapKind::Quarantined, format!("{quarantined} rows cannot be decoded")));
-    }
     let implausible = progress.implausible_times();
     if implausible > 0 {
         let reason = format!("the times of {implausible} rows lie outside 1990 to 2100");

@@ -145,21 +145,23 @@ impl Fetcher {
             cost: Some(self.client.work.take_cost()),
         };
         let committed = self.sink.send(commit).await??;
-        let dataset = &shard.dataset.name;
+        let (dataset, interval) = (&shard.dataset.name, shard.interval);
         totals.add(dataset, shard.interval, progress.received, &committed);
         self.client.context.circuit_breaker.record_commit(shard);
         self.client.context.settings.on_new_field.log(&shard.dataset, &committed.new_fields);
         let (rows, time) = (committed.counts.written, shard.interval.width());
         tracing::debug!(rows, interval = %shard.interval, files = committed.files.len(), "committed");
         self.client.context.row_statistics.add(dataset, rows, time);
-        for (kind, reason) in doubts {
-            tracing::warn!(kind = kind.name(), reason, "committed rows are doubtful");
-            let doubtful = DoubtfulInterval {
-                dataset: dataset.clone(),
-                interval: shard.interval,
-                kind,
-                reason,
-            };
+        let doubts = doubts.into_iter().map(|(kind, reason)| DoubtfulInterval {
+            dataset: dataset.clone(),
+            interval,
+            kind,
+            reason,
+        });
+        let quarantined = DoubtfulInterval::quarantined(dataset, interval, committed.counts);
+        for doubtful in quarantined.into_iter().chain(doubts) {
+            let (kind, reason) = (doubtful.kind.name(), &doubtful.reason);
+            tracing::warn!(kind, reason, "committed rows are doubtful");
             totals.doubtful.push(doubtful);
         }
         Ok(())

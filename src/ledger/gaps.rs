@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Params, Transaction, params};
 
 use crate::{
-    ledger::{Ledger, LedgerError},
+    ledger::{Counts, Ledger, LedgerError},
     time::{clock, interval::Interval},
 };
 
@@ -58,6 +58,18 @@ pub struct DoubtfulInterval {
     pub kind: GapKind,
     /// What was observed.
     pub reason: String,
+}
+
+impl DoubtfulInterval {
+    /// The interval of a commit with quarantined rows. `None` if it has none.
+    pub(crate) fn quarantined(dataset: &str, interval: Interval, counts: Counts) -> Option<Self> {
+        (counts.quarantined > 0).then(|| Self {
+            dataset: dataset.to_owned(),
+            interval,
+            kind: GapKind::Quarantined,
+            reason: format!("{} rows cannot be decoded", counts.quarantined),
+        })
+    }
 }
 
 /// An interval whose gaps a person accepted.

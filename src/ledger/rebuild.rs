@@ -9,7 +9,7 @@ use crate::ledger::{
     commit::{insert_shard, refuse_overlap},
     dataset_schema::{self, Columns},
     failures,
-    gaps::{self, DoubtfulInterval, GapKind},
+    gaps::{self, DoubtfulInterval},
     original_commit_id,
 };
 
@@ -69,12 +69,7 @@ impl Ledger {
 /// A shard is doubtful if rows of it are quarantined. Files without a commit id are of a program
 /// that did not record doubts.
 fn doubt(record: &ShardRecord) -> Option<DoubtfulInterval> {
-    let counts = record.counts;
     let is_recent = !original_commit_id(&record.commit_id).is_empty();
-    (counts.quarantined > 0 && is_recent).then(|| DoubtfulInterval {
-        dataset: record.dataset.clone(),
-        interval: record.interval,
-        kind: GapKind::Quarantined,
-        reason: format!("{} of {} rows could not be decoded", counts.quarantined, counts.received),
-    })
+    let doubt = DoubtfulInterval::quarantined(&record.dataset, record.interval, record.counts);
+    doubt.filter(|_| is_recent)
 }

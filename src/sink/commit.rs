@@ -35,7 +35,7 @@ pub(super) struct CommitRequest {
     pub shard: Shard,
     /// Rows that the fetcher sent for it.
     pub received: u64,
-    /// Why the interval is doubtful, if it is.
+    /// Why the interval is doubtful, if it is, other than for its quarantined rows.
     pub doubts: Vec<(GapKind, String)>,
     /// What it cost. `None` if that is not known.
     pub cost: Option<ShardCost>,
@@ -90,7 +90,9 @@ impl Destination {
                 kind: *kind,
                 reason: reason.clone(),
             });
-            let doubts = doubts.collect();
+            let quarantined =
+                DoubtfulInterval::quarantined(&dataset.name, record.interval, record.counts);
+            let doubts = quarantined.into_iter().chain(doubts).collect();
             records.push(self.write_record(&dataset.name, record, doubts, cost, replaces).await?);
         }
         let files = records.iter().flat_map(|staged| staged.record.files.clone()).collect();

@@ -94,7 +94,8 @@ pub(crate) struct Commit {
     pub shard: Shard,
     /// Rows that the fetcher received and sent for it. The sink must have counted as many (G5).
     pub received: u64,
-    /// Why the shard is doubtful although it is committed. Empty if it is not.
+    /// Why the shard is doubtful although it is committed, other than for its quarantined rows. Empty
+    /// if it is not.
     pub doubts: Vec<(GapKind, String)>,
     /// What it cost. `None` if that is not known.
     pub cost: Option<ShardCost>,

@@ -16,7 +16,7 @@ use crate::{
     sink::{
         footer::Footer,
         parquet_writer::DayFile,
-        quarantine,
+        quarantine::{Quarantine, QuarantinedDay},
         row_versions::{RowPlace, RowVersions},
         settings::ParquetSettings,
         spool::{Spool, SpoolFile},
@@ -42,8 +42,7 @@ pub struct ShardWriter {
     days: BTreeMap<i64, DayFile>,
     waiting_rows: HeldMemory,
     versions: RowVersions,
-    /// Rows that could not be decoded, as lines of JSON. `None` if there are none.
-    quarantine: Option<Spool>,
+    quarantine: Quarantine,
     counts: Counts,
     drift: Drift,
     latest: LatestRows,
@@ -84,14 +83,15 @@ pub struct FinishedFile {
 impl ShardWriter {
     /// A writer without rows.
     pub fn new(shard: Shard, output: OutputStore, settings: Arc<ParquetSettings>) -> Self {
+        let spools = output.spool_file();
         Self {
             shard,
-            spools: output.spool_file(),
+            quarantine: Quarantine::new(&spools),
+            spools,
             settings,
             days: BTreeMap::new(),
             waiting_rows: ROWS.hold(0),
             versions: RowVersions::default(),
-            quarantine: None,
             counts: Counts::default(),
             drift: Drift::default(),
             latest: LatestRows { time_ms: i64::MIN, day: i64::MIN, rows: Vec::new() },
@@ -113,10 +113,8 @@ impl ShardWriter {
         self.counts.not_owned += page.not_owned;
         self.counts.quarantined += page.bad.len() as u64;
         self.drift.add(&page.drift);
-        if !page.bad.is_empty() {
-            let file = self.quarantine.get_or_insert_with(|| self.spools.spool());
-            quarantine::append(file, &page.bad)?;
-        }
+        let latest_ms = self.latest.time_ms.max(self.shard.interval.from_ms());
+        self.quarantine.add(page, Interval::day_of(latest_ms).from_ms())?;
         for (day, rows) in self.kept_rows(&page.keys) {
             if let Some(file) = self.days.get_mut(&day)
                 && !rows.is_empty()
@@ -199,9 +197,9 @@ impl ShardWriter {
     /// ids of their commits.
     ///
     /// The interval is the shard's, or a part from its start: then the rows that the part does not
-    /// own are left out (G4). Counts that belong to no day, such as rows that are not owned or
-    /// quarantined, go to the first record, so that the records balance in sum (G5), and so does the
-    /// drift.
+    /// own are left out (G4). Counts that belong to no day, such as rows that are not owned, go to
+    /// the first record, so that the records balance in sum (G5), and so does the drift. See
+    /// [`Quarantine`] for the days of rows that cannot be decoded.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -220,7 +218,6 @@ impl ShardWriter {
         })?;
         let mut without_day = Counts {
             not_owned: counts.not_owned + latest.drop_from(interval.to_ms(), &mut days),
-            quarantined: counts.quarantined,
             ..Counts::default()
         };
         let committed = Shard { interval, ..shard };
@@ -239,12 +236,16 @@ impl ShardWriter {
         let name = &committed.dataset.name;
         let mut finished = Vec::with_capacity(records.len());
         for (number, (interval, files)) in (0..).zip(records) {
+            // a part may have quarantined rows of a day after it
+            let is_last = interval.to_ms() == committed.interval.to_ms();
+            let quarantine_end = if is_last { i64::MAX } else { interval.to_ms() };
+            let quarantine = quarantine.take_before(quarantine_end)?;
             let mut counts = std::mem::take(&mut without_day);
+            counts.quarantined = quarantine.as_ref().map_or(0, |quarantined| quarantined.rows);
             counts.written += files.values().map(DayFile::rows).sum::<u64>();
             counts.duplicate += files.values().map(|file| file.duplicates).sum::<u64>();
             counts.received =
                 counts.written + counts.not_owned + counts.duplicate + counts.quarantined;
-            let quarantine = quarantine.take();
             let files_with_rows = files.values().filter(|file| file.rows() > 0).count();
             let footer = Footer {
                 interval,
@@ -270,9 +271,9 @@ impl ShardWriter {
                     record.files.push(FinishedFile { path, rows, content });
                 }
             }
-            if let Some(content) = quarantine {
+            if let Some(QuarantinedDay { content, rows }) = quarantine {
                 let path = format!("{QUARANTINE}/{name}/{slug}.ndjson");
-                record.files.push(FinishedFile { path, rows: counts.quarantined, content });
+                record.files.push(FinishedFile { path, rows, content });
             }
             finished.push(record);
         }

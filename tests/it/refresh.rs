@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cxbackfill::testing::Interval;
+
 use crate::common::{
     stub_backfill::{StubResult, SwitchedBackfill},
     stub_transport::{StubRequest, StubResponse},
@@ -84,4 +86,38 @@ fn a_refresh_of_which_one_half_fails_keeps_the_committed_rows_of_both() {
     assert_eq!((teams(&failed), failed.code), ([24, 0], 1), "{:?}", failed.gaps);
     let next = run(&mut day, NEW_ROWS, Duration::ZERO);
     assert_eq!((teams(&next), next.code), ([0, 24], 0), "{:?}", next.gaps);
+}
+
+/// A good row of each day of an interval, and in the old ones two that cannot be decoded.
+fn answer_undecodable(request: &StubRequest, mode: u8) -> StubResponse {
+    let days = i64::try_from(request.number("from")).unwrap()..;
+    let days = days
+        .step_by(24 * 3_600_000)
+        .take_while(|&day| day < i64::try_from(request.number("to")).unwrap());
+    let rows = days.map(|day_ms| {
+        let day = (day_ms - START_MS) / (24 * HOUR_MS) + 1;
+        let good = format!(r#"{{"id":"{day}","team":"t","at":"2024-01-0{day}T01:00:00Z"}}"#);
+        let no_id = format!(r#"{{"at":"2024-01-0{day}T02:00:00Z"}}"#);
+        let no_time = format!(r#"{{"id":"{day}","team":"no time"}}"#);
+        if mode == OLD_ROWS { [good, no_id, no_time].join(",") } else { good }
+    });
+    (200, format!(r#"{{"rows":[{}]}}"#, Vec::from_iter(rows).join(",")))
+}
+
+#[test]
+fn a_refresh_of_one_day_of_a_wide_shard_keeps_the_quarantined_rows_of_the_other_days() {
+    let settings = ["fetch.shard=3d", "job.to=2024-01-04T00:00:00Z"];
+    let mut days = SwitchedBackfill::new(CATALOG, &settings, answer_undecodable);
+    let first = run(&mut days, OLD_ROWS, Duration::ZERO);
+    // one request for two days and one for the third, since widths are counted from 1970
+    assert_eq!((first.requests.len(), first.rows.len(), first.quarantined.len()), (2, 3, 6));
+    assert_eq!(first.gaps, ["quarantined: 2 rows cannot be decoded"; 3]);
+    for (day, left) in [(0, 4), (1, 2)] {
+        days.backfill.config.interval = Interval::day_of(START_MS + day * 24 * HOUR_MS);
+        let refreshed = run(&mut days, NEW_ROWS, DAY);
+        assert_eq!(
+            (refreshed.code, refreshed.rows.len(), refreshed.quarantined.len()),
+            (0, 3, left)
+        );
+    }
 }

@@ -26,6 +26,8 @@ use super::{
 pub struct StubResult {
     /// The ids of the rows in the files.
     pub rows: Vec<String>,
+    /// The recorded rows that cannot be decoded.
+    pub quarantined: Vec<String>,
     /// The reasons of the gaps, or the reason why the run ended.
     pub gaps: Vec<String>,
     /// The exit code.
@@ -117,7 +119,8 @@ impl StubBackfill {
             RunOutcome::Interrupted => vec!["interrupted".to_owned()],
             other => panic!("{other}"),
         };
-        StubResult { rows: rows(memory, ledger), gaps, code, elapsed, requests: stub.requests() }
+        let (rows, quarantined) = (rows(memory, ledger), quarantined(memory, ledger));
+        StubResult { rows, quarantined, gaps, code, elapsed, requests: stub.requests() }
     }
 }
 
@@ -149,6 +152,23 @@ impl SwitchedBackfill {
         result.requests.drain(..before);
         result
     }
+}
+
+/// The rows of the recorded quarantine files, as they came.
+fn quarantined(store: &InMemory, ledger: &Ledger) -> Vec<String> {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let mut rows = Vec::new();
+    let paths = ledger.file_paths().unwrap();
+    for path in paths.into_iter().filter(|path| path.ends_with(".ndjson")) {
+        let content = runtime
+            .block_on(async { store.get(&path.into()).await.unwrap().bytes().await.unwrap() });
+        for line in str::from_utf8(&content).unwrap().lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            rows.push(line["row"].as_str().unwrap().to_owned());
+        }
+    }
+    rows.sort();
+    rows
 }
 
 /// The rows of the recorded files, as `team id`.
