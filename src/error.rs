@@ -43,6 +43,19 @@ pub enum Error {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// The address of the dashboard or of the metrics cannot be used.
+    #[error(
+        "{address} cannot be listened on: {source}; choose another address, or port 0 for a free one"
+    )]
+    Listen {
+        /// The address; port 0 is any free one.
+        address: std::net::SocketAddr,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The token of the dashboard or of the metrics cannot be used.
+    #[error("{0}")]
+    ListenToken(String),
     /// The credentials or the permissions are not sufficient.
     #[error("{0}")]
     Credentials(String),
@@ -118,6 +131,8 @@ impl Error {
             )
             | Self::Discover(DiscoverError::Tenant)
             | Self::Http(TransportError::Proxy { .. })
+            | Self::Listen { .. }
+            | Self::ListenToken(_)
             | Self::NothingToAccept { .. } => ExitCode::Usage,
             Self::Discover(DiscoverError::Token(error))
                 if error.permanent && !error.no_connection =>

@@ -46,6 +46,7 @@
 //! | folder | what it holds |
 //! |---|---|
 //! | `cli` | one file per command: arguments in, printing out |
+//! | `web` | the dashboard and the report: a front end for a browser |
 //! | `commands` | what each command does, without a terminal; `run` builds the actors |
 //! | `error`, `exit_code` | errors that end a command, and the table of exit codes |
 //! | `config` | what the user typed, and how it becomes what the program needs |
@@ -117,6 +118,7 @@ mod sink;
 mod telemetry;
 pub mod testing;
 mod time;
+mod web;
 
 pub use cli::Cli;
 pub use descriptors::raise_limit as raise_descriptor_limit;

@@ -55,12 +55,15 @@ mod not_yet_available;
 mod plan;
 mod progress_bar;
 mod rebuild;
+mod report;
 mod run;
+mod run_pages;
 mod sandbox;
 mod sources;
 mod status;
 mod summary;
 mod table;
+mod ui;
 mod upgrade;
 mod verify;
 
@@ -127,6 +130,12 @@ enum Command {
     /// Show what is committed, failed and missing, by dataset and UTC day, from the ledger alone.
     #[command(after_help = example!("status --config calls.toml"))]
     Status(status::StatusArgs),
+    /// Show an output and its runs in a browser, live, from the ledger alone.
+    #[command(after_help = example!("ui --config calls.toml", "ui --config calls.toml --listen 0.0.0.0:8787"))]
+    Ui(ui::UiArgs),
+    /// Write `_report.html` and `_report.json` into the output, as every run does at its end.
+    #[command(after_help = example!("report --config calls.toml"))]
+    Report,
     /// Accept gaps that can never be closed: they stay visible, but the exit code is 0.
     #[command(after_help = example!("accept --dataset conversations --from 2024-03-01T00:00:00Z --to 2024-03-02T00:00:00Z --reason \"purged by the platform\""))]
     Accept(accept::AcceptArgs),
@@ -181,6 +190,8 @@ impl Cli {
             Command::Check => check::execute(&overrides).await,
             Command::Login => login::execute(&overrides).await,
             Command::Status(args) => status::execute(&overrides, &args),
+            Command::Ui(args) => ui::execute(&overrides, &args).await,
+            Command::Report => report::execute(&overrides).await,
             Command::Accept(args) => accept::execute(&overrides, args),
             Command::Verify(args) => verify::execute(&overrides, &args).await,
             Command::Rebuild => rebuild::execute(&overrides).await,

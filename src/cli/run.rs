@@ -1,6 +1,6 @@
 //! `cxbackfill run`.
 
-use std::{io::Write as _, pin::pin, sync::Arc};
+use std::{io::Write as _, net::SocketAddr, pin::pin, sync::Arc};
 
 use clap::ValueEnum;
 use futures_util::future::join_all;
@@ -9,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::{
-    cli::{interrupts::Interrupts, not_yet_available, progress_bar, sources, summary},
+    cli::{
+        interrupts::Interrupts, not_yet_available, progress_bar, run_pages::RunPages, sources,
+        summary, ui,
+    },
     commands::{
         remaining::Scope,
         report::{self, RunOutcome, RunReport, Summary},
@@ -33,6 +36,13 @@ pub(super) struct RunArgs {
     /// Fetch only what failed in earlier runs or is doubtful, accepted gaps included.
     #[arg(long)]
     retry_failed: bool,
+    /// Serve a dashboard of the run; any other address than 127.0.0.1 needs a token, which is
+    /// generated and printed if none is given.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, value_parser = ui::address,
+        default_missing_value = ui::DEFAULT_ADDRESS)]
+    ui: Option<SocketAddr>,
+    #[command(flatten)]
+    token: ui::TokenArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -69,6 +79,14 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
     let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
     let metrics: Vec<Arc<Metrics>> = configs.iter().map(|_| Arc::default()).collect();
+    let pages = RunPages::start(overrides, &configs, &metrics, args.ui, args.token.token()).await;
+    let pages = match pages {
+        Ok(pages) => pages,
+        Err(error) => {
+            let report = RunReport::not_started(error, None, started);
+            return print(&[(None, report)], args.summary);
+        }
+    };
     let names: Vec<_> = configs.iter().map(|config| config.source.as_deref()).collect();
     let mut runs = pin!(join_all(
         (configs.iter().zip(&metrics))
@@ -89,6 +107,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
             std::process::exit(ExitCode::Interrupted as i32);
         }
     };
+    pages.finish(&results).await;
     let mut reports = reports(&configs, &names, results, started);
     reports.extend(reports_of_unusable(&unusable, started));
     print(&reports, args.summary)

@@ -4,6 +4,8 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Write},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use crate::{
@@ -22,7 +24,20 @@ pub(crate) struct OutputLock {
     _file: File,
 }
 
+/// How often [`OutputLock::take`] tries, and the pause between two tries: somebody who only looks
+/// holds the lock for a moment.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(25);
+
 impl OutputLock {
+    /// Whether a process holds the lock of the output at `root`. `false` if that cannot be told.
+    pub(crate) fn is_held(root: &Path) -> bool {
+        let mut options = OpenOptions::new();
+        let file = files::open_unlinked(options.read(true), &root.join(NAME));
+        // a shared lock does not keep others from looking; it ends with the file
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Takes the lock of the output at `root`.
     ///
     /// # Errors
@@ -37,7 +52,15 @@ impl OutputLock {
             FileError::Io(source) => io_error(source),
             refused => StoreError::Refused { path: path.display().to_string(), source: refused },
         })?;
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        for _ in 1..TRIES {
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            thread::sleep(PAUSE);
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(StoreError::Locked { holder: holder(&mut file) });
@@ -69,8 +92,24 @@ mod tests {
         let first = OutputLock::take(folder.path()).unwrap();
         let error = OutputLock::take(folder.path()).unwrap_err().to_string();
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(OutputLock::is_held(folder.path()));
         drop(first);
+        assert!(!OutputLock::is_held(folder.path()));
         OutputLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn somebody_who_looks_keeps_nobody_from_taking_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(OutputLock::take(folder.path()).unwrap());
+        let looks = File::open(folder.path().join(NAME)).unwrap();
+        looks.try_lock_shared().unwrap();
+        let looker = thread::spawn(move || {
+            thread::sleep(PAUSE);
+            drop(looks);
+        });
+        OutputLock::take(folder.path()).unwrap();
+        looker.join().unwrap();
     }
 
     #[cfg(unix)]

@@ -8,6 +8,7 @@ use std::{
 /// The top-level modules in the order in which they may import each other: downwards only.
 const ORDER: [&str; 23] = [
     "cli",
+    "web",
     "commands",
     "error",
     "exit_code",

@@ -9,6 +9,7 @@ mod cli;
 mod concurrency_limit;
 mod connections;
 mod custom_platform;
+mod dashboard;
 mod dataset_info;
 mod datasets;
 mod drift;

@@ -1,0 +1,75 @@
+//! Writes `_report.html` and `_report.json` into an output: the page with its data as one file, and
+//! the data alone.
+//!
+//! Readers of the data ignore names that begin with an underscore. Each file is written under a
+//! temporary name and then takes its own, so that nobody reads half a report.
+
+use std::{collections::BTreeMap, io::Write, sync::Arc};
+
+use serde_json::{Value, json};
+
+use crate::{
+    blocking::offload_wait,
+    commands::overview::{DayState, Overview, ShardHistory},
+    error::Error,
+    sink::store::{OutputStore, StoreError},
+    time::interval::{DAY_MS, Interval},
+    web::{Source, page},
+};
+
+/// The page of the report.
+pub(crate) const HTML: &str = "_report.html";
+/// The numbers of the report.
+pub(crate) const JSON: &str = "_report.json";
+
+/// The most days whose history is part of a report.
+const MOST_HISTORIES: usize = 400;
+
+/// Writes the report of an output. Takes no lock: whoever writes last is read.
+///
+/// # Errors
+/// If the ledger cannot be read or a file cannot be written.
+pub(crate) async fn write(source: Arc<Source>) -> Result<(), Error> {
+    let (folder, mode) = (source.scope().output.clone(), source.scope().file_mode);
+    let (json, html) = offload_wait(move || {
+        let overview = source.overview()?;
+        Ok::<_, Error>((overview.json(), html(&source, &overview)?))
+    })
+    .await?;
+    let output = OutputStore::create(&folder, mode)?;
+    for (name, text) in [(JSON, json), (HTML, html)] {
+        output.remove_partial_uploads(vec![name.to_owned()]).await?;
+        let mut spool = output.spool();
+        let path = folder.join(name).display().to_string();
+        let written = spool.write_all(text.as_bytes());
+        written.map_err(|source| StoreError::Io { path, source })?;
+        output.put(name, 0, spool).await?;
+    }
+    Ok(())
+}
+
+/// The page with the overview and the histories of the days that someone may ask about.
+fn html(source: &Source, overview: &Overview) -> Result<String, Error> {
+    let mut histories: BTreeMap<&str, BTreeMap<&str, ShardHistory>> = BTreeMap::new();
+    let days = overview.datasets.iter().flat_map(|dataset| {
+        let days = dataset.days.iter().filter(|day| {
+            day.split || !matches!(day.state, DayState::Committed | DayState::Waiting)
+        });
+        days.map(|day| (dataset.name.as_str(), day.date.as_str()))
+    });
+    for (dataset, date) in days.take(MOST_HISTORIES) {
+        let Some(interval) = day(date) else { continue };
+        let history = source.history(dataset, interval)?;
+        histories.entry(dataset).or_default().insert(date, history);
+    }
+    let overview: Value = serde_json::to_value(overview).unwrap_or_default();
+    let data = json!({ "live": false, "overview": overview, "histories": histories });
+    Ok(page::html(&data))
+}
+
+/// The interval of a UTC day. `None` if it is none.
+fn day(date: &str) -> Option<Interval> {
+    let midnight: jiff::Timestamp = format!("{date}T00:00:00Z").parse().ok()?;
+    let from = midnight.as_millisecond();
+    Interval::new(from, from + DAY_MS)
+}
