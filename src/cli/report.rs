@@ -17,8 +17,9 @@ pub(super) async fn execute(overrides: &Overrides) -> Result<ExitCode, Error> {
         let (name, folder) = (scope.source.clone(), scope.output.clone());
         let written = report::write(Arc::new(Source::new(scope, None))).await;
         let result = written.map(|()| {
+            sources::print_heading(name.as_deref());
             for file in [report::HTML, report::JSON] {
-                sayln!("{}{}", sources::prefix(name.as_deref()), folder.join(file).display());
+                sayln!("{}", folder.join(file).display());
             }
             ExitCode::Complete
         });

@@ -5,12 +5,13 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use secrecy::SecretString;
+use tracing::Level;
 
 use crate::{
     commands::report::RunReport,
     config::{self, Config, Overrides},
     error::Error,
-    telemetry::metrics::Metrics,
+    telemetry::{self, metrics::Metrics},
     web::{Dashboard, Source, report},
 };
 
@@ -45,7 +46,7 @@ impl RunPages {
             Some(address) => {
                 let shown = sources.iter().flatten().cloned().collect();
                 let dashboard = Dashboard::start(address, token, shown).await?;
-                tell!("dashboard: {}", dashboard.url());
+                telemetry::tell(Level::INFO, None, &format!("dashboard at {}", dashboard.url()));
                 Some(dashboard)
             }
             None => None,

@@ -39,7 +39,7 @@ pub(crate) async fn write(source: Arc<Source>) -> Result<(), Error> {
     let output = OutputStore::create(&folder, mode)?;
     for (name, text) in [(JSON, json), (HTML, html)] {
         output.remove_partial_uploads(vec![name.to_owned()]).await?;
-        let mut spool = output.spool();
+        let mut spool = output.spool_file().spool();
         let path = folder.join(name).display().to_string();
         let written = spool.write_all(text.as_bytes());
         written.map_err(|source| StoreError::Io { path, source })?;

@@ -9,7 +9,7 @@
   function behind(x, y, own) {
     const layers = [];
     for (const node of document.elementsFromPoint(x, y)) {
-      if (node === own) continue;
+      if (node === own && own instanceof SVGElement) continue;
       const style = getComputedStyle(node), opacity = Number(style.opacity);
       const fill = node instanceof SVGElement ? (node.tagName === "svg" || node.tagName === "text" ? null : colour(style.fill)) : colour(style.backgroundColor);
       if (fill && (fill[3] ?? 1) > 0) {

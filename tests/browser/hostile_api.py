@@ -17,11 +17,9 @@ columns = "call"
 [dataset.calls.query]
 method = "GET"
 path = "/calls"
-parameters = { from = "{from}", to = "{to}" }
-rows = "rows"
+query = { from = "{from}", to = "{to}" }
+rows = "/rows"
 paging = "none"
-[dataset.calls.sums]
-media = "participants[].name"
 [type.call]
 id = "string"
 at = "timestamp"

@@ -26,6 +26,7 @@ function plain(text) {
 }
 
 const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const BRIEF = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 2 });
 const FINE = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 const number = (n) => (n !== null && n !== undefined && Number.isFinite(+n)) ? (Math.abs(n) < 10 ? FINE : WHOLE).format(n) : "–";
 const many = (n, one, more) => `${number(n)} ${n === 1 ? one : more || one + "s"}`;
@@ -42,7 +43,8 @@ function bytes(n) {
 }
 function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(+seconds)) return "–";
-  if (seconds < 10) return FINE.format(seconds) + " s";
+  if (seconds < 1) return Math.round(seconds * 1000) + " ms";
+  if (seconds < 10) return BRIEF.format(seconds) + " s";
   let rest = Math.round(seconds);
   const parts = [];
   for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {

@@ -7,6 +7,9 @@ const STATES = {
 };
 const WORST = ["failed", "doubtful", "fetching", "partial", "waiting", "split", "committed"];
 
+// So few days are shown together, whatever months they are of.
+const FEW_DAYS = 62;
+
 const calendar = { level: null, at: null, bands: new Map(), layout: "" };
 
 const kindOf = (day) => day.state === "committed" && day.split ? "split" : day.state;
@@ -68,7 +71,7 @@ function drawCalendar() {
   const datasets = overview.datasets.map(prepared);
   const known = years(datasets), longest = Math.max(0, ...datasets.map((d) => d.days.length));
   if (!calendar.level) {
-    calendar.level = longest > 400 ? "years" : longest > 45 ? "year" : "month";
+    calendar.level = longest > 400 ? "years" : longest > FEW_DAYS ? "year" : "month";
     const first = datasets.flatMap((d) => d.days.filter((day) => day.state !== "waiting").map((day) => day.time));
     calendar.at = calendar.level === "month" ? Math.min(...datasets.map((d) => d.days[0]?.time ?? Infinity)) : Math.max(...first, ms(overview.interval.from));
     if (!Number.isFinite(calendar.at)) calendar.at = ms(overview.interval.from);
@@ -111,10 +114,11 @@ function calendarHead(datasets, known, longest) {
   };
   const title = calendar.level === "years" ? (known.length ? `${known[0]} to ${known[known.length - 1]}` : "") : calendar.level === "year" ? String(year) : `${MONTHS[month]} ${year}`;
   const unit = calendar.level === "years" ? "a square a month" : "a square a UTC day";
+  const together = calendar.level === "years" || (calendar.level === "month" && longest <= FEW_DAYS);
   return h("div", { class: "head" },
     h("h2", { id: "days-h" }, "Days"), h("span", { class: "dim small grow" }, `${unit}; darker holds more rows`),
-    calendar.level !== "years" && h("span", { class: "group" }, step(-1), h("button", { type: "button", "data-key": "title", disabled: true, "aria-live": "polite" }, title), step(1)),
-    h("span", { class: "group", role: "group", "aria-label": "Zoom" }, choose("years", "Years", longest > 70), choose("year", "Year", longest > 14), choose("month", "Month", true)));
+    !together && h("span", { class: "group" }, step(-1), h("button", { type: "button", "data-key": "title", disabled: true, "aria-live": "polite" }, title), step(1)),
+    h("span", { class: "group", role: "group", "aria-label": "Zoom" }, choose("years", "Years", longest > 70), choose("year", "Year", longest > 14), choose("month", longest <= FEW_DAYS ? "Days" : "Month", true)));
 }
 
 function calendarDataset(dataset, width, known) {
@@ -122,8 +126,9 @@ function calendarDataset(dataset, width, known) {
   const node = h("section", { class: "dataset" }, h("div", { class: "name" }, h("h3", null, plain(dataset.name)), words));
   const at = new Date(calendar.at);
   const build = { years: yearsBand, year: yearBand, month: monthBand }[calendar.level];
-  const { band, update } = build(dataset, width, at.getUTCFullYear(), at.getUTCMonth(), known);
+  const { band, note, update } = build(dataset, width, at.getUTCFullYear(), at.getUTCMonth(), known);
   if (band) { band.node.dataset.key = "band-" + dataset.name; node.append(band.node); }
+  if (note) node.append(h("p", { class: "dim small" }, note));
   calendar.bands.set(dataset.name, { words, update });
   return node;
 }
@@ -210,10 +215,13 @@ function yearBand(dataset, width, year) {
   return { band, update };
 }
 
+const firstOfMonth = (time) => Date.UTC(new Date(time).getUTCFullYear(), new Date(time).getUTCMonth(), 1);
+
 function monthBand(dataset, full, year, month) {
-  const from = Date.UTC(year, month, 1), to = Date.UTC(year, month + 1, 1);
+  const few = dataset.days.length <= FEW_DAYS;
+  const from = few ? firstOfMonth(dataset.days[0]?.time) : Date.UTC(year, month, 1), to = few ? Infinity : Date.UTC(year, month + 1, 1);
   const within = (d) => d.days.filter((day) => day.time >= from && day.time < to);
-  if (!within(dataset).length) return { update() {} };
+  if (!within(dataset).length) return { note: `nothing of it is in ${MONTHS[month]} ${year}`, update() {} };
   const count = Math.max(1, Math.floor((full + 28) / 368)), width = Math.floor((full - 28 * (count - 1)) / count);
   const gap = 4, size = Math.floor((Math.min(width, 430) - 6 * gap) / 7), tall = Math.round(size * 0.72), lead = weekday(from);
   const shown = within(dataset), top = Math.floor((lead + (shown[0].time - from) / DAY) / 7);
@@ -221,13 +229,15 @@ function monthBand(dataset, full, year, month) {
   const band = new Band(`Days of ${plain(dataset.name)}; Enter shows the history of a day`, 7 * (size + gap) - gap, rows * (tall + gap) + 14, openDay(dataset));
   const update = (dataset) => {
     const texts = WEEK.map((name, column) => s("text", { x: column * (size + gap) + 2, y: 9 }, name));
-    const cells = within(dataset).map((day) => {
+    const shown = within(dataset);
+    const cells = shown.map((day) => {
       const nth = lead + (day.time - from) / DAY, column = nth % 7, row = Math.floor(nth / 7) - top, x = column * (size + gap), y = row * (tall + gap) + 14;
       const cell = { key: day.date, time: day.time, x, y, w: size, h: tall, column, row, kind: kindOf(day), level: level(day.rows, dataset.most), open: day.open_rows > 0, tip: () => dayTip(dataset, day) };
       const whole = ["committed", "split", "doubtful"].includes(cell.kind);
       const look = (whole && cell.level >= 3 && !(cell.level === 3 && LIGHT.matches)) || cell.kind === "fetching" ? "on" : whole || cell.kind === "partial" ? "ink" : "";
       if (cell.kind !== "failed") {
-        texts.push(s("text", { x: x + 5, y: y + 13, class: look + " num" }, new Date(day.time).getUTCDate()));
+        const date = new Date(day.time), first = date.getUTCDate() === 1 || day === shown[0];
+        texts.push(s("text", { x: x + 5, y: y + 13, class: look + " num" }, first && size > 40 ? dayText(day.time, false) : date.getUTCDate()));
         if (day.rows > 0 && tall > 26 && size > 34) texts.push(s("text", { x: x + size - 5, y: y + tall - 6, class: look + " num", "text-anchor": "end" }, short(day.rows)));
       }
       return cell;

@@ -22,7 +22,7 @@ function drawChanged(keys) {
   if (changed("datasets", "interval")) drawCalendar();
   if (changed("samples", "tokens", "pauses", "limits", "state")) drawTimeline();
   if (changed("sums")) drawFigures();
-  if (changed("runs")) drawRuns();
+  if (changed("runs", "totals", "state", "run")) drawRuns();
 }
 
 // Applies a change: objects are merged, null removes a key; `{"$by": keys, "$set": [...], "$cut": [...]}`

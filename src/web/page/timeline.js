@@ -71,7 +71,7 @@ function drawTimeline() {
   const requestsLane = lane(requestsTitle, 120, requestsSaid, [requestsMarks, area(requests, requestsY, 120), curve("limit", limits, requestsY), refused.filter(Boolean)]);
 
   const p50 = values("latency_p50_ms"), p95 = values("latency_p95_ms"), seconds = (v) => v === null || v === undefined ? "–" : duration(v / 1000);
-  const [latencyY, latencyMarks] = axis(wide, 90, left, ticks(most(p50, p95), 3), (v) => v >= 1000 ? FINE.format(v / 1000) + " s" : v + " ms");
+  const [latencyY, latencyMarks] = axis(wide, 90, left, ticks(most(p50, p95), 3), (v) => v >= 1000 ? FINE.format(v / 1000) + " s" : FINE.format(v) + " ms");
   const latencyLane = lane("Latency, median and 95 %", 90, (i) => `${seconds(p50[i])}, ${seconds(p95[i])}`, [latencyMarks, curve("line2", p95, latencyY), curve("line", p50, latencyY)]);
 
   const memory = samples.map((sample) => sample.memory_bytes / 2 ** 20);
@@ -86,7 +86,7 @@ function drawTimeline() {
   const storySaid = (i) => {
     const pause = pauses.find((p) => ms(p.from) <= times[i] && ms(p.to) >= times[i]);
     const token = tokens.findLast((t) => ms(t.issued) <= times[i]);
-    return [pause && `paused: ${plain(pause.reason)}`, token?.expires && `token for another ${duration(Math.max(0, (ms(token.expires) - times[i]) / 1000))}`,
+    return [pause && `paused: ${plain(pause.reason)}`, token?.expires && `token for another ${duration(Math.max(0, Math.round((ms(token.expires) - times[i]) / 1000)))}`,
       !pause && many(pauses.length, "pause"), many(tokens.length, "token")].filter(Boolean).join(", ");
   };
   const rule = (y) => s("line", { class: "grid", x1: left, x2: width, y1: y, y2: y });

@@ -70,16 +70,16 @@ function drawNumbers() {
 // Commands in backquotes become code, everything stays text.
 const withCode = (text) => plain(text).split("`").map((part, index) => index % 2 ? h("code", null, part) : part);
 const CAUSES = { failed: "bad", credentials: "bad", usage: "bad", fatal: "bad", open: "news", "not-yet-available": "news" };
-const FEW = 8;
 
 function drawNeeds() {
   const o = app.overview, section = $("needs"), problems = o.problems, fields = o.new_fields;
-  const rows = [
-    ...problems.map((p) => [p.dataset ?? "the run", span(p.interval), CAUSES[p.cause] || "warn", p.cause,
-      [withCode(p.reason), p.correlation ? [" (correlation id ", h("code", null, plain(p.correlation)), ")"] : null, p.advice ? h("div", { class: "dim" }, withCode(p.advice)) : null]]),
-    ...fields.map((f) => [f.dataset, f.first_seen ? `since ${dayText(ms(f.first_seen))}` : "", "news", f.kind ? plain(f.kind).replaceAll("_", " ") : "new field", [f.path ? h("code", null, plain(f.path)) : "values without a path", ` in ${many(f.rows, "row")}, first a ${plain(f.value_type)}, kept in `, h("code", null, "_extra"),
-      f.column ? h("div", { class: "dim" }, "to make it a column, add to ", h("code", null, plain(`[type.${f.column.type}]`)), " ", h("code", null, plain(f.column.line))) : null]]),
-  ];
+  const problem = (p) => [p.dataset ?? "the run", span(p.interval), CAUSES[p.cause] || "warn", p.cause,
+    [withCode(p.reason), p.correlation ? [" (correlation id ", h("code", null, plain(p.correlation)), ")"] : null, p.advice ? h("div", { class: "dim" }, withCode(p.advice)) : null]];
+  const field = (f) => [f.dataset, f.first_seen ? `since ${dayText(ms(f.first_seen))}` : "", "news", f.kind ? f.kind.replaceAll("-", " ") : "new field",
+    [f.path ? h("code", null, plain(f.path)) : "values without a path", ` in ${many(f.rows, "row")}, values of type ${plain(f.value_type)}, kept in `, h("code", null, "_extra"),
+      f.column ? h("div", { class: "dim" }, "to make it a column, add to ", h("code", null, plain(`[type.${f.column.type}]`)), " ", h("code", null, plain(f.column.line))) : null]];
+  const urgent = problems.filter((p) => p.cause !== "open").map(problem);
+  const calm = [...problems.filter((p) => p.cause === "open").map(problem), ...fields.map(field)];
   const key = JSON.stringify([problems, fields]);
   if (section.dataset.shown === key) return;
   section.dataset.shown = key;
@@ -87,20 +87,26 @@ function drawNeeds() {
     h("td", { class: "where" }, plain(dataset), when ? h("div", { class: "dim small" }, when) : null),
     h("td", { class: "full" }, h("span", { class: "tag " + tone }, plain(cause)), what));
   const table = (list) => h("table", { class: "facts needs" }, h("thead", null, h("tr", null, h("th", null, "Where"), h("th", null, "What"))), h("tbody", null, list.map(line)));
+  const list = (title, id, rows, few) => rows.length ? [
+    h("div", { class: "head" }, h("h2", id ? { id } : null, title)),
+    table(rows.slice(0, few)),
+    rows.length > few ? h("details", null, h("summary", null, `${number(rows.length - few)} more`), table(rows.slice(few, 500))) : null] : [];
   clear(section,
-    h("div", { class: "head" }, h("h2", { id: "needs-h" }, "What needs you"), h("span", { class: "dim small" }, rows.length ? "" : "Nothing: no shard failed, no row is in quarantine, no field is new.")),
-    rows.length ? table(rows.slice(0, FEW)) : null,
-    rows.length > FEW ? h("details", null, h("summary", null, `${number(rows.length - FEW)} more`), table(rows.slice(FEW, 500))) : null);
+    urgent.length ? list("What needs you", "needs-h", urgent, 8) : h("div", { class: "head" }, h("h2", { id: "needs-h" }, "What needs you"), h("span", { class: "dim small" }, "Nothing: no part failed, and nothing is in doubt.")),
+    list("Worth knowing", null, calm, urgent.length ? 3 : 4));
 }
 
 function drawRuns() {
-  const section = $("runs"), runs = [...(app.overview.runs || [])].sort((a, b) => b.id - a.id);
+  const section = $("runs"), { state, run, totals } = app.overview;
+  // the running one has its numbers elsewhere
+  const now = (r) => state.running && run && r.id === run.id ? { ...r, running: true, rows: totals.rows, requests: totals.requests, retries: totals.retries, rate_limited: totals.rate_limited } : r;
+  const runs = app.overview.runs.map(now);
   const key = JSON.stringify(runs);
   section.hidden = !runs.length;
   if (section.dataset.shown === key) return;
   section.dataset.shown = key;
   const line = (r) => {
-    const [tone, words] = r.outcome ? outcome(r.outcome) : r.ended ? ["warn", "ended"] : ["news", "not ended"];
+    const [tone, words] = r.running ? ["news", "running"] : r.outcome ? outcome(r.outcome) : ["warn", "killed"];
     return h("tr", null,
       h("td", { class: "full" }, moment(r.started)), h("td", null, h("span", { class: "tag " + tone }, words)),
       h("td", { class: "r", "data-k": "rows" }, number(r.rows)), h("td", { class: "r", "data-k": "requests" }, number(r.requests)),
