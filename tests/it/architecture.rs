@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The top-level modules in the order in which they may import each other: downwards only.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "cli",
     "web",
     "commands",
