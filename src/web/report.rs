@@ -22,7 +22,9 @@ pub(crate) const HTML: &str = "_report.html";
 /// The numbers of the report.
 pub(crate) const JSON: &str = "_report.json";
 
-/// The most days whose history is part of a report.
+/// A report of so few days has the history of each.
+const FEW_DAYS: usize = 100;
+/// The most days whose history is part of a report with more days.
 const MOST_HISTORIES: usize = 400;
 
 /// Writes the report of an output. Takes no lock: whoever writes last is read.
@@ -51,9 +53,12 @@ pub(crate) async fn write(source: Arc<Source>) -> Result<(), Error> {
 /// The page with the overview and the histories of the days that someone may ask about.
 fn html(source: &Source, overview: &Overview) -> Result<String, Error> {
     let mut histories: BTreeMap<&str, BTreeMap<&str, ShardHistory>> = BTreeMap::new();
+    let count: usize = overview.datasets.iter().map(|dataset| dataset.days.len()).sum();
     let days = overview.datasets.iter().flat_map(|dataset| {
         let days = dataset.days.iter().filter(|day| {
-            day.split || !matches!(day.state, DayState::Committed | DayState::Waiting)
+            count <= FEW_DAYS
+                || day.split
+                || !matches!(day.state, DayState::Committed | DayState::Waiting)
         });
         days.map(|day| (dataset.name.as_str(), day.date.as_str()))
     });

@@ -23,7 +23,7 @@ paging = "none"
 [type.call]
 id = "string"
 at = "timestamp"
-participants = ["participant"]
+participants = "list<participant>"
 [type.participant]
 name = "string"
 """

@@ -295,7 +295,8 @@ fn help_lists_the_exit_codes() {
 
 #[test]
 fn a_run_without_a_configuration_is_refused() {
-    for command in ["run", "plan", "check", "status", "verify", "login", "upgrade"] {
+    for command in ["run", "plan", "check", "status", "verify", "login", "upgrade", "ui", "report"]
+    {
         let folder = TempDir::new().unwrap();
         let ended = quiet_program(folder.path()).arg(command).assert().code(2).stdout("");
         let said = String::from_utf8_lossy(&ended.get_output().stderr).into_owned();

@@ -17,10 +17,10 @@ use crate::common::binary::{SIMULATED, program, set, summary};
 /// A program that serves a dashboard, until it is dropped.
 struct Served {
     child: Child,
-    /// What it printed before the URL, and the URL.
     url: String,
     port: u16,
-    log: BufReader<Box<dyn Read>>,
+    /// Kept open, so that the program can write.
+    _log: BufReader<Box<dyn Read>>,
 }
 
 impl Served {
@@ -42,7 +42,7 @@ impl Served {
         }
         let url = line[line.find("http://").unwrap()..].trim().to_owned();
         let port = url.split('/').nth(2).unwrap().rsplit(':').next().unwrap().parse().unwrap();
-        Self { child, url, port, log }
+        Self { child, url, port, _log: log }
     }
 
     /// The token in its URL.

@@ -46,7 +46,7 @@ pub(crate) struct Overview {
     pub name: String,
     /// The name of the source. `None` if it is the only one and has no name.
     pub source: Option<String>,
-    /// The platform, such as `genesys-cloud`.
+    /// The name of the platform.
     pub platform: String,
     /// The region. `None` if the configuration names hosts instead.
     pub region: Option<String>,

@@ -68,7 +68,7 @@ function years(datasets) {
 
 function drawCalendar() {
   const section = $("days"), overview = app.overview;
-  const datasets = overview.datasets.map(prepared);
+  const datasets = overview.datasets.map(prepared).sort((a, b) => b.days.length - a.days.length);
   const known = years(datasets), longest = Math.max(0, ...datasets.map((d) => d.days.length));
   if (!calendar.level) {
     calendar.level = longest > 400 ? "years" : longest > FEW_DAYS ? "year" : "month";

@@ -22,13 +22,13 @@ function drawHistory(name, date) {
     h("div", { class: "head" }, h("h2", { id: "history-h", class: "grow" }, `${plain(name)}, ${WEEK[weekday(day.time)]} ${dayText(day.time)}`),
       h("span", { class: "group" }, other(-1), other(1)), h("button", { type: "button", onclick: () => dialog.close() }, "Close")),
     h("div", { class: "facts" },
-      [[STATES[kindOf(day)] || plain(day.state), "state"], [number(day.rows), "rows"], [number(day.requests), "requests"], [number(day.retries), "retries"], [duration(day.duration_s), "duration"], [number(day.shards), "shards"], [number(day.open_rows), "rows open"]]
+      [[STATES[kindOf(day)] || plain(day.state), "state"], [number(day.rows), "rows"], [number(day.requests), "requests"], [number(day.retries), "retries"], [duration(day.duration_s), "duration"], [number(day.shards), day.shards === 1 ? "shard" : "shards"], [number(day.open_rows), "rows open"]]
         .map(([value, text]) => h("div", null, h("b", null, value), text))),
     events);
   readHistory(name, date).then((history) => {
     if (events.isConnected) clear(events, historyNodes(history, day, dialog));
   }, (error) => {
-    if (events.isConnected) clear(events, h("p", { class: "dim" }, plain(error.message)));
+    if (events.isConnected) clear(events, h("p", { class: "dim" }, withCode(error.message)));
   });
 }
 
@@ -36,7 +36,7 @@ async function readHistory(name, date) {
   if (!app.live) {
     const found = app.histories?.[name]?.[date];
     if (found) return found;
-    throw new Error("This report holds the histories of days that failed, were split or are in doubt. For others: cxbackfill ui");
+    throw new Error("This report holds the histories of days that failed, were split or are in doubt. `cxbackfill ui` shows those of all days.");
   }
   const query = new URLSearchParams({ dataset: name, from: date + "T00:00:00Z", to: isoDay(ms(date + "T00:00:00Z") + DAY) + "T00:00:00Z" });
   if (app.source) query.set("source", app.source);

@@ -108,7 +108,7 @@ function drawTimeline() {
       cross.setAttribute("visibility", moved ? "visible" : "hidden");
       for (const end of ["x1", "x2"]) cross.setAttribute(end, x(times[i]));
     }
-    when.textContent = moved ? `at ${clock(times[i], true)} UTC` : `${clock(from)} to ${clock(to)} UTC; beside each title its last value`;
+    when.textContent = moved ? `at ${clock(times[i], true)} UTC` : `${clock(from, to - from < 600000)} to ${clock(to, to - from < 600000)} UTC; beside each title its last value`;
     node.setAttribute("aria-valuenow", i);
     node.setAttribute("aria-valuetext", `${clock(times[i], true)}: ${number(rows[i])} rows a second, requests ${requestsSaid(i)}, median latency ${seconds(p50[i])}, ${bytes(samples[i].memory_bytes)}`);
   };

@@ -25,7 +25,7 @@ function drawHeader() {
   const bad = /fail|no connection|refus|denied/i.test(words), [tone, ended] = run.outcome ? outcome(run.outcome) : ["busy", ""];
   const lost = app.live && !app.connected;
   $("state").dataset.tone = lost ? "bad" : running ? (bad ? "bad" : "busy") : tone === "good" ? "good" : tone === "bad" ? "bad" : "busy";
-  const chip = lost ? "the program does not answer; trying again" : running ? words || "running" : words || ended;
+  const chip = lost ? "the program does not answer; trying again" : running ? words || "running" : words === run.outcome ? ended : words || ended;
   if ($("state").lastElementChild.textContent !== chip) $("state").lastElementChild.textContent = chip;
 
   const missing = counts.all - counts.whole;
