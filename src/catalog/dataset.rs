@@ -10,6 +10,7 @@ use crate::{
     catalog::{
         endpoint::Endpoint,
         schema::{self, WireForm},
+        sums::SumColumns,
         type_places,
     },
     time::interval::Interval,
@@ -38,6 +39,8 @@ pub struct Dataset {
     /// The column that is null while a row is unfinished, such as the end of a conversation. `None`
     /// if rows are final once they are there.
     pub open: Option<String>,
+    /// Which columns tell the media type and the handle time of a row, for sums that people look at.
+    pub sums: SumColumns,
     /// How long after their time rows are complete.
     pub lag: Duration,
     /// Requested intervals begin and end on multiples of this since 1970. Zero if they may begin

@@ -19,6 +19,8 @@
 //! # stamp    = true                 # responses lack `time`: rows get the start of the shard
 //! # snapshot = true                 # the current state, once a UTC day: `time` is that of the run
 //! # open     = "endedAt"            # null while a row can change: it is fetched again until then
+//! # sums     = { media = "medium", handle = "legs[].parts[kind=talk].seconds", unit = "s" }
+//! #                                  # sums of rows by hour, media type and handle time ("s", "ms")
 //! # newest   = "changedAt"          # the later of two copies is kept; else the one received last
 //! # lag      = "30m"                # rows are complete this long after their time
 //! # grain    = "15m"                # alignment: intervals begin and end on multiples of this
@@ -82,6 +84,7 @@ mod file;
 pub(crate) mod placeholder;
 pub(crate) mod request;
 pub(crate) mod schema;
+mod sums;
 mod template;
 pub(crate) mod type_places;
 
@@ -99,6 +102,7 @@ pub(crate) use self::{
     placeholder::PlaceholderValues,
     request::ApiRequest,
     schema::WireForm,
+    sums::ValuePath,
 };
 use crate::http::rate_limit::RequestLimit;
 

@@ -9,12 +9,13 @@ use crate::{
     },
     commands::{
         gaps::Gap,
-        status::{self, DatasetStatus, Status, Totals},
+        status::{self, DatasetStatus, RunningJob, Status, Totals},
     },
     config::{self, BackfillScope, Overrides},
     error::Error,
     exit_code::ExitCode,
     ledger::{LEDGER, reader::Snapshot},
+    sink::lock::OutputLock,
 };
 
 #[derive(Debug, clap::Args)]
@@ -59,12 +60,16 @@ fn exit_code(status: &Status) -> ExitCode {
 
 fn read(job: &BackfillScope) -> Result<Status, Error> {
     not_yet_available::print(job.source.as_deref(), &job.datasets, job.interval, job.now);
-    Ok(Status::new(job, &Snapshot::read(&job.output.join(LEDGER))?))
+    // the lock first: a run that ends between the two has recorded its end
+    let is_held = OutputLock::is_held(&job.output);
+    let ledger = Snapshot::read(&job.output.join(LEDGER))?;
+    let running = if is_held { RunningJob::new(&ledger) } else { None };
+    Ok(Status { running, ..Status::new(job, &ledger) })
 }
 
 /// A table per dataset, and the status of the whole job in the last line.
 fn text(status: &Status) -> String {
-    let mut text = String::new();
+    let mut text = status.running.as_ref().map(running_text).unwrap_or_default();
     for dataset in &status.datasets {
         text.push_str(&dataset_text(dataset));
         text.push('\n');
@@ -72,6 +77,27 @@ fn text(status: &Status) -> String {
     let complete = if status.complete { "complete" } else { "not complete" };
     text.push_str(&format!("{} to {}: {complete}\n", status.from, status.to));
     text
+}
+
+/// Who runs the job since when, what it is doing, and how far it is, in two lines.
+fn running_text(job: &RunningJob) -> String {
+    let RunningJob { run, user, host, pid, started, words, .. } = job;
+    let host = host.as_ref().map(|host| format!("@{host}")).unwrap_or_default();
+    let who = format!("{}{host}", user.as_deref().unwrap_or("somebody"));
+    let process = pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
+    let left = match job.eta_s {
+        Some(seconds) if seconds >= 1.0 => format!(", about {} left", duration_text(seconds)),
+        _ => String::new(),
+    };
+    format!(
+        "run {run} of {who}{process} is going on since {started}: {words}\n{} of {} shards ({:.0} \
+         %), {} rows, {} requests{left}\n\n",
+        HumanCount(job.shards_done),
+        HumanCount(job.shards_planned),
+        job.share * 100.0,
+        HumanCount(job.rows),
+        HumanCount(job.requests),
+    )
 }
 
 fn dataset_text(dataset: &DatasetStatus) -> String {
@@ -166,6 +192,29 @@ failed 2024-01-03T06:00:00.000Z/2024-01-03T12:00:00.000Z: too slow (c-1)
 2024-01-01T00:00:00.000Z to 2024-01-11T00:00:00.000Z: not complete
 ";
         assert_eq!(text(&partly_committed()), expected);
+    }
+
+    #[test]
+    fn a_run_that_is_going_on_is_told_with_who_since_when_and_how_far() {
+        let job = RunningJob {
+            run: 7,
+            user: Some("ana".into()),
+            host: Some("box".into()),
+            pid: Some(12),
+            started: "2024-01-20T00:00:00Z".into(),
+            at: String::new(),
+            words: "throttled for 42 s".into(),
+            shards_done: 40,
+            shards_planned: 365,
+            share: 0.11,
+            rows: 12_345,
+            requests: 678,
+            eta_s: Some(725.0),
+        };
+        let expected = "run 7 of ana@box, process 12 is going on since 2024-01-20T00:00:00Z: \
+            throttled for 42 s\n40 of 365 shards (11 %), 12,345 rows, 678 requests, about 12m 5s \
+            left\n\n";
+        assert_eq!(running_text(&job), expected);
     }
 
     #[test]

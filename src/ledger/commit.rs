@@ -263,7 +263,7 @@ pub(super) fn insert_shard(
             cost.map(|cost| cost.duration_ms.cast_signed()),
         ],
     )?;
-    hour_sums::insert(transaction, record)?;
+    hour_sums::insert(transaction, dataset, interval.from_ms(), &details.sums)?;
     for file in files {
         execute_prepared(
             transaction,

@@ -3,25 +3,27 @@
 //! They are written with the shard and deleted with it, in the same transactions, so that they
 //! always are those of the committed rows.
 
-#![allow(dead_code)] // front ends follow
-
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Transaction, params};
 
-use crate::ledger::{HourRecord, LedgerError, ShardRecord};
+use crate::ledger::{HourRecord, LedgerError};
 
 /// Records the sums of a shard that is recorded.
-pub(super) fn insert(transaction: &Transaction, record: &ShardRecord) -> Result<(), LedgerError> {
+pub(super) fn insert(
+    transaction: &Transaction,
+    dataset: &str,
+    from_ms: i64,
+    sums: &[HourRecord],
+) -> Result<(), LedgerError> {
     let mut insert = transaction.prepare_cached(
-        "INSERT OR REPLACE INTO hour_sum (dataset, from_ms, hour_ms, media, rows, rows_handled,
-                                          handle_ms)
+        "INSERT INTO hour_sum (dataset, from_ms, hour_ms, media, rows, rows_handled, handle_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    for hour in &record.details.sums {
+    for hour in sums {
         insert.execute(params![
-            record.dataset,
-            record.interval.from_ms(),
+            dataset,
+            from_ms,
             hour.hour_ms,
             hour.media,
             hour.rows.cast_signed(),
@@ -30,6 +32,18 @@ pub(super) fn insert(transaction: &Transaction, record: &ShardRecord) -> Result<
         ])?;
     }
     Ok(())
+}
+
+/// Replaces the sums of a shard that is recorded.
+pub(super) fn replace(
+    transaction: &Transaction,
+    dataset: &str,
+    from_ms: i64,
+    sums: &[HourRecord],
+) -> Result<(), LedgerError> {
+    let sql = "DELETE FROM hour_sum WHERE dataset = ?1 AND from_ms = ?2";
+    transaction.execute(sql, params![dataset, from_ms])?;
+    insert(transaction, dataset, from_ms, sums)
 }
 
 /// The sums of all shards of each dataset, by hour and media type.

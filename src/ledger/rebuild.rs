@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::params;
 
 use crate::ledger::{
-    Ledger, LedgerError, ShardRecord,
+    HourRecord, Ledger, LedgerError, ShardRecord,
     commit::{insert_shard, refuse_overlap},
     dataset_schema::{self, Columns},
     failures,
     gaps::{self, DoubtfulInterval},
-    original_commit_id,
+    hour_sums, original_commit_id,
 };
 
 /// What the files of an output say.
@@ -22,6 +22,8 @@ pub(crate) struct RebuiltRecords {
     pub kept: BTreeSet<(String, i64)>,
     /// Committed shards that are new to the ledger.
     pub added: Vec<ShardRecord>,
+    /// The rows of all these shards by hour and media type.
+    pub sums: BTreeMap<(String, i64), Vec<HourRecord>>,
     /// The version and the columns of each dataset.
     pub columns: BTreeMap<String, (u32, Columns)>,
 }
@@ -31,7 +33,7 @@ impl Ledger {
     /// one transaction. Failures, accepted gaps and the history of runs stay.
     pub(crate) fn rebuild(&self, rebuilt: &RebuiltRecords) -> Result<(), LedgerError> {
         self.check_identity(&rebuilt.identity)?;
-        let RebuiltRecords { identity, kept, added, columns } = rebuilt;
+        let RebuiltRecords { identity, kept, added, sums, columns } = rebuilt;
         self.transaction(|transaction| {
             for (key, value) in identity {
                 let sql = "INSERT OR IGNORE INTO identity (key, value) VALUES (?1, ?2)";
@@ -55,6 +57,9 @@ impl Ledger {
                     gaps::insert(transaction, &doubt)?;
                 }
                 failures::delete_committed(transaction, &record.dataset, record.interval)?;
+            }
+            for ((dataset, from_ms), sums) in sums {
+                hour_sums::replace(transaction, dataset, *from_ms, sums)?;
             }
             for (dataset, (version, columns)) in columns {
                 dataset_schema::insert(transaction, dataset, *version, columns)?;

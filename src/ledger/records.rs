@@ -71,8 +71,8 @@ pub struct ShardRecord {
 pub struct ShardDetails {
     /// What it cost. `None` if that is not known.
     pub cost: Option<ShardCost>,
-    /// Its rows by hour and media type. Empty where a snapshot of the ledger was read: that has the
-    /// sums of all shards together.
+    /// Its rows by hour and media type. Empty if an earlier program committed it, or if they were
+    /// not read.
     pub sums: Vec<HourRecord>,
 }
 

@@ -199,7 +199,6 @@ pub(super) fn runs(
     runs.collect()
 }
 
-#[allow(dead_code)] // front ends follow
 /// The samples of the last run, the oldest first.
 pub(super) fn samples(view: &Connection) -> Result<Vec<Sample>, rusqlite::Error> {
     let mut query = view.prepare(

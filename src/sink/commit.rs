@@ -136,7 +136,8 @@ impl Destination {
         cost: Option<ShardCost>,
         replaces: bool,
     ) -> Result<StagedRecord, SinkError> {
-        let FinishedRecord { interval, commit_id, counts, drift, open_rows, files } = finished;
+        let FinishedRecord { interval, commit_id, counts, drift, open_rows, sums, files } =
+            finished;
         let fields = drift_records(dataset, &drift);
         let (mut records, mut renames) = (Vec::with_capacity(files.len()), Vec::new());
         for file in files {
@@ -149,7 +150,7 @@ impl Destination {
             records.push(FileRecord { path: file.path, ..written });
         }
         let dataset = dataset.to_owned();
-        let details = ShardDetails { cost, sums: Vec::new() };
+        let details = ShardDetails { cost, sums };
         let files = records;
         let record =
             ShardRecord { dataset, interval, counts, files, commit_id, open_rows, details };

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     files::{self, FileError},
+    process::Process,
     sink::store_error::StoreError,
     time::clock,
 };
@@ -68,7 +69,7 @@ impl OutputLock {
             Err(TryLockError::Error(error)) => return Err(io_error(error)),
         }
         file.set_len(0)
-            .and_then(|()| write!(file, "process {} since {}", std::process::id(), clock::now()))
+            .and_then(|()| write!(file, "{} since {}", Process::current(), clock::now()))
             .map_err(io_error)?;
         Ok(Self { _file: file })
     }

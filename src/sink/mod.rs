@@ -15,6 +15,7 @@ mod commit;
 mod drift_records;
 pub(crate) mod file_mode;
 mod footer;
+pub(crate) mod hour_sums;
 pub(crate) mod lock;
 pub(crate) mod output_error;
 mod parquet_writer;

@@ -22,6 +22,7 @@ use crate::{
     sink::{
         column_settings::set_columns,
         footer::{Footer, entry},
+        hour_sums::HourSums,
         row_set::RowSet,
         settings::ParquetSettings,
         spool::{Spool, SpoolFile},
@@ -52,6 +53,8 @@ pub(super) struct DayFile {
     open_column: Option<usize>,
     open: RowSet,
     order: RowOrder,
+    /// The sums of the rows that are encoded.
+    sums: HourSums,
 }
 
 /// The encoder of a file.
@@ -98,6 +101,7 @@ impl DayFile {
             open_column: dataset.open.as_ref().and_then(|name| dataset.schema.index_of(name).ok()),
             open: RowSet::default(),
             order: RowOrder::new(),
+            sums: HourSums::default(),
         }
     }
 
@@ -151,6 +155,7 @@ impl DayFile {
 
     /// Encodes a piece of a row group of about this many rows.
     fn encode(&mut self, piece: &RecordBatch, rows: usize) -> Result<(), WriteError> {
+        self.sums.add(&self.dataset, piece);
         let open = match &mut self.writer {
             Some(open) => open,
             None => {
@@ -225,9 +230,9 @@ impl DayFile {
         is_new
     }
 
-    /// The complete file. It is written once more if rows of it were dropped, or if it says that
+    /// The complete file and the sums of its rows. It is written once more if rows of it were dropped, or if it says that
     /// its rows are in order and they are not.
-    pub(super) fn finish(mut self, footer: &Footer) -> Result<Spool, WriteError> {
+    pub(super) fn finish(mut self, footer: &Footer) -> Result<(Spool, HourSums), WriteError> {
         // rows of a file without an encoder can be dropped while they are encoded
         let mut row = 0;
         let dropped = match self.writer {
@@ -246,7 +251,7 @@ impl DayFile {
             self.dropped.len() > 0 || (open.declares_order && !self.order.is_ascending);
         let content = finish_writer(open.writer, footer)?;
         if !must_rewrite {
-            return Ok(content);
+            return Ok((content, self.sums));
         }
         let mut rewritten = Self::new(&self.dataset, &self.settings, &self.spools);
         rewritten.order.is_ascending = self.order.is_ascending;
@@ -347,7 +352,7 @@ startedAt = "timestamp"
             counts: Counts::default(),
             open_rows: 0,
         };
-        let content = file.finish(&footer).unwrap().into_reader();
+        let content = file.finish(&footer).unwrap().0.into_reader();
         let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap();
         let metadata = ParquetMetaData::clone(reader.metadata());
         let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();

@@ -10,11 +10,12 @@ use arrow::{array::UInt64Array, compute::take_record_batch};
 
 use crate::{
     decode::{Drift, Page, RowKey},
-    ledger::Counts,
+    ledger::{Counts, HourRecord},
     memory::{HeldMemory, ROWS},
     planning::Shard,
     sink::{
         footer::Footer,
+        hour_sums::HourSums,
         parquet_writer::DayFile,
         quarantine::{Quarantine, QuarantinedDay},
         row_versions::{RowPlace, RowVersions},
@@ -68,6 +69,8 @@ pub struct FinishedRecord {
     pub drift: Drift,
     /// Written rows that were still open.
     pub open_rows: u64,
+    /// The sums of its written rows.
+    pub sums: Vec<HourRecord>,
     /// Its files, complete but without a name.
     pub files: Vec<FinishedFile>,
 }
@@ -261,16 +264,20 @@ impl ShardWriter {
                 counts,
                 drift: std::mem::take(&mut drift),
                 open_rows: footer.open_rows,
+                sums: Vec::new(),
                 files: Vec::new(),
             };
+            let mut sums = HourSums::default();
             for (day, file) in files {
                 let rows = file.rows();
                 if rows > 0 {
-                    let content = file.finish(&footer)?;
+                    let (content, of_file) = file.finish(&footer)?;
+                    sums.append(&of_file);
                     let path = format!("{name}/date={}/{slug}.parquet", &iso(day)[..10]);
                     record.files.push(FinishedFile { path, rows, content });
                 }
             }
+            record.sums = sums.into_records();
             if let Some(QuarantinedDay { content, rows }) = quarantine {
                 let path = format!("{QUARANTINE}/{name}/{slug}.ndjson");
                 record.files.push(FinishedFile { path, rows, content });

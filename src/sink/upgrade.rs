@@ -177,12 +177,13 @@ impl FileUpgrade {
         for batch in ParquetRecordBatchReaderBuilder::try_new(old)?.build()? {
             file.append(with_columns(&batch?, &self.dataset.schema)?)?;
         }
-        file.finish(&Footer {
+        let (content, _) = file.finish(&Footer {
             interval: self.old.interval,
             commit_id: self.commit_id,
             commit_files: self.old.files.len(),
             counts: self.old.counts,
             open_rows: self.old.open_rows,
-        })
+        })?;
+        Ok(content)
     }
 }

@@ -10,6 +10,7 @@ use crate::catalog::{
     Dataset, EXTRA, Endpoint, InvalidKey, PARTITION,
     file::{endpoint_entry::EndpointEntry, parse_duration},
     schema::{self, Types, timestamp},
+    sums::SumsEntry,
     type_places::TypePlaces,
 };
 
@@ -44,6 +45,7 @@ pub(super) struct DatasetEntry {
     query: Option<EndpointEntry>,
     job: Option<EndpointEntry>,
     by_id: Option<EndpointEntry>,
+    sums: Option<SumsEntry>,
 }
 
 #[derive(Deserialize)]
@@ -143,6 +145,8 @@ impl DatasetEntry {
             "aliases",
             "an alias is the name of another column",
         )?;
+        let sums = self.sums.map(|sums| sums.check(&fields)).transpose();
+        let sums = sums.map_err(|(field, reason)| InvalidKey::new(&key(field), reason))?;
         let never_null = |field: &Arc<Field>| {
             let is_nullable = id != [field.name().clone()] && *field.name() != self.time;
             Field::clone(field).with_nullable(is_nullable)
@@ -163,6 +167,7 @@ impl DatasetEntry {
             zone: TimeZone::UTC,
             has_columns: self.columns.is_some(),
             synthesizes_time: self.stamp || self.snapshot,
+            sums: sums.unwrap_or_default(),
             divisible: self.divisible.unwrap_or(!self.stamp && !self.snapshot),
             snapshot: self.snapshot,
             newest: self.newest,

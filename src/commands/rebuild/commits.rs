@@ -66,7 +66,7 @@ pub(super) fn candidates(
     }
     let mut commits = BTreeMap::<(&str, Interval, &str), CommitFiles>::new();
     for file in files.values().filter(|file| !recorded.contains(file.record.path.as_str())) {
-        let ScannedFile { record, footer: Some(footer) } = file else { continue };
+        let ScannedFile { record, footer: Some(footer), .. } = file else { continue };
         let commit_id = footer.commit.as_ref().map_or("", |commit| commit.id.as_str());
         // an interrupted upgrade has replaced some files of a commit by files with the same rows
         let commit_id = original_commit_id(commit_id);

@@ -22,6 +22,7 @@ use crate::{
     },
     sink::{
         clean_up,
+        hour_sums::HourSums,
         lock::OutputLock,
         output_error::OutputError,
         store::{OutputStore, StoreError},
@@ -66,7 +67,7 @@ pub(crate) async fn rebuild(scope: &BackfillScope) -> Result<Rebuilt, Error> {
     let ledger = open_ledger(scope)?;
     clean_up(&output, &ledger).await?;
     let snapshot = Snapshot::read(&scope.output.join(LEDGER))?;
-    let Scan { files, mut left_out } = scan::scan(&output).await?;
+    let Scan { files, mut left_out } = scan::scan(&output, &scope.catalog).await?;
     let candidates = commits::candidates(&scope.catalog, &snapshot, &files, &mut left_out);
     let chosen = choose(candidates, &mut left_out);
     let records = records(&chosen, &files, &snapshot)?;
@@ -158,8 +159,14 @@ fn records(
         records.identity.insert(key.clone(), value.clone());
     }
     for Candidate { record, is_recorded } in chosen {
+        let mut sums = HourSums::default();
+        for file in record.files.iter().filter_map(|file| files.get(&file.path)) {
+            sums.append(&file.sums);
+        }
+        let key = (record.dataset.clone(), record.interval.from_ms());
+        records.sums.insert(key.clone(), sums.into_records());
         if *is_recorded {
-            records.kept.insert((record.dataset.clone(), record.interval.from_ms()));
+            records.kept.insert(key);
         } else {
             records.added.push(record.clone());
         }

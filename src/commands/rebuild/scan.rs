@@ -4,14 +4,17 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufRead, BufReader, Seek},
+    sync::Arc,
 };
 
 use crate::{
     blocking::offload,
+    catalog::{Catalog, Dataset},
     commands::rebuild::LeftOut,
     error::Error,
     ledger::FileRecord,
     sink::{
+        hour_sums::HourSums,
         read::{self, FileFooter},
         shard_writer::QUARANTINE,
         store::{OutputStore, StoreError},
@@ -32,17 +35,20 @@ pub(super) struct ScannedFile {
     pub record: FileRecord,
     /// Its footer. `None` for a quarantine file.
     pub footer: Option<FileFooter>,
+    /// The sums of its rows. Empty for a quarantine file, and if the catalog does not know the
+    /// dataset.
+    pub sums: HourSums,
 }
 
 /// Reads all data files in the folders that may hold them: the datasets' and the quarantine folder.
-pub(super) async fn scan(output: &OutputStore) -> Result<Scan, Error> {
+pub(super) async fn scan(output: &OutputStore, catalog: &Catalog) -> Result<Scan, Error> {
     let mut scan = Scan { files: BTreeMap::new(), left_out: Vec::new() };
     for path in output.list(&data_folders(output).await?).await? {
         let path = path.to_string();
         let reason = match read::open(output, &path).await {
             Ok(content) => {
-                let file_path = path.clone();
-                match offload(move || scan_file(content, file_path)).await {
+                let (file_path, dataset) = (path.clone(), dataset_of(catalog, &path));
+                match offload(move || scan_file(content, file_path, dataset.as_deref())).await {
                     Ok(Some(file)) => {
                         scan.files.insert(path, file);
                         continue;
@@ -68,8 +74,18 @@ async fn data_folders(output: &OutputStore) -> Result<Vec<String>, StoreError> {
     Ok(folders)
 }
 
+/// The dataset whose folder a file is in. `None` if the catalog does not know it.
+fn dataset_of(catalog: &Catalog, path: &str) -> Option<Arc<Dataset>> {
+    catalog.datasets.get(path.split('/').next()?).cloned()
+}
+
 /// `None` if this program did not write the file.
-fn scan_file(mut content: File, path: String) -> io::Result<Option<ScannedFile>> {
+fn scan_file(
+    mut content: File,
+    path: String,
+    dataset: Option<&Dataset>,
+) -> io::Result<Option<ScannedFile>> {
+    let mut sums = HourSums::default();
     let (rows, footer) = if path.starts_with(QUARANTINE) {
         let mut rows = 0;
         for line in BufReader::new(&content).split(b'\n') {
@@ -80,8 +96,11 @@ fn scan_file(mut content: File, path: String) -> io::Result<Option<ScannedFile>>
         (rows, None)
     } else {
         let Some(footer) = read::footer(&content) else { return Ok(None) };
+        if let Some(dataset) = dataset {
+            sums = HourSums::of_file(content.try_clone()?, dataset).map_err(io::Error::other)?;
+        }
         (footer.rows, Some(footer))
     };
     let (bytes, sha256) = read::digest(&mut content)?;
-    Ok(Some(ScannedFile { record: FileRecord { path, rows, bytes, sha256 }, footer }))
+    Ok(Some(ScannedFile { record: FileRecord { path, rows, bytes, sha256 }, footer, sums }))
 }

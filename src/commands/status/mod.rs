@@ -1,5 +1,7 @@
 //! What is committed, failed and missing, by dataset and UTC day, from the ledger alone.
 
+mod running;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     iter::Sum,
@@ -10,6 +12,7 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(crate) use self::running::RunningJob;
 use crate::{
     catalog::Dataset,
     commands::{
@@ -31,6 +34,8 @@ pub(crate) struct Status {
     /// The end of the requested interval, which it does not contain. If `job.to` is relative, it is
     /// the end that the last run had.
     pub to: String,
+    /// The run that is going on. `None` if there is none.
+    pub running: Option<RunningJob>,
     /// Every dataset of the job, and every other one that the ledger names.
     pub datasets: Vec<DatasetStatus>,
 }
@@ -112,6 +117,7 @@ impl Status {
             complete: datasets.iter().all(DatasetStatus::is_complete),
             from: iso(interval.from_ms()),
             to: iso(interval.to_ms()),
+            running: None,
             datasets,
         }
     }

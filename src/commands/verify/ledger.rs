@@ -2,8 +2,11 @@
 
 use crate::{
     commands::verify::Difference,
-    ledger::{FileRecord, ShardRecord, reader::DatasetRecords},
+    ledger::{FileRecord, ShardDetails, ShardRecord, reader::DatasetRecords},
+    time::interval::{Interval, iso},
 };
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// Whether a file holds rows that could not be decoded.
 pub(crate) fn is_quarantine(file: &FileRecord) -> bool {
@@ -34,12 +37,36 @@ pub(crate) fn check_records(records: &DatasetRecords, report: &mut dyn FnMut(Dif
             let what = format!("its files hold {rows} rows, and {written} were written");
             report(difference(shard, what));
         }
+        if let Some(what) = difference_of_sums(shard) {
+            report(difference(shard, what));
+        }
         if quarantined != counts.quarantined {
             let expected = counts.quarantined;
             let what =
                 format!("{quarantined} quarantined rows are kept, and {expected} were found");
             report(difference(shard, what));
         }
+    }
+}
+
+/// What differs between the rows by hour and the rows that were written. `None` if nothing does, or
+/// if an earlier program committed the shard, which recorded no rows by hour.
+fn difference_of_sums(shard: &ShardRecord) -> Option<String> {
+    let ShardDetails { cost, sums } = &shard.details;
+    if cost.is_none() && sums.is_empty() {
+        return None;
+    }
+    let (rows, written) = (sums.iter().map(|hour| hour.rows).sum::<u64>(), shard.counts.written);
+    let outside = sums.iter().find(|hour| {
+        let of_hour = Interval::new(hour.hour_ms, hour.hour_ms + HOUR_MS);
+        !of_hour.is_some_and(|of_hour| of_hour.overlaps(shard.interval))
+    });
+    match outside {
+        _ if rows != written => {
+            Some(format!("its sums by hour hold {rows} rows, and {written} were written"))
+        }
+        Some(hour) => Some(format!("its sums have rows of {}", iso(hour.hour_ms))),
+        None => None,
     }
 }
 

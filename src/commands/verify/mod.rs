@@ -87,7 +87,7 @@ pub(crate) async fn verify(
     catalog: &Catalog,
     report: &mut dyn FnMut(Difference),
 ) -> Result<Verified, Error> {
-    let snapshot = Snapshot::read(path)?;
+    let snapshot = Snapshot::read_with_sums(path)?;
     let mut verification = Verification { output, report, verified: Verified::default() };
     for (name, records) in &snapshot.datasets {
         ledger::check_records(records, &mut |difference| verification.report(difference));

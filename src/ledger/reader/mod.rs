@@ -118,10 +118,10 @@ impl Snapshot {
     }
 
     /// Reads the ledger at `path`, also what is there for people to look at.
-    #[allow(dead_code)] // front ends follow
     ///
     /// # Errors
     /// [`SnapshotError`] if there is no ledger, or if it cannot be read.
+    #[allow(dead_code)] // the front ends follow
     pub(crate) fn read_with_course(path: &Path) -> Result<Self, SnapshotError> {
         read(path, |view, version| {
             let mut snapshot = Self::query(view, version)?;
@@ -131,6 +131,26 @@ impl Snapshot {
             if version >= 4 {
                 snapshot.samples = runs::samples(view)?;
                 snapshot.sums = hour_sums::sums(view)?;
+            }
+            Ok(snapshot)
+        })
+    }
+
+    /// Reads the ledger at `path`, with the rows of each shard by hour and media type.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] if there is no ledger, or if it cannot be read.
+    pub(crate) fn read_with_sums(path: &Path) -> Result<Self, SnapshotError> {
+        read(path, |view, version| {
+            let mut snapshot = Self::query(view, version)?;
+            let mut sums = match version {
+                0..4 => BTreeMap::new(),
+                _ => hour_sums::sums_of_shards(view)?,
+            };
+            let shards = snapshot.datasets.values_mut().flat_map(|records| &mut records.shards);
+            for shard in shards {
+                let key = (shard.dataset.clone(), shard.interval.from_ms());
+                shard.details.sums = sums.remove(&key).unwrap_or_default();
             }
             Ok(snapshot)
         })
@@ -186,20 +206,6 @@ pub(crate) fn events(
     read(path, |view, version| match version {
         0..4 => Ok(Vec::new()),
         _ => events::events(view, dataset, interval),
-    })
-}
-
-#[allow(dead_code)] // front ends follow
-/// The rows of each shard of the ledger at `path` by hour and media type, by its dataset and start.
-///
-/// # Errors
-/// [`SnapshotError`] if there is no ledger, or if it cannot be read.
-pub(crate) fn sums_of_shards(
-    path: &Path,
-) -> Result<BTreeMap<(String, i64), Vec<HourRecord>>, SnapshotError> {
-    read(path, |view, version| match version {
-        0..4 => Ok(BTreeMap::new()),
-        _ => hour_sums::sums_of_shards(view),
     })
 }
 
@@ -265,7 +271,6 @@ fn server_text(row: &Row<'_>, index: usize) -> Result<String, rusqlite::Error> {
     Ok(ServerText::from(row.get::<_, String>(index)?).to_string())
 }
 
-#[allow(dead_code)] // front ends follow
 /// The intervals of shards that were split, each with its dataset.
 fn splits(view: &Connection) -> Result<Vec<(String, Interval)>, rusqlite::Error> {
     let mut query =

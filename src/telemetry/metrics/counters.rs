@@ -98,7 +98,6 @@ impl Histogram {
         DurationCounts(self.counts.each_ref().map(|count| count.load(Ordering::Relaxed)))
     }
 
-    #[allow(dead_code)] // front ends follow
     /// The sum of all durations in seconds.
     pub(crate) fn total_s(&self) -> f64 {
         self.total_us.load(Ordering::Relaxed) as f64 / 1e6
@@ -143,7 +142,6 @@ impl DurationCounts {
         None
     }
 
-    #[allow(dead_code)] // front ends follow
     /// Upper bounds in seconds that double from one to the next, each with the number of durations
     /// up to it.
     pub(crate) fn cumulative(&self) -> Vec<(f64, u64)> {

@@ -75,7 +75,6 @@ impl DatasetMetrics {
         }
     }
 
-    #[allow(dead_code)] // front ends follow
     /// The requests that ended, by their [`STATUS_CLASSES`].
     pub(crate) fn answers(&self) -> impl Iterator<Item = (&'static str, u64)> {
         STATUS_CLASSES.into_iter().zip(self.answers.iter().map(Counter::get))

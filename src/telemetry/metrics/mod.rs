@@ -9,6 +9,7 @@ mod activity;
 mod counters;
 mod dataset;
 mod observe;
+pub(crate) mod prometheus;
 mod series;
 mod snapshot;
 
@@ -70,6 +71,8 @@ pub struct Metrics {
     /// Requests that the estimate expects. 0 if that is not known.
     requests_expected: Counter,
     datasets: Mutex<BTreeMap<Arc<str>, Arc<DatasetMetrics>>>,
+    /// Requests that belong to no dataset.
+    others: Arc<DatasetMetrics>,
     waits: Waits,
     history: Mutex<History>,
     limits: OnceLock<LimitView>,
@@ -105,7 +108,7 @@ struct LimitView(Box<dyn Fn() -> Vec<LimitUse> + Send + Sync>);
 /// A request that is sent, until it is dropped.
 pub(crate) struct RequestInFlight<'a> {
     metrics: &'a Metrics,
-    dataset: Option<Arc<DatasetMetrics>>,
+    dataset: Arc<DatasetMetrics>,
     sent: Instant,
     _in_flight: GaugeGuard<'a>,
 }
@@ -188,10 +191,9 @@ impl Metrics {
     /// Counts a request that is sent. `None` for the dataset means that it belongs to none.
     pub(crate) fn send_request(&self, dataset: Option<Arc<DatasetMetrics>>) -> RequestInFlight<'_> {
         self.requests.add(1);
-        if let Some(dataset) = &dataset {
-            dataset.requests.add(1);
-            dataset.in_flight.add();
-        }
+        let dataset = dataset.unwrap_or_else(|| Arc::clone(&self.others));
+        dataset.requests.add(1);
+        dataset.in_flight.add();
         let _in_flight = self.in_flight.enter();
         RequestInFlight { metrics: self, dataset, sent: Instant::now(), _in_flight }
     }
@@ -202,7 +204,6 @@ impl Metrics {
         *self.history().retry_reasons.entry(reason).or_default() += 1;
     }
 
-    #[allow(dead_code)] // front ends follow
     /// The requests that were sent again, by reason.
     pub(crate) fn retry_reasons(&self) -> BTreeMap<&'static str, u64> {
         self.history().retry_reasons.clone()
@@ -249,7 +250,6 @@ impl Metrics {
         self.limits.get().map_or(Vec::new(), |LimitView(view)| view())
     }
 
-    #[allow(dead_code)] // front ends follow
     /// The time from a request to its response, as counts with upper bounds in seconds, and the sum.
     pub(crate) fn latency(&self) -> (Vec<(f64, u64)>, u64, f64) {
         let counts = self.latency.counts();
@@ -267,17 +267,13 @@ impl RequestInFlight<'_> {
         if status.is_some() {
             self.metrics.latency.record(self.sent.elapsed());
         }
-        if let Some(dataset) = &self.dataset {
-            dataset.count_answer(status);
-        }
+        self.dataset.count_answer(status);
     }
 }
 
 impl Drop for RequestInFlight<'_> {
     fn drop(&mut self) {
-        if let Some(dataset) = &self.dataset {
-            dataset.in_flight.remove();
-        }
+        self.dataset.in_flight.remove();
     }
 }
 

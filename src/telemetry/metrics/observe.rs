@@ -116,6 +116,31 @@ impl Metrics {
         }
     }
 
+    /// What is left of the pause of all requests that the server demanded. `None` if there is none.
+    pub(super) fn throttled_for(&self) -> Option<Duration> {
+        let history = self.history();
+        let of_all = history.pauses.iter().filter(|pause| pause.dataset.is_none());
+        let end = of_all.map(|pause| pause.to).max()?;
+        Duration::try_from(end.duration_since(clock::now())).ok()
+    }
+
+    /// When the newest token expires. `None` if that is not known.
+    pub(super) fn token_expiry(&self) -> Option<Timestamp> {
+        self.history().tokens.back()?.1
+    }
+
+    /// Fetchers that wait, by what for.
+    pub(super) fn active_waits(&self) -> [(&'static str, usize); 4] {
+        let waits = self.waits.list();
+        let count = |is: fn(&Wait) -> bool| waits.iter().filter(|(_, wait)| is(wait)).count();
+        [
+            ("job", count(|wait| *wait == Wait::Job)),
+            ("retry", count(|wait| matches!(wait, Wait::Retry { .. }))),
+            ("outage", count(|wait| matches!(wait, Wait::Outage { .. }))),
+            ("token", count(|wait| *wait == Wait::Token)),
+        ]
+    }
+
     /// Seconds that are left: by the requests that the estimate expects and the speed so far, or
     /// the quota before that is known; else by the time that is fetched.
     fn eta_s(&self, share: f64, limits: &[LimitUse]) -> Option<f64> {
