@@ -46,6 +46,7 @@ mod accept;
 mod check;
 mod dataset_text;
 mod datasets;
+mod drop;
 mod export;
 mod generated;
 mod init;
@@ -116,7 +117,7 @@ enum Command {
     #[command(after_help = example!("init --region eu-central-1 --output /data/calls", "init --region sandbox"))]
     Init(init::InitArgs),
     /// Fetch what is missing, and end when nothing is.
-    #[command(after_help = example!("run --config calls.toml", "run --config calls.toml --refresh 4d --summary json"))]
+    #[command(after_help = example!("run --config calls.toml", "run --config calls.toml --refresh 4d --summary json", "run --config calls.toml --again 2024-03-07"))]
     Run(run::RunArgs),
     /// Estimate what a run would cost: shards, rows, requests, minutes, size of the Parquet files.
     #[command(after_help = example!("plan --config calls.toml --probe"))]
@@ -148,6 +149,9 @@ enum Command {
     /// Rewrite files that have the columns of an older version, on this machine, without requests.
     #[command(after_help = example!("upgrade --config calls.toml --dry-run"))]
     Upgrade(upgrade::UpgradeArgs),
+    /// Forget an interval, its files and its record, so that the next run fetches it again.
+    #[command(after_help = example!("drop --from 2024-03-01 --to 2024-03-02 --dataset conversations"))]
+    Drop(drop::DropArgs),
     /// Write committed rows as CSV, JSON lines or Parquet, in order of time.
     #[command(after_help = example!("export --format csv --columns conversationId,conversationStart --output calls.csv"))]
     Export(export::ExportArgs),
@@ -196,6 +200,7 @@ impl Cli {
             Command::Verify(args) => verify::execute(&overrides, &args).await,
             Command::Rebuild => rebuild::execute(&overrides).await,
             Command::Upgrade(args) => upgrade::execute(&overrides, &args).await,
+            Command::Drop(args) => drop::execute(&overrides, &args).await,
             Command::Export(args) => export::execute(&overrides, &args).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,
             Command::Sandbox(args) => sandbox::execute(&overrides, &args).await,

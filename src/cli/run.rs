@@ -18,11 +18,11 @@ use crate::{
         report::{self, RunOutcome, RunReport, Summary},
         run,
     },
-    config::{Config, ConfigError, Overrides, SourceConfig},
+    config::{Config, ConfigError, Overrides, SourceConfig, values::interval_argument},
     error::Error,
     exit_code::ExitCode,
     telemetry::{self, metrics::Metrics},
-    time::clock,
+    time::{clock, interval::Interval},
 };
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,12 @@ pub(super) struct RunArgs {
     /// Fetch only what failed in earlier runs or is doubtful, accepted gaps included.
     #[arg(long)]
     retry_failed: bool,
+    /// Fetch this UTC day or interval again and replace its files, whatever is committed of it, such
+    /// as 2024-03-07, yesterday or 2024-03-07/2024-03-09. Files hold whole days, which are replaced
+    /// as a whole.
+    #[arg(long, value_name = "DAY|FROM/TO", value_parser = interval_argument,
+        conflicts_with_all = ["refresh", "retry_failed"])]
+    again: Option<Interval>,
     /// Serve a dashboard of the run; any other address than 127.0.0.1 needs a token, which is
     /// generated and printed if none is given.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, value_parser = ui::address,
@@ -71,13 +77,20 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
     let (mut configs, mut unusable) = (Vec::new(), Vec::new());
     for SourceConfig { name, config } in sources {
         match config {
-            Ok(config) => configs.push(config),
+            Ok(config) => {
+                let interval = args.again.unwrap_or(config.interval);
+                configs.push(Config { interval, ..config });
+            }
             Err(error) => unusable.push((name, error)),
         }
     }
     let shutdown = CancellationToken::new();
     let grace = configs.iter().map(|config| config.grace).max().unwrap_or_default();
-    let scope = if args.retry_failed { Scope::Failed } else { Scope::Missing };
+    let scope = match args.again {
+        Some(_) => Scope::Again,
+        None if args.retry_failed => Scope::Failed,
+        None => Scope::Missing,
+    };
     let metrics: Vec<Arc<Metrics>> = configs.iter().map(|_| Arc::default()).collect();
     let pages = RunPages::start(overrides, &configs, &metrics, args.ui, args.token.token()).await;
     let pages = match pages {

@@ -8,6 +8,7 @@ pub(crate) mod accept;
 pub(crate) mod check;
 mod course;
 pub(crate) mod datasets;
+pub(crate) mod drop;
 pub(crate) mod environment;
 pub(crate) mod estimate;
 pub(crate) mod export;

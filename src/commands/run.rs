@@ -61,7 +61,7 @@ async fn run_source(
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let plan = prepare(config, scope, &output, &ledger).await?;
     let estimates = remaining::estimate_plan(config, &plan, &ledger)?;
-    let run_id = ledger.begin_run(config.interval, config.now)?;
+    let run_id = ledger.begin_run(config.job_interval, config.now)?;
     let result = if plan.waiting() == 0 && ledger.remote_jobs()?.is_empty() {
         tracing::info!("nothing is missing");
         report(config, &ledger, &FetchTotals::default(), None, &metrics, Duration::ZERO)

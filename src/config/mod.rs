@@ -55,8 +55,10 @@ pub struct Config {
     pub platform: Platform,
     /// The version of the API, safe to use in a path. `None` if the platform has no versions.
     pub api_version: Option<String>,
-    /// The interval to fetch.
+    /// The interval to fetch: that of the job, or the one that `run --again` names.
     pub interval: Interval,
+    /// The interval of the job.
+    pub job_interval: Interval,
     /// When the program started, in milliseconds since 1970. The interval of a dataset ends its lag
     /// before this, and snapshots are of its day.
     pub now: i64,

@@ -105,6 +105,31 @@ pub(crate) fn invalid_time(text: &str) -> String {
     )
 }
 
+/// Reads a UTC day, written as in [`parse_time`], or an interval between two times with a slash.
+///
+/// # Errors
+/// If the text is neither.
+pub(crate) fn interval_argument(text: &str) -> Result<Interval, String> {
+    match text.split_once('/') {
+        Some((from, to)) => {
+            let (from, to) = (time_argument(from)?, time_argument(to)?);
+            let empty = || format!("`{text}` is empty: its end must be after its start");
+            Interval::between(from, to).ok_or_else(empty)
+        }
+        None => {
+            let from_ms = time_argument(text)?.as_millisecond();
+            let day = Some(Interval::day_of(from_ms)).filter(|day| day.from_ms() == from_ms);
+            let other = || {
+                format!(
+                    "`{text}` is not a day: write it like 2024-03-07, or an interval like \
+                     2024-03-07/2024-03-09"
+                )
+            };
+            day.ok_or_else(other)
+        }
+    }
+}
+
 /// Reads an argument of the command line as [`parse_time`] does.
 ///
 /// # Errors
@@ -308,6 +333,19 @@ mod tests {
             assert!(parse_time(text).is_none(), "{text}");
         }
         assert!(is_relative_time("today") && !is_relative_time("2024-01-01"));
+    }
+
+    #[test]
+    fn an_interval_is_a_day_or_two_times() {
+        let read = |text| interval_argument(text).map(|interval| interval.to_string());
+        let day = "2024-03-07T00:00:00.000Z/2024-03-08T00:00:00.000Z";
+        assert_eq!(read("2024-03-07").unwrap(), day);
+        assert_eq!(read("2024-03-07T00:00:00Z").unwrap(), day);
+        assert_eq!(read("2024-03-07/2024-03-08").unwrap(), day);
+        assert_eq!(interval_argument("yesterday"), interval_argument("yesterday/today"));
+        for text in ["2024-03-07T10:00:00Z", "2024-03-07/2024-03-07", "tomorrow", "a/b", "today/"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

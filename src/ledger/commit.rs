@@ -145,11 +145,7 @@ impl Ledger {
                 records.iter().flat_map(|record| &record.files).any(|file| file.path == *path)
             };
             garbage.retain(|path| !is_named(path));
-            let at = clock::now().to_string();
-            for path in &garbage {
-                let sql = "INSERT OR REPLACE INTO garbage (path, at) VALUES (?1, ?2)";
-                transaction.execute(sql, [path, &at])?;
-            }
+            insert_garbage(transaction, &garbage)?;
             Ok(Recorded { garbage, new_fields: drift::add(transaction, fields)? })
         })
     }
@@ -234,6 +230,19 @@ impl Ledger {
     }
 }
 
+/// Records files that no record names any more and that are to be deleted.
+pub(super) fn insert_garbage(
+    transaction: &Transaction,
+    paths: &[String],
+) -> Result<(), LedgerError> {
+    let at = clock::now().to_string();
+    for path in paths {
+        let sql = "INSERT OR REPLACE INTO garbage (path, at) VALUES (?1, ?2)";
+        execute_prepared(transaction, sql, [path, &at])?;
+    }
+    Ok(())
+}
+
 pub(super) fn insert_shard(
     transaction: &Transaction,
     record: &ShardRecord,
@@ -284,7 +293,7 @@ pub(super) fn insert_shard(
 
 /// Deletes the records of committed shards that overlap an interval and lie within `new`, and
 /// returns their files.
-fn delete_covered(
+pub(super) fn delete_covered(
     transaction: &Transaction,
     dataset: &str,
     interval: Interval,

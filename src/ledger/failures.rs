@@ -28,15 +28,7 @@ impl Ledger {
     pub fn fail(&self, failure: &Failure) -> Result<(), LedgerError> {
         let Failure { dataset, interval, .. } = failure;
         self.transaction(|transaction| {
-            let bounds = params![dataset, interval.from_ms(), interval.to_ms()];
-            for old in failures(transaction, dataset, overlapping!("failure"), bounds)? {
-                let key = params![dataset, old.interval.from_ms()];
-                transaction
-                    .execute("DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2", key)?;
-                for remainder in old.interval.subtract(&[*interval]) {
-                    insert(transaction, &Failure { interval: remainder, ..old.clone() })?;
-                }
-            }
+            delete_within(transaction, dataset, *interval)?;
             insert(transaction, failure)?;
             let event = EventRecord {
                 correlation: failure.correlation.clone(),
@@ -46,6 +38,23 @@ impl Ledger {
             stale::mark_stale(transaction, dataset, *interval)
         })
     }
+}
+
+/// Deletes what earlier failures say of an interval. What lies outside it stays.
+pub(super) fn delete_within(
+    transaction: &Transaction,
+    dataset: &str,
+    interval: Interval,
+) -> Result<(), LedgerError> {
+    let bounds = params![dataset, interval.from_ms(), interval.to_ms()];
+    for old in failures(transaction, dataset, overlapping!("failure"), bounds)? {
+        let key = params![dataset, old.interval.from_ms()];
+        transaction.execute("DELETE FROM failure WHERE dataset = ?1 AND from_ms = ?2", key)?;
+        for remainder in old.interval.subtract(&[interval]) {
+            insert(transaction, &Failure { interval: remainder, ..old.clone() })?;
+        }
+    }
+    Ok(())
 }
 
 /// The failures of a dataset that meet a condition.

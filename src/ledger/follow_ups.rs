@@ -58,6 +58,19 @@ pub(super) fn update(
     Ok(())
 }
 
+/// Deletes the follow-ups of shards within an interval.
+pub(super) fn delete_within(
+    transaction: &Transaction,
+    dataset: &str,
+    interval: Interval,
+) -> Result<(), LedgerError> {
+    transaction.execute(
+        "DELETE FROM follow WHERE dataset = ?1 AND from_ms >= ?2 AND to_ms <= ?3",
+        params![dataset, interval.from_ms(), interval.to_ms()],
+    )?;
+    Ok(())
+}
+
 /// The first time after `now_ms` at which a shard that ends at `end_ms` is 1, 2, 4, 8 … days old.
 fn next_follow_up(end_ms: i64, now_ms: i64) -> i64 {
     let mut age_ms = DAY_MS;

@@ -95,19 +95,7 @@ impl Ledger {
 
     /// Records that a person accepted the gaps of an interval.
     pub(crate) fn accept(&self, accepted: &AcceptedInterval) -> Result<(), LedgerError> {
-        let AcceptedInterval { dataset, interval, reason } = accepted;
-        self.execute(
-            "INSERT OR REPLACE INTO accepted (dataset, from_ms, to_ms, reason, at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                dataset,
-                interval.from_ms(),
-                interval.to_ms(),
-                reason,
-                clock::now().to_string()
-            ],
-        )?;
-        Ok(())
+        self.transaction(|transaction| insert_accepted(transaction, accepted))
     }
 
     /// The accepted intervals of a dataset, in order.
@@ -136,6 +124,32 @@ const OVERLAPPING: &str = "(
     UNION SELECT * FROM gap
         WHERE to_ms - from_ms > 86400000 AND dataset = ?1 AND from_ms < ?3 AND to_ms > ?2
 )";
+
+pub(super) fn insert_accepted(
+    transaction: &Transaction,
+    accepted: &AcceptedInterval,
+) -> Result<(), LedgerError> {
+    let AcceptedInterval { dataset, interval, reason } = accepted;
+    let at = clock::now().to_string();
+    transaction.execute(
+        "INSERT OR REPLACE INTO accepted (dataset, from_ms, to_ms, reason, at)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![dataset, interval.from_ms(), interval.to_ms(), reason, at],
+    )?;
+    Ok(())
+}
+
+pub(super) fn delete_accepted(
+    transaction: &Transaction,
+    accepted: &AcceptedInterval,
+) -> Result<(), LedgerError> {
+    let AcceptedInterval { dataset, interval, .. } = accepted;
+    transaction.execute(
+        "DELETE FROM accepted WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3",
+        params![dataset, interval.from_ms(), interval.to_ms()],
+    )?;
+    Ok(())
+}
 
 /// Deletes what is recorded of an interval that is committed anew. What lies outside it stays.
 pub(super) fn delete_within(

@@ -8,6 +8,7 @@ mod commit;
 mod connection;
 mod dataset_schema;
 mod drift;
+mod dropped;
 mod events;
 mod failures;
 mod follow_ups;

@@ -13,6 +13,7 @@ mod dashboard;
 mod dataset_info;
 mod datasets;
 mod drift;
+mod drop;
 mod export;
 mod exposed_secrets;
 mod first_steps;

@@ -28,6 +28,8 @@ pub enum Scope {
     /// What failed in earlier runs or is doubtful, accepted or not, and what was accepted without
     /// ever being fetched.
     Failed,
+    /// The interval of the configuration, whatever is committed, failed or accepted of it.
+    Again,
 }
 
 /// The shards that are left to fetch.
@@ -48,6 +50,7 @@ pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Erro
             Scope::Failed => {
                 missing.iter().flat_map(|interval| interval.subtract(&unaccepted)).collect()
             }
+            Scope::Again => uncommitted(config, ledger, dataset)?,
         };
         add_new(&mut plan, config, dataset, &row_stats, &new);
     }
@@ -57,6 +60,8 @@ pub fn plan(config: &Config, scope: Scope, ledger: &Ledger) -> Result<Plan, Erro
         let retried = match scope {
             Scope::Missing => without_accepted(&failed, ledger, dataset)?,
             Scope::Failed => failed,
+            // it is among what is not committed
+            Scope::Again => Vec::new(),
         };
         let row_stats = RowStats::read(ledger, &dataset.name)?;
         add_new(&mut plan, config, dataset, &row_stats, &retried);
@@ -136,7 +141,10 @@ pub(crate) fn sizing<'a>(
 /// The requested interval of a dataset, as far as the platform has all of it. `None` if it has
 /// nothing of it yet.
 fn requested(config: &Config, dataset: &Dataset) -> Option<Interval> {
-    dataset.requested(config.interval, config.now)
+    let requested = dataset.requested(config.interval, config.now)?;
+    // a snapshot is of today, whatever the job says, but no earlier day can be taken again
+    let is_of_job = config.interval == config.job_interval;
+    Some(requested).filter(|requested| is_of_job || requested.overlaps(config.interval))
 }
 
 /// The committed intervals that are to be fetched again.
@@ -149,20 +157,24 @@ struct Stale {
 
 /// The committed intervals that are to be fetched again: those whose replacement failed or was
 /// interrupted, and by the scope those that a refresh covers or that have open rows, or those that
-/// are doubtful.
+/// are doubtful. If an interval is fetched again, they are those of that interval alone.
 fn stale(
     config: &Config,
     scope: Scope,
     ledger: &Ledger,
     dataset: &Dataset,
 ) -> Result<Stale, Error> {
-    let mut whole = BTreeSet::from_iter(ledger.stale(&dataset.name)?);
+    let mut whole = match scope {
+        Scope::Missing | Scope::Failed => BTreeSet::from_iter(ledger.stale(&dataset.name)?),
+        Scope::Again => BTreeSet::new(),
+    };
     if let Some(requested) = requested(config, dataset) {
         let again: Vec<Interval> = match scope {
             Scope::Missing => last_part(requested, config.refresh).into_iter().collect(),
             Scope::Failed => {
                 doubtful(config, ledger, dataset)?.iter().map(|doubt| doubt.interval).collect()
             }
+            Scope::Again => vec![requested],
         };
         let again = Interval::joined(&again);
         let committed = ledger.committed(&dataset.name)?.into_iter();
@@ -259,6 +271,17 @@ pub(crate) fn doubtful(
         }
     }
     Ok(doubtful)
+}
+
+/// The parts of the requested interval that are not committed.
+fn uncommitted(
+    config: &Config,
+    ledger: &Ledger,
+    dataset: &Dataset,
+) -> Result<Vec<Interval>, Error> {
+    let committed = ledger.committed(&dataset.name)?;
+    let requested = requested(config, dataset);
+    Ok(requested.map_or(Vec::new(), |requested| requested.subtract(&committed)))
 }
 
 /// The parts of the requested interval that are neither committed nor failed.

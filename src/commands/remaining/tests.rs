@@ -83,6 +83,27 @@ fn only_retry_failed_fetches_an_accepted_interval_again() {
 }
 
 #[test]
+fn a_day_is_fetched_again_whatever_the_ledger_says_of_it() {
+    let ledger = ledger();
+    accept(&ledger, day(1));
+    accept(&ledger, day(3));
+    let planned = |interval: Interval| {
+        let plan = plan(&Config { interval, ..config() }, Scope::Again, &ledger).unwrap();
+        plan.shards().map(|shard| (shard.interval, shard.replaces)).collect::<Vec<_>>()
+    };
+    for (number, replaces) in [(0, false), (1, false), (2, true), (3, false), (4, false)] {
+        assert_eq!(planned(day(number)), [(day(number), replaces)]);
+    }
+    // a committed day is replaced as a whole
+    let (_, afternoon) = day(2).bisect().unwrap();
+    assert_eq!(planned(afternoon), [(day(2), true)]);
+    let both = Interval::new(afternoon.from_ms(), day(3).to_ms()).unwrap();
+    assert_eq!(planned(both), [(day(2), true), (day(3), false)]);
+    let future = Interval::new(i64::MAX - 10, i64::MAX).unwrap();
+    assert_eq!(planned(future), []);
+}
+
+#[test]
 fn a_plan_counts_the_requests_for_open_rows_by_id() {
     let counts = Counts { received: 1_000, written: 1_000, ..Counts::default() };
     let record = ShardRecord {

@@ -92,6 +92,7 @@ impl ConfigFile {
             platform: self.source.platform,
             api_version,
             interval,
+            job_interval: interval,
             now: clock::now().as_millisecond(),
             datasets,
             hosts,

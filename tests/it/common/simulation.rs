@@ -189,7 +189,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
                 is_plain_retry = scenario.plain_retry && !has_gaps;
                 scope = match scope {
                     _ if is_plain_retry || !config.refresh.is_zero() => Scope::Missing,
-                    Scope::Failed => Scope::Missing,
+                    Scope::Failed | Scope::Again => Scope::Missing,
                     Scope::Missing => Scope::Failed,
                 };
                 has_gaps = true;
