@@ -108,6 +108,21 @@ fn a_drop_that_would_cut_a_committed_day_is_refused_with_the_bounds_that_fit() {
 }
 
 #[test]
+fn a_day_that_was_fetched_again_does_not_end_the_job_for_the_status() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    let command = |arguments: &[&str]| {
+        let output = job.command_of(arguments, "today-4d", "today", &[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    command(&["run"]);
+    let status = command(&["status", "--json"]);
+    command(&["run", "--again", "today-3d"]);
+    assert_eq!(command(&["status", "--json"]), status);
+}
+
+#[test]
 fn run_again_replaces_the_named_day_alone() {
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
     let job = Job::new(&sandbox);
