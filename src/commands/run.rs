@@ -187,7 +187,7 @@ async fn fetch(
             let _ = planner.send(Close).await;
         }
     }
-    if let Err(run_error) = discard_staged(&sink).await {
+    if let Err(run_error) = discard_staged(&mut totals, &sink).await {
         first_error.get_or_insert(run_error);
     }
     if let Err(run_error) = record_dataset_doubts(&mut totals, &sink).await {
@@ -199,11 +199,12 @@ async fn fetch(
 }
 
 /// Deletes the files of replacements that the run could not complete.
-async fn discard_staged(sink: &Addr<SinkActor>) -> Result<(), RunError> {
-    for (dataset, interval) in sink.send(DiscardStaged).await?? {
+async fn discard_staged(totals: &mut FetchTotals, sink: &Addr<SinkActor>) -> Result<(), RunError> {
+    for record in sink.send(DiscardStaged).await?? {
+        totals.remove(&record);
         tracing::info!(
-            dataset,
-            %interval,
+            dataset = record.dataset,
+            interval = %record.interval,
             "deleted what was fetched again, because the rest of its replacement is missing: the \
              earlier rows stay, and the next run replaces them"
         );

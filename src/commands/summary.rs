@@ -23,7 +23,9 @@ pub struct Summary {
     pub rows_duplicate: u64,
     /// Rows that could not be decoded and are kept as raw JSON.
     pub rows_quarantined: u64,
-    /// Shards that were committed.
+    /// Intervals that the run added to the ledger, each at most a UTC day wide, however wide the shards
+    /// were. What a run fetched again in vain, because the rest of its replacement failed, does not
+    /// count.
     pub shards_committed: u64,
     /// Shards that were bisected.
     pub shards_split: u64,
@@ -74,7 +76,7 @@ pub struct DatasetSummary {
     pub rows_duplicate: u64,
     /// Rows that could not be decoded and are kept as raw JSON.
     pub rows_quarantined: u64,
-    /// Shards that were committed.
+    /// Intervals that the run added to the ledger, each at most a UTC day wide.
     pub shards_committed: u64,
     /// Shards that failed or are not yet available.
     pub shards_failed: u64,

@@ -58,6 +58,7 @@ impl CommittedRows {
             batch,
             keys,
             not_owned: 0,
+            left_out: Vec::new(),
             implausible_times: 0,
             bad: UndecodableRows::default(),
             drift: Drift::default(),

@@ -15,6 +15,7 @@ mod form;
 mod instant;
 mod json;
 mod map_entries;
+mod page;
 mod page_error;
 pub(crate) mod page_parser;
 mod path;
@@ -52,6 +53,7 @@ use self::{
 };
 pub(crate) use self::{
     committed_rows::CommittedRows,
+    page::LeftOutRow,
     page_error::PageError,
     page_parser::{MAX_KEYS, RawPage},
     row_key::RowKeyColumns,
@@ -60,6 +62,7 @@ pub(crate) use self::{
 };
 pub use self::{
     drift::{Drift, DriftKind, DriftedField, JsonType},
+    page::Page,
     page_parser::PageParser,
 };
 use crate::{
@@ -84,6 +87,8 @@ pub struct Decoder {
     id: Vec<usize>,
     time: usize,
     newest: Option<usize>,
+    /// The index of the column of the end of rows, if they have one.
+    end: Option<usize>,
     /// The paths of the fields that are ignored.
     ignored: Vec<Vec<String>>,
     /// Whether fields without a column are only counted.
@@ -99,40 +104,6 @@ struct PageBuilder {
     extra: Extra,
     /// Memory for texts with escapes.
     tape: Vec<u8>,
-}
-
-/// The rows of one page by outcome (G5): `received` is the sum of the rows of the batch,
-/// `not_owned` and the number of `bad` rows.
-#[derive(Debug)]
-pub struct Page {
-    /// The rows that the shard owns, in the order received, with the dataset's schema.
-    pub batch: RecordBatch,
-    /// The key of each row of the batch, in its order.
-    pub keys: Vec<RowKey>,
-    /// The number of rows in the page.
-    pub received: u64,
-    /// Rows that were decoded but dropped, since their time is outside the shard's interval (G4).
-    pub not_owned: u64,
-    /// Rows that were decoded and whose time is not plausible, owned or not: see [`PLAUSIBLE_MS`].
-    pub implausible_times: u64,
-    /// Rows that cannot be decoded, in the order received. The time of such a row may not be known,
-    /// so two shards may report the same one.
-    pub bad: UndecodableRows,
-    /// What the rows of the batch have that fits no column.
-    pub drift: Drift,
-}
-
-impl Page {
-    /// Takes the rows from index `at` on out of the page. What is counted beside its rows stays.
-    pub(crate) fn split_off(&mut self, at: usize) -> Self {
-        let keys = self.keys.split_off(at);
-        let batch = self.batch.slice(at, keys.len());
-        self.batch = self.batch.slice(0, at);
-        let received = keys.len() as u64;
-        self.received -= received;
-        let (bad, drift) = (UndecodableRows::default(), Drift::default());
-        Self { batch, keys, received, not_owned: 0, implausible_times: 0, bad, drift }
-    }
 }
 
 /// The times that rows of a contact centre may have: 1990 to 2100, in milliseconds since 1970. A
@@ -181,6 +152,7 @@ impl Decoder {
             id: dataset.id.iter().map(column).collect(),
             time: column(&dataset.time),
             newest: dataset.newest.as_ref().map(column),
+            end: dataset.open.as_ref().map(column),
             builders: Arc::default(),
             schema,
         }
@@ -201,8 +173,8 @@ impl Decoder {
     pub fn decode(&self, reply: &RawPage, owner: Interval) -> Result<Page, PageError> {
         let mut builder = self.take_builder();
         let mut bad = UndecodableRows::default();
-        let mut digests = Vec::new();
-        let (mut received, mut not_owned, mut implausible_times) = (0, 0, 0);
+        let (mut digests, mut left_out) = (Vec::new(), Vec::new());
+        let (mut received, mut implausible_times) = (0, 0);
         let (page, rows) = (reply.text(), &reply.rows);
         let mut end = rows.start();
         for index in 0..rows.len() {
@@ -227,7 +199,7 @@ impl Decoder {
                         builder.extra.keep_row(row, text).map_err(too_large)?;
                         digests.push(xxh3_64(text));
                     } else {
-                        not_owned += 1;
+                        left_out.push(self.left_out_row(&builder, row, time, text));
                         builder.drop_row(row);
                     }
                 }
@@ -245,9 +217,10 @@ impl Decoder {
         let finished = builder.finish(&self.schema, digests.len());
         self.keep_builder(builder);
         let (batch, drift) = finished.map_err(PageError::Columns)?;
+        let not_owned = left_out.len() as u64;
         debug_assert_eq!(received, batch.num_rows() as u64 + not_owned + bad.len() as u64, "G5");
         let keys = self.keys(&batch, &digests).map_err(PageError::Columns)?;
-        Ok(Page { batch, keys, received, not_owned, implausible_times, bad, drift })
+        Ok(Page { batch, keys, received, not_owned, left_out, implausible_times, bad, drift })
     }
 
     /// The ids of the rows of a reply.
@@ -290,6 +263,23 @@ impl Decoder {
             return error(format!("the row has an empty `{}`", names.join(", ")));
         }
         Ok(millisecond(time))
+    }
+
+    /// What is kept of a row that the shard does not own. `time_ms` is its time.
+    fn left_out_row(
+        &self,
+        builder: &PageBuilder,
+        row: usize,
+        time_ms: i64,
+        text: &[u8],
+    ) -> LeftOutRow {
+        let end = self.end.map(|end| builder.columns.column(end));
+        let end_ms = match end {
+            Some(end) if end.is_null(row) => i64::MAX,
+            Some(end) => end.time(row).map_or(time_ms, millisecond),
+            None => time_ms,
+        };
+        LeftOutRow { time_ms, end_ms, digest: xxh3_64(text) }
     }
 
     /// The keys of the rows of a batch, whose JSON has these digests.

@@ -64,6 +64,7 @@ enum FailureKind {
     Timeout,
     Network,
     Malformed,
+    Unreadable,
     TooLarge,
     Pagination,
     AsyncJob,
@@ -85,6 +86,7 @@ impl FailureKind {
             RequestError::Timeout(_) => Some(Self::Timeout),
             RequestError::Network(_) => Some(Self::Network),
             RequestError::Malformed(_) => Some(Self::Malformed),
+            RequestError::Unreadable(_) => Some(Self::Unreadable),
             RequestError::TooLarge(_) => Some(Self::TooLarge),
             RequestError::Pagination(_) => Some(Self::Pagination),
             RequestError::AsyncJob(_) => Some(Self::AsyncJob),
@@ -142,6 +144,13 @@ impl CircuitBreaker {
         pieces.count += 1;
         pieces.intervals.push(shard.interval);
         if pieces.is_sample() { Failing::PlannedShard } else { Failing::Shard }
+    }
+
+    /// Whether another planned shard of the dataset is among those that failed in a row.
+    pub(crate) fn fails_elsewhere(&self, shard: &Shard) -> bool {
+        let planned = shard.planned.from_ms();
+        let streak = self.datasets.get(&shard.dataset.name);
+        streak.is_some_and(|streak| streak.failed.iter().any(|&failed| failed != planned))
     }
 
     /// The error of the planned shard of `shard`, if it failed as one.
@@ -254,6 +263,16 @@ mod tests {
         let part = |from, to| Interval::new(from, to).unwrap();
         let failed = breaker.record_ended(&piece(30, 31), vec![part(11, 20), part(30, 31)]);
         assert_eq!(failed, [part(10, 21), part(30, 31)]);
+    }
+
+    #[test]
+    fn a_shard_knows_whether_others_of_its_dataset_fail() {
+        let breaker = CircuitBreaker::new(9);
+        breaker.record_failure(&piece(0, 25), &malformed());
+        assert!(!breaker.fails_elsewhere(&piece(50, 75)), "the same planned shard");
+        assert!(breaker.fails_elsewhere(&shard(100, 200)));
+        breaker.record_commit(&shard(200, 300));
+        assert!(!breaker.fails_elsewhere(&shard(100, 200)));
     }
 
     #[test]

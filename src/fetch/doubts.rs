@@ -30,12 +30,14 @@ pub(super) fn doubts(progress: &ShardProgress, is_last_part: bool) -> Vec<(GapKi
 }
 
 impl FetchTotals {
-    /// The committed intervals of datasets that own none of the rows that the whole run received.
+    /// The committed intervals of datasets that own none of the rows that the whole run received, if
+    /// some of these have nothing to do with what was requested: the platform seems to ignore the
+    /// interval. Rows that began earlier and were not over when it began explain themselves.
     pub(crate) fn nothing_owned(&self) -> Vec<DoubtfulInterval> {
         let mut doubtful = Vec::new();
         for (dataset, totals) in &self.datasets {
             let counts = totals.committed.counts;
-            if counts.received == 0 || counts.not_owned < counts.received {
+            if totals.strays == 0 || counts.not_owned < counts.received {
                 continue;
             }
             let reason = format!("the run received {} rows and owns none of them", counts.received);
@@ -68,8 +70,8 @@ mod tests {
         let mut totals = FetchTotals::default();
         for (day, &counts) in commits.iter().enumerate() {
             let interval = Interval::day_of(i64::try_from(day).unwrap() * 86_400_000);
-            let committed = Committed { counts, files: vec![], new_fields: vec![] };
-            totals.add("calls", interval, counts.received, &committed);
+            let committed = Committed { counts, records: 1, files: vec![], new_fields: vec![] };
+            totals.add("calls", interval, counts.received, counts.not_owned, &committed);
         }
         totals
     }
@@ -84,6 +86,9 @@ mod tests {
         assert_eq!(doubtful[0].reason, "the run received 6 rows and owns none of them");
         assert!(totals(&[foreign, own]).nothing_owned().is_empty());
         assert!(totals(&[Counts::default()]).nothing_owned().is_empty(), "no rows, no doubt");
+        let mut explained = totals(&[foreign]);
+        explained.datasets.get_mut("calls").unwrap().strays = 0;
+        assert!(explained.nothing_owned().is_empty(), "all reach into the interval");
     }
 
     #[test]

@@ -96,6 +96,9 @@ impl Fetcher {
         })?;
         let policy = self.client.context.settings.on_new_field;
         policy.check(&progress.pager.dataset, &page.drift).map_err(ShardError::Failed)?;
+        for part in progress.parts_with_late_rows(&page) {
+            self.record_late_rows(progress, part, totals).await?;
+        }
         self.write_held(progress, Some(&page), in_flight, totals).await?;
         let mut end_ms = None;
         if let Some((rows_before, midnight_ms)) = progress.complete_days(&page) {
@@ -154,6 +157,9 @@ impl Fetcher {
     fn send_ahead<'a>(&'a self, progress: &mut ShardProgress, in_flight: &mut PagesInFlight<'a>) {
         let options = RequestOptions {
             splittable: self.is_splittable(progress.shard()),
+            // a parent whose page cannot be taken apart fails alone
+            bisects_unreadable: progress.pager.endpoint.parent.is_none()
+                && self.may_bisect(progress.shard()),
             shrinkable: progress.pager.is_shrinkable(),
             ..RequestOptions::default()
         };
@@ -203,6 +209,12 @@ impl Fetcher {
             || counts.received - counts.duplicate >= MAX_UNCOMMITTED_ROWS
     }
 
+    /// Whether a shard whose data seem to be the cause of a failure is bisected: not while other shards
+    /// of the dataset fail, too.
+    pub(super) fn may_bisect(&self, shard: &Shard) -> bool {
+        self.is_splittable(shard) && !self.client.context.circuit_breaker.fails_elsewhere(shard)
+    }
+
     /// Whether a shard can be bisected.
     pub(super) fn is_splittable(&self, shard: &Shard) -> bool {
         let smallest = self.client.context.settings.smallest_shard;
@@ -244,5 +256,8 @@ fn result_error(progress: &ShardProgress, error: FetchError) -> FetchError {
 
 /// Whether another address would not help: the result cannot be read, or its address is refused.
 fn is_final(error: &RequestError) -> bool {
-    matches!(error, RequestError::Malformed(_) | RequestError::Pagination(_))
+    matches!(
+        error,
+        RequestError::Malformed(_) | RequestError::Unreadable(_) | RequestError::Pagination(_)
+    )
 }

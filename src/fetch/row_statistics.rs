@@ -52,6 +52,11 @@ impl RowStatistics {
         !self.uncounted.contains(dataset)
     }
 
+    /// Whether rows of a dataset are committed, which proves that its catalog tells where rows are.
+    pub(crate) fn has_committed_rows(&self, dataset: &str) -> bool {
+        self.stats.get(dataset).is_some_and(|stats| stats.committed.0 > 0)
+    }
+
     /// Waits until no other fetcher counts the rows of a dataset. Others wait while the guard lives.
     pub(crate) async fn count_alone(&self, dataset: &str) -> OwnedMutexGuard<()> {
         let lock = Arc::clone(&self.counting.entry(dataset.to_owned()).or_default());

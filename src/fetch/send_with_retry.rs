@@ -24,7 +24,7 @@ use crate::{
     http::{
         error::{ErrorResponse, RequestError},
         rate_limit::{Permit, QuotaKey},
-        retry::{self, Attempt, Decision, PlatformState},
+        retry::{self, Attempt, Decision},
         throttle::ThrottleScope,
     },
     telemetry::{self, metrics::Wait},
@@ -44,6 +44,8 @@ const TOLD_FROM: u32 = 3;
 pub(crate) struct RequestOptions {
     /// Whether its shard can be bisected.
     pub splittable: bool,
+    /// Whether its shard is bisected if a page cannot be taken apart.
+    pub bisects_unreadable: bool,
     /// Whether its pages can be smaller.
     pub shrinkable: bool,
     /// Whether it creates something at the platform, so that its response is awaited for a moment
@@ -79,14 +81,10 @@ impl ApiClient {
         attempts: &Cell<u32>,
     ) -> Result<T, FetchError> {
         let mut attempt = Attempt {
-            number: 1,
-            throttles: 0,
-            tokenless: 0,
-            rejections: 0,
             splittable: options.splittable,
+            bisects_unreadable: options.bisects_unreadable,
             shrinkable: options.shrinkable,
-            platform: PlatformState::Answers,
-            outages: 0,
+            ..Attempt::FIRST
         };
         let mut rejected = None;
         loop {
@@ -109,15 +107,10 @@ impl ApiClient {
                 return Err(ShardError::Failed(error).into());
             }
             attempt.platform = self.platform_after(&error, call.anonymous).await?;
-            let throttled =
-                matches!(&error, RequestError::Refused(response) if response.is_throttle());
             let token_was_new = rejected.is_some_and(|generation| {
                 generation > self.context.accepted.load(Ordering::Relaxed)
             });
-            attempt.tokenless =
-                if matches!(error, RequestError::Token(_)) { attempt.tokenless + 1 } else { 0 };
-            attempt.rejections = if token_was_new { attempt.rejections + 1 } else { 0 };
-            attempt.throttles += u32::from(throttled);
+            attempt.count(&error, token_was_new);
             let jitter = self.jitter.borrow_mut().f64();
             let decision = retry::decide(&error, attempt, &self.context.policy, jitter);
             let path = shown_path(call);
@@ -163,7 +156,7 @@ impl ApiClient {
             }
             self.context.metrics.retry(error.name());
             self.work.retry(format!("{path}: {error}"), error.correlation());
-            attempt.number += u32::from(attempt.tokenless == 0 && !throttled);
+            attempt.number += u32::from(attempt.tokenless == 0 && !error.is_throttle());
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     ledger::{DoubtfulInterval, Failure, GapKind},
     planning::{Lease, LeaseEnd, Shard},
     sink::{Commit, Discard, LedgerEvent},
-    time::interval::DAY,
+    time::interval::{DAY, Interval},
 };
 
 impl Fetcher {
@@ -109,7 +109,7 @@ impl Fetcher {
         let shard = Shard { interval: part, ..progress.shard().clone() };
         self.commit_rows(progress, &shard, doubts(progress, false), totals).await?;
         progress.lease.narrow(end_ms).await?;
-        progress.after_partial_commit();
+        progress.after_partial_commit(part);
         self.client.context.metrics.commit_part(&shard.dataset.name, part);
         if let Some(fetching) = &progress.fetching {
             fetching.narrow(progress.shard().interval);
@@ -146,7 +146,8 @@ impl Fetcher {
         };
         let committed = self.sink.send(commit).await??;
         let (dataset, interval) = (&shard.dataset.name, shard.interval);
-        totals.add(dataset, shard.interval, progress.received, &committed);
+        let (received, strays) = (progress.received, progress.strays());
+        totals.add(dataset, interval, received, strays, &committed);
         self.client.context.circuit_breaker.record_commit(shard);
         self.client.context.settings.on_new_field.log(&shard.dataset, &committed.new_fields);
         let (rows, time) = (committed.counts.written, shard.interval.width());
@@ -177,6 +178,24 @@ impl Fetcher {
         Ok(())
     }
 
+    /// Records that rows of a committed part arrived after it was committed: it lacks them.
+    pub(super) async fn record_late_rows(
+        &self,
+        progress: &ShardProgress,
+        part: Interval,
+        totals: &mut FetchTotals,
+    ) -> Result<(), RunError> {
+        let doubtful = DoubtfulInterval {
+            dataset: progress.shard().dataset.name.clone(),
+            interval: part,
+            kind: GapKind::OutOfOrder,
+            reason: "rows arrived after later ones, when the interval was committed".to_owned(),
+        };
+        tracing::warn!(interval = %part, reason = doubtful.reason, "committed rows are doubtful");
+        totals.doubtful.push(doubtful.clone());
+        Ok(self.sink.send(LedgerEvent::Doubtful(doubtful)).await??)
+    }
+
     /// Makes the sink forget the uncommitted rows of a shard.
     pub(super) async fn discard(&self, progress: &ShardProgress) -> Result<(), RunError> {
         Ok(self.sink.send(Discard { lease: progress.lease.id() }).await?)
@@ -193,7 +212,8 @@ impl Fetcher {
     }
 
     /// Gives up a shard. A shard of several days is bisected first, so that a failing day affects no
-    /// other day.
+    /// other day, unless the data cannot be the cause: other shards fail, too, or the catalog seems to
+    /// be wrong.
     pub(super) async fn fail(
         &self,
         progress: ShardProgress,
@@ -202,8 +222,12 @@ impl Fetcher {
     ) -> Result<(), RunError> {
         let shard = progress.shard();
         let is_wide = shard.open_rows.is_none() && shard.interval.width() > DAY;
-        let is_given_up = self.client.context.circuit_breaker.error_of_planned(shard).is_some();
-        if is_wide && !is_given_up && is_of_data(&error) && self.is_splittable(shard) {
+        let context = &self.client.context;
+        let is_given_up = context.circuit_breaker.error_of_planned(shard).is_some();
+        let may_be_catalog = matches!(error, RequestError::Malformed(_))
+            && !context.row_statistics.has_committed_rows(&shard.dataset.name);
+        let is_of_data = is_of_data(&error) && !may_be_catalog;
+        if is_wide && !is_given_up && is_of_data && self.may_bisect(shard) {
             return self.split(progress, error.to_string()).await;
         }
         tracing::error!(%error, "the shard failed");

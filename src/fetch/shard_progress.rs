@@ -7,11 +7,12 @@ use tokio::{
 
 use crate::{
     catalog::TotalAccuracy,
-    decode::{Page, RawPage},
+    decode::{LeftOutRow, Page, RawPage},
     fetch::{failed_parents::FailedParents, pagination::Pager, watermark::Watermark},
     ledger::Counts,
     planning::{Lease, Shard},
     telemetry::metrics::FetchingGuard,
+    time::interval::Interval,
 };
 
 /// The state of a shard that is being fetched. A partial commit narrows the lease but not the
@@ -45,6 +46,12 @@ pub(crate) struct ShardProgress {
     uncommitted: Counts,
     /// Rows of that part whose time is not plausible.
     implausible_times: u64,
+    /// Rows received with that part that have nothing to do with the requested interval.
+    strays: u64,
+    /// The parts that are committed, as far as none of their rows arrived later.
+    committed_parts: Vec<Interval>,
+    /// The digests of the rows of the last two pages. Where rows were inserted, a page repeats some.
+    last_digests: [Vec<u64>; 2],
     /// The exact number of rows of the request, as the platform counts. `None` if it does not count
     /// rows, or if its count is only a hint.
     total: Option<u64>,
@@ -88,6 +95,9 @@ impl ShardProgress {
             committed_rows: 0,
             uncommitted: Counts::default(),
             implausible_times: 0,
+            strays: 0,
+            committed_parts: Vec::new(),
+            last_digests: Default::default(),
             total: None,
             changes: 0,
             is_repeated: false,
@@ -112,6 +122,9 @@ impl ShardProgress {
         self.committed_rows = 0;
         self.uncommitted = Counts::default();
         self.implausible_times = 0;
+        self.strays = 0;
+        self.committed_parts.clear();
+        self.last_digests = Default::default();
         self.total = None;
     }
 
@@ -135,6 +148,22 @@ impl ShardProgress {
         self.implausible_times
     }
 
+    /// The rows received with the uncommitted part that the platform returns although they have nothing
+    /// to do with the requested interval.
+    pub(crate) fn strays(&self) -> u64 {
+        self.strays
+    }
+
+    /// The committed parts that rows of `page` belong to: they have arrived too late, and no copy of
+    /// them came with the last pages. Each part is returned once.
+    pub(crate) fn parts_with_late_rows(&mut self, page: &Page) -> Vec<Interval> {
+        let last = &self.last_digests;
+        let is_copy = |row: &LeftOutRow| last.iter().any(|digests| digests.contains(&row.digest));
+        let late: Vec<_> = page.left_out.iter().filter(|row| !is_copy(row)).collect();
+        let has_late_rows = |part: &mut Interval| late.iter().any(|row| part.contains(row.time_ms));
+        self.committed_parts.extract_if(.., has_late_rows).collect()
+    }
+
     /// Remembers the platform's count of rows, where a page counts rows exactly.
     pub(crate) fn update_total(&mut self, page: &RawPage) {
         let endpoint = &self.pager.endpoint;
@@ -149,6 +178,12 @@ impl ShardProgress {
         self.awaits_smaller_page = false;
         self.received += page.received;
         self.implausible_times += page.implausible_times;
+        let requested = self.pager.requested;
+        let strays = page.left_out.iter().filter(|row| !row.reaches_into(requested));
+        self.strays += strays.count() as u64;
+        let digests = page.keys.iter().map(|key| key.digest).collect();
+        let [_, last] = std::mem::take(&mut self.last_digests);
+        self.last_digests = [last, digests];
         self.watermark.advance(&page.keys);
     }
 
@@ -157,13 +192,15 @@ impl ShardProgress {
         self.uncommitted = counts;
     }
 
-    /// Takes a partial commit into account, after which the lease begins where it ended.
-    pub(crate) fn after_partial_commit(&mut self) {
+    /// Takes the commit of a part into account, after which the lease begins where it ended.
+    pub(crate) fn after_partial_commit(&mut self, part: Interval) {
+        self.committed_parts.push(part);
         self.pager.owner = self.shard().interval;
         self.uncommitted_since = Instant::now();
         self.received = 0;
         self.committed_rows += distinct_rows(std::mem::take(&mut self.uncommitted));
         self.implausible_times = 0;
+        self.strays = 0;
         self.changes = 0;
     }
 
@@ -244,7 +281,6 @@ mod tests {
         decode::{Drift, RowKey, UndecodableRows},
         fetch::RequestContext,
         planning::{Next, Plan, PlannerActor},
-        time::interval::Interval,
     };
 
     const DAY_MS: i64 = 86_400_000;
@@ -282,6 +318,7 @@ mod tests {
             keys: times.iter().map(key).collect(),
             received: times.len() as u64,
             not_owned: 0,
+            left_out: Vec::new(),
             implausible_times: 0,
             bad: UndecodableRows::default(),
             drift: Drift::default(),
@@ -320,5 +357,22 @@ mod tests {
         let mut progress = progress(catalog::test_dataset("conversations")).await;
         progress.advance(&page(&[2, 1]));
         assert_eq!(partial_commit_ends(&mut progress), (None, None));
+    }
+
+    #[actix::test]
+    async fn rows_that_arrive_after_their_part_was_committed_are_noticed_unless_they_are_copies() {
+        let mut progress = progress(catalog::test_dataset("conversations")).await;
+        let late = |time_ms, digest| Page {
+            left_out: vec![LeftOutRow { time_ms, end_ms: time_ms, digest }],
+            ..page(&[])
+        };
+        progress.advance(&page(&[1, 2]));
+        assert_eq!(progress.parts_with_late_rows(&late(1, 7)), [], "nothing is committed");
+        let day = Interval::day_of(0);
+        progress.after_partial_commit(day);
+        assert_eq!(progress.parts_with_late_rows(&late(1, 0)), [], "a copy of the last page's row");
+        assert_eq!(progress.parts_with_late_rows(&late(-1, 7)), [], "of an earlier day");
+        assert_eq!(progress.parts_with_late_rows(&late(1, 7)), [day]);
+        assert_eq!(progress.parts_with_late_rows(&late(1, 8)), [], "each part once");
     }
 }

@@ -37,6 +37,10 @@ pub enum RequestError {
     /// The status is a success, but the body is not what it should be.
     #[error("the response cannot be read: {0}")]
     Malformed(ServerText),
+    /// The status is a success, but the page cannot be taken apart into its rows, so that fewer rows
+    /// may be readable.
+    #[error("the response cannot be read: {0}")]
+    Unreadable(ServerText),
     /// Pagination does not end, or the next page is on another host.
     #[error("pagination failed: {0}")]
     Pagination(ServerText),
@@ -171,7 +175,7 @@ impl RequestError {
             Self::Timeout(_) => "timeout",
             Self::Network(_) | Self::NoConnection(_) => "connection",
             Self::TooLarge(_) => "too_large",
-            Self::Malformed(_) => "unreadable",
+            Self::Malformed(_) | Self::Unreadable(_) => "unreadable",
             Self::Pagination(_) => "pagination",
             Self::AsyncJob(_) => "job",
             Self::NotYet(_) => "not_yet",
@@ -188,7 +192,10 @@ impl RequestError {
 
     /// Whether the server may have carried the request out, although no response could be read.
     pub(crate) fn may_have_been_answered(&self) -> bool {
-        matches!(self, Self::Timeout(_) | Self::Network(_) | Self::Malformed(_))
+        matches!(
+            self,
+            Self::Timeout(_) | Self::Network(_) | Self::Malformed(_) | Self::Unreadable(_)
+        )
     }
 
     /// Whether an outage of the network or of the whole platform would explain the error, too.
@@ -203,8 +210,16 @@ impl RequestError {
 
     /// Whether the error shows that the API answers.
     pub(crate) fn is_answer(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Malformed(_) | Self::TooLarge(_))
-            && !self.may_be_outage()
+        let is_answer = matches!(
+            self,
+            Self::Refused(_) | Self::Malformed(_) | Self::Unreadable(_) | Self::TooLarge(_)
+        );
+        is_answer && !self.may_be_outage()
+    }
+
+    /// Whether the server says to slow down.
+    pub(crate) fn is_throttle(&self) -> bool {
+        matches!(self, Self::Refused(response) if response.is_throttle())
     }
 
     /// Whether the requested object no longer exists.

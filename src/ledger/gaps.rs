@@ -20,15 +20,18 @@ pub enum GapKind {
     ImplausibleTimes,
     /// The rows of some parents could not be fetched.
     FailedParents,
+    /// Rows of the interval arrived after it was committed.
+    OutOfOrder,
 }
 
 impl GapKind {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Quarantined,
         Self::CountMismatch,
         Self::NothingOwned,
         Self::ImplausibleTimes,
         Self::FailedParents,
+        Self::OutOfOrder,
     ];
 
     /// Its name in the ledger and in JSON.
@@ -39,6 +42,7 @@ impl GapKind {
             Self::NothingOwned => "nothing-owned",
             Self::ImplausibleTimes => "implausible-times",
             Self::FailedParents => "failed-parents",
+            Self::OutOfOrder => "out-of-order",
         }
     }
 

@@ -36,6 +36,16 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
+impl std::ops::SubAssign for Counts {
+    fn sub_assign(&mut self, other: Self) {
+        self.received -= other.received;
+        self.written -= other.written;
+        self.not_owned -= other.not_owned;
+        self.duplicate -= other.duplicate;
+        self.quarantined -= other.quarantined;
+    }
+}
+
 /// A file of the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRecord {

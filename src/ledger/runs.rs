@@ -1,6 +1,9 @@
 //! The history of runs.
 
-use std::{collections::BTreeMap, ops::AddAssign};
+use std::{
+    collections::BTreeMap,
+    ops::{AddAssign, SubAssign},
+};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -58,7 +61,7 @@ const RUNS_WITH_SAMPLES: i64 = 20;
 pub struct CommittedTotals {
     /// What became of the rows of the committed shards.
     pub counts: Counts,
-    /// Number of commits.
+    /// Number of records: intervals of at most a UTC day each.
     pub shards: u64,
     /// Number of the new files.
     pub files: u64,
@@ -72,6 +75,15 @@ impl AddAssign for CommittedTotals {
         self.shards += other.shards;
         self.files += other.files;
         self.bytes += other.bytes;
+    }
+}
+
+impl SubAssign for CommittedTotals {
+    fn sub_assign(&mut self, other: Self) {
+        self.counts -= other.counts;
+        self.shards -= other.shards;
+        self.files -= other.files;
+        self.bytes -= other.bytes;
     }
 }
 

@@ -100,7 +100,8 @@ impl Destination {
             true => self.committed_overlapping(&dataset.name, interval).await?,
             false => Vec::new(),
         };
-        let committed = Committed { counts, files, new_fields: Vec::new() };
+        let record_count = records.len() as u64;
+        let committed = Committed { counts, records: record_count, files, new_fields: Vec::new() };
         Ok(WrittenShard { records, replaced, committed })
     }
 
@@ -194,15 +195,14 @@ impl Destination {
         Ok(new_fields)
     }
 
-    /// Deletes the files of records that are not going to be recorded. Returns their datasets and
-    /// intervals.
+    /// Deletes the files of records that are not going to be recorded. Returns the records.
     pub(super) async fn discard(
         &self,
         staged: Vec<StagedRecord>,
-    ) -> Result<Vec<(String, Interval)>, SinkError> {
+    ) -> Result<Vec<ShardRecord>, SinkError> {
         let (mut records, mut waiting, mut intents) = (Vec::new(), Vec::new(), Vec::new());
         for StagedRecord { record, renames, .. } in staged {
-            records.push((record.dataset, record.interval));
+            records.push(record);
             for (from, to) in renames {
                 waiting.push(from.clone());
                 intents.extend([from, to]);

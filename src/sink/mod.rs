@@ -67,7 +67,7 @@ use crate::{
     decode::Page,
     ledger::{
         Counts, DoubtfulInterval, DriftRecord, FailedAttempt, Failure, FileRecord, GapKind,
-        JobWait, Ledger, LedgerError, RemoteJob, ShardCost,
+        JobWait, Ledger, LedgerError, RemoteJob, ShardCost, ShardRecord,
     },
     planning::{LeaseId, Shard},
     time::{clock, interval::Interval},
@@ -131,7 +131,7 @@ pub(crate) struct Discard {
 /// Deletes what still waits for the rest of its replacement, at the end of a run. The committed rows
 /// stay, and the next run replaces them. The reply is the records that were staged in vain.
 #[derive(Message)]
-#[rtype(result = "Result<Vec<(String, Interval)>, SinkError>")]
+#[rtype(result = "Result<Vec<ShardRecord>, SinkError>")]
 pub(crate) struct DiscardStaged;
 
 /// Records in the ledger what became of a shard other than its commit, and of its jobs.
@@ -161,6 +161,8 @@ pub(crate) enum LedgerEvent {
 pub struct Committed {
     /// What became of the rows.
     pub counts: Counts,
+    /// The number of records: one for each UTC day.
+    pub records: u64,
     pub files: Vec<FileRecord>,
     /// Values that fit no column, at paths that are new to the output.
     pub new_fields: Vec<DriftRecord>,
@@ -355,7 +357,7 @@ impl Handler<Discard> for SinkActor {
 }
 
 impl Handler<DiscardStaged> for SinkActor {
-    type Result = ResponseFuture<Result<Vec<(String, Interval)>, SinkError>>;
+    type Result = ResponseFuture<Result<Vec<ShardRecord>, SinkError>>;
 
     fn handle(&mut self, _: DiscardStaged, _: &mut Self::Context) -> Self::Result {
         let destination = self.destination.clone();

@@ -219,7 +219,7 @@ async fn at_the_end_of_a_run_a_replacement_that_is_not_complete_is_deleted() {
     fixture.fetch(2, &half, &[1]).await;
     assert_ne!(fixture.stored().await, before.2);
     let discarded = fixture.sink.send(DiscardStaged).await.unwrap().unwrap();
-    assert_eq!(discarded, [("calls".to_owned(), half.interval)]);
+    assert_eq!(discarded.iter().map(|record| record.interval).collect::<Vec<_>>(), [half.interval]);
     assert_eq!((fixture.committed(), fixture.recorded(), fixture.stored().await), before);
     assert!(fixture.ledger.intents().unwrap().is_empty());
     assert_eq!(fixture.ledger.stale("calls").unwrap(), [fixture.shard(0, 24, true).interval]);

@@ -16,6 +16,7 @@ mod drift;
 mod drop;
 mod export;
 mod exposed_secrets;
+mod failing_parts;
 mod first_steps;
 mod fuzz;
 mod harness;

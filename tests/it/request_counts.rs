@@ -252,7 +252,7 @@ fn logs_of_a_shard_that_was_cut_name_the_part_that_is_requested() {
     });
     assert_eq!(summary.retries, 1);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let failed = log.lines().find(|line| line.contains("request failed")).unwrap();
+    let failed = log.lines().find(|line| line.contains("the attempt failed")).unwrap();
     let cut = "shard=2024-01-01T00:00:00.000Z/2024-01-08T00:00:00.000Z}";
     assert!(failed.contains(cut), "{failed}");
 }

@@ -32,7 +32,8 @@ impl ResponseReader {
     /// Parses a response.
     ///
     /// # Errors
-    /// [`RequestError::TooLarge`] or [`RequestError::Malformed`].
+    /// [`RequestError::TooLarge`]; [`RequestError::Unreadable`] if fewer rows may be readable;
+    /// [`RequestError::Malformed`] if the catalog may be wrong.
     pub(super) fn read(&self, response: Response<Bytes>) -> Result<RawPage, RequestError> {
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(RawPage::nothing());
@@ -40,7 +41,10 @@ impl ResponseReader {
         let (head, body) = response.into_parts();
         let mut page = self.parser.find(body).map_err(|error| match error {
             PageError::TooLarge(limit) => RequestError::TooLarge(limit),
-            other => RequestError::Malformed(other.to_string().into()),
+            PageError::NotJson(_) | PageError::NotCsv(_) => {
+                RequestError::Unreadable(error.to_string().into())
+            }
+            other => self.without_rows(&other.to_string()),
         })?;
         if self.endpoint.paging == Paging::LinkHeader {
             page.next = next_link(&head.headers);
@@ -59,7 +63,7 @@ impl ResponseReader {
             return Ok(());
         }
         if !page.has_list && !self.may_lack_list(page) {
-            return Err(RequestError::Malformed(self.parser.missing_list(page).into()));
+            return Err(self.without_rows(&self.parser.missing_list(page)));
         }
         let is_exact = self.endpoint.total_is == TotalAccuracy::Exact;
         match page.total.filter(|&total| total > 0 && self.first_keys.is_none()) {
@@ -68,6 +72,15 @@ impl ResponseReader {
                 Err(RequestError::Malformed(reason.into()))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The error of a page without the list of rows: of a first page the catalog may be wrong, a later
+    /// one came after pages that had the list.
+    fn without_rows(&self, reason: &str) -> RequestError {
+        match self.first_keys {
+            None => RequestError::Malformed(reason.into()),
+            Some(_) => RequestError::Unreadable(reason.into()),
         }
     }
 

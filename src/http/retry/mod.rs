@@ -51,14 +51,44 @@ pub(crate) struct Attempt {
     /// Attempts in a row that were answered 401 with a token that was never accepted, this one
     /// included. A token that was accepted before has expired or was revoked, which is normal.
     pub rejections: u32,
+    /// Attempts in a row that got a page that cannot be taken apart, this one included.
+    pub unreadable: u32,
     /// Whether the shard can be split.
     pub splittable: bool,
+    /// Whether it is split if a page cannot be taken apart.
+    pub bisects_unreadable: bool,
     /// Whether the page can be smaller.
     pub shrinkable: bool,
     /// Whether the platform answers other requests. Only used for errors that an outage explains.
     pub platform: PlatformState,
     /// The outages that the request has waited for.
     pub outages: u32,
+}
+
+impl Attempt {
+    /// The first attempt of a request of a shard that cannot be split.
+    pub(crate) const FIRST: Self = Self {
+        number: 1,
+        throttles: 0,
+        tokenless: 0,
+        rejections: 0,
+        unreadable: 0,
+        splittable: false,
+        bisects_unreadable: false,
+        shrinkable: false,
+        platform: PlatformState::Answers,
+        outages: 0,
+    };
+
+    /// Counts a failed attempt by its error. `token_was_new` tells whether its token was rejected and
+    /// had never been accepted.
+    pub(crate) fn count(&mut self, error: &RequestError, token_was_new: bool) {
+        let add_if = |is_counted, count: u32| if is_counted { count + 1 } else { 0 };
+        self.tokenless = add_if(matches!(error, RequestError::Token(_)), self.tokenless);
+        self.rejections = add_if(token_was_new, self.rejections);
+        self.unreadable = add_if(matches!(error, RequestError::Unreadable(_)), self.unreadable);
+        self.throttles += u32::from(error.is_throttle());
+    }
 }
 
 /// Whether the platform answers at all.
@@ -148,20 +178,22 @@ pub(crate) fn decide(
     match error {
         RequestError::Refused(response) => decide_response(response, attempt, policy, jitter),
         RequestError::Timeout(_) if attempt.splittable && attempt.number > 1 => Decision::Split,
+        RequestError::Unreadable(_) if attempt.bisects_unreadable && attempt.unreadable > 1 => {
+            Decision::Split
+        }
         RequestError::TooLarge(_) => decide_too_large(attempt),
         RequestError::NoConnection(_) => Decision::Stop(Stop::Connection),
         RequestError::Pagination(_)
         | RequestError::AsyncJob(_)
         | RequestError::NotYet(_)
         | RequestError::NewField(_) => Decision::GiveUp,
-        RequestError::Timeout(_) | RequestError::Network(_) | RequestError::Malformed(_)
-            if attempt.number >= policy.attempts =>
-        {
-            Decision::GiveUp
-        }
-        RequestError::Timeout(_) | RequestError::Network(_) | RequestError::Malformed(_) => {
-            Decision::Retry { after: pause(attempt.number, policy, jitter) }
-        }
+        RequestError::Timeout(_)
+        | RequestError::Network(_)
+        | RequestError::Malformed(_)
+        | RequestError::Unreadable(_) => match attempt.number >= policy.attempts {
+            true => Decision::GiveUp,
+            false => Decision::Retry { after: pause(attempt.number, policy, jitter) },
+        },
         RequestError::Token(error) if error.no_connection => Decision::Stop(Stop::Connection),
         RequestError::Token(error) if error.permanent => Decision::Stop(Stop::Credentials),
         RequestError::Token(error) if error.wait > policy.give_up_after => {

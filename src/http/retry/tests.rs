@@ -15,16 +15,7 @@ const POLICY: RetryPolicy = RetryPolicy {
     give_up_after: Duration::from_secs(600),
     outage: Duration::from_secs(3_600),
 };
-const FIRST: Attempt = Attempt {
-    number: 1,
-    throttles: 0,
-    tokenless: 0,
-    rejections: 0,
-    splittable: false,
-    shrinkable: false,
-    platform: PlatformState::Answers,
-    outages: 0,
-};
+const FIRST: Attempt = Attempt::FIRST;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn refused(status: u16, code: &str, retry_after: Option<u64>) -> RequestError {
@@ -183,6 +174,24 @@ fn a_page_that_is_too_large_and_cannot_shrink_splits_the_shard() {
             assert_eq!(decide(error, attempt, &POLICY, 0.5), expected, "{error} at {attempt:?}");
         }
     }
+}
+
+#[test]
+fn a_page_that_cannot_be_taken_apart_twice_splits_the_shard_where_that_may_help() {
+    let unreadable = RequestError::Unreadable("html".into());
+    let mut attempt = Attempt { splittable: true, bisects_unreadable: true, ..FIRST };
+    attempt.count(&unreadable, false);
+    let after = pause(1, &POLICY, 0.5);
+    assert_eq!(decide(&unreadable, attempt, &POLICY, 0.5), Decision::Retry { after });
+    attempt.count(&RequestError::Network("reset".into()), false);
+    attempt.count(&unreadable, false);
+    assert_ne!(decide(&unreadable, attempt, &POLICY, 0.5), Decision::Split, "not in a row");
+    attempt.count(&unreadable, false);
+    assert_eq!(decide(&unreadable, attempt, &POLICY, 0.5), Decision::Split);
+    let malformed = RequestError::Malformed("no list".into());
+    assert_ne!(decide(&malformed, attempt, &POLICY, 0.5), Decision::Split, "the catalog is wrong");
+    let last = Attempt { number: 4, bisects_unreadable: false, ..attempt };
+    assert_eq!(decide(&unreadable, last, &POLICY, 0.5), Decision::GiveUp);
 }
 
 #[test]

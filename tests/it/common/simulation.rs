@@ -153,7 +153,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
         is_follow_up = false;
         match outcome {
             // doubtful intervals are only fetched again by `--retry-failed`
-            RunOutcome::Complete if has_doubts(&ledger, has_gaps) => {
+            RunOutcome::Complete if !ledger.doubtful("conversations").unwrap().is_empty() => {
                 transport.clear();
                 scope = Scope::Failed;
             }
@@ -226,13 +226,6 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
         summary: last.unwrap_or_else(|| panic!("seed {}: no run came to its end", scenario.seed)),
         tally,
     }
-}
-
-/// Whether there is a doubt that another run can settle. If some minutes own none of the rows that the
-/// platform returns for them, every run says so: after the first retry a person would accept it.
-fn has_doubts(ledger: &Ledger, is_retried: bool) -> bool {
-    let doubts = ledger.doubtful("conversations").unwrap();
-    doubts.iter().any(|doubt| !(is_retried && doubt.reason.ends_with("owns none of them")))
 }
 
 fn is_outage_at_start(reason: &str) -> bool {

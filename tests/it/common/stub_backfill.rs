@@ -36,6 +36,8 @@ pub struct StubResult {
     pub elapsed: Duration,
     /// The requests that the stub received.
     pub requests: Vec<String>,
+    /// `shards_committed` of the summary.
+    pub committed: u64,
 }
 
 /// Backfills one day of the dataset `rows` on virtual time.
@@ -103,11 +105,11 @@ impl StubBackfill {
         let output = OutputStore::over(Arc::clone(memory) as Arc<_>);
         let environment = environment(Arc::clone(stub) as Arc<_>, output.clone(), ledger.clone());
         let environment = Environment { shutdown, ..environment };
-        let (outcome, elapsed) = on_virtual_time(async {
+        let (outcome, committed, elapsed) = on_virtual_time(async {
             let start = Instant::now();
             let plan = run::prepare(config, scope, &output, ledger).await.unwrap();
             let report = run::backfill(config, plan, &environment).await.unwrap();
-            (report.outcome, start.elapsed())
+            (report.outcome, report.summary.shards_committed, start.elapsed())
         });
         let code = outcome.exit_code() as u8;
         let gaps = match outcome {
@@ -120,7 +122,8 @@ impl StubBackfill {
             other => panic!("{other}"),
         };
         let (rows, quarantined) = (rows(memory, ledger), quarantined(memory, ledger));
-        StubResult { rows, quarantined, gaps, code, elapsed, requests: stub.requests() }
+        let requests = stub.requests();
+        StubResult { rows, quarantined, gaps, code, elapsed, requests, committed }
     }
 }
 
