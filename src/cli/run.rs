@@ -10,8 +10,10 @@ use tracing::Level;
 
 use crate::{
     cli::{
-        interrupts::Interrupts, not_yet_available, progress_bar, run_pages::RunPages, sources,
-        summary, ui,
+        interrupts::Interrupts,
+        not_yet_available, progress_bar,
+        run_pages::{Addresses, RunPages},
+        sources, summary, ui,
     },
     commands::{
         remaining::Scope,
@@ -47,6 +49,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, value_parser = ui::address,
         default_missing_value = ui::DEFAULT_ADDRESS)]
     ui: Option<SocketAddr>,
+    /// Serve the metrics of the run to Prometheus, at /metrics of this address, such as
+    /// 127.0.0.1:9090; any other host needs the token of the dashboard.
+    #[arg(long, value_name = "ADDRESS", value_parser = ui::address)]
+    metrics: Option<SocketAddr>,
     #[command(flatten)]
     token: ui::TokenArgs,
 }
@@ -92,7 +98,8 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
         None => Scope::Missing,
     };
     let metrics: Vec<Arc<Metrics>> = configs.iter().map(|_| Arc::default()).collect();
-    let pages = RunPages::start(overrides, &configs, &metrics, args.ui, args.token.token()).await;
+    let addresses = Addresses { ui: args.ui, metrics: args.metrics, token: args.token.token() };
+    let pages = RunPages::start(overrides, &configs, &metrics, addresses).await;
     let pages = match pages {
         Ok(pages) => pages,
         Err(error) => {

@@ -1,4 +1,5 @@
-//! What a run shows in a browser: its dashboard while it goes on, its report afterwards.
+//! What a run shows in a browser: its dashboard while it goes on, its report afterwards. And its
+//! metrics, for Prometheus.
 //!
 //! Neither may make a run fail: what goes wrong after the start is a warning.
 
@@ -12,7 +13,7 @@ use crate::{
     config::{self, Config, Overrides},
     error::Error,
     telemetry::{self, metrics::Metrics},
-    web::{Dashboard, Source, report},
+    web::{Dashboard, MetricsServer, Source, report},
 };
 
 /// The pages of a run of several sources.
@@ -20,10 +21,21 @@ pub(super) struct RunPages {
     /// The outputs in the order of the configurations. `None` for one that cannot be shown.
     sources: Vec<Option<Arc<Source>>>,
     dashboard: Option<Dashboard>,
+    _metrics: Option<MetricsServer>,
+}
+
+/// Where a run is shown while it goes on.
+pub(super) struct Addresses {
+    /// That of the dashboard. `None` if there is none.
+    pub ui: Option<SocketAddr>,
+    /// That of the metrics. `None` if there is none.
+    pub metrics: Option<SocketAddr>,
+    /// The token of both. `None` if one is generated where it is needed.
+    pub token: Option<SecretString>,
 }
 
 impl RunPages {
-    /// Starts the dashboard, if there is an address for it, and prints its URL to standard error.
+    /// Starts what there is an address for, and prints its URL to standard error.
     ///
     /// # Errors
     /// If the address or the token cannot be used.
@@ -31,9 +43,18 @@ impl RunPages {
         overrides: &Overrides,
         configs: &[Config],
         metrics: &[Arc<Metrics>],
-        address: Option<SocketAddr>,
-        token: Option<SecretString>,
+        Addresses { ui, metrics: address, token }: Addresses,
     ) -> Result<Self, Error> {
+        let served = match address {
+            Some(address) => {
+                let runs = configs.iter().zip(metrics);
+                let runs = runs.map(|(config, metrics)| (config.source.clone(), metrics.clone()));
+                let server = MetricsServer::start(address, token.clone(), runs.collect()).await?;
+                telemetry::tell(Level::INFO, None, &format!("metrics at {}", server.url()));
+                Some(server)
+            }
+            None => None,
+        };
         let mut scopes = config::load_scopes(overrides)?;
         let mut sources = Vec::new();
         for (config, metrics) in configs.iter().zip(metrics) {
@@ -42,7 +63,7 @@ impl RunPages {
                 .map(|position| Source::new(scopes.remove(position), Some(Arc::clone(metrics))));
             sources.push(source.map(Arc::new));
         }
-        let dashboard = match address {
+        let dashboard = match ui {
             Some(address) => {
                 let shown = sources.iter().flatten().cloned().collect();
                 let dashboard = Dashboard::start(address, token, shown).await?;
@@ -51,7 +72,7 @@ impl RunPages {
             }
             None => None,
         };
-        Ok(Self { sources, dashboard })
+        Ok(Self { sources, dashboard, _metrics: served })
     }
 
     /// Writes the report of every run that had its output, and stops the dashboard.

@@ -11,6 +11,55 @@ fn interval(from: i64, to: i64) -> Interval {
     Interval::new(from, to).unwrap()
 }
 
+#[test]
+fn the_rows_by_hour_are_replaced_with_their_shard() {
+    let ledger = Ledger::in_memory().unwrap();
+    let with_rows = |rows, from, to| {
+        let hour = HourRecord { media: "voice".into(), rows, ..HourRecord::default() };
+        let details = ShardDetails { cost: None, sums: vec![hour] };
+        ShardRecord { details, ..record(from, to) }
+    };
+    let rows = || -> Vec<u64> {
+        let sums = hour_sums::sums(&ledger.lock()).unwrap();
+        sums.into_values().flatten().map(|hour| hour.rows).collect()
+    };
+    ledger.commit(&[with_rows(5, 0, 10), with_rows(7, 10, 20)], &[], &[], false).unwrap();
+    assert_eq!(rows(), [12]);
+    ledger.commit(&[with_rows(1, 10, 20)], &[], &[], true).unwrap();
+    assert_eq!(rows(), [6]);
+}
+
+#[test]
+fn the_history_of_an_interval_has_its_commits_splits_failures_and_attempts() {
+    let ledger = Ledger::in_memory().unwrap();
+    let run = ledger.begin_run(interval(0, 20), 0).unwrap();
+    let attempt = FailedAttempt {
+        at: "2024-01-01T00:00:00Z".into(),
+        reason: "504".into(),
+        correlation: "c-1".into(),
+    };
+    ledger.split("d", interval(0, 20), "too large").unwrap();
+    ledger.record_attempts("d", interval(0, 10), &[attempt]).unwrap();
+    let cost = Some(ShardCost { requests: 3, retries: 1, duration_ms: 40 });
+    let details = ShardDetails { cost, sums: Vec::new() };
+    ledger.commit(&[ShardRecord { details, ..record(0, 10) }], &[], &[], false).unwrap();
+    let failure = Failure {
+        dataset: "d".into(),
+        interval: interval(10, 20),
+        reason: "gone".into(),
+        correlation: "c-2".into(),
+    };
+    ledger.fail(&failure).unwrap();
+    let events = events::events(&ledger.lock(), "d", interval(0, 10)).unwrap();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["split", "retried", "committed"]);
+    assert_eq!((events[1].correlation.as_str(), events[2].cost), ("c-1", cost));
+    assert!(events.iter().all(|event| event.run == Some(run)));
+    let events = events::events(&ledger.lock(), "d", interval(15, 16)).unwrap();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["split", "failed"]);
+}
+
 fn record(from: i64, to: i64) -> ShardRecord {
     let file = FileRecord { path: format!("f{from}"), rows: 1, bytes: 2, sha256: "00".into() };
     ShardRecord {

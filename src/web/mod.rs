@@ -8,10 +8,11 @@ pub(crate) mod access;
 mod changes;
 mod connections;
 mod dashboard;
+mod metrics;
 mod page;
 pub(crate) mod report;
 mod routes;
 mod source;
 mod updates;
 
-pub(crate) use self::{dashboard::Dashboard, source::Source};
+pub(crate) use self::{dashboard::Dashboard, metrics::MetricsServer, source::Source};

@@ -201,7 +201,7 @@ pub(super) fn refuse(status: StatusCode, reason: &str) -> Response {
     response
 }
 
-fn with_type(content_type: &'static str, body: String) -> Response {
+pub(super) fn with_type(content_type: &'static str, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     set(&mut response, header::CONTENT_TYPE, content_type);
     response
@@ -215,7 +215,7 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
 }
 
 /// Adds the headers that keep other sites and caches away.
-fn secured(mut response: Response) -> Response {
+pub(super) fn secured(mut response: Response) -> Response {
     let policy = format!("{}; frame-ancestors 'none'", *page::POLICY);
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, policy.as_str()),

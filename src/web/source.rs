@@ -45,7 +45,8 @@ impl Source {
     /// # Errors
     /// If there is no ledger, or it cannot be read.
     pub(super) fn overview(&self) -> Result<Overview, SnapshotError> {
-        Ok(self.overview_of(&Snapshot::read(&self.scope.output.join(LEDGER))?))
+        let ledger = Snapshot::read_with_course(&self.scope.output.join(LEDGER))?;
+        Ok(self.overview_of(&ledger))
     }
 
     /// The overview as a JSON value. An output without a ledger is empty.

@@ -28,6 +28,7 @@ mod ledger_versions;
 mod login;
 mod logs;
 mod memory;
+mod metrics;
 mod open_files;
 mod open_rows;
 mod outages;

@@ -14,14 +14,17 @@ use crate::common::binary::{Job, Sandbox, summary};
 const FROM: &str = "2024-01-01T00:00:00Z";
 const TO: &str = "2024-01-04T00:00:00Z";
 
-/// The content of every file below a folder, by path, without the ledger's.
+/// The content of every file below a folder, by path, without the ledger's and the report's.
 fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut folders, mut contents) = (vec![root.to_owned()], BTreeMap::new());
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
-            } else if !path.file_name().unwrap().to_str().unwrap().starts_with("_ledger") {
+            } else if !["_ledger", "_report"]
+                .iter()
+                .any(|own| path.file_name().unwrap().to_str().unwrap().starts_with(own))
+            {
                 contents.insert(path.clone(), fs::read(path).unwrap());
             }
         }

@@ -1,5 +1,7 @@
 //! The history of one interval of a dataset.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::{
@@ -7,7 +9,6 @@ use crate::{
     ledger::{EventRecord, reader},
     time::interval::Interval,
 };
-use std::path::Path;
 
 /// What happened to an interval of a dataset, the oldest first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,11 +60,6 @@ impl ShardHistory {
             interval: interval.into(),
             events: events.into_iter().map(ShardEvent::from).collect(),
         })
-    }
-
-    /// The history as one JSON object.
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
     }
 }
 

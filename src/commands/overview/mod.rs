@@ -5,8 +5,6 @@
 //! The dashboard, the report and `_report.json` show this object: its field names are a contract.
 //! They are in snake case, times are RFC 3339 in UTC, `_s` are seconds, `_ms` milliseconds.
 
-#![allow(dead_code, unused_imports)] // the front ends follow
-
 mod datasets;
 mod history;
 mod problems;
@@ -16,11 +14,11 @@ mod sums;
 use serde::Serialize;
 
 pub(crate) use self::{
-    datasets::{DatasetOverview, DayOverview, DayState},
-    history::{ShardEvent, ShardHistory},
+    datasets::{DatasetOverview, DayState},
+    history::ShardHistory,
     problems::Problem,
     runs::{Progress, RunInfo, RunOverview, State, Totals},
-    sums::{DaySum, HourSum, Sums},
+    sums::Sums,
 };
 use crate::{
     commands::{

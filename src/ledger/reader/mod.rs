@@ -121,7 +121,6 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`SnapshotError`] if there is no ledger, or if it cannot be read.
-    #[allow(dead_code)] // the front ends follow
     pub(crate) fn read_with_course(path: &Path) -> Result<Self, SnapshotError> {
         read(path, |view, version| {
             let mut snapshot = Self::query(view, version)?;

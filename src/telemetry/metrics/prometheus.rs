@@ -9,7 +9,6 @@ use crate::{
     telemetry::metrics::{DatasetMetrics, Metrics},
 };
 
-#[allow(dead_code)] // its server follows
 /// The media type of the text.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -28,7 +27,6 @@ enum Kind {
     Histogram,
 }
 
-#[allow(dead_code)] // its server follows
 /// A run, and the name of its source. `None` if it is the only one and has no name.
 pub(crate) struct Run<'r> {
     pub source: Option<&'r str>,
@@ -226,7 +224,6 @@ const FAMILIES: [Family; 18] = [
     },
 ];
 
-#[allow(dead_code)] // its server follows
 /// The metrics of all runs of this process.
 pub(crate) fn text(runs: &[Run<'_>]) -> String {
     let mut text = String::new();
