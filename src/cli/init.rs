@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
 use crate::{
     commands::init::{self, Answers},
-    config::{ConfigError, Overrides},
+    config::{ConfigError, Overrides, values::parse_time},
     error::Error,
     exit_code::ExitCode,
     time::clock,
@@ -34,11 +34,19 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "FOLDER")]
     output: Option<String>,
     /// The start of the interval [default: a week ago].
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<String>,
     /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
+}
+
+/// Checks `--from`, which the file has as it was typed.
+fn time(text: &str) -> Result<String, String> {
+    match parse_time(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("expected a time such as 2024-01-01 or today-7d".to_owned()),
+    }
 }
 
 fn platform_names() -> PossibleValuesParser {

@@ -54,7 +54,7 @@ mod interrupts;
 mod login;
 mod not_yet_available;
 mod plan;
-mod progress_bar;
+mod progress;
 mod rebuild;
 mod report;
 mod run;

@@ -1,6 +1,6 @@
 //! `cxbackfill run`.
 
-use std::{io::Write as _, net::SocketAddr, pin::pin, sync::Arc};
+use std::{io::Write as _, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
 use futures_util::future::join_all;
@@ -11,7 +11,7 @@ use tracing::Level;
 use crate::{
     cli::{
         interrupts::Interrupts,
-        not_yet_available, progress_bar,
+        not_yet_available, progress,
         run_pages::{Addresses, RunPages},
         sources, summary, ui,
     },
@@ -20,7 +20,10 @@ use crate::{
         report::{self, RunOutcome, RunReport, Summary},
         run,
     },
-    config::{Config, ConfigError, Overrides, SourceConfig, values::interval_argument},
+    config::{
+        Config, ConfigError, Overrides, SourceConfig,
+        values::{interval_argument, parse_duration},
+    },
     error::Error,
     exit_code::ExitCode,
     telemetry::{self, metrics::Metrics},
@@ -35,6 +38,10 @@ pub(super) struct RunArgs {
     /// Fetch the last part of the interval again and replace its files: job.refresh, such as 4d.
     #[arg(long, value_name = "DURATION")]
     pub refresh: Option<String>,
+    /// The time between two lines of the log about the progress, such as 5m; 0 for none [default:
+    /// 30s, and none on a terminal, which shows the progress all the time].
+    #[arg(long, value_name = "DURATION", value_parser = progress_every)]
+    progress_every: Option<Duration>,
     /// Fetch only what failed in earlier runs or is doubtful, accepted gaps included.
     #[arg(long)]
     retry_failed: bool,
@@ -63,6 +70,14 @@ enum SummaryFormat {
     Table,
     /// One JSON object for programs, on every exit code.
     Json,
+}
+
+/// Reads `--progress-every`.
+fn progress_every(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    parse_duration(text).ok_or_else(|| "expected a number with a unit, such as 5m".to_owned())
 }
 
 /// The name of a source, and how its run ended.
@@ -108,10 +123,12 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
         }
     };
     let names: Vec<_> = configs.iter().map(|config| config.source.as_deref()).collect();
-    let mut runs = pin!(join_all(
+    let shown: Vec<_> = names.iter().copied().zip(metrics.iter().cloned()).collect();
+    let runs = join_all(
         (configs.iter().zip(&metrics))
-            .map(|(config, metrics)| { run_source(config, scope, metrics, shutdown.clone()) })
-    ));
+            .map(|(config, metrics)| run_source(config, scope, metrics, shutdown.clone())),
+    );
+    let mut runs = pin!(progress::show_during(&shown, args.progress_every, runs));
     let results = tokio::select! {
         biased;
         results = &mut runs => results,
@@ -133,7 +150,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
     print(&reports, args.summary)
 }
 
-/// Runs the backfill of one source, with its progress bar.
+/// Runs the backfill of one source.
 async fn run_source(
     config: &Config,
     scope: Scope,
@@ -142,8 +159,7 @@ async fn run_source(
 ) -> Result<RunReport, Error> {
     let source = config.source.as_deref();
     not_yet_available::print(source, &config.datasets, config.interval, config.now);
-    let run = run::run(config, scope, Arc::clone(metrics), shutdown);
-    progress_bar::draw_during(metrics, source, run).await
+    run::run(config, scope, Arc::clone(metrics), shutdown).await
 }
 
 /// The reports of all sources, also of those that could not start.
@@ -190,7 +206,8 @@ fn print(reports: &[SourceReport], format: SummaryFormat) -> ExitCode {
 
 fn print_tables(reports: &[SourceReport]) {
     for (source, report) in reports {
-        if matches!(report.outcome, RunOutcome::NotStarted(_)) {
+        // a table of zeros would only hide the error
+        if matches!(report.outcome, RunOutcome::NotStarted(_)) || report.is_without_effect() {
             continue;
         }
         sources::print_heading(*source);

@@ -129,6 +129,12 @@ impl RunReport {
         }
     }
 
+    /// Whether an error ended the run before it received or committed anything.
+    pub(crate) fn is_without_effect(&self) -> bool {
+        let is_error = matches!(self.outcome, RunOutcome::Denied(_) | RunOutcome::Fatal(_));
+        is_error && self.summary.rows_received == 0 && self.summary.shards_committed == 0
+    }
+
     /// Whether nothing was missing, so that the run sent no request.
     pub fn is_idle(&self) -> bool {
         matches!(self.outcome, RunOutcome::Complete) && self.summary.requests == 0
@@ -177,9 +183,10 @@ impl RunOutcome {
                 "{error}; the outage is longer than retry.outage: run again later, the run \
                  continues from here"
             )),
-            Stop::Login => {
-                Self::Fatal(format!("{error}; run again later, the run continues from here"))
-            }
+            Stop::Login => Self::Fatal(format!(
+                "{error}; check the network, the proxy and source.region, or run again later: the \
+                 run continues from here"
+            )),
         }
     }
 

@@ -138,7 +138,7 @@ pub(crate) fn time_argument(text: &str) -> Result<Timestamp, String> {
     parse_time(text).ok_or_else(|| invalid_time(text))
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let span: Span = text.trim().parse().ok()?;
     Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }
