@@ -130,7 +130,7 @@ impl Error {
                 | LedgerError::Columns { .. },
             )
             | Self::Discover(DiscoverError::Tenant)
-            | Self::Http(TransportError::Proxy { .. })
+            | Self::Http(TransportError::Proxy { .. } | TransportError::CertificateFile { .. })
             | Self::Listen { .. }
             | Self::ListenToken(_)
             | Self::NothingToAccept { .. } => ExitCode::Usage,

@@ -9,7 +9,7 @@ use crate::{
     catalog::Dataset,
     cli::{dataset_text, sources},
     commands::{datasets, infer::infer, probe},
-    config::{self, Config, ConfigError, DatasetSelection, Overrides},
+    config::{self, Config, ConfigError, DatasetSelection, Overrides, nearest},
     error::Error,
     exit_code::ExitCode,
 };
@@ -55,7 +55,9 @@ fn find<'s>(name: &str, sources: &'s [DatasetSelection]) -> Result<Vec<Selected<
         known.push(format!("{} has {}", source.platform.name(), names.join(", ")));
     }
     if found.is_empty() {
-        let message = format!("there is no dataset `{name}`: {}", known.join("; "));
+        let names = sources.iter().flat_map(|source| source.catalog.datasets.keys());
+        let suggestion = nearest::suggestion(name, names.map(String::as_str));
+        let message = format!("there is no dataset `{name}`: {}{suggestion}", known.join("; "));
         return Err(ConfigError::at("datasets", message));
     }
     Ok(found)

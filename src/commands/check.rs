@@ -108,7 +108,10 @@ pub(crate) async fn check(
             let (code, advice) = match (error.no_connection, error.permanent) {
                 (true, _) => (ExitCode::Fatal, "mend this before the next run"),
                 (_, true) => (ExitCode::Credentials, error.advice),
-                (_, false) => (ExitCode::Fatal, "run again later"),
+                (_, false) => (
+                    ExitCode::Fatal,
+                    "check the network, the proxy and source.region, or run again later",
+                ),
             };
             report(Finding::failed("credentials", code, format!("{error}; {advice}")));
         }

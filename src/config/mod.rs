@@ -6,6 +6,7 @@
 //! key, and says what is expected.
 
 pub(crate) mod layers;
+pub(crate) mod nearest;
 mod scope;
 pub(crate) mod sections;
 pub(crate) mod values;

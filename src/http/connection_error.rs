@@ -15,6 +15,8 @@ pub(crate) struct Route<'a> {
     pub connect_timeout: Duration,
     /// `None` if the environment names no proxy.
     pub proxy: Option<&'a Proxy>,
+    /// Whether the host is this machine, which is never reached through a proxy.
+    pub is_direct: bool,
 }
 
 /// Converts an error of the HTTP client. The URL is left out, since it may carry secrets.
@@ -46,7 +48,11 @@ pub(crate) fn classify(error: &reqwest::Error, route: &Route<'_>) -> RequestErro
     if error.is_timeout() && !is_of_system {
         return RequestError::Timeout(timeout);
     }
-    RequestError::Network(format!("{host}: {last}").into())
+    let by_proxy = match route.proxy.filter(|_| error.is_connect() && !route.is_direct) {
+        Some(proxy) => format!(", by {} unless NO_PROXY lists the host", proxy.describe()),
+        None => String::new(),
+    };
+    RequestError::Network(format!("{host}: {last}{by_proxy}").into())
 }
 
 fn proxy_error(proxy: &str, host: &str, answer: &str) -> RequestError {

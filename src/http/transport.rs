@@ -39,6 +39,17 @@ pub enum TransportError {
         /// The name of the variable.
         variable: &'static str,
     },
+    /// The file of certificates that the environment names cannot be read.
+    #[error(
+        "SSL_CERT_FILE names {path}, which cannot be read: {source}; name a file of certificates \
+         in PEM format, or unset the variable to use those of the system"
+    )]
+    CertificateFile {
+        /// The path.
+        path: String,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
     /// The system's certificates cannot be read.
     #[error(
         "the HTTP client cannot be set up: {0}; install the certificates of the system, or name a \
@@ -75,6 +86,7 @@ impl HttpTransport {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // else a time-out of the whole request would hide that there was no connection
         let connect_timeout = connect_timeout.min(timeout / 2);
+        require_certificate_file()?;
         let proxy = Proxy::of_environment(|name| std::env::var(name).ok())?;
         let mut client = reqwest::Client::builder()
             .user_agent(concat!("cxbackfill/", env!("CARGO_PKG_VERSION")))
@@ -93,7 +105,8 @@ impl HttpTransport {
     }
 
     async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, RequestError> {
-        if is_loopback_uri(request.uri()) {
+        let is_direct = is_loopback_uri(request.uri());
+        if is_direct {
             // on loopback, compression costs more time than it saves
             request
                 .headers_mut()
@@ -105,6 +118,7 @@ impl HttpTransport {
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
             proxy: self.proxy.as_ref(),
+            is_direct,
         };
         let request_error = |error: reqwest::Error| connection_error::classify(&error, &route);
         let request = reqwest::Request::try_from(request).map_err(request_error)?;
@@ -138,6 +152,17 @@ impl Transport for HttpTransport {
     ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
         Box::pin(self.exchange(request))
     }
+}
+
+/// Opens the file of `SSL_CERT_FILE`, if that is set: without it, no certificate would be accepted.
+fn require_certificate_file() -> Result<(), TransportError> {
+    let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) else {
+        return Ok(());
+    };
+    std::fs::File::open(&path).map(drop).map_err(|source| TransportError::CertificateFile {
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 /// Whether the host of `url` is this machine, the only host that plain HTTP is allowed for.

@@ -71,7 +71,8 @@ impl Destination {
     ) -> Result<WrittenShard, SinkError> {
         let CommitRequest { shard, received, doubts, cost, commit_id } = request;
         let Shard { dataset, interval, replaces, .. } = shard;
-        let finished = offload(move || writer.finish(interval, &commit_id)).await?;
+        let finished = offload(move || writer.finish(interval, &commit_id)).await;
+        let finished = finished.map_err(|error| self.output.write_error(error))?;
         let mut counts = Counts::default();
         for record in &finished {
             counts += record.counts;

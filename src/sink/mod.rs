@@ -172,8 +172,13 @@ pub struct Committed {
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// Rows could not be written to a file.
-    #[error(transparent)]
-    ShardWriter(#[from] WriteError),
+    #[error("the output at {output} cannot be written: {source}")]
+    ShardWriter {
+        /// The folder of the output, on whose disk unfinished files are, too.
+        output: String,
+        /// The error.
+        source: WriteError,
+    },
     /// A file could not be put to its place.
     #[error(transparent)]
     OutputStore(#[from] StoreError),
@@ -285,7 +290,7 @@ impl Handler<Write> for SinkActor {
         };
         let written = offload(move || writer.write(&page).map(|()| writer)).into_actor(self);
         Box::pin(written.map(move |writer, sink, _| {
-            let writer = writer?;
+            let writer = writer.map_err(|error| sink.destination.output.write_error(error))?;
             let counts = writer.counts();
             sink.writers.insert(lease, Some(writer));
             Ok(counts)

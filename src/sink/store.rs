@@ -23,8 +23,9 @@ use crate::{
     files,
     ledger::FileRecord,
     sink::{
-        FileMode,
+        FileMode, SinkError,
         spool::{Spool, SpoolFile},
+        write_error::WriteError,
     },
 };
 
@@ -49,6 +50,9 @@ impl OutputStore {
     /// [`StoreError::Io`] if it cannot be created.
     pub fn directory(root: &FsPath) -> Result<Self, StoreError> {
         let io_error = |source| StoreError::Io { path: root.display().to_string(), source };
+        if root.is_file() {
+            return Err(StoreError::NotAFolder { path: root.display().to_string() });
+        }
         std::fs::create_dir_all(root).map_err(io_error)?;
         let root = root.canonicalize().map_err(io_error)?;
         let store = LocalFileSystem::new_with_prefix(&root)
@@ -74,6 +78,12 @@ impl OutputStore {
     /// The underlying object store, for readers.
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
+    }
+
+    /// The error about rows that could not be written.
+    pub(super) fn write_error(&self, source: WriteError) -> SinkError {
+        let root = self.root.as_ref().map(|root| root.display().to_string());
+        SinkError::ShardWriter { output: root.unwrap_or_default(), source }
     }
 
     /// Spools on the output's disk.

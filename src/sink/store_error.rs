@@ -18,6 +18,12 @@ pub enum StoreError {
         /// The error of the object store.
         source: object_store::Error,
     },
+    /// A file stands where the folder belongs.
+    #[error("{path} is a file, and the output is a folder: choose another output.path")]
+    NotAFolder {
+        /// The path.
+        path: String,
+    },
     /// Another process writes to the output.
     #[error(
         "another run writes to this output: {holder}; wait for it, or choose another output.path"

@@ -117,7 +117,8 @@ impl Upgrader {
             commit_id: commit_id.to_owned(),
             file: file.clone(),
         };
-        let new = offload(move || file_upgrade.content(content)).await.map_err(SinkError::from)?;
+        let new = offload(move || file_upgrade.content(content)).await;
+        let new = new.map_err(|error| self.output.write_error(error))?;
         Ok(new.map_err(not_as_recorded)?)
     }
 }

@@ -8,12 +8,12 @@ use parquet::errors::ParquetError;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Parquet or the disk failed.
-    #[error("a Parquet file cannot be written: {0}; is the output's disk full?")]
+    #[error("{0}; if its disk is full, free it, then run again")]
     Parquet(#[from] ParquetError),
     /// Arrow failed.
     #[error("a batch cannot be filtered: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
     /// The disk failed.
-    #[error("a spool file cannot be written: {0}; is the output's disk full?")]
+    #[error("{0}; if its disk is full, free it, then run again")]
     Io(#[from] io::Error),
 }

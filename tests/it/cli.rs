@@ -31,13 +31,13 @@ fn an_unknown_key_is_refused_with_the_known_ones() {
         &[],
         "job.toml:5: fetch.actor: unknown key `actor`, expected one of \
          `actors`, `shard`, `smallest_shard`, `ahead`, `strategy`, `attributes`, `jobs`, `lake_wait`, `page_size`, \
-         `timeout`, `connect_timeout`, `max_body`",
+         `timeout`, `connect_timeout`, `max_body`; did you mean `actors`?",
     );
     refused(
         "",
         &["--set", "fetsch.actors=3"],
         "--set: fetsch: unknown key `fetsch`, expected one of \
-         `job`, `source`, `auth`, `fetch`, `budget`, `retry`, `output`, `filter`, `sandbox`",
+         `job`, `source`, `auth`, `fetch`, `budget`, `retry`, `output`, `filter`, `sandbox`; did you mean `fetch`?",
     );
 }
 

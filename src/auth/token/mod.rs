@@ -71,16 +71,21 @@ impl TokenActor {
     fn settle(&mut self, response: Result<TokenResponse, TokenError>) -> Result<Token, TokenError> {
         let error = response.as_ref().err().cloned();
         let lifetime = response.as_ref().ok().and_then(|response| response.lifetime);
+        let lifetime = lifetime.map(tracing::field::debug);
         let answer = self.state.settle(Instant::now(), response);
         let _run = self.run.enter();
         match (&answer, error) {
-            (Ok(Token { generation: 1, .. }), None) => tracing::info!(?lifetime, "got a token"),
-            (Ok(_), None) => tracing::info!(?lifetime, "renewed the token"),
+            (Ok(Token { generation: 1, .. }), None) => tracing::info!(lifetime, "got a token"),
+            (Ok(_), None) => tracing::info!(lifetime, "renewed the token"),
             (Ok(_), Some(error)) => {
                 tracing::warn!(%error, "the token cannot be renewed; using it until it expires");
             }
-            // it is the error of the request that needed the token
-            (Err(error), _) => tracing::debug!(%error, "got no token"),
+            // a permanent one ends the run, whose last line it is
+            (Err(error), _) if error.permanent => tracing::debug!(%error, "got no token"),
+            (Err(error), _) => {
+                let after = error.wait;
+                tracing::warn!(%error, ?after, "got no token; requesting it again");
+            }
         }
         answer
     }

@@ -40,9 +40,7 @@ impl EnvironmentVariables {
         let text = files::read_text(&path, MOST_BYTES)
             .map_err(|error| ConfigError::at(path.display().to_string(), error.to_string()))?;
         let lines = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>();
-        // the error would quote the line, which may have a secret
-        let lines = lines
-            .map_err(|_| ConfigError::at(".env", "it has an invalid line: write NAME=value"))?;
+        let lines = lines.map_err(|error| invalid_line(&path, &text, &error))?;
         Ok(Self { lines, path: Some(path), ..Self::default() })
     }
 
@@ -159,6 +157,25 @@ impl EnvironmentVariables {
             ));
         }
     }
+}
+
+/// The error about a line of `.env`, which it does not quote, since the line may have a secret.
+fn invalid_line(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError {
+    let number = match error {
+        // the text of the error ends where the parser gave up, which a value of several lines delays
+        dotenvy::Error::LineParse(invalid, _) => {
+            let first = invalid.lines().next().unwrap_or_default();
+            text.lines().position(|line| line.trim() == first.trim())
+        }
+        _ => None,
+    };
+    let place = match number {
+        Some(number) => format!("{}:{}", path.display(), number + 1),
+        None => path.display().to_string(),
+    };
+    let message = "the line is not valid: write NAME=value, and quotes around a value with spaces \
+                   or `#`";
+    ConfigError::at(place, message)
 }
 
 /// The nearest `.env` that is a file, in the working directory or above it. Folders of this name are

@@ -22,6 +22,7 @@ use crate::{
     config::{
         Overrides,
         layers::layer::{ARGUMENT, Layer, SetArgument},
+        nearest,
     },
     files,
 };
@@ -310,8 +311,17 @@ fn scheme(text: &str) -> Option<&str> {
 
 /// Rewrites serde's message in TOML's terms.
 fn in_toml_terms(message: &str, key: &str) -> String {
-    let message = message.replacen("unknown field", "unknown key", 1);
-    let Some((what, expected)) = message.rsplit_once("expected ") else { return message };
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        // the name, and then the known ones, each in such quotes
+        let names: Vec<_> = rest.split('`').step_by(2).collect();
+        let suggestion = names.split_first().map(|(unknown, known)| {
+            nearest::suggestion(unknown, known.iter().copied().filter(|name| !name.is_empty()))
+        });
+        return format!("unknown key `{rest}{}", suggestion.unwrap_or_default());
+    }
+    let Some((what, expected)) = message.rsplit_once("expected ") else {
+        return message.to_owned();
+    };
     let expected = match expected {
         "u16" => "a whole number, 0 to 65535",
         "u32" => "a whole number, 0 to 4294967295",

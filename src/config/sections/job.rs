@@ -9,6 +9,7 @@ use crate::{
     catalog::{Catalog, Dataset},
     config::{
         layers::{ConfigError, Layers},
+        nearest,
         values::{DurationText, invalid_time, is_relative_time, parse_time},
     },
     platform::Platform,
@@ -73,9 +74,10 @@ impl JobSection {
             let Some(dataset) = catalog.datasets.get(name) else {
                 let known: Vec<_> = catalog.datasets.keys().map(String::as_str).collect();
                 let message = format!(
-                    "there is no dataset `{name}`: {} has {}",
+                    "there is no dataset `{name}`: {} has {}{}",
                     platform.name(),
-                    known.join(", ")
+                    known.join(", "),
+                    nearest::suggestion(name, known.iter().copied())
                 );
                 return Err(layers.error("job.datasets", message));
             };
