@@ -10,8 +10,8 @@ pub enum WriteError {
     /// Parquet or the disk failed.
     #[error("{0}; if its disk is full, free it, then run again")]
     Parquet(#[from] ParquetError),
-    /// Arrow failed.
-    #[error("a batch cannot be filtered: {0}")]
+    /// Arrow failed, or the disk while rows were moved to it.
+    #[error("{0}; if its disk is full, free it, then run again")]
     Arrow(#[from] arrow::error::ArrowError),
     /// The disk failed.
     #[error("{0}; if its disk is full, free it, then run again")]

@@ -9,13 +9,16 @@ mod json_lines;
 pub(crate) mod metrics;
 mod redacting_writer;
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    io::Write as _,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tracing::{Level, Span};
-use tracing_indicatif::{IndicatifLayer, indicatif_eprintln};
+use tracing_indicatif::{IndicatifLayer, suspend_tracing_indicatif};
 use tracing_subscriber::{
     EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
@@ -97,16 +100,15 @@ pub(crate) fn tell(level: Level, source: Option<&str>, message: &str) {
         _ if settings().quiet => return,
         _ => "note",
     };
-    match settings().format {
-        LogFormat::Json => {
-            let line = json_lines::line(level, message, source);
-            indicatif_eprintln!("{}", line.trim_end());
-        }
+    let line = match settings().format {
+        LogFormat::Json => json_lines::line(level, message, source),
         LogFormat::Text => {
             let prefix = source.map_or(String::new(), |name| format!("{name}: "));
-            indicatif_eprintln!("{kind}: {prefix}{message}");
+            format!("{kind}: {prefix}{message}\n")
         }
-    }
+    };
+    // whoever closed standard error, or let it fill up, reads no message
+    suspend_tracing_indicatif(|| drop(std::io::stderr().lock().write_all(line.as_bytes())));
 }
 
 /// The span of one source's run. Its level is that of errors, so that no filter separates it from the
