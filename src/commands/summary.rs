@@ -176,7 +176,7 @@ impl Summary {
 
 /// Processor seconds and peak memory in bytes of this process.
 #[cfg(unix)]
-fn process_usage() -> (f64, u64) {
+pub(crate) fn process_usage() -> (f64, u64) {
     use nix::sys::{
         resource::{UsageWho, getrusage},
         time::TimeValLike,
@@ -199,6 +199,6 @@ fn high_water_mark() -> Option<u64> {
 }
 
 #[cfg(not(unix))]
-fn process_usage() -> (f64, u64) {
+pub(crate) fn process_usage() -> (f64, u64) {
     (0.0, 0)
 }

@@ -23,7 +23,7 @@ pub(crate) const HTML: &str = "_report.html";
 pub(crate) const JSON: &str = "_report.json";
 
 /// A report of so few days has the history of each.
-const FEW_DAYS: usize = 100;
+const FEW_DAYS: usize = 62;
 /// The most days whose history is part of a report with more days.
 const MOST_HISTORIES: usize = 400;
 

@@ -35,6 +35,11 @@ impl Source {
         self.scope.source.as_deref().unwrap_or_default()
     }
 
+    /// Whether this process runs the job.
+    pub(super) fn is_run_here(&self) -> bool {
+        self.metrics.is_some()
+    }
+
     /// The job and its output.
     pub(crate) fn scope(&self) -> &BackfillScope {
         &self.scope
@@ -45,8 +50,10 @@ impl Source {
     /// # Errors
     /// If there is no ledger, or it cannot be read.
     pub(super) fn overview(&self) -> Result<Overview, SnapshotError> {
+        // the lock first: a run that ends between the two has recorded its end
+        let is_running = OutputLock::is_held(&self.scope.output);
         let ledger = Snapshot::read_with_course(&self.scope.output.join(LEDGER))?;
-        Ok(self.overview_of(&ledger))
+        Ok(self.overview_of(&ledger, is_running))
     }
 
     /// The overview as a JSON value. An output without a ledger is empty.
@@ -55,15 +62,14 @@ impl Source {
     /// If the ledger cannot be read.
     pub(super) fn overview_value(&self) -> Result<Value, SnapshotError> {
         let overview = match self.overview() {
-            Err(SnapshotError::Missing(_)) => self.overview_of(&Snapshot::default()),
+            Err(SnapshotError::Missing(_)) => self.overview_of(&Snapshot::default(), false),
             overview => overview?,
         };
         Ok(serde_json::to_value(overview).unwrap_or_default())
     }
 
-    fn overview_of(&self, ledger: &Snapshot) -> Overview {
+    fn overview_of(&self, ledger: &Snapshot, is_running: bool) -> Overview {
         let live = self.metrics.as_deref().map(LiveRun::of);
-        let is_running = OutputLock::is_held(&self.scope.output);
         Overview::new(&self.scope, ledger, live, is_running)
     }
 

@@ -1,8 +1,9 @@
 //! Keeps the overview of a source current for those who look, and for nobody else.
 //!
-//! While a browser listens, the ledger is read at most once a second, and never more often than a
-//! fiftieth of the time that reading takes, so that looking costs a run less than 2 % of a core.
-//! Every listener gets the whole overview first, then what changed.
+//! While a browser listens, the ledger is read at most once a second. After a reading the run uses
+//! fifty times its processor time before the next one, so that looking costs less than 2 % of a run;
+//! a run that waits is read every ten seconds all the same. Every listener gets the whole overview
+//! first, then what changed.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,13 +19,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blocking::offload_wait,
+    commands::summary::process_usage,
     web::{Source, changes::changes},
 };
 
 /// The shortest time between two readings.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// The pause after a reading is this many times as long as the reading took.
+/// The run works this many times as long as a reading took before the next one.
 const PAUSE_FACTOR: u32 = 50;
+/// The longest time between two readings, however little the run works.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How often the processor time of the run is looked at.
+const TICK: Duration = Duration::from_millis(250);
 /// Changes that wait for a slow listener. One that misses more gets the whole overview again.
 const WAITING_CHANGES: usize = 16;
 
@@ -84,8 +90,8 @@ impl Updates {
                 if self.changes.receiver_count() == 0 {
                     self.listener.notified().await;
                 }
-                let pause = self.read().await.unwrap_or(SHORTEST_PAUSE);
-                sleep(pause).await;
+                let took = self.read().await.unwrap_or_default();
+                self.pause(took).await;
             }
         };
         tokio::select! {
@@ -118,19 +124,33 @@ impl Updates {
         Listening { updates: self, changes }
     }
 
-    /// Reads the overview and sends what changed. Returns how long to wait until the next reading.
+    /// Waits after a reading that `took` so long.
+    async fn pause(&self, took: Duration) {
+        sleep(SHORTEST_PAUSE).await;
+        let work = took * PAUSE_FACTOR;
+        if !self.source.is_run_here() {
+            return sleep(work.saturating_sub(SHORTEST_PAUSE).min(LONGEST_PAUSE)).await;
+        }
+        let (start, (before, _)) = (Instant::now(), process_usage());
+        let is_over = || process_usage().0 - before >= work.as_secs_f64();
+        while start.elapsed() + SHORTEST_PAUSE < LONGEST_PAUSE && !is_over() {
+            sleep(TICK).await;
+        }
+    }
+
+    /// Reads the overview and sends what changed. Returns how long that took.
     async fn read(&self) -> Result<Duration, String> {
         let _reading = self.reading.lock().await;
-        let started = Instant::now();
         let (source, before) = (Arc::clone(&self.source), Arc::clone(&self.latest().value));
-        let (value, json, change) = offload_wait(move || {
+        let (value, json, change, took) = offload_wait(move || {
+            let started = Instant::now();
             let value = source.overview_value().map_err(|error| error.to_string())?;
             let change = changes(&before, &value).map(|change| change.to_string());
             let json = Arc::<str>::from(value.to_string());
-            Ok::<_, String>((Arc::new(value), json, change))
+            Ok::<_, String>((Arc::new(value), json, change, started.elapsed()))
         })
         .await?;
-        let pause = (started.elapsed() * PAUSE_FACTOR).max(SHORTEST_PAUSE);
+        let pause = (took * PAUSE_FACTOR).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         let mut latest = self.latest();
         let is_first = latest.until.is_none();
         *latest = Latest { value, json, until: Some(Instant::now() + pause) };
@@ -138,7 +158,7 @@ impl Updates {
             // an error means that nobody listens
             let _ = self.changes.send(change.into());
         }
-        Ok(pause)
+        Ok(took)
     }
 
     fn latest(&self) -> MutexGuard<'_, Latest> {

@@ -14,6 +14,7 @@ version = 1
 id = "id"
 time = "at"
 columns = "call"
+sums = { media = "participants[].name" }
 [dataset.calls.query]
 method = "GET"
 path = "/calls"

@@ -219,6 +219,11 @@ token_lifetime = "20s"
     counts.pop("open", None)
     counts["committed"] = counts.get("committed", 0) - 1  # the snapshot of queues is of today
     check("live: the heat map counts what the ledger has", counts, expected)
+    rows = sqlite3.connect(f"file:{Path(folder) / 'out/_ledger.sqlite'}?mode=ro", uri=True)
+    written = rows.execute("SELECT SUM(rows_written) FROM shard WHERE dataset = 'conversations'").fetchone()[0]
+    rows.close()
+    shown = re.sub(r"\D", "", page.page.inner_text("#data tbody tr:last-child td:nth-child(2)"))
+    check("live: the rows of the data are the ledger's", int(shown), written)
     page.close("live")
     return expected
 
@@ -289,6 +294,7 @@ attempts = 2
             text = page.page.inner_text("body")
             check(f"hostile {kind}: the participant is text", text.count(hostile_api.PARTICIPANT) >= 2)
             check(f"hostile {kind}: the field is text", "<b>new" in text)
+            check(f"hostile {kind}: the queue is text", "qu\\u{7}e\\u{1b}[31mue\\u{202e}" in text)
             nothing_hidden(page, f"hostile {kind}")
             looks(page, f"hostile-{kind}", pictures)
             page.close(f"hostile {kind}")

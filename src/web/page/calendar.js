@@ -118,7 +118,7 @@ function calendarHead(datasets, known, longest) {
   return h("div", { class: "head" },
     h("h2", { id: "days-h" }, "Days"), h("span", { class: "dim small grow" }, `${unit}; darker holds more rows`),
     !together && h("span", { class: "group" }, step(-1), h("button", { type: "button", "data-key": "title", disabled: true, "aria-live": "polite" }, title), step(1)),
-    h("span", { class: "group", role: "group", "aria-label": "Zoom" }, choose("years", "Years", longest > 70), choose("year", "Year", longest > 14), choose("month", longest <= FEW_DAYS ? "Days" : "Month", true)));
+    longest > 14 && h("span", { class: "group", role: "group", "aria-label": "Zoom" }, choose("years", "Years", longest > 70), choose("year", "Year", longest > 14), choose("month", longest <= FEW_DAYS ? "Days" : "Month", true)));
 }
 
 function calendarDataset(dataset, width, known) {
@@ -184,7 +184,7 @@ const yearDays = (dataset, year) => dataset.days.filter((day) => day.time >= Dat
 
 function yearBand(dataset, width, year) {
   const within = (d) => yearDays(d, year), days = within(dataset);
-  if (!days.length) return { update() {} };
+  if (!days.length) return { note: `nothing of it is in ${year}`, update() {} };
   // a dataset that waits for its turn takes the room of a line
   if (days.length > 14 && days.every((day) => day.state === "waiting")) return idleBand({ ...dataset, days }, width, year);
   const gap = 3, left = width > 500 ? 34 : 0, monday = days[0].time - weekday(days[0].time) * DAY;

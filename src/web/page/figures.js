@@ -86,8 +86,9 @@ function drawFigures() {
   section.hidden = !names.length;
   if (section.hidden) return;
   if (!names.includes(figures.dataset)) {
-    const rows = (name) => app.overview.datasets.find((d) => d.name === name)?.rows || 0;
-    figures.dataset = names.reduce((best, name) => rows(name) > rows(best) ? name : best);
+    // first the dataset with media types, then that with the most rows
+    const weight = (sum) => (sum.days.some((day) => day.media) ? 1e15 : 0) + sum.days.reduce((rows, day) => rows + day.rows, 0);
+    figures.dataset = sums.reduce((best, sum) => weight(sum) > weight(best) ? sum : best).dataset;
   }
   const { media, days, hours, weeks } = figuresOf(sums.find((sum) => sum.dataset === figures.dataset));
   const groups = grouped(media), full = section.clientWidth - 2 * parseFloat(getComputedStyle(section).paddingLeft);
@@ -114,8 +115,9 @@ function drawFigures() {
     (day) => [`${WEEK[weekday(day.time)]} ${dayText(day.time)}`, `${many(day.rows, "row")}`, ...(media.length > 1 ? groups.filter((group) => rowsOf(day, group)).map((group) => `${mediaName(group.name)} ${number(rowsOf(day, group))}`) : []), day.handled > 0 && `${duration(average(day))} handle time on average`]);
 
   const averages = days.map(average);
-  const handleChart = hasHandle && dayChart("Average handle time a day", days, width, 150, ticks(Math.max(...averages.map((v) => v || 0)) / 60, 3), (v) => FINE.format(v) + " min",
-    (x, y, slot) => [s("path", { class: "line", d: line(averages.map((v) => v === null ? null : v / 60), (i) => x(days[i].time) + slot / 2, y) })],
+  const slowest = Math.max(...averages.map((v) => v || 0)), [unit, unitText] = slowest > 7200 ? [3600, " h"] : [60, " min"];
+  const handleChart = hasHandle && dayChart("Average handle time a day", days, width, 150, ticks(slowest / unit, 3), (v) => FINE.format(v) + unitText,
+    (x, y, slot) => [s("path", { class: "line", d: line(averages.map((v) => v === null ? null : v / unit), (i) => x(days[i].time) + slot / 2, y) })],
     (day) => [`${WEEK[weekday(day.time)]} ${dayText(day.time)}`, day.handled ? `${duration(average(day))} on average` : "no handle time", `${number(day.handled)} of ${many(day.rows, "row")} have one`]);
 
   const left = 34, cell = (width - left) / 24, tall = Math.max(14, Math.min(20, cell)), most = Math.max(...hours.map((hour) => hour.rows));
@@ -128,11 +130,11 @@ function drawFigures() {
   week.node.dataset.key = "week";
 
   const table = h("table", { class: "media" },
-    h("thead", null, h("tr", null, h("th", null, media.length > 1 ? "Media" : ""), h("th", { class: "r" }, "Rows"), media.length > 1 && h("th", { class: "r" }, "Share"), hasHandle && h("th", { class: "r" }, "Handle time"))),
+    h("thead", null, h("tr", null, h("th", null, media.length > 1 ? "Media" : ""), h("th", { class: "r" }, "Rows"), media.length > 1 && h("th", { class: "r share" }, "Share"), hasHandle && h("th", { class: "r" }, "Handle time"))),
     h("tbody", null, groups.map((group, index) => h("tr", null,
       h("td", null, s("svg", { width: 11, height: 11, "aria-hidden": "true", class: "swatch" }, s("rect", { width: 11, height: 11, rx: 3, fill: `var(--m${index})` })), " ", mediaName(group.name)),
-      h("td", { class: "r" }, number(group.rows)), media.length > 1 && h("td", { class: "r" }, total ? FINE.format(100 * group.rows / total) + " %" : "–"), hasHandle && h("td", { class: "r" }, duration(average(group))))),
-      media.length > 1 && h("tr", null, h("td", null, "all"), h("td", { class: "r" }, number(total)), h("td", { class: "r" }, "100 %"), hasHandle && h("td", { class: "r" }, duration(average(all))))));
+      h("td", { class: "r" }, number(group.rows)), media.length > 1 && h("td", { class: "r share" }, total ? FINE.format(100 * group.rows / total) + " %" : "–"), hasHandle && h("td", { class: "r" }, duration(average(group))))),
+      media.length > 1 && h("tr", null, h("td", null, "all"), h("td", { class: "r" }, number(total)), h("td", { class: "r share" }, "100 %"), hasHandle && h("td", { class: "r" }, duration(average(all))))));
 
   const focused = section.contains(document.activeElement) && document.activeElement.dataset.key;
   clear(section,

@@ -71,29 +71,39 @@ function drawNumbers() {
 const withCode = (text) => plain(text).split("`").map((part, index) => index % 2 ? h("code", null, part) : part);
 const CAUSES = { failed: "bad", credentials: "bad", usage: "bad", fatal: "bad", open: "news", "not-yet-available": "news" };
 
-function drawNeeds() {
-  const o = app.overview, section = $("needs"), problems = o.problems, fields = o.new_fields;
-  const problem = (p) => [p.dataset ?? "the run", span(p.interval), CAUSES[p.cause] || "warn", p.cause,
-    [withCode(p.reason), p.correlation ? [" (correlation id ", h("code", null, plain(p.correlation)), ")"] : null, p.advice ? h("div", { class: "dim" }, withCode(p.advice)) : null]];
-  const field = (f) => [f.dataset, f.first_seen ? `since ${dayText(ms(f.first_seen))}` : "", "news", f.kind ? f.kind.replaceAll("-", " ") : "new field",
-    [f.path ? h("code", null, plain(f.path)) : "values without a path", ` in ${many(f.rows, "row")}, values of type ${plain(f.value_type)}, kept in `, h("code", null, "_extra"),
-      f.column ? h("div", { class: "dim" }, "to make it a column, add to ", h("code", null, plain(`[type.${f.column.type}]`)), " ", h("code", null, plain(f.column.line))) : null]];
-  const urgent = problems.filter((p) => p.cause !== "open").map(problem);
-  const calm = [...problems.filter((p) => p.cause === "open").map(problem), ...fields.map(field)];
-  const key = JSON.stringify([problems, fields]);
+const factRow = ([dataset, when, tone, cause, what]) => h("tr", null,
+  h("td", { class: "where" }, plain(dataset), when ? h("div", { class: "dim small" }, when) : null),
+  h("td", { class: "full" }, h("span", { class: "tag " + tone }, plain(cause)), what));
+const factTable = (rows) => h("table", { class: "facts needs" }, h("thead", null, h("tr", null, h("th", null, "Where"), h("th", null, "What"))), h("tbody", null, rows.map(factRow)));
+
+// A section with a list whose first lines are seen at once. It is drawn again only if it changed.
+function drawFacts(section, title, source, line, few, none) {
+  const key = JSON.stringify(source), open = section.querySelector("details")?.open;
+  section.hidden = !source.length && !none;
   if (section.dataset.shown === key) return;
   section.dataset.shown = key;
-  const line = ([dataset, when, tone, cause, what]) => h("tr", null,
-    h("td", { class: "where" }, plain(dataset), when ? h("div", { class: "dim small" }, when) : null),
-    h("td", { class: "full" }, h("span", { class: "tag " + tone }, plain(cause)), what));
-  const table = (list) => h("table", { class: "facts needs" }, h("thead", null, h("tr", null, h("th", null, "Where"), h("th", null, "What"))), h("tbody", null, list.map(line)));
-  const list = (title, id, rows, few) => rows.length ? [
-    h("div", { class: "head" }, h("h2", id ? { id } : null, title)),
-    table(rows.slice(0, few)),
-    rows.length > few ? h("details", null, h("summary", null, `${number(rows.length - few)} more`), table(rows.slice(few, 500))) : null] : [];
-  clear(section,
-    urgent.length ? list("What needs you", "needs-h", urgent, 8) : h("div", { class: "head" }, h("h2", { id: "needs-h" }, "What needs you"), h("span", { class: "dim small" }, "Nothing: no part failed, and nothing is in doubt.")),
-    list("Worth knowing", null, calm, urgent.length ? 3 : 4));
+  const rows = source.slice(0, 500).map(line);
+  clear(section, h("div", { class: "head" }, h("h2", { id: section.id + "-h" }, title), source.length ? null : h("span", { class: "dim small" }, none)),
+    rows.length ? factTable(rows.slice(0, few)) : null,
+    rows.length > few ? h("details", { open }, h("summary", null, `${number(source.length - few)} more`), factTable(rows.slice(few))) : null);
+}
+
+function problemRow(p) {
+  return [p.dataset ?? "the run", span(p.interval), CAUSES[p.cause] || "warn", p.cause,
+    [withCode(p.reason), p.correlation ? [" (correlation id ", h("code", null, plain(p.correlation)), ")"] : null, p.advice ? h("div", { class: "dim" }, withCode(p.advice)) : null]];
+}
+
+function fieldRow(f) {
+  return [f.dataset, f.first_seen ? `since ${dayText(ms(f.first_seen))}` : "", "news", f.kind.replaceAll("-", " "),
+    [f.path ? h("code", null, plain(f.path)) : "values without a path", ` in ${many(f.rows, "row")}, values of type ${plain(f.value_type)}, kept in `, h("code", null, "_extra"),
+      f.column ? h("div", { class: "dim" }, "to make it a column, add to ", h("code", null, plain(`[type.${f.column.type}]`)), " ", h("code", null, plain(f.column.line))) : null]];
+}
+
+// Open rows need nobody, so they stand with the news.
+function drawNeeds() {
+  const { problems, new_fields } = app.overview, calm = (p) => p.cause === "open";
+  drawFacts($("needs"), "What needs you", problems.filter((p) => !calm(p)), problemRow, 8, "Nothing: no part failed, and nothing is in doubt.");
+  drawFacts($("news"), "Worth knowing", [...problems.filter(calm), ...new_fields], (one) => "path" in one ? fieldRow(one) : problemRow(one), 6, null);
 }
 
 function drawRuns() {
