@@ -86,6 +86,9 @@ function span(interval) {
   return `${dayText(from)}, ${clock(from)}–${end}`;
 }
 
+// The room for pictures in a section, also while a window has none yet.
+const room = (section) => Math.max(240, Math.floor(section.clientWidth - 2 * parseFloat(getComputedStyle(section).paddingLeft)));
+
 // The one hint that follows pointer and focus: a bold line, then lines.
 function tip(lines, x, y) {
   const node = $("tip");

@@ -76,7 +76,7 @@ function drawCalendar() {
     calendar.at = calendar.level === "month" ? Math.min(...datasets.map((d) => d.days[0]?.time ?? Infinity)) : Math.max(...first, ms(overview.interval.from));
     if (!Number.isFinite(calendar.at)) calendar.at = ms(overview.interval.from);
   }
-  const width = Math.floor(section.clientWidth - 2 * parseFloat(getComputedStyle(section).paddingLeft));
+  const width = room(section);
   const idle = (d) => yearDays(d, new Date(calendar.at).getUTCFullYear()).every((day) => day.state === "waiting");
   const layout = [calendar.level, calendar.level === "years" ? "" : new Date(calendar.at).getUTCFullYear(), calendar.level === "month" ? new Date(calendar.at).getUTCMonth() : "", width,
     ...datasets.map((d) => [d.name, d.days.length, d.days[0]?.date, idle(d)])].join("|");

@@ -1,6 +1,7 @@
 // The data themselves: rows and handle time by day, by hour of the week and by media type.
 
-const figures = { dataset: null };
+// `chosen` by a person; else the dataset that has most to show.
+const figures = { chosen: null, dataset: null };
 const MEDIA = 5;
 
 // Adds a sum of the overview to rows, rows with a handle time and handle time.
@@ -85,17 +86,15 @@ function drawFigures() {
   const names = sums.map((sum) => sum.dataset);
   section.hidden = !names.length;
   if (section.hidden) return;
-  if (!names.includes(figures.dataset)) {
-    // first the dataset with media types, then that with the most rows
-    const weight = (sum) => (sum.days.some((day) => day.media) ? 1e15 : 0) + sum.days.reduce((rows, day) => rows + day.rows, 0);
-    figures.dataset = sums.reduce((best, sum) => weight(sum) > weight(best) ? sum : best).dataset;
-  }
+  // media types first, then rows
+  const weight = (sum) => (sum.days.some((day) => day.media) ? 1e15 : 0) + sum.days.reduce((rows, day) => rows + day.rows, 0);
+  figures.dataset = names.includes(figures.chosen) ? figures.chosen : sums.reduce((best, sum) => weight(sum) > weight(best) ? sum : best).dataset;
   const { media, days, hours, weeks } = figuresOf(sums.find((sum) => sum.dataset === figures.dataset));
-  const groups = grouped(media), full = section.clientWidth - 2 * parseFloat(getComputedStyle(section).paddingLeft);
+  const groups = grouped(media), full = room(section);
   const wide = full > 780, width = Math.floor(wide ? (full - 36) / 2 : full);
   const all = days.reduce((sum, day) => ({ rows: sum.rows + day.rows, handled: sum.handled + day.handled, handle: sum.handle + day.handle }), noSum());
   const total = all.rows, hasHandle = all.handled > 0;
-  const choose = names.length > 1 && h("select", { "aria-label": "Dataset", "data-key": "dataset", onchange: (event) => { figures.dataset = event.target.value; drawFigures(); } },
+  const choose = names.length > 1 && h("select", { "aria-label": "Dataset", "data-key": "dataset", onchange: (event) => { figures.chosen = event.target.value; drawFigures(); } },
     names.map((name) => h("option", { value: name, selected: name === figures.dataset }, plain(name))));
 
   const rowsOf = (day, group) => group.names.reduce((sum, name) => sum + (day.media.get(name) || 0), 0);

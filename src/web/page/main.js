@@ -84,7 +84,7 @@ function chooseSource(name) {
   app.overview = null;
   calendar.level = null;
   calendar.layout = "";
-  figures.dataset = null;
+  figures.chosen = null;
   for (const button of $("sources").children) button.setAttribute("aria-pressed", String(button.dataset.name === name));
   listen();
 }

@@ -38,7 +38,7 @@ function drawTimeline() {
   const section = $("time"), overview = app.overview, samples = overview.samples;
   section.hidden = samples.length < 2;
   if (section.hidden) return;
-  const width = Math.floor(section.clientWidth - 2 * parseFloat(getComputedStyle(section).paddingLeft));
+  const width = room(section);
   const wide = width > 780 ? Math.floor((width - 36) / 2) : width, left = 44;
   // a sample is of the time up to its end
   const times = samples.map((sample) => ms(sample.at) + sample.seconds * 1000);
