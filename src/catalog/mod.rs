@@ -87,6 +87,7 @@ pub(crate) mod schema;
 mod sums;
 mod template;
 pub(crate) mod type_places;
+pub(crate) mod views;
 
 use std::{
     collections::BTreeMap,

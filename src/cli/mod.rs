@@ -67,6 +67,7 @@ mod table;
 mod ui;
 mod upgrade;
 mod verify;
+mod views;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -155,6 +156,9 @@ enum Command {
     /// Write committed rows as CSV, JSON lines or Parquet, in order of time.
     #[command(after_help = example!("export --format csv --columns conversationId,conversationStart --output calls.csv"))]
     Export(export::ExportArgs),
+    /// Print SQL views over the files: flat tables, current entities, and usual questions.
+    #[command(after_help = example!("views --dialect duckdb | duckdb calls.duckdb"))]
+    Views(views::ViewsArgs),
     /// List the datasets that can be fetched, or describe one of them.
     #[command(after_help = example!("datasets --config calls.toml", "datasets queues --json"))]
     Datasets(datasets::DatasetsArgs),
@@ -200,6 +204,7 @@ impl Cli {
             Command::Verify(args) => verify::execute(&overrides, &args).await,
             Command::Rebuild => rebuild::execute(&overrides).await,
             Command::Upgrade(args) => upgrade::execute(&overrides, &args).await,
+            Command::Views(args) => views::execute(&overrides, &args),
             Command::Drop(args) => drop::execute(&overrides, &args).await,
             Command::Export(args) => export::execute(&overrides, &args).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,

@@ -30,3 +30,4 @@ pub(crate) mod status;
 pub(crate) mod summary;
 pub(crate) mod upgrade;
 pub(crate) mod verify;
+pub(crate) mod views;

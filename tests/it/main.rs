@@ -54,4 +54,5 @@ mod terminal;
 mod token_runs;
 mod token_sources;
 mod upgrade;
+mod views;
 mod wire_forms;
