@@ -17,9 +17,9 @@ use arrow::{
 use bytes::Bytes;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use cxbackfill::testing::{
-    Config, Dataset, Decoder, Environment, Interval, Ledger, Metrics, OutputStore, Overrides, Page,
-    PageParser, ParquetSettings, Profile, Region, RequestError, RunOutcome, Scope, Settings, Shard,
-    ShardWriter, Transport, catalog, run,
+    Config, Dataset, Decoder, Environment, FileSchemas, Interval, Ledger, Metrics, OutputStore,
+    Overrides, Page, PageParser, ParquetSettings, Profile, Region, RequestError, RunOutcome, Scope,
+    Settings, Shard, ShardWriter, Transport, catalog, run,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -128,6 +128,7 @@ fn write(c: &mut Criterion) {
             profile,
             row_group_rows: 20_000,
             job: "{}".to_owned(),
+            schemas: FileSchemas::default(),
         });
         let write = || {
             let shard = Shard::new(dataset(), day(), false);

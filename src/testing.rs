@@ -28,7 +28,7 @@ pub use crate::{
     ledger::{Failure, LEDGER, Ledger, Probe, RemoteJob, reader::Snapshot},
     planning::{LeaseEnd, Next, Plan, PlannerActor, Shard},
     sandbox::{JobSettings, Load, Region, Settings, Stats, WindowUsage},
-    sink::{OutputStore, ParquetSettings, Profile, ShardWriter},
+    sink::{FileSchemas, OutputStore, ParquetSettings, Profile, ShardWriter},
     telemetry::metrics::Metrics,
     time::interval::{Interval, iso},
 };

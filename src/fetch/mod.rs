@@ -15,6 +15,7 @@ pub(crate) mod async_job;
 mod build_request;
 pub(crate) mod circuit_breaker;
 pub(crate) mod context;
+mod decoders;
 pub(crate) mod doubts;
 pub(crate) mod endpoint_choice;
 pub(crate) mod error;
@@ -45,6 +46,7 @@ pub(crate) use self::{
     api_client::{ApiClient, ListedParents},
     circuit_breaker::CircuitBreaker,
     context::FetchContext,
+    decoders::Decoders,
     endpoint_choice::{request_count, request_count_by_id},
     error::{FetchError, RunError, ShardError},
     job_availability::JobAvailability,

@@ -279,7 +279,7 @@ mod tests {
     use crate::{
         catalog::{self, Dataset},
         decode::{Drift, RowKey, UndecodableRows},
-        fetch::RequestContext,
+        fetch::{Decoders, RequestContext},
         planning::{Next, Plan, PlannerActor},
     };
 
@@ -296,7 +296,7 @@ mod tests {
             api: "https://api.example/".parse().unwrap(),
             api_version: String::new(),
             now: 0,
-            drops_new_fields: false,
+            decoders: Decoders::default(),
         };
         let pager = Pager::new(
             dataset,

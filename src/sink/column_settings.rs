@@ -140,7 +140,8 @@ fn push_leaves(array: &ArrayRef, leaves: &mut Vec<Leaf>) {
         DataType::Utf8 => {
             let texts = array.as_string::<i32>();
             let (from, to) = ends(texts.value_offsets());
-            let repeats = repeat(texts.iter().flatten().map(|text| xxh3_64(text.as_bytes())));
+            let hashes = texts.iter().flatten().map(|text| xxh3_64(text.as_bytes()));
+            let repeats = repeat(present, hashes);
             leaves.push(Leaf { slots, bytes: to - from, kind: Kind::Text, repeats });
         }
         DataType::Boolean => {
@@ -148,10 +149,11 @@ fn push_leaves(array: &ArrayRef, leaves: &mut Vec<Leaf>) {
         }
         numbers => {
             let width = numbers.primitive_width().unwrap_or(0);
-            let data = array.to_data();
-            let values: &[u64] = if width == 8 { data.buffer(0) } else { &[] };
+            // a column with few values, as most have, is not looked at
+            let data = (width == 8 && present >= FEWEST_DICTIONARY_VALUES).then(|| array.to_data());
+            let values: &[u64] = data.as_ref().map_or(&[], |data| data.buffer(0));
             let present_values = (0..values.len().min(slots)).filter(|&slot| array.is_valid(slot));
-            let repeats = repeat(present_values.map(|slot| values[slot]));
+            let repeats = repeat(present, present_values.map(|slot| values[slot]));
             let is_integer = numbers.is_integer() || numbers.is_temporal();
             let kind = if is_integer { Kind::Integer } else { Kind::Other };
             leaves.push(Leaf { slots, bytes: width * present, kind, repeats });
@@ -159,8 +161,11 @@ fn push_leaves(array: &ArrayRef, leaves: &mut Vec<Leaf>) {
     }
 }
 
-/// Whether the first of these values come twice or more on average.
-fn repeat(values: impl Iterator<Item = u64>) -> bool {
+/// Whether the first of these values, of which there are so many, come twice or more on average.
+fn repeat(present: usize, values: impl Iterator<Item = u64>) -> bool {
+    if present < FEWEST_DICTIONARY_VALUES {
+        return false;
+    }
     let mut distinct = HashSet::new();
     let mut sampled = 0;
     for value in values.take(SAMPLED_VALUES) {
@@ -188,6 +193,7 @@ mod tests {
     use parquet::{arrow::ArrowSchemaConverter, file::properties::WriterProperties};
 
     use super::*;
+    use crate::sink::FileSchemas;
 
     fn array<A: Array + 'static>(array: A) -> ArrayRef {
         Arc::new(array)
@@ -222,6 +228,7 @@ mod tests {
             compression: Compression::SNAPPY,
             profile,
             row_group_rows: 100,
+            schemas: FileSchemas::default(),
             job: String::new(),
         };
         let builder = WriterProperties::builder();

@@ -14,6 +14,7 @@ mod column_upgrade;
 mod commit;
 mod drift_records;
 pub(crate) mod file_mode;
+mod file_schema;
 mod footer;
 pub(crate) mod hour_sums;
 pub(crate) mod lock;
@@ -58,6 +59,7 @@ use self::{
     write_error::WriteError,
 };
 pub use self::{
+    file_schema::FileSchemas,
     settings::{ParquetSettings, Profile},
     shard_writer::ShardWriter,
     store::OutputStore,

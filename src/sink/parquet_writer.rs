@@ -10,7 +10,7 @@ use arrow::{
 };
 use parquet::{
     arrow::{
-        ArrowSchemaConverter, ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
+        ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
         arrow_writer::ArrowWriterOptions,
     },
     file::metadata::SortingColumn,
@@ -168,16 +168,18 @@ impl DayFile {
 
     /// Opens the file for about this many rows a row group that begin with these.
     fn open_writer(&self, first: &RecordBatch, rows: usize) -> Result<OpenWriter, WriteError> {
-        let Dataset { name, version, schema, time, .. } = &*self.dataset;
-        let leaves = ArrowSchemaConverter::new().convert(schema)?;
+        let Dataset { name, version, schema, .. } = &*self.dataset;
+        let file_schema = self.settings.schemas.of(&self.dataset)?;
+        let leaves = &file_schema.columns;
         let properties = self.settings.properties(vec![
+            file_schema.arrow.clone(),
             entry("dataset", name.clone()),
             entry("schema_version", version.to_string()),
             entry("version", env!("CARGO_PKG_VERSION").to_owned()),
             entry("job", self.settings.job.clone()),
         ]);
-        let properties = set_columns(properties, &self.settings, &leaves, first, rows);
-        let time = leaves.columns().iter().position(|leaf| leaf.path().parts() == [time.as_str()]);
+        let properties = set_columns(properties, &self.settings, leaves, first, rows);
+        let time = file_schema.time;
         let declared = time.filter(|_| self.order.is_ascending).map(|index| SortingColumn {
             column_idx: i32::try_from(index).unwrap_or(i32::MAX),
             descending: false,
@@ -187,7 +189,8 @@ impl DayFile {
         let properties = properties.set_sorting_columns(declared.map(|column| vec![column]));
         let options = ArrowWriterOptions::new()
             .with_properties(properties.build())
-            .with_parquet_schema(leaves);
+            .with_parquet_schema(leaves.clone())
+            .with_skip_arrow_metadata(true);
         let (spool, schema) = (self.spools.spool(), Arc::clone(schema));
         let writer = ArrowWriter::try_new_with_options(spool, schema, options)?;
         Ok(OpenWriter { writer, declares_order })

@@ -9,6 +9,8 @@ use parquet::{
 };
 use serde::Deserialize;
 
+use crate::sink::file_schema::FileSchemas;
+
 /// The most encoded bytes of a row group.
 pub(crate) const ROW_GROUP_BYTES: usize = 64 << 20;
 
@@ -40,6 +42,8 @@ pub struct ParquetSettings {
     pub row_group_rows: usize,
     /// The identity of the job as JSON, for the footers.
     pub job: String,
+    /// The schemas of the files that were written so far.
+    pub schemas: FileSchemas,
 }
 
 impl ParquetSettings {
@@ -51,6 +55,7 @@ impl ParquetSettings {
             profile: Profile::Fast,
             row_group_rows: 1_000,
             job: String::new(),
+            schemas: FileSchemas::default(),
         }
     }
 

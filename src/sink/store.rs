@@ -107,33 +107,34 @@ impl OutputStore {
         let io_error = |source| StoreError::Io { path: self.full_path(path), source };
         let error = |source| self.error(path, source);
         let mut hasher = Sha256::new();
-        let mut bytes = 0;
         spool.rewind().map_err(io_error)?;
-        let upload = self.store.put_multipart(&name).await.map_err(error)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-        loop {
-            let (chunk, hash, rest) = offload(move || {
-                let chunk = read_chunk(&mut spool);
-                if let Ok(chunk) = &chunk {
-                    hasher.update(chunk);
-                }
-                (chunk, hasher, spool)
-            })
-            .await;
-            (hasher, spool) = (hash, rest);
-            let chunk = match chunk {
-                Ok(chunk) if chunk.is_empty() => break,
-                Ok(chunk) => chunk,
-                Err(source) => {
-                    upload.abort().await.map_err(error)?;
-                    return Err(io_error(source));
-                }
-            };
-            bytes += chunk.len() as u64;
-            upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(error)?;
-            upload.put(chunk);
+        let (first, hash, rest) = offload(move || next_part(spool, hasher)).await;
+        (hasher, spool) = (hash, rest);
+        let first = first.map_err(io_error)?;
+        let mut bytes = first.len() as u64;
+        if first.len() < PART_BYTES {
+            self.store.put(&name, first.into()).await.map_err(error)?;
+        } else {
+            let upload = self.store.put_multipart(&name).await.map_err(error)?;
+            let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+            upload.put(first);
+            loop {
+                let (part, hash, rest) = offload(move || next_part(spool, hasher)).await;
+                (hasher, spool) = (hash, rest);
+                let part = match part {
+                    Ok(part) if part.is_empty() => break,
+                    Ok(part) => part,
+                    Err(source) => {
+                        upload.abort().await.map_err(error)?;
+                        return Err(io_error(source));
+                    }
+                };
+                bytes += part.len() as u64;
+                upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(error)?;
+                upload.put(part);
+            }
+            upload.finish().await.map_err(error)?;
         }
-        upload.finish().await.map_err(error)?;
         self.sync(path).await?;
         Ok(FileRecord {
             path: path.to_owned(),
@@ -280,15 +281,24 @@ fn remove_partial_uploads(file: &FsPath) -> Result<usize, StoreError> {
     Ok(removed)
 }
 
+/// Takes the next part of a spool, and hashes it. The part is empty at the end of the spool.
+fn next_part(mut spool: Spool, mut hasher: Sha256) -> (io::Result<Bytes>, Sha256, Spool) {
+    let part = read_part(&mut spool);
+    if let Ok(part) = &part {
+        hasher.update(part);
+    }
+    (part, hasher, spool)
+}
+
 /// The next part of a spool. Empty at its end.
-fn read_chunk(spool: &mut Spool) -> io::Result<Bytes> {
+fn read_part(spool: &mut Spool) -> io::Result<Bytes> {
     let from = spool.stream_position()?;
     let rest = spool.seek(SeekFrom::End(0))? - from;
     spool.seek(SeekFrom::Start(from))?;
     let bytes = usize::try_from(rest).unwrap_or(usize::MAX).min(PART_BYTES);
-    let mut chunk = vec![0; bytes];
-    spool.read_exact(&mut chunk)?;
-    Ok(chunk.into())
+    let mut part = vec![0; bytes];
+    spool.read_exact(&mut part)?;
+    Ok(part.into())
 }
 
 #[cfg(test)]

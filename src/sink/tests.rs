@@ -59,6 +59,7 @@ impl Fixture {
             profile: Profile::Fast,
             row_group_rows: 100,
             job: "{}".into(),
+            schemas: FileSchemas::default(),
         };
         let sink = SinkActor::new(output.clone(), ledger.clone(), settings).start();
         Self { dataset, output, ledger, sink, _output_folder: folder, ledger_folder }

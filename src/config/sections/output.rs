@@ -12,7 +12,7 @@ use crate::{
     },
     fetch::NewFieldPolicy,
     ledger::LEDGER,
-    sink::{FileMode, ParquetSettings, Profile},
+    sink::{FileMode, FileSchemas, ParquetSettings, Profile},
 };
 
 #[derive(Debug, Deserialize)]
@@ -89,6 +89,7 @@ impl OutputSection {
             profile: self.profile,
             row_group_rows: self.row_group_rows,
             job: String::new(),
+            schemas: FileSchemas::default(),
         })
     }
 }

@@ -27,7 +27,7 @@ use self::{
 use crate::{
     catalog::{ApiRequest, Dataset, Endpoint, Paging, PlaceholderValues},
     decode::{Decoder, PageParser, RawPage},
-    fetch::ShardError,
+    fetch::{Decoders, ShardError},
     http::error::RequestError,
     time::interval::{Interval, iso},
 };
@@ -41,8 +41,8 @@ pub(crate) struct RequestContext {
     pub api_version: String,
     /// When the run began, in milliseconds since 1970: the time of its snapshots.
     pub now: i64,
-    /// Whether fields without a column are counted and not kept.
-    pub drops_new_fields: bool,
+    /// The decoders of the datasets.
+    pub decoders: Decoders,
 }
 
 /// Decides the next page of one interval.
@@ -85,10 +85,6 @@ impl Pager {
         filter: &Arc<Map<String, Value>>,
     ) -> Self {
         let columns = added_columns(dataset, row_time(dataset, interval, context), None);
-        let decoder = match context.drops_new_fields {
-            true => Decoder::new(dataset).dropping_new_fields(),
-            false => Decoder::new(dataset),
-        };
         Self {
             requested: interval,
             owner: interval,
@@ -96,7 +92,7 @@ impl Pager {
             job_id: String::new(),
             download: None,
             ids: Vec::new(),
-            decoder: Arc::new(decoder),
+            decoder: context.decoders.of(dataset),
             parser: Arc::new(PageParser::new(endpoint, columns).requiring_key_of(dataset)),
             dataset: Arc::clone(dataset),
             endpoint: Arc::clone(endpoint),

@@ -57,8 +57,12 @@ impl ObjectStore for CrashStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        self.transport.step("put").await;
-        self.memory.put_opts(location, payload, options).await
+        self.check("before an upload");
+        self.transport.step("before the name").await;
+        let put = self.memory.put_opts(location, payload, options).await;
+        self.check("after an upload");
+        self.transport.step("after the name").await;
+        put
     }
 
     async fn put_multipart_opts(

@@ -27,7 +27,7 @@ fn pager_of(rows: &str, endpoint: &str) -> Pager {
         api: "https://api.example/".parse().unwrap(),
         api_version: String::new(),
         now: 0,
-        drops_new_fields: false,
+        decoders: Decoders::default(),
     };
     Pager::new(
         &dataset,

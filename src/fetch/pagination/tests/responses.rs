@@ -127,7 +127,7 @@ fn no_builtin_endpoint_takes_an_error_in_a_success_or_another_key_for_an_empty_d
             api: "https://api.example/".parse().unwrap(),
             api_version: String::new(),
             now: 0,
-            drops_new_fields: false,
+            decoders: Decoders::default(),
         };
         let mut pager = Pager::new(
             &dataset,

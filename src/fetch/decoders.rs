@@ -1,0 +1,100 @@
+//! The decoders of a run: one for each dataset, which its shards share.
+//!
+//! What a decoder needs beside a page, its columns, takes longer to make than a small page takes to
+//! be read, and as much memory as a large one. So datasets that are decoded alike share a decoder in
+//! the whole process, whatever number of sources have them: then there are no more columns than
+//! threads that decode.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use dashmap::DashMap;
+
+use crate::{catalog::Dataset, decode::Decoder};
+
+/// The decoders of all runs of the process.
+static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+
+/// A decoder, while it is in use, and what it was made for.
+struct Known {
+    dataset: Arc<Dataset>,
+    drops_new_fields: bool,
+    decoder: Weak<Decoder>,
+}
+
+/// The decoders of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Decoders {
+    drops_new_fields: bool,
+    /// By the name of the dataset.
+    decoders: DashMap<String, (Arc<Dataset>, Arc<Decoder>)>,
+}
+
+impl Decoders {
+    /// Decoders that keep fields without a column, or only count them.
+    pub(crate) fn new(drops_new_fields: bool) -> Self {
+        Self { drops_new_fields, decoders: DashMap::new() }
+    }
+
+    /// The decoder of a dataset.
+    pub(crate) fn of(&self, dataset: &Arc<Dataset>) -> Arc<Decoder> {
+        let shared = || (Arc::clone(dataset), shared(dataset, self.drops_new_fields));
+        let mut entry = self.decoders.entry(dataset.name.clone()).or_insert_with(shared);
+        if !Arc::ptr_eq(&entry.0, dataset) {
+            *entry = shared();
+        }
+        Arc::clone(&entry.1)
+    }
+}
+
+/// A decoder in use of a dataset that is decoded alike, or a new one.
+fn shared(dataset: &Arc<Dataset>, drops_new_fields: bool) -> Arc<Decoder> {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.retain(|known| known.decoder.strong_count() > 0);
+    let same = known.iter().find_map(|known| {
+        let is_same = known.drops_new_fields == drops_new_fields
+            && are_decoded_alike(&known.dataset, dataset);
+        known.decoder.upgrade().filter(|_| is_same)
+    });
+    same.unwrap_or_else(|| {
+        let decoder = match drops_new_fields {
+            true => Decoder::new(dataset).dropping_new_fields(),
+            false => Decoder::new(dataset),
+        };
+        let (dataset, decoder) = (Arc::clone(dataset), Arc::new(decoder));
+        known.push(Known { dataset, drops_new_fields, decoder: Arc::downgrade(&decoder) });
+        decoder
+    })
+}
+
+/// Whether the rows of both datasets are read into columns in the same way.
+fn are_decoded_alike(one: &Dataset, other: &Dataset) -> bool {
+    one.schema == other.schema
+        && one.aliases == other.aliases
+        && one.forms == other.forms
+        && one.zone == other.zone
+        && one.ignore == other.ignore
+        && (&one.id, &one.time, &one.newest) == (&other.id, &other.time, &other.newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    #[test]
+    fn shards_and_runs_share_the_decoder_of_datasets_that_are_decoded_alike() {
+        let dataset = catalog::test_dataset("conversations");
+        let copy = Arc::new(Dataset::clone(dataset));
+        let other = Arc::new(Dataset {
+            ignore: vec!["participants".to_owned()],
+            ..Dataset::clone(dataset)
+        });
+        let run = Decoders::new(false);
+        let decoder = run.of(dataset);
+        assert!(Arc::ptr_eq(&decoder, &run.of(dataset)));
+        assert!(Arc::ptr_eq(&decoder, &run.of(&copy)));
+        assert!(Arc::ptr_eq(&decoder, &Decoders::new(false).of(dataset)), "another source");
+        assert!(!Arc::ptr_eq(&decoder, &run.of(&other)), "what is ignored differs");
+        assert!(!Arc::ptr_eq(&decoder, &Decoders::new(true).of(dataset)));
+    }
+}
