@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::common::{
+    binary::{program, summary},
     environment::{config, environment},
     own_process::is_own_process,
 };
@@ -275,4 +276,33 @@ fn g8_a_refresh_of_three_million_rows_stays_below_300_megabytes() {
         "memory::g8_a_refresh_of_three_million_rows_stays_below_300_megabytes",
         Case { rows: 3_000_000, ordered: true, replaces: true },
     );
+}
+
+/// Fifty organisations of this many conversations a day side by side, three days each, in the
+/// program itself, each with a sandbox of its own in the same process.
+#[test]
+fn g8_fifty_sources_side_by_side_stay_below_700_mebibytes() {
+    let rows_per_day = std::env::var("ROWS").unwrap_or_else(|_| "60".to_owned());
+    let folder = tempfile::tempdir().unwrap();
+    let mut toml = format!(
+        "[job]\nname = 'fifty'\nfrom = '2024-01-01T00:00:00Z'\nto = '2024-01-04T00:00:00Z'\n\
+         [budget]\nrequests = 0\n[fetch]\nstrategy = 'query'\n\
+         [sandbox]\nrequests = 0\nlatency = {{ base = "50ms" }}\nconversations_per_day = {rows_per_day}\n"
+    );
+    for number in 1..=50 {
+        writeln!(
+            toml,
+            "[[source]]\nname = 's{number}'\nregion = 'sandbox'\n[source.sandbox]\nseed = {number}\n\
+             client_secret = 'secret-{number}'\n[source.auth]\nclient_secret = 'secret-{number}'"
+        )
+        .unwrap();
+    }
+    std::fs::write(folder.path().join("config.toml"), toml).unwrap();
+    let mut run = program(folder.path(), &["run", "--summary", "json"]);
+    let output = run.env("RUST_LOG", "off").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let summary = summary(&output);
+    let peak = summary["peak_rss_bytes"].as_i64().unwrap();
+    println!("50 sources: at most {} MB; {} s of CPU", peak / 1_000_000, summary["cpu_seconds"]);
+    assert!(peak < 700 * MIB, "{} MB", peak / 1_000_000);
 }
