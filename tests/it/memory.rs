@@ -287,7 +287,7 @@ fn g8_fifty_sources_side_by_side_stay_below_700_mebibytes() {
     let mut toml = format!(
         "[job]\nname = 'fifty'\nfrom = '2024-01-01T00:00:00Z'\nto = '2024-01-04T00:00:00Z'\n\
          [budget]\nrequests = 0\n[fetch]\nstrategy = 'query'\n\
-         [sandbox]\nrequests = 0\nlatency = {{ base = "50ms" }}\nconversations_per_day = {rows_per_day}\n"
+         [sandbox]\nrequests = 0\nlatency = {{ base = '50ms' }}\nconversations_per_day = {rows_per_day}\n"
     );
     for number in 1..=50 {
         writeln!(
