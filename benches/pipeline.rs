@@ -7,6 +7,7 @@ use std::{
     hint::black_box,
     io::{Seek, SeekFrom},
     sync::Arc,
+    time::Duration,
 };
 
 use actix::System;
@@ -15,7 +16,10 @@ use arrow::{
     json::ReaderBuilder,
 };
 use bytes::Bytes;
-use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use criterion::{
+    Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+    measurement::{Measurement, ValueFormatter, WallTime},
+};
 use cxbackfill::testing::{
     Config, Dataset, Decoder, Environment, FileSchemas, Interval, Ledger, Metrics, OutputStore,
     Overrides, Page, PageParser, ParquetSettings, Profile, Region, RequestError, RunOutcome, Scope,
@@ -23,6 +27,10 @@ use cxbackfill::testing::{
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeVal,
+};
 use object_store::memory::InMemory;
 use parquet::basic::{Compression, ZstdLevel};
 use tokio::{runtime::Builder, time::Instant};
@@ -68,7 +76,7 @@ fn page_of(finder: &PageParser, decoder: &Decoder, page: &Bytes) -> Page {
 }
 
 /// One page, on one core.
-fn decode(c: &mut Criterion) {
+fn decode(c: &mut Criterion<CpuTime>) {
     let (pages, finder, decoder) =
         (pages(), PageParser::new(dataset().endpoint(), Vec::new()), Decoder::new(&dataset()));
     let mut group = c.benchmark_group("pipeline");
@@ -82,7 +90,7 @@ fn decode(c: &mut Criterion) {
 
 /// The same page by the usual decoder, for comparison: it finds the rows in the same way, and gives
 /// neither keys nor owners.
-fn decode_with_arrow_json(c: &mut Criterion) {
+fn decode_with_arrow_json(c: &mut Criterion<CpuTime>) {
     let (pages, finder) = (pages(), PageParser::new(dataset().endpoint(), Vec::new()));
     let fields = dataset().schema.fields().iter().map(without_zone).collect::<Vec<_>>();
     let schema = Arc::new(Schema::new(fields));
@@ -116,7 +124,7 @@ fn without_zone(field: &FieldRef) -> FieldRef {
 }
 
 /// A day's batches into a file that has no name yet, on one core.
-fn write(c: &mut Criterion) {
+fn write(c: &mut Criterion<CpuTime>) {
     let bytes = pages();
     let decoded = decoded(&bytes);
     let output = OutputStore::over(Arc::new(InMemory::new()));
@@ -220,5 +228,45 @@ fn size(pages: &[Bytes]) -> u64 {
     pages.iter().map(|page| page.len() as u64).sum()
 }
 
-criterion_group!(benches, decode, decode_with_arrow_json, write, backfill);
-criterion_main!(benches);
+/// The CPU time of this process: what else the machine does counts little.
+struct CpuTime;
+
+impl Measurement for CpuTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the usage of this process");
+        let seconds =
+            |time: TimeVal| Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1_000);
+        seconds(usage.user_time()) + seconds(usage.system_time())
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        self.start() - start
+    }
+
+    fn add(&self, one: &Duration, other: &Duration) -> Duration {
+        *one + *other
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        WallTime.to_f64(value)
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+criterion_group! {
+    name = stages;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = decode, decode_with_arrow_json, write
+}
+criterion_group!(whole, backfill);
+criterion_main!(stages, whole);
