@@ -8,7 +8,11 @@ use arrow::{
     error::ArrowError,
 };
 
-use crate::decode::{column::Column, form::Forms, json::Json};
+use crate::decode::{
+    column::Column,
+    form::Forms,
+    json::{Json, KeyToken},
+};
 
 /// The columns of an object's fields. Keys come in the same order in nearly every object, so the
 /// key that followed last time is tried first.
@@ -25,8 +29,7 @@ pub(super) struct FieldColumns {
 
 #[derive(Debug)]
 struct Key {
-    /// The key with the quote at its end and a colon.
-    ending: Box<[u8]>,
+    token: KeyToken,
     name: Box<str>,
     /// The index of its column. `None` if the key is ignored.
     column: Option<usize>,
@@ -36,8 +39,8 @@ struct Key {
     has_other_name: bool,
     /// The last object that had it.
     last_object: u64,
-    /// Which of the values that fit no column are inside its value in that object.
-    extra: Range<usize>,
+    /// The last object where values inside its value fit no column, and which these are.
+    extra: (u64, Range<usize>),
     /// Where its value in that object is, if the key is an alias and the value is in the column.
     alias_value: Range<usize>,
 }
@@ -80,13 +83,13 @@ impl FieldColumns {
             _ => None,
         });
         let key = |(index, (name, column)): (usize, (&String, Option<usize>))| Key {
-            ending: [name.as_bytes(), b"\":"].concat().into(),
+            token: KeyToken::new(name),
             name: name.as_str().into(),
             column,
             follower: index + 1,
             has_other_name: aliases.iter().any(|(_, other)| Some(*other) == column),
             last_object: 0,
-            extra: 0..0,
+            extra: (0, 0..0),
             alias_value: 0..0,
         };
         Self {
@@ -102,15 +105,31 @@ impl FieldColumns {
         self.objects += 1;
     }
 
-    /// Reads the key that begins here, if it is the one that followed `previous` last time.
+    /// Reads the next key, if it is the one that followed `previous` last time. `is_first` says
+    /// that no key came before.
+    #[inline]
     pub(super) fn skip_expected_key(
         &self,
         json: &mut Json<'_>,
         previous: Option<usize>,
+        is_first: bool,
     ) -> Option<usize> {
         let expected = previous.map_or(self.first, |previous| self.keys[previous].follower);
         let key = self.keys.get(expected)?;
-        json.skip_key(&key.ending).then_some(expected)
+        json.skip_key(&key.token, is_first).then_some(expected)
+    }
+
+    /// The column of a key and its name, unless there is more to think of: see
+    /// [`place`](Self::place). Notes that the current object has the key.
+    #[inline]
+    pub(super) fn usual_place(&mut self, key: usize) -> Option<(&mut Column, &str)> {
+        let key = &mut self.keys[key];
+        let (Some(column), false) = (key.column, key.has_other_name) else { return None };
+        if key.last_object == self.objects {
+            return None;
+        }
+        key.last_object = self.objects;
+        Some((&mut self.columns[column], &key.name))
     }
 
     /// The index of a key that comes after `previous`. `None` if no column has this name.
@@ -123,12 +142,13 @@ impl FieldColumns {
         Some(found)
     }
 
-    /// Notes that the current object has a key.
+    /// Notes that the current object has a key. If it has it again, returns which of the values
+    /// that fit no column are inside the key's value so far.
     pub(super) fn note(&mut self, key: usize) -> Option<Range<usize>> {
         let key = &mut self.keys[key];
-        let extra = std::mem::take(&mut key.extra);
         if key.last_object == self.objects {
-            return Some(extra);
+            let (object, extra) = std::mem::take(&mut key.extra);
+            return Some(if object == self.objects { extra } else { 0..0 });
         }
         key.last_object = self.objects;
         key.alias_value = 0..0;
@@ -137,7 +157,7 @@ impl FieldColumns {
 
     /// Notes which of the values that fit no column are inside the value of a key.
     pub(super) fn note_extra(&mut self, key: usize, extra: Range<usize>) {
-        self.keys[key].extra = extra;
+        self.keys[key].extra = (self.objects, extra);
     }
 
     /// Notes where the value of a key is, if it is an alias.

@@ -74,11 +74,12 @@ impl<'d> Forms<'d> {
 /// How a column of numbers is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NumberForm {
-    pub(super) read: fn(Scalar<'_>) -> Result<Option<f64>, Misfit>,
+    pub(super) read: ReadNumber,
     /// What a value has to be, for errors.
     pub(super) expected: &'static str,
 }
 
+type ReadNumber = fn(Scalar<'_>) -> Result<Option<f64>, Misfit>;
 type ReadTime = fn(Scalar<'_>, &TimeZone) -> Result<Option<i64>, Misfit>;
 
 /// How a column of times is read, as microseconds since 1970.

@@ -1,11 +1,13 @@
 //! The JSON of a row, read token by token and strictly.
 //!
-//! Eight bytes of a text are looked at in one step, and a text without escapes is a part of the
-//! input. What needs more than that is left to `jiter`: see [`unescape`].
+//! A text without escapes is a part of the input. What needs more than that is left to `jiter`: see
+//! [`unescape`].
 
 use std::{mem, ops::Range};
 
 use jiter::Jiter;
+
+use crate::decode::byte_search::string_part;
 
 /// A position in the JSON of a row.
 #[derive(Debug)]
@@ -135,13 +137,15 @@ impl<'j> Json<'j> {
         }
     }
 
-    /// Reads the key that begins here and its colon, if it is this one, which is given with its
-    /// last quote and the colon.
+    /// Goes to the value of the next member, if its key is this one and no space is around it.
     #[inline]
-    pub(super) fn skip_key(&mut self, ending_key: &[u8]) -> bool {
-        let is_it = begins_with(&self.text[self.at + 1..], ending_key);
+    pub(super) fn skip_key(&mut self, key: &KeyToken, is_first: bool) -> bool {
+        let comma = usize::from(!is_first);
+        let is_separated = is_first || self.text.get(self.at) == Some(&b',');
+        let is_it =
+            is_separated && key.begins(self.text.get(self.at + comma..).unwrap_or_default());
         if is_it {
-            self.at += 1 + ending_key.len();
+            self.at += comma + key.len;
         }
         is_it
     }
@@ -156,8 +160,20 @@ impl<'j> Json<'j> {
         Ok(key)
     }
 
-    /// Reads the text that begins here.
+    /// Reads the text that begins here, if it is ASCII without escapes. Returns its length and the
+    /// input from its first character on.
     #[inline]
+    pub(super) fn ascii_text(&mut self) -> Option<(usize, &'j [u8])> {
+        let from = self.at + 1;
+        let end = string_part(self.text, from);
+        let is_it = end.is_ascii && self.text.get(end.at) == Some(&b'"');
+        is_it.then(|| {
+            self.at = end.at + 1;
+            (end.at - from, &self.text[from..])
+        })
+    }
+
+    /// Reads the text that begins here.
     pub(super) fn string(&mut self) -> Read<Text<'j>> {
         let from = self.at + 1;
         let mut end = string_part(self.text, from);
@@ -318,56 +334,39 @@ impl<'j> Json<'j> {
     }
 }
 
-/// Whether a text begins with a key, which is short: eight bytes are compared in one step.
-#[inline]
-fn begins_with(text: &[u8], key: &[u8]) -> bool {
-    let Some(text) = text.get(..key.len()) else { return false };
-    let (Some(text_end), Some(key_end)) = (text.last_chunk::<8>(), key.last_chunk::<8>()) else {
-        return text == key;
-    };
-    let mut at = 0;
-    while at + 8 < key.len() {
-        if text[at..].first_chunk::<8>() != key[at..].first_chunk::<8>() {
+/// A key with its quotes and a colon, that is compared in two steps.
+#[derive(Debug)]
+pub(super) struct KeyToken {
+    bytes: Box<[u8]>,
+    len: usize,
+    /// The first bytes as a number, and the bits of them that count.
+    head: u128,
+    mask: u128,
+}
+
+impl KeyToken {
+    pub(super) fn new(key: &str) -> Self {
+        let bytes: Box<[u8]> = [b"\"", key.as_bytes(), b"\":"].concat().into();
+        let mut head = [0; 16];
+        let len = bytes.len().min(16);
+        head[..len].copy_from_slice(&bytes[..len]);
+        let mask = u128::MAX >> (8 * (16 - len));
+        Self { len: bytes.len(), bytes, head: u128::from_le_bytes(head), mask }
+    }
+
+    #[inline]
+    fn begins(&self, text: &[u8]) -> bool {
+        let Some(head) = text.first_chunk::<16>() else { return text.starts_with(&self.bytes) };
+        if (u128::from_le_bytes(*head) ^ self.head) & self.mask != 0 {
             return false;
         }
-        at += 8;
+        // the last bytes may overlap the first
+        self.len <= 16
+            || text.get(..self.len).is_some_and(|text| {
+                text.last_chunk::<16>() == self.bytes.last_chunk::<16>()
+                    && (self.len <= 32 || *text == *self.bytes)
+            })
     }
-    text_end == key_end
-}
-
-/// Where a part of a text ends.
-pub(super) struct PartEnd {
-    /// The position of the first quote, backslash or control character, or the length of the input.
-    pub at: usize,
-    /// Whether all bytes before are ASCII.
-    pub is_ascii: bool,
-}
-
-/// Finds the end of the part of a text that begins at `at`.
-#[inline]
-pub(super) fn string_part(text: &[u8], mut at: usize) -> PartEnd {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    // the lowest byte that is flagged is below `limit`; those above it may be flagged wrongly
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
-    let mut not_ascii = 0;
-    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let special = quote | backslash | below(word, b' ');
-        if special != 0 {
-            let first = special.trailing_zeros();
-            not_ascii |= word & HIGH & ((1 << first) - 1);
-            return PartEnd { at: at + first as usize / 8, is_ascii: not_ascii == 0 };
-        }
-        not_ascii |= word & HIGH;
-        at += 8;
-    }
-    let rest = text.get(at..).unwrap_or_default();
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    let end = rest.iter().position(is_special).unwrap_or(rest.len());
-    PartEnd { at: at + end, is_ascii: not_ascii == 0 && rest[..end].is_ascii() }
 }
 
 /// Passes on the characters of a text with escapes. `None` if an escape stands for half of a

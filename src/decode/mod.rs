@@ -6,6 +6,7 @@
 //! it came (G5), so the cost of a page is linear in its bytes, whatever is in them. Start reading at
 //! [`Decoder::decode`]; `row_reader` reads a row, `column` holds what was read, `scalar` its forms.
 
+mod byte_search;
 mod column;
 mod committed_rows;
 mod drift;

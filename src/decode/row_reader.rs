@@ -11,6 +11,8 @@ use crate::decode::{
     drift::DriftKind,
     extra::Extra,
     fields::{FieldColumns, Place},
+    form::{NumberForm, TimeForm},
+    instant::usual_instant,
     json::{Json, Text, unescape},
     map_entries::keep_last_entries,
     path::Path,
@@ -70,11 +72,14 @@ impl<'j> RowReader<'j, '_> {
         columns.begin_object();
         let mut previous = None;
         let mut is_first = true;
-        while self.json.next_member(is_first)? {
-            is_first = false;
-            let key = match columns.skip_expected_key(&mut self.json, previous) {
+        loop {
+            let key = match columns.skip_expected_key(&mut self.json, previous, is_first) {
                 Some(key) => key,
                 None => {
+                    if !self.json.next_member(is_first)? {
+                        return Ok(());
+                    }
+                    is_first = false;
                     let name = self.key()?;
                     match columns.find(previous, &name) {
                         Some(key) => key,
@@ -85,14 +90,55 @@ impl<'j> RowReader<'j, '_> {
                     }
                 }
             };
+            is_first = false;
             previous = Some(key);
             self.member(columns, key, row, path)?;
         }
-        Ok(())
     }
 
     /// Reads the value of a key that the columns know.
     fn member(
+        &mut self,
+        columns: &mut FieldColumns,
+        key: usize,
+        row: usize,
+        path: &Path<'_>,
+    ) -> Result<(), RowError> {
+        let extra = self.extra.len();
+        let first = self.json.peek();
+        let start = self.json.position();
+        match columns.usual_place(key) {
+            Some(_) if first == b'n' => self.json.word("null")?,
+            Some((column, name)) => self.value(first, column, row, &path.field(name))?,
+            None => return self.unusual_member(columns, key, row, path),
+        }
+        if self.extra.len() > extra {
+            self.note_extra(columns, key, extra, start, path);
+        }
+        Ok(())
+    }
+
+    /// Notes that values from the value `extra` on do not fit, which are inside the value that
+    /// began at `start`.
+    #[cold]
+    fn note_extra(
+        &mut self,
+        columns: &mut FieldColumns,
+        key: usize,
+        extra: usize,
+        start: usize,
+        path: &Path<'_>,
+    ) {
+        if self.extra.is_full() && path.is_row() {
+            let json = self.json.since(start);
+            self.extra.collapse(extra, columns.name(key), start, json);
+        }
+        columns.note_extra(key, extra..self.extra.len());
+    }
+
+    /// Reads the value of a key that came before in the object, is one of several of a column, or
+    /// is ignored.
+    fn unusual_member(
         &mut self,
         columns: &mut FieldColumns,
         key: usize,
@@ -120,12 +166,8 @@ impl<'j> RowReader<'j, '_> {
             Place::Skip => self.json.skip_value()?,
         }
         columns.note_alias_value(key, start..self.json.position());
-        if self.extra.is_full() && path.is_row() {
-            let json = self.json.since(start);
-            self.extra.collapse(extra, columns.name(key), start, json);
-        }
         if self.extra.len() > extra {
-            columns.note_extra(key, extra..self.extra.len());
+            self.note_extra(columns, key, extra, start, path);
         }
         Ok(())
     }
@@ -168,15 +210,11 @@ impl<'j> RowReader<'j, '_> {
         let outcome = match values {
             Values::Text(texts) => self.text(first, texts)?,
             Values::Int64(values) => self.int64(first, values)?,
-            Values::Double(values, form) => {
-                outcome(self.scalar(first, form.read)?, |value| values.push(value))
-            }
+            Values::Double(values, form) => self.double(first, values, form)?,
             Values::Boolean(values) => {
                 outcome(self.scalar(first, boolean)?, |value| values.append(value))
             }
-            Values::Time(values, form) => {
-                outcome(self.scalar(first, |value| form.read(value))?, |time| values.push(time))
-            }
+            Values::Time(values, form) => self.time(first, values, form)?,
             // these are marked as present first, so that truncating them removes what was read of them
             Values::List(ends, element) if first == b'[' => {
                 valid.push_valid();
@@ -213,7 +251,19 @@ impl<'j> RowReader<'j, '_> {
         Ok(())
     }
 
+    #[inline]
     fn text(&mut self, first: u8, texts: &mut Texts) -> Result<Outcome, RowError> {
+        if first == b'"'
+            && let Some((len, input)) = self.json.ascii_text()
+        {
+            texts.push_front(len, input)?;
+            return Ok(Outcome::Present);
+        }
+        self.unusual_text(first, texts)
+    }
+
+    /// Reads a text that is not plain ASCII, or what stands for one.
+    fn unusual_text(&mut self, first: u8, texts: &mut Texts) -> Result<Outcome, RowError> {
         match first {
             b'"' => match self.json.string()? {
                 Text::Plain(text) => texts.push(text)?,
@@ -246,6 +296,45 @@ impl<'j> RowReader<'j, '_> {
             return Ok(outcome(read, |value| values.push(value)));
         }
         Ok(outcome(self.scalar(first, integer)?, |value| values.push(value)))
+    }
+
+    fn double(
+        &mut self,
+        first: u8,
+        values: &mut Vec<f64>,
+        form: &NumberForm,
+    ) -> Result<Outcome, RowError> {
+        /// Up to here every integer is a double.
+        const MAX_EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+        if let b'0'..=b'9' | b'-' = first {
+            let number = self.json.number()?;
+            let exact = number.integer.filter(|integer| integer.unsigned_abs() <= MAX_EXACT);
+            let read = match exact {
+                Some(integer) => Ok(Some(integer as f64)),
+                None => (form.read)(number_scalar(number.text)),
+            };
+            return Ok(outcome(read, |value| values.push(value)));
+        }
+        Ok(outcome(self.scalar(first, form.read)?, |value| values.push(value)))
+    }
+
+    fn time(
+        &mut self,
+        first: u8,
+        times: &mut Vec<i64>,
+        form: &TimeForm,
+    ) -> Result<Outcome, RowError> {
+        if first == b'"'
+            && let Some((len, input)) = self.json.ascii_text()
+        {
+            let text = &input[..len];
+            let read = match usual_instant(text) {
+                Some(time) => Ok(Some(time)),
+                None => form.read(Scalar::Text(str::from_utf8(text).unwrap_or_default())),
+            };
+            return Ok(outcome(read, |time| times.push(time)));
+        }
+        Ok(outcome(self.scalar(first, |value| form.read(value))?, |time| times.push(time)))
     }
 
     /// Reads a text, a number or a boolean by a function. Anything else does not fit, and is not

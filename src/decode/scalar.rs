@@ -82,7 +82,7 @@ pub(super) fn time_in_seconds(value: Scalar<'_>, zone: &TimeZone) -> Result<Opti
         let is_negative = whole.starts_with('-');
         let fraction = fraction.bytes().map(|byte| byte.is_ascii_digit().then(|| byte - b'0'));
         let digits = fraction.collect::<Option<Vec<_>>>()?;
-        let microseconds = microseconds_of(&digits);
+        let microseconds = microseconds_of(digits.into_iter());
         let whole = exact_integer(whole)?.checked_mul(1_000_000)?;
         whole.checked_add(if is_negative { -microseconds } else { microseconds })
     })

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::decode::json::string_part;
+use crate::decode::byte_search::{Block, string_part};
 
 /// A page that was taken apart.
 pub(super) struct SplitPage {
@@ -200,27 +200,41 @@ impl<'p> Scanner<'p> {
     /// Skips an object or a list, without recursion.
     fn skip_nested(&mut self) -> Option<()> {
         self.closing.clear();
-        loop {
-            match self.peek()? {
-                b'"' => {
-                    self.skip_string()?;
-                    continue;
+        let mut is_in_text = false;
+        while self.at < self.page.len() {
+            let block = Block::new(&self.page[self.at..]);
+            // a byte after a backslash in a text belongs to it, so the next block begins behind
+            let backslash = block.backslashes.trailing_zeros();
+            let before = 1u64.checked_shl(backslash).unwrap_or(0).wrapping_sub(1);
+            let in_texts = Block::in_texts(block.quotes & before, is_in_text);
+            let mut brackets = block.brackets & before & !in_texts;
+            while brackets != 0 {
+                let at = self.at + brackets.trailing_zeros() as usize;
+                if self.enter_or_leave(self.page[at])? {
+                    self.at = at + 1;
+                    return Some(());
                 }
-                b'{' => self.closing.push(b'}'),
-                b'[' => self.closing.push(b']'),
-                byte @ (b'}' | b']') => {
-                    if self.closing.pop() != Some(byte) {
-                        return None;
-                    }
-                    if self.closing.is_empty() {
-                        self.at += 1;
-                        return Some(());
-                    }
-                }
-                _ => {}
+                brackets &= brackets - 1;
             }
-            self.at += 1;
+            is_in_text = in_texts >> 63 == 1;
+            self.at += match backslash {
+                64 => 64,
+                _ => backslash as usize + if is_in_text { 2 } else { 1 },
+            };
         }
+        None
+    }
+
+    /// Opens or closes a value. Returns whether none is open any more. `None` if brackets do not
+    /// match.
+    fn enter_or_leave(&mut self, bracket: u8) -> Option<bool> {
+        match bracket {
+            b'{' => self.closing.push(b'}'),
+            b'[' => self.closing.push(b']'),
+            _ if self.closing.pop() == Some(bracket) => {}
+            _ => return None,
+        }
+        Some(self.closing.is_empty())
     }
 }
 
