@@ -88,6 +88,32 @@ fn decode(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// The column of new fields costs nothing where there are none: pages without one take as long as
+/// by a decoder that does not keep them.
+fn decode_with_new_fields(c: &mut Criterion<CpuTime>) {
+    let (pages, finder) = (pages(), PageParser::new(dataset().endpoint(), Vec::new()));
+    let keeping = Decoder::new(&dataset());
+    let dropping = keeping.clone().dropping_new_fields();
+    let field = |page: &Bytes| {
+        let text = str::from_utf8(page).expect("text");
+        text.replace(r#"{"conversationEnd":"#, r#"{"newField":1,"conversationEnd":"#).into()
+    };
+    let drifted: Vec<Bytes> = pages.iter().map(field).collect();
+    let mut group = c.benchmark_group("pipeline");
+    for (name, decoder, pages) in [
+        ("no new field, dropping them", &dropping, &pages),
+        ("no new field, keeping them", &keeping, &pages),
+        ("a new field in each row, keeping them", &keeping, &drifted),
+    ] {
+        group.throughput(Throughput::Bytes(size(pages) / pages.len() as u64));
+        let mut turn = pages.iter().cycle();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| page_of(&finder, decoder, black_box(turn.next().expect("a page"))));
+        });
+    }
+    group.finish();
+}
+
 /// The same page by the usual decoder, for comparison: it finds the rows in the same way, and gives
 /// neither keys nor owners.
 fn decode_with_arrow_json(c: &mut Criterion<CpuTime>) {
@@ -266,7 +292,7 @@ impl Measurement for CpuTime {
 criterion_group! {
     name = stages;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = decode, decode_with_arrow_json, write
+    targets = decode, decode_with_arrow_json, decode_with_new_fields, write
 }
 criterion_group!(whole, backfill);
 criterion_main!(stages, whole);

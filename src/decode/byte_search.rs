@@ -34,16 +34,28 @@ pub(super) fn string_part(text: &[u8], mut at: usize) -> PartEnd {
 /// that is not ASCII.
 #[inline]
 fn text_bytes(chunk: &[u8; 32]) -> (u32, u32) {
-    let (mut special, mut high) = (0, 0);
-    for (half, bytes) in chunk.as_chunks::<16>().0.iter().enumerate() {
-        let bytes = u8x16::from(*bytes);
+    let special = |bytes: u8x16| {
         let quote = bytes.simd_eq(u8x16::splat(b'"'));
         let backslash = bytes.simd_eq(u8x16::splat(b'\\'));
         let control = bytes.min(u8x16::splat(b' ' - 1)).simd_eq(bytes);
-        special |= (quote | backslash | control).to_bitmask() << (16 * half);
-        high |= bytes.to_bitmask() << (16 * half);
-    }
-    (special, high)
+        (quote | backslash | control).to_bitmask()
+    };
+    let [low, high] = halves(chunk);
+    (special(low) | special(high) << 16, low.to_bitmask() | high.to_bitmask() << 16)
+}
+
+/// A bit for each byte that two texts have in common.
+#[inline]
+pub(super) fn equal_bytes(one: &[u8; 32], other: &[u8; 32]) -> u32 {
+    let ([one_low, one_high], [other_low, other_high]) = (halves(one), halves(other));
+    let (low, high) = (one_low.simd_eq(other_low), one_high.simd_eq(other_high));
+    low.to_bitmask() | high.to_bitmask() << 16
+}
+
+#[inline]
+fn halves(bytes: &[u8; 32]) -> [u8x16; 2] {
+    let half = |at| *bytes[at..].first_chunk().expect("two halves of 16 bytes");
+    [u8x16::from(half(0)), u8x16::from(half(16))]
 }
 
 /// Which of 64 bytes give JSON its structure, with a bit for each byte.
@@ -92,5 +104,59 @@ impl Block {
             inside ^= inside << shift;
         }
         if begins_inside { !inside } else { inside }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of JSON and others, drawn with a seed.
+    fn texts() -> impl Iterator<Item = Vec<u8>> {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let bytes = b"ab \"\"\\{}[]\n\x1f\x20\x7f\x80\xff;:,0";
+        (0..20_000).map(move |_| {
+            // few special bytes in most texts, so that some parts are long
+            let odds = rng.u8(1..40);
+            let byte = |rng: &mut fastrand::Rng| match rng.u8(..odds) {
+                0 => *rng.choice(bytes).expect("some bytes"),
+                _ => b'a',
+            };
+            (0..rng.usize(..150)).map(|_| byte(&mut rng)).collect()
+        })
+    }
+
+    #[test]
+    fn the_end_of_a_part_is_the_first_special_byte() {
+        for text in texts() {
+            let at = text.len() / 3;
+            let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
+            let end = text[at..].iter().position(is_special).map_or(text.len(), |end| at + end);
+            let found = string_part(&text, at);
+            let expected = (end, text[at..end].is_ascii());
+            assert_eq!((found.at, found.is_ascii), expected, "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_block_has_a_bit_for_each_byte_that_structures_json() {
+        for text in texts() {
+            let block = Block::new(&text);
+            let bits = |wanted: &[u8]| {
+                let first = text.iter().take(64).enumerate();
+                first.fold(0, |bits, (at, byte)| bits | u64::from(wanted.contains(byte)) << at)
+            };
+            let found = (block.quotes, block.backslashes, block.brackets);
+            assert_eq!(found, (bits(b"\""), bits(b"\\"), bits(b"{}[]")), "{}", text.escape_ascii());
+            for begins_inside in [false, true] {
+                let mut inside = begins_inside;
+                let mut expected = 0u64;
+                for at in 0..64 {
+                    inside ^= block.quotes >> at & 1 == 1;
+                    expected |= u64::from(inside) << at;
+                }
+                assert_eq!(Block::in_texts(block.quotes, begins_inside), expected);
+            }
+        }
     }
 }

@@ -15,10 +15,10 @@ use jiff::tz::TimeZone;
 
 use crate::{
     decode::{
-        column::{Column, ColumnFull, Values},
+        columns::{Column, ColumnFull, Values},
         drift::{Drift, DriftKind, DriftedField, JsonType, MAX_PATTERNS},
         form::Forms,
-        path::Path,
+        row_reader::Path,
     },
     server_text,
 };

@@ -86,11 +86,6 @@ impl<'j> Json<'j> {
         Err(SyntaxError { expected, at: self.at })
     }
 
-    /// Skips a byte that was peeked at.
-    pub(super) fn skip_byte(&mut self) {
-        self.at += 1;
-    }
-
     /// Checks that nothing follows but space.
     pub(super) fn finish(&mut self) -> Read<()> {
         match self.peek() {
@@ -137,17 +132,16 @@ impl<'j> Json<'j> {
         }
     }
 
-    /// Goes to the value of the next member, if its key is this one and no space is around it.
+    /// What was not read yet.
     #[inline]
-    pub(super) fn skip_key(&mut self, key: &KeyToken, is_first: bool) -> bool {
-        let comma = usize::from(!is_first);
-        let is_separated = is_first || self.text.get(self.at) == Some(&b',');
-        let is_it =
-            is_separated && key.begins(self.text.get(self.at + comma..).unwrap_or_default());
-        if is_it {
-            self.at += comma + key.len;
-        }
-        is_it
+    pub(super) fn rest(&self) -> &'j [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Skips bytes that were looked at.
+    #[inline]
+    pub(super) fn skip(&mut self, bytes: usize) {
+        self.at += bytes;
     }
 
     /// Reads the key that begins here, and its colon.
@@ -220,8 +214,25 @@ impl<'j> Json<'j> {
         Ok(())
     }
 
-    /// Reads the number that should begin here.
+    /// Reads the number that begins here, if it is an integer of at most 18 digits without a sign.
     #[inline]
+    pub(super) fn plain_integer(&mut self) -> Option<i64> {
+        let (mut at, mut value) = (self.at, 0i64);
+        let digit = |at: usize| self.text.get(at).map(|byte| byte.wrapping_sub(b'0'));
+        while let Some(digit @ 0..=9) = digit(at) {
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+            at += 1;
+        }
+        let digits = at - self.at;
+        let is_plain = matches!(digits, 1..=18) && (digits == 1 || self.text[self.at] != b'0');
+        if !is_plain || matches!(self.text.get(at), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.at = at;
+        Some(value)
+    }
+
+    /// Reads the number that should begin here.
     pub(super) fn number(&mut self) -> Read<Number<'j>> {
         let start = self.at;
         let is_negative = self.text.get(self.at) == Some(&b'-');
@@ -274,6 +285,7 @@ impl<'j> Json<'j> {
     }
 
     /// Reads a word such as `null`.
+    #[inline]
     pub(super) fn word(&mut self, word: &'static str) -> Read<()> {
         if !self.text[self.at..].starts_with(word.as_bytes()) {
             return self.error("a value");
@@ -331,41 +343,6 @@ impl<'j> Json<'j> {
             b'n' => self.word("null"),
             _ => self.number().map(drop),
         }
-    }
-}
-
-/// A key with its quotes and a colon, that is compared in two steps.
-#[derive(Debug)]
-pub(super) struct KeyToken {
-    bytes: Box<[u8]>,
-    len: usize,
-    /// The first bytes as a number, and the bits of them that count.
-    head: u128,
-    mask: u128,
-}
-
-impl KeyToken {
-    pub(super) fn new(key: &str) -> Self {
-        let bytes: Box<[u8]> = [b"\"", key.as_bytes(), b"\":"].concat().into();
-        let mut head = [0; 16];
-        let len = bytes.len().min(16);
-        head[..len].copy_from_slice(&bytes[..len]);
-        let mask = u128::MAX >> (8 * (16 - len));
-        Self { len: bytes.len(), bytes, head: u128::from_le_bytes(head), mask }
-    }
-
-    #[inline]
-    fn begins(&self, text: &[u8]) -> bool {
-        let Some(head) = text.first_chunk::<16>() else { return text.starts_with(&self.bytes) };
-        if (u128::from_le_bytes(*head) ^ self.head) & self.mask != 0 {
-            return false;
-        }
-        // the last bytes may overlap the first
-        self.len <= 16
-            || text.get(..self.len).is_some_and(|text| {
-                text.last_chunk::<16>() == self.bytes.last_chunk::<16>()
-                    && (self.len <= 32 || *text == *self.bytes)
-            })
     }
 }
 

@@ -4,30 +4,24 @@
 //! next cursor in a reply, so that the next page can be requested, and [`Decoder`] reads the rows
 //! into columns in one pass. A row that cannot be decoded is taken back from the columns and kept as
 //! it came (G5), so the cost of a page is linear in its bytes, whatever is in them. Start reading at
-//! [`Decoder::decode`]; `row_reader` reads a row, `column` holds what was read, `scalar` its forms.
+//! [`Decoder::decode`]; `row_reader` reads a row, `columns` hold what was read, `scalar` its forms.
 
 mod byte_search;
-mod column;
+mod columns;
 mod committed_rows;
 mod drift;
 mod extra;
-mod fields;
 mod form;
 mod instant;
 mod json;
-mod map_entries;
 mod page;
 mod page_error;
 pub(crate) mod page_parser;
-mod path;
-mod row_error;
 pub(crate) mod row_key;
 mod row_reader;
 mod row_times;
 mod scalar;
-mod sparse_list;
 mod undecodable;
-mod validity;
 
 use std::{
     collections::BTreeMap,
@@ -43,14 +37,11 @@ use jiff::tz::TimeZone;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use self::{
-    column::ColumnFull,
+    columns::{ColumnFull, FieldColumns},
     extra::Extra,
-    fields::FieldColumns,
     form::Forms,
     page_parser::{Rows, next_row, row_start},
-    path::names_in_pattern,
-    row_error::RowError,
-    row_reader::read_row,
+    row_reader::{RowError, names_in_pattern, read_row},
 };
 pub(crate) use self::{
     committed_rows::CommittedRows,

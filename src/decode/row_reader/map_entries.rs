@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::decode::column::{Column, ColumnFull, Texts, Values};
+use crate::decode::columns::{Column, ColumnFull, Texts, Values};
 
 /// Removes the entries of a map, from the entry `from` on, whose key comes again later. Returns how
 /// many.

@@ -4,29 +4,31 @@ use std::mem;
 
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 
-use crate::decode::column::MAX_KEPT;
+use crate::decode::columns::MAX_KEPT;
 
 /// A bit for each value of a column, which is 0 if the value is null.
 #[derive(Debug, Default)]
-pub(super) struct Validity {
+pub(in crate::decode) struct Validity {
     /// Bits from the lowest on. Those from `len` on are 0.
     bytes: Vec<u8>,
     len: usize,
 }
 
 impl Validity {
-    pub(super) fn len(&self) -> usize {
+    #[inline]
+    pub(in crate::decode) fn len(&self) -> usize {
         self.len
     }
 
     /// Whether a value is not null.
-    pub(super) fn is_valid(&self, index: usize) -> bool {
+    #[inline]
+    pub(in crate::decode) fn is_valid(&self, index: usize) -> bool {
         self.bytes[index / 8] & (1 << (index % 8)) != 0
     }
 
     /// Appends a value that is not null.
     #[inline]
-    pub(super) fn push_valid(&mut self) {
+    pub(in crate::decode) fn push_valid(&mut self) {
         let bit = 1 << (self.len % 8);
         self.len += 1;
         match self.bytes.last_mut() {
@@ -36,13 +38,13 @@ impl Validity {
     }
 
     /// Appends nulls.
-    pub(super) fn push_nulls(&mut self, count: usize) {
+    pub(in crate::decode) fn push_nulls(&mut self, count: usize) {
         self.len += count;
         self.bytes.resize(self.len.div_ceil(8), 0);
     }
 
     /// Removes the values from the value `len` on.
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub(in crate::decode) fn truncate(&mut self, len: usize) {
         if len >= self.len {
             return;
         }
@@ -54,7 +56,7 @@ impl Validity {
     }
 
     /// Takes the bits, and leaves none. `None` if no value is null.
-    pub(super) fn finish(&mut self) -> Option<NullBuffer> {
+    pub(in crate::decode) fn finish(&mut self) -> Option<NullBuffer> {
         let room = Vec::with_capacity(self.bytes.len().min(MAX_KEPT));
         let bytes = Buffer::from_vec(mem::replace(&mut self.bytes, room));
         let nulls = NullBuffer::new(BooleanBuffer::new(bytes, 0, mem::take(&mut self.len)));

@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// The path of a value, as a list that ends at the row. Steps live on the stack while the row is
 /// read, so a path costs nothing until its text is needed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Path<'p> {
+pub(in crate::decode) struct Path<'p> {
     outer: Option<&'p Path<'p>>,
     step: Step<'p>,
 }
@@ -20,38 +20,38 @@ enum Step<'p> {
 
 impl<'p> Path<'p> {
     /// The row itself.
-    pub(super) const ROW: Path<'static> = Path { outer: None, step: Step::Row };
+    pub(in crate::decode) const ROW: Path<'static> = Path { outer: None, step: Step::Row };
 
     /// The field of an object at this path.
-    pub(super) fn field(&'p self, name: &'p str) -> Self {
+    pub(in crate::decode) fn field(&'p self, name: &'p str) -> Self {
         Self { outer: Some(self), step: Step::Field(name) }
     }
 
     /// The entry of a map at this path, whose keys are data.
-    pub(super) fn entry(&'p self, key: &'p str) -> Self {
+    pub(in crate::decode) fn entry(&'p self, key: &'p str) -> Self {
         Self { outer: Some(self), step: Step::Entry(key) }
     }
 
     /// The element of a list at this path.
-    pub(super) fn element(&'p self, index: usize) -> Self {
+    pub(in crate::decode) fn element(&'p self, index: usize) -> Self {
         Self { outer: Some(self), step: Step::Element(index) }
     }
 
     /// Whether it is the path of the row.
-    pub(super) fn is_row(&self) -> bool {
+    pub(in crate::decode) fn is_row(&self) -> bool {
         self.outer.is_none()
     }
 
     /// Appends the path, such as `participants[0].sessions[2].newField`. A name that is no word is
     /// written as `["a name"]`.
-    pub(super) fn write(&self, text: &mut String) {
+    pub(in crate::decode) fn write(&self, text: &mut String) {
         let start = text.len();
         self.write_steps(text, start, false);
     }
 
     /// Appends the pattern that the path has in common with those of other elements and entries,
     /// such as `participants[].attributes.*`.
-    pub(super) fn write_pattern(&self, text: &mut String) {
+    pub(in crate::decode) fn write_pattern(&self, text: &mut String) {
         let start = text.len();
         self.write_steps(text, start, true);
     }
@@ -87,7 +87,7 @@ fn write_name(text: &mut String, start: usize, name: &str) {
 
 /// The names in a pattern, in their order, without the marks of lists. `None` if it is not written
 /// like a pattern.
-pub(super) fn names_in_pattern(pattern: &str) -> Option<Vec<String>> {
+pub(in crate::decode) fn names_in_pattern(pattern: &str) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut rest = pattern;
     while !rest.is_empty() {

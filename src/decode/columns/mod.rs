@@ -5,37 +5,43 @@
 //! truncated: that is how an undecodable row is taken back, and how the last of several values
 //! under one key wins. Whatever a truncation has to remove lies below a column that is too long.
 
-use std::{borrow::Cow, mem, sync::Arc};
+mod fields;
+mod key_token;
+mod texts;
+mod validity;
+
+use std::{mem, sync::Arc};
 
 use arrow::{
     array::{
         ArrayRef, BooleanArray, BooleanBufferBuilder, Float64Array, Int64Array, ListArray,
-        MapArray, StringArray, StructArray, TimestampMicrosecondArray, new_null_array,
+        MapArray, StructArray, TimestampMicrosecondArray, new_null_array,
     },
-    buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
+    buffer::ScalarBuffer,
     datatypes::{DataType, Field},
     error::ArrowError,
 };
 
-use crate::decode::{
-    fields::FieldColumns,
-    form::{Forms, NumberForm, TimeForm},
-    validity::Validity,
+use self::validity::Validity;
+pub(super) use self::{
+    fields::{FieldColumns, Place},
+    texts::{Ends, Texts},
 };
+use crate::decode::form::{Forms, NumberForm, TimeForm};
 
 /// A column of a page, or the elements of all lists in one.
 #[derive(Debug)]
-pub(super) struct Column {
-    pub(super) values: Values,
+pub(in crate::decode) struct Column {
+    pub(in crate::decode) values: Values,
     /// Which of them are not null.
-    pub(super) valid: Validity,
+    pub(in crate::decode) valid: Validity,
     /// Nulls of the column's type, for pages that have no value of it.
     nulls: Option<ArrayRef>,
 }
 
 /// The values of a column, with a default in the place of each null.
 #[derive(Debug)]
-pub(super) enum Values {
+pub(in crate::decode) enum Values {
     Text(Texts),
     Int64(Vec<i64>),
     Double(Vec<f64>, NumberForm),
@@ -49,15 +55,19 @@ pub(super) enum Values {
 
 /// The columns of a page hold more than Arrow's 32-bit offsets can address (2 GiB).
 #[derive(Debug)]
-pub(super) struct ColumnFull;
+pub(in crate::decode) struct ColumnFull;
 
 /// The most values and bytes that a column leaves room for when a page has been taken from it.
-pub(super) const MAX_KEPT: usize = 1 << 13;
+pub(in crate::decode) const MAX_KEPT: usize = 1 << 13;
 
 impl Column {
     /// An empty column for values of this type, which the catalogue can name. `ignored` are paths to
     /// keys inside it whose values are not kept.
-    pub(super) fn new(data_type: &DataType, forms: &Forms<'_>, ignored: &[&[String]]) -> Self {
+    pub(in crate::decode) fn new(
+        data_type: &DataType,
+        forms: &Forms<'_>,
+        ignored: &[&[String]],
+    ) -> Self {
         let values = match data_type {
             DataType::Int64 => Values::Int64(Vec::new()),
             DataType::Float64 => Values::Double(Vec::new(), forms.number()),
@@ -80,22 +90,23 @@ impl Column {
     }
 
     /// The number of values, nulls at the end not counted.
-    pub(super) fn len(&self) -> usize {
+    #[inline]
+    pub(in crate::decode) fn len(&self) -> usize {
         self.valid.len()
     }
 
     /// Whether the value of a row is null.
-    pub(super) fn is_null(&self, row: usize) -> bool {
+    pub(in crate::decode) fn is_null(&self, row: usize) -> bool {
         row >= self.len() || !self.valid.is_valid(row)
     }
 
     /// Whether the value of a row is null or an empty text.
-    pub(super) fn is_empty(&self, row: usize) -> bool {
+    pub(in crate::decode) fn is_empty(&self, row: usize) -> bool {
         self.is_null(row) || matches!(&self.values, Values::Text(texts) if texts.is_empty_at(row))
     }
 
     /// What a value has to be, for errors.
-    pub(super) fn expected(&self) -> &'static str {
+    pub(in crate::decode) fn expected(&self) -> &'static str {
         match &self.values {
             Values::Text(_) => "a text",
             Values::Int64(_) => "a 64-bit integer",
@@ -109,7 +120,7 @@ impl Column {
     }
 
     /// The time of a row in microseconds since 1970. `None` if it is null or the column has no times.
-    pub(super) fn time(&self, row: usize) -> Option<i64> {
+    pub(in crate::decode) fn time(&self, row: usize) -> Option<i64> {
         match &self.values {
             Values::Time(times, _) if !self.is_null(row) => times.get(row).copied(),
             _ => None,
@@ -118,15 +129,16 @@ impl Column {
 
     /// Appends nulls until there are `len` values.
     #[inline]
-    pub(super) fn pad(&mut self, len: usize) {
+    pub(in crate::decode) fn pad(&mut self, len: usize) {
         if let missing @ 1.. = len.saturating_sub(self.len()) {
             self.append_nulls(missing, len);
         }
     }
 
+    #[inline(never)]
     fn append_nulls(&mut self, missing: usize, len: usize) {
         match &mut self.values {
-            Values::Text(texts) => texts.ends.repeat(missing),
+            Values::Text(texts) => texts.repeat(missing),
             Values::Int64(values) | Values::Time(values, _) => values.resize(len, 0),
             Values::Double(values, _) => values.resize(len, 0.0),
             Values::Boolean(values) => values.append_n(missing, false),
@@ -138,7 +150,7 @@ impl Column {
     }
 
     /// Removes the values from the row `len` on.
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub(in crate::decode) fn truncate(&mut self, len: usize) {
         if self.len() <= len {
             return;
         }
@@ -162,7 +174,11 @@ impl Column {
     }
 
     /// Takes the first `len` values as an array, and leaves the column empty.
-    pub(super) fn finish(&mut self, field: &Field, len: usize) -> Result<ArrayRef, ArrowError> {
+    pub(in crate::decode) fn finish(
+        &mut self,
+        field: &Field,
+        len: usize,
+    ) -> Result<ArrayRef, ArrowError> {
         if self.len() == 0 {
             return Ok(self.nulls(field.data_type(), len));
         }
@@ -229,118 +245,4 @@ fn mismatch(field: &Field) -> ArrowError {
 fn taken<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>) -> ScalarBuffer<T> {
     let room = Vec::with_capacity(values.len().min(MAX_KEPT));
     mem::replace(values, room).into()
-}
-
-/// Where each of several lists or texts ends in what they are made of.
-#[derive(Debug)]
-pub(super) struct Ends(Vec<i32>);
-
-impl Default for Ends {
-    fn default() -> Self {
-        Self(vec![0])
-    }
-}
-
-impl Ends {
-    /// The end of the last one.
-    #[inline]
-    pub(super) fn last(&self) -> usize {
-        self.get(self.0.len() - 1)
-    }
-
-    #[inline]
-    fn get(&self, index: usize) -> usize {
-        self.0.get(index).map_or(0, |&end| end as usize)
-    }
-
-    #[inline]
-    pub(super) fn push(&mut self, end: usize) -> Result<(), ColumnFull> {
-        self.0.push(i32::try_from(end).map_err(|_| ColumnFull)?);
-        Ok(())
-    }
-
-    /// Moves the end of the last one.
-    pub(super) fn move_last(&mut self, end: usize) -> Result<(), ColumnFull> {
-        self.0.pop();
-        self.push(end)
-    }
-
-    /// Appends empty ones.
-    fn repeat(&mut self, count: usize) {
-        let last = self.last() as i32;
-        self.0.resize(self.0.len() + count, last);
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.0.truncate(len + 1);
-    }
-
-    fn finish(&mut self) -> OffsetBuffer<i32> {
-        let mut room = Vec::with_capacity(self.0.len().min(MAX_KEPT));
-        room.push(0);
-        OffsetBuffer::new(mem::replace(&mut self.0, room).into())
-    }
-}
-
-/// Texts in one buffer.
-#[derive(Debug, Default)]
-pub(super) struct Texts {
-    bytes: Vec<u8>,
-    ends: Ends,
-}
-
-impl Texts {
-    /// Appends a text, which is UTF-8.
-    #[inline]
-    pub(super) fn push(&mut self, text: &[u8]) -> Result<(), ColumnFull> {
-        self.ends.push(self.bytes.len() + text.len())?;
-        self.bytes.extend_from_slice(text);
-        Ok(())
-    }
-
-    /// Appends the first `len` bytes of an input, which are UTF-8. Copying a fixed number of bytes
-    /// takes less time than finding out how many there are.
-    #[inline]
-    pub(super) fn push_front(&mut self, len: usize, input: &[u8]) -> Result<(), ColumnFull> {
-        const COPIED: usize = 48;
-        match input.first_chunk::<COPIED>() {
-            Some(chunk) if len <= COPIED => {
-                let end = self.bytes.len() + len;
-                self.ends.push(end)?;
-                self.bytes.extend_from_slice(chunk);
-                self.bytes.truncate(end);
-                Ok(())
-            }
-            _ => self.push(&input[..len]),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.ends.0.len() - 1
-    }
-
-    /// The last text.
-    pub(super) fn last(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.get(self.len() - 1))
-    }
-
-    /// The bytes of a text.
-    pub(super) fn get(&self, index: usize) -> &[u8] {
-        &self.bytes[self.ends.get(index)..self.ends.get(index + 1)]
-    }
-
-    fn is_empty_at(&self, index: usize) -> bool {
-        self.ends.get(index) == self.ends.get(index + 1)
-    }
-
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.ends.truncate(len);
-        self.bytes.truncate(self.ends.last());
-    }
-
-    fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<StringArray, ArrowError> {
-        let room = Vec::with_capacity(self.bytes.len().min(MAX_KEPT));
-        let bytes = Buffer::from_vec(mem::replace(&mut self.bytes, room));
-        StringArray::try_new(self.ends.finish(), bytes, nulls)
-    }
 }

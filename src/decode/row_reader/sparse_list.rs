@@ -1,6 +1,6 @@
 //! Lists of nearly empty objects, which would take many times the memory of their JSON.
 
-use crate::decode::column::{Column, Values};
+use crate::decode::columns::{Column, Values};
 
 /// The elements of a page's lists from which on lists of nearly empty objects do not fit: each of
 /// them takes a place in every column inside it.

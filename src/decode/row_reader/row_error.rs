@@ -1,10 +1,10 @@
 //! Why a row was not read.
 
-use crate::decode::{column::ColumnFull, json::SyntaxError};
+use crate::decode::{columns::ColumnFull, json::SyntaxError};
 
 /// Why a row was not read. Its values are to be removed from the columns.
 #[derive(Debug)]
-pub(super) enum RowError {
+pub(in crate::decode) enum RowError {
     /// It cannot be decoded, for this reason.
     Undecodable(String),
     /// The page does not fit into columns.
