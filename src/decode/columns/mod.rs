@@ -57,7 +57,7 @@ pub(in crate::decode) enum Values {
 #[derive(Debug)]
 pub(in crate::decode) struct ColumnFull;
 
-/// The most values and bytes that a column leaves room for when a page has been taken from it.
+/// The most values that a column leaves room for when a page has been taken from it.
 pub(in crate::decode) const MAX_KEPT: usize = 1 << 13;
 
 impl Column {
@@ -241,8 +241,14 @@ fn mismatch(field: &Field) -> ArrowError {
     ArrowError::SchemaError(format!("the column `{}` was made for another type", field.name()))
 }
 
-/// Takes the values, and leaves room for as many.
+/// The room that the next page is expected to need, if this one had so much: growing costs more
+/// than a little too much room.
+fn room_after(len: usize) -> usize {
+    len + len / 8
+}
+
+/// Takes the values, and leaves room for the next ones.
 fn taken<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>) -> ScalarBuffer<T> {
-    let room = Vec::with_capacity(values.len().min(MAX_KEPT));
+    let room = Vec::with_capacity(room_after(values.len()).min(MAX_KEPT));
     mem::replace(values, room).into()
 }

@@ -8,7 +8,7 @@ use arrow::{
     error::ArrowError,
 };
 
-use crate::decode::columns::{ColumnFull, MAX_KEPT};
+use crate::decode::columns::{ColumnFull, MAX_KEPT, room_after};
 
 /// Where each of several lists or texts ends in what they are made of.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Ends {
     }
 
     pub(super) fn finish(&mut self) -> OffsetBuffer<i32> {
-        let mut room = Vec::with_capacity(self.0.len().min(MAX_KEPT));
+        let mut room = Vec::with_capacity(room_after(self.0.len()).min(MAX_KEPT));
         room.push(0);
         OffsetBuffer::new(mem::replace(&mut self.0, room).into())
     }
@@ -68,6 +68,9 @@ pub(in crate::decode) struct Texts {
     bytes: Vec<u8>,
     ends: Ends,
 }
+
+/// The most bytes of texts that a column leaves room for when a page has been taken from it.
+const MAX_KEPT_BYTES: usize = 1 << 16;
 
 /// Copying a fixed number of bytes takes less time than finding out how many there are.
 const COPIED: usize = 48;
@@ -133,7 +136,7 @@ impl Texts {
     /// Takes the texts, and leaves none.
     pub(super) fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<StringArray, ArrowError> {
         let len = self.ends.last();
-        let room = vec![0; len.min(MAX_KEPT) + COPIED];
+        let room = vec![0; room_after(len).min(MAX_KEPT_BYTES) + COPIED];
         let mut bytes = mem::replace(&mut self.bytes, room);
         bytes.truncate(len);
         StringArray::try_new(self.ends.finish(), Buffer::from_vec(bytes), nulls)
