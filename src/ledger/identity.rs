@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::OptionalExtension;
-
 use crate::ledger::{Ledger, LedgerError};
 
 /// The key of the version of a dataset's columns.
@@ -44,23 +42,30 @@ impl Ledger {
     /// [`LedgerError::OlderColumns`] if that is the version of a dataset, and the output's is older.
     pub fn check_identity(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
         let connection = self.lock();
-        for (key, new) in identity {
-            let sql = "SELECT value FROM identity WHERE key = ?1";
-            let recorded: Option<String> =
-                connection.query_row(sql, [key], |row| row.get(0)).optional()?;
-            if let Some(old) = recorded
-                && old != *new
-            {
-                if let Some(dataset) = versioned_dataset(key)
-                    && let (Ok(found), Ok(known)) = (old.parse::<u32>(), new.parse::<u32>())
-                    && found < known
-                {
-                    let dataset = dataset.to_owned();
-                    return Err(LedgerError::OlderColumns { dataset, found, known });
-                }
-                return Err(LedgerError::Identity { key: key.clone(), old, new: new.clone() });
-            }
-        }
-        Ok(())
+        let mut query = connection.prepare("SELECT key, value FROM identity")?;
+        let recorded = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        compare_identity(&recorded.collect::<Result<_, _>>()?, identity)
     }
+}
+
+/// Checks that an output with the first identity belongs to the job with the second.
+///
+/// # Errors
+/// As [`Ledger::check_identity`].
+pub(crate) fn compare_identity(
+    recorded: &BTreeMap<String, String>,
+    identity: &BTreeMap<String, String>,
+) -> Result<(), LedgerError> {
+    for (key, new) in identity {
+        let Some(old) = recorded.get(key).filter(|old| *old != new) else { continue };
+        if let Some(dataset) = versioned_dataset(key)
+            && let (Ok(found), Ok(known)) = (old.parse::<u32>(), new.parse::<u32>())
+            && found < known
+        {
+            return Err(LedgerError::OlderColumns { dataset: dataset.to_owned(), found, known });
+        }
+        let (key, old, new) = (key.clone(), old.clone(), new.clone());
+        return Err(LedgerError::Identity { key, old, new });
+    }
+    Ok(())
 }

@@ -43,7 +43,7 @@ pub(crate) use self::{
     events::{EventRecord, FailedAttempt},
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
-    identity::{is_version_key, version_key, versioned_dataset},
+    identity::{compare_identity, is_version_key, version_key, versioned_dataset},
     jobs::JobWait,
     rebuild::RebuiltRecords,
     records::{Counts, FileRecord, HourRecord, LedgerError, ShardCost, ShardDetails, ShardRecord},

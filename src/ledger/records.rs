@@ -200,7 +200,7 @@ pub enum LedgerError {
     /// Another job wrote the output.
     #[error(
         "this output was written with {key} = {old}, and now it is {new}: \
-        rows of both would mix; choose another output.path"
+        rows of both would mix; set it to {old} again, or choose another output.path"
     )]
     Identity {
         /// The setting that differs.

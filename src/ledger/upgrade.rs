@@ -1,4 +1,4 @@
-//! Files that were rewritten with newer columns.
+//! Records the files that `upgrade` has rewritten with newer columns, and the ids of their commits.
 
 use rusqlite::params;
 

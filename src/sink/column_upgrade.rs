@@ -1,4 +1,4 @@
-//! Rows of an earlier version of their columns, with the columns that their dataset has now.
+//! Gives a batch of rows the columns that their dataset has now, for [`upgrade`](super::upgrade).
 
 use std::sync::Arc;
 

@@ -22,6 +22,7 @@ pub(crate) mod output_error;
 mod parquet_writer;
 mod quarantine;
 pub(crate) mod read;
+mod row_order;
 mod row_set;
 mod row_versions;
 mod settings;

@@ -23,6 +23,7 @@ use crate::{
         column_settings::set_columns,
         footer::{Footer, entry},
         hour_sums::HourSums,
+        row_order::RowOrder,
         row_set::RowSet,
         settings::ParquetSettings,
         spool::{Spool, SpoolFile},
@@ -31,7 +32,7 @@ use crate::{
     },
 };
 
-/// Rows are encoded when they take this much memory, although they are fewer than a row group has.
+/// The most memory of rows that are not encoded.
 const WAITING_BYTES: usize = 128 << 20;
 
 /// A file being written. Rows are appended; rows that turn out to be superseded are dropped when
@@ -44,6 +45,9 @@ pub(super) struct DayFile {
     writer: Option<OpenWriter>,
     /// Rows that are not encoded yet.
     waiting: WaitingRows,
+    /// Rows are encoded when they take this much memory, although they are fewer than a row group
+    /// has.
+    waiting_bytes: usize,
     /// Rows appended, dropped ones included.
     appended: u64,
     dropped: RowSet,
@@ -64,25 +68,6 @@ struct OpenWriter {
     declares_order: bool,
 }
 
-/// Whether the rows of a file came in order of time.
-struct RowOrder {
-    last_us: i64,
-    is_ascending: bool,
-}
-
-impl RowOrder {
-    fn new() -> Self {
-        Self { last_us: i64::MIN, is_ascending: true }
-    }
-
-    fn add(&mut self, times_us: &[i64]) {
-        for &time_us in times_us {
-            self.is_ascending &= time_us >= self.last_us;
-            self.last_us = time_us;
-        }
-    }
-}
-
 impl DayFile {
     pub(super) fn new(
         dataset: &Arc<Dataset>,
@@ -95,12 +80,13 @@ impl DayFile {
             spools: spools.clone(),
             writer: None,
             waiting: WaitingRows::new(&dataset.schema, spools),
+            waiting_bytes: WAITING_BYTES,
             appended: 0,
             dropped: RowSet::default(),
             duplicates: 0,
             open_column: dataset.open.as_ref().and_then(|name| dataset.schema.index_of(name).ok()),
             open: RowSet::default(),
-            order: RowOrder::new(),
+            order: RowOrder::default(),
             sums: HourSums::default(),
         }
     }
@@ -124,7 +110,7 @@ impl DayFile {
         self.appended += batch.num_rows() as u64;
         self.waiting.push(batch)?;
         if self.waiting.rows() >= self.settings.row_group_rows
-            || self.waiting.bytes() >= WAITING_BYTES
+            || self.waiting.bytes() >= self.waiting_bytes
         {
             self.encode_full_groups()?;
         }
@@ -180,7 +166,7 @@ impl DayFile {
         ]);
         let properties = set_columns(properties, &self.settings, leaves, first, rows);
         let time = file_schema.time;
-        let declared = time.filter(|_| self.order.is_ascending).map(|index| SortingColumn {
+        let declared = time.filter(|_| self.order.is_ascending()).map(|index| SortingColumn {
             column_idx: i32::try_from(index).unwrap_or(i32::MAX),
             descending: false,
             nulls_first: false,
@@ -251,13 +237,13 @@ impl DayFile {
             None => self.open_writer(&RecordBatch::new_empty(self.dataset.schema.clone()), 0)?,
         };
         let must_rewrite =
-            self.dropped.len() > 0 || (open.declares_order && !self.order.is_ascending);
+            self.dropped.len() > 0 || (open.declares_order && !self.order.is_ascending());
         let content = finish_writer(open.writer, footer)?;
         if !must_rewrite {
             return Ok((content, self.sums));
         }
         let mut rewritten = Self::new(&self.dataset, &self.settings, &self.spools);
-        rewritten.order.is_ascending = self.order.is_ascending;
+        rewritten.order = RowOrder::known(self.order.is_ascending());
         let mut row = 0;
         for batch in ParquetRecordBatchReaderBuilder::try_new(content.into_reader())?.build()? {
             rewritten.append(without(&batch?, &self.dropped, &mut row)?)?;
@@ -299,55 +285,33 @@ mod tests {
     use parquet::file::metadata::ParquetMetaData;
 
     use super::*;
-    use crate::{catalog, ledger::Counts, time::interval::Interval};
+    use crate::{ledger::Counts, sink::tests::calls, time::interval::Interval};
 
-    const CATALOG: &str = r#"
-[dataset.calls]
-version = 1
-id      = "callId"
-time    = "startedAt"
-columns = "call"
-[dataset.calls.query]
-method    = "GET"
-path      = "/calls"
-query     = { from = "{from}", to = "{to}" }
-rows      = "/calls"
-paging    = "none"
-page_size = 100
-[type.call]
-callId    = "string"
-startedAt = "timestamp"
-"#;
-
-    /// Writes 24 rows in pages of seven, of which the rows at the times in `dropped` are dropped.
-    /// Returns the file's metadata and the times of its rows.
-    fn file(spills: bool, row_group_rows: usize, dropped: &[u64]) -> (ParquetMetaData, Vec<i64>) {
-        let dataset = Arc::clone(&catalog::read("test", CATALOG).unwrap().datasets["calls"]);
+    /// A file that is being written, and its dataset.
+    fn new_file(row_group_rows: usize) -> (DayFile, Arc<Dataset>) {
+        let dataset = calls();
         let settings = ParquetSettings { row_group_rows, ..ParquetSettings::for_tests() };
         let spools = SpoolFile::new(std::env::temp_dir());
-        let mut file = DayFile::new(&dataset, &Arc::new(settings), &spools);
-        let times = Vec::from_iter(0..24);
-        for page in times.chunks(7) {
-            let ids: ArrayRef =
-                Arc::new(page.iter().map(|time| Some(time.to_string())).collect::<StringArray>());
-            let column: ArrayRef = Arc::new(
-                TimestampMicrosecondArray::from_iter_values(page.iter().copied())
-                    .with_timezone("UTC"),
-            );
-            let columns = dataset.schema.fields().iter().map(|field| match field.name().as_str() {
-                "callId" => Arc::clone(&ids),
-                "startedAt" => Arc::clone(&column),
-                _ => arrow::array::new_null_array(field.data_type(), page.len()),
-            });
-            let batch = RecordBatch::try_new(dataset.schema.clone(), columns.collect()).unwrap();
-            file.append(batch).unwrap();
-            if spills {
-                file.spill().unwrap();
-            }
-        }
-        for row in dropped {
-            file.drop_row(*row);
-        }
+        (DayFile::new(&dataset, &Arc::new(settings), &spools), dataset)
+    }
+
+    /// Calls at these times, in microseconds.
+    fn rows(dataset: &Dataset, times: &[i64]) -> RecordBatch {
+        let ids: ArrayRef =
+            Arc::new(times.iter().map(|time| Some(time.to_string())).collect::<StringArray>());
+        let column: ArrayRef = Arc::new(
+            TimestampMicrosecondArray::from_iter_values(times.iter().copied()).with_timezone("UTC"),
+        );
+        let columns = dataset.schema.fields().iter().map(|field| match field.name().as_str() {
+            "callId" => Arc::clone(&ids),
+            "startedAt" => Arc::clone(&column),
+            _ => arrow::array::new_null_array(field.data_type(), times.len()),
+        });
+        RecordBatch::try_new(dataset.schema.clone(), columns.collect()).unwrap()
+    }
+
+    /// The metadata of a finished file, and the times of its rows.
+    fn read(file: DayFile) -> (ParquetMetaData, Vec<i64>) {
         let footer = Footer {
             interval: Interval::new(0, 1).unwrap(),
             commit_id: String::new(),
@@ -362,6 +326,23 @@ startedAt = "timestamp"
         let rows = concat_batches(&batches[0].schema(), &batches).unwrap();
         let times = rows["startedAt"].as_primitive::<TimestampMicrosecondType>();
         (metadata, times.values().to_vec())
+    }
+
+    /// Writes 24 rows in pages of seven, of which the rows at the times in `dropped` are dropped.
+    /// Returns the file's metadata and the times of its rows.
+    fn file(spills: bool, row_group_rows: usize, dropped: &[u64]) -> (ParquetMetaData, Vec<i64>) {
+        let (mut file, dataset) = new_file(row_group_rows);
+        for page in Vec::from_iter(0..24).chunks(7) {
+            file.append(rows(&dataset, page)).unwrap();
+            assert!(file.waiting.rows() < row_group_rows, "full row groups are encoded");
+            if spills {
+                file.spill().unwrap();
+            }
+        }
+        for row in dropped {
+            file.drop_row(*row);
+        }
+        read(file)
     }
 
     fn group_rows(metadata: &ParquetMetaData) -> Vec<i64> {
@@ -380,6 +361,23 @@ startedAt = "timestamp"
     }
 
     #[test]
+    fn rows_that_take_too_much_memory_are_a_row_group_of_their_own() {
+        let (mut file, dataset) = new_file(1_000);
+        let many = Vec::from_iter(0..500);
+        file.append(rows(&dataset, &many)).unwrap();
+        file.waiting_bytes = file.waiting.bytes();
+        assert_eq!(file.waiting.rows(), 500);
+        file.append(rows(&dataset, &[500])).unwrap();
+        assert_eq!(file.waiting.rows(), 0);
+        let encoder = &file.writer.as_ref().unwrap().writer;
+        assert_eq!((encoder.flushed_row_groups().len(), encoder.in_progress_rows()), (1, 0));
+        file.append(rows(&dataset, &[501])).unwrap();
+        let (metadata, times) = read(file);
+        assert_eq!(group_rows(&metadata), [501, 1]);
+        assert_eq!(times, Vec::from_iter(0..502));
+    }
+
+    #[test]
     fn dropped_rows_are_left_out_wherever_they_waited() {
         let kept: Vec<_> = (0..24).filter(|time| ![0, 8, 23].contains(time)).collect();
         for (spills, row_group_rows) in [(false, 10), (true, 10), (false, 100), (true, 100)] {
@@ -393,5 +391,14 @@ startedAt = "timestamp"
         assert!(metadata.row_group(0).sorting_columns().is_some());
         assert!(metadata.row_group(0).column(0).offset_index_offset().is_none());
         assert!(metadata.row_group(0).column(0).column_index_offset().is_none());
+        for row_group_rows in [1, 100] {
+            let (mut file, dataset) = new_file(row_group_rows);
+            for time in [1_001, 1_002, 1_000, 1_003] {
+                file.append(rows(&dataset, &[time])).unwrap();
+            }
+            let (metadata, times) = read(file);
+            assert_eq!(times, [1_001, 1_002, 1_000, 1_003]);
+            assert!(metadata.row_groups().iter().all(|group| group.sorting_columns().is_none()));
+        }
     }
 }

@@ -112,3 +112,78 @@ fn append<'r>(file: impl Write, rows: impl Iterator<Item = UndecodableRow<'r>>) 
     file.flush()?;
     Ok(appended)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        ledger::GapKind,
+        planning::Shard,
+        sink::{
+            Write,
+            tests::{Fixture, START},
+        },
+        time::interval::{Interval, iso},
+    };
+
+    /// Writes pages with six rows that cannot be decoded to a shard of four days, and two others.
+    async fn write_undecodable(fixture: &Fixture, shard: &Shard) {
+        let at = |hour: i64| iso(START + hour * 3_600_000);
+        let call = |hour| format!(r#"{{"callId":"{hour}","startedAt":"{}"}}"#, at(hour));
+        let without_id = |hour| format!(r#"{{"startedAt":"{}","n":{hour}}}"#, at(hour));
+        let pages = [
+            "1".to_owned(),
+            ["2".to_owned(), call(30), "3".to_owned(), without_id(80), call(81), without_id(900)]
+                .join(","),
+            "4".to_owned(),
+        ];
+        for rows in pages {
+            let page = fixture.decode(shard, &rows);
+            fixture
+                .sink
+                .send(Write { lease: 1, shard: shard.clone(), page })
+                .await
+                .unwrap()
+                .unwrap();
+        }
+    }
+
+    /// The quarantined rows of each record, and the days of the doubts.
+    fn quarantined(fixture: &Fixture) -> (Vec<u64>, Vec<Interval>) {
+        let records = fixture.records();
+        for record in &records {
+            let lines = record.files.iter().filter(|file| file.path.starts_with("_quarantine/"));
+            assert_eq!(lines.map(|file| file.rows).sum::<u64>(), record.counts.quarantined);
+            assert!(record.counts.balance());
+        }
+        let doubts = fixture.ledger.doubtful("calls").unwrap();
+        assert!(doubts.iter().all(|doubt| doubt.kind == GapKind::Quarantined));
+        (
+            records.iter().map(|record| record.counts.quarantined).collect(),
+            doubts.iter().map(|doubt| doubt.interval).collect(),
+        )
+    }
+
+    #[actix::test]
+    async fn a_row_that_cannot_be_decoded_is_recorded_with_the_day_of_its_time_or_of_its_neighbour()
+    {
+        let fixture = Fixture::new();
+        let shard = fixture.shard(12, 96, false);
+        write_undecodable(&fixture, &shard).await;
+        let committed = fixture.commit(1, &shard, 8).await.unwrap();
+        assert_eq!(committed.counts.quarantined, 6);
+        // the start of the shard; the rows around 30; nothing; 80, beside 81, and after the latest row
+        let days = shard.record_intervals();
+        assert_eq!(quarantined(&fixture), (vec![1, 2, 0, 3], vec![days[0], days[1], days[3]]));
+    }
+
+    #[actix::test]
+    async fn a_part_of_a_shard_takes_quarantined_rows_of_later_days_with_its_last_day() {
+        let fixture = Fixture::new();
+        let shard = fixture.shard(12, 96, false);
+        write_undecodable(&fixture, &shard).await;
+        let part = fixture.shard(12, 48, false);
+        let committed = fixture.commit(1, &part, 8).await.unwrap();
+        assert_eq!((committed.counts.quarantined, committed.counts.not_owned), (6, 1));
+        assert_eq!(quarantined(&fixture), (vec![1, 5], part.record_intervals()));
+    }
+}

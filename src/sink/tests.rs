@@ -35,22 +35,27 @@ startedAt = "timestamp"
 endedAt   = "timestamp"
 "#;
 
+/// The dataset of the tests.
+pub(super) fn calls() -> Arc<Dataset> {
+    Arc::clone(&catalog::read("test", CATALOG).unwrap().datasets["calls"])
+}
+
 /// 2024-01-01.
-const START: i64 = 1_704_067_200_000;
+pub(super) const START: i64 = 1_704_067_200_000;
 
 /// A sink over a directory.
-struct Fixture {
+pub(super) struct Fixture {
     dataset: Arc<Dataset>,
     output: OutputStore,
-    ledger: Ledger,
-    sink: Addr<SinkActor>,
+    pub ledger: Ledger,
+    pub sink: Addr<SinkActor>,
     _output_folder: tempfile::TempDir,
     ledger_folder: tempfile::TempDir,
 }
 
 impl Fixture {
-    fn new() -> Self {
-        let dataset = Arc::clone(&catalog::read("test", CATALOG).unwrap().datasets["calls"]);
+    pub(super) fn new() -> Self {
+        let dataset = calls();
         let [folder, ledger_folder] = [(), ()].map(|()| tempfile::tempdir().unwrap());
         let output = OutputStore::directory(folder.path()).unwrap();
         let ledger = Ledger::open(&ledger_folder.path().join(LEDGER)).unwrap();
@@ -66,7 +71,7 @@ impl Fixture {
     }
 
     /// A shard from one hour to another since [`START`].
-    fn shard(&self, from_hour: i64, to_hour: i64, replaces: bool) -> Shard {
+    pub(super) fn shard(&self, from_hour: i64, to_hour: i64, replaces: bool) -> Shard {
         let ms = |hour: i64| START + hour * 3_600_000;
         let interval = Interval::new(ms(from_hour), ms(to_hour)).unwrap();
         Shard::new(Arc::clone(&self.dataset), interval, replaces)
@@ -84,7 +89,7 @@ impl Fixture {
     }
 
     /// A page of these rows.
-    fn decode(&self, shard: &Shard, rows: &str) -> Page {
+    pub(super) fn decode(&self, shard: &Shard, rows: &str) -> Page {
         let body = Bytes::from(format!(r#"{{"calls":[{rows}]}}"#));
         let reply = PageParser::new(self.dataset.endpoint(), Vec::new()).find(body).unwrap();
         Decoder::new(&self.dataset).decode(&reply, shard.interval).unwrap()
@@ -100,7 +105,7 @@ impl Fixture {
         self.sink.send(Write { lease, shard: shard.clone(), page }).await.unwrap()
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         lease: LeaseId,
         shard: &Shard,
@@ -131,7 +136,7 @@ impl Fixture {
         self.ledger.committed("calls").unwrap()
     }
 
-    fn records(&self) -> Vec<ShardRecord> {
+    pub(super) fn records(&self) -> Vec<ShardRecord> {
         let mut snapshot = Snapshot::read(&self.ledger_folder.path().join(LEDGER)).unwrap();
         snapshot.datasets.remove("calls").unwrap().shards
     }
@@ -340,60 +345,4 @@ async fn rows_that_alternate_between_two_days_fill_one_row_group_a_day() {
         });
         assert_eq!(ids.collect::<Vec<_>>(), Vec::from_iter((day..64).step_by(2)), "{}", file.path);
     }
-}
-
-/// Writes pages with six rows that cannot be decoded to a shard of four days, and two others.
-async fn write_undecodable(fixture: &Fixture, shard: &Shard) {
-    let at = |hour: i64| crate::time::interval::iso(START + hour * 3_600_000);
-    let call = |hour| format!(r#"{{"callId":"{hour}","startedAt":"{}"}}"#, at(hour));
-    let without_id = |hour| format!(r#"{{"startedAt":"{}","n":{hour}}}"#, at(hour));
-    let pages = [
-        "1".to_owned(),
-        ["2".to_owned(), call(30), "3".to_owned(), without_id(80), call(81), without_id(900)]
-            .join(","),
-        "4".to_owned(),
-    ];
-    for rows in pages {
-        let page = fixture.decode(shard, &rows);
-        fixture.sink.send(Write { lease: 1, shard: shard.clone(), page }).await.unwrap().unwrap();
-    }
-}
-
-/// The quarantined rows of each record, and the days of the doubts.
-fn quarantined(fixture: &Fixture) -> (Vec<u64>, Vec<Interval>) {
-    let records = fixture.records();
-    for record in &records {
-        let lines = record.files.iter().filter(|file| file.path.starts_with("_quarantine/"));
-        assert_eq!(lines.map(|file| file.rows).sum::<u64>(), record.counts.quarantined);
-        assert!(record.counts.balance());
-    }
-    let doubts = fixture.ledger.doubtful("calls").unwrap();
-    assert!(doubts.iter().all(|doubt| doubt.kind == GapKind::Quarantined));
-    (
-        records.iter().map(|record| record.counts.quarantined).collect(),
-        doubts.iter().map(|doubt| doubt.interval).collect(),
-    )
-}
-
-#[actix::test]
-async fn a_row_that_cannot_be_decoded_is_recorded_with_the_day_of_its_time_or_of_its_neighbour() {
-    let fixture = Fixture::new();
-    let shard = fixture.shard(12, 96, false);
-    write_undecodable(&fixture, &shard).await;
-    let committed = fixture.commit(1, &shard, 8).await.unwrap();
-    assert_eq!(committed.counts.quarantined, 6);
-    // the start of the shard; the rows around 30; nothing; 80, beside 81, and after the latest row
-    let days = shard.record_intervals();
-    assert_eq!(quarantined(&fixture), (vec![1, 2, 0, 3], vec![days[0], days[1], days[3]]));
-}
-
-#[actix::test]
-async fn a_part_of_a_shard_takes_quarantined_rows_of_later_days_with_its_last_day() {
-    let fixture = Fixture::new();
-    let shard = fixture.shard(12, 96, false);
-    write_undecodable(&fixture, &shard).await;
-    let part = fixture.shard(12, 48, false);
-    let committed = fixture.commit(1, &part, 8).await.unwrap();
-    assert_eq!((committed.counts.quarantined, committed.counts.not_owned), (6, 1));
-    assert_eq!(quarantined(&fixture), (vec![1, 5], part.record_intervals()));
 }

@@ -1,9 +1,10 @@
-//! Rewrites the files of committed shards with the columns that their dataset has now (G3).
+//! Replaces the files of one committed shard by files with the columns that its dataset has now (G3).
 //!
 //! The new files of a shard wait below `_staging/` until all of them are there. Then each takes the
 //! name of the one that it replaces, and one transaction records all of them. The id of the new
 //! commit follows from the old id and the columns, so a file that was replaced and not yet recorded
-//! is recognized, and an upgrade that was killed at any instruction is continued.
+//! is recognized, and an upgrade that was killed at any instruction is continued, also to yet other
+//! columns.
 
 use std::{fs::File, sync::Arc};
 
@@ -12,7 +13,10 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::{
     blocking::offload,
     catalog::Dataset,
-    ledger::{Columns, FileRecord, Ledger, ShardRecord, is_version_key, upgraded_commit_id},
+    ledger::{
+        Columns, FileRecord, Ledger, ShardRecord, is_version_key, original_commit_id,
+        upgraded_commit_id,
+    },
     sink::{
         OutputStore, ParquetSettings, SinkError,
         column_upgrade::with_columns,
@@ -151,11 +155,12 @@ impl FileUpgrade {
             return Ok(Err("it is not a complete file of this program".to_owned()));
         };
         let (bytes, sha256) = read::digest(&mut old)?;
-        let is_replaced = footer.commit.as_ref().is_some_and(|commit| commit.id == self.commit_id);
+        let commit_id = footer.commit.as_ref().map(|commit| commit.id.as_str());
+        let is_replaced = commit_id == Some(&self.commit_id);
         if is_replaced && is_current(&footer, &self.dataset) {
             return Ok(Ok(NewFile::InPlace(bytes, sha256)));
         }
-        if sha256 != self.file.sha256 {
+        if sha256 != self.file.sha256 && !self.is_of_other_upgrade(&footer) {
             return Ok(Err("its checksum is another one".to_owned()));
         }
         if is_current(&footer, &self.dataset) {
@@ -163,6 +168,15 @@ impl FileUpgrade {
         }
         let content = self.rewrite(old, &footer)?;
         Ok(Ok(NewFile::Content(content)))
+    }
+
+    /// Whether an upgrade to other columns has replaced the file and did not record it.
+    fn is_of_other_upgrade(&self, footer: &FileFooter) -> bool {
+        let original = original_commit_id(&self.old.commit_id);
+        let is_upgraded = footer.commit.as_ref().is_some_and(|commit| {
+            commit.id != self.old.commit_id && original_commit_id(&commit.id) == original
+        });
+        is_upgraded && (footer.interval, footer.rows) == (self.old.interval, self.file.rows)
     }
 
     fn rewrite(self, old: File, footer: &FileFooter) -> Result<Spool, WriteError> {

@@ -259,6 +259,66 @@ fn catalog(folder: &Path, from: &str, to: &str) -> String {
 }
 
 #[test]
+fn g3_an_upgrade_that_was_killed_is_continued_to_yet_other_columns() {
+    let column = "originatingDirection             = \"string\"\n";
+    let add = |folder: &TempDir, columns: &str| {
+        let catalog = catalog(folder.path(), column, &format!("{column}{columns}"));
+        execute(folder.path(), &["upgrade"], &[JOB[0], JOB[1], JOB[2], &catalog])
+    };
+    let (first, both) = ("first = \"string\"\n", "first = \"string\"\nsecond = \"int64\"\n");
+    let upgraded = old_output();
+    let (code, text) = add(&upgraded, first);
+    assert_eq!(code, 0, "{text}");
+    let new = upgraded.path().join("out");
+    let paths = files(&new);
+    for replaced in 1..=paths.len() {
+        // the ledger of before, and some files of an upgrade that was not recorded
+        let folder = old_output();
+        let output = folder.path().join("out");
+        for path in &paths[..replaced] {
+            fs::copy(new.join(path), output.join(path)).unwrap();
+        }
+        let (code, text) = add(&folder, both);
+        assert!(code == 0 && text.ends_with("rewrote 4 files\n"), "{replaced}: {text}");
+        assert_eq!(ids(&output), ids(Path::new(MILLISECONDS)));
+        let (code, text) = execute(folder.path(), &["verify"], &JOB);
+        assert!(code == 0 && text.ends_with("all as the ledger says\n"), "{text}");
+    }
+    // a file of such an upgrade in the place of another is not the recorded one
+    let folder = old_output();
+    let output = folder.path().join("out");
+    fs::copy(new.join(&paths[1]), output.join(&paths[0])).unwrap();
+    let (code, text) = add(&folder, both);
+    assert!(code == 2 && text.contains("its checksum is another one"), "{text}");
+}
+
+#[test]
+fn a_changed_timezone_is_refused_with_what_to_do() {
+    let folder = old_output();
+    let (code, text) = execute(folder.path(), &["upgrade"], &JOB);
+    assert_eq!(code, 0, "{text}");
+    let settings = [JOB[0], JOB[1], JOB[2], "source.timezone=Europe/Berlin"];
+    for command in ["run", "plan"] {
+        let (code, text) = execute(folder.path(), &[command], &settings);
+        let reason = "this output was written with timezone = UTC, and now it is Europe/Berlin: \
+            rows of both would mix; set it to UTC again, or choose another output.path";
+        assert!(code == 2 && text.contains(reason), "{command}: {text}");
+    }
+    expect_agreement(folder.path(), &JOB);
+}
+
+#[test]
+fn changed_columns_of_the_job_are_refused_by_a_dry_upgrade_too() {
+    let folder = old_output();
+    for command in [&["upgrade", "--dry-run"][..], &["upgrade"]] {
+        let settings = [JOB[0], JOB[1], JOB[2], "fetch.attributes=false"];
+        let (code, text) = execute(folder.path(), command, &settings);
+        assert!(code == 2 && text.contains("written with attributes = true"), "{text}");
+    }
+    expect_old(&folder.path().join("out"));
+}
+
+#[test]
 fn files_of_the_same_version_that_an_earlier_program_wrote_are_upgraded() {
     let folder = old_output();
     let catalog = catalog(folder.path(), "version    = 2", "version    = 1");

@@ -1,9 +1,12 @@
-//! `upgrade`: gives the files of an output the columns that their datasets have now.
+//! The command `upgrade`: finds the files of an output that have other columns than their datasets have
+//! now, and has them rewritten.
 //!
 //! The files are rewritten on this machine, without requests, and each commit is recorded in the
 //! ledger (G3): after a kill at any instruction every file is the old or the new one, and the next
 //! upgrade continues. Times in milliseconds become microseconds, and new columns are null. What cannot be
-//! upgraded is refused by name before anything is written. Start with [`Upgrade::prepare`].
+//! upgraded is refused by name before anything is written. Start with [`Upgrade::prepare`]; the sink
+//! rewrites the files of one shard (`sink/upgrade`), batch by batch (`sink/column_upgrade`), and the
+//! ledger records them (`ledger/upgrade`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,8 +19,8 @@ use crate::{
     config::{BackfillScope, ConfigError},
     error::Error,
     ledger::{
-        Columns, FileRecord, LEDGER, Ledger, ShardRecord, is_version_key, reader::Snapshot,
-        version_key, versioned_dataset,
+        Columns, FileRecord, LEDGER, Ledger, ShardRecord, compare_identity, is_version_key,
+        reader::Snapshot, version_key, versioned_dataset,
     },
     sink::{
         ParquetSettings, Upgrader, clean_up, is_outdated,
@@ -75,12 +78,12 @@ impl Upgrade {
         let path = scope.output.join(LEDGER);
         // read before the output is opened, because that would create a missing folder
         let mut snapshot = Snapshot::read(&path)?;
+        compare_identity(&snapshot.identity, &scope.column_identity)?;
         let output = OutputStore::create(&scope.output, scope.file_mode)?;
         let mut open = None;
         if !is_dry {
             let lock = OutputLock::take(&scope.output)?;
             let ledger = Ledger::open(&path)?;
-            ledger.check_identity(&scope.column_identity)?;
             clean_up(&output, &ledger).await?;
             snapshot = Snapshot::read(&path)?;
             open = Some((ledger, lock));
