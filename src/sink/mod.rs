@@ -27,6 +27,7 @@ mod row_set;
 mod row_versions;
 mod settings;
 pub(crate) mod shard_writer;
+mod sink_error;
 pub(crate) mod spool;
 mod staging;
 pub(crate) mod store;
@@ -51,13 +52,12 @@ pub(crate) use self::{
     column_settings::set_columns,
     column_upgrade::with_columns,
     commit::clean_up,
+    sink_error::SinkError,
     upgrade::{UpgradeError, Upgrader, is_outdated},
 };
 use self::{
     commit::{CommitRequest, Destination, WrittenShard},
     staging::Staging,
-    store::StoreError,
-    write_error::WriteError,
 };
 pub use self::{
     file_schema::FileSchemas,
@@ -70,10 +70,10 @@ use crate::{
     decode::Page,
     ledger::{
         Counts, DoubtfulInterval, DriftRecord, FailedAttempt, Failure, FileRecord, GapKind,
-        JobWait, Ledger, LedgerError, RemoteJob, ShardCost, ShardRecord,
+        JobWait, Ledger, RemoteJob, ShardCost, ShardRecord,
     },
     planning::{LeaseId, Shard},
-    time::{clock, interval::Interval},
+    time::clock,
 };
 
 /// Writes a page of a leased shard. The reply is what became of the shard's rows so far.
@@ -169,50 +169,6 @@ pub struct Committed {
     pub files: Vec<FileRecord>,
     /// Values that fit no column, at paths that are new to the output.
     pub new_fields: Vec<DriftRecord>,
-}
-
-/// Why the sink failed. The shard is not part of the output then, and the next run fetches it.
-#[derive(Debug, thiserror::Error)]
-pub enum SinkError {
-    /// Rows could not be written to a file.
-    #[error("the output at {output} cannot be written: {source}")]
-    ShardWriter {
-        /// The folder of the output, on whose disk unfinished files are, too.
-        output: String,
-        /// The error.
-        source: WriteError,
-    },
-    /// A file could not be put to its place.
-    #[error(transparent)]
-    OutputStore(#[from] StoreError),
-    /// The ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// A shard was to be committed although an earlier write or commit of it had failed.
-    #[error(
-        "{dataset} {interval} cannot be committed, because writing it failed before; run again"
-    )]
-    WriteFailed {
-        /// The name of the dataset.
-        dataset: String,
-        /// The interval of the shard.
-        interval: Interval,
-    },
-    /// G5: rows were lost or doubled between the fetcher and the sink.
-    #[error(
-        "{dataset} {interval} cannot be committed: {received} rows were received and {counts:?} \
-        were counted, so rows were lost or doubled; this is a bug, please report it"
-    )]
-    Unbalanced {
-        /// The name of the dataset.
-        dataset: String,
-        /// The interval of the shard.
-        interval: Interval,
-        /// Rows that the fetcher received.
-        received: u64,
-        /// What the sink counted.
-        counts: Counts,
-    },
 }
 
 /// Actor around the shard writers and the commit protocol.

@@ -2,12 +2,7 @@
 
 use std::{mem::take, sync::Arc};
 
-use arrow::{
-    array::{Array, BooleanArray},
-    compute::filter_record_batch,
-    error::ArrowError,
-    record_batch::RecordBatch,
-};
+use arrow::{array::Array, error::ArrowError, record_batch::RecordBatch};
 use parquet::{
     arrow::{
         ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
@@ -24,7 +19,7 @@ use crate::{
         footer::{Footer, entry},
         hour_sums::HourSums,
         row_order::RowOrder,
-        row_set::RowSet,
+        row_set::{RowSet, without},
         settings::ParquetSettings,
         spool::{Spool, SpoolFile},
         waiting_rows::WaitingRows,
@@ -219,8 +214,8 @@ impl DayFile {
         is_new
     }
 
-    /// The complete file and the sums of its rows. It is written once more if rows of it were dropped, or if it says that
-    /// its rows are in order and they are not.
+    /// The complete file and the sums of its rows. It is written once more if rows of it were
+    /// dropped, or if it says that its rows are in order and they are not.
     pub(super) fn finish(mut self, footer: &Footer) -> Result<(Spool, HourSums), WriteError> {
         // rows of a file without an encoder can be dropped while they are encoded
         let mut row = 0;
@@ -250,22 +245,6 @@ impl DayFile {
         }
         rewritten.finish(footer)
     }
-}
-
-/// The rows of a batch that were not dropped. `row` is the number of its first row in the file, and
-/// becomes that of the next batch.
-fn without(
-    batch: &RecordBatch,
-    dropped: &RowSet,
-    row: &mut u64,
-) -> Result<RecordBatch, WriteError> {
-    let rows = *row..*row + batch.num_rows() as u64;
-    *row = rows.end;
-    if dropped.len() == 0 {
-        return Ok(batch.clone());
-    }
-    let kept: BooleanArray = rows.map(|row| Some(!dropped.contains(row))).collect();
-    Ok(filter_record_batch(batch, &kept)?)
 }
 
 fn finish_writer(mut writer: ArrowWriter<Spool>, footer: &Footer) -> Result<Spool, WriteError> {

@@ -1,5 +1,9 @@
 //! A set of row numbers of one file.
 
+use arrow::{
+    array::BooleanArray, compute::filter_record_batch, error::ArrowError, record_batch::RecordBatch,
+};
+
 /// A set of row numbers, one bit each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RowSet {
@@ -35,6 +39,22 @@ impl RowSet {
         let others = other.words.iter().chain(std::iter::repeat(&0));
         self.words.iter().zip(others).map(|(a, b)| u64::from((a & !b).count_ones())).sum()
     }
+}
+
+/// The rows of a batch that are not in `dropped`. `row` is the number of its first row in the file, and
+/// becomes that of the next batch.
+pub(super) fn without(
+    batch: &RecordBatch,
+    dropped: &RowSet,
+    row: &mut u64,
+) -> Result<RecordBatch, ArrowError> {
+    let rows = *row..*row + batch.num_rows() as u64;
+    *row = rows.end;
+    if dropped.len() == 0 {
+        return Ok(batch.clone());
+    }
+    let kept: BooleanArray = rows.map(|row| Some(!dropped.contains(row))).collect();
+    filter_record_batch(batch, &kept)
 }
 
 #[cfg(test)]

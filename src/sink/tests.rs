@@ -11,6 +11,7 @@ use crate::{
     catalog::{self, Dataset},
     decode::{Decoder, PageParser, RowKey},
     ledger::{LEDGER, ShardRecord, reader::Snapshot},
+    time::interval::Interval,
 };
 
 const CATALOG: &str = r#"

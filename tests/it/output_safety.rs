@@ -19,7 +19,7 @@ use crate::common::{
 const FROM: &str = "2024-01-01T00:00:00Z";
 const TO: &str = "2024-01-04T00:00:00Z";
 
-/// The content of every data file below a folder, by path.
+/// The content of every file below a folder, by path, without the ledger's and the report's.
 fn data_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut folders, mut files) = (vec![folder.to_owned()], BTreeMap::new());
     while let Some(folder) = folders.pop() {
@@ -27,7 +27,7 @@ fn data_files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if !name.starts_with("_ledger.") {
+            } else if !["_ledger.", "_report"].iter().any(|own| name.starts_with(own)) {
                 files.insert(path.clone(), fs::read(path).unwrap());
             }
         }
@@ -78,6 +78,11 @@ fn without_its_ledger_an_output_is_refused_and_nothing_is_deleted() {
     let job = Job::new(&sandbox);
     job.run(FROM, TO, &[]);
     delete_ledger(&job);
+    let reports = ["_report.html", "_report.json"].map(|name| job.folder(name));
+    for report in &reports {
+        fs::remove_file(report).unwrap();
+    }
+    let has_report = || reports.iter().any(|report| report.exists());
     let before = data_files(&job.folder(""));
     let requests = sandbox.stats();
     for settings in
@@ -88,7 +93,10 @@ fn without_its_ledger_an_output_is_refused_and_nothing_is_deleted() {
         assert_eq!(output.status.code(), Some(2), "{message}");
         assert!(message.contains("output.path") && message.contains("rebuild"), "{message}");
         assert_eq!(data_files(&job.folder("")), before, "{settings:?}");
+        assert!(!has_report(), "{settings:?}: a report without a ledger");
     }
+    let report = job.command_of(&["report"], FROM, TO, &[]).output().unwrap();
+    assert!(!report.status.success() && !has_report(), "{}", stderr(&report));
     assert_eq!(sandbox.stats(), requests, "it sends no request");
 
     let rebuilt = job.command_of(&["rebuild"], FROM, TO, &[]).output().unwrap();

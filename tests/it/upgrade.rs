@@ -261,10 +261,11 @@ fn catalog(folder: &Path, from: &str, to: &str) -> String {
 #[test]
 fn g3_an_upgrade_that_was_killed_is_continued_to_yet_other_columns() {
     let column = "originatingDirection             = \"string\"\n";
-    let add = |folder: &TempDir, columns: &str| {
+    let execute_with = |folder: &TempDir, columns: &str, command: &str| {
         let catalog = catalog(folder.path(), column, &format!("{column}{columns}"));
-        execute(folder.path(), &["upgrade"], &[JOB[0], JOB[1], JOB[2], &catalog])
+        execute(folder.path(), &[command], &[JOB[0], JOB[1], JOB[2], &catalog])
     };
+    let add = |folder: &TempDir, columns: &str| execute_with(folder, columns, "upgrade");
     let (first, both) = ("first = \"string\"\n", "first = \"string\"\nsecond = \"int64\"\n");
     let upgraded = old_output();
     let (code, text) = add(&upgraded, first);
@@ -281,7 +282,7 @@ fn g3_an_upgrade_that_was_killed_is_continued_to_yet_other_columns() {
         let (code, text) = add(&folder, both);
         assert!(code == 0 && text.ends_with("rewrote 4 files\n"), "{replaced}: {text}");
         assert_eq!(ids(&output), ids(Path::new(MILLISECONDS)));
-        let (code, text) = execute(folder.path(), &["verify"], &JOB);
+        let (code, text) = execute_with(&folder, both, "verify");
         assert!(code == 0 && text.ends_with("all as the ledger says\n"), "{text}");
     }
     // a file of such an upgrade in the place of another is not the recorded one
@@ -311,9 +312,9 @@ fn a_changed_timezone_is_refused_with_what_to_do() {
 fn changed_columns_of_the_job_are_refused_by_a_dry_upgrade_too() {
     let folder = old_output();
     for command in [&["upgrade", "--dry-run"][..], &["upgrade"]] {
-        let settings = [JOB[0], JOB[1], JOB[2], "fetch.attributes=false"];
+        let settings = [JOB[0], JOB[1], JOB[2], "fetch.attributes=true"];
         let (code, text) = execute(folder.path(), command, &settings);
-        assert!(code == 2 && text.contains("written with attributes = true"), "{text}");
+        assert!(code == 2 && text.contains("written with attributes = false"), "{text}");
     }
     expect_old(&folder.path().join("out"));
 }
