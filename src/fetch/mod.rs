@@ -2,9 +2,10 @@
 //!
 //! A fetcher takes one shard at a time from the planner and ends its lease in exactly one way:
 //! committed, split, failed, given up or returned (G2). Start with [`fetch_shard`], the course of
-//! one shard from its endpoint to its end, and [`fetch_pages`], the loop over its pages. They use [`shard_sizing`] and [`endpoint_choice`] (how wide a
-//! shard is, and whether a query or a job fetches it),
-//! [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next),
+//! one shard from its endpoint to its end, and [`fetch_pages`], the loop over its pages. They use
+//! [`endpoint_choice`] (whether a query or a job fetches how much at once; from [`row_statistics`],
+//! [`request_count`](mod@request_count) and [`shard_sizing`]; [`choose_endpoint`] asks the platform what
+//! the choice lacks), [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next),
 //! [`send_with_retry`] (one request with its retries), [`outage`] (whether the platform answers at
 //! all), [`in_flight`] (several requests at once) and [`shard_progress`] with its [`watermark`] (what
 //! has arrived, and what of it can be committed).
@@ -13,6 +14,7 @@ pub(crate) mod actor;
 pub(crate) mod api_client;
 pub(crate) mod async_job;
 mod build_request;
+pub(crate) mod choose_endpoint;
 pub(crate) mod circuit_breaker;
 pub(crate) mod context;
 mod decoders;
@@ -30,6 +32,7 @@ mod new_field_policy;
 pub(crate) mod open_rows;
 pub(crate) mod outage;
 pub(crate) mod pagination;
+mod request_count;
 pub(crate) mod request_log;
 mod row_statistics;
 pub(crate) mod send_with_retry;
@@ -47,7 +50,6 @@ pub(crate) use self::{
     circuit_breaker::CircuitBreaker,
     context::FetchContext,
     decoders::Decoders,
-    endpoint_choice::{request_count, request_count_by_id},
     error::{FetchError, RunError, ShardError},
     job_availability::JobAvailability,
     job_state::UnknownStates,
@@ -55,9 +57,13 @@ pub(crate) use self::{
     new_field_policy::NewFieldPolicy,
     outage::OutageMonitor,
     pagination::RequestContext,
+    request_count::{request_count, request_count_by_id},
     row_statistics::RowStatistics,
     settings::{FetchSettings, ShardWidth, Strategy},
     shard_sizing::ShardSizing,
     shard_work::ShardWork,
     totals::{DatasetTotals, FetchTotals},
 };
+
+#[cfg(test)]
+mod tests;

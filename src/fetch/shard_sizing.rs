@@ -1,14 +1,13 @@
-//! How wide the shards of a dataset are, and which endpoint needs the fewest requests for one.
+//! How wide a shard may be: within the limits of its endpoint, and cheap to lose.
 //!
-//! Nothing here asks the platform: a plan and a fetcher decide by the same functions, so that what is
-//! planned is what is requested. The width of a shard is that of its requests. Each of its
-//! commits covers at most one UTC day, whatever that width.
+//! The width of a shard is that of its requests. Each of its commits covers at most one UTC day,
+//! whatever that width.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     catalog::{Dataset, Endpoint, Paging},
-    fetch::{FetchSettings, ShardWidth, Strategy, request_count},
+    fetch::{FetchSettings, ShardWidth},
     ledger::RowStats,
     planning,
     time::interval::{DAY, Interval},
@@ -38,121 +37,15 @@ pub(crate) struct ShardSizing<'a> {
     pub job_data_until_ms: i64,
 }
 
-/// A part of an interval that is requested as one shard.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Part<'a> {
-    pub endpoint: &'a Arc<Endpoint>,
-    pub interval: Interval,
-}
-
-impl<'a> ShardSizing<'a> {
-    /// The endpoints that the configuration allows: the query, the job.
-    pub(crate) fn endpoints(&self) -> (Option<&'a Arc<Endpoint>>, Option<&'a Arc<Endpoint>>) {
-        let (query, job) = (self.dataset.query.as_ref(), self.dataset.job.as_ref());
-        // some columns are only in the results of jobs
-        let needs_job = self.settings.strategy == Strategy::Job || self.dataset.has_extras();
-        match (query, job) {
-            (Some(_), Some(job)) if needs_job => (None, Some(job)),
-            (Some(query), Some(_)) if self.settings.strategy == Strategy::Query => {
-                (Some(query), None)
-            }
-            both => both,
-        }
-    }
-
-    /// The shards of an interval that is to be fetched.
-    pub(crate) fn shards(&self, interval: Interval) -> Vec<Interval> {
-        let fixed = match self.settings.shard {
-            ShardWidth::Fixed(width) => Some(width),
-            // the rows of such datasets depend on the width
-            ShardWidth::Auto if planning::is_committed_whole(self.dataset) => Some(DAY),
-            ShardWidth::Auto => None,
-        };
-        if let Some(width) = fixed {
-            let width = self.dataset.widest_shard(width, self.has_filter);
-            return interval.split(width).collect();
-        }
-        self.parts(interval, |rest| self.planned(rest)).map(|part| part.interval).collect()
-    }
-
-    /// The requests that a shard needs, without retries. `None` if the number of rows is not known.
-    pub(crate) fn requests(&self, shard: Interval) -> Option<u64> {
-        self.parts(shard, |rest| self.first(rest)).map(|part| self.requests_of(part)).sum()
-    }
-
-    /// Whether a job fetches a part of a shard.
-    pub(crate) fn uses_job(&self, shard: Interval) -> bool {
-        self.parts(shard, |rest| self.first(rest)).any(|part| part.endpoint.async_job.is_some())
-    }
-
-    /// The first part of a shard that is requested at once, and its endpoint: of two the one with
-    /// fewer requests; of equals, or where the rows are not known, the query, which answers at once.
-    pub(crate) fn first(&self, shard: Interval) -> Part<'a> {
-        match self.endpoints() {
-            (Some(query), Some(job)) => {
-                let by_query = self.widest_part(query, shard);
-                let Some(readable) = self.readable_by_job(shard) else { return by_query };
-                let by_job = self.widest_part(job, readable);
-                let with_query = self.parts(by_job.interval, |rest| self.widest_part(query, rest));
-                let by_queries: Option<u64> = with_query.map(|part| self.requests_of(part)).sum();
-                match (self.requests_of(by_job), by_queries) {
-                    (Some(of_job), Some(of_queries)) if of_job < of_queries => by_job,
-                    _ => by_query,
-                }
-            }
-            (query, job) => {
-                self.widest_part(query.or(job).unwrap_or(self.dataset.endpoint()), shard)
-            }
-        }
-    }
-
-    /// The part of a shard that jobs can read. `None` if there is none, or if the shard cannot be cut.
-    pub(crate) fn readable_by_job(&self, shard: Interval) -> Option<Interval> {
-        if self.job_data_until_ms >= shard.to_ms() {
-            return Some(shard);
-        }
-        let last_day = Interval::day_of(self.job_data_until_ms.max(shard.from_ms()));
-        Interval::new(shard.from_ms(), last_day.from_ms()).filter(|_| self.can_cut())
-    }
-
+impl ShardSizing<'_> {
     /// Whether the row count of an interval is known, or the requests do not depend on it.
     pub(crate) fn is_known(&self, interval: Interval) -> bool {
         self.items(self.dataset.endpoint(), interval).is_some()
     }
 
-    /// The first part of what is planned: where the rows are not known yet, as wide as any endpoint
-    /// allows. A fetcher cuts it once it knows more.
-    fn planned(&self, interval: Interval) -> Part<'a> {
-        let first = self.first(interval);
-        let (query, job) = self.endpoints();
-        let allowed = query.into_iter().chain(job).filter(|_| !self.is_known(first.interval));
-        let widest = allowed.map(|endpoint| self.widest_part(endpoint, interval));
-        widest.max_by_key(|part| part.interval.to_ms()).unwrap_or(first)
-    }
-
-    /// The parts of an interval, each the first of what is left.
-    fn parts(
-        &self,
-        interval: Interval,
-        first: impl Fn(Interval) -> Part<'a>,
-    ) -> impl Iterator<Item = Part<'a>> {
-        let mut rest = Some(interval);
-        std::iter::from_fn(move || {
-            let whole = rest?;
-            let part = first(whole);
-            rest = Interval::new(part.interval.to_ms(), whole.to_ms());
-            Some(part)
-        })
-    }
-
-    fn requests_of(&self, part: Part<'a>) -> Option<u64> {
-        let items = self.items(part.endpoint, part.interval);
-        request_count(part.endpoint, items, self.settings.page_size)
-    }
-
     /// The items that the pages of an interval have. Items that hold lists of rows, such as users,
     /// are as many in any interval.
-    fn items(&self, endpoint: &Endpoint, interval: Interval) -> Option<u64> {
+    pub(super) fn items(&self, endpoint: &Endpoint, interval: Interval) -> Option<u64> {
         match endpoint.explode.is_empty() {
             true => self.row_stats.rows(interval),
             false => self.row_stats.items,
@@ -160,7 +53,7 @@ impl<'a> ShardSizing<'a> {
     }
 
     /// Whether a shard may be requested in parts.
-    fn can_cut(&self) -> bool {
+    pub(super) fn can_cut(&self) -> bool {
         self.settings.shard == ShardWidth::Auto
             && !self.dataset.snapshot
             && !planning::is_committed_whole(self.dataset)
@@ -168,9 +61,9 @@ impl<'a> ShardSizing<'a> {
 
     /// The widest part of an interval, from its start, that an endpoint fetches as one shard: whole
     /// days, at least one, within its limits.
-    fn widest_part(&self, endpoint: &'a Arc<Endpoint>, interval: Interval) -> Part<'a> {
+    pub(super) fn widest(&self, endpoint: &Endpoint, interval: Interval) -> Interval {
         if !self.can_cut() {
-            return Part { endpoint, interval };
+            return interval;
         }
         let mut widest = endpoint.widest[usize::from(self.has_filter)].min(WIDEST);
         let is_paged = endpoint.paging != Paging::None;
@@ -187,7 +80,7 @@ impl<'a> ShardSizing<'a> {
             }
             part = Some(wider);
         }
-        Part { endpoint, interval: part.unwrap_or(interval) }
+        part.unwrap_or(interval)
     }
 
     /// The rows at which a shard is wide enough. One whose rows come in order is committed day by
@@ -208,31 +101,10 @@ impl<'a> ShardSizing<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{catalog, config, ledger::Probe};
-
-    const DAY_MS: i64 = 86_400_000;
-
-    fn settings(set: &[&str]) -> FetchSettings {
-        let keys = [
-            "source.region=sandbox",
-            "job.from=2024-01-01T00:00:00Z",
-            "job.to=2024-01-02T00:00:00Z",
-            "fetch.shard=auto",
-        ];
-        let set = keys.iter().chain(set).map(ToString::to_string).collect();
-        let overrides = config::Overrides { set, ..config::Overrides::default() };
-        config::Config::load(&overrides).unwrap().remove(0).fetch
-    }
-
-    fn conversations() -> Arc<Dataset> {
-        Arc::new(catalog::test_dataset("conversations").without_extras())
-    }
-
-    /// This many rows a day.
-    fn rows_a_day(rows: u64) -> RowStats {
-        let probes = vec![Probe { interval: Interval::day_of(0), rows }];
-        RowStats { probes, ..RowStats::default() }
-    }
+    use crate::{
+        catalog,
+        fetch::tests::{DAY_MS, conversations, rows_a_day, settings},
+    };
 
     /// The widths in days of the shards of the first `days` from noon or midnight on.
     fn widths(
@@ -307,24 +179,5 @@ mod tests {
         let users = catalog::test_dataset("user-details");
         let unknown = widths(users, &[], &RowStats::default(), (0.0, 28.0));
         assert_eq!(unknown, [7.0; 4], "its rows cannot be counted");
-    }
-
-    #[test]
-    fn the_endpoint_with_fewer_requests_is_chosen_and_jobs_read_whole_days_of_their_data() {
-        let dataset = &conversations();
-        let settings = settings(&[]);
-        let first = |rows, job_data_until_ms| {
-            let row_stats = &rows_a_day(rows);
-            let (settings, has_filter) = (&settings, false);
-            let sizing =
-                ShardSizing { dataset, settings, has_filter, row_stats, job_data_until_ms };
-            let part = sizing.first(Interval::new(0, 7 * DAY_MS).unwrap());
-            (part.endpoint.async_job.is_some(), part.interval.to_ms() / DAY_MS)
-        };
-        assert_eq!(first(20, i64::MAX), (false, 7), "140 rows");
-        assert_eq!(first(60, i64::MAX), (true, 7), "420 rows");
-        assert_eq!(first(100, 5 * DAY_MS + 1), (true, 5), "the data of jobs end in the sixth day");
-        assert_eq!(first(100, DAY_MS - 1), (false, 7), "jobs cannot read a day");
-        assert_eq!(first(100, i64::MIN), (false, 7));
     }
 }
