@@ -52,9 +52,14 @@ pub(crate) struct DayHint {
 
 impl DayHint {
     /// The hint of a row with this time, in milliseconds since 1970, after so many rows of a batch.
-    pub(super) fn new(own_time_ms: Option<i64>, rows_before: usize) -> Self {
+    pub(crate) fn new(own_time_ms: Option<i64>, rows_before: usize) -> Self {
         let own_ms = own_time_ms.map(|time| Interval::day_of(time).from_ms());
         Self { own_ms, rows_before: u32::try_from(rows_before).unwrap_or(u32::MAX) }
+    }
+
+    /// Whether the day is that of its own time.
+    pub(crate) fn is_own(self) -> bool {
+        self.own_ms.is_some()
     }
 
     /// The start of the day: that of its own time, or else of the row before it in the batch with
@@ -91,7 +96,7 @@ const OTHER_REASON: &str = "the row cannot be decoded, like many before it";
 impl UndecodableRows {
     /// Adds the row at `range` of `page`, which is the same for all rows. `follows` says that only
     /// separators of a list are between it and the row before, if that is undecodable too.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         page: &Bytes,
         range: Range<usize>,
@@ -141,6 +146,16 @@ impl UndecodableRows {
                 UndecodableRow { reason, raw: &page[range], day: run.day }
             })
         })
+    }
+
+    /// Whether no row of a batch with so many rows comes after the last of them.
+    pub(crate) fn end_page(&self, batch_rows: usize) -> bool {
+        self.runs.last().is_some_and(|run| run.day.rows_before as usize >= batch_rows)
+    }
+
+    /// The start of the latest day that they have by their own times, in milliseconds since 1970.
+    pub(crate) fn latest_own_day_ms(&self) -> Option<i64> {
+        self.runs.iter().filter_map(|run| run.day.own_ms).max()
     }
 
     /// The number of rows.

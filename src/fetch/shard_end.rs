@@ -159,7 +159,7 @@ impl Fetcher {
             kind,
             reason,
         });
-        let quarantined = DoubtfulInterval::quarantined(dataset, interval, committed.counts);
+        let quarantined = DoubtfulInterval::quarantined(dataset, interval, committed.counts, 0);
         for doubtful in quarantined.into_iter().chain(doubts) {
             let (kind, reason) = (doubtful.kind.name(), &doubtful.reason);
             tracing::warn!(kind, reason, "committed rows are doubtful");

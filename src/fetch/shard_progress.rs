@@ -52,6 +52,10 @@ pub(crate) struct ShardProgress {
     committed_parts: Vec<Interval>,
     /// The digests of the rows of the last two pages. Where rows were inserted, a page repeats some.
     last_digests: [Vec<u64>; 2],
+    /// Whether the last rows that arrived cannot be decoded: they may be as late as the next page.
+    ends_undecodable: bool,
+    /// The start of the latest day of rows that cannot be decoded, by their own times.
+    undecodable_day_ms: Option<i64>,
     /// The exact number of rows of the request, as the platform counts. `None` if it does not count
     /// rows, or if its count is only a hint.
     total: Option<u64>,
@@ -98,6 +102,8 @@ impl ShardProgress {
             strays: 0,
             committed_parts: Vec::new(),
             last_digests: Default::default(),
+            ends_undecodable: false,
+            undecodable_day_ms: None,
             total: None,
             changes: 0,
             is_repeated: false,
@@ -125,6 +131,7 @@ impl ShardProgress {
         self.strays = 0;
         self.committed_parts.clear();
         self.last_digests = Default::default();
+        (self.ends_undecodable, self.undecodable_day_ms) = (false, None);
         self.total = None;
     }
 
@@ -184,6 +191,12 @@ impl ShardProgress {
         let digests = page.keys.iter().map(|key| key.digest).collect();
         let [_, last] = std::mem::take(&mut self.last_digests);
         self.last_digests = [last, digests];
+        if page.bad.end_page(page.keys.len()) {
+            self.ends_undecodable = true;
+        } else if !page.keys.is_empty() {
+            self.ends_undecodable = false;
+        }
+        self.undecodable_day_ms = self.undecodable_day_ms.max(page.bad.latest_own_day_ms());
         self.watermark.advance(&page.keys);
     }
 
@@ -219,10 +232,14 @@ impl ShardProgress {
     /// Where a partial commit may end before `page` is written. `None` if there can be none.
     ///
     /// A page with rows that cannot be decoded has no such end: they have no time, so one of them may
-    /// belong before the first row that has one, and would be recorded with the wrong part.
+    /// belong before the first row that has one, and would be recorded with the wrong part. Nor has
+    /// one after a page that ends with such rows: they may belong after its end. The rest would then
+    /// not be doubtful, and lack them even when the part is fetched again.
     pub(crate) fn partial_commit_before(&self, page: &Page) -> Option<i64> {
         let end_ms = self.watermark.complete_before_page(&page.keys)?;
-        (page.bad.is_empty() && self.can_end_at(end_ms)).then_some(end_ms)
+        let is_certain =
+            page.bad.is_empty() && !self.ends_undecodable && self.lacks_undecodable_after(end_ms);
+        (is_certain && self.can_end_at(end_ms)).then_some(end_ms)
     }
 
     /// The end of the days that `page` completes, where a partial commit may end, and the index of the
@@ -231,12 +248,23 @@ impl ShardProgress {
     /// the platform counts the rows of the request exactly, they are compared before any is committed.
     pub(crate) fn complete_days(&self, page: &Page) -> Option<(usize, i64)> {
         let days = self.watermark.complete_days(&page.keys).filter(|_| self.total.is_none());
-        days.filter(|&(_, end_ms)| page.bad.is_empty() && self.can_end_at(end_ms))
+        days.filter(|&(rows_before, end_ms)| {
+            let follows = rows_before > 0 || !self.ends_undecodable;
+            page.bad.is_empty()
+                && follows
+                && self.lacks_undecodable_after(end_ms)
+                && self.can_end_at(end_ms)
+        })
     }
 
     /// Where a partial commit of all that has arrived may end. `None` if there can be none.
     pub(crate) fn partial_commit_end(&self) -> Option<i64> {
         self.watermark.complete_before().filter(|&end_ms| self.can_end_at(end_ms))
+    }
+
+    /// Whether no row that cannot be decoded is of a day after `end_ms` by its own time.
+    fn lacks_undecodable_after(&self, end_ms: i64) -> bool {
+        self.undecodable_day_ms.is_none_or(|day_ms| day_ms < end_ms)
     }
 
     /// Whether a partial commit may end at `end_ms`: what replaces a committed shard does so as a
@@ -269,110 +297,4 @@ fn has_ordered_rows(pager: &Pager) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use actix::prelude::*;
-    use arrow::array::RecordBatch;
-
-    use super::*;
-    use crate::{
-        catalog::{self, Dataset},
-        decode::{Drift, RowKey, UndecodableRows},
-        fetch::{Decoders, RequestContext},
-        planning::{Next, Plan, PlannerActor},
-    };
-
-    const DAY_MS: i64 = 86_400_000;
-
-    /// The progress of a shard of two days.
-    async fn progress(dataset: &Arc<Dataset>) -> ShardProgress {
-        let days = Interval::new(0, 2 * DAY_MS).unwrap();
-        let shard = Shard::new(Arc::clone(dataset), days, false);
-        let mut plan = Plan::default();
-        plan.add_whole(&shard);
-        let lease = PlannerActor::new(plan).start().send(Next).await.unwrap().unwrap();
-        let context = RequestContext {
-            api: "https://api.example/".parse().unwrap(),
-            api_version: String::new(),
-            now: 0,
-            decoders: Decoders::default(),
-        };
-        let pager = Pager::new(
-            dataset,
-            dataset.endpoint(),
-            shard.interval,
-            10,
-            &Arc::new(context),
-            &Arc::default(),
-        );
-        ShardProgress::new(lease, pager)
-    }
-
-    /// A page with rows of these times.
-    fn page(times: &[i64]) -> Page {
-        let key = |&time_ms: &i64| RowKey { id: 0, version: 0, time_ms, digest: 0 };
-        let batch = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
-        Page {
-            batch,
-            keys: times.iter().map(key).collect(),
-            received: times.len() as u64,
-            not_owned: 0,
-            left_out: Vec::new(),
-            implausible_times: 0,
-            bad: UndecodableRows::default(),
-            drift: Drift::default(),
-        }
-    }
-
-    /// Where a partial commit may end after three rows: before the next page, and on an interrupt.
-    fn partial_commit_ends(progress: &mut ShardProgress) -> (Option<i64>, Option<i64>) {
-        progress.advance(&page(&[1, 2, 3]));
-        (progress.partial_commit_before(&page(&[5, 6])), progress.partial_commit_end())
-    }
-
-    #[actix::test]
-    async fn unordered_datasets_are_not_committed_partially_even_if_rows_look_ordered() {
-        for (dataset, expected) in
-            [("conversations", (Some(5), Some(3))), ("user-details", (None, None))]
-        {
-            let mut progress = progress(catalog::test_dataset(dataset)).await;
-            assert_eq!(partial_commit_ends(&mut progress), expected, "{dataset}");
-            progress.restart(5);
-            assert_eq!(partial_commit_ends(&mut progress), expected, "{dataset} after a restart");
-        }
-    }
-
-    #[actix::test]
-    async fn rows_that_are_counted_exactly_are_compared_before_a_day_is_committed() {
-        let mut progress = progress(catalog::test_dataset("conversations")).await;
-        let next_day = page(&[1, DAY_MS + 1]);
-        assert_eq!(progress.complete_days(&next_day), Some((1, DAY_MS)));
-        progress.total = Some(3);
-        assert_eq!(progress.complete_days(&next_day), None);
-    }
-
-    #[actix::test]
-    async fn rows_that_arrive_out_of_order_prevent_partial_commits() {
-        let mut progress = progress(catalog::test_dataset("conversations")).await;
-        progress.advance(&page(&[2, 1]));
-        assert_eq!(partial_commit_ends(&mut progress), (None, None));
-    }
-
-    #[actix::test]
-    async fn rows_that_arrive_after_their_part_was_committed_are_noticed_unless_they_are_copies() {
-        let mut progress = progress(catalog::test_dataset("conversations")).await;
-        let late = |time_ms, digest| Page {
-            left_out: vec![LeftOutRow { time_ms, end_ms: time_ms, digest }],
-            ..page(&[])
-        };
-        progress.advance(&page(&[1, 2]));
-        assert_eq!(progress.parts_with_late_rows(&late(1, 7)), [], "nothing is committed");
-        let day = Interval::day_of(0);
-        progress.after_partial_commit(day);
-        assert_eq!(progress.parts_with_late_rows(&late(1, 0)), [], "a copy of the last page's row");
-        assert_eq!(progress.parts_with_late_rows(&late(-1, 7)), [], "of an earlier day");
-        assert_eq!(progress.parts_with_late_rows(&late(1, 7)), [day]);
-        assert_eq!(progress.parts_with_late_rows(&late(1, 8)), [], "each part once");
-    }
-}
+mod tests;

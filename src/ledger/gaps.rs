@@ -65,14 +65,23 @@ pub struct DoubtfulInterval {
 }
 
 impl DoubtfulInterval {
-    /// The interval of a commit with quarantined rows. `None` if it has none.
-    pub(crate) fn quarantined(dataset: &str, interval: Interval, counts: Counts) -> Option<Self> {
-        (counts.quarantined > 0).then(|| Self {
-            dataset: dataset.to_owned(),
-            interval,
-            kind: GapKind::Quarantined,
-            reason: format!("{} rows cannot be decoded", counts.quarantined),
-        })
+    /// The interval of a record with quarantined rows, or whose commit has quarantined rows in other
+    /// records that may belong to it: `without_own_day` is their number. `None` if it has none.
+    pub(crate) fn quarantined(
+        dataset: &str,
+        interval: Interval,
+        counts: Counts,
+        without_own_day: u64,
+    ) -> Option<Self> {
+        let reason = match (counts.quarantined, without_own_day) {
+            (0, 0) => return None,
+            (0, rows) => {
+                format!("{rows} rows beside it have no readable time and may belong to it")
+            }
+            (rows, _) => format!("{rows} rows cannot be decoded"),
+        };
+        let (dataset, kind) = (dataset.to_owned(), GapKind::Quarantined);
+        Some(Self { dataset, interval, kind, reason })
     }
 }
 

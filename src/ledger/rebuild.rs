@@ -75,6 +75,6 @@ impl Ledger {
 /// that did not record doubts.
 fn doubt(record: &ShardRecord) -> Option<DoubtfulInterval> {
     let is_recent = !original_commit_id(&record.commit_id).is_empty();
-    let doubt = DoubtfulInterval::quarantined(&record.dataset, record.interval, record.counts);
+    let doubt = DoubtfulInterval::quarantined(&record.dataset, record.interval, record.counts, 0);
     doubt.filter(|_| is_recent)
 }

@@ -91,8 +91,12 @@ impl Destination {
                 kind: *kind,
                 reason: reason.clone(),
             });
-            let quarantined =
-                DoubtfulInterval::quarantined(&dataset.name, record.interval, record.counts);
+            let quarantined = DoubtfulInterval::quarantined(
+                &dataset.name,
+                record.interval,
+                record.counts,
+                record.without_own_day,
+            );
             let doubts = quarantined.into_iter().chain(doubts).collect();
             records.push(self.write_record(&dataset.name, record, doubts, cost, replaces).await?);
         }
@@ -138,7 +142,7 @@ impl Destination {
         cost: Option<ShardCost>,
         replaces: bool,
     ) -> Result<StagedRecord, SinkError> {
-        let FinishedRecord { interval, commit_id, counts, drift, open_rows, sums, files } =
+        let FinishedRecord { interval, commit_id, counts, drift, open_rows, sums, files, .. } =
             finished;
         let fields = drift_records(dataset, &drift);
         let (mut records, mut renames) = (Vec::with_capacity(files.len()), Vec::new());

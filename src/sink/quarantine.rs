@@ -4,6 +4,9 @@
 //! it in its page, or of the row after it if it is the first; in a page without other rows, of the
 //! latest row of the shard so far, or of the shard's start. So a day that is replaced takes no rows
 //! of other days with it.
+//!
+//! A row whose own time cannot be read may belong to any day of what is committed, whatever the rows
+//! beside it: all of its days are doubtful, so that the day of the row is fetched again, too.
 
 use std::{
     borrow::Cow,
@@ -40,6 +43,8 @@ pub(super) struct Quarantine {
     spools: SpoolFile,
     /// By the start of the day that they are recorded with.
     days: BTreeMap<i64, QuarantinedDay>,
+    /// The rows whose own time is not known or lies outside the shard.
+    without_own_day: u64,
 }
 
 /// The quarantined rows of some days.
@@ -52,7 +57,7 @@ pub(super) struct QuarantinedDay {
 
 impl Quarantine {
     pub(super) fn new(spools: &SpoolFile) -> Self {
-        Self { spools: spools.clone(), days: BTreeMap::new() }
+        Self { spools: spools.clone(), days: BTreeMap::new(), without_own_day: 0 }
     }
 
     /// Adds the undecodable rows of a page. `default_ms` lies in the day of those for which the page
@@ -62,6 +67,7 @@ impl Quarantine {
     /// If the disk fails.
     pub(super) fn add(&mut self, page: &Page, default_ms: i64) -> io::Result<()> {
         let day_of = |row: &UndecodableRow| row.day.day_ms(&page.keys).unwrap_or(default_ms);
+        self.without_own_day += page.bad.iter().filter(|row| !row.day.is_own()).count() as u64;
         let mut rows = page.bad.iter().peekable();
         while let Some(day) = rows.peek().map(day_of) {
             let rows_of_day = iter::from_fn(|| rows.next_if(|row| day_of(row) == day));
@@ -69,6 +75,11 @@ impl Quarantine {
             quarantined.rows += append(&mut quarantined.content, rows_of_day)?;
         }
         Ok(())
+    }
+
+    /// The rows whose own time is not known or lies outside the shard: each may belong to any day.
+    pub(super) fn without_own_day(&self) -> u64 {
+        self.without_own_day
     }
 
     fn day(&mut self, day: i64) -> &mut QuarantinedDay {
@@ -164,8 +175,7 @@ mod tests {
     }
 
     #[actix::test]
-    async fn a_row_that_cannot_be_decoded_is_recorded_with_the_day_of_its_time_or_of_its_neighbour()
-    {
+    async fn a_row_without_a_readable_time_makes_all_days_of_its_commit_doubtful() {
         let fixture = Fixture::new();
         let shard = fixture.shard(12, 96, false);
         write_undecodable(&fixture, &shard).await;
@@ -173,7 +183,7 @@ mod tests {
         assert_eq!(committed.counts.quarantined, 6);
         // the start of the shard; the rows around 30; nothing; 80, beside 81, and after the latest row
         let days = shard.record_intervals();
-        assert_eq!(quarantined(&fixture), (vec![1, 2, 0, 3], vec![days[0], days[1], days[3]]));
+        assert_eq!(quarantined(&fixture), (vec![1, 2, 0, 3], days));
     }
 
     #[actix::test]

@@ -67,6 +67,8 @@ pub struct FinishedRecord {
     pub counts: Counts,
     /// What its rows have that fits no column.
     pub drift: Drift,
+    /// Quarantined rows, of this record or of others of the commit, that may belong to it.
+    pub without_own_day: u64,
     /// Written rows that were still open.
     pub open_rows: u64,
     /// The sums of its written rows.
@@ -214,6 +216,7 @@ impl ShardWriter {
         let Self { shard, mut days, waiting_rows, versions, .. } = self;
         let (mut quarantine, counts, latest) = (self.quarantine, self.counts, self.latest);
         let mut drift = self.drift;
+        let without_own_day = quarantine.without_own_day();
         versions.merge(|place| {
             if let Some(file) = days.get_mut(&place.day) {
                 file.drop_duplicate(place.row);
@@ -263,6 +266,7 @@ impl ShardWriter {
                 commit_id: footer.commit_id.clone(),
                 counts,
                 drift: std::mem::take(&mut drift),
+                without_own_day,
                 open_rows: footer.open_rows,
                 sums: Vec::new(),
                 files: Vec::new(),
