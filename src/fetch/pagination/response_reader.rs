@@ -41,9 +41,9 @@ impl ResponseReader {
         let (head, body) = response.into_parts();
         let mut page = self.parser.find(body).map_err(|error| match error {
             PageError::TooLarge(limit) => RequestError::TooLarge(limit),
-            PageError::NotJson(_) | PageError::NotCsv(_) => {
-                RequestError::Unreadable(error.to_string().into())
-            }
+            PageError::NotJson(_) => RequestError::Unreadable(error.to_string().into()),
+            // the file of a job, which takes minutes to be made again
+            PageError::NotCsv(_) => RequestError::Malformed(error.to_string().into()),
             other => self.without_rows(&other.to_string()),
         })?;
         if self.endpoint.paging == Paging::LinkHeader {
