@@ -318,7 +318,7 @@ fn an_output_of_another_job_is_refused_with_what_differs() {
         folder.path(),
         2,
         "error: this output was written with filter.conversations = {}, and now it is {\"x\":1}: \
-         rows of both would mix; choose another output.path",
+         rows of both would mix; set it to {} again, or choose another output.path",
     );
 }
 
