@@ -111,7 +111,7 @@ async fn write_file(
     Ok(exported)
 }
 
-/// Writes the rows to standard output. If nobody reads them any more, that is no error.
+/// Writes the rows to standard output. A closed pipe (`| head`) is not an error.
 async fn write_to_standard_output(
     export: Arc<Export>,
     scope: &BackfillScope,

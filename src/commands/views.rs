@@ -30,7 +30,7 @@ pub(crate) enum Dialect {
 /// since a view over no file cannot be created.
 ///
 /// # Errors
-/// If there is no ledger, or if it cannot be read.
+/// If the ledger is missing or cannot be read.
 pub(crate) fn statements(scope: &BackfillScope, dialect: Dialect) -> Result<String, Error> {
     let snapshot = Snapshot::read(&scope.output.join(LEDGER))?;
     let has_files = |dataset: &Dataset| {

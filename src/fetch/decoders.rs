@@ -1,9 +1,8 @@
 //! The decoders of a run: one for each dataset, which its shards share.
 //!
-//! What a decoder needs beside a page, its columns, takes longer to make than a small page takes to
-//! be read, and as much memory as a large one. So datasets that are decoded alike share a decoder in
-//! the whole process, whatever number of sources have them: then there are no more columns than
-//! threads that decode.
+//! The column builders of a decoder take longer to make than a small page takes to decode, and as
+//! much memory as a large page. So all sources of the process share a decoder for datasets that are
+//! decoded alike, and there are at most as many sets of builders as threads that decode.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

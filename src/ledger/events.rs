@@ -30,7 +30,7 @@ pub(crate) struct EventRecord {
     pub reason: String,
     /// The platform's correlation id of the request; empty if there is none.
     pub correlation: String,
-    /// Rows that were written. `None` if it is no commit.
+    /// Rows that were written. `None` if the event is not a commit.
     pub rows: Option<u64>,
     /// What it cost. `None` if that is not known.
     pub cost: Option<ShardCost>,
