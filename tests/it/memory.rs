@@ -1,11 +1,11 @@
 //! G8: memory does not grow with a shard.
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
 
 use actix::System;
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Dataset, Endpoint, Interval, Ledger, OutputStore, Plan, Region, RequestError, RunOutcome,
-    Scope, Settings, Shard, Transport, iso, run,
+    Dataset, Endpoint, Interval, LEDGER, Ledger, OutputStore, Plan, Region, RequestError,
+    RunOutcome, Scope, Settings, Shard, Transport, iso, run,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -105,7 +105,7 @@ fn expect_bounded(test: &str, case: Case) {
     })
     .block_on(async {
         let (output, ledger) =
-            (OutputStore::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
+            (OutputStore::directory(folder.path()).unwrap(), ledger_in(folder.path()));
         let mut plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
         if case.replaces {
             plan = Plan::default();
@@ -145,6 +145,11 @@ impl ManyShards {
     }
 }
 
+/// A ledger on the disk, as a run has it: one in memory would count as the run's memory.
+fn ledger_in(folder: &Path) -> Ledger {
+    Ledger::open(&folder.join(LEDGER)).unwrap()
+}
+
 /// Fetches many shards in a process of its own, and demands that its memory stays below the
 /// promise.
 fn expect_many_bounded(test: &str, case: ManyShards) {
@@ -171,7 +176,7 @@ fn expect_many_bounded(test: &str, case: ManyShards) {
     })
     .block_on(async {
         let (output, ledger) =
-            (OutputStore::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
+            (OutputStore::directory(folder.path()).unwrap(), ledger_in(folder.path()));
         let plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
         let environment = environment(Arc::new(region), output, ledger);
         run::backfill(&config, plan, &environment).await.unwrap()
