@@ -73,9 +73,9 @@ impl DropPlan {
             for shard in records.shards.iter().filter(|shard| shard.interval.overlaps(interval)) {
                 refuse_cut(name, shard.interval, interval)?;
                 dropped.shards += 1;
+                dropped.rows += shard.counts.written + shard.counts.quarantined;
                 for file in &shard.files {
                     dropped.files += 1;
-                    dropped.rows += file.rows;
                     dropped.bytes += file.bytes;
                 }
             }

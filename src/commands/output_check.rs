@@ -11,11 +11,13 @@ use crate::{
     blocking::offload,
     config::Config,
     error::Error,
-    ledger::{Columns, LEDGER, Ledger},
+    ledger::{
+        Columns, FileKind, LEDGER, Ledger,
+        file_kind::{dataset_of, folders_of},
+    },
     sink::{
         output_error::OutputError,
         read,
-        shard_writer::QUARANTINE,
         store::{OutputStore, StoreError},
     },
     time::clock,
@@ -117,8 +119,8 @@ async fn file_columns(
     dataset: &str,
     recorded: &HashSet<String>,
 ) -> Result<Option<(u32, Columns)>, Error> {
-    let folder = format!("{dataset}/");
-    let is_file = |path: &&String| path.starts_with(&folder) && path.ends_with(".parquet");
+    let is_file =
+        |path: &&String| FileKind::of(path) == FileKind::Nested && dataset_of(path) == dataset;
     let Some(path) = recorded.iter().find(is_file) else { return Ok(None) };
     let Some(content) = open(output, path).await? else { return Ok(None) };
     let footer = offload(move || read::footer(&content)).await;
@@ -127,10 +129,8 @@ async fn file_columns(
 
 /// The data files in the folders of the datasets that the run fetches, in order.
 async fn data_files(config: &Config, output: &OutputStore) -> Result<Vec<String>, StoreError> {
-    let names = config.datasets.iter().map(|dataset| dataset.name.clone());
-    let mut folders: Vec<_> = names.collect();
-    let quarantine: Vec<_> = folders.iter().map(|name| format!("{QUARANTINE}/{name}")).collect();
-    folders.extend(quarantine);
+    let datasets = config.datasets.iter();
+    let folders: Vec<_> = datasets.flat_map(|dataset| folders_of(&dataset.name)).collect();
     let mut files: Vec<_> =
         output.list(&folders).await?.into_iter().map(|path| path.to_string()).collect();
     files.sort_unstable();
@@ -139,7 +139,7 @@ async fn data_files(config: &Config, output: &OutputStore) -> Result<Vec<String>
 
 /// Whether this program wrote a file. Files in the quarantine folder have no footer that says so.
 pub(crate) async fn is_ours(output: &OutputStore, path: &str) -> Result<bool, StoreError> {
-    if path.starts_with(QUARANTINE) {
+    if FileKind::of(path) == FileKind::Quarantine {
         return Ok(true);
     }
     let Some(content) = open(output, path).await? else { return Ok(false) };

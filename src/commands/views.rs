@@ -16,7 +16,6 @@ use crate::{
     config::BackfillScope,
     error::Error,
     ledger::{LEDGER, reader::Snapshot},
-    sink::shard_writer::QUARANTINE,
 };
 
 /// The dialect of SQL.
@@ -35,9 +34,8 @@ pub(crate) fn statements(scope: &BackfillScope, dialect: Dialect) -> Result<Stri
     let snapshot = Snapshot::read(&scope.output.join(LEDGER))?;
     let has_files = |dataset: &Dataset| {
         let records = snapshot.datasets.get(&dataset.name);
-        let files = records.into_iter().flat_map(|records| &records.shards);
-        let mut files = files.flat_map(|shard| &shard.files);
-        files.any(|file| !file.path.starts_with(QUARANTINE))
+        let mut shards = records.into_iter().flat_map(|records| &records.shards);
+        shards.any(|shard| shard.nested_files().next().is_some())
     };
     let datasets: Vec<&Dataset> = (scope.catalog.datasets.values())
         .map(AsRef::as_ref)

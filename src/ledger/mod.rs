@@ -11,6 +11,7 @@ mod drift;
 mod dropped;
 mod events;
 mod failures;
+pub(crate) mod file_kind;
 mod follow_ups;
 mod gaps;
 mod hour_sums;
@@ -41,6 +42,7 @@ pub(crate) use self::{
     dataset_schema::Columns,
     drift::{DriftRecord, DriftRecordKind},
     events::{EventRecord, FailedAttempt},
+    file_kind::FileKind,
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
     identity::{compare_identity, is_version_key, version_key, versioned_dataset},

@@ -13,10 +13,10 @@ use crate::{
     blocking::offload,
     catalog::Dataset,
     decode::CommittedRows,
+    ledger::FileKind,
     planning::Shard,
     sink::{
-        ParentRows, ShardWriter, SinkError, commit::Destination, read, shard_writer::QUARANTINE,
-        write_error::WriteError,
+        ParentRows, ShardWriter, SinkError, commit::Destination, read, write_error::WriteError,
     },
 };
 
@@ -56,7 +56,7 @@ impl Destination {
         let dataset = Arc::clone(&shard.dataset);
         let mut carry =
             CarryWriter { dataset, rows_of, writer, carried: CarriedRows::default(), read: 0 };
-        for path in paths.iter().filter(|path| !path.starts_with(QUARANTINE)) {
+        for path in paths.iter().filter(|path| FileKind::of(path) == FileKind::Nested) {
             let file = match read::open(&self.output, path).await {
                 Ok(file) => file,
                 Err(error) => {

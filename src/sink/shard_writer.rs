@@ -10,7 +10,7 @@ use arrow::{array::UInt64Array, compute::take_record_batch};
 
 use crate::{
     decode::{Drift, Page, RowKey},
-    ledger::{Counts, HourRecord},
+    ledger::{Counts, FileKind, HourRecord},
     memory::{HeldMemory, ROWS},
     planning::Shard,
     sink::{
@@ -26,9 +26,6 @@ use crate::{
     },
     time::interval::{Interval, iso},
 };
-
-/// The folder of rows that could not be decoded.
-pub(crate) const QUARANTINE: &str = "_quarantine";
 
 /// Fewer bytes of rows stay in memory however short it is: to move them costs more than it frees.
 pub(crate) const SMALLEST_SPILL_BYTES: usize = 256 << 10;
@@ -260,7 +257,6 @@ impl ShardWriter {
                 counts,
                 open_rows: files.values().map(DayFile::open_rows).sum(),
             };
-            let slug = interval.slug();
             let mut record = FinishedRecord {
                 interval,
                 commit_id: footer.commit_id.clone(),
@@ -277,13 +273,13 @@ impl ShardWriter {
                 if rows > 0 {
                     let (content, of_file) = file.finish(&footer)?;
                     sums.append(&of_file);
-                    let path = format!("{name}/date={}/{slug}.parquet", &iso(day)[..10]);
+                    let path = FileKind::Nested.path(name, &iso(day)[..10], interval);
                     record.files.push(FinishedFile { path, rows, content });
                 }
             }
             record.sums = sums.into_records();
             if let Some(QuarantinedDay { content, rows }) = quarantine {
-                let path = format!("{QUARANTINE}/{name}/{slug}.ndjson");
+                let path = FileKind::Quarantine.path(name, "", interval);
                 record.files.push(FinishedFile { path, rows, content });
             }
             finished.push(record);

@@ -14,7 +14,7 @@ use crate::{
     blocking::offload,
     catalog::Dataset,
     ledger::{
-        Columns, FileRecord, Ledger, ShardRecord, is_version_key, original_commit_id,
+        Columns, FileKind, FileRecord, Ledger, ShardRecord, is_version_key, original_commit_id,
         upgraded_commit_id,
     },
     sink::{
@@ -24,7 +24,6 @@ use crate::{
         output_error::OutputError,
         parquet_writer::DayFile,
         read::{self, FileFooter},
-        shard_writer::QUARANTINE,
         spool::Spool,
         staging::staged_path,
         write_error::WriteError,
@@ -79,7 +78,7 @@ impl Upgrader {
         offload(move || ledger.intend(&name, &intents, None)).await.map_err(SinkError::from)?;
         let (mut files, mut renames) = (Vec::with_capacity(old.files.len()), Vec::new());
         for file in &old.files {
-            if file.path.starts_with(QUARANTINE) {
+            if file.kind() == FileKind::Quarantine {
                 files.push(file.clone());
                 continue;
             }

@@ -34,7 +34,6 @@ pub(crate) use self::{
 use crate::{
     blocking::offload_wait,
     catalog::Dataset,
-    commands::status::date_of,
     config::{BackfillScope, ConfigError, values::parse_date},
     error::Error,
     ledger::{
@@ -44,7 +43,6 @@ use crate::{
     },
     sink::{
         read::{self, FileFooter},
-        shard_writer::QUARANTINE,
         store::OutputStore,
     },
     time::interval::Interval,
@@ -235,9 +233,9 @@ impl Export {
         let shards = &self.records(snapshot)?.shards;
         let first = shards.partition_point(|shard| shard.interval.to_ms() <= from_ms);
         for shard in shards[first..].iter().take_while(|shard| shard.interval.overlaps(left)) {
-            for file in shard.files.iter().filter(|file| !file.path.starts_with(QUARANTINE)) {
+            for file in shard.nested_files() {
                 // a file holds the rows of a shard that are of one day
-                let day = date_of(&file.path).and_then(parse_date);
+                let day = file.date().and_then(parse_date);
                 let owned = day.and_then(|day| day.intersect(shard.interval));
                 if let Some(interval) = owned.and_then(|owned| owned.intersect(left)) {
                     return Some(Part { file: file.clone(), shard: shard.clone(), interval });

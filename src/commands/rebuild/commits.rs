@@ -7,15 +7,12 @@ use std::{
 
 use crate::{
     catalog::{Catalog, Dataset},
-    commands::{
-        rebuild::{LeftOut, scan::ScannedFile},
-        status::date_of,
+    commands::rebuild::{LeftOut, scan::ScannedFile},
+    ledger::{
+        Counts, FileKind, FileRecord, ShardDetails, ShardRecord, original_commit_id,
+        reader::Snapshot,
     },
-    ledger::{Counts, FileRecord, ShardDetails, ShardRecord, original_commit_id, reader::Snapshot},
-    sink::{
-        read::{CommitFooter, FileFooter},
-        shard_writer::QUARANTINE,
-    },
+    sink::read::{CommitFooter, FileFooter},
     time::interval::{DAY_MS, Interval, iso},
 };
 
@@ -77,7 +74,7 @@ pub(super) fn candidates(
         }
     }
     for ((dataset, interval, _), commit) in commits {
-        let quarantine = format!("{QUARANTINE}/{dataset}/{}.ndjson", interval.slug());
+        let quarantine = FileKind::Quarantine.path(dataset, "", interval);
         let quarantine = files.get(&quarantine).map(|file| &file.record);
         match commit.record(catalog.datasets.get(dataset).map(AsRef::as_ref), quarantine) {
             Ok(record) => candidates.push(Candidate { record, is_recorded: false }),
@@ -98,7 +95,7 @@ impl<'a> CommitFiles<'a> {
     /// Why the file is not one of the commit.
     fn add(&mut self, file: &'a FileRecord, footer: &'a FileFooter) -> Result<(), String> {
         let dataset = &footer.dataset;
-        let date = match date_of(&file.path) {
+        let date = match file.date() {
             Some(date) if file.path.starts_with(&format!("{dataset}/")) => date,
             _ => return Err(format!("its footer says that it belongs in the folder {dataset}/")),
         };

@@ -74,9 +74,9 @@ pub(crate) async fn rebuild(scope: &BackfillScope) -> Result<Rebuilt, Error> {
     leave_out_unused(&chosen, &files, &mut left_out);
 
     let mut rebuilt = Rebuilt { commits: chosen.len() as u64, ..Rebuilt::default() };
-    for file in chosen.iter().flat_map(|candidate| &candidate.record.files) {
-        rebuilt.files += 1;
-        rebuilt.rows += if file.path.ends_with(".parquet") { file.rows } else { 0 };
+    for Candidate { record, .. } in &chosen {
+        rebuilt.files += record.files.len() as u64;
+        rebuilt.rows += record.counts.written;
     }
     offload(move || ledger.rebuild(&records)).await?;
     let ours: Vec<_> =

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufRead, BufReader, Seek},
-    sync::Arc,
 };
 
 use crate::{
@@ -12,11 +11,13 @@ use crate::{
     catalog::{Catalog, Dataset},
     commands::rebuild::LeftOut,
     error::Error,
-    ledger::FileRecord,
+    ledger::{
+        FileKind, FileRecord,
+        file_kind::{QUARANTINE, dataset_of},
+    },
     sink::{
         hour_sums::HourSums,
         read::{self, FileFooter},
-        shard_writer::QUARANTINE,
         store::{OutputStore, StoreError},
     },
 };
@@ -47,7 +48,8 @@ pub(super) async fn scan(output: &OutputStore, catalog: &Catalog) -> Result<Scan
         let path = path.to_string();
         let reason = match read::open(output, &path).await {
             Ok(content) => {
-                let (file_path, dataset) = (path.clone(), dataset_of(catalog, &path));
+                let dataset = catalog.datasets.get(dataset_of(&path)).cloned();
+                let file_path = path.clone();
                 match offload(move || scan_file(content, file_path, dataset.as_deref())).await {
                     Ok(Some(file)) => {
                         scan.files.insert(path, file);
@@ -74,11 +76,6 @@ async fn data_folders(output: &OutputStore) -> Result<Vec<String>, StoreError> {
     Ok(folders)
 }
 
-/// The dataset whose folder a file is in. `None` if the catalog does not know it.
-fn dataset_of(catalog: &Catalog, path: &str) -> Option<Arc<Dataset>> {
-    catalog.datasets.get(path.split('/').next()?).cloned()
-}
-
 /// `None` if this program did not write the file.
 fn scan_file(
     mut content: File,
@@ -86,7 +83,7 @@ fn scan_file(
     dataset: Option<&Dataset>,
 ) -> io::Result<Option<ScannedFile>> {
     let mut sums = HourSums::default();
-    let (rows, footer) = if path.starts_with(QUARANTINE) {
+    let (rows, footer) = if FileKind::of(&path) == FileKind::Quarantine {
         let mut rows = 0;
         for line in BufReader::new(&content).split(b'\n') {
             line?;

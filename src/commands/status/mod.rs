@@ -246,12 +246,18 @@ fn days(
     add_time(&mut days, missing, |totals| &mut totals.missing_s);
     let mut days: BTreeMap<String, Totals> =
         days.into_iter().map(|(day, totals)| (date(day), totals)).collect();
-    for file in records.shards.iter().flat_map(|shard| &shard.files) {
+    for shard in &records.shards {
         // files of quarantined rows have no day
-        if let Some(totals) = date_of(&file.path).and_then(|date| days.get_mut(date)) {
-            totals.rows += file.rows;
-            totals.bytes += file.bytes;
-            totals.files += 1;
+        for file in &shard.files {
+            if let Some(totals) = file.date().and_then(|date| days.get_mut(date)) {
+                totals.bytes += file.bytes;
+                totals.files += 1;
+            }
+        }
+        for file in shard.row_files() {
+            if let Some(totals) = file.date().and_then(|date| days.get_mut(date)) {
+                totals.rows += file.rows;
+            }
         }
     }
     days.into_iter().map(|(date, totals)| DayStatus { date, totals }).collect()
@@ -289,11 +295,6 @@ fn merge(mut intervals: Vec<Interval>) -> Vec<Interval> {
 /// The date of the day that starts at `ms`, as in the names of partitions.
 fn date(ms: i64) -> String {
     iso(ms).split('T').next().unwrap_or_default().to_owned()
-}
-
-/// The date of the partition that the file at `path` is in. `None` if it is not in one.
-pub(crate) fn date_of(path: &str) -> Option<&str> {
-    path.split('/').find_map(|folder| folder.strip_prefix("date="))
 }
 
 impl Add for Totals {

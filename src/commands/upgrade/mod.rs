@@ -27,7 +27,6 @@ use crate::{
         lock::OutputLock,
         output_error::OutputError,
         read::{self, FileFooter},
-        shard_writer::QUARANTINE,
         store::OutputStore,
     },
 };
@@ -157,7 +156,7 @@ async fn inspect(
     let shards = snapshot.datasets.get(name).map_or(&[][..], |records| &records.shards);
     for shard in shards {
         let mut is_pending = false;
-        for file in shard.files.iter().filter(|file| !file.path.starts_with(QUARANTINE)) {
+        for file in shard.nested_files() {
             let footer = footer(output, file).await?;
             refuse(&dataset, &footer)?;
             if is_outdated(&footer, shard, &dataset) {

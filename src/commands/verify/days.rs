@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     catalog::Dataset,
-    commands::status::date_of,
-    ledger::reader::DatasetRecords,
+    ledger::{ShardRecord, reader::DatasetRecords},
     time::interval::{DAY_MS, Interval, iso},
 };
 
@@ -30,8 +29,8 @@ pub(crate) fn committed_days(
 ) -> Vec<DayCount> {
     let committed: Vec<_> = records.shards.iter().map(|shard| shard.interval).collect();
     let mut rows_by_date = BTreeMap::<&str, u64>::new();
-    for file in records.shards.iter().flat_map(|shard| &shard.files) {
-        if let Some(date) = date_of(&file.path) {
+    for file in records.shards.iter().flat_map(ShardRecord::row_files) {
+        if let Some(date) = file.date() {
             *rows_by_date.entry(date).or_default() += file.rows;
         }
     }

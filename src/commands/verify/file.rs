@@ -11,12 +11,9 @@ use parquet::{
 };
 
 use crate::{
-    commands::{
-        status::date_of,
-        verify::{Expected, ledger::is_quarantine, unreadable},
-    },
+    commands::verify::{Expected, unreadable},
     decode::{millisecond, times_of},
-    ledger::Columns,
+    ledger::{Columns, FileKind},
     sink::read::{self, digest},
     time::interval::{DAY_MS, Interval, iso},
 };
@@ -48,7 +45,9 @@ fn differences(mut content: File, expected: &Expected) -> Vec<String> {
         Ok((_, sha256)) if sha256 != recorded.sha256 => {
             vec![format!("its sha256 is {sha256}, and the ledger says {}", recorded.sha256)]
         }
-        Ok(_) if is_quarantine(recorded) => quarantine_differences(content, expected),
+        Ok(_) if recorded.kind() == FileKind::Quarantine => {
+            quarantine_differences(content, expected)
+        }
         Ok(_) => {
             parquet_differences(content, expected).unwrap_or_else(|error| vec![unreadable(&error)])
         }
@@ -148,8 +147,7 @@ fn time_difference(
 /// The part of the shard's interval that lies on the day of the file's folder. `None` if there is
 /// none.
 fn owned_interval(expected: &Expected) -> Option<Interval> {
-    let midnight: jiff::Timestamp =
-        format!("{}T00:00:00Z", date_of(&expected.file.path)?).parse().ok()?;
+    let midnight: jiff::Timestamp = format!("{}T00:00:00Z", expected.file.date()?).parse().ok()?;
     let from = midnight.as_millisecond();
     Interval::new(from, from + DAY_MS)?.intersect(expected.interval)
 }

@@ -2,16 +2,11 @@
 
 use crate::{
     commands::verify::Difference,
-    ledger::{FileRecord, ShardDetails, ShardRecord, reader::DatasetRecords},
+    ledger::{FileKind, ShardDetails, ShardRecord, reader::DatasetRecords},
     time::interval::{Interval, iso},
 };
 
 const HOUR_MS: i64 = 3_600_000;
-
-/// Whether a file holds rows that could not be decoded.
-pub(crate) fn is_quarantine(file: &FileRecord) -> bool {
-    file.path.ends_with(".ndjson")
-}
 
 /// Reports shards that overlap, and shards whose row counts do not balance (G5).
 pub(crate) fn check_records(records: &DatasetRecords, report: &mut dyn FnMut(Difference)) {
@@ -28,10 +23,9 @@ pub(crate) fn check_records(records: &DatasetRecords, report: &mut dyn FnMut(Dif
         if !counts.balance() {
             report(difference(shard, format!("its row counts do not balance: {counts:?}")));
         }
-        let (mut rows, mut quarantined) = (0, 0);
-        for file in &shard.files {
-            *if is_quarantine(file) { &mut quarantined } else { &mut rows } += file.rows;
-        }
+        let rows: u64 = shard.row_files().map(|file| file.rows).sum();
+        let files_of = |kind| shard.files.iter().filter(move |file| file.kind() == kind);
+        let quarantined: u64 = files_of(FileKind::Quarantine).map(|file| file.rows).sum();
         if rows != counts.written {
             let written = counts.written;
             let what = format!("its files hold {rows} rows, and {written} were written");

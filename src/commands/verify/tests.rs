@@ -103,7 +103,7 @@ impl Environment {
         let rows = |quarantine| {
             files
                 .iter()
-                .filter(|file| ledger::is_quarantine(file) == quarantine)
+                .filter(|file| (file.kind() == FileKind::Quarantine) == quarantine)
                 .map(|file| file.rows)
                 .sum()
         };
