@@ -1,9 +1,9 @@
 """Checks that no value of drifted rows is lost, through pyarrow.
 
-    conserved.py FOLDER DRIFTED PLAIN
+    conserved.py FOLDER ID DRIFTED PLAIN
 
-FOLDER holds the Parquet files of conversations, DRIFTED and PLAIN are the sandbox's truth with drift and without it,
-as NDJSON. Each value of DRIFTED that PLAIN has otherwise or not at all is in `_extra` as it came, or means the same as
+FOLDER holds the Parquet files of a dataset whose rows are identified by the column ID, DRIFTED and PLAIN are the
+sandbox's truth with drift and without it, as NDJSON. Each value of DRIFTED that PLAIN has otherwise or not at all is in `_extra` as it came, or means the same as
 that of PLAIN and is in its column. Prints the patterns of the paths in `_extra` and in how many rows each is, as JSON.
 """
 
@@ -39,6 +39,8 @@ def same(stored, drifted, plain):
         return stored == time_of(plain)
     if isinstance(stored, float):
         return stored == float(drifted)
+    if isinstance(plain, str) and not isinstance(stored, str):
+        return str(stored) == plain  # a number that the platform writes as text
     return stored == plain
 
 
@@ -49,6 +51,8 @@ def check(path, drifted, plain, stored, extra, used):
         assert drifted != plain, f"{path}: {drifted} fits and is in _extra"
         assert stored is ABSENT or stored is None, f"{path}: in its column and in _extra"
         used.add(path)
+    elif drifted is None and plain is None:
+        assert stored in (ABSENT, None), f"{path}: null became {stored}"
     elif plain is ABSENT:
         assert drifted in ("", []), f"{path}: {drifted} is nowhere"
         assert stored in (None, []), f"{path}: {drifted} became {stored}"
@@ -66,19 +70,19 @@ def check(path, drifted, plain, stored, extra, used):
         assert same(stored, drifted, plain), f"{path}: {drifted} became {stored}, not {plain}"
 
 
-def rows(file):
+def rows(file, id_column):
     with open(file, encoding="utf-8") as lines:
-        return {row["conversationId"]: row for row in map(json.loads, lines)}
+        return {str(row[id_column]): row for row in map(json.loads, lines)}
 
 
-def main(folder, drifted_file, plain_file):
-    drifted, plain = rows(drifted_file), rows(plain_file)
+def main(folder, id_column, drifted_file, plain_file):
+    drifted, plain = rows(drifted_file, id_column), rows(plain_file, id_column)
     assert drifted.keys() == plain.keys() and drifted
     patterns = Counter()
     stored = ds.dataset(folder, format="parquet", exclude_invalid_files=False).to_table().to_pylist()
-    assert sorted(row["conversationId"] for row in stored) == sorted(drifted), "other rows"
+    assert sorted(str(row[id_column]) for row in stored) == sorted(drifted), "other rows"
     for row in stored:
-        row_id, used = row["conversationId"], set()
+        row_id, used = str(row[id_column]), set()
         extra = dict(row.pop("_extra") or [])
         check("", drifted[row_id], plain[row_id], row, extra, used)
         assert used == extra.keys(), f"{row_id}: {extra.keys() - used} are in _extra and not in the row"

@@ -31,7 +31,7 @@ enum To {
 }
 
 /// The changes of a conversation. Types and names are documented in the platform's specification.
-const CONVERSATION: [Change; 27] = [
+const CONVERSATION: &[Change] = &[
     new("", "summary", 500, r#"{"text":"Zoë 😀 \"ok\"","score":0.5,"tags":["a",null,{}]}"#),
     new("", "new.field", 300, "7"),
     new("", "first name", 100, r#""Siobhán""#),
@@ -61,6 +61,36 @@ const CONVERSATION: [Change; 27] = [
     form("metrics", "value", as_text_or_double),
 ];
 
+/// The changes of a contact. Not among them are what requests filter by, and what tells two copies
+/// apart in other forms only.
+const CONTACT: &[Change] = &[
+    new("", "sentimentScore", 300, r#"{"score":-0.5,"text":"Zoë \"fine\"","topics":[null,{}]}"#),
+    new("", "channel.id", 300, r#""chat""#),
+    new("", "agentId", 500, r#""""#),
+    new("", "callbackTime", 300, r#""""#),
+    new("", "holdCount", 300, r#""""#),
+    new("", "isLogged", 300, r#""""#),
+    new("", "refuseTime", 300, r#""""#),
+    new("", "tags", 200, r#""""#),
+    misfit("", "acwSeconds", 50, r#""n/a""#),
+    misfit("", "dateContactWarehoused", 50, r#""0000-00-00""#),
+    misfit("", "endReason", 50, r#"["Agent",7]"#),
+    misfit("", "primaryDispositionId", 50, r#"{"id":4}"#),
+    misfit("", "routingTime", 50, "18446744073709551615"),
+    misfit("", "serviceLevelFlag", 50, "0.5"),
+    form("", "abandoned", as_number_or_name),
+    form("", "contactStartDate", other_time),
+    form("", "dateContactWarehoused", other_time),
+    form("", "isOutbound", as_number_or_name),
+    form("", "lastUpdateTime", other_time),
+    form("", "masterContactId", as_text),
+    form("", "routingTime", as_text_or_double),
+    form("", "totalDurationSeconds", as_text),
+    new("tags", "color", 500, r#""red""#),
+    misfit("tags", "tagName", 200, r#"{"en":"callback"}"#),
+    form("tags", "tagId", as_text_or_double),
+];
+
 const fn new(of: &'static str, field: &'static str, permille: u64, json: &'static str) -> Change {
     Change { of, field, permille, to: To::New(json) }
 }
@@ -81,13 +111,18 @@ const fn form(of: &'static str, field: &'static str, to: fn(&mut Rng, &Value) ->
 /// Changes a conversation.
 pub(super) fn change_conversation(row: &mut Value, rng: &mut Rng) {
     if let Value::Object(fields) = row {
-        change("", fields, rng);
+        change(CONVERSATION, "", fields, rng);
     }
 }
 
+/// Changes a contact.
+pub(super) fn change_contact(row: &mut Map<String, Value>, rng: &mut Rng) {
+    change(CONTACT, "", row, rng);
+}
+
 /// Changes an object that stands under `key`, and the objects in its lists.
-fn change(key: &str, fields: &mut Map<String, Value>, rng: &mut Rng) {
-    for Change { of, field, permille, to } in &CONVERSATION {
+fn change(changes: &[Change], key: &str, fields: &mut Map<String, Value>, rng: &mut Rng) {
+    for Change { of, field, permille, to } in changes {
         if *of != key || !rng.permille(*permille) {
             continue;
         }
@@ -103,7 +138,7 @@ fn change(key: &str, fields: &mut Map<String, Value>, rng: &mut Rng) {
         let Value::Array(elements) = value else { continue };
         for element in elements {
             if let Value::Object(inner) = element {
-                change(key, inner, rng);
+                change(changes, key, inner, rng);
             }
         }
     }

@@ -51,7 +51,7 @@ pub struct Settings {
     pub fail_every: u32,
     /// How asynchronous queries of Genesys Cloud behave.
     pub jobs: JobSettings,
-    /// Whether conversations have new fields, values of other types than documented, and values in
+    /// Whether conversations and contacts have new fields, values of other types than documented, and values in
     /// other forms.
     pub drift: bool,
     /// Behaviours of real servers; the first is the outermost.

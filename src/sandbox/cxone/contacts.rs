@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::sandbox::{
     cxone::entities,
+    drift,
     rng::Rng,
     time::{DAY_MS, TimeRange, iso},
 };
@@ -12,6 +13,15 @@ use crate::sandbox::{
 const FIRST_ID: i64 = 1 << 53;
 /// The states of a contact, in order.
 pub(super) const STATES: [(i64, &str); 3] = [(3, "InQueue"), (4, "Active"), (5, "EndContact")];
+
+/// The parameters that all rows are computed from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tenant {
+    pub(super) seed: u64,
+    pub(super) contacts_per_day: u32,
+    /// Whether completed contacts drift.
+    pub(super) drift: bool,
+}
 
 /// A contact before its rows are written: a pure function of (seed, day, number).
 #[derive(Clone, Copy, Debug)]
@@ -28,16 +38,19 @@ pub(super) struct Contact {
     pub(super) outbound: bool,
     /// Whether a page also has a copy from before its last change.
     pub(super) changed: bool,
+    /// Whether its rows of contacts/completed drift.
+    drifts: bool,
     random: u64,
 }
 
 impl Contact {
-    fn of(seed: u64, day: i64, number: u32, per_day: u32) -> Self {
+    fn of(tenant: Tenant, day: i64, number: u32) -> Self {
+        let Tenant { seed, contacts_per_day, drift } = tenant;
         let mut rng = Rng::new([seed, day.cast_unsigned(), number.into(), 0xc0]);
         // the first of a day begins on its first millisecond, to catch off-by-one errors
         let jitter = if number == 0 { 0.0 } else { rng.fraction() };
         let start = day * DAY_MS
-            + ((f64::from(number) + jitter) / f64::from(per_day) * DAY_MS as f64) as i64;
+            + ((f64::from(number) + jitter) / f64::from(contacts_per_day) * DAY_MS as f64) as i64;
         Self {
             id: FIRST_ID + (day << 32) + i64::from(number),
             start: start.min((day + 1) * DAY_MS - 1),
@@ -47,21 +60,17 @@ impl Contact {
             agent: rng.between(1, entities::AGENTS + 1),
             outbound: rng.permille(150),
             changed: number % 50 == 7,
+            drifts: drift,
             random: rng.roll(),
         }
     }
 
     /// The contacts that start inside an interval, by start.
-    pub(super) fn inside(
-        seed: u64,
-        per_day: u32,
-        interval: TimeRange,
-    ) -> impl Iterator<Item = Self> + Send {
+    pub(super) fn inside(tenant: Tenant, interval: TimeRange) -> impl Iterator<Item = Self> + Send {
+        let numbers = 0..tenant.contacts_per_day;
         interval
             .days()
-            .flat_map(move |day| {
-                (0..per_day).map(move |number| Self::of(seed, day, number, per_day))
-            })
+            .flat_map(move |day| numbers.clone().map(move |number| Self::of(tenant, day, number)))
             .filter(move |contact| interval.contains(contact.start))
     }
 
@@ -120,6 +129,9 @@ impl Contact {
             put("tags", json!([{"tagId": 1, "tagName": "callback"}]));
         }
         self.assignment(&mut row);
+        if self.drifts {
+            drift::change_contact(&mut row, &mut Rng::new([self.random, 0xd21f, 0, 0]));
+        }
         Value::Object(row)
     }
 

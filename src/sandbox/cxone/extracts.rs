@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{
     cxone::{
-        contacts::Contact,
+        contacts::{Contact, Tenant},
         entities,
-        rows::{Row, Rows, Tenant},
+        rows::{Row, Rows},
     },
     set,
     time::{DAY_MS, TimeRange, iso},
@@ -74,7 +74,7 @@ impl Extract {
     /// The rows whose time lies in an interval.
     pub(super) fn rows(&self, tenant: Tenant, interval: TimeRange) -> Rows {
         let wider = TimeRange::new(interval.from - MAX_DELAY, interval.to).unwrap_or(interval);
-        let contacts = Contact::inside(tenant.seed, tenant.contacts_per_day, wider);
+        let contacts = Contact::inside(tenant, wider);
         let of = self.of;
         let all = contacts.flat_map(move |contact| of(&contact));
         Box::new(

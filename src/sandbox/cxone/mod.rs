@@ -18,9 +18,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use self::contacts::Tenant;
 pub(super) use self::data_extraction::{ExtractionJobs, FILES, JOBS};
-use self::rows::Tenant;
-use crate::sandbox::{Region, Truth, error, oauth::TENANT, time::TimeRange};
+use crate::sandbox::{Region, Settings, Truth, error, oauth::TENANT, time::TimeRange};
 
 /// The prefix of the paths of its API.
 pub(super) const API: &str = "/incontactapi/";
@@ -127,7 +127,8 @@ pub(super) fn truth(region: &Region, dataset: &str, interval: TimeRange) -> Opti
 }
 
 fn tenant(region: &Region) -> Tenant {
-    Tenant { seed: region.settings.seed, contacts_per_day: region.settings.conversations_per_day }
+    let Settings { seed, conversations_per_day, drift, .. } = region.settings;
+    Tenant { seed, contacts_per_day: conversations_per_day, drift }
 }
 
 /// The version and the rest of `/incontactapi/services/v{version}.0/{rest}`.

@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::sandbox::{
     cxone::{
-        BUSINESS_UNIT, error_response,
-        rows::{self, Row, Tenant},
+        BUSINESS_UNIT,
+        contacts::Tenant,
+        error_response,
+        rows::{self, Row},
     },
     error, set,
     time::{DAY_MS, TimeRange, iso},

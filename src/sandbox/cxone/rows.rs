@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::sandbox::{
     Truth,
     cxone::{
-        contacts::{Contact, STATES, duration},
+        contacts::{Contact, STATES, Tenant, duration},
         entities, summaries,
     },
     time::{DAY_MS, TimeRange, iso},
@@ -18,13 +18,6 @@ const TRUTH_PIECE: usize = 400;
 const MAX_STATE_DELAY: i64 = 3_600_000;
 /// The number of states of an agent on a day.
 const AGENT_STATES: i64 = 8;
-
-/// The parameters that all rows are computed from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tenant {
-    pub(super) seed: u64,
-    pub(super) contacts_per_day: u32,
-}
 
 /// A row that is not written yet.
 #[derive(Debug)]
@@ -57,7 +50,7 @@ pub(super) type Rows = Box<dyn Iterator<Item = Row> + Send>;
 /// The rows of an interval at `path`, each once and after its last change. `None` if the sandbox
 /// does not simulate the path.
 pub(super) fn of(tenant: Tenant, path: &str, interval: TimeRange) -> Option<Rows> {
-    let contacts = Contact::inside(tenant.seed, tenant.contacts_per_day, interval);
+    let contacts = Contact::inside(tenant, interval);
     Some(match path {
         "contacts/completed" => Box::new(contacts.map(|contact| Row::Contact(contact, true))),
         "contacts/custom-data" => Box::new(contacts.flat_map(|contact| {
@@ -81,9 +74,8 @@ pub(super) fn served(tenant: Tenant, path: &str, interval: TimeRange) -> Option<
     if path != "contacts/completed" {
         return Some(rows);
     }
-    let first = Contact::inside(tenant.seed, tenant.contacts_per_day, interval);
-    let changed = Contact::inside(tenant.seed, tenant.contacts_per_day, interval)
-        .filter(|contact| contact.changed);
+    let first = Contact::inside(tenant, interval);
+    let changed = Contact::inside(tenant, interval).filter(|contact| contact.changed);
     let first = first.map(|contact| Row::Contact(contact, !contact.changed));
     Some(Box::new(first.chain(changed.map(|contact| Row::Contact(contact, true)))))
 }
@@ -91,7 +83,7 @@ pub(super) fn served(tenant: Tenant, path: &str, interval: TimeRange) -> Option<
 /// The states that began inside an interval, whenever their contacts began.
 fn states(tenant: Tenant, interval: TimeRange) -> Rows {
     let wider = TimeRange::new(interval.from - MAX_STATE_DELAY, interval.to).unwrap_or(interval);
-    let contacts = Contact::inside(tenant.seed, tenant.contacts_per_day, wider);
+    let contacts = Contact::inside(tenant, wider);
     let all = contacts.flat_map(|contact| (0..STATES.len()).map(move |state| (contact, state)));
     let inside = all.filter(move |(contact, state)| {
         contact.state_start(*state).is_some_and(|at| interval.contains(at))

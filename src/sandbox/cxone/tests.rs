@@ -112,6 +112,22 @@ fn the_links_lead_to_every_contact_and_the_newest_copy_is_the_truth() {
 }
 
 #[test]
+fn contacts_drift_alike_in_pages_and_in_the_truth() {
+    let drifting = region(Settings { drift: true, ..Settings::default() });
+    let first = report(&drifting, "contacts/completed", (0, 2), "&top=70");
+    let rows = along_links(&drifting, first, "completedContacts");
+    // the last copy of a contact comes last
+    let last: BTreeMap<String, Value> = rows.into_iter().map(|row| (id(&row), row)).collect();
+    let plain = truth(&region(Settings::default()), "contacts", (0, 2));
+    let drifted = truth(&drifting, "contacts", (0, 2));
+    assert_eq!(drifted.len(), plain.len());
+    for (drifted, plain) in drifted.iter().zip(&plain) {
+        assert_eq!((id(drifted), &last[&id(drifted)]), (id(plain), drifted));
+    }
+    assert!(drifted.iter().zip(&plain).filter(|(drifted, plain)| drifted != plain).count() > 390);
+}
+
+#[test]
 fn past_the_end_and_in_an_empty_interval_the_reply_is_204_without_a_body() {
     let region = region(Settings::default());
     let past = report(&region, "contacts/completed", (0, 1), "&skip=5000");

@@ -68,9 +68,10 @@ pub fn expect_all_equal(cases: &[Case]) {
     assert_eq!(said, expected, "{}", String::from_utf8_lossy(&read.stderr));
 }
 
-/// Checks through pyarrow that no value of drifted conversations is lost. Returns the patterns of the
-/// paths in `_extra`, and in how many rows each is. `None` without a suitable Python.
-pub fn patterns_of_conserved(rows: &Path, drifted: &str, plain: &str) -> Option<Value> {
+/// Checks through pyarrow that no value of drifted rows is lost, which are identified by the column
+/// `id`. Returns the patterns of the paths in `_extra`, and in how many rows each is. `None` without
+/// a suitable Python.
+pub fn patterns_of_conserved(rows: &Path, id: &str, drifted: &str, plain: &str) -> Option<Value> {
     let python = python()?;
     let told = tempfile::tempdir().unwrap();
     let files = [("drifted", drifted), ("plain", plain)].map(|(name, truth)| {
@@ -78,7 +79,8 @@ pub fn patterns_of_conserved(rows: &Path, drifted: &str, plain: &str) -> Option<
         fs::write(&file, truth).unwrap();
         file
     });
-    let read = Command::new(python).arg(CONSERVED).arg(rows).args(files).output().unwrap();
+    let mut command = Command::new(python);
+    let read = command.arg(CONSERVED).arg(rows).arg(id).args(files).output().unwrap();
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     Some(serde_json::from_slice(&read.stdout).unwrap())
 }
