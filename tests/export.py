@@ -1,6 +1,7 @@
 """Checks exports with readers that are not ours: the csv module, DuckDB, json and pyarrow.
 
     export.py compare TRUTH FOLDER    compares rows.parquet, rows.ndjson and rows.csv with the truth, which is NDJSON
+    export.py spreadsheet TRUTH FILE  compares a CSV file that LibreOffice converted to flat XML with the truth
     export.py write FOLDER ROWS       writes an output of the dataset `calls` whose texts are hostile, and its truth
 
 The columns of rows.csv are paths. Prints the number of equal rows, or the first differences.
@@ -13,6 +14,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
+from xml.etree import ElementTree
 
 import duckdb
 import pyarrow as pa
@@ -25,6 +27,7 @@ TEXTS = [
     "plain", "", " ", 'a "quoted" text', "two\nlines", "carriage\rreturn", "both\r\nends", "comma, semicolon; tab\t",
     "=cmd|' /C calc'!A0", "+49 89 1234", "-1+1", "@SUM(A1)", "nul \0 inside", "\ufeffbyte order mark", "😀 ümlaut 漢字",
     "'", '"', '""', ",", "\n", "\\N", "NULL", "null", "#comment", "\u2028", "a" * 40_000, '{"json": [1, 2]}', "1e5", "007",
+    "3-4", "12:30", "true", "March1", "1234567890123456", "1.50", " 7", "42",
 ]
 LEG = pa.struct([("ani", pa.string()), ("at", UTC_US)])
 CALL = pa.schema([
@@ -109,6 +112,46 @@ def compare(truth, folder):
     print("\n".join(found) or "equal")
 
 
+def shown(value):
+    """A text as a cell shows it: NUL cannot be in XML, and a line ends in one way."""
+    return re.sub("\r\n?", "\n", value.replace("\0", ""))
+
+
+def cells(path):
+    """The cells of each row of a table: their type and what they show."""
+    table, text, office = (f"{{urn:oasis:names:tc:opendocument:xmlns:{name}:1.0}}" for name in ("table", "text", "office"))
+
+    def told(node):
+        space = " " * int(node.get(f"{text}c", "1")) if node.tag == f"{text}s" else "\t" if node.tag == f"{text}tab" else ""
+        return (node.text or "") + space + "".join(told(child) + (child.tail or "") for child in node)
+
+    for row in ElementTree.parse(path).getroot().iter(f"{table}table-row"):
+        found = []
+        for cell in row.findall(f"{table}table-cell"):
+            lines = "\n".join(told(line) for line in cell.findall(f"{text}p"))
+            kind = "formula" if cell.get(f"{table}formula") else cell.get(f"{office}value-type")
+            found += [(kind, lines, cell.get(f"{office}value"))] * min(int(cell.get(f"{table}number-columns-repeated", "1")), 20)
+        yield found
+
+
+def spreadsheet(truth, path):
+    """Texts are texts with every character, whatever they look like, after the apostrophe that marks them."""
+    header, *rows = cells(path)
+    names = [lines for _, lines, _ in header if lines]
+    told = [json.loads(line) for line in Path(truth).read_text(encoding="utf-8").split("\n") if line]
+    found = list(differences("rows", len(rows), len(told)))
+    for number, (row, expected) in enumerate(zip(rows, told)):
+        for name, (kind, lines, value) in zip(names, row):
+            wanted = expected[name]
+            if isinstance(wanted, str) and name != "at":
+                plain = lines if lines == shown(wanted) else lines.removeprefix("'")
+                if not (kind == "float" and value == wanted):
+                    found += differences(f"{number}.{name}", (kind or "string", plain), ("string", shown(wanted)))
+            elif isinstance(wanted, (int, float)):
+                found += differences(f"{number}.{name}", f"{float(value):.12g}", f"{wanted:.12g}")
+    print("\n".join(found[:10]) or "equal")
+
+
 def write(folder, rows):
     """Writes days of up to 500,000 calls, with the footers of the program, so that `rebuild` makes the ledger."""
     folder, rows = Path(folder), int(rows)
@@ -144,4 +187,4 @@ def write(folder, rows):
 
 
 if __name__ == "__main__":
-    {"compare": compare, "write": write}[sys.argv[1]](*sys.argv[2:])
+    {"compare": compare, "spreadsheet": spreadsheet, "write": write}[sys.argv[1]](*sys.argv[2:])

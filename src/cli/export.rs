@@ -51,7 +51,7 @@ pub(super) struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// For spreadsheets, with CSV only: mark the file as UTF-8, and put an apostrophe before texts
-    /// that would be taken for formulas.
+    /// that would be taken for formulas, numbers or dates, such as =A1, 0049 or 3-4.
     #[arg(long)]
     spreadsheet: bool,
 }

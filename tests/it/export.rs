@@ -106,6 +106,28 @@ fn other_programs_read_every_value_of_hostile_texts() {
     expect_equal(python, folder.path(), &truth);
 }
 
+#[test]
+fn a_spreadsheet_shows_every_text_as_it_is() {
+    let Some(python) = python() else { return };
+    let has_office = Command::new("soffice").arg("--version").output().is_ok();
+    if !has_office {
+        println!("NOTICE: there is no LibreOffice: a spreadsheet is NOT tested");
+        return;
+    }
+    let folder = calls(python, "500");
+    let columns = ["--columns", "id,at,text,seconds,score", "--output", "rows.csv"];
+    let arguments = [&["export", "--format", "csv", "--spreadsheet"], &columns[..]].concat();
+    succeed(&mut program(folder.path(), &arguments));
+    // comma, quotes and UTF-8, as its dialog proposes for a file with a byte order mark
+    let convert = ["--headless", "--infilter=CSV:44,34,76,1", "--convert-to", "fods", "rows.csv"];
+    let profile =
+        format!("-env:UserInstallation=file://{}", folder.path().join("office").display());
+    succeed(Command::new("soffice").arg(profile).args(convert).current_dir(folder.path()));
+    let compare = [SCRIPT, "spreadsheet", "truth", "rows.fods"];
+    let output = succeed(Command::new(python).args(compare).current_dir(folder.path()));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "equal\n");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn g8_an_export_of_many_rows_takes_little_memory() {

@@ -11,6 +11,7 @@ mod condition;
 mod file;
 mod nearest;
 mod row_writer;
+mod spreadsheet;
 mod target;
 #[cfg(test)]
 mod tests;

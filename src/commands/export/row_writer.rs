@@ -13,7 +13,10 @@ use parquet::{
 };
 
 use crate::{
-    commands::export::values::{Values, key},
+    commands::export::{
+        spreadsheet::{is_misread, loses_digits},
+        values::{Values, key},
+    },
     sink::{ParquetSettings, set_columns},
 };
 
@@ -22,8 +25,6 @@ pub(crate) type Target = Box<dyn Write + Send>;
 
 /// The most encoded bytes of a row group, which are kept in memory.
 const ROW_GROUP_BYTES: usize = 32 << 20;
-/// The beginnings of texts that spreadsheets take for formulas, the wide forms included.
-const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 /// What tells a spreadsheet that a file is UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -66,7 +67,8 @@ impl RowWriter {
                 let mut header = Vec::new();
                 for (number, name) in names.enumerate() {
                     separate(number, &mut header);
-                    push_field(name.as_bytes(), is_for_spreadsheet, &mut header);
+                    let is_marked = is_for_spreadsheet && is_misread(name.as_bytes());
+                    push_field(name.as_bytes(), is_marked, &mut header);
                 }
                 header.extend_from_slice(b"\r\n");
                 target.write_all(&header)?;
@@ -188,18 +190,21 @@ fn csv(rows: &RecordBatch, is_for_spreadsheet: bool) -> Result<Vec<u8>, ArrowErr
             }
             field.clear();
             values.write_text(row, &mut field);
-            push_field(&field, is_for_spreadsheet && values.are_texts(), &mut lines);
+            let is_changed = || match values.are_texts() {
+                true => is_misread(&field),
+                false => loses_digits(&field),
+            };
+            push_field(&field, is_for_spreadsheet && is_changed(), &mut lines);
         }
         lines.extend_from_slice(b"\r\n");
     }
     Ok(lines)
 }
 
-/// Appends a field, in quotes where RFC 4180 wants them or if it is empty. `is_escaped` is whether a
-/// text that looks like a formula gets an apostrophe before it.
-fn push_field(field: &[u8], is_escaped: bool, line: &mut Vec<u8>) {
-    let is_formula = || FORMULA_STARTS.iter().any(|start| starts_with(field, *start));
-    let apostrophe: &[u8] = if is_escaped && is_formula() { b"'" } else { b"" };
+/// Appends a field, in quotes where RFC 4180 wants them or if it is empty. `is_marked` is whether it
+/// gets an apostrophe before it, so that a spreadsheet leaves it as it is.
+fn push_field(field: &[u8], is_marked: bool, line: &mut Vec<u8>) {
+    let apostrophe: &[u8] = if is_marked { b"'" } else { b"" };
     let needs_quotes = |byte: &u8| matches!(byte, b'"' | b',' | b'\r' | b'\n');
     if !field.is_empty() && !field.iter().any(needs_quotes) {
         line.extend_from_slice(apostrophe);
@@ -215,10 +220,6 @@ fn push_field(field: &[u8], is_escaped: bool, line: &mut Vec<u8>) {
         line.push(byte);
     }
     line.push(b'"');
-}
-
-fn starts_with(field: &[u8], start: char) -> bool {
-    field.starts_with(start.encode_utf8(&mut [0; 4]).as_bytes())
 }
 
 /// A JSON object for each row, with all of its columns.
