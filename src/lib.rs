@@ -53,6 +53,7 @@
 //! | `platform` | everything that knows a vendor: hosts, header names, error codes |
 //! | `fetch` | FetchActor: shards, pagination, requests with retries, asynchronous jobs |
 //! | `sink` | SinkActor: Parquet files, the commit protocol, the output lock |
+//! | `tables` | rows of a dataset to those of its flat tables, and back |
 //! | `planning` | PlannerActor: the plan, shards and leases |
 //! | `auth` | grants and token responses; `auth/token` holds TokenActor, refresh and cache |
 //! | `decode` | page bytes to Arrow record batches |
@@ -115,6 +116,7 @@ mod process;
 mod sandbox;
 mod server_text;
 mod sink;
+mod tables;
 mod telemetry;
 pub mod testing;
 mod time;

@@ -29,6 +29,7 @@ pub use crate::{
     planning::{LeaseEnd, Next, Plan, PlannerActor, Shard},
     sandbox::{JobSettings, Load, Region, Settings, Stats, WindowUsage},
     sink::{FileSchemas, OutputStore, ParquetSettings, Profile, ShardWriter},
+    tables::{Batches, NestedRows, table_rows},
     telemetry::metrics::Metrics,
     time::interval::{Interval, iso},
 };

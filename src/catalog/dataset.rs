@@ -11,6 +11,7 @@ use crate::{
         endpoint::Endpoint,
         schema::{self, WireForm},
         sums::SumColumns,
+        tables::{self, Table},
         type_places,
     },
     time::interval::Interval,
@@ -53,6 +54,9 @@ pub struct Dataset {
     /// The columns. All are nullable except `time` and an `id` of one column. The last one,
     /// [`EXTRA`](crate::catalog::EXTRA), keeps the values that fit no other column.
     pub schema: SchemaRef,
+    /// The flat tables of its rows: the one with a row for each row first, and each after that of
+    /// the list around it. Empty if the catalog names none.
+    pub tables: Vec<Arc<Table>>,
     /// The columns whose values responses write in a special form, by the patterns of their paths,
     /// such as `legs[].took`.
     pub forms: BTreeMap<String, WireForm>,
@@ -99,7 +103,9 @@ impl Dataset {
         let without_extras = |endpoint: &Arc<Endpoint>| {
             Arc::new(Endpoint { extras: Vec::new(), ..Endpoint::clone(endpoint) })
         };
+        let row_key = tables::RowKey { toml: &self.name, id: &self.id, time: &self.time };
         Self {
+            tables: tables::without_missing(&self.tables, &fields, &row_key),
             schema: Arc::new(Schema::new(fields)),
             ignore: self.ignore.iter().cloned().chain(ignored).collect(),
             query: self.query.as_ref().map(without_extras),

@@ -71,7 +71,35 @@
 //!                          # milliseconds, from 1990 to 2100
 //! # ignore  = ["links"]    # fields that are left out on purpose; others are kept in `_extra`
 //! ```
-//! Placeholders: `{interval}` `{from}` `{to}` `{last}` (the last millisecond) `{page}` `{page0}`
+//!
+//! # Tables
+//! The flat tables of a dataset, for `output.layout` and for views:
+//! ```toml
+//! [dataset.calls.tables.calls]      # without `rows`: a row for each row of the dataset
+//! [dataset.calls.tables.calls.columns]                  # columns that are computed
+//! lastKind  = { last = "legs[].parts[].kind", by = "legs[].parts[].startedAt" }   # or `first`
+//! talk      = { sum = "legs[].parts[kind=talk].ms", unit = "ms" }   # in seconds; 0 if there is none
+//! answered  = { any = "legs[].parts[kind=talk]" }       # whether there is any
+//! seconds   = { seconds = ["startedAt", "endedAt"] }    # from one time to another
+//!
+//! [dataset.calls.tables.parts]      # a row for each element of a list of objects, or of a map
+//! rows    = "legs[].parts[]"        # the list around it, `legs[]`, must have a table too
+//! inherit = ["legs[].agentId"]      # columns of what contains the row
+//! ```
+//! A table has the columns of the id and the time; the position, from 1, in each list of `rows`
+//! (`legNumber`, `partNumber`), which with the id are the keys that join; the inherited columns; its
+//! own: those of the list's elements, with objects inside them flattened (`flow_flowId`), without the
+//! lists and maps that have tables; and the computed ones. An own column that has the name of one
+//! before it gets the list's in front (`leg_startedAt`). The lists that a path shares with `rows`
+//! mean those elements that contain the row or are it, and all other lists mean all elements: in
+//! `parts`, `legs[].agentId` is the agent of the row's own leg. The elements of a map are its
+//! entries, with `key` and `value`. `first` and `last` leave out nulls; values are ordered by the
+//! earliest (latest) `by` of the innermost list that both paths share, equal ones stay as they come,
+//! and those without `by` count only if none has one. A map that is a part of the id is a JSON text
+//! in tables.
+//!
+//! # Placeholders
+//! `{interval}` `{from}` `{to}` `{last}` (the last millisecond) `{page}` `{page0}`
 //! (from 0) `{page_size}` `{offset}` `{cursor}` `{task}` (the job's id) `{each}` (the parent's id)
 //! `{ids}` (of rows) `{api_version}`. A time takes a format, such as `{from:%Y-%m-%d}` or `{from:ms}`. A text that is
 //! one placeholder and nothing else keeps the type of the placeholder. A value that is only
@@ -85,8 +113,10 @@ pub(crate) mod placeholder;
 pub(crate) mod request;
 pub(crate) mod schema;
 mod sums;
+pub(crate) mod tables;
 mod template;
 pub(crate) mod type_places;
+mod value_path;
 pub(crate) mod views;
 
 use std::{
@@ -103,7 +133,8 @@ pub(crate) use self::{
     placeholder::PlaceholderValues,
     request::ApiRequest,
     schema::WireForm,
-    sums::ValuePath,
+    tables::{Computation, ListStep, Lookup, Member, Source, Table, Unit, shared_lists},
+    value_path::ValuePath,
 };
 use crate::http::rate_limit::RequestLimit;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The top-level modules in the order in which they may import each other: downwards only.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "cli",
     "web",
     "commands",
@@ -16,6 +16,7 @@ const ORDER: [&str; 24] = [
     "platform",
     "fetch",
     "sink",
+    "tables",
     "planning",
     "auth",
     "decode",

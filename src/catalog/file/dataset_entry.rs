@@ -5,12 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::catalog::{
     Dataset, EXTRA, Endpoint, InvalidKey, PARTITION,
     file::{endpoint_entry::EndpointEntry, parse_duration},
     schema::{self, Types, timestamp},
     sums::SumsEntry,
+    tables::{self, TableEntry},
     type_places::TypePlaces,
 };
 
@@ -46,6 +48,8 @@ pub(super) struct DatasetEntry {
     job: Option<EndpointEntry>,
     by_id: Option<EndpointEntry>,
     sums: Option<SumsEntry>,
+    #[serde(default)]
+    tables: BTreeMap<String, Spanned<TableEntry>>,
 }
 
 #[derive(Deserialize)]
@@ -155,12 +159,16 @@ impl DatasetEntry {
             Some(text) => parse_duration(&key(field), text),
             None => Ok(Duration::ZERO),
         };
+        let fields: Vec<_> = fields.iter().map(never_null).chain([schema::extra()]).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let tables = TableEntry::read(&self.tables, &key("tables"))?;
+        let row_key = tables::RowKey { toml: &key("tables"), id: &id, time: &self.time };
+        let tables = tables::compile(&tables, schema.fields(), &row_key)?;
         Ok(Dataset {
             version: self.version,
             permission: self.permission,
-            schema: Arc::new(Schema::new(
-                fields.iter().map(never_null).chain([schema::extra()]).collect::<Vec<_>>(),
-            )),
+            schema,
+            tables,
             ignore: places.ignored,
             types: places.types,
             forms: places.forms,

@@ -48,7 +48,8 @@ pub(super) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
         serde_path_to_error::deserialize(toml).map_err(|error| {
             let key = error.path().to_string();
             // `toml` adds a key of its own below a `Spanned` value
-            InvalidKey::new(key.split(".$__").next().unwrap_or_default(), error.inner().message())
+            let keys = key.split('.').filter(|key| !key.starts_with("$__"));
+            InvalidKey::new(&keys.collect::<Vec<_>>().join("."), error.inner().message())
         })?;
     if types.len() > MOST_TYPES {
         let reason = format!("the file has {} types: at most {MOST_TYPES}", types.len());

@@ -1,0 +1,129 @@
+//! Which elements of nested lists are the rows of a table, and what contains them.
+
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch, UInt32Array},
+    compute::take,
+    error::ArrowError,
+};
+
+use crate::{
+    catalog::ListStep,
+    tables::{as_array, other_columns, values::List},
+};
+
+/// The rows of a table, as elements of lists, and what contains them.
+pub(super) struct Elements {
+    /// The rows of the dataset, the elements of the first list …, the rows of the table.
+    levels: Vec<Level>,
+}
+
+/// The elements of a list, or the rows of the dataset.
+pub(super) struct Level {
+    /// All of them.
+    array: ArrayRef,
+    /// Those that are in a row of the batch, in order, as indices of `array`.
+    used: Vec<u32>,
+    /// The position from 1 of each of `used` in its list.
+    positions: Vec<i64>,
+    /// For each row of the table the one of `used` that is the row or contains it.
+    of_rows: Vec<u32>,
+}
+
+impl Elements {
+    /// The elements of the last of `lists` in the rows of a batch.
+    ///
+    /// # Errors
+    /// If the batch has no such lists.
+    pub(super) fn of(rows: &RecordBatch, lists: &[ListStep]) -> Result<Self, ArrowError> {
+        let count = u32::try_from(rows.num_rows()).map_err(|_| too_many())?;
+        let (mut array, mut used) = (as_array(rows), (0..count).collect::<Vec<_>>());
+        let (mut levels, mut all_outer) = (Vec::with_capacity(lists.len() + 1), Vec::new());
+        let mut positions = Vec::new();
+        for list in lists {
+            let list = List::new(&array, list)?;
+            let (mut inner, mut inner_positions, mut outer) = (Vec::new(), Vec::new(), Vec::new());
+            for (index, &element) in (0u32..).zip(&used) {
+                let range = list.range(element as usize);
+                outer.resize(outer.len() + range.len(), index);
+                inner_positions.extend((1i64..).take(range.len()));
+                for element in range {
+                    inner.push(u32::try_from(element).map_err(|_| too_many())?);
+                }
+            }
+            let elements = list.into_elements();
+            levels.push(Level { array, used, positions, of_rows: Vec::new() });
+            (array, used, positions) = (elements, inner, inner_positions);
+            all_outer.push(outer);
+        }
+        let count = u32::try_from(used.len()).map_err(|_| too_many())?;
+        levels.push(Level { array, used, positions, of_rows: (0..count).collect() });
+        for (number, outer) in all_outer.iter().enumerate().rev() {
+            let inner = &levels[number + 1].of_rows;
+            let of_rows = inner.iter().map(|&index| outer[index as usize]).collect();
+            levels[number].of_rows = of_rows;
+        }
+        Ok(Self { levels })
+    }
+
+    /// The rows of the dataset (0), or the elements of the nth list that are the rows or contain
+    /// them.
+    pub(super) fn level(&self, number: usize) -> Result<&Level, ArrowError> {
+        self.levels.get(number).ok_or_else(other_columns)
+    }
+}
+
+impl Level {
+    /// All elements, those included that are in no row.
+    pub(super) fn array(&self) -> &ArrayRef {
+        &self.array
+    }
+
+    /// Those that are in a row, in order, as indices of all.
+    pub(super) fn used(&self) -> &[u32] {
+        &self.used
+    }
+
+    /// The position from 1 of what contains each row of the table.
+    pub(super) fn numbers(&self) -> Vec<i64> {
+        self.of_rows.iter().map(|&index| self.positions[index as usize]).collect()
+    }
+
+    /// For each row of the table the value of what contains it, of values for all elements.
+    pub(super) fn repeat(&self, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let indices = self.of_rows.iter().map(|&index| self.used[index as usize]);
+        take_in_order(values, indices.map(Some), self.of_rows.len())
+    }
+
+    /// For each row of the table the value that what contains it has among `values`, given for each
+    /// of the used elements as an index.
+    pub(super) fn pick(
+        &self,
+        values: &ArrayRef,
+        chosen: &[Option<u32>],
+    ) -> Result<ArrayRef, ArrowError> {
+        let indices = self.of_rows.iter().map(|&index| chosen[index as usize]);
+        take_in_order(values, indices, self.of_rows.len())
+    }
+
+    /// For each row of the table the value of what contains it, of values for the used elements.
+    pub(super) fn spread(&self, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        take_in_order(values, self.of_rows.iter().copied().map(Some), self.of_rows.len())
+    }
+}
+
+/// The values at some indices. If these are a range, nothing is copied.
+fn take_in_order(
+    values: &ArrayRef,
+    indices: impl Iterator<Item = Option<u32>> + Clone,
+    count: usize,
+) -> Result<ArrayRef, ArrowError> {
+    let start = indices.clone().next().flatten().unwrap_or_default();
+    if indices.clone().eq((start..).take(count).map(Some)) {
+        return Ok(values.slice(start as usize, count));
+    }
+    take(values, &indices.collect::<UInt32Array>(), None)
+}
+
+fn too_many() -> ArrowError {
+    ArrowError::ComputeError("a batch has more elements than 32 bits count".to_owned())
+}

@@ -1,0 +1,66 @@
+//! Rows of a dataset to those of its flat tables, and back.
+//!
+//! [`table_rows`] gives the rows of one table that a batch of the dataset's rows has. It works on
+//! whole columns: `elements` finds which elements of which lists are the rows, `values` visits the
+//! values of a path, and `computed` makes the columns that a catalog computes. [`NestedRows`] reads
+//! the rows back from tables. What the tables are is in `crate::catalog::tables`.
+
+mod assembly;
+mod computed;
+mod elements;
+mod key_text;
+mod nested_rows;
+mod values;
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StructArray},
+    error::ArrowError,
+};
+
+pub use self::nested_rows::{Batches, NestedRows};
+use crate::{
+    catalog::{Source, Table},
+    tables::{elements::Elements, values::member},
+};
+
+/// Returns the rows of a table in a batch of rows with the columns of its dataset.
+///
+/// # Errors
+/// If the batch has other columns.
+pub fn table_rows(table: &Table, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let elements = Elements::of(rows, &table.rows)?;
+    let columns = table.columns.iter().map(|source| column(source, &elements));
+    RecordBatch::try_new(Arc::clone(&table.schema), columns.collect::<Result<_, _>>()?)
+}
+
+fn column(source: &Source, elements: &Elements) -> Result<ArrayRef, ArrowError> {
+    match source {
+        Source::Value { place, .. } => {
+            let level = elements.level(place.level)?;
+            level.repeat(&member(level.array(), &place.value)?)
+        }
+        Source::KeyText(place) => {
+            let level = elements.level(place.level)?;
+            level.repeat(&key_text::of(&member(level.array(), &place.value)?)?)
+        }
+        Source::Number(number) => {
+            Ok(Arc::new(Int64Array::from(elements.level(*number)?.numbers())))
+        }
+        Source::Computed(computation) => computed::column(computation, elements),
+    }
+}
+
+/// The rows as one array, whose fields are the columns.
+fn as_array(rows: &RecordBatch) -> ArrayRef {
+    Arc::new(StructArray::from(rows.clone()))
+}
+
+/// The error of a batch that lacks what a table needs.
+fn other_columns() -> ArrowError {
+    ArrowError::SchemaError("the rows have other columns than their dataset".to_owned())
+}
+
+#[cfg(test)]
+mod tests;
