@@ -7,7 +7,7 @@ use crate::{
     http::transport::TransportError,
     ledger::{LedgerError, reader::SnapshotError},
     platform::discovery::DiscoverError,
-    sink::{SinkError, UpgradeError, output_error::OutputError, store::StoreError},
+    sink::{RewriteError, SinkError, output_error::OutputError, store::StoreError},
     time::interval::Interval,
 };
 
@@ -109,11 +109,11 @@ pub enum Error {
     Http(#[from] TransportError),
 }
 
-impl From<UpgradeError> for Error {
-    fn from(error: UpgradeError) -> Self {
+impl From<RewriteError> for Error {
+    fn from(error: RewriteError) -> Self {
         match error {
-            UpgradeError::Output(error) => error.into(),
-            UpgradeError::Sink(error) => error.into(),
+            RewriteError::Output(error) => error.into(),
+            RewriteError::Sink(error) => error.into(),
         }
     }
 }

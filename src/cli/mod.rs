@@ -44,6 +44,7 @@ macro_rules! example {
 
 mod accept;
 mod check;
+mod compact;
 mod dataset_text;
 mod datasets;
 mod drop;
@@ -150,6 +151,9 @@ enum Command {
     /// Rewrite files that have the columns of an older version, on this machine, without requests.
     #[command(after_help = example!("upgrade --config calls.toml --dry-run"))]
     Upgrade(upgrade::UpgradeArgs),
+    /// Merge the small files of each day into larger ones, on this machine, without requests.
+    #[command(after_help = example!("compact --config calls.toml", "compact --from today-7d --target-size 128MiB"))]
+    Compact(compact::CompactArgs),
     /// Forget an interval, its files and its record, so that the next run fetches it again.
     #[command(after_help = example!("drop --from 2024-03-01 --to 2024-03-02 --dataset conversations"))]
     Drop(drop::DropArgs),
@@ -204,6 +208,7 @@ impl Cli {
             Command::Verify(args) => verify::execute(&overrides, &args).await,
             Command::Rebuild => rebuild::execute(&overrides).await,
             Command::Upgrade(args) => upgrade::execute(&overrides, &args).await,
+            Command::Compact(args) => compact::execute(&overrides, &args).await,
             Command::Views(args) => views::execute(&overrides, &args),
             Command::Drop(args) => drop::execute(&overrides, &args).await,
             Command::Export(args) => export::execute(&overrides, &args).await,

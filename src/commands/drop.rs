@@ -6,10 +6,10 @@
 
 use crate::{
     blocking::offload,
+    commands::locked_output::LockedOutput,
     config::{BackfillScope, ConfigError},
     error::Error,
-    ledger::{LEDGER, Ledger, reader::Snapshot},
-    sink::{clean_up, lock::OutputLock, store::OutputStore},
+    sink::clean_up,
     time::interval::{Interval, iso},
 };
 
@@ -33,9 +33,7 @@ pub(crate) struct DropPlan {
     /// The datasets that have something in the interval.
     pub datasets: Vec<DatasetDrop>,
     interval: Interval,
-    output: OutputStore,
-    ledger: Ledger,
-    _lock: OutputLock,
+    output: LockedOutput,
 }
 
 impl DropPlan {
@@ -49,25 +47,9 @@ impl DropPlan {
         only: &[String],
         interval: Interval,
     ) -> Result<Self, Error> {
-        let path = scope.output.join(LEDGER);
-        // read before the output is opened, because that would create a missing folder
-        let known = Snapshot::read(&path)?.datasets;
-        if let Some(unknown) = only.iter().find(|name| !known.contains_key(name.as_str())) {
-            let known: Vec<_> = known.into_keys().collect();
-            let message =
-                format!("the output has no dataset `{unknown}`: it has {}", known.join(", "));
-            return Err(ConfigError::at("--dataset", message).into());
-        }
-        let output = OutputStore::create(&scope.output, scope.file_mode)?;
-        let lock = OutputLock::take(&scope.output)?;
-        let ledger = Ledger::open(&path)?;
-        clean_up(&output, &ledger).await?;
-        let snapshot = Snapshot::read(&path)?;
+        let output = LockedOutput::open(scope, only).await?;
         let mut datasets = Vec::new();
-        for (name, records) in &snapshot.datasets {
-            if !only.is_empty() && !only.contains(name) {
-                continue;
-            }
+        for (name, records) in &output.wanted {
             let mut dropped =
                 DatasetDrop { name: name.clone(), shards: 0, files: 0, rows: 0, bytes: 0, gaps: 0 };
             for shard in records.shards.iter().filter(|shard| shard.interval.overlaps(interval)) {
@@ -87,7 +69,7 @@ impl DropPlan {
                 datasets.push(dropped);
             }
         }
-        Ok(Self { datasets, interval, output, ledger, _lock: lock })
+        Ok(Self { datasets, interval, output })
     }
 
     /// Drops the interval.
@@ -96,12 +78,12 @@ impl DropPlan {
     /// If the ledger cannot be written or a file cannot be deleted. The next command that writes to
     /// the output deletes files that are left.
     pub(crate) async fn execute(self) -> Result<(), Error> {
-        let Self { datasets, interval, output, ledger, _lock } = self;
+        let Self { datasets, interval, output } = self;
         for DatasetDrop { name, .. } in datasets {
-            let ledger = ledger.clone();
+            let ledger = output.ledger.clone();
             offload(move || ledger.forget(&name, interval)).await?;
         }
-        clean_up(&output, &ledger).await?;
+        clean_up(&output.store, &output.ledger).await?;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod check;
+pub(crate) mod compact;
 mod course;
 pub(crate) mod datasets;
 pub(crate) mod drop;
@@ -16,6 +17,7 @@ pub(crate) mod gaps;
 pub(crate) mod hosts;
 pub(crate) mod infer;
 pub(crate) mod init;
+mod locked_output;
 pub(crate) mod login;
 mod memory_estimate;
 pub(crate) mod new_fields;

@@ -198,6 +198,12 @@ impl<'de> Deserialize<'de> for PercentText {
     }
 }
 
+/// Reads a size on the command line, such as `64MiB`.
+pub(crate) fn size_argument(text: &str) -> Result<u64, String> {
+    let size = parse_size(text).filter(|bytes| *bytes > 0);
+    size.ok_or_else(|| format!("`{text}` is not a valid size: write it like 64MiB"))
+}
+
 fn parse_size(text: &str) -> Option<u64> {
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let scale = match text[unit..].trim() {

@@ -48,13 +48,45 @@ pub(super) fn update(
     }
     if *open_rows > 0 {
         let next_ms = next_follow_up(interval.to_ms(), now_ms);
-        execute_prepared(
-            transaction,
-            "INSERT INTO follow (dataset, from_ms, to_ms, asked, next_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![dataset, interval.from_ms(), interval.to_ms(), attempts, next_ms],
-        )?;
+        insert(transaction, dataset, *interval, attempts, next_ms)?;
     }
+    Ok(())
+}
+
+/// Keeps the follow-ups of an interval whose shards are replaced by records of their own rows: each
+/// that has open rows gets the earliest of those that overlap it.
+pub(super) fn keep(
+    transaction: &Transaction,
+    dataset: &str,
+    interval: Interval,
+    records: &[ShardRecord],
+) -> Result<(), LedgerError> {
+    let bounds = params![dataset, interval.from_ms(), interval.to_ms()];
+    let old = follow_ups(transaction, dataset, overlapping!("follow"), bounds)?;
+    delete_within(transaction, dataset, interval)?;
+    for record in records.iter().filter(|record| record.open_rows > 0) {
+        let of_record = || old.iter().filter(|old| old.interval.overlaps(record.interval));
+        let attempts = of_record().map(|old| old.attempts).max();
+        let next_ms = of_record().map(|old| old.next_ms).min();
+        if let Some((attempts, next_ms)) = attempts.zip(next_ms) {
+            insert(transaction, dataset, record.interval, attempts, next_ms)?;
+        }
+    }
+    Ok(())
+}
+
+fn insert(
+    transaction: &Transaction,
+    dataset: &str,
+    interval: Interval,
+    attempts: u32,
+    next_ms: i64,
+) -> Result<(), LedgerError> {
+    execute_prepared(
+        transaction,
+        "INSERT INTO follow (dataset, from_ms, to_ms, asked, next_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![dataset, interval.from_ms(), interval.to_ms(), attempts, next_ms],
+    )?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod hour_sums;
 mod identity;
 mod jobs;
 mod overlap;
+mod prepared;
 mod probes;
 pub(crate) mod reader;
 mod rebuild;
@@ -47,6 +48,7 @@ pub(crate) use self::{
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
     identity::{compare_identity, is_version_key, version_key, versioned_dataset},
     jobs::JobWait,
+    prepared::Replacement,
     rebuild::RebuiltRecords,
     records::{Counts, FileRecord, HourRecord, LedgerError, ShardCost, ShardDetails, ShardRecord},
     row_stats::RowStats,

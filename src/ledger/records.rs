@@ -1,11 +1,12 @@
 //! What the ledger records, and its errors.
 
 use rusqlite::ErrorCode;
+use serde::{Deserialize, Serialize};
 
 use crate::{ledger::LEDGER, time::interval::Interval};
 
 /// Row counts of a shard (G5).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Rows that the platform sent.
     pub received: u64,
@@ -47,7 +48,7 @@ impl std::ops::SubAssign for Counts {
 }
 
 /// A file of the output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
     /// Path below the output directory.
     pub path: String,
@@ -59,7 +60,7 @@ pub struct FileRecord {
 }
 
 /// A committed shard.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ShardRecord {
     /// Name of the dataset.
     pub dataset: String,
@@ -77,7 +78,7 @@ pub struct ShardRecord {
 }
 
 /// What is recorded of a committed shard for people to look at. Nothing depends on it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardDetails {
     /// What it cost. `None` if that is not known.
     pub cost: Option<ShardCost>,
@@ -87,7 +88,7 @@ pub struct ShardDetails {
 }
 
 /// What a shard cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardCost {
     /// Requests, retries included.
     pub requests: u64,
@@ -98,7 +99,7 @@ pub struct ShardCost {
 }
 
 /// The rows of an hour with one media type.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HourRecord {
     /// The start of the UTC hour in milliseconds since 1970.
     pub hour_ms: i64,

@@ -13,7 +13,7 @@ use crate::ledger::LedgerError;
 pub(super) const VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// The migration at index `n` leads from version `n` to version `n + 1`.
-const MIGRATIONS: [&str; 4] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const MIGRATIONS: [&str; 5] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 /// `IF NOT EXISTS`, because a ledger of version 1 does not say that it is one, and a run that was
 /// killed at its start may have created only some of the tables.
@@ -151,6 +151,11 @@ const VERSION_4: &str = "
         dataset TEXT NOT NULL, days INTEGER NOT NULL, wait_ms INTEGER NOT NULL,
         prompt INTEGER NOT NULL, PRIMARY KEY (dataset, days)
     ) STRICT;
+";
+
+/// - `prepared`: replacements of committed shards that are decided and not recorded yet, as JSON.
+const VERSION_5: &str = "
+    CREATE TABLE prepared (commit_id TEXT PRIMARY KEY, replacement TEXT NOT NULL) STRICT;
 ";
 
 /// The step of `start_step` that moves files without a record to `_orphaned/`.

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use crate::{
     blocking::offload,
     ledger::{
-        Counts, DoubtfulInterval, DriftRecord, FileRecord, GapKind, Ledger, Recorded, ShardCost,
-        ShardDetails, ShardRecord,
+        Counts, DoubtfulInterval, DriftRecord, FileRecord, GapKind, Ledger, Recorded, Replacement,
+        ShardCost, ShardDetails, ShardRecord,
     },
     planning::Shard,
     sink::{
@@ -26,7 +26,7 @@ use crate::{
         shard_writer::FinishedRecord,
         staging::{StagedRecord, staged_path},
     },
-    time::interval::Interval,
+    time::{clock, interval::Interval},
 };
 
 /// What is committed, and what the fetcher says of it.
@@ -41,6 +41,24 @@ pub(super) struct CommitRequest {
     pub cost: Option<ShardCost>,
     /// Begins the ids of the commits of its records.
     pub commit_id: String,
+}
+
+/// Numbers the commits of a run. No other run of the output has the same ids, and later runs have
+/// greater ones.
+pub(super) struct CommitIds {
+    run: String,
+    commits: u64,
+}
+
+impl CommitIds {
+    pub(super) fn new() -> Self {
+        Self { run: format!("{:x}", clock::now().as_microsecond()), commits: 0 }
+    }
+
+    pub(super) fn next_id(&mut self) -> String {
+        self.commits += 1;
+        format!("{}-{}", self.run, self.commits)
+    }
 }
 
 /// The records of a shard whose files are written.
@@ -81,7 +99,7 @@ impl Destination {
             let dataset = dataset.name.clone();
             return Err(SinkError::Unbalanced { dataset, interval, received, counts });
         }
-        self.intend(&dataset.name, interval, &finished, replaces).await?;
+        self.intend(&dataset.name, &finished, replaces, replaces.then_some(interval)).await?;
         let mut records = Vec::with_capacity(finished.len());
         let rows: Vec<_> = finished.iter().map(|record| record.counts.received).collect();
         for (record, cost) in finished.into_iter().zip(shares(cost, &rows)) {
@@ -110,14 +128,14 @@ impl Destination {
         Ok(WrittenShard { records, replaced, committed })
     }
 
-    /// Records the intent to write files, and marks the records that they replace as stale, so that
+    /// Records the intent to write files, and marks the records that overlap `stale` as stale, so that
     /// a later run replaces them if this one does not.
-    async fn intend(
+    pub(super) async fn intend(
         &self,
         dataset: &str,
-        interval: Interval,
         finished: &[FinishedRecord],
         replaces: bool,
+        stale: Option<Interval>,
     ) -> Result<(), SinkError> {
         let mut intents = Vec::new();
         for record in finished {
@@ -130,11 +148,10 @@ impl Destination {
             }
         }
         let (ledger, dataset) = (self.ledger.clone(), dataset.to_owned());
-        let stale = replaces.then_some(interval);
         Ok(offload(move || ledger.intend(&dataset, &intents, stale)).await?)
     }
 
-    async fn write_record(
+    pub(super) async fn write_record(
         &self,
         dataset: &str,
         finished: FinishedRecord,
@@ -219,6 +236,17 @@ impl Destination {
         Ok(records)
     }
 
+    /// Gives the files of a replacement that is decided their names and records it. A part of that
+    /// may be done already.
+    pub(super) async fn complete(&self, replacement: Replacement) -> Result<(), SinkError> {
+        for (from, to) in &replacement.renames {
+            self.output.rename_if_there(from, to).await?;
+        }
+        let ledger = self.ledger.clone();
+        let garbage = offload(move || ledger.replace(&replacement)).await?;
+        self.delete_garbage(garbage).await
+    }
+
     async fn delete_garbage(&self, garbage: Vec<String>) -> Result<(), SinkError> {
         if garbage.is_empty() {
             return Ok(());
@@ -250,12 +278,18 @@ fn shares(cost: Option<ShardCost>, rows: &[u64]) -> Vec<Option<ShardCost>> {
     shares
 }
 
-/// Deletes what killed runs left in the output: files whose intent is recorded and whose commit is
-/// not, and files that a commit replaced. Deletes nothing else (G3). Returns the number of files.
+/// Completes replacements that were decided, and deletes what killed runs left in the output: files
+/// whose intent is recorded and whose commit is not, and files that a commit replaced. Deletes
+/// nothing else (G3). Returns the number of files.
 ///
 /// # Errors
 /// [`SinkError`] if the ledger cannot be read or a file cannot be deleted.
 pub(crate) async fn clean_up(output: &OutputStore, ledger: &Ledger) -> Result<usize, SinkError> {
+    let destination = Destination { output: output.clone(), ledger: ledger.clone() };
+    let prepared = ledger.clone();
+    for replacement in offload(move || prepared.prepared()).await? {
+        destination.complete(replacement).await?;
+    }
     let known = ledger.clone();
     let (intents, garbage, recorded) = offload(move || {
         Ok::<_, SinkError>((known.intents()?, known.garbage()?, known.file_paths()?))

@@ -6,7 +6,8 @@
 //! the ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the
 //! commit protocol, `shard_writer` sorts the rows of a shard into the files of its days,
 //! `waiting_rows` keeps them until there are enough, `parquet_writer` writes one such file, `spool`
-//! keeps what is not complete, `store` puts files to their names.
+//! keeps what is not complete, `store` puts files to their names. `rewrite` replaces committed rows
+//! without fetching them, for `compact`.
 
 mod carry_over;
 mod column_settings;
@@ -22,6 +23,7 @@ pub(crate) mod output_error;
 mod parquet_writer;
 mod quarantine;
 pub(crate) mod read;
+mod rewrite;
 mod row_order;
 mod row_set;
 mod row_versions;
@@ -52,11 +54,12 @@ pub(crate) use self::{
     column_settings::set_columns,
     column_upgrade::with_columns,
     commit::clean_up,
+    rewrite::{RewriteError, Rewriter},
     sink_error::SinkError,
-    upgrade::{UpgradeError, Upgrader, is_outdated},
+    upgrade::{Upgrader, is_outdated},
 };
 use self::{
-    commit::{CommitRequest, Destination, WrittenShard},
+    commit::{CommitIds, CommitRequest, Destination, WrittenShard},
     staging::Staging,
 };
 pub use self::{
@@ -73,7 +76,6 @@ use crate::{
         JobWait, Ledger, RemoteJob, ShardCost, ShardRecord,
     },
     planning::{LeaseId, Shard},
-    time::clock,
 };
 
 /// Writes a page of a leased shard. The reply is what became of the shard's rows so far.
@@ -179,9 +181,7 @@ pub(crate) struct SinkActor {
     staging: Staging,
     destination: Destination,
     settings: Arc<ParquetSettings>,
-    /// Begins the ids of this run's commits, which no other run of the output uses.
-    run_id: String,
-    commits: u64,
+    commit_ids: CommitIds,
 }
 
 impl SinkActor {
@@ -192,8 +192,7 @@ impl SinkActor {
             staging: Staging::default(),
             destination: Destination { output, ledger },
             settings: Arc::new(settings),
-            run_id: format!("{:x}", clock::now().as_microsecond()),
-            commits: 0,
+            commit_ids: CommitIds::new(),
         }
     }
 
@@ -223,11 +222,6 @@ impl SinkActor {
             written.records = self.staging.take_complete(dataset);
         }
         written
-    }
-
-    fn next_commit_id(&mut self) -> String {
-        self.commits += 1;
-        format!("{}-{}", self.run_id, self.commits)
     }
 }
 
@@ -267,7 +261,7 @@ impl Handler<Commit> for SinkActor {
             Err(error) => return Box::pin(fut::err(error)),
         };
         let replaces = shard.replaces.then(|| shard.dataset.name.clone());
-        let commit_id = self.next_commit_id();
+        let commit_id = self.commit_ids.next_id();
         let request = CommitRequest { shard, received, doubts, cost, commit_id };
         let destination = self.destination.clone();
         let written = async move { destination.write(writer, request).await };

@@ -11,7 +11,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    io::{self, BufWriter, Seek, Write},
+    io::{self, BufWriter, Read, Seek, Write},
     iter,
 };
 
@@ -74,6 +74,17 @@ impl Quarantine {
             let quarantined = self.day(day);
             quarantined.rows += append(&mut quarantined.content, rows_of_day)?;
         }
+        Ok(())
+    }
+
+    /// Adds rows that are recorded with a day already: lines, of which there are so many.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(super) fn carry(&mut self, day: i64, mut lines: impl Read, rows: u64) -> io::Result<()> {
+        let quarantined = self.day(day);
+        io::copy(&mut lines, &mut quarantined.content)?;
+        quarantined.rows += rows;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::{self, Read},
     ops::Range,
     sync::Arc,
 };
@@ -42,6 +43,8 @@ pub struct ShardWriter {
     versions: RowVersions,
     quarantine: Quarantine,
     counts: Counts,
+    /// Counts of committed records that the shard replaces by their own rows.
+    carried: Counts,
     drift: Drift,
     latest: LatestRows,
 }
@@ -95,6 +98,7 @@ impl ShardWriter {
             waiting_rows: ROWS.hold(0),
             versions: RowVersions::default(),
             counts: Counts::default(),
+            carried: Counts::default(),
             drift: Drift::default(),
             latest: LatestRows { time_ms: i64::MIN, day: i64::MIN, rows: Vec::new() },
         }
@@ -104,6 +108,26 @@ impl ShardWriter {
     /// duplicates count as written until [`finish`](Self::finish).
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Takes over what a committed record, which is replaced by its own rows, counts beside the rows
+    /// that it keeps.
+    pub(super) fn carry_counts(&mut self, committed: Counts) {
+        self.carried.not_owned += committed.not_owned;
+        self.carried.duplicate += committed.duplicate;
+    }
+
+    /// Takes over the quarantined rows of a committed record: lines, of which there are so many.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(super) fn carry_quarantine(
+        &mut self,
+        record: Interval,
+        lines: impl Read,
+        rows: u64,
+    ) -> io::Result<()> {
+        self.quarantine.carry(Interval::day_of(record.from_ms()).from_ms(), lines, rows)
     }
 
     /// Writes the rows of a page.
@@ -219,10 +243,8 @@ impl ShardWriter {
                 file.drop_duplicate(place.row);
             }
         })?;
-        let mut without_day = Counts {
-            not_owned: counts.not_owned + latest.drop_from(interval.to_ms(), &mut days),
-            ..Counts::default()
-        };
+        let mut without_day = self.carried;
+        without_day.not_owned += counts.not_owned + latest.drop_from(interval.to_ms(), &mut days);
         let committed = Shard { interval, ..shard };
         let mut records = Vec::new();
         for interval in committed.record_intervals() {
@@ -234,7 +256,7 @@ impl ShardWriter {
         }
         // what is left are days after a partial commit, with nothing but duplicates of rows at its
         // end
-        without_day.duplicate = days.values().map(|file| file.duplicates).sum();
+        without_day.duplicate += days.values().map(|file| file.duplicates).sum::<u64>();
 
         let name = &committed.dataset.name;
         let mut finished = Vec::with_capacity(records.len());

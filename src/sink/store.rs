@@ -155,6 +155,18 @@ impl OutputStore {
         self.sync(to).await
     }
 
+    /// Gives a file another name as [`rename`](Self::rename) does, unless it is no longer there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn rename_if_there(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        match self.store.head(&Path::from(from)).await {
+            Ok(_) => self.rename(from, to).await,
+            Err(object_store::Error::NotFound { .. }) => self.sync(to).await,
+            Err(source) => Err(self.error(from, source)),
+        }
+    }
+
     /// # Errors
     /// [`StoreError::LinkedFolder`] if a folder between the output and a file of it is a symbolic
     /// link. The output itself may be one.

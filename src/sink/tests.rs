@@ -47,7 +47,7 @@ pub(super) const START: i64 = 1_704_067_200_000;
 /// A sink over a directory.
 pub(super) struct Fixture {
     dataset: Arc<Dataset>,
-    output: OutputStore,
+    pub output: OutputStore,
     pub ledger: Ledger,
     pub sink: Addr<SinkActor>,
     _output_folder: tempfile::TempDir,
@@ -124,12 +124,12 @@ impl Fixture {
     }
 
     /// The paths of all files in the store.
-    async fn stored(&self) -> BTreeSet<String> {
+    pub(super) async fn stored(&self) -> BTreeSet<String> {
         let objects = self.output.store().list(None).map_ok(|object| object.location.to_string());
         objects.try_collect().await.unwrap()
     }
 
-    fn recorded(&self) -> BTreeSet<String> {
+    pub(super) fn recorded(&self) -> BTreeSet<String> {
         self.ledger.file_paths().unwrap().into_iter().collect()
     }
 

@@ -24,6 +24,7 @@ use crate::{
         output_error::OutputError,
         parquet_writer::DayFile,
         read::{self, FileFooter},
+        rewrite::RewriteError,
         spool::Spool,
         staging::staged_path,
         write_error::WriteError,
@@ -66,7 +67,7 @@ impl Upgrader {
         &self,
         dataset: &Arc<Dataset>,
         old: &ShardRecord,
-    ) -> Result<(), UpgradeError> {
+    ) -> Result<(), RewriteError> {
         let commit_id = upgraded_commit_id(&old.commit_id, &Columns::of(&dataset.schema));
         let mut intents = Vec::new();
         for file in &old.files {
@@ -106,7 +107,7 @@ impl Upgrader {
         old: &ShardRecord,
         commit_id: &str,
         file: &FileRecord,
-    ) -> Result<NewFile, UpgradeError> {
+    ) -> Result<NewFile, RewriteError> {
         let not_as_recorded =
             |reason: String| OutputError::NotAsRecorded { path: file.path.clone(), reason };
         let content = read::open(&self.output, &file.path)
@@ -124,17 +125,6 @@ impl Upgrader {
         let new = new.map_err(|error| self.output.write_error(error))?;
         Ok(new.map_err(not_as_recorded)?)
     }
-}
-
-/// Why a shard was not upgraded.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UpgradeError {
-    /// A file is not the recorded one.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    /// A file or the ledger cannot be written.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
 }
 
 /// One file that is upgraded.

@@ -7,6 +7,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// The length of a UTC day in milliseconds. Timestamps do not count leap seconds.
 pub(crate) const DAY_MS: i64 = 86_400_000;
@@ -14,7 +15,8 @@ pub(crate) const DAY_MS: i64 = 86_400_000;
 pub(crate) const DAY: Duration = Duration::from_millis(DAY_MS.unsigned_abs());
 
 /// A span of time that contains its start but not its end. Never empty.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(i64, i64)", into = "(i64, i64)")]
 pub struct Interval {
     from: i64,
     to: i64,
@@ -198,6 +200,20 @@ pub fn iso(ms: i64) -> String {
         Timestamp::MAX
     });
     format!("{time:.3}")
+}
+
+impl TryFrom<(i64, i64)> for Interval {
+    type Error = ParseError;
+
+    fn try_from((from, to): (i64, i64)) -> Result<Self, ParseError> {
+        Self::new(from, to).ok_or(ParseError::Empty)
+    }
+}
+
+impl From<Interval> for (i64, i64) {
+    fn from(interval: Interval) -> Self {
+        (interval.from, interval.to)
+    }
 }
 
 impl fmt::Display for Interval {

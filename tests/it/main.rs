@@ -6,6 +6,7 @@ mod architecture;
 mod backfill;
 mod check;
 mod cli;
+mod compact;
 mod concurrency_limit;
 mod connections;
 mod custom_platform;

@@ -6,6 +6,7 @@
 
 mod disturbed_backfill;
 mod output;
+mod rewrites;
 
 use std::{
     collections::BTreeSet,

@@ -1,0 +1,111 @@
+//! Replacements of committed shards that are decided before their files take the names of the old
+//! ones.
+//!
+//! A file that replaces another one under the same name takes that name before the ledger records it.
+//! A refresh that is killed in between is fetched again. What makes no request cannot be: so the
+//! whole replacement is recorded first, and whoever opens the output next completes it (G3).
+
+use rusqlite::{Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ledger::{
+        EventRecord, Ledger, LedgerError, ShardRecord,
+        commit::{delete_covered, insert_garbage, insert_shard, refuse_overlap},
+        events, execute_prepared, follow_ups, intervals,
+        overlap::overlapping,
+        stale,
+    },
+    time::interval::Interval,
+};
+
+/// Committed shards of a dataset that are replaced by records of their own rows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Replacement {
+    /// Begins the ids of the commits of the records.
+    pub commit_id: String,
+    /// Name of the dataset.
+    pub dataset: String,
+    /// The interval of what is replaced, which the records cover together.
+    pub interval: Interval,
+    pub records: Vec<ShardRecord>,
+    /// The renames that give their files their names, from and to.
+    pub renames: Vec<(String, String)>,
+    /// What happened, for people, such as `merged`.
+    pub event: String,
+}
+
+impl Ledger {
+    /// Decides a replacement whose files are written: from now on it is completed, whatever happens.
+    pub(crate) fn prepare(&self, replacement: &Replacement) -> Result<(), LedgerError> {
+        let json = serde_json::to_string(replacement).unwrap_or_default();
+        let sql = "INSERT INTO prepared (commit_id, replacement) VALUES (?1, ?2)";
+        self.execute(sql, params![replacement.commit_id, json])?;
+        Ok(())
+    }
+
+    /// The replacements that are decided and not recorded yet.
+    pub(crate) fn prepared(&self) -> Result<Vec<Replacement>, LedgerError> {
+        let connection = self.lock();
+        let mut query =
+            connection.prepare("SELECT replacement FROM prepared ORDER BY commit_id")?;
+        let mut rows = query.query([])?;
+        let mut prepared = Vec::new();
+        while let Some(row) = rows.next()? {
+            let json = serde_json::from_str(row.get_ref(0)?.as_str().unwrap_or_default());
+            prepared.push(json.map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(
+                    0,
+                    rusqlite::types::Type::Text,
+                    error.into(),
+                )
+            })?);
+        }
+        Ok(prepared)
+    }
+
+    /// Records a replacement whose files have their names, in one transaction. Follow-ups and whether
+    /// the rows are to be fetched again are kept; doubts and acceptances belong to intervals and stay
+    /// as they are. Returns the files that no record names any more, which are recorded as garbage.
+    pub(crate) fn replace(&self, replacement: &Replacement) -> Result<Vec<String>, LedgerError> {
+        let Replacement { commit_id, dataset, interval, records, event, .. } = replacement;
+        self.transaction(|transaction| {
+            let is_stale = is_stale(transaction, dataset, *interval)?;
+            let mut garbage = delete_covered(transaction, dataset, *interval, &[*interval])?;
+            for record in records {
+                refuse_overlap(transaction, dataset, record.interval)?;
+                insert_shard(transaction, record)?;
+                let intents = "DELETE FROM intent WHERE commit_id = ?1";
+                execute_prepared(transaction, intents, [&record.commit_id])?;
+                let event = EventRecord {
+                    rows: Some(record.counts.written),
+                    ..EventRecord::new(event, record.interval, "")
+                };
+                events::insert(transaction, dataset, &event)?;
+            }
+            if is_stale {
+                stale::mark_stale(transaction, dataset, *interval)?;
+            }
+            follow_ups::keep(transaction, dataset, *interval, records)?;
+            let prepared = "DELETE FROM prepared WHERE commit_id = ?1";
+            execute_prepared(transaction, prepared, [commit_id])?;
+            let is_named = |path: &String| {
+                records.iter().flat_map(|record| &record.files).any(|file| file.path == *path)
+            };
+            garbage.retain(|path| !is_named(path));
+            insert_garbage(transaction, &garbage)?;
+            Ok(garbage)
+        })
+    }
+}
+
+/// Whether a committed shard that overlaps an interval is to be fetched again.
+fn is_stale(
+    transaction: &Transaction,
+    dataset: &str,
+    interval: Interval,
+) -> Result<bool, LedgerError> {
+    let sql = concat!("SELECT from_ms, to_ms FROM shard WHERE stale AND ", overlapping!("shard"));
+    let bounds = params![dataset, interval.from_ms(), interval.to_ms()];
+    Ok(!intervals(transaction, sql, bounds)?.is_empty())
+}

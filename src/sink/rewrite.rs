@@ -1,0 +1,225 @@
+//! Replaces committed shards of a dataset by records of their own rows, without a request (G3).
+//!
+//! 1. The rows and counts of the old records go through a [`ShardWriter`], as those of a fetch do, so
+//!    the newest copy of an id wins.
+//! 2. The files of the new records are written below `_staging/`.
+//! 3. The ledger records the whole replacement as decided: from here on it is completed, by this
+//!    process or by the next that opens the output for writing.
+//! 4. The files take their names, and one transaction replaces the records.
+//!
+//! At any instant the ledger names either the old rows or the new ones. A file that takes the name of
+//! an old one before step 4 has a recorded intent, by which readers recognize it.
+
+use std::{fs::File, sync::Arc};
+
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::{
+    blocking::offload,
+    catalog::Dataset,
+    decode::CommittedRows,
+    ledger::{Counts, FileKind, FileRecord, Ledger, Replacement, ShardCost, ShardRecord},
+    planning::Shard,
+    sink::{
+        OutputStore, ParquetSettings, ShardWriter, SinkError,
+        commit::{CommitIds, Destination},
+        output_error::OutputError,
+        read,
+        write_error::WriteError,
+    },
+    time::interval::Interval,
+};
+
+/// Replaces committed shards by records of their own rows.
+pub(crate) struct Rewriter {
+    destination: Destination,
+    settings: Arc<ParquetSettings>,
+    commit_ids: CommitIds,
+}
+
+/// Why committed rows were not rewritten.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RewriteError {
+    /// A file is not the recorded one.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// A file or the ledger cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// Writes the committed rows of some records to the writer of one shard.
+struct RowsOfRecords {
+    dataset: Arc<Dataset>,
+    writer: ShardWriter,
+    /// The number of the record that is read, from 1.
+    record: u64,
+}
+
+impl Rewriter {
+    /// Writes to `output`, with the recorded settings of the job in `settings`.
+    pub(crate) fn new(output: OutputStore, ledger: Ledger, settings: ParquetSettings) -> Self {
+        Self {
+            destination: Destination { output, ledger },
+            settings: Arc::new(settings),
+            commit_ids: CommitIds::new(),
+        }
+    }
+
+    /// Merges committed shards, which adjoin each other in order and lie within one UTC day. Of
+    /// equally new copies of a row that of the later shard is kept. Returns the records that took
+    /// their place.
+    ///
+    /// # Errors
+    /// [`OutputError::NotAsRecorded`] if a file is missing or is not the recorded one: then the
+    /// shards stay as they were. [`SinkError`] if a file or the ledger cannot be written.
+    pub(crate) async fn merge(
+        &mut self,
+        dataset: &Arc<Dataset>,
+        old: &[ShardRecord],
+    ) -> Result<Vec<ShardRecord>, RewriteError> {
+        match self.decide_merge(dataset, old).await? {
+            Some(replacement) => self.complete(replacement).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Steps 1 to 3 of a merge. `None` if there are no shards.
+    async fn decide_merge(
+        &mut self,
+        dataset: &Arc<Dataset>,
+        old: &[ShardRecord],
+    ) -> Result<Option<Replacement>, RewriteError> {
+        let bounds = old.first().zip(old.last());
+        let span = bounds.and_then(|(first, last)| {
+            Interval::new(first.interval.from_ms(), last.interval.to_ms())
+        });
+        let Some(interval) = span else { return Ok(None) };
+        let shard = Shard::new(Arc::clone(dataset), interval, true);
+        let output = self.destination.output.clone();
+        let writer = ShardWriter::new(shard, output, Arc::clone(&self.settings));
+        let mut rows = RowsOfRecords { dataset: Arc::clone(dataset), writer, record: 0 };
+        for record in old {
+            rows = self.add_record(rows, record).await?;
+        }
+        Ok(Some(self.decide(rows.writer, dataset, interval, old, "merged").await?))
+    }
+
+    /// Step 4. Returns the new records.
+    async fn complete(&self, replacement: Replacement) -> Result<Vec<ShardRecord>, RewriteError> {
+        let records = replacement.records.clone();
+        self.destination.complete(replacement).await?;
+        Ok(records)
+    }
+
+    /// Writes the rows of a record.
+    async fn add_record(
+        &self,
+        mut rows: RowsOfRecords,
+        record: &ShardRecord,
+    ) -> Result<RowsOfRecords, RewriteError> {
+        rows.record += 1;
+        rows.writer.carry_counts(record.counts);
+        for file in &record.files {
+            let not_as_recorded =
+                |reason: String| OutputError::NotAsRecorded { path: file.path.clone(), reason };
+            let content = read::open(&self.destination.output, &file.path).await;
+            let content = content.map_err(|error| not_as_recorded(error.to_string()))?;
+            let (file, interval) = (file.clone(), record.interval);
+            let added = offload(move || rows.add(content, &file, interval)).await;
+            let added = added.map_err(|error| self.destination.output.write_error(error))?;
+            rows = added.map_err(not_as_recorded)?;
+        }
+        Ok(rows)
+    }
+
+    /// Steps 2 and 3: writes the files that take the place of those of old records.
+    async fn decide(
+        &mut self,
+        writer: ShardWriter,
+        dataset: &Dataset,
+        interval: Interval,
+        old: &[ShardRecord],
+        event: &str,
+    ) -> Result<Replacement, RewriteError> {
+        let destination = &self.destination;
+        let commit_id = self.commit_ids.next_id();
+        let base = commit_id.clone();
+        let finished = offload(move || writer.finish(interval, &base)).await;
+        let finished = finished.map_err(|error| destination.output.write_error(error))?;
+        let mut counts = Counts::default();
+        for record in &finished {
+            counts += record.counts;
+        }
+        let received = old.iter().map(|record| record.counts.received).sum();
+        if counts.received != received || !counts.balance() {
+            let dataset = dataset.name.clone();
+            return Err(SinkError::Unbalanced { dataset, interval, received, counts }.into());
+        }
+        destination.intend(&dataset.name, &finished, true, None).await?;
+        let mut replacement = Replacement {
+            commit_id,
+            dataset: dataset.name.clone(),
+            interval,
+            records: Vec::with_capacity(finished.len()),
+            renames: Vec::new(),
+            event: event.to_owned(),
+        };
+        let mut cost = cost(old);
+        for record in finished {
+            let staged = destination
+                .write_record(&dataset.name, record, Vec::new(), cost.take(), true)
+                .await?;
+            replacement.records.push(staged.record);
+            replacement.renames.extend(staged.renames);
+        }
+        let (ledger, decided) = (destination.ledger.clone(), replacement.clone());
+        offload(move || ledger.prepare(&decided)).await.map_err(SinkError::from)?;
+        Ok(replacement)
+    }
+}
+
+/// What records cost together. `None` if that is not known of any.
+fn cost(records: &[ShardRecord]) -> Option<ShardCost> {
+    let costs = records.iter().filter_map(|record| record.details.cost);
+    costs.reduce(|sum, cost| ShardCost {
+        requests: sum.requests + cost.requests,
+        retries: sum.retries + cost.retries,
+        duration_ms: sum.duration_ms + cost.duration_ms,
+    })
+}
+
+impl RowsOfRecords {
+    /// Writes the rows of a file. The inner error says what is not as the ledger records it.
+    fn add(
+        mut self,
+        mut content: File,
+        file: &FileRecord,
+        interval: Interval,
+    ) -> Result<Result<Self, String>, WriteError> {
+        let (_, sha256) = read::digest(&mut content)?;
+        if sha256 != file.sha256 {
+            return Ok(Err("its checksum is another one".to_owned()));
+        }
+        match file.kind() {
+            FileKind::Nested => {}
+            FileKind::Table(_) => return Ok(Ok(self)),
+            FileKind::Quarantine => {
+                self.writer.carry_quarantine(interval, content, file.rows)?;
+                return Ok(Ok(self));
+            }
+        }
+        for batch in ParquetRecordBatchReaderBuilder::try_new(content)?.build()? {
+            let CommittedRows { mut page, .. } = CommittedRows::new(&self.dataset, &batch?)?;
+            for key in &mut page.keys {
+                // the same id in another record is another copy, whatever it holds
+                key.digest = self.record;
+            }
+            self.writer.write(&page)?;
+        }
+        Ok(Ok(self))
+    }
+}
+
+#[cfg(test)]
+mod tests;

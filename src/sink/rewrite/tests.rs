@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::TimestampMicrosecondType,
+};
+
+use super::*;
+use crate::{
+    ledger::{AcceptedInterval, DoubtfulInterval, FollowUp},
+    sink::{
+        ParquetSettings, Write, clean_up,
+        tests::{Fixture, START, calls},
+    },
+    time::interval::iso,
+};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A call that is still open.
+fn call(id: &str, hour: i64) -> String {
+    format!(r#"{{"callId":"{id}","startedAt":"{}"}}"#, iso(START + hour * HOUR_MS))
+}
+
+/// Fetches a shard from one hour to another that has these rows.
+async fn fetch(fixture: &Fixture, hours: (i64, i64), rows: &[String]) {
+    let shard = fixture.shard(hours.0, hours.1, false);
+    let page = fixture.decode(&shard, &rows.join(","));
+    let (received, lease) = (page.received, hours.0.unsigned_abs() + 1);
+    fixture.sink.send(Write { lease, shard: shard.clone(), page }).await.unwrap().unwrap();
+    fixture.commit(lease, &shard, received).await.unwrap();
+}
+
+/// Three shards of a day: two calls, one of which is not owned and a row without an id; none; a call
+/// and a newer copy of one of the first shard, at another time.
+async fn three_shards() -> Fixture {
+    let fixture = Fixture::new();
+    let bad = |hour: i64| format!(r#"{{"startedAt":"{}"}}"#, iso(START + hour * HOUR_MS));
+    fetch(&fixture, (0, 6), &[call("a", 1), call("b", 2), call("x", 9), bad(3)]).await;
+    fetch(&fixture, (6, 12), &[]).await;
+    fetch(&fixture, (12, 24), &[call("c", 13), call("a", 14), bad(15), bad(16)]).await;
+    fixture
+}
+
+fn rewriter(fixture: &Fixture) -> Rewriter {
+    let settings = ParquetSettings { job: "{}".into(), ..ParquetSettings::for_tests() };
+    Rewriter::new(fixture.output.clone(), fixture.ledger.clone(), settings)
+}
+
+/// The hours of the committed calls by id, of all files that the ledger names.
+async fn committed(fixture: &Fixture) -> BTreeMap<String, i64> {
+    let mut calls = BTreeMap::new();
+    let files = fixture.records().into_iter().flat_map(|record| record.files);
+    for file in files.filter(|file| file.kind() == FileKind::Nested) {
+        let content = read::open(&fixture.output, &file.path).await.unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {
+            let batch: RecordBatch = batch.unwrap();
+            let times = batch["startedAt"].as_primitive::<TimestampMicrosecondType>().values();
+            for (id, time) in batch["callId"].as_string::<i32>().iter().zip(times) {
+                let hour = (time / 1_000 - START) / HOUR_MS;
+                assert!(calls.insert(id.unwrap().to_owned(), hour).is_none(), "{id:?} is doubled");
+            }
+        }
+    }
+    calls
+}
+
+#[actix::test]
+async fn merged_shards_have_the_rows_counts_and_quarantine_of_all_of_them() {
+    let fixture = three_shards().await;
+    let before = fixture.records();
+    let new = rewriter(&fixture).merge(&calls(), &before).await.unwrap();
+    let [record] = &fixture.records()[..] else { panic!("not one record") };
+    assert_eq!((new.len(), &new[0].commit_id), (1, &record.commit_id));
+    assert_eq!(record.interval, Interval::day_of(START));
+    let counts = |received, written, not_owned, duplicate, quarantined| Counts {
+        received,
+        written,
+        not_owned,
+        duplicate,
+        quarantined,
+    };
+    // the first copy of `a` was written, and is a duplicate now
+    assert_eq!(record.counts, counts(8, 3, 1, 1, 3));
+    assert_eq!(record.open_rows, 3);
+    let [b, c, a] = [("b", 2), ("c", 13), ("a", 14)].map(|(id, hour)| (id.to_owned(), hour));
+    assert_eq!(committed(&fixture).await, BTreeMap::from([a, b, c]));
+    let stored = fixture.stored().await;
+    assert_eq!(stored, fixture.recorded(), "the old files are deleted, and nothing is left over");
+    let quarantine = stored.iter().find(|path| FileKind::of(path) == FileKind::Quarantine).unwrap();
+    let content = read::open(&fixture.output, quarantine).await.unwrap();
+    let lines = std::io::read_to_string(content).unwrap();
+    assert_eq!(lines.lines().count(), 3);
+    assert!(lines.lines().all(|line| line.contains("startedAt")), "{lines}");
+    assert!(fixture.ledger.intents().unwrap().is_empty());
+}
+
+#[actix::test]
+async fn merged_shards_keep_their_doubts_follow_ups_and_acceptances() {
+    let fixture = three_shards().await;
+    let before = fixture.records();
+    let accepted = AcceptedInterval {
+        dataset: "calls".into(),
+        interval: before[0].interval,
+        reason: "known".into(),
+    };
+    fixture.ledger.accept(&accepted).unwrap();
+    let doubts: Vec<DoubtfulInterval> = fixture.ledger.doubtful("calls").unwrap();
+    assert_eq!(doubts.len(), 2);
+    let follow_ups = fixture.ledger.follow_ups("calls").unwrap();
+    let [first, last] = &follow_ups[..] else { panic!("{follow_ups:?}") };
+    let next_ms = first.next_ms.min(last.next_ms);
+    // a run that was to replace the last shard ended before it did
+    fixture.ledger.intend("calls", &[], Some(before[2].interval)).unwrap();
+
+    rewriter(&fixture).merge(&calls(), &before).await.unwrap();
+    assert_eq!(fixture.ledger.doubtful("calls").unwrap(), doubts);
+    assert_eq!(fixture.ledger.accepted("calls").unwrap(), [accepted]);
+    let day = Interval::day_of(START);
+    let expected = FollowUp {
+        dataset: "calls".into(),
+        interval: day,
+        attempts: 0,
+        next_ms,
+        rows: 3,
+        open_rows: 3,
+    };
+    assert_eq!(fixture.ledger.follow_ups("calls").unwrap(), [expected]);
+    assert_eq!(fixture.ledger.stale("calls").unwrap(), [day], "it is still to be fetched again");
+}
+
+#[actix::test]
+async fn g3_a_merge_that_was_decided_is_completed_by_whoever_opens_the_output_next() {
+    let fixture = three_shards().await;
+    let before = fixture.records();
+    let expected =
+        BTreeMap::from([("a".to_owned(), 14), ("b".to_owned(), 2), ("c".to_owned(), 13)]);
+    // a process that is killed before it records what it decided
+    rewriter(&fixture).decide_merge(&calls(), &before).await.unwrap().unwrap();
+    assert_eq!(fixture.records().len(), 3, "nothing is replaced yet");
+    assert!(fixture.stored().await.iter().any(|path| path.starts_with("_staging/")));
+    clean_up(&fixture.output, &fixture.ledger).await.unwrap();
+    assert_eq!(fixture.records().len(), 1);
+    assert_eq!(committed(&fixture).await, expected);
+    assert_eq!(fixture.stored().await, fixture.recorded());
+    assert!(fixture.ledger.prepared().unwrap().is_empty());
+}
+
+#[actix::test]
+async fn a_file_that_is_not_the_recorded_one_is_not_merged() {
+    let fixture = three_shards().await;
+    let mut before = fixture.records();
+    before[2].files[1].sha256 = "0".repeat(64);
+    let error = rewriter(&fixture).merge(&calls(), &before).await.unwrap_err();
+    assert!(error.to_string().contains("its checksum is another one"), "{error}");
+    assert_eq!(fixture.records().len(), 3);
+    assert_eq!(fixture.stored().await, fixture.recorded());
+}
