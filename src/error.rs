@@ -126,6 +126,7 @@ impl Error {
             | Self::Refused(_)
             | Self::Ledger(
                 LedgerError::Identity { .. }
+                | LedgerError::Policy { .. }
                 | LedgerError::OlderColumns { .. }
                 | LedgerError::Columns { .. },
             )

@@ -57,6 +57,7 @@
 //! | `planning` | PlannerActor: the plan, shards and leases |
 //! | `auth` | grants and token responses; `auth/token` holds TokenActor, refresh and cache |
 //! | `decode` | page bytes to Arrow record batches |
+//! | `privacy` | what is hidden of the rows before anything is written |
 //! | `catalog` | datasets as data: endpoints, templates, schemas, and the built-in TOML files |
 //! | `ledger` | the SQLite database of what is committed, failed and requested |
 //! | `http` | transport, request errors, the retry decision; `http/rate_limit` holds the quota |
@@ -112,6 +113,7 @@ mod ledger;
 mod memory;
 mod planning;
 mod platform;
+mod privacy;
 mod process;
 mod sandbox;
 mod server_text;

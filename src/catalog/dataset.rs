@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use crate::{
     catalog::{
         endpoint::Endpoint,
+        personal::PersonalColumn,
         schema::{self, WireForm},
         sums::SumColumns,
         tables::{self, Table},
@@ -67,6 +68,8 @@ pub struct Dataset {
     /// Fields that are neither columns nor kept among the values that fit no column, by the patterns
     /// of their paths, such as `participants[].settings`.
     pub ignore: Vec<String>,
+    /// The columns with personal data, which `[privacy]` can hide.
+    pub personal: Vec<PersonalColumn>,
     /// The names of the catalog's types by the patterns of the paths where they stand; that of the
     /// row is the empty pattern. Empty if the columns are not known.
     pub types: BTreeMap<String, String>,

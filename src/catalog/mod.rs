@@ -70,6 +70,10 @@
 //!                          # a number of that unit since 1970. A number in a plain timestamp counts
 //!                          # milliseconds, from 1990 to 2100
 //! # ignore  = ["links"]    # fields that are left out on purpose; others are kept in `_extra`
+//!
+//! [personal.call]            # what `privacy.set = "platform"` hides of that type
+//! identifiers = ["ani"]      # numbers, addresses and names: hashed
+//! free_texts  = ["note"]     # what people wrote: dropped
 //! ```
 //!
 //! # Tables
@@ -109,6 +113,7 @@ pub(crate) mod dataset;
 pub(crate) mod endpoint;
 mod error;
 mod file;
+pub(crate) mod personal;
 pub(crate) mod placeholder;
 pub(crate) mod request;
 pub(crate) mod schema;
@@ -130,6 +135,7 @@ pub(crate) use self::{
     dataset::permission_hint,
     endpoint::{AsyncJob, JsonPointer, Paging, ResponseFormat, RowsAt, TotalAccuracy},
     error::{CatalogError, InvalidKey},
+    personal::{PersonalColumn, PersonalKind},
     placeholder::PlaceholderValues,
     request::ApiRequest,
     schema::WireForm,

@@ -166,6 +166,19 @@ pub(crate) fn nested_fields(data_type: &DataType) -> Fields {
     }
 }
 
+/// Returns the type of the column to which the names lead from a type, through structs and lists; of
+/// a list that of its elements. `None` if there is none.
+pub(crate) fn inside(data_type: &DataType, names: &[String]) -> Option<DataType> {
+    match (data_type, names) {
+        (DataType::List(element), names) => inside(element.data_type(), names),
+        (data_type, []) => Some(data_type.clone()),
+        (DataType::Struct(fields), [name, rest @ ..]) => {
+            inside(fields.find(name)?.1.data_type(), rest)
+        }
+        _ => None,
+    }
+}
+
 /// Returns the columns of the type `name` in the order of the file. All are nullable, since APIs
 /// leave null keys out.
 ///

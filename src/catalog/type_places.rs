@@ -100,6 +100,47 @@ pub(crate) fn join(place: &str, name: &str) -> String {
     path
 }
 
+/// The names in a pattern, in their order, without the marks of lists. `None` if it is not written
+/// like a pattern.
+pub(crate) fn names_in_pattern(pattern: &str) -> Option<Vec<String>> {
+    names(pattern, |rest| rest.strip_prefix("[]"))
+}
+
+/// The names in the path of a value, in their order, without the positions in lists. `None` if it is
+/// not written like a path.
+pub(crate) fn names_in_path(path: &str) -> Option<Vec<String>> {
+    names(path, |rest| {
+        let rest = rest.strip_prefix('[')?;
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        after.strip_prefix(']').filter(|_| after.len() < rest.len())
+    })
+}
+
+/// The names in a text; `after_element` returns the rest after the mark of an element of a list.
+fn names(text: &str, after_element: impl Fn(&str) -> Option<&str>) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(after) = after_element(rest) {
+            rest = after;
+        } else if let Some(quoted) = rest.strip_prefix('[') {
+            let mut texts = serde_json::Deserializer::from_str(quoted).into_iter::<String>();
+            names.push(texts.next()?.ok()?);
+            rest = quoted.get(texts.byte_offset()..)?.strip_prefix(']')?;
+        } else {
+            rest = rest.strip_prefix('.').unwrap_or(rest);
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            if name.is_empty() {
+                return None;
+            }
+            names.push(name.to_owned());
+            rest = after;
+        }
+    }
+    (!names.is_empty()).then_some(names)
+}
+
 /// The pattern of the column to which these names lead, through structs and lists.
 pub(crate) fn place_of<'n>(fields: &Fields, names: impl IntoIterator<Item = &'n str>) -> String {
     let (mut place, mut fields) = (String::new(), fields.clone());
@@ -161,6 +202,7 @@ pub(crate) fn split<'t>(
 
 #[cfg(test)]
 mod tests {
+    use super::{names_in_path, names_in_pattern};
     use crate::catalog::{builtin, read};
 
     /// A catalog whose types stand at several places.
@@ -238,5 +280,30 @@ ignore = ["selfUri"]
         let attributes = "participants[].attributes".to_owned();
         assert!(conversations.without_extras().ignore.contains(&attributes));
         assert!(!conversations.ignore.contains(&attributes));
+    }
+
+    #[test]
+    fn the_names_of_patterns_and_paths_are_read_back() {
+        for (pattern, path, names) in [
+            (
+                "participants[].sessions[].media",
+                "participants[0].sessions[12].media",
+                &["participants", "sessions", "media"][..],
+            ),
+            ("participants.sessions", "participants.sessions", &["participants", "sessions"]),
+            (r#"a["b.c"].d"#, r#"a["b.c"].d"#, &["a", "b.c", "d"]),
+            (r#"a[][]["[0]"]"#, r#"a[1][2]["[0]"]"#, &["a", "[0]"]),
+            (r#"["a \"b\""]"#, r#"["a \"b\""]"#, &["a \"b\""]),
+        ] {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            assert_eq!(names_in_pattern(pattern).as_ref(), Some(&names), "{pattern}");
+            assert_eq!(names_in_path(path), Some(names), "{path}");
+        }
+        for pattern in ["", "a..b", "a[0]", "a[\"b\"", "a."] {
+            assert_eq!(names_in_pattern(pattern), None, "{pattern}");
+        }
+        for path in ["", "a..b", "a[]", "a[0", "a[x]"] {
+            assert_eq!(names_in_path(path), None, "{path}");
+        }
     }
 }

@@ -6,7 +6,10 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use indicatif::HumanCount;
 
 use crate::{
-    catalog::{Catalog, Dataset, Endpoint, Paging, WireForm, type_places::join},
+    catalog::{
+        Catalog, Dataset, Endpoint, Paging, PersonalKind, WireForm,
+        type_places::{join, names_in_pattern},
+    },
     cli::table::{Column, Table},
     commands::datasets::{nested_columns, paging_name, type_name},
 };
@@ -102,7 +105,16 @@ fn add_column(columns: &mut Table, field: &Field, depth: usize, dataset: &Datase
         None => "",
     };
     let name = format!("{}{}", "  ".repeat(depth), field.name());
-    columns.row([&name, &format!("{}{source}", type_name(field.data_type()))]);
+    let names = names_in_pattern(&place);
+    let mut personal = dataset.personal.iter();
+    let personal = match personal.find(|column| Some(&column.names) == names.as_ref()) {
+        Some(column) if column.kind == PersonalKind::Identifier => {
+            ", personal: hashed by privacy.set"
+        }
+        Some(_) => ", personal: dropped by privacy.set",
+        None => "",
+    };
+    columns.row([&name, &format!("{}{source}{personal}", type_name(field.data_type()))]);
     let nested: &[FieldRef] = nested_columns(field.data_type());
     for field in nested {
         add_column(columns, field, depth + 1, dataset, &join(&place, field.name()));

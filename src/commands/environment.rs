@@ -163,7 +163,10 @@ pub(crate) fn connect(
             api: environment.api.clone(),
             api_version: config.api_version.clone().unwrap_or_default(),
             now: config.now,
-            decoders: Decoders::new(config.fetch.on_new_field == NewFieldPolicy::Drop),
+            decoders: Decoders::new(
+                config.fetch.on_new_field == NewFieldPolicy::Drop,
+                config.privacy.clone(),
+            ),
         }),
         settings: config.fetch.clone(),
         parents: parents.map(|parent| (parent.name.clone(), Arc::clone(parent))).collect(),

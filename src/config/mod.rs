@@ -37,6 +37,7 @@ use crate::{
     http::{rate_limit::QuotaSettings, retry::RetryPolicy, transport::is_loopback_host},
     ledger::version_key,
     platform::{Platform, issuer::Issuer},
+    privacy::Policies,
     sandbox::Settings,
     sink::{FileMode, ParquetSettings},
     time::interval::Interval,
@@ -101,6 +102,8 @@ pub struct Config {
     pub format: ParquetSettings,
     /// The filters of the datasets; see [`filter`](Self::filter).
     pub filters: Filters,
+    /// What is hidden of the rows of each dataset. Empty if nothing is.
+    pub privacy: Policies,
     /// What identifies the job that an output belongs to. It must not change from run to run, since
     /// rows of different jobs would mix.
     pub identity: BTreeMap<String, String>,

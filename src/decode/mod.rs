@@ -41,7 +41,7 @@ use self::{
     extra::Extra,
     form::Forms,
     page_parser::{Rows, next_row, row_start},
-    row_reader::{RowError, names_in_pattern, read_row},
+    row_reader::{RowError, read_row},
 };
 pub(crate) use self::{
     committed_rows::CommittedRows,
@@ -58,7 +58,8 @@ pub use self::{
     page_parser::PageParser,
 };
 use crate::{
-    catalog::{Dataset, WireForm},
+    catalog::{Dataset, WireForm, type_places::names_in_pattern},
+    privacy::Policy,
     time::interval::Interval,
 };
 
@@ -85,6 +86,8 @@ pub struct Decoder {
     ignored: Vec<Vec<String>>,
     /// Whether fields without a column are only counted.
     drops_new_fields: bool,
+    /// What is hidden of the rows. `None` if nothing is.
+    policy: Option<Arc<Policy>>,
     /// Columns of earlier pages, whose memory the next pages use.
     builders: Arc<Mutex<Vec<PageBuilder>>>,
 }
@@ -141,6 +144,7 @@ impl Decoder {
             zone: dataset.zone.clone(),
             ignored: dataset.ignore.iter().filter_map(|path| names_in_pattern(path)).collect(),
             drops_new_fields: false,
+            policy: None,
             id: dataset.id.iter().map(column).collect(),
             time: column(&dataset.time),
             newest: dataset.newest.as_ref().map(column),
@@ -154,6 +158,17 @@ impl Decoder {
     #[must_use]
     pub fn dropping_new_fields(self) -> Self {
         Self { drops_new_fields: true, builders: Arc::default(), ..self }
+    }
+
+    /// The same decoder, which hides of the rows what the policy says.
+    #[must_use]
+    pub(crate) fn hiding(self, policy: Arc<Policy>) -> Self {
+        Self { policy: Some(policy), builders: Arc::default(), ..self }
+    }
+
+    /// What is hidden of the rows. `None` if nothing is.
+    pub(crate) fn policy(&self) -> Option<&Arc<Policy>> {
+        self.policy.as_ref()
     }
 
     /// Decodes the rows of a reply for the shard with the interval `owner`. Undecodable rows are
@@ -212,6 +227,13 @@ impl Decoder {
         let not_owned = left_out.len() as u64;
         debug_assert_eq!(received, batch.num_rows() as u64 + not_owned + bad.len() as u64, "G5");
         let keys = self.keys(&batch, &digests).map_err(PageError::Columns)?;
+        let batch = match &self.policy {
+            Some(policy) => {
+                bad.hide(policy.key());
+                policy.apply(&batch).map_err(PageError::Columns)?
+            }
+            None => batch,
+        };
         Ok(Page { batch, keys, received, not_owned, left_out, implausible_times, bad, drift })
     }
 
@@ -239,7 +261,11 @@ impl Decoder {
         for (key, column) in &self.required {
             if let Some(value) = extra.misfit(key) {
                 let expected = columns.column(*column).expected();
-                return error(format!("`{key}` is not {expected}: {}", quoted_value(&text[value])));
+                let quoted = match self.policy {
+                    Some(_) => String::new(),
+                    None => format!(": {}", quoted_value(&text[value])),
+                };
+                return error(format!("`{key}` is not {expected}{quoted}"));
             }
         }
         if let [id] = self.id[..]

@@ -9,6 +9,7 @@ use crate::{
         RowKey,
         page_parser::{next_row, row_start},
     },
+    privacy::HashKey,
     server_text::ServerText,
     time::interval::Interval,
 };
@@ -22,6 +23,8 @@ pub struct UndecodableRows {
     runs: Vec<Run>,
     len: usize,
     reasons: Vec<Reason>,
+    /// The key of the hashes that are kept in the place of the rows. `None` if the rows are kept.
+    key: Option<HashKey>,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +81,10 @@ pub struct UndecodableRow<'p> {
     pub reason: &'p str,
     /// The row as received.
     pub raw: &'p [u8],
+    /// Where it begins in the JSON of the rows of its page, in bytes.
+    pub(crate) position: usize,
+    /// The key of the hash that is kept in the place of the row. `None` if the row is kept.
+    pub(crate) key: Option<&'p HashKey>,
     /// What tells its day.
     pub(crate) day: DayHint,
 }
@@ -131,9 +138,15 @@ impl UndecodableRows {
         }
     }
 
+    /// Makes whoever writes the rows keep their hashes in their place.
+    pub(super) fn hide(&mut self, key: &HashKey) {
+        self.key = (!self.is_empty()).then(|| key.clone());
+    }
+
     /// The rows, in the order received.
     pub fn iter(&self) -> impl Iterator<Item = UndecodableRow<'_>> {
-        let Self { page, runs, reasons, .. } = self;
+        let Self { page, runs, reasons, key, .. } = self;
+        let key = key.as_ref();
         runs.iter().flat_map(move |run| {
             let mut end = run.from as usize;
             (0..run.rows).map(move |_| {
@@ -143,7 +156,8 @@ impl UndecodableRows {
                 };
                 end = range.end;
                 let reason = &reasons[run.reason as usize].text;
-                UndecodableRow { reason, raw: &page[range], day: run.day }
+                let position = range.start;
+                UndecodableRow { reason, raw: &page[range], position, key, day: run.day }
             })
         })
     }

@@ -8,7 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use dashmap::DashMap;
 
-use crate::{catalog::Dataset, decode::Decoder};
+use crate::{
+    catalog::Dataset,
+    decode::Decoder,
+    privacy::{Policies, Policy},
+};
 
 /// The decoders of all runs of the process.
 static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
@@ -17,6 +21,7 @@ static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 struct Known {
     dataset: Arc<Dataset>,
     drops_new_fields: bool,
+    policy: Option<Arc<Policy>>,
     decoder: Weak<Decoder>,
 }
 
@@ -24,19 +29,22 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Decoders {
     drops_new_fields: bool,
+    policies: Policies,
     /// By the name of the dataset.
     decoders: DashMap<String, (Arc<Dataset>, Arc<Decoder>)>,
 }
 
 impl Decoders {
-    /// Decoders that keep fields without a column, or only count them.
-    pub(crate) fn new(drops_new_fields: bool) -> Self {
-        Self { drops_new_fields, decoders: DashMap::new() }
+    /// Decoders that keep fields without a column, or only count them, and hide of the rows what the
+    /// policies say.
+    pub(crate) fn new(drops_new_fields: bool, policies: Policies) -> Self {
+        Self { drops_new_fields, policies, decoders: DashMap::new() }
     }
 
     /// The decoder of a dataset.
     pub(crate) fn of(&self, dataset: &Arc<Dataset>) -> Arc<Decoder> {
-        let shared = || (Arc::clone(dataset), shared(dataset, self.drops_new_fields));
+        let policy = self.policies.get(&dataset.name);
+        let shared = || (Arc::clone(dataset), shared(dataset, self.drops_new_fields, policy));
         let mut entry = self.decoders.entry(dataset.name.clone()).or_insert_with(shared);
         if !Arc::ptr_eq(&entry.0, dataset) {
             *entry = shared();
@@ -46,21 +54,31 @@ impl Decoders {
 }
 
 /// A decoder in use of a dataset that is decoded alike, or a new one.
-fn shared(dataset: &Arc<Dataset>, drops_new_fields: bool) -> Arc<Decoder> {
+fn shared(
+    dataset: &Arc<Dataset>,
+    drops_new_fields: bool,
+    policy: Option<&Arc<Policy>>,
+) -> Arc<Decoder> {
+    let fingerprint = |policy: &Arc<Policy>| policy.fingerprint().to_owned();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     known.retain(|known| known.decoder.strong_count() > 0);
     let same = known.iter().find_map(|known| {
         let is_same = known.drops_new_fields == drops_new_fields
+            && known.policy.as_ref().map(fingerprint) == policy.map(fingerprint)
             && are_decoded_alike(&known.dataset, dataset);
         known.decoder.upgrade().filter(|_| is_same)
     });
     same.unwrap_or_else(|| {
-        let decoder = match drops_new_fields {
-            true => Decoder::new(dataset).dropping_new_fields(),
-            false => Decoder::new(dataset),
-        };
+        let mut decoder = Decoder::new(dataset);
+        if drops_new_fields {
+            decoder = decoder.dropping_new_fields();
+        }
+        let policy = policy.cloned();
+        if let Some(policy) = &policy {
+            decoder = decoder.hiding(Arc::clone(policy));
+        }
         let (dataset, decoder) = (Arc::clone(dataset), Arc::new(decoder));
-        known.push(Known { dataset, drops_new_fields, decoder: Arc::downgrade(&decoder) });
+        known.push(Known { dataset, drops_new_fields, policy, decoder: Arc::downgrade(&decoder) });
         decoder
     })
 }
@@ -88,12 +106,13 @@ mod tests {
             ignore: vec!["participants".to_owned()],
             ..Dataset::clone(dataset)
         });
-        let run = Decoders::new(false);
+        let decoders = |drops| Decoders::new(drops, Policies::new());
+        let run = decoders(false);
         let decoder = run.of(dataset);
         assert!(Arc::ptr_eq(&decoder, &run.of(dataset)));
         assert!(Arc::ptr_eq(&decoder, &run.of(&copy)));
-        assert!(Arc::ptr_eq(&decoder, &Decoders::new(false).of(dataset)), "another source");
+        assert!(Arc::ptr_eq(&decoder, &decoders(false).of(dataset)), "another source");
         assert!(!Arc::ptr_eq(&decoder, &run.of(&other)), "what is ignored differs");
-        assert!(!Arc::ptr_eq(&decoder, &Decoders::new(true).of(dataset)));
+        assert!(!Arc::ptr_eq(&decoder, &decoders(true).of(dataset)));
     }
 }

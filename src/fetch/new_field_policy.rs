@@ -60,8 +60,13 @@ impl NewFieldPolicy {
         Err(RequestError::NewField(reason.as_str().into()))
     }
 
-    /// Logs the paths of a commit that no earlier commit of the output had.
-    pub(super) fn log(self, dataset: &Dataset, new: &[DriftRecord]) {
+    /// Logs the paths of a commit that no earlier commit of the output had. `are_kept` is whether
+    /// `[privacy]` lets the values of new fields be kept.
+    pub(super) fn log(self, dataset: &Dataset, are_kept: bool, new: &[DriftRecord]) {
+        let kept = match are_kept {
+            true => format!("kept in {EXTRA}"),
+            false => "not kept because of privacy.new_fields".to_owned(),
+        };
         let mut reported = new.iter().filter(|field| self.reports(field.kind));
         for field in reported.by_ref().take(MOST_LOGGED) {
             let DriftRecord { path, kind, value_type, rows, .. } = field;
@@ -72,14 +77,14 @@ impl NewFieldPolicy {
                         format!("; to make it a column, write `{line}` into [type.{of}]")
                     });
                     let column = column.unwrap_or_default();
-                    tracing::warn!(path, rows, value_type, "new field, kept in {EXTRA}{column}");
+                    tracing::warn!(path, rows, value_type, "new field, {kept}{column}");
                 }
                 DriftRecordKind::Misfit => {
                     let what = "values that do not fit their column, kept in";
                     tracing::warn!(path, rows, value_type, "{what} {EXTRA}");
                 }
                 DriftRecordKind::FurtherPaths => {
-                    tracing::warn!(values = rows, "more values without a column, kept in {EXTRA}");
+                    tracing::warn!(values = rows, "more values without a column, {kept}");
                 }
                 DriftRecordKind::DuplicateKey => {
                     tracing::warn!(

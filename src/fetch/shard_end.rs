@@ -149,7 +149,10 @@ impl Fetcher {
         let (received, strays) = (progress.received, progress.strays());
         totals.add(dataset, interval, received, strays, &committed);
         self.client.context.circuit_breaker.record_commit(shard);
-        self.client.context.settings.on_new_field.log(&shard.dataset, &committed.new_fields);
+        let decoder = self.client.context.request.decoders.of(&shard.dataset);
+        let are_kept = decoder.policy().is_none_or(|policy| policy.keeps_new_fields());
+        let on_new_field = self.client.context.settings.on_new_field;
+        on_new_field.log(&shard.dataset, are_kept, &committed.new_fields);
         let (rows, time) = (committed.counts.written, shard.interval.width());
         tracing::debug!(rows, interval = %shard.interval, files = committed.files.len(), "committed");
         self.client.context.row_statistics.add(dataset, rows, time);

@@ -9,6 +9,25 @@ pub(crate) fn version_key(dataset: &str) -> String {
     format!("dataset.{dataset}.version")
 }
 
+/// The value in place of the fingerprint of a policy if there is no policy.
+const NO_POLICY: &str = "none";
+
+/// The key of the fingerprint of the policy that rows of a dataset were hidden by. An identity without
+/// it has no policy for the dataset.
+pub(crate) fn policy_key(dataset: &str) -> String {
+    format!("privacy.{dataset}")
+}
+
+/// Whether a key is that of the policy of a dataset.
+pub(crate) fn is_policy_key(key: &str) -> bool {
+    key.starts_with("privacy.")
+}
+
+/// The fingerprint of the policy of a dataset in an identity.
+pub(crate) fn policy_of(identity: &BTreeMap<String, String>, dataset: &str) -> String {
+    identity.get(&policy_key(dataset)).map_or(NO_POLICY, String::as_str).to_owned()
+}
+
 /// Whether a key is that of the version of a dataset's columns.
 pub(crate) fn is_version_key(key: &str) -> bool {
     versioned_dataset(key).is_some()
@@ -40,6 +59,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Identity`] with the first setting that differs, or
     /// [`LedgerError::OlderColumns`] if that is the version of a dataset, and the output's is older.
+    /// [`LedgerError::Policy`] if the rows of a dataset were hidden by another policy.
     pub fn check_identity(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
         let connection = self.lock();
         let mut query = connection.prepare("SELECT key, value FROM identity")?;
@@ -56,6 +76,12 @@ pub(crate) fn compare_identity(
     recorded: &BTreeMap<String, String>,
     identity: &BTreeMap<String, String>,
 ) -> Result<(), LedgerError> {
+    for dataset in identity.keys().filter_map(|key| versioned_dataset(key)) {
+        let is_known = recorded.contains_key(&version_key(dataset));
+        if is_known && policy_of(recorded, dataset) != policy_of(identity, dataset) {
+            return Err(LedgerError::Policy { dataset: dataset.to_owned() });
+        }
+    }
     for (key, new) in identity {
         let Some(old) = recorded.get(key).filter(|old| *old != new) else { continue };
         if let Some(dataset) = versioned_dataset(key)

@@ -46,7 +46,10 @@ pub(crate) use self::{
     file_kind::FileKind,
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
-    identity::{compare_identity, is_version_key, version_key, versioned_dataset},
+    identity::{
+        compare_identity, is_policy_key, is_version_key, policy_key, policy_of, version_key,
+        versioned_dataset,
+    },
     jobs::JobWait,
     prepared::Replacement,
     rebuild::RebuiltRecords,

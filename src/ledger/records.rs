@@ -211,6 +211,16 @@ pub enum LedgerError {
         /// Its value now.
         new: String,
     },
+    /// What is hidden of the rows changed.
+    #[error(
+        "the rows of `{dataset}` in this output were written with another [privacy], or another \
+        privacy.key, or without: rows of both would mix; restore it, or choose another output.path \
+        and fetch them there"
+    )]
+    Policy {
+        /// Name of the dataset.
+        dataset: String,
+    },
     /// The files have the columns of an older version of their dataset.
     #[error(
         "the files of `{dataset}` in this output have the columns of version {found}, and those of \

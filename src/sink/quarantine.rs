@@ -28,14 +28,42 @@ use crate::{
 const BUFFER: usize = 64 * 1024;
 
 /// A row as it came, except that secrets in it are hidden, in base64 and under another key if it is not
-/// UTF-8.
-#[derive(Serialize)]
+/// UTF-8. With a policy of `[privacy]`, where it was and its hash.
+#[derive(Default, Serialize)]
 struct Line<'a> {
     reason: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     row_base64: Option<String>,
+    /// Where the row begins among the rows of its page, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row_hmac_sha256: Option<String>,
+}
+
+impl<'a> Line<'a> {
+    fn new(UndecodableRow { reason, raw, position, key, .. }: UndecodableRow<'a>) -> Self {
+        if let Some(key) = key {
+            return Self {
+                reason,
+                position: Some(position),
+                bytes: Some(raw.len()),
+                row_hmac_sha256: Some(key.hash(raw)),
+                ..Self::default()
+            };
+        }
+        let text = String::from_utf8_lossy(raw);
+        let row = match server_text::holds_secret(&text) {
+            true => Some(Cow::Owned(server_text::redact(&text))),
+            false => str::from_utf8(raw).ok().map(Cow::Borrowed),
+        };
+        let row_base64 = row.is_none().then(|| BASE64_STANDARD.encode(raw));
+        Self { reason, row, row_base64, ..Self::default() }
+    }
 }
 
 /// The quarantined rows of a shard.
@@ -120,14 +148,8 @@ impl Quarantine {
 fn append<'r>(file: impl Write, rows: impl Iterator<Item = UndecodableRow<'r>>) -> io::Result<u64> {
     let mut file = BufWriter::with_capacity(BUFFER, file);
     let mut appended = 0;
-    for UndecodableRow { reason, raw, .. } in rows {
-        let text = String::from_utf8_lossy(raw);
-        let row = match server_text::holds_secret(&text) {
-            true => Some(Cow::Owned(server_text::redact(&text))),
-            false => str::from_utf8(raw).ok().map(Cow::Borrowed),
-        };
-        let row_base64 = row.is_none().then(|| BASE64_STANDARD.encode(raw));
-        serde_json::to_writer(&mut file, &Line { reason, row, row_base64 })?;
+    for row in rows {
+        serde_json::to_writer(&mut file, &Line::new(row))?;
         file.write_all(b"\n")?;
         appended += 1;
     }

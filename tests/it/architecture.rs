@@ -20,6 +20,7 @@ const ORDER: [&str; 25] = [
     "planning",
     "auth",
     "decode",
+    "privacy",
     "catalog",
     "ledger",
     "http",

@@ -37,7 +37,7 @@ fn an_unknown_key_is_refused_with_the_known_ones() {
         "",
         &["--set", "fetsch.actors=3"],
         "--set: fetsch: unknown key `fetsch`, expected one of \
-         `job`, `source`, `auth`, `fetch`, `budget`, `retry`, `output`, `filter`, `sandbox`; did you mean `fetch`?",
+         `job`, `source`, `auth`, `fetch`, `budget`, `retry`, `output`, `filter`, `privacy`, `sandbox`; did you mean `fetch`?",
     );
 }
 

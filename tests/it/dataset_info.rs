@@ -33,6 +33,9 @@ ignore = ['links']
 [type.leg]
 codes = 'list<string>'
 ignore = ['href']
+[personal.call]
+identifiers = ['legs.codes']
+free_texts = ['notes']
 ";
 
 /// `cxbackfill datasets` with the catalogue [`OWN`].
@@ -81,9 +84,9 @@ fn datasets_describes_one_dataset() {
         \x20   no       int64\n\
         \x20   at       timestamp\n\
         \x20   talk     double, the seconds of a duration\n\
-        \x20   notes    map\n\
+        \x20   notes    map, personal: dropped by privacy.set\n\
         \x20   legs     list<struct>\n\
-        \x20     codes  list<string>\n\
+        \x20     codes  list<string>, personal: hashed by privacy.set\n\
         \x20   _extra   map\n";
     datasets(&folder, &["calls"]).assert().success().stdout(sheet).stderr("");
     let message = "error: datasets: there is no dataset `weather`: custom has calls, teams\n";

@@ -37,6 +37,7 @@ mod outages;
 mod output_safety;
 mod pagination;
 mod parents;
+mod privacy;
 mod quota;
 mod rebuild;
 mod recovery;

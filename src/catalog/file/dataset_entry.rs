@@ -171,6 +171,7 @@ impl DatasetEntry {
             tables,
             ignore: places.ignored,
             types: places.types,
+            personal: Vec::new(),
             forms: places.forms,
             zone: TimeZone::UTC,
             has_columns: self.columns.is_some(),

@@ -13,7 +13,11 @@ use serde::Deserialize;
 
 use crate::{
     catalog::{
-        Catalog, Dataset, InvalidKey, file::dataset_entry::DatasetEntry, schema, schema::Types,
+        Catalog, Dataset, InvalidKey,
+        file::dataset_entry::DatasetEntry,
+        personal::{self, PersonalEntry},
+        schema,
+        schema::Types,
     },
     http::rate_limit::RequestLimit,
 };
@@ -28,6 +32,8 @@ struct CatalogFile {
     bucket: BTreeMap<String, BucketEntry>,
     #[serde(default)]
     dataset: BTreeMap<String, DatasetEntry>,
+    #[serde(default)]
+    personal: BTreeMap<String, PersonalEntry>,
     #[serde(default, rename = "type")]
     types: Types,
 }
@@ -44,13 +50,13 @@ pub(super) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         InvalidKey::new(&format!("line {}", before.matches('\n').count() + 1), error.message())
     })?;
-    let CatalogFile { bucket, dataset, types } =
-        serde_path_to_error::deserialize(toml).map_err(|error| {
-            let key = error.path().to_string();
-            // `toml` adds a key of its own below a `Spanned` value
-            let keys = key.split('.').filter(|key| !key.starts_with("$__"));
-            InvalidKey::new(&keys.collect::<Vec<_>>().join("."), error.inner().message())
-        })?;
+    let CatalogFile { bucket, dataset, personal, types } = serde_path_to_error::deserialize(toml)
+        .map_err(|error| {
+        let key = error.path().to_string();
+        // `toml` adds a key of its own below a `Spanned` value
+        let keys = key.split('.').filter(|key| !key.starts_with("$__"));
+        InvalidKey::new(&keys.collect::<Vec<_>>().join("."), error.inner().message())
+    })?;
     if types.len() > MOST_TYPES {
         let reason = format!("the file has {} types: at most {MOST_TYPES}", types.len());
         return Err(InvalidKey::new("type", reason));
@@ -58,9 +64,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
     for name in types.keys() {
         schema::columns(&types, name)?;
     }
+    personal::check(&personal, &types)?;
     let mut datasets = BTreeMap::new();
     for (name, entry) in dataset {
-        datasets.insert(name.clone(), Arc::new(entry.check(name, &types)?));
+        let mut dataset = entry.check(name.clone(), &types)?;
+        dataset.personal = personal::columns(&personal, &dataset);
+        datasets.insert(name, Arc::new(dataset));
     }
     for dataset in datasets.values() {
         check_parents(dataset, &datasets)?;

@@ -17,8 +17,8 @@ use crate::{
     config::BackfillScope,
     error::Error,
     ledger::{
-        Columns, LEDGER, Ledger, LedgerError, RebuiltRecords, is_version_key, reader::Snapshot,
-        version_key,
+        Columns, LEDGER, Ledger, LedgerError, RebuiltRecords, is_policy_key, is_version_key,
+        policy_key, policy_of, reader::Snapshot, version_key,
     },
     sink::{
         clean_up,
@@ -179,6 +179,9 @@ fn records(
             job.retain(|key, _| !is_version_key(key));
             let version = footer.schema_version;
             job.insert(version_key(&footer.dataset), version.to_string());
+            let policy = policy_of(&job, &footer.dataset);
+            job.retain(|key, _| !is_policy_key(key));
+            job.insert(policy_key(&footer.dataset), policy);
             for (key, value) in job {
                 match records.identity.get(&key) {
                     // an upgrade was interrupted: the next one continues from the older version

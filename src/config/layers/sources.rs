@@ -5,7 +5,7 @@ use toml::Value;
 use crate::config::layers::layer::{ConfigError, Layer, SetArgument};
 
 /// The sections that a source of a list may have.
-const SECTIONS: [&str; 6] = ["auth", "budget", "fetch", "retry", "filter", "sandbox"];
+const SECTIONS: [&str; 7] = ["auth", "budget", "fetch", "retry", "filter", "privacy", "sandbox"];
 /// The most sources of a list: each reads the whole configuration.
 const MOST_SOURCES: usize = 1_000;
 /// The most characters of a name.

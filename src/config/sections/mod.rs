@@ -10,6 +10,7 @@ mod fetch;
 mod filter;
 mod job;
 mod output;
+mod privacy;
 mod retry;
 pub(crate) mod sandbox;
 pub(crate) mod source;
@@ -30,12 +31,14 @@ use crate::{
             fetch::FetchSection,
             job::JobSection,
             output::OutputSection,
+            privacy::PrivacySection,
             retry::RetrySection,
             sandbox::SandboxSection,
             source::SourceSection,
         },
     },
     descriptors::OpenFiles,
+    ledger::policy_key,
     time::clock,
 };
 
@@ -52,6 +55,7 @@ pub(crate) struct ConfigFile {
     output: OutputSection,
     #[serde(default)]
     filter: Filters,
+    privacy: Option<PrivacySection>,
     pub sandbox: SandboxSection,
 }
 
@@ -67,6 +71,14 @@ impl ConfigFile {
         identity.extend(self.row_identity(datasets.iter().map(|dataset| dataset.name.as_str())));
         let CheckedAuth { auth, browser, mut exposed } =
             self.auth.check(self.source.is_sandbox(), layers)?;
+        let privacy = self.privacy.as_ref().map(|privacy| privacy.check(&catalog, layers));
+        let privacy = privacy.transpose()?.unwrap_or_default();
+        exposed.extend(privacy.exposed);
+        for dataset in &datasets {
+            if let Some(policy) = privacy.policies.get(&dataset.name) {
+                identity.insert(policy_key(&dataset.name), policy.fingerprint().to_owned());
+            }
+        }
         let hosts = self.source.hosts(&self.sandbox, &auth.credentials, layers)?;
         if hosts.are_local() {
             exposed.clear();
@@ -112,6 +124,7 @@ impl ConfigFile {
             give_up_dataset_after: self.retry.give_up_dataset_after.get(),
             format: self.output.format(layers)?,
             filters: self.filter,
+            privacy: privacy.policies,
             identity,
         })
     }

@@ -71,6 +71,9 @@ impl PageParser {
             true => "; fields must be separated by commas",
             false => "",
         };
+        if self.hides_values {
+            return Err(format!("the header lacks {names}{separator}"));
+        }
         let line: String = line.escape_debug().take(QUOTED_HEADER).collect();
         Err(format!("the header lacks {names}: it is `{line}`{separator}"))
     }

@@ -46,6 +46,8 @@ pub struct PageParser {
     required: Vec<Vec<String>>,
     /// Columns that are set in every row, with their values.
     fixed: Vec<(String, String)>,
+    /// Whether errors quote no value of a reply.
+    hides_values: bool,
 }
 
 /// A parsed reply whose rows are not decoded yet.
@@ -130,7 +132,14 @@ impl PageParser {
             format: endpoint.format,
             required: Vec::new(),
             fixed,
+            hides_values: false,
         }
+    }
+
+    /// The same parser; `hides_values` says whether its errors quote no value of a reply.
+    #[must_use]
+    pub(crate) fn hiding_values(self, hides_values: bool) -> Self {
+        Self { hides_values, ..self }
     }
 
     /// The same parser, which refuses a CSV file without the columns that identify the rows of

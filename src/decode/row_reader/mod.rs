@@ -15,10 +15,7 @@ mod row_error;
 mod sparse_list;
 mod values;
 
-pub(super) use self::{
-    path::{Path, names_in_pattern},
-    row_error::RowError,
-};
+pub(super) use self::{path::Path, row_error::RowError};
 use crate::decode::{
     columns::{FieldColumns, Place},
     drift::DriftKind,

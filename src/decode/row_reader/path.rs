@@ -85,32 +85,6 @@ fn write_name(text: &mut String, start: usize, name: &str) {
     text.push_str(name);
 }
 
-/// The names in a pattern, in their order, without the marks of lists. `None` if it is not written
-/// like a pattern.
-pub(in crate::decode) fn names_in_pattern(pattern: &str) -> Option<Vec<String>> {
-    let mut names = Vec::new();
-    let mut rest = pattern;
-    while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix("[]") {
-            rest = after;
-        } else if let Some(quoted) = rest.strip_prefix('[') {
-            let mut texts = serde_json::Deserializer::from_str(quoted).into_iter::<String>();
-            names.push(texts.next()?.ok()?);
-            rest = quoted.get(texts.byte_offset()..)?.strip_prefix(']')?;
-        } else {
-            rest = rest.strip_prefix('.').unwrap_or(rest);
-            let end = rest.find(['.', '[']).unwrap_or(rest.len());
-            let (name, after) = rest.split_at(end);
-            if name.is_empty() {
-                return None;
-            }
-            names.push(name.to_owned());
-            rest = after;
-        }
-    }
-    (!names.is_empty()).then_some(names)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,21 +113,5 @@ mod tests {
             assert_eq!((&text["before".len()..], pattern_text.as_str()), (expected, pattern));
         }
         assert!(root.is_row() && !list.is_row());
-    }
-
-    #[test]
-    fn the_names_of_a_pattern_are_read_back() {
-        for (pattern, names) in [
-            ("participants[].sessions[].media", &["participants", "sessions", "media"][..]),
-            ("participants.sessions", &["participants", "sessions"]),
-            (r#"a["b.c"].d"#, &["a", "b.c", "d"]),
-            (r#"["a \"b\""]"#, &["a \"b\""]),
-        ] {
-            let names = names.iter().map(|&name| name.to_owned()).collect();
-            assert_eq!(names_in_pattern(pattern), Some(names), "{pattern}");
-        }
-        for pattern in ["", "a..b", "a[0]", "a[\"b\"", "a."] {
-            assert_eq!(names_in_pattern(pattern), None, "{pattern}");
-        }
     }
 }

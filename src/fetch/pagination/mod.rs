@@ -85,6 +85,10 @@ impl Pager {
         filter: &Arc<Map<String, Value>>,
     ) -> Self {
         let columns = added_columns(dataset, row_time(dataset, interval, context), None);
+        let decoder = context.decoders.of(dataset);
+        let parser = PageParser::new(endpoint, columns)
+            .requiring_key_of(dataset)
+            .hiding_values(decoder.policy().is_some());
         Self {
             requested: interval,
             owner: interval,
@@ -92,8 +96,8 @@ impl Pager {
             job_id: String::new(),
             download: None,
             ids: Vec::new(),
-            decoder: context.decoders.of(dataset),
-            parser: Arc::new(PageParser::new(endpoint, columns).requiring_key_of(dataset)),
+            decoder,
+            parser: Arc::new(parser),
             dataset: Arc::clone(dataset),
             endpoint: Arc::clone(endpoint),
             context: Arc::clone(context),
@@ -303,7 +307,8 @@ impl Pager {
         let time = row_time(&self.dataset, self.requested, &self.context);
         let columns = added_columns(&self.dataset, time, Some((&self.endpoint, parent)));
         let parser = PageParser::new(&self.endpoint, columns);
-        self.parser = Arc::new(parser.requiring_key_of(&self.dataset));
+        let hides_values = self.decoder.policy().is_some();
+        self.parser = Arc::new(parser.requiring_key_of(&self.dataset).hiding_values(hides_values));
         self.position = PagePosition::start();
     }
 

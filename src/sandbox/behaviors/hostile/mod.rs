@@ -14,7 +14,7 @@ use self::{
         control_characters_in_links, link_to_another_host, redirect_to_another_host,
         token_redirect_to_another_host,
     },
-    rows::{deep_rows, page_of_empty_objects, page_of_zeros, rows_with_bad_bytes},
+    rows::{deep_rows, page_of_empty_objects, page_of_zeros, personal_rows, rows_with_bad_bytes},
     secrets::{echoed_secrets, job_named_after_a_token, rows_that_quote_secrets},
     wire::{
         early_close, endless_body, endless_header, endless_token, gzip_bomb, header_flood,
@@ -116,6 +116,11 @@ pub(super) const ALL: &[Behavior] = &[
         "page-of-zeros",
         "the first page of conversations begins with 2,000,000 rows that are the number 0",
         page_of_zeros,
+    ),
+    hostile(
+        "personal-rows",
+        "the first page of conversations begins with five rows of a caller that cannot be decoded",
+        personal_rows,
     ),
     hostile(
         "rows-with-bad-bytes",

@@ -21,6 +21,18 @@ pub(super) fn rows_with_bad_bytes(exchange: &Exchange<'_>, answer: Answer<'_>) -
     rows_in_front(exchange, answer, || ROWS.to_vec())
 }
 
+/// Rows of a caller that cannot be decoded: without an id, with an id that is an object, with bytes
+/// that are no JSON, and the text of a caller in the place of a row.
+pub(super) fn personal_rows(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
+    const CALLER: &str = r#""participants":[{"participantName":"Zoë Müller","sessions":[{"ani":"tel:+49304711000"}]}]"#;
+    rows_in_front(exchange, answer, || {
+        format!(
+            r#"{{{CALLER}}},{{"conversationId":{{"of":"Zoë Müller"}},{CALLER}}},{{"conversationId":"a","conversationStart":"Zoë Müller",{CALLER}}},{{"conversationId":NaN,{CALLER}}},"Zoë Müller +49304711000","#
+        )
+        .into_bytes()
+    })
+}
+
 pub(super) fn deep_rows(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
     rows_in_front(exchange, answer, || {
         let lists = ["[".repeat(1_000_000), "]".repeat(1_000_000)].concat();

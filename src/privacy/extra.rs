@@ -1,0 +1,106 @@
+//! Hides what is in the column of values that fit no column.
+//!
+//! Its keys are paths and its values raw JSON. A path may lead to a column whose values are hidden,
+//! or into one; it may lead to something that contains such a column, because the response has
+//! something else in its place; or to a field that no column has, of which nobody knows what it holds.
+
+use std::borrow::Cow;
+
+use arrow::datatypes::{DataType, Fields};
+
+use crate::{
+    catalog::type_places::names_in_path,
+    privacy::{
+        Action, HashKey,
+        hide::hidden,
+        policy::Policy,
+        rules::{Node, element},
+    },
+};
+
+/// The path of a whole row, which is kept if more of it fits no column than is told apart.
+const WHOLE_ROW: &str = "$";
+
+/// Where a path leads.
+enum Place<'p> {
+    /// To a column that this happens to, or into one.
+    Hidden(Action),
+    /// To something that contains columns to which something happens.
+    AboveHidden,
+    /// To a column that is written as it is.
+    Column,
+    /// To a field that no column has.
+    NewField,
+    /// To the columns of an object.
+    Object(&'p Fields),
+}
+
+impl Policy {
+    /// What is written of the raw JSON at a path. `None` if nothing is.
+    pub(super) fn extra_value<'j>(&self, path: &str, json: &'j str) -> Option<Cow<'j, str>> {
+        let names = names_in_path(path).filter(|_| path != WHOLE_ROW)?;
+        let holds_others = json.starts_with(['{', '[']);
+        match self.place(&names) {
+            Place::Hidden(action) => hidden_json(json, action, &self.key),
+            Place::AboveHidden => None,
+            // fields of an unexpected object or list are as unknown as new ones
+            Place::Column | Place::Object(_) if !holds_others => Some(json.into()),
+            Place::Column | Place::Object(_) | Place::NewField => {
+                self.keeps_new_fields.then(|| json.into())
+            }
+        }
+    }
+
+    fn place(&self, names: &[String]) -> Place<'_> {
+        let (mut place, mut nodes) = (Place::Object(&self.fields), Some(&self.columns));
+        for (depth, name) in names.iter().enumerate() {
+            let Place::Object(fields) = place else {
+                return match place {
+                    Place::Column => Place::NewField,
+                    place => place,
+                };
+            };
+            let alias = self.aliases.iter().find(|(alias, _)| depth == 0 && alias == name);
+            let name = alias.map_or(name, |(_, column)| column);
+            let Some((_, field)) = fields.find(name) else { return Place::NewField };
+            place = match element(field.data_type()) {
+                DataType::Struct(fields) => Place::Object(fields),
+                _ => Place::Column,
+            };
+            match nodes.and_then(|nodes| nodes.get(name)) {
+                Some(Node::Column(action)) => return Place::Hidden(*action),
+                Some(Node::Entries(entries)) => {
+                    return match names.get(depth + 1) {
+                        Some(key) => Place::Hidden(entries.action(key)),
+                        None => Place::AboveHidden,
+                    };
+                }
+                Some(Node::Fields(inner)) => nodes = Some(inner),
+                None => {
+                    nodes = None;
+                    // an entry of a map that is written as it is
+                    if matches!(element(field.data_type()), DataType::Map(..)) {
+                        return Place::Column;
+                    }
+                }
+            }
+        }
+        match place {
+            Place::Object(_) if nodes.is_some() => Place::AboveHidden,
+            place => place,
+        }
+    }
+}
+
+/// What is written of a raw value of a column to which `action` happens.
+fn hidden_json<'j>(json: &'j str, action: Action, key: &HashKey) -> Option<Cow<'j, str>> {
+    let text = match serde_json::from_str::<String>(json) {
+        Ok(text) => Cow::Owned(text),
+        Err(_) => Cow::Borrowed(json),
+    };
+    match action {
+        Action::Keep => Some(json.into()),
+        Action::Mask(_) if json.starts_with(['{', '[']) => None,
+        _ => hidden(&text, action, key).map(|text| serde_json::json!(text).to_string().into()),
+    }
+}
