@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The top-level modules in the order in which they may import each other: downwards only.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "cli",
     "web",
     "commands",
