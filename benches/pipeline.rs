@@ -23,7 +23,7 @@ use criterion::{
 use cxbackfill::testing::{
     Config, Dataset, Decoder, Environment, FileSchemas, Interval, Ledger, Metrics, OutputStore,
     Overrides, Page, PageParser, ParquetSettings, Profile, Region, RequestError, RunOutcome, Scope,
-    Settings, Shard, ShardWriter, Transport, catalog, run,
+    Settings, Shard, ShardWriter, Transport, catalog, run, table_rows,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -181,6 +181,27 @@ fn write(c: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// A day's batches as the rows of flat tables, on one core: all tables of the dataset, and the one
+/// with the most computed columns.
+fn tables(c: &mut Criterion<CpuTime>) {
+    let (bytes, dataset) = (pages(), dataset());
+    let decoded = decoded(&bytes);
+    let mut group = c.benchmark_group("pipeline");
+    group.throughput(Throughput::Elements(u64::from(A_DAY)));
+    for (name, tables) in [("all", &dataset.tables[..]), ("conversations", &dataset.tables[..1])] {
+        group.bench_function(format!("record batches to tables, {name}"), |bencher| {
+            bencher.iter(|| {
+                for page in &decoded {
+                    for table in tables {
+                        black_box(table_rows(table, &page.batch).expect("its columns"));
+                    }
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Everything from the plan to the ledger, on as many cores as there are, but for sockets and
 /// disks: the API is a function call, the store and the ledger are in memory.
 fn backfill(c: &mut Criterion) {
@@ -292,7 +313,7 @@ impl Measurement for CpuTime {
 criterion_group! {
     name = stages;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = decode, decode_with_arrow_json, decode_with_new_fields, write
+    targets = decode, decode_with_arrow_json, decode_with_new_fields, tables, write
 }
 criterion_group!(whole, backfill);
 criterion_main!(stages, whole);

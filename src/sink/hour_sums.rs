@@ -1,10 +1,10 @@
 //! The rows of a file by the hour of their time and their media type, with their handle time.
 
-use std::{collections::BTreeMap, fs::File, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, fs::File, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringArray},
-    datatypes::{DataType, Float64Type, Int64Type},
+    array::{Array, AsArray, RecordBatch},
+    datatypes::{Float64Type, Int64Type},
 };
 use parquet::{
     arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
@@ -15,6 +15,7 @@ use crate::{
     catalog::{Dataset, ValuePath},
     decode::{millisecond, times_of},
     ledger::HourRecord,
+    tables::Values,
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -43,12 +44,6 @@ pub(crate) struct HourSums {
     sums: BTreeMap<String, BTreeMap<i64, Sum>>,
 }
 
-/// The values of a path in the rows of a batch.
-struct Values<'a> {
-    lists: Vec<(&'a ListArray, Option<(&'a StringArray, &'a str)>)>,
-    leaf: &'a ArrayRef,
-}
-
 impl HourSums {
     /// Adds the rows of a batch with the columns of `dataset`. A column that is not there counts as
     /// null.
@@ -60,8 +55,8 @@ impl HourSums {
         let handle = columns.handle.as_ref().and_then(|path| Values::of(batch, path));
         for row in 0..batch.num_rows() {
             let hour = millisecond(times.value(row)).div_euclid(HOUR_MS);
-            let media = media.as_ref().and_then(|values| values.first_text(row)).unwrap_or("");
-            let handle = handle.as_ref().and_then(|values| values.sum(row));
+            let media = media.as_ref().and_then(|values| first_text(values, row)).unwrap_or("");
+            let handle = handle.as_ref().and_then(|values| sum(values, row));
             let sum = self.of(media).entry(hour).or_default();
             sum.rows += 1;
             if let Some(handle) = handle {
@@ -134,107 +129,27 @@ impl HourSums {
     }
 }
 
-impl<'a> Values<'a> {
-    /// The values of a path. `None` if the batch lacks a column of it.
-    fn of(batch: &'a RecordBatch, path: &'a ValuePath) -> Option<Self> {
-        let (mut lists, mut leaf) = (Vec::new(), None);
-        for step in &path.0 {
-            let column = match leaf {
-                None => batch.column_by_name(&step.name)?,
-                Some(parent) => field(parent, &step.name)?,
-            };
-            leaf = Some(match column.as_list_opt::<i32>() {
-                Some(list) if step.is_list => {
-                    let elements = list.values();
-                    let filter = match &step.filter {
-                        Some((key, value)) => {
-                            Some((field(elements, key)?.as_string_opt()?, value.as_str()))
-                        }
-                        None => None,
-                    };
-                    lists.push((list, filter));
-                    elements
-                }
-                _ if step.is_list => return None,
-                _ => column,
-            });
+/// The first text of a row. `None` if it has none.
+fn first_text(values: &Values, row: usize) -> Option<&str> {
+    let texts = values.leaf.as_string_opt::<i32>()?;
+    let mut first = None;
+    values.visit(0, row, &mut |index| {
+        if texts.is_valid(index) {
+            first = Some(texts.value(index));
         }
-        Some(Self { lists, leaf: leaf? })
-    }
-
-    /// The first text of a row. `None` if it has none.
-    fn first_text(&self, row: usize) -> Option<&str> {
-        let texts = self.leaf.as_string_opt::<i32>()?;
-        let mut first = None;
-        self.visit(&self.lists, row..row + 1, &mut |index| {
-            if texts.is_valid(index) {
-                first = Some(texts.value(index));
-            }
-            first.is_none()
-        });
-        first
-    }
-
-    /// The sum of the numbers of a row. `None` if it has none.
-    fn sum(&self, row: usize) -> Option<f64> {
-        let mut sum = None;
-        let mut add = |value: f64| *sum.get_or_insert(0.0) += value;
-        match self.leaf.data_type() {
-            DataType::Int64 => {
-                let numbers = self.leaf.as_primitive::<Int64Type>();
-                self.visit(&self.lists, row..row + 1, &mut |index| {
-                    if numbers.is_valid(index) {
-                        add(numbers.value(index) as f64);
-                    }
-                    true
-                });
-            }
-            DataType::Float64 => {
-                let numbers = self.leaf.as_primitive::<Float64Type>();
-                self.visit(&self.lists, row..row + 1, &mut |index| {
-                    if numbers.is_valid(index) {
-                        add(numbers.value(index));
-                    }
-                    true
-                });
-            }
-            _ => {}
-        }
-        sum
-    }
-
-    /// Calls `visit` with the places of the values below a range of places, until it returns false.
-    /// Returns whether it never did.
-    fn visit(
-        &self,
-        lists: &[(&ListArray, Option<(&StringArray, &str)>)],
-        places: Range<usize>,
-        visit: &mut impl FnMut(usize) -> bool,
-    ) -> bool {
-        let Some(((list, filter), inner)) = lists.split_first() else {
-            return places.into_iter().all(visit);
-        };
-        let offsets = list.value_offsets();
-        for place in places.filter(|&place| list.is_valid(place)) {
-            let [start, end] = [offsets[place], offsets[place + 1]]
-                .map(|offset| usize::try_from(offset).unwrap_or_default());
-            let goes_on = match filter {
-                None => self.visit(inner, start..end, visit),
-                Some((keys, value)) => (start..end)
-                    .filter(|&element| keys.is_valid(element) && keys.value(element) == *value)
-                    .all(|element| self.visit(inner, element..element + 1, visit)),
-            };
-            if !goes_on {
-                return false;
-            }
-        }
-        true
-    }
+        first.is_none()
+    });
+    first
 }
 
-/// A field of a column of objects.
-fn field<'a>(parent: &'a ArrayRef, name: &str) -> Option<&'a ArrayRef> {
-    parent.as_struct_opt()?.column_by_name(name)
+/// The sum of the numbers of a row. `None` if it has none.
+fn sum(values: &Values, row: usize) -> Option<f64> {
+    let add = |sum: Option<f64>, number: f64| Some(sum.unwrap_or(0.0) + number);
+    if let Some(numbers) = values.leaf.as_primitive_opt::<Int64Type>() {
+        return values.fold(row, None, |sum, index| add(sum, numbers.value(index) as f64));
+    }
+    let numbers = values.leaf.as_primitive_opt::<Float64Type>()?;
+    values.fold(row, None, |sum, index| add(sum, numbers.value(index)))
 }
 
 #[cfg(test)]

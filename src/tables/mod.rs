@@ -20,6 +20,7 @@ use arrow::{
 };
 
 pub use self::nested_rows::{Batches, NestedRows};
+pub(crate) use self::values::Values;
 use crate::{
     catalog::{Source, Table},
     tables::{elements::Elements, values::member},

@@ -3,15 +3,15 @@
 use std::{ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, StringArray},
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray},
     buffer::OffsetBuffer,
     compute::nullif,
     error::ArrowError,
 };
 
 use crate::{
-    catalog::{ListStep, Member},
-    tables::other_columns,
+    catalog::{ListStep, Lookup, Member, ValuePath},
+    tables::{as_array, other_columns},
 };
 
 /// The values that a path leads to from the elements of an array.
@@ -32,11 +32,17 @@ pub(super) struct List {
 }
 
 impl Values {
+    /// The values of a path in the rows of a batch. `None` if it lacks a column of the path.
+    pub(crate) fn of(rows: &RecordBatch, path: &ValuePath) -> Option<Self> {
+        let (lookup, _) = Lookup::of(path, rows.schema_ref().fields())?;
+        Self::new(&as_array(rows), &lookup.lists, &lookup.value).ok()
+    }
+
     /// The values at `value` in the elements of `lists`, which begin in the elements of `array`.
     ///
     /// # Errors
     /// If there are no such lists or values.
-    pub(crate) fn new(
+    pub(super) fn new(
         array: &ArrayRef,
         lists: &[ListStep],
         value: &[Member],
@@ -62,7 +68,7 @@ impl Values {
     }
 
     /// Adds all values of an element that are not null to `start`.
-    pub(super) fn fold<T: Copy>(&self, element: usize, start: T, add: impl Fn(T, usize) -> T) -> T {
+    pub(crate) fn fold<T: Copy>(&self, element: usize, start: T, add: impl Fn(T, usize) -> T) -> T {
         let mut sum = start;
         self.visit(0, element, &mut |index| {
             if self.leaf.is_valid(index) {
