@@ -64,15 +64,15 @@ impl Ledger {
         let connection = self.lock();
         let mut query = connection.prepare("SELECT key, value FROM identity")?;
         let recorded = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        compare_identity(&recorded.collect::<Result<_, _>>()?, identity)
+        let recorded = recorded.collect::<Result<_, _>>()?;
+        compare_policies(&recorded, identity)?;
+        compare_identity(&recorded, identity)
     }
 }
 
-/// Checks that an output with the first identity belongs to the job with the second.
-///
-/// # Errors
-/// As [`Ledger::check_identity`].
-pub(crate) fn compare_identity(
+/// Checks that the rows of each dataset that both identities have were hidden by the same policy. An
+/// identity that lacks the policy of a dataset has none for it, so both must be whole.
+fn compare_policies(
     recorded: &BTreeMap<String, String>,
     identity: &BTreeMap<String, String>,
 ) -> Result<(), LedgerError> {
@@ -82,6 +82,18 @@ pub(crate) fn compare_identity(
             return Err(LedgerError::Policy { dataset: dataset.to_owned() });
         }
     }
+    Ok(())
+}
+
+/// Checks that an output with the first identity belongs to the job with the second. Either may be a
+/// part of an identity.
+///
+/// # Errors
+/// As [`Ledger::check_identity`], without [`LedgerError::Policy`].
+pub(crate) fn compare_identity(
+    recorded: &BTreeMap<String, String>,
+    identity: &BTreeMap<String, String>,
+) -> Result<(), LedgerError> {
     for (key, new) in identity {
         let Some(old) = recorded.get(key).filter(|old| *old != new) else { continue };
         if let Some(dataset) = versioned_dataset(key)

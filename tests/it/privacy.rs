@@ -213,6 +213,32 @@ fn an_output_is_not_continued_under_another_policy() {
 }
 
 #[test]
+fn compact_and_upgrade_and_rebuild_keep_the_policy_of_an_output() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=40"]);
+    let job = Job::new(&sandbox);
+    let settings = [SET, KEY, "fetch.shard=6h", "fetch.strategy=query"];
+    job.run(FROM, TO, &settings);
+    let execute = |arguments: &[&str]| {
+        let output = job.command_of(arguments, FROM, TO, &settings).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", said(&output));
+    };
+    let without_ledger = || {
+        for file in ["_ledger.sqlite", "_ledger.sqlite-wal", "_ledger.sqlite-shm"] {
+            let _ = fs::remove_file(job.folder("").join(file));
+        }
+    };
+    for command in ["compact", "upgrade", "verify"] {
+        execute(&[command]);
+    }
+    without_ledger();
+    execute(&["rebuild"]);
+    let again = job.run(FROM, TO, &settings);
+    assert_eq!(again["requests"], 0, "{again}");
+    let output = job.command(FROM, TO, &settings[2..]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "another policy: {}", said(&output));
+}
+
+#[test]
 fn a_mistake_in_privacy_is_named_with_its_column() {
     let folder = TempDir::new().unwrap();
     let columns =
