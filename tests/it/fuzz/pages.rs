@@ -168,6 +168,27 @@ fn mutate(body: &mut Vec<u8>, rng: &mut Rng) {
 }
 
 #[test]
+fn a_row_with_half_of_a_character_anywhere_is_decoded_and_loses_nothing() {
+    let own = &catalog::read("own.toml", EVERYTHING).unwrap().datasets["everything"];
+    let oracle = PageOracle::new(Arc::clone(own), "rows");
+    for (whole, half) in [
+        (r#""count":7"#, r#""\ud83dcount":7"#),
+        (r#"{"name":"n""#, r#"{"\ud83dname":"n""#),
+        (r#""notes":{"a":"1""#, r#""notes":{"\udc00":"0","a":"1""#),
+        (r#""notes":{"a":"1""#, r#""notes":{"\udc00":null,"a":"\ud83d""#),
+        (r#""name":"Zo"#, r#""name":"\ud83d"#),
+        (r#""scores":[1.5"#, r#""scores":["\ud83d""#),
+        (r#""one":{"at":"2024-03-18T1"#, "\"one\":{\"at\":\"2024-03-1\u{feff}T1"),
+    ] {
+        let row = everything(1);
+        assert!(row.contains(whole), "{whole}");
+        let body = format!(r#"{{"rows":[{}],"count":1}}"#, row.replacen(whole, half, 1));
+        let verdict = oracle.judge(body.as_bytes());
+        assert_eq!(verdict, Ok(Verdict::Decoded { rows: 1, bad: 0 }), "{half}");
+    }
+}
+
+#[test]
 #[allow(clippy::disallowed_methods)] // the loop runs for a real time
 fn g5_no_row_of_any_reply_is_lost_and_no_value_is_changed() {
     let genesys = &catalog::builtin("genesys-cloud").unwrap().datasets["conversations"];

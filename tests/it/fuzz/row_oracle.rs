@@ -35,7 +35,7 @@ pub fn compare(json: &str, batch: &RecordBatch, row: usize) -> Result<(), String
     let stored = if extra.is_null(row) { BTreeMap::new() } else { entries(&**extra, row) };
     // of a row with very many such values the whole field, or the whole row, is there instead
     let whole = |path: &str| {
-        members.iter().rev().find(|(name, _)| member("", name) == path).map(|(_, raw)| raw.get())
+        members.iter().rev().find(|(key, _)| member("", &key.name) == path).map(|(_, raw)| raw.get())
     };
     let is_whole = |path: &str, raw: &Option<String>| {
         path == "$" && raw.as_deref() == Some(json)
@@ -63,7 +63,24 @@ pub fn compare(json: &str, batch: &RecordBatch, row: usize) -> Result<(), String
 }
 
 /// The members of an object in their order, those of one key all of them.
-struct Object<'a>(Vec<(String, &'a RawValue)>);
+pub struct Object<'a>(pub Vec<(Key<'a>, &'a RawValue)>);
+
+/// A key of an object.
+pub struct Key<'a> {
+    /// Its characters. If it is no text, its JSON.
+    pub name: Cow<'a, str>,
+    /// Whether it is a text. A key with half of a character is none.
+    is_text: bool,
+}
+
+impl<'a> Key<'a> {
+    fn new(raw: &'a RawValue) -> Self {
+        match serde_json::from_str::<String>(raw.get()) {
+            Ok(name) => Self { name: name.into(), is_text: true },
+            Err(_) => Self { name: raw.get().into(), is_text: false },
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -77,8 +94,8 @@ impl<'de> Deserialize<'de> for Object<'de> {
 
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
                 let mut members = Vec::new();
-                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                    members.push((key.into_owned(), map.next_value()?));
+                while let Some(key) = map.next_key::<&RawValue>()? {
+                    members.push((Key::new(key), map.next_value()?));
                 }
                 Ok(Object(members))
             }
@@ -104,14 +121,14 @@ struct Walk {
 impl Walk {
     fn object(
         &mut self,
-        members: &[(String, &RawValue)],
+        members: &[(Key, &RawValue)],
         columns: &[(&str, &dyn Array)],
         row: usize,
         path: &str,
     ) -> Result<(), String> {
         let mut last = BTreeMap::new();
         for (key, value) in members {
-            self.has_duplicate_keys |= last.insert(key.as_str(), *value).is_some();
+            self.has_duplicate_keys |= last.insert(&*key.name, *value).is_some();
         }
         for (name, column) in columns {
             match last.remove(*name) {
@@ -120,14 +137,18 @@ impl Walk {
                 None => return Err(format!("{}: not in the JSON", member(path, name))),
             }
         }
-        for (key, value) in last.into_iter().filter(|(_, value)| value.get() != "null") {
+        for (key, value) in last {
             self.misplace(member(path, key), value);
         }
         Ok(())
     }
 
+    /// Notes a value that must be kept, which null is not.
     fn misplace(&mut self, path: String, value: &RawValue) {
-        self.misplaced.insert(path, value.get().to_owned());
+        if value.get() != "null" {
+            let earlier = self.misplaced.insert(path, value.get().to_owned());
+            self.has_duplicate_keys |= earlier.is_some();
+        }
     }
 
     /// A value that has a column, which is null if the value does not fit.
@@ -215,7 +236,12 @@ impl Walk {
                 }
                 let mut last = BTreeMap::new();
                 for (key, value) in &members {
-                    self.has_duplicate_keys |= last.insert(key.as_str(), *value).is_some();
+                    if !key.is_text {
+                        // it cannot be a key of the map
+                        self.misplace(member(path, &key.name), value);
+                        continue;
+                    }
+                    self.has_duplicate_keys |= last.insert(&*key.name, *value).is_some();
                 }
                 if !last.keys().eq(columns.keys()) {
                     return Err(format!("{path}: the keys are {:?}", columns.keys()));
@@ -320,8 +346,9 @@ fn fits_scalar(scalar: Option<&Scalar>, column: &dyn Array, row: usize) -> Optio
 
 /// `2024-01-01T00:00:00.000Z` of these centuries, which every reader of times must read.
 fn is_usual_time(text: &str) -> bool {
-    let is_shaped = text.len() == 24 && text.ends_with('Z') && text[10..].starts_with('T');
-    is_shaped && matches!(&text[..2], "19" | "20") && text.parse::<Timestamp>().is_ok()
+    let is_shaped = text.is_ascii() && text.len() == 24 && text.ends_with('Z');
+    let has_date_and_time = is_shaped && text[10..].starts_with('T');
+    has_date_and_time && matches!(&text[..2], "19" | "20") && text.parse::<Timestamp>().is_ok()
 }
 
 /// The nanoseconds since 1970 of a time as jiff reads it; of a number, which counts milliseconds.
