@@ -170,7 +170,7 @@ fn write(c: &mut Criterion<CpuTime>) {
             for page in &decoded {
                 writer.write(page).expect("it fits");
             }
-            writer.finish(day(), "bench").expect("it fits")
+            writer.finish(day(), "bench", &[]).expect("it fits")
         };
         let size = write()[0].files[0].content.seek(SeekFrom::End(0)).expect("a size");
         println!("{name}: {} bytes a row", size / u64::from(A_DAY));

@@ -84,6 +84,9 @@ def file_faults(path, file, rows, case, version, group_rows):
         yield f"{path}: metadata: no job"
     if not 0 <= int(entries.pop("cxbackfill.open_rows")) <= len(rows):
         yield f"{path}: metadata: more open rows than rows"
+    doubts = [doubt["kind"] for doubt in json.loads(entries.pop("cxbackfill.doubts"))]
+    if counts["quarantined"] and "quarantined" not in doubts:
+        yield f"{path}: metadata: rows are quarantined, and the doubts are {doubts}"
     ours = {key: value for key, value in entries.items() if key.startswith("cxbackfill.")}
     known = {"cxbackfill.dataset": dataset, "cxbackfill.schema_version": str(case["version"]), "cxbackfill.version": version}
     yield from differences(f"{path}: metadata", ours, known)

@@ -179,7 +179,7 @@ impl Decoder {
     /// Only [`PageError::Columns`].
     pub fn decode(&self, reply: &RawPage, owner: Interval) -> Result<Page, PageError> {
         let mut builder = self.take_builder();
-        let mut bad = UndecodableRows::default();
+        let mut bad = UndecodableRows::new(reply.given_columns());
         let (mut digests, mut left_out) = (Vec::new(), Vec::new());
         let (mut received, mut implausible_times) = (0, 0);
         let (page, rows) = (reply.text(), &reply.rows);

@@ -1,6 +1,6 @@
 //! The rows of a page that cannot be decoded.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -25,6 +25,7 @@ pub struct UndecodableRows {
     reasons: Vec<Reason>,
     /// The key of the hashes that are kept in the place of the rows. `None` if the rows are kept.
     key: Option<HashKey>,
+    given_columns: Arc<[(String, String)]>,
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +102,16 @@ const MAX_REASONS: usize = 10_000;
 const OTHER_REASON: &str = "the row cannot be decoded, like many before it";
 
 impl UndecodableRows {
+    /// No rows of a reply whose rows are given these columns.
+    pub(crate) fn new(given_columns: &Arc<[(String, String)]>) -> Self {
+        Self { given_columns: Arc::clone(given_columns), ..Self::default() }
+    }
+
+    /// The columns that every row of the reply was given, with their values.
+    pub(crate) fn given_columns(&self) -> &[(String, String)] {
+        &self.given_columns
+    }
+
     /// Adds the row at `range` of `page`, which is the same for all rows. `follows` says that only
     /// separators of a list are between it and the row before, if that is undecodable too.
     pub(crate) fn push(

@@ -10,7 +10,7 @@ use crate::{
         shard_progress::ShardProgress,
     },
     http::error::RequestError,
-    ledger::{DoubtfulInterval, Failure, GapKind},
+    ledger::{DoubtfulInterval, Failure, GapKind, quarantine_doubt},
     planning::{Lease, LeaseEnd, Shard},
     sink::{Commit, Discard, LedgerEvent},
     time::interval::{DAY, Interval},
@@ -156,14 +156,9 @@ impl Fetcher {
         let (rows, time) = (committed.counts.written, shard.interval.width());
         tracing::debug!(rows, interval = %shard.interval, files = committed.files.len(), "committed");
         self.client.context.row_statistics.add(dataset, rows, time);
-        let doubts = doubts.into_iter().map(|(kind, reason)| DoubtfulInterval {
-            dataset: dataset.clone(),
-            interval,
-            kind,
-            reason,
-        });
-        let quarantined = DoubtfulInterval::quarantined(dataset, interval, committed.counts, 0);
-        for doubtful in quarantined.into_iter().chain(doubts) {
+        let quarantined = quarantine_doubt(committed.counts, 0);
+        let doubts = quarantined.into_iter().chain(doubts).collect();
+        for doubtful in DoubtfulInterval::list(dataset, interval, doubts) {
             let (kind, reason) = (doubtful.kind.name(), &doubtful.reason);
             tracing::warn!(kind, reason, "committed rows are doubtful");
             totals.doubtful.push(doubtful);

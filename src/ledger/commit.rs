@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::{
     ledger::{
-        DoubtfulInterval, DriftRecord, EventRecord, Ledger, LedgerError, ShardRecord, drift,
-        events, execute_prepared, failures, follow_ups, gaps, hour_sums, intervals,
+        DoubtfulInterval, DriftRecord, EventRecord, FileRecord, Ledger, LedgerError, ShardRecord,
+        drift, events, execute_prepared, failures, follow_ups, gaps, hour_sums, intervals,
         overlap::overlapping, stale,
     },
     time::{clock, interval::Interval},
@@ -21,6 +21,9 @@ pub(crate) struct Recorded {
     /// Values that fit no column, at paths that are new to the output.
     pub new_fields: Vec<DriftRecord>,
 }
+
+/// Files, each with the start of its shard, and the rows of these shards.
+type ShardFiles = (Vec<(FileRecord, i64)>, u64);
 
 impl Ledger {
     /// The committed intervals of a dataset, in order.
@@ -49,37 +52,38 @@ impl Ledger {
         self.paths("SELECT path FROM file")
     }
 
-    /// The paths of the files of the committed shards in an interval, and their rows. `None` if there
-    /// are none, or if one reaches beyond the interval.
+    /// The files of the committed shards in an interval, each with the start of its shard, and the rows
+    /// that are written or quarantined there. `None` if no shard is there, or if one reaches beyond
+    /// the interval.
     pub(crate) fn shard_files(
         &self,
         dataset: &str,
         interval: Interval,
-    ) -> Result<Option<(Vec<String>, u64)>, LedgerError> {
+    ) -> Result<Option<ShardFiles>, LedgerError> {
         let connection = self.lock();
         let key = params![dataset, interval.from_ms(), interval.to_ms()];
-        let shards = concat!(
-            "SELECT COUNT(*), MIN(from_ms), MAX(to_ms), SUM(rows_written) FROM shard WHERE ",
-            overlapping!("shard")
-        );
-        let (count, from, to, rows): (i64, Option<i64>, Option<i64>, Option<i64>) = connection
-            .query_row(shards, key, |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })?;
-        let lies_within = from.is_some_and(|from| from >= interval.from_ms())
-            && to.is_some_and(|to| to <= interval.to_ms());
-        if count == 0 || !lies_within {
+        let shards = overlapping_shards(&connection, dataset, interval)?;
+        let lies_within = |shard: &Interval| shard.intersect(interval) == Some(*shard);
+        if shards.is_empty() || !shards.iter().all(lies_within) {
             return Ok(None);
         }
-        let files = concat!(
-            "SELECT path FROM file WHERE dataset = ?1 AND from_ms IN (SELECT from_ms FROM shard
-             WHERE ",
+        let rows = concat!(
+            "SELECT SUM(rows_written + rows_quarantined) FROM shard WHERE ",
+            overlapping!("shard")
+        );
+        let rows = connection.query_row(rows, key, |row| row.get(0).map(i64::cast_unsigned))?;
+        let mut query = connection.prepare(concat!(
+            "SELECT path, rows, bytes, sha256, from_ms FROM file WHERE dataset = ?1
+             AND from_ms IN (SELECT from_ms FROM shard WHERE ",
             overlapping!("shard"),
             ") ORDER BY path"
-        );
-        let mut query = connection.prepare(files)?;
-        let paths = query.query_map(key, |row| row.get(0))?.collect::<Result<_, _>>()?;
-        Ok(Some((paths, rows.unwrap_or_default().cast_unsigned())))
+        ))?;
+        let file = |row: &Row| {
+            let number = |column| row.get(column).map(i64::cast_unsigned);
+            let (path, rows, bytes) = (row.get(0)?, number(1)?, number(2)?);
+            Ok((FileRecord { path, rows, bytes, sha256: row.get(3)? }, row.get(4)?))
+        };
+        Ok(Some((query.query_map(key, file)?.collect::<Result<_, _>>()?, rows)))
     }
 
     /// The committed intervals whose files are to be replaced, because a run started to replace

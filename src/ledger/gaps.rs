@@ -65,24 +65,27 @@ pub struct DoubtfulInterval {
 }
 
 impl DoubtfulInterval {
-    /// The interval of a record with quarantined rows, or whose commit has quarantined rows in other
-    /// records that may belong to it: `without_own_day` is their number. `None` if it has none.
-    pub(crate) fn quarantined(
+    /// An interval of a dataset for each of these doubts.
+    pub(crate) fn list(
         dataset: &str,
         interval: Interval,
-        counts: Counts,
-        without_own_day: u64,
-    ) -> Option<Self> {
-        let reason = match (counts.quarantined, without_own_day) {
-            (0, 0) => return None,
-            (0, rows) => {
-                format!("{rows} rows beside it have no readable time and may belong to it")
-            }
-            (rows, _) => format!("{rows} rows cannot be decoded"),
-        };
-        let (dataset, kind) = (dataset.to_owned(), GapKind::Quarantined);
-        Some(Self { dataset, interval, kind, reason })
+        doubts: Vec<(GapKind, String)>,
+    ) -> Vec<Self> {
+        let dataset = || dataset.to_owned();
+        let doubts = doubts.into_iter();
+        doubts.map(|(kind, reason)| Self { dataset: dataset(), interval, kind, reason }).collect()
     }
+}
+
+/// Why a record is doubtful that has quarantined rows, or whose commit has quarantined rows in other
+/// records that may belong to it: `without_own_day` is their number. `None` if it has none.
+pub(crate) fn quarantine_doubt(counts: Counts, without_own_day: u64) -> Option<(GapKind, String)> {
+    let reason = match (counts.quarantined, without_own_day) {
+        (0, 0) => return None,
+        (0, rows) => format!("{rows} rows beside it have no readable time and may belong to it"),
+        (rows, _) => format!("{rows} rows cannot be decoded"),
+    };
+    Some((GapKind::Quarantined, reason))
 }
 
 /// An interval whose gaps a person accepted.

@@ -45,7 +45,7 @@ pub(crate) use self::{
     events::{EventRecord, FailedAttempt},
     file_kind::FileKind,
     follow_ups::FollowUp,
-    gaps::{AcceptedInterval, DoubtfulInterval, GapKind},
+    gaps::{AcceptedInterval, DoubtfulInterval, GapKind, quarantine_doubt},
     identity::{
         compare_identity, is_policy_key, is_version_key, policy_key, policy_of, version_key,
         versioned_dataset,

@@ -10,7 +10,7 @@ use crate::ledger::{
     dataset_schema::{self, Columns},
     failures,
     gaps::{self, DoubtfulInterval},
-    hour_sums, original_commit_id,
+    hour_sums,
 };
 
 /// What the files of an output say.
@@ -22,6 +22,8 @@ pub(crate) struct RebuiltRecords {
     pub kept: BTreeSet<(String, i64)>,
     /// Committed shards that are new to the ledger.
     pub added: Vec<ShardRecord>,
+    /// Why those are doubtful, as far as their files say.
+    pub doubts: Vec<DoubtfulInterval>,
     /// The rows of all these shards by hour and media type.
     pub sums: BTreeMap<(String, i64), Vec<HourRecord>>,
     /// The version and the columns of each dataset.
@@ -33,7 +35,7 @@ impl Ledger {
     /// one transaction. Failures, accepted gaps and the history of runs stay.
     pub(crate) fn rebuild(&self, rebuilt: &RebuiltRecords) -> Result<(), LedgerError> {
         self.check_identity(&rebuilt.identity)?;
-        let RebuiltRecords { identity, kept, added, sums, columns } = rebuilt;
+        let RebuiltRecords { identity, kept, added, doubts, sums, columns } = rebuilt;
         self.transaction(|transaction| {
             for (key, value) in identity {
                 let sql = "INSERT OR IGNORE INTO identity (key, value) VALUES (?1, ?2)";
@@ -53,10 +55,10 @@ impl Ledger {
                 refuse_overlap(transaction, &record.dataset, record.interval)?;
                 insert_shard(transaction, record)?;
                 gaps::delete_within(transaction, &record.dataset, record.interval)?;
-                if let Some(doubt) = doubt(record) {
-                    gaps::insert(transaction, &doubt)?;
-                }
                 failures::delete_committed(transaction, &record.dataset, record.interval)?;
+            }
+            for doubt in doubts {
+                gaps::insert(transaction, doubt)?;
             }
             for ((dataset, from_ms), sums) in sums {
                 hour_sums::replace(transaction, dataset, *from_ms, sums)?;
@@ -69,12 +71,4 @@ impl Ledger {
             Ok(())
         })
     }
-}
-
-/// A shard is doubtful if rows of it are quarantined. Files without a commit id are of a program
-/// that did not record doubts.
-fn doubt(record: &ShardRecord) -> Option<DoubtfulInterval> {
-    let is_recent = !original_commit_id(&record.commit_id).is_empty();
-    let doubt = DoubtfulInterval::quarantined(&record.dataset, record.interval, record.counts, 0);
-    doubt.filter(|_| is_recent)
 }

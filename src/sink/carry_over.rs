@@ -1,6 +1,10 @@
 //! Writes the committed rows of a shard once more.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    sync::Arc,
+};
 
 use arrow::{
     array::{AsArray, BooleanArray, RecordBatch},
@@ -13,10 +17,11 @@ use crate::{
     blocking::offload,
     catalog::Dataset,
     decode::CommittedRows,
-    ledger::FileKind,
+    ledger::{FileKind, FileRecord},
     planning::Shard,
     sink::{
-        ParentRows, ShardWriter, SinkError, commit::Destination, read, write_error::WriteError,
+        ParentRows, ShardWriter, SinkError, commit::Destination, quarantine::given_column, read,
+        write_error::WriteError,
     },
 };
 
@@ -52,19 +57,28 @@ impl Destination {
         let (ledger, name) = (self.ledger.clone(), shard.dataset.name.clone());
         let interval = shard.interval;
         let recorded = offload(move || ledger.shard_files(&name, interval)).await?;
-        let Some((paths, rows)) = recorded else { return Ok(None) };
+        let Some((files, rows)) = recorded else { return Ok(None) };
         let dataset = Arc::clone(&shard.dataset);
         let mut carry =
             CarryWriter { dataset, rows_of, writer, carried: CarriedRows::default(), read: 0 };
-        for path in paths.iter().filter(|path| FileKind::of(path) == FileKind::Nested) {
-            let file = match read::open(&self.output, path).await {
+        for (FileRecord { path, .. }, from_ms) in files {
+            let is_quarantine = match FileKind::of(&path) {
+                FileKind::Nested => false,
+                FileKind::Quarantine => true,
+                FileKind::Table(_) => continue,
+            };
+            let file = match read::open(&self.output, &path).await {
                 Ok(file) => file,
                 Err(error) => {
                     tracing::warn!(path, %error, "a committed file cannot be read");
                     return Ok(None);
                 }
             };
-            match offload(move || carry.add(file).map(|()| carry)).await {
+            let added = offload(move || match is_quarantine {
+                true => carry.add_quarantined(file, from_ms).map(|()| carry),
+                false => carry.add(file).map(|()| carry),
+            });
+            match added.await {
                 Ok(added) => carry = added,
                 Err(error) => {
                     tracing::warn!(path, %error, "a committed file cannot be read");
@@ -96,6 +110,20 @@ impl CarryWriter {
             self.carried.open_ids.extend(open_ids);
             self.writer.write(&page)?;
         }
+        Ok(())
+    }
+
+    /// Writes the rows of a quarantine file, whose record begins at `from_ms`. A row that does not tell
+    /// its parent is written, too: it may be of any of them.
+    fn add_quarantined(&mut self, file: File, from_ms: i64) -> Result<(), WriteError> {
+        let (rows_of, read) = (&self.rows_of, &mut self.read);
+        let is_written = |line: &io::Result<Vec<u8>>| {
+            *read += 1;
+            let (Some(parents), Ok(line)) = (rows_of, line) else { return true };
+            given_column(line, &parents.column).is_none_or(|id| parents.ids.contains(&id))
+        };
+        let lines = BufReader::new(file).split(b'\n').filter(is_written);
+        self.carried.rows += self.writer.carry_quarantined(from_ms, lines)?;
         Ok(())
     }
 }

@@ -89,7 +89,7 @@ impl Destination {
     ) -> Result<WrittenShard, SinkError> {
         let CommitRequest { shard, received, doubts, cost, commit_id } = request;
         let Shard { dataset, interval, replaces, .. } = shard;
-        let finished = offload(move || writer.finish(interval, &commit_id)).await;
+        let finished = offload(move || writer.finish(interval, &commit_id, &doubts)).await;
         let finished = finished.map_err(|error| self.output.write_error(error))?;
         let mut counts = Counts::default();
         for record in &finished {
@@ -103,20 +103,7 @@ impl Destination {
         let mut records = Vec::with_capacity(finished.len());
         let rows: Vec<_> = finished.iter().map(|record| record.counts.received).collect();
         for (record, cost) in finished.into_iter().zip(shares(cost, &rows)) {
-            let doubts = doubts.iter().map(|(kind, reason)| DoubtfulInterval {
-                dataset: dataset.name.clone(),
-                interval: record.interval,
-                kind: *kind,
-                reason: reason.clone(),
-            });
-            let quarantined = DoubtfulInterval::quarantined(
-                &dataset.name,
-                record.interval,
-                record.counts,
-                record.without_own_day,
-            );
-            let doubts = quarantined.into_iter().chain(doubts).collect();
-            records.push(self.write_record(&dataset.name, record, doubts, cost, replaces).await?);
+            records.push(self.write_record(&dataset.name, record, cost, replaces).await?);
         }
         let files = records.iter().flat_map(|staged| staged.record.files.clone()).collect();
         let replaced = match replaces {
@@ -155,12 +142,12 @@ impl Destination {
         &self,
         dataset: &str,
         finished: FinishedRecord,
-        doubts: Vec<DoubtfulInterval>,
         cost: Option<ShardCost>,
         replaces: bool,
     ) -> Result<StagedRecord, SinkError> {
-        let FinishedRecord { interval, commit_id, counts, drift, open_rows, sums, files, .. } =
+        let FinishedRecord { interval, commit_id, counts, drift, doubts, open_rows, sums, files } =
             finished;
+        let doubts = DoubtfulInterval::list(dataset, interval, doubts);
         let fields = drift_records(dataset, &drift);
         let (mut records, mut renames) = (Vec::with_capacity(files.len()), Vec::new());
         for file in files {

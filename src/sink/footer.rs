@@ -2,7 +2,10 @@
 
 use parquet::file::metadata::KeyValue;
 
-use crate::{ledger::Counts, time::interval::Interval};
+use crate::{
+    ledger::{Counts, GapKind},
+    time::interval::Interval,
+};
 
 /// What the footer of a file says about its commit, so that the ledger can be rebuilt from it.
 pub(super) struct Footer {
@@ -15,11 +18,14 @@ pub(super) struct Footer {
     pub counts: Counts,
     /// Written rows of the record that were still open.
     pub open_rows: u64,
+    /// Why the record is doubtful, with what was observed. Empty if it was not when it was committed,
+    /// `None` if an earlier program committed it, which did not say.
+    pub doubts: Option<Vec<(GapKind, String)>>,
 }
 
 impl Footer {
     /// The entries of the footer's metadata.
-    pub(super) fn entries(&self) -> [KeyValue; 5] {
+    pub(super) fn entries(&self) -> Vec<KeyValue> {
         let Counts { received, written, not_owned, duplicate, quarantined } = self.counts;
         let counts = serde_json::json!({
             "received": received,
@@ -28,13 +34,19 @@ impl Footer {
             "duplicate": duplicate,
             "quarantined": quarantined,
         });
-        [
+        let mut entries = vec![
             entry("interval", self.interval.to_string()),
             entry("commit", self.commit_id.clone()),
             entry("commit_files", self.commit_files.to_string()),
             entry("counts", counts.to_string()),
             entry("open_rows", self.open_rows.to_string()),
-        ]
+        ];
+        if let Some(doubts) = &self.doubts {
+            let doubt = |(kind, reason): &(GapKind, String)| serde_json::json!({ "kind": kind.name(), "reason": reason });
+            let doubts = serde_json::Value::from_iter(doubts.iter().map(doubt));
+            entries.push(entry("doubts", doubts.to_string()));
+        }
+        entries
     }
 }
 

@@ -297,6 +297,7 @@ mod tests {
             commit_files: 1,
             counts: Counts::default(),
             open_rows: 0,
+            doubts: None,
         };
         let content = file.finish(&footer).unwrap().0.into_reader();
         let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap();

@@ -11,12 +11,12 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    io::{self, BufWriter, Read, Seek, Write},
+    io::{self, BufWriter, Seek, Write},
     iter,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     decode::{Page, UndecodableRow},
@@ -43,16 +43,37 @@ struct Line<'a> {
     bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     row_hmac_sha256: Option<String>,
+    /// The columns that every row of its reply was given, such as the id of the parent that was queried.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    columns: BTreeMap<&'a str, &'a str>,
+}
+
+/// What is read of a line.
+#[derive(Deserialize)]
+struct WrittenLine {
+    #[serde(default)]
+    columns: BTreeMap<String, String>,
+}
+
+/// The value of a column that every row of the reply was given. `None` if the line does not tell it.
+pub(super) fn given_column(line: &[u8], column: &str) -> Option<String> {
+    serde_json::from_slice::<WrittenLine>(line).ok()?.columns.remove(column)
 }
 
 impl<'a> Line<'a> {
-    fn new(UndecodableRow { reason, raw, position, key, .. }: UndecodableRow<'a>) -> Self {
+    fn new(
+        UndecodableRow { reason, raw, position, key, .. }: UndecodableRow<'a>,
+        given_columns: &'a [(String, String)],
+    ) -> Self {
+        let columns =
+            given_columns.iter().map(|(column, text)| (column.as_str(), text.as_str())).collect();
         if let Some(key) = key {
             return Self {
                 reason,
                 position: Some(position),
                 bytes: Some(raw.len()),
                 row_hmac_sha256: Some(key.hash(raw)),
+                columns,
                 ..Self::default()
             };
         }
@@ -62,7 +83,7 @@ impl<'a> Line<'a> {
             false => str::from_utf8(raw).ok().map(Cow::Borrowed),
         };
         let row_base64 = row.is_none().then(|| BASE64_STANDARD.encode(raw));
-        Self { reason, row, row_base64, ..Self::default() }
+        Self { reason, row, row_base64, columns, ..Self::default() }
     }
 }
 
@@ -100,20 +121,39 @@ impl Quarantine {
         while let Some(day) = rows.peek().map(day_of) {
             let rows_of_day = iter::from_fn(|| rows.next_if(|row| day_of(row) == day));
             let quarantined = self.day(day);
-            quarantined.rows += append(&mut quarantined.content, rows_of_day)?;
+            let rows = append(&mut quarantined.content, rows_of_day, page.bad.given_columns())?;
+            quarantined.rows += rows;
         }
         Ok(())
     }
 
-    /// Adds rows that are recorded with a day already: lines, of which there are so many.
+    /// Adds committed rows, given as their lines, to the day that begins at `day_ms`. What their own
+    /// times are is not looked at. Returns their number.
     ///
     /// # Errors
-    /// If the disk fails.
-    pub(super) fn carry(&mut self, day: i64, mut lines: impl Read, rows: u64) -> io::Result<()> {
-        let quarantined = self.day(day);
-        io::copy(&mut lines, &mut quarantined.content)?;
+    /// If the disk fails or a line cannot be read.
+    pub(super) fn carry(
+        &mut self,
+        day_ms: i64,
+        lines: impl Iterator<Item = io::Result<Vec<u8>>>,
+    ) -> io::Result<u64> {
+        let mut lines = lines.peekable();
+        if lines.peek().is_none() {
+            return Ok(0);
+        }
+        let quarantined = self.day(day_ms);
+        let mut file = BufWriter::with_capacity(BUFFER, &mut quarantined.content);
+        let mut rows = 0;
+        for line in lines {
+            file.write_all(&line?)?;
+            file.write_all(b"\n")?;
+            rows += 1;
+        }
+        file.flush()?;
+        drop(file);
         quarantined.rows += rows;
-        Ok(())
+        self.without_own_day += rows;
+        Ok(rows)
     }
 
     /// The rows whose own time is not known or lies outside the shard: each may belong to any day.
@@ -145,11 +185,15 @@ impl Quarantine {
 }
 
 /// Appends a line for each row. Returns their number.
-fn append<'r>(file: impl Write, rows: impl Iterator<Item = UndecodableRow<'r>>) -> io::Result<u64> {
+fn append<'r>(
+    file: impl Write,
+    rows: impl Iterator<Item = UndecodableRow<'r>>,
+    given_columns: &'r [(String, String)],
+) -> io::Result<u64> {
     let mut file = BufWriter::with_capacity(BUFFER, file);
     let mut appended = 0;
     for row in rows {
-        serde_json::to_writer(&mut file, &Line::new(row))?;
+        serde_json::to_writer(&mut file, &Line::new(row, given_columns))?;
         file.write_all(b"\n")?;
         appended += 1;
     }
@@ -198,6 +242,9 @@ mod tests {
             let lines = record.files.iter().filter(|file| file.path.starts_with("_quarantine/"));
             assert_eq!(lines.map(|file| file.rows).sum::<u64>(), record.counts.quarantined);
             assert!(record.counts.balance());
+            // the record is rebuilt from the footer of this file
+            let has_footer = record.files.iter().any(|file| file.path.ends_with(".parquet"));
+            assert_eq!(has_footer, record.counts.written + record.counts.quarantined > 0);
         }
         let doubts = fixture.ledger.doubtful("calls").unwrap();
         assert!(doubts.iter().all(|doubt| doubt.kind == GapKind::Quarantined));

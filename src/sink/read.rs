@@ -17,7 +17,10 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    blocking::offload, ledger::Counts, sink::store::OutputStore, time::interval::Interval,
+    blocking::offload,
+    ledger::{Counts, GapKind},
+    sink::store::OutputStore,
+    time::interval::Interval,
 };
 
 /// Prefix of the keys of a file's footer.
@@ -93,6 +96,15 @@ pub(crate) struct CommitFooter {
     pub counts: Counts,
     /// Written rows that were still open.
     pub open_rows: u64,
+    /// Why the record is doubtful, with what was observed. `None` if the footer does not say.
+    pub doubts: Option<Vec<(GapKind, String)>>,
+}
+
+/// The JSON of a doubt in the footer's key `doubts`.
+#[derive(Deserialize)]
+struct DoubtJson {
+    kind: String,
+    reason: String,
 }
 
 /// The JSON of the footer's key `counts`.
@@ -135,7 +147,16 @@ fn commit(entries: &[KeyValue]) -> Option<CommitFooter> {
         files: value(entries, "commit_files")?.parse().ok()?,
         counts: Counts { received, written, not_owned, duplicate, quarantined },
         open_rows: value(entries, "open_rows")?.parse().ok()?,
+        doubts: value(entries, "doubts").and_then(doubts),
     })
+}
+
+/// The doubts of a footer. `None` if they cannot be read. A kind that this program does not know is
+/// left out.
+fn doubts(json: &str) -> Option<Vec<(GapKind, String)>> {
+    let doubts: Vec<DoubtJson> = serde_json::from_str(json).ok()?;
+    let known = |doubt: DoubtJson| Some((GapKind::from_name(&doubt.kind)?, doubt.reason));
+    Some(doubts.into_iter().filter_map(known).collect())
 }
 
 fn value<'e>(entries: &'e [KeyValue], name: &str) -> Option<&'e str> {

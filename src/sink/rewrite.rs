@@ -10,7 +10,12 @@
 //! At any instant the ledger names either the old rows or the new ones. A file that takes the name of
 //! an old one before step 4 has a recorded intent, by which readers recognize it.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader},
+    sync::Arc,
+};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -18,7 +23,7 @@ use crate::{
     blocking::offload,
     catalog::Dataset,
     decode::CommittedRows,
-    ledger::{Counts, FileKind, FileRecord, Ledger, Replacement, ShardCost, ShardRecord},
+    ledger::{Counts, FileKind, FileRecord, GapKind, Ledger, Replacement, ShardCost, ShardRecord},
     planning::Shard,
     sink::{
         OutputStore, ParquetSettings, ShardWriter, SinkError,
@@ -145,7 +150,8 @@ impl Rewriter {
         let destination = &self.destination;
         let commit_id = self.commit_ids.next_id();
         let base = commit_id.clone();
-        let finished = offload(move || writer.finish(interval, &base)).await;
+        let doubts = self.doubts(dataset, interval, old).await?;
+        let finished = offload(move || writer.finish(interval, &base, &doubts)).await;
         let finished = finished.map_err(|error| destination.output.write_error(error))?;
         let mut counts = Counts::default();
         for record in &finished {
@@ -167,15 +173,32 @@ impl Rewriter {
         };
         let mut cost = cost(old);
         for record in finished {
-            let staged = destination
-                .write_record(&dataset.name, record, Vec::new(), cost.take(), true)
-                .await?;
+            let staged = destination.write_record(&dataset.name, record, cost.take(), true).await?;
             replacement.records.push(staged.record);
             replacement.renames.extend(staged.renames);
         }
         let (ledger, decided) = (destination.ledger.clone(), replacement.clone());
         offload(move || ledger.prepare(&decided)).await.map_err(SinkError::from)?;
         Ok(replacement)
+    }
+
+    /// Why parts of an interval are doubtful, for the footers of its new files. The ledger keeps the
+    /// doubts that it has, which tell the parts; a file tells its own quarantined rows without them.
+    async fn doubts(
+        &self,
+        dataset: &Dataset,
+        interval: Interval,
+        old: &[ShardRecord],
+    ) -> Result<Vec<(GapKind, String)>, SinkError> {
+        let has_quarantined = old.iter().any(|record| record.counts.quarantined > 0);
+        let (ledger, name) = (self.destination.ledger.clone(), dataset.name.clone());
+        let doubtful = offload(move || ledger.doubtful(&name)).await?.into_iter();
+        let doubtful = doubtful.filter(|doubt| {
+            let is_told = has_quarantined && doubt.kind == GapKind::Quarantined;
+            doubt.interval.overlaps(interval) && !is_told
+        });
+        let by_kind: BTreeMap<_, _> = doubtful.map(|doubt| (doubt.kind, doubt.reason)).collect();
+        Ok(by_kind.into_iter().collect())
     }
 }
 
@@ -205,7 +228,8 @@ impl RowsOfRecords {
             FileKind::Nested => {}
             FileKind::Table(_) => return Ok(Ok(self)),
             FileKind::Quarantine => {
-                self.writer.carry_quarantine(interval, content, file.rows)?;
+                let lines = BufReader::new(content).split(b'\n');
+                self.writer.carry_quarantined(interval.from_ms(), lines)?;
                 return Ok(Ok(self));
             }
         }

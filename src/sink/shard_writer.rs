@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::{self, Read},
+    io,
     ops::Range,
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use arrow::{array::UInt64Array, compute::take_record_batch};
 
 use crate::{
     decode::{Drift, Page, RowKey},
-    ledger::{Counts, FileKind, HourRecord},
+    ledger::{Counts, FileKind, GapKind, HourRecord, quarantine_doubt},
     memory::{HeldMemory, ROWS},
     planning::Shard,
     sink::{
@@ -67,8 +67,8 @@ pub struct FinishedRecord {
     pub counts: Counts,
     /// What its rows have that fits no column.
     pub drift: Drift,
-    /// Quarantined rows, of this record or of others of the commit, that may belong to it.
-    pub without_own_day: u64,
+    /// Why it is doubtful, with what was observed. Empty if it is not.
+    pub doubts: Vec<(GapKind, String)>,
     /// Written rows that were still open.
     pub open_rows: u64,
     /// The sums of its written rows.
@@ -115,19 +115,6 @@ impl ShardWriter {
     pub(super) fn carry_counts(&mut self, committed: Counts) {
         self.carried.not_owned += committed.not_owned;
         self.carried.duplicate += committed.duplicate;
-    }
-
-    /// Takes over the quarantined rows of a committed record: lines, of which there are so many.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub(super) fn carry_quarantine(
-        &mut self,
-        record: Interval,
-        lines: impl Read,
-        rows: u64,
-    ) -> io::Result<()> {
-        self.quarantine.carry(Interval::day_of(record.from_ms()).from_ms(), lines, rows)
     }
 
     /// Writes the rows of a page.
@@ -193,6 +180,22 @@ impl ShardWriter {
         kept
     }
 
+    /// Writes quarantined rows of the committed record that begins at `from_ms` once more, given as lines
+    /// of its file. Returns their number.
+    ///
+    /// # Errors
+    /// [`WriteError`]. The writer is unusable then.
+    pub(super) fn carry_quarantined(
+        &mut self,
+        from_ms: i64,
+        lines: impl Iterator<Item = io::Result<Vec<u8>>>,
+    ) -> Result<u64, WriteError> {
+        let rows = self.quarantine.carry(Interval::day_of(from_ms).from_ms(), lines)?;
+        self.counts.received += rows;
+        self.counts.quarantined += rows;
+        Ok(rows)
+    }
+
     /// Drops a written row, of which a newer copy is being written.
     fn drop_duplicate(&mut self, old: RowPlace) {
         if let Some(file) = self.days.get_mut(&old.day)
@@ -225,7 +228,8 @@ impl ShardWriter {
     /// The interval is the shard's, or a part from its start: then the rows that the part does not
     /// own are left out (G4). Counts that belong to no day, such as rows that are not owned, go to
     /// the first record, so that the records balance in sum (G5), and so does the drift. See
-    /// [`Quarantine`] for the days of rows that cannot be decoded.
+    /// [`Quarantine`] for the days of rows that cannot be decoded. `doubts` hold for each record, other
+    /// than those about quarantined rows.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -233,8 +237,9 @@ impl ShardWriter {
         self,
         interval: Interval,
         commit_id: &str,
+        doubts: &[(GapKind, String)],
     ) -> Result<Vec<FinishedRecord>, WriteError> {
-        let Self { shard, mut days, waiting_rows, versions, .. } = self;
+        let Self { shard, spools, settings, mut days, waiting_rows, versions, .. } = self;
         let (mut quarantine, counts, latest) = (self.quarantine, self.counts, self.latest);
         let mut drift = self.drift;
         let without_own_day = quarantine.without_own_day();
@@ -271,20 +276,29 @@ impl ShardWriter {
             counts.duplicate += files.values().map(|file| file.duplicates).sum::<u64>();
             counts.received =
                 counts.written + counts.not_owned + counts.duplicate + counts.quarantined;
-            let files_with_rows = files.values().filter(|file| file.rows() > 0).count();
+            let mut files: BTreeMap<_, _> =
+                files.into_iter().filter(|(_, file)| file.rows() > 0).collect();
+            if files.is_empty() && quarantine.is_some() {
+                // a quarantine file has no footer that tells what its record is
+                let day = Interval::day_of(interval.from_ms()).from_ms();
+                files.insert(day, DayFile::new(&committed.dataset, &settings, &spools));
+            }
+            let of_quarantine = quarantine_doubt(counts, without_own_day);
+            let doubts: Vec<_> = of_quarantine.into_iter().chain(doubts.iter().cloned()).collect();
             let footer = Footer {
                 interval,
                 commit_id: format!("{commit_id}.{number}"),
-                commit_files: files_with_rows + usize::from(quarantine.is_some()),
+                commit_files: files.len() + usize::from(quarantine.is_some()),
                 counts,
                 open_rows: files.values().map(DayFile::open_rows).sum(),
+                doubts: Some(doubts.clone()),
             };
             let mut record = FinishedRecord {
                 interval,
                 commit_id: footer.commit_id.clone(),
                 counts,
                 drift: std::mem::take(&mut drift),
-                without_own_day,
+                doubts,
                 open_rows: footer.open_rows,
                 sums: Vec::new(),
                 files: Vec::new(),
@@ -292,12 +306,10 @@ impl ShardWriter {
             let mut sums = HourSums::default();
             for (day, file) in files {
                 let rows = file.rows();
-                if rows > 0 {
-                    let (content, of_file) = file.finish(&footer)?;
-                    sums.append(&of_file);
-                    let path = FileKind::Nested.path(name, &iso(day)[..10], interval);
-                    record.files.push(FinishedFile { path, rows, content });
-                }
+                let (content, of_file) = file.finish(&footer)?;
+                sums.append(&of_file);
+                let path = FileKind::Nested.path(name, &iso(day)[..10], interval);
+                record.files.push(FinishedFile { path, rows, content });
             }
             record.sums = sums.into_records();
             if let Some(QuarantinedDay { content, rows }) = quarantine {

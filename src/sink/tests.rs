@@ -330,7 +330,7 @@ async fn rows_that_alternate_between_two_days_fill_one_row_group_a_day() {
     let settings = Arc::new(ParquetSettings::for_tests());
     let mut writer = ShardWriter::new(shard.clone(), fixture.output.clone(), settings);
     writer.write(&page).unwrap();
-    let records = writer.finish(shard.interval, "commit").unwrap();
+    let records = writer.finish(shard.interval, "commit", &[]).unwrap();
     let files: Vec<_> = records.into_iter().flat_map(|record| record.files).collect();
     assert_eq!(files.len(), 2);
     for (day, file) in (0i64..).zip(files) {

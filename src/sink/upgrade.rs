@@ -187,6 +187,7 @@ impl FileUpgrade {
             commit_files: self.old.files.len(),
             counts: self.old.counts,
             open_rows: self.old.open_rows,
+            doubts: footer.commit.as_ref().and_then(|commit| commit.doubts.clone()),
         })?;
         Ok(content)
     }

@@ -264,14 +264,18 @@ fn pages_that_are_open_are_bounded() {
             stream
         })
         .collect();
-    assert_eq!(ui.get("/events", LOCALHOST, &[]).0, 503);
+    // a stream of events has no end, so only its beginning is read
+    let status = || {
+        let mut reply = [0; 12];
+        ui.send(request).read_exact(&mut reply).unwrap();
+        String::from_utf8_lossy(&reply).into_owned()
+    };
+    assert_eq!(status(), "HTTP/1.1 503");
     assert_eq!(ui.get("/", LOCALHOST, &[]).0, 200);
     drop(open);
     let free = |_| {
         std::thread::sleep(Duration::from_millis(200));
-        let mut reply = [0; 12];
-        ui.send(request).read_exact(&mut reply).unwrap();
-        reply == *b"HTTP/1.1 200"
+        status() == "HTTP/1.1 200"
     };
     assert!((0..100).any(free), "a page that is closed makes room");
 }

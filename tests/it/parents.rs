@@ -34,13 +34,21 @@ struct Api {
     failing: BTreeSet<String>,
     status: u16,
     version: u32,
+    /// Whether each reply has two more rows that cannot be decoded.
+    is_broken: bool,
 }
 
 impl Fixture {
     fn new(teams: &[&str], failing: &[&str], status: u16) -> Self {
         let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let failing = set(failing).into_iter().collect();
-        let api = Arc::new(Mutex::new(Api { teams: set(teams), failing, status, version: 1 }));
+        let api = Arc::new(Mutex::new(Api {
+            teams: set(teams),
+            failing,
+            status,
+            version: 1,
+            is_broken: false,
+        }));
         let shared = Arc::clone(&api);
         let answer = move |request: &StubRequest| shared.lock().unwrap().answer(request);
         let settings =
@@ -78,7 +86,11 @@ impl Api {
             return (self.status, r#"{"message": "no"}"#.to_owned());
         }
         let (from, version) = (request.param("from").unwrap(), self.version);
-        (200, format!(r#"[{{"id": "{}-{version}", "at": "{from}"}}]"#, &from[..10]))
+        let bad = match self.is_broken {
+            true => format!(r#", 5, {{"of": "{team}"}}"#),
+            false => String::new(),
+        };
+        (200, format!(r#"[{{"id": "{}-{version}", "at": "{from}"}}{bad}]"#, &from[..10]))
     }
 }
 
@@ -127,6 +139,28 @@ fn a_refresh_keeps_the_committed_rows_of_a_parent_that_fails() {
     let healed = fixture.run();
     assert_eq!((healed.code, teams(&healed, 2).len()), (0, 3), "{:?}", healed.gaps);
     assert_eq!(teams(&healed, 1), BTreeSet::new());
+}
+
+#[test]
+fn a_refresh_keeps_the_quarantined_rows_of_a_parent_that_fails_and_of_no_other() {
+    let mut fixture = Fixture::new(&["a", "b", "c"], &[], 500);
+    fixture.api.lock().unwrap().is_broken = true;
+    let first = fixture.run();
+    assert_eq!((first.rows.len(), first.quarantined.len()), (9, 18), "{:?}", first.gaps);
+    fixture.backfill.config.refresh = Duration::from_secs(3 * 86_400);
+    fixture.api.lock().unwrap().failing.insert("b".to_owned());
+    for _ in 0..2 {
+        let result = fixture.run();
+        assert_eq!((result.code, result.rows.len()), (1, 9), "{:?}", result.gaps);
+        assert_eq!(result.quarantined, first.quarantined);
+    }
+    fixture.api.lock().unwrap().is_broken = false;
+    let of_b = fixture.run().quarantined;
+    assert_eq!(of_b.iter().filter(|row| row.contains(r#""of": "b""#)).count(), 3, "{of_b:?}");
+    assert_eq!(of_b.len(), 6, "{of_b:?}");
+    fixture.heal();
+    let healed = fixture.run();
+    assert_eq!((healed.code, healed.quarantined.len()), (0, 0), "{:?}", healed.gaps);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::{
     catalog::{Catalog, Dataset},
     commands::rebuild::{LeftOut, scan::ScannedFile},
     ledger::{
-        Counts, FileKind, FileRecord, ShardDetails, ShardRecord, original_commit_id,
-        reader::Snapshot,
+        Counts, FileKind, FileRecord, GapKind, ShardDetails, ShardRecord, original_commit_id,
+        quarantine_doubt, reader::Snapshot,
     },
     sink::read::{CommitFooter, FileFooter},
     time::interval::{DAY_MS, Interval, iso},
@@ -20,6 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub record: ShardRecord,
+    /// Why it is doubtful, with what was observed. `None` if that is not known.
+    pub doubts: Option<Vec<(GapKind, String)>>,
     /// Whether the ledger records it already.
     pub is_recorded: bool,
 }
@@ -58,7 +60,7 @@ pub(super) fn candidates(
             |file: &FileRecord| files.get(&file.path).is_some_and(|found| found.record == *file);
         if shard.files.iter().all(is_unchanged) {
             recorded.extend(shard.files.iter().map(|file| file.path.as_str()));
-            candidates.push(Candidate { record: shard.clone(), is_recorded: true });
+            candidates.push(Candidate { record: shard.clone(), doubts: None, is_recorded: true });
         }
     }
     let mut commits = BTreeMap::<(&str, Interval, &str), CommitFiles>::new();
@@ -77,7 +79,9 @@ pub(super) fn candidates(
         let quarantine = FileKind::Quarantine.path(dataset, "", interval);
         let quarantine = files.get(&quarantine).map(|file| &file.record);
         match commit.record(catalog.datasets.get(dataset).map(AsRef::as_ref), quarantine) {
-            Ok(record) => candidates.push(Candidate { record, is_recorded: false }),
+            Ok((record, doubts)) => {
+                candidates.push(Candidate { record, doubts, is_recorded: false });
+            }
             Err(reason) => left_out.extend(commit.files.values().map(|(file, _)| LeftOut {
                 path: file.path.clone(),
                 reason: reason.clone(),
@@ -85,8 +89,35 @@ pub(super) fn candidates(
             })),
         }
     }
+    infer_doubts(&mut candidates);
     candidates
 }
+
+/// Sets the doubts of candidates whose files do not say them, because an earlier program wrote them:
+/// a quarantined row without a readable time may belong to any record of its commit.
+fn infer_doubts(candidates: &mut [Candidate]) {
+    let mut quarantined = BTreeMap::<String, u64>::new();
+    for Candidate { record, .. } in &*candidates {
+        *quarantined.entry(commit_of(record).to_owned()).or_default() += record.counts.quarantined;
+    }
+    for Candidate { record, doubts, .. } in candidates {
+        let commit = commit_of(record);
+        // a program without commit ids did not record doubts
+        if doubts.is_none() && !commit.is_empty() {
+            let rows = quarantined.get(commit).copied().unwrap_or_default();
+            *doubts = Some(Vec::from_iter(quarantine_doubt(record.counts, rows)));
+        }
+    }
+}
+
+/// The id that a commit's records have in common.
+fn commit_of(record: &ShardRecord) -> &str {
+    let id = original_commit_id(&record.commit_id);
+    id.rsplit_once('.').map_or(id, |(commit, _)| commit)
+}
+
+/// The record of a commit, and why it is doubtful: `None` if that is not known.
+type RecordWithDoubts = (ShardRecord, Option<Vec<(GapKind, String)>>);
 
 impl<'a> CommitFiles<'a> {
     /// Adds a file.
@@ -120,7 +151,7 @@ impl<'a> CommitFiles<'a> {
         &self,
         dataset: Option<&Dataset>,
         quarantine: Option<&FileRecord>,
-    ) -> Result<ShardRecord, String> {
+    ) -> Result<RecordWithDoubts, String> {
         // if a commit was upgraded in part, take the older files: the next upgrade replaces them
         let by_version = |(_, footer): &&(_, &FileFooter)| footer.schema_version;
         let Some((_, footer)) = self.files.values().min_by_key(by_version) else {
@@ -136,10 +167,16 @@ impl<'a> CommitFiles<'a> {
                 let received = written + quarantined;
                 let counts = Counts { received, written, quarantined, ..Counts::default() };
                 let file_count = files.len() + usize::from(quarantine.is_some());
-                CommitFooter { id: String::new(), files: file_count, counts, open_rows: 0 }
+                CommitFooter {
+                    id: String::new(),
+                    files: file_count,
+                    counts,
+                    open_rows: 0,
+                    doubts: None,
+                }
             }
         };
-        let CommitFooter { id, files: expected, counts, open_rows } = commit;
+        let CommitFooter { id, files: expected, counts, open_rows, doubts } = commit;
         if counts.quarantined > 0
             && let Some(quarantine) = quarantine
         {
@@ -153,7 +190,7 @@ impl<'a> CommitFiles<'a> {
             let expected = counts.written;
             return Err(format!("the files of its commit have {written} of {expected} rows"));
         }
-        Ok(ShardRecord {
+        let record = ShardRecord {
             dataset: footer.dataset.clone(),
             interval: footer.interval,
             counts,
@@ -161,7 +198,8 @@ impl<'a> CommitFiles<'a> {
             commit_id: id,
             open_rows,
             details: ShardDetails::default(),
-        })
+        };
+        Ok((record, doubts))
     }
 
     /// Checks that a commit whose footers do not say how many files it has is complete: every UTC

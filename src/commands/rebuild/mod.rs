@@ -17,8 +17,8 @@ use crate::{
     config::BackfillScope,
     error::Error,
     ledger::{
-        Columns, LEDGER, Ledger, LedgerError, RebuiltRecords, is_policy_key, is_version_key,
-        policy_key, policy_of, reader::Snapshot, version_key,
+        Columns, DoubtfulInterval, LEDGER, Ledger, LedgerError, RebuiltRecords, is_policy_key,
+        is_version_key, policy_key, policy_of, reader::Snapshot, version_key,
     },
     sink::{
         clean_up,
@@ -158,7 +158,7 @@ fn records(
         origin.insert(key.clone(), LEDGER.to_owned());
         records.identity.insert(key.clone(), value.clone());
     }
-    for Candidate { record, is_recorded } in chosen {
+    for Candidate { record, doubts, is_recorded } in chosen {
         let mut sums = HourSums::default();
         for file in record.files.iter().filter_map(|file| files.get(&file.path)) {
             sums.append(&file.sums);
@@ -169,6 +169,9 @@ fn records(
             records.kept.insert(key);
         } else {
             records.added.push(record.clone());
+            let doubts = doubts.clone().unwrap_or_default();
+            let doubts = DoubtfulInterval::list(&record.dataset, record.interval, doubts);
+            records.doubts.extend(doubts);
         }
         for file in &record.files {
             let Some(footer) = files.get(&file.path).and_then(|file| file.footer.as_ref()) else {

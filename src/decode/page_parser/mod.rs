@@ -45,7 +45,7 @@ pub struct PageParser {
     /// The columns that a CSV file must have, each by its name and its aliases.
     required: Vec<Vec<String>>,
     /// Columns that are set in every row, with their values.
-    fixed: Vec<(String, String)>,
+    fixed: Arc<[(String, String)]>,
     /// Whether errors quote no value of a reply.
     hides_values: bool,
 }
@@ -75,6 +75,8 @@ pub struct RawPage {
     pub keys: Vec<String>,
     /// A hash of the rows: two pages with the same rows have the same.
     pub digest: u64,
+    /// Columns that were set in every row, with their values.
+    given_columns: Arc<[(String, String)]>,
     /// Counts the text against the limit of replies. `None` if it is not counted.
     pub(crate) held: Option<Arc<HeldMemory>>,
 }
@@ -88,6 +90,11 @@ impl RawPage {
     /// The JSON text that contains the rows.
     pub(super) fn text(&self) -> &Bytes {
         &self.text
+    }
+
+    /// The columns that were set in every row, with their values.
+    pub(super) fn given_columns(&self) -> &Arc<[(String, String)]> {
+        &self.given_columns
     }
 
     /// The position of each row in the text, and its bytes.
@@ -131,7 +138,7 @@ impl PageParser {
             pages: endpoint.pages.clone(),
             format: endpoint.format,
             required: Vec::new(),
-            fixed,
+            fixed: fixed.into(),
             hides_values: false,
         }
     }
@@ -199,6 +206,7 @@ impl PageParser {
     /// The page with these rows of its body, rewritten if need be.
     fn with_rows(&self, mut page: RawPage, body: Bytes, rows: Rows) -> Result<RawPage, PageError> {
         page.items = rows.len() as u64;
+        page.given_columns = Arc::clone(&self.fixed);
         if self.explode.is_empty() && self.fixed.is_empty() {
             (page.text, page.rows) = (body, rows);
         } else {

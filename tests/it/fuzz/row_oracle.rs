@@ -35,7 +35,11 @@ pub fn compare(json: &str, batch: &RecordBatch, row: usize) -> Result<(), String
     let stored = if extra.is_null(row) { BTreeMap::new() } else { entries(&**extra, row) };
     // of a row with very many such values the whole field, or the whole row, is there instead
     let whole = |path: &str| {
-        members.iter().rev().find(|(key, _)| member("", &key.name) == path).map(|(_, raw)| raw.get())
+        members
+            .iter()
+            .rev()
+            .find(|(key, _)| member("", &key.name) == path)
+            .map(|(_, raw)| raw.get())
     };
     let is_whole = |path: &str, raw: &Option<String>| {
         path == "$" && raw.as_deref() == Some(json)
