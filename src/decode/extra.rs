@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     decode::{
-        columns::{Column, ColumnFull, Values},
+        columns::{Column, ColumnFull, Entries, Values},
         drift::{Drift, DriftKind, DriftedField, JsonType, MAX_PATTERNS},
         form::Forms,
         row_reader::Path,
@@ -116,6 +116,7 @@ impl Extra {
     }
 
     /// The number of values of the row so far.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.row.values.len()
     }
@@ -196,7 +197,8 @@ impl Extra {
             return Ok(());
         }
         self.column.pad(row);
-        let Values::Map(ends, keys, values) = &mut self.column.values else { return Ok(()) };
+        let Values::Map(ends, entries) = &mut self.column.values else { return Ok(()) };
+        let Entries { keys, values } = &mut **entries;
         self.column.valid.push_valid();
         for value in &staged.values {
             let Values::Text(texts) = &mut values.values else { return Ok(()) };

@@ -35,13 +35,13 @@ impl<'d> Forms<'d> {
     }
 
     /// How numbers are read.
-    pub(super) fn number(&self) -> NumberForm {
+    pub(super) fn number(&self) -> &'static NumberForm {
         match self.form() {
-            Some(WireForm::Duration) => NumberForm {
+            Some(WireForm::Duration) => &NumberForm {
                 read: scalar::duration,
                 expected: "a duration such as `PT1M` or a number",
             },
-            _ => NumberForm { read: scalar::number, expected: "a finite number" },
+            _ => &NumberForm { read: scalar::number, expected: "a finite number" },
         }
     }
 

@@ -21,39 +21,46 @@ pub(super) fn instant(text: &str, zone: &TimeZone) -> Option<i64> {
 /// or none. `None` for any other form, and for days that not every month has.
 #[inline]
 pub(super) fn usual_instant(text: &[u8]) -> Option<i64> {
-    const DIGITS: [usize; 14] = [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18];
-    let (date_time, rest) = text.split_first_chunk::<19>()?;
-    let fraction = match rest {
-        [b'Z'] => &[],
-        [b'.', fraction @ .., b'Z'] if matches!(fraction.len(), 1..=9) => fraction,
+    const ZEROS: &[u8; 16] = b"0000-00-00T00:00";
+    let (minute, rest) = text.split_first_chunk::<16>()?;
+    let [b':', tens, ones, fraction @ .., b'Z'] = rest else { return None };
+    // all bytes are looked at: the compiler does that in one step
+    let (mut digits, mut is_usual) = ([0u8; 16], true);
+    for at in 0..16 {
+        digits[at] = minute[at].wrapping_sub(ZEROS[at]);
+        is_usual &= digits[at] <= if ZEROS[at] == b'0' { 9 } else { 0 };
+    }
+    let digit = |at: usize| u32::from(digits[at]);
+    let two = |at: usize| digit(at) * 10 + digit(at + 1);
+    let (year, month, day, hour) = (two(0) * 100 + two(2), two(5), two(8), two(11));
+    let (minute, second) = (two(14), two_digits([*tens, *ones])?);
+    let is_valid = matches!((month, day), (1..=12, 1..=28)) && hour < 24 && minute < 60;
+    if !is_usual || !is_valid || second > 59 {
+        return None;
+    }
+    let microseconds = match fraction {
+        [] => 0,
+        [b'.', fraction @ ..] if matches!(fraction.len(), 1..=9) => {
+            if !fraction.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            microseconds_of(fraction.iter().map(|byte| byte - b'0'))
+        }
         _ => return None,
     };
-    let marks = [date_time[4], date_time[7], date_time[10], date_time[13], date_time[16]];
-    // all digits are looked at: that takes less time than a branch for each
-    let mut largest = 0;
-    for at in DIGITS {
-        largest = largest.max(date_time[at].wrapping_sub(b'0'));
-    }
-    if largest > 9 || marks != *b"--T::" || !fraction.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let digit = |at: usize| i64::from(date_time[at] - b'0');
-    let digits = |at: usize| digit(at) * 10 + digit(at + 1);
-    let (year, month, day) = (digits(0) * 100 + digits(2), digits(5), digits(8));
-    let (hour, minute, second) = (digits(11), digits(14), digits(17));
-    if !(1..=12).contains(&month) || !(1..=28).contains(&day) {
-        return None;
-    }
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    // years that begin in March have the leap day at their end
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days_of_years =
-        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    let days = days_of_years + (153 * month + 2) / 5 + day - 1 - 719_468;
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-    Some(seconds * 1_000_000 + microseconds_of(fraction.iter().map(|byte| byte - b'0')))
+    // years that begin in March have the leap day at their end; four centuries have 146,097 days
+    let (year, month) = if month > 2 { (year + 400, month - 3) } else { (year + 399, month + 9) };
+    let days_of_years = year * 365 + year / 4 - year / 100 + year / 400;
+    let days = i64::from(days_of_years + (153 * month + 2) / 5 + day) - (719_469 + 146_097);
+    let seconds = days * 86_400 + i64::from((hour * 60 + minute) * 60 + second);
+    Some(seconds * 1_000_000 + microseconds)
+}
+
+/// The number that two digits write.
+#[inline]
+fn two_digits(text: [u8; 2]) -> Option<u32> {
+    let (tens, ones) = (text[0].wrapping_sub(b'0'), text[1].wrapping_sub(b'0'));
+    (tens <= 9 && ones <= 9).then(|| u32::from(tens) * 10 + u32::from(ones))
 }
 
 /// The microseconds of the digits after a second's decimal point. Later digits are dropped.
@@ -65,4 +72,36 @@ pub(super) fn microseconds_of(digits: impl Iterator<Item = u8>) -> i64 {
         unit /= 10;
     }
     microseconds
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_text_in_the_usual_form_is_the_time_that_jiff_reads_or_none(
+            date in (0u16..=9_999, 0u8..=14, 0u8..=33),
+            time in (0u8..=26, 0u8..=63, 0u8..=63),
+            fraction in "|\\.[0-9]{0,10}",
+            changed in prop::option::of((0usize..24, prop::sample::select(b"09:-TZ. /;".to_vec()))),
+        ) {
+            let ((year, month, day), (hour, minute, second)) = (date, time);
+            let mut text = format!(
+                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z"
+            );
+            if let Some((at, byte)) = changed.filter(|(at, _)| *at < text.len()) {
+                text.replace_range(at..=at, str::from_utf8(&[byte]).unwrap());
+            }
+            let expected = text.parse::<Timestamp>().ok().map(|time| time.as_nanosecond().div_euclid(1_000));
+            let read = usual_instant(text.as_bytes()).map(i128::from);
+            prop_assert!(read.is_none() || read == expected, "{text}: {read:?}, not {expected:?}");
+            let is_usual = matches!((month, day), (1..=12, 1..=28)) && hour < 24 && minute < 60;
+            if is_usual && second < 60 && changed.is_none() && fraction.len() != 1 && fraction.len() < 11 {
+                prop_assert_eq!(read, expected, "{}", text);
+            }
+        }
+    }
 }

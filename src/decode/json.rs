@@ -56,6 +56,7 @@ impl<'j> Json<'j> {
     }
 
     /// The position in bytes.
+    #[inline]
     pub(super) fn position(&self) -> usize {
         self.at
     }
@@ -73,6 +74,14 @@ impl<'j> Json<'j> {
     /// Skips space. Returns the first byte after it, or 0 if there is none.
     #[inline]
     pub(super) fn peek(&mut self) -> u8 {
+        match self.text.get(self.at) {
+            Some(&byte @ b'!'..) => byte,
+            _ => self.peek_behind_space(),
+        }
+    }
+
+    #[inline(never)]
+    fn peek_behind_space(&mut self) -> u8 {
         loop {
             match self.text.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,

@@ -41,7 +41,7 @@ use self::{
     extra::Extra,
     form::Forms,
     page_parser::{Rows, next_row, row_start},
-    row_reader::{RowError, read_row},
+    row_reader::{RowError, RowErrorKind, read_row},
 };
 pub(crate) use self::{
     committed_rows::CommittedRows,
@@ -199,7 +199,7 @@ impl Decoder {
                 let text = &page[range.start..end];
                 Ok((self.row_time(&builder, row, text)?, text))
             });
-            match read {
+            match read.map_err(RowError::kind) {
                 Ok((time, text)) => {
                     implausible_times += u64::from(!PLAUSIBLE_MS.contains(&time));
                     if owner.contains(time) {
@@ -210,7 +210,7 @@ impl Decoder {
                         builder.drop_row(row);
                     }
                 }
-                Err(RowError::Undecodable(reason)) => {
+                Err(RowErrorKind::Undecodable(reason)) => {
                     let own_time = builder.columns.column(self.time).time(row).map(millisecond);
                     let day = DayHint::new(own_time.filter(|&time| owner.contains(time)), row);
                     builder.drop_row(row);
@@ -218,7 +218,7 @@ impl Decoder {
                     end = range.end;
                     bad.push(page, range, &reason, day, !is_alone);
                 }
-                Err(RowError::ColumnFull) => return Err(too_large(ColumnFull)),
+                Err(RowErrorKind::ColumnFull) => return Err(too_large(ColumnFull)),
             }
         }
         let finished = builder.finish(&self.schema, digests.len());
@@ -257,7 +257,7 @@ impl Decoder {
     fn row_time(&self, builder: &PageBuilder, row: usize, text: &[u8]) -> Result<i64, RowError> {
         let PageBuilder { columns, extra, .. } = builder;
         let name = |column: usize| self.schema.field(column).name().as_str();
-        let error = |reason: String| Err(RowError::Undecodable(reason));
+        let error = |reason: String| Err(RowError::undecodable(reason));
         for (key, column) in &self.required {
             if let Some(value) = extra.misfit(key) {
                 let expected = columns.column(*column).expected();

@@ -34,8 +34,8 @@ struct Key {
     token: KeyToken,
     /// The last object that had it.
     last_object: u64,
-    /// The index of the key that followed it last time.
-    follower: u32,
+    /// The index of the key that followed it last time, and of another one that did before.
+    followers: [u32; 2],
     /// The index of its column. [`NO_COLUMN`] if the key is ignored, or the column has two names.
     only_of_column: u32,
 }
@@ -105,7 +105,7 @@ impl FieldColumns {
         let key = |(index, notes): (u32, &KeyNotes)| Key {
             token: KeyToken::new(&notes.name),
             last_object: 0,
-            follower: index + 1,
+            followers: [index + 1, index + 2],
             only_of_column: match notes.column {
                 Some(column) if !notes.has_other_name => column as u32,
                 _ => NO_COLUMN,
@@ -134,7 +134,7 @@ impl FieldColumns {
         previous: Option<usize>,
         is_first: bool,
     ) -> Option<usize> {
-        let expected = previous.map_or(self.first, |previous| self.keys[previous].follower);
+        let expected = previous.map_or(self.first, |previous| self.keys[previous].followers[0]);
         let key = self.keys.get(expected as usize)?;
         let comma = usize::from(!is_first);
         let text = json.rest();
@@ -154,7 +154,9 @@ impl FieldColumns {
         let text = json.rest();
         // most objects have their keys in the order of the columns, and lack some
         let next = previous.map_or(0, |previous| previous + 1);
-        for key in (next..self.keys.len()).chain(0..next) {
+        let other = previous.map_or(self.first, |previous| self.keys[previous].followers[1]);
+        let likely = Some(other as usize).filter(|&key| key < self.keys.len());
+        for key in likely.into_iter().chain(next..self.keys.len()).chain(0..next) {
             if let Some(len) = self.keys[key].token.at_start_of(text) {
                 json.skip(len);
                 self.expect(previous, key);
@@ -174,7 +176,10 @@ impl FieldColumns {
     /// Expects a key after `previous` from now on.
     fn expect(&mut self, previous: Option<usize>, key: usize) {
         match previous {
-            Some(previous) => self.keys[previous].follower = key as u32,
+            Some(previous) => {
+                let followers = &mut self.keys[previous].followers;
+                *followers = [key as u32, followers[0]];
+            }
             None => self.first = key as u32,
         }
     }

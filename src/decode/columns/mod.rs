@@ -44,13 +44,20 @@ pub(in crate::decode) struct Column {
 pub(in crate::decode) enum Values {
     Text(Texts),
     Int64(Vec<i64>),
-    Double(Vec<f64>, NumberForm),
+    Double(Vec<f64>, &'static NumberForm),
     Boolean(BooleanBufferBuilder),
     /// Microseconds since 1970.
-    Time(Vec<i64>, TimeForm),
+    Time(Vec<i64>, Box<TimeForm>),
     List(Ends, Box<Column>),
-    Struct(FieldColumns),
-    Map(Ends, Texts, Box<Column>),
+    Struct(Box<FieldColumns>),
+    Map(Ends, Box<Entries>),
+}
+
+/// The entries of all maps of a column.
+#[derive(Debug)]
+pub(in crate::decode) struct Entries {
+    pub(in crate::decode) keys: Texts,
+    pub(in crate::decode) values: Column,
 }
 
 /// The columns of a page hold more than Arrow's 32-bit offsets can address (2 GiB).
@@ -72,17 +79,17 @@ impl Column {
             DataType::Int64 => Values::Int64(Vec::new()),
             DataType::Float64 => Values::Double(Vec::new(), forms.number()),
             DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
-            DataType::Timestamp(..) => Values::Time(Vec::new(), forms.time()),
+            DataType::Timestamp(..) => Values::Time(Vec::new(), Box::new(forms.time())),
             DataType::List(element) => {
                 let element = Self::new(element.data_type(), &forms.element(), ignored);
                 Values::List(Ends::default(), Box::new(element))
             }
             DataType::Struct(fields) => {
-                Values::Struct(FieldColumns::new(fields, &[], ignored, forms))
+                Values::Struct(Box::new(FieldColumns::new(fields, &[], ignored, forms)))
             }
             DataType::Map(..) => {
                 let values = Self::new(&DataType::Utf8, forms, &[]);
-                Values::Map(Ends::default(), Texts::default(), Box::new(values))
+                Values::Map(Ends::default(), Box::new(Entries { keys: Texts::default(), values }))
             }
             _ => Values::Text(Texts::default()),
         };
@@ -165,10 +172,10 @@ impl Column {
                 element.truncate(ends.last());
             }
             Values::Struct(fields) => fields.truncate(len),
-            Values::Map(ends, keys, values) => {
+            Values::Map(ends, entries) => {
                 ends.truncate(len);
-                keys.truncate(ends.last());
-                values.truncate(ends.last());
+                entries.keys.truncate(ends.last());
+                entries.values.truncate(ends.last());
             }
         }
     }
@@ -207,7 +214,8 @@ impl Column {
                 };
                 Arc::new(array)
             }
-            (Values::Map(ends, keys, values), DataType::Map(entry, sorted)) => {
+            (Values::Map(ends, entries), DataType::Map(entry, sorted)) => {
+                let Entries { keys, values } = &mut **entries;
                 let DataType::Struct(fields) = entry.data_type() else {
                     return Err(mismatch(field));
                 };

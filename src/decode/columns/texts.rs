@@ -39,6 +39,7 @@ impl Ends {
     }
 
     /// Moves the end of the last one.
+    #[inline]
     pub(in crate::decode) fn move_last(&mut self, end: usize) -> Result<(), ColumnFull> {
         self.0.pop();
         self.push(end)
@@ -135,10 +136,9 @@ impl Texts {
 
     /// Takes the texts, and leaves none.
     pub(super) fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<StringArray, ArrowError> {
-        let len = self.ends.last();
-        let room = vec![0; room_after(len).min(MAX_KEPT_BYTES) + COPIED];
-        let mut bytes = mem::replace(&mut self.bytes, room);
-        bytes.truncate(len);
+        let bytes = self.bytes[..self.ends.last()].to_vec();
+        self.bytes.truncate(MAX_KEPT_BYTES);
+        self.bytes.shrink_to(MAX_KEPT_BYTES);
         StringArray::try_new(self.ends.finish(), Buffer::from_vec(bytes), nulls)
     }
 }

@@ -6,11 +6,13 @@ use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 
 use crate::decode::columns::MAX_KEPT;
 
-/// A bit for each value of a column, which is 0 if the value is null.
+/// Which values of a column are not null. Most columns that have values have no null, and need no
+/// memory for that.
 #[derive(Debug, Default)]
 pub(in crate::decode) struct Validity {
-    /// Bits from the lowest on. Those from `len` on are 0.
-    bytes: Vec<u8>,
+    /// A bit for each value from the lowest on, which is 0 if the value is null. Those from `len` on
+    /// are 0. Empty until a value is null.
+    bits: Vec<u8>,
     len: usize,
 }
 
@@ -23,24 +25,29 @@ impl Validity {
     /// Whether a value is not null.
     #[inline]
     pub(in crate::decode) fn is_valid(&self, index: usize) -> bool {
-        self.bytes[index / 8] & (1 << (index % 8)) != 0
+        self.bits.get(index / 8).is_none_or(|bits| bits & (1 << (index % 8)) != 0)
     }
 
     /// Appends a value that is not null.
     #[inline]
     pub(in crate::decode) fn push_valid(&mut self) {
         let bit = 1 << (self.len % 8);
-        self.len += 1;
-        match self.bytes.last_mut() {
+        match self.bits.last_mut() {
+            None => {}
             Some(last) if bit != 1 => *last |= bit,
-            _ => self.bytes.push(bit),
+            Some(_) => self.bits.push(bit),
         }
+        self.len += 1;
     }
 
     /// Appends nulls.
     pub(in crate::decode) fn push_nulls(&mut self, count: usize) {
+        if self.bits.is_empty() {
+            self.bits.resize(self.len.div_ceil(8), u8::MAX);
+            self.clear_from(self.len);
+        }
         self.len += count;
-        self.bytes.resize(self.len.div_ceil(8), 0);
+        self.bits.resize(self.len.div_ceil(8), 0);
     }
 
     /// Removes the values from the value `len` on.
@@ -49,17 +56,26 @@ impl Validity {
             return;
         }
         self.len = len;
-        self.bytes.truncate(len.div_ceil(8));
-        if let (Some(last), 1..) = (self.bytes.last_mut(), len % 8) {
+        self.bits.truncate(len.div_ceil(8));
+        self.clear_from(len);
+    }
+
+    /// Clears the bits of the last byte from the value `len` on.
+    fn clear_from(&mut self, len: usize) {
+        if let (Some(last), 1..) = (self.bits.last_mut(), len % 8) {
             *last &= (1 << (len % 8)) - 1;
         }
     }
 
     /// Takes the bits, and leaves none. `None` if no value is null.
     pub(in crate::decode) fn finish(&mut self) -> Option<NullBuffer> {
-        let room = Vec::with_capacity(self.bytes.len().min(MAX_KEPT));
-        let bytes = Buffer::from_vec(mem::replace(&mut self.bytes, room));
-        let nulls = NullBuffer::new(BooleanBuffer::new(bytes, 0, mem::take(&mut self.len)));
+        let len = mem::take(&mut self.len);
+        if self.bits.is_empty() {
+            return None;
+        }
+        let room = Vec::with_capacity(self.bits.len().min(MAX_KEPT));
+        let bits = Buffer::from_vec(mem::replace(&mut self.bits, room));
+        let nulls = NullBuffer::new(BooleanBuffer::new(bits, 0, len));
         (nulls.null_count() > 0).then_some(nulls)
     }
 }

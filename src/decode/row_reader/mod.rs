@@ -15,7 +15,10 @@ mod row_error;
 mod sparse_list;
 mod values;
 
-pub(super) use self::{path::Path, row_error::RowError};
+pub(super) use self::{
+    path::Path,
+    row_error::{RowError, RowErrorKind},
+};
 use crate::decode::{
     columns::{FieldColumns, Place},
     drift::DriftKind,
@@ -34,7 +37,7 @@ pub(super) fn read_row(
     tape: &mut Vec<u8>,
 ) -> Result<usize, RowError> {
     if text.first() != Some(&b'{') {
-        return Err(RowError::Undecodable("the row is not an object".to_owned()));
+        return Err(RowError::undecodable("the row is not an object".to_owned()));
     }
     extra.begin_row();
     let mut reader = RowReader { json: Json::new(text), extra, tape };
@@ -93,7 +96,12 @@ impl RowReader<'_, '_> {
         let start = self.json.position();
         match columns.usual_place(key) {
             Some(_) if first == b'n' => self.json.word("null")?,
-            Some((column, name)) => self.value(first, column, row, &path.field(name))?,
+            Some((column, name)) => {
+                if self.plain_text(first, column, row)? {
+                    return Ok(());
+                }
+                self.value(first, column, row, &path.field(name))?;
+            }
             None => return self.unusual_member(columns, key, row, path),
         }
         if self.extra.len() > extra {

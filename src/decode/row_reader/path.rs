@@ -23,6 +23,7 @@ impl<'p> Path<'p> {
     pub(in crate::decode) const ROW: Path<'static> = Path { outer: None, step: Step::Row };
 
     /// The field of an object at this path.
+    #[inline]
     pub(in crate::decode) fn field(&'p self, name: &'p str) -> Self {
         Self { outer: Some(self), step: Step::Field(name) }
     }
@@ -33,6 +34,7 @@ impl<'p> Path<'p> {
     }
 
     /// The element of a list at this path.
+    #[inline]
     pub(in crate::decode) fn element(&'p self, index: usize) -> Self {
         Self { outer: Some(self), step: Step::Element(index) }
     }

@@ -25,6 +25,27 @@ pub(super) enum Outcome {
 }
 
 impl RowReader<'_, '_> {
+    /// Reads the most frequent value: a text in ASCII without escapes, of a column of texts. Returns
+    /// whether it was read.
+    #[inline]
+    pub(super) fn plain_text(
+        &mut self,
+        first: u8,
+        column: &mut Column,
+        row: usize,
+    ) -> Result<bool, RowError> {
+        if first != b'"' || !matches!(column.values, Values::Text(_)) {
+            return Ok(false);
+        }
+        let Some((len, input)) = self.json.ascii_text() else { return Ok(false) };
+        column.pad(row);
+        if let Values::Text(texts) = &mut column.values {
+            texts.push_front(len, input)?;
+        }
+        column.valid.push_valid();
+        Ok(true)
+    }
+
     /// Reads a value that is not null and begins with the byte `first`. The column has no value for
     /// `row` yet.
     pub(super) fn value(
@@ -62,9 +83,9 @@ impl RowReader<'_, '_> {
                 valid.push_valid();
                 return self.object(fields, row, path);
             }
-            Values::Map(ends, keys, values) if first == b'{' => {
+            Values::Map(ends, entries) if first == b'{' => {
                 valid.push_valid();
-                return self.map(ends, keys, values, path);
+                return self.map(ends, &mut entries.keys, &mut entries.values, path);
             }
             Values::List(..) | Values::Struct(_) | Values::Map(..) => self.absent(start)?,
         };
