@@ -51,7 +51,11 @@ fn day() -> Interval {
 
 /// A day's pages, as the platform sends them.
 fn pages() -> Vec<Bytes> {
-    let region = Region::new(Settings { conversations_per_day: A_DAY, ..Settings::default() });
+    pages_of(Settings::default())
+}
+
+fn pages_of(settings: Settings) -> Vec<Bytes> {
+    let region = Region::new(Settings { conversations_per_day: A_DAY, ..settings });
     let truth = region
         .truth(day().from_ms()..day().to_ms())
         .fold(Vec::new(), |all, piece| [all, piece.to_vec()].concat());
@@ -149,13 +153,20 @@ fn without_zone(field: &FieldRef) -> FieldRef {
     Arc::new(Field::clone(field).with_data_type(data_type))
 }
 
-/// A day's batches into a file that has no name yet, on one core.
+/// A day's batches into a file that has no name yet, on one core: usual ones, and conversations
+/// whose sizes and values are spread unevenly.
 fn write(c: &mut Criterion<CpuTime>) {
-    let bytes = pages();
-    let decoded = decoded(&bytes);
+    let skewed = Settings { skew: true, ..Settings::default() };
+    for (data, settings) in [("usual", Settings::default()), ("skewed", skewed)] {
+        write_pages(c, data, &pages_of(settings));
+    }
+}
+
+fn write_pages(c: &mut Criterion<CpuTime>, data: &str, bytes: &[Bytes]) {
+    let decoded = decoded(bytes);
     let output = OutputStore::over(Arc::new(InMemory::new()));
     let mut group = c.benchmark_group("pipeline");
-    group.throughput(Throughput::Bytes(size(&bytes)));
+    group.throughput(Throughput::Bytes(size(bytes)));
     for (name, profile) in [("fast", Profile::Fast), ("small", Profile::Small)] {
         let format = Arc::new(ParquetSettings {
             compression: zstd(),
@@ -173,8 +184,8 @@ fn write(c: &mut Criterion<CpuTime>) {
             writer.finish(day(), "bench", &[]).expect("it fits")
         };
         let size = write()[0].files[0].content.seek(SeekFrom::End(0)).expect("a size");
-        println!("{name}: {} bytes a row", size / u64::from(A_DAY));
-        group.bench_function(format!("record batches to Parquet, {name}"), |bencher| {
+        println!("{data}, {name}: {} bytes a row", size / u64::from(A_DAY));
+        group.bench_function(format!("{data} record batches to Parquet, {name}"), |bencher| {
             bencher.iter(write);
         });
     }

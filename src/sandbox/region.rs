@@ -14,7 +14,7 @@ use crate::sandbox::{
     behaviors::{Answer, Behavior, Exchange, Met},
     cxone,
     error::{self, ApiError},
-    genesys::{self, Queue, Records},
+    genesys::{self, Queue, Records, Variation},
     latency,
     limits::{RequestWindow, Stats},
     oauth::{self, OAuthError},
@@ -75,7 +75,7 @@ impl Region {
     /// A region whose wall clock starts at a time, in milliseconds since 1970.
     pub(super) fn starting_at(started_ms: i64, settings: Settings) -> Self {
         let mut records = Records::new(settings.seed, settings.conversations_per_day);
-        records.drift = settings.drift;
+        records.variation = Variation { drift: settings.drift, skew: settings.skew };
         let records = Arc::new(records);
         Self { started_ms, settings, records, state: Mutex::default() }
     }

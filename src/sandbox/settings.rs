@@ -54,6 +54,9 @@ pub struct Settings {
     /// Whether conversations and contacts have new fields, values of other types than documented, and values in
     /// other forms.
     pub drift: bool,
+    /// Whether conversations are spread unevenly: a few have thousands of segments, some have long
+    /// notes, ids hardly ever repeat, and all are in one queue.
+    pub skew: bool,
     /// Behaviours of real servers; the first is the outermost.
     pub behaviors: Vec<&'static Behavior>,
 }
@@ -81,6 +84,7 @@ impl Default for Settings {
             fail_every: 0,
             jobs: JobSettings::default(),
             drift: false,
+            skew: false,
             behaviors: Vec::new(),
         }
     }

@@ -134,6 +134,8 @@ struct ManyShards {
     shards: i64,
     width_ms: i64,
     rows_per_day: u32,
+    /// Whether a few conversations have thousands of segments, and some long notes.
+    skew: bool,
     max_bytes: i64,
 }
 
@@ -168,8 +170,12 @@ fn expect_many_bounded(test: &str, case: ManyShards) {
     // 2013, so that 100,000 hours are over
     let start = 1_356_998_400_000;
     config.interval = Interval::new(start, start + shards * case.width_ms).unwrap();
-    let settings =
-        Settings { requests: 0, conversations_per_day: case.rows_per_day, ..Settings::default() };
+    let settings = Settings {
+        requests: 0,
+        conversations_per_day: case.rows_per_day,
+        skew: case.skew,
+        ..Settings::default()
+    };
     let region = InProcess { region: Region::new(settings), start: Instant::now() };
     let report = System::with_tokio_rt(|| {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
@@ -228,6 +234,7 @@ fn g8_small_shards_with_64_actors_stay_below_200_mebibytes() {
             shards: 1_500,
             width_ms: HOUR_MS,
             rows_per_day: 48,
+            skew: false,
             max_bytes: 200 * MIB,
         },
     );
@@ -242,6 +249,7 @@ fn g8_days_of_3000_rows_with_4_actors_stay_below_200_mebibytes() {
             shards: 16,
             width_ms: 24 * HOUR_MS,
             rows_per_day: 3_000,
+            skew: false,
             max_bytes: 200 * MIB,
         },
     );
@@ -256,6 +264,7 @@ fn g8_days_of_3000_rows_with_8_actors_stay_below_300_mebibytes() {
             shards: 16,
             width_ms: 24 * HOUR_MS,
             rows_per_day: 3_000,
+            skew: false,
             max_bytes: 300 * MIB,
         },
     );
@@ -270,7 +279,38 @@ fn g8_days_of_1000_rows_with_64_actors_stay_below_400_mebibytes() {
             shards: 64,
             width_ms: 24 * HOUR_MS,
             rows_per_day: 1_000,
+            skew: false,
             max_bytes: 400 * MIB,
+        },
+    );
+}
+
+#[test]
+fn g8_small_shards_with_huge_conversations_and_64_actors_stay_below_200_mebibytes() {
+    expect_many_bounded(
+        "memory::g8_small_shards_with_huge_conversations_and_64_actors_stay_below_200_mebibytes",
+        ManyShards {
+            actors: 64,
+            shards: 1_500,
+            width_ms: HOUR_MS,
+            rows_per_day: 48,
+            skew: true,
+            max_bytes: 200 * MIB,
+        },
+    );
+}
+
+#[test]
+fn g8_a_day_with_huge_conversations_and_4_actors_stays_below_300_mebibytes() {
+    expect_many_bounded(
+        "memory::g8_a_day_with_huge_conversations_and_4_actors_stays_below_300_mebibytes",
+        ManyShards {
+            actors: 4,
+            shards: 1,
+            width_ms: 24 * HOUR_MS,
+            rows_per_day: 20_000,
+            skew: true,
+            max_bytes: 300 * MIB,
         },
     );
 }

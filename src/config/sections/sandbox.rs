@@ -40,6 +40,7 @@ pub(crate) struct SandboxSection {
     fail_every: u32,
     jobs: JobsTable,
     drift: bool,
+    skew: bool,
     odd: Vec<String>,
     hostile: Vec<String>,
 }
@@ -122,6 +123,7 @@ impl SandboxSection {
             fail_every: self.fail_every,
             jobs: self.jobs.check(layers)?,
             drift: self.drift,
+            skew: self.skew,
             behaviors: self.behaviors(layers)?,
         })
     }

@@ -24,7 +24,11 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 
 pub use self::async_jobs::job::JobSettings;
-pub(super) use self::{async_jobs::Queue, conversations::records::Records, truth::truth};
+pub(super) use self::{
+    async_jobs::Queue,
+    conversations::records::{Records, Variation},
+    truth::truth,
+};
 use self::{conversations::ConversationQuery, request::json_body};
 use crate::sandbox::{Region, error::ApiError};
 

@@ -1,6 +1,7 @@
 //! Writes records as JSON, straight into the page that carries them.
 
 use crate::sandbox::{
+    genesys::conversations::records::Variation,
     json::Json,
     rng::{Pool, Rng, Uuid, id},
 };
@@ -48,8 +49,8 @@ pub(crate) struct Renderer {
     pub(crate) rng: Rng,
     /// Whether conversations have the attributes of their participants, as in the results of jobs.
     pub(crate) with_attributes: bool,
-    /// Whether conversations drift.
-    pub(crate) drift: bool,
+    /// How conversations differ from the usual ones.
+    pub(crate) variation: Variation,
 }
 
 impl Renderer {
@@ -60,7 +61,7 @@ impl Renderer {
             seed,
             rng: Rng::new([0; 4]),
             with_attributes: false,
-            drift: false,
+            variation: Variation::default(),
         }
     }
 

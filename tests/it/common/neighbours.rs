@@ -16,11 +16,12 @@ pub struct Neighbours {
 
 impl Neighbours {
     pub fn new(settings: &Settings) -> Self {
-        let Settings { seed, conversations_per_day, drift, .. } = *settings;
+        let Settings { seed, conversations_per_day, drift, skew, .. } = *settings;
         let region = Region::new(Settings {
             seed,
             conversations_per_day,
             drift,
+            skew,
             requests: 0,
             ..Settings::default()
         });

@@ -127,7 +127,7 @@ impl JobQuery {
         match self {
             Self::Conversations(query, _) => {
                 renderer.with_attributes = true;
-                renderer.drift = records.drift;
+                renderer.variation = records.variation;
                 for facts in &query.results(records, &rows).0 {
                     renderer.conversation(facts);
                 }

@@ -10,6 +10,7 @@ mod participants;
 mod record;
 pub(crate) mod records;
 mod session;
+mod skew;
 mod timeline;
 mod truth;
 
@@ -122,7 +123,7 @@ impl ConversationQuery {
     pub(crate) fn page(&self, records: &Records, rows: &Range<usize>) -> Bytes {
         let (rows, total) = self.results(records, rows);
         let mut renderer = Renderer::new(records.seed, rows.len());
-        renderer.drift = records.drift;
+        renderer.variation = records.variation;
         renderer.object(|s| {
             if !rows.is_empty() {
                 s.list("conversations", |s| rows.iter().for_each(|facts| s.conversation(facts)));
@@ -177,7 +178,7 @@ pub(crate) fn by_id(records: &Records, query: Option<&str>) -> Result<Bytes, Api
     }
     let found: Vec<Facts> = ids.iter().filter_map(|id| records.find(id)).collect();
     let mut renderer = Renderer::new(records.seed, found.len());
-    renderer.drift = records.drift;
+    renderer.variation = records.variation;
     renderer.object(|s| {
         s.list("conversations", |s| found.iter().for_each(|facts| s.conversation(facts)));
     });

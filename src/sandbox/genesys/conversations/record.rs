@@ -7,7 +7,8 @@ use crate::sandbox::{
     drift,
     genesys::{
         conversations::{
-            records::{Facts, Medium},
+            records::{Facts, Medium, Variation},
+            skew,
             timeline::{AgentTurn, MINUTE, Timeline, r_factor},
         },
         renderer::{AGENTS, DIVISIONS, Renderer},
@@ -29,9 +30,16 @@ impl Renderer {
             }
             s.list("participants", |s| s.participants(&timeline, &turns));
         });
-        if self.drift {
-            let mut rng = facts.drift_rng(self.seed);
-            self.json.change_since(start, |row| drift::change_conversation(row, &mut rng));
+        let (Variation { drift, skew }, seed) = (self.variation, self.seed);
+        if drift || skew {
+            self.json.change_since(start, |row| {
+                if skew {
+                    skew::change(row, &mut facts.skew_rng(seed));
+                }
+                if drift {
+                    drift::change_conversation(row, &mut facts.drift_rng(seed));
+                }
+            });
         }
     }
 

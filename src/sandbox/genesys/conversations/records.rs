@@ -62,6 +62,15 @@ pub(crate) struct Facts {
     pub(crate) turns: u8,
 }
 
+/// How conversations differ from the usual ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Variation {
+    /// Their fields drift: see [`drift`](crate::sandbox::drift).
+    pub(crate) drift: bool,
+    /// Their sizes and values are spread unevenly: see [`skew`](super::skew).
+    pub(crate) skew: bool,
+}
+
 /// What a filter can compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dimension {
@@ -102,8 +111,13 @@ impl Facts {
     }
 
     /// The random numbers of its drift.
-    pub(crate) fn drift_rng(&self, seed: u64) -> Rng {
+    pub(super) fn drift_rng(&self, seed: u64) -> Rng {
         rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 0xd21f)
+    }
+
+    /// The random numbers of its skew.
+    pub(super) fn skew_rng(&self, seed: u64) -> Rng {
+        rng_of(seed, self.start.div_euclid(DAY_MS), self.number, 0x53e)
     }
 
     /// Its id. It begins with the scrambled day and number, so that an id can be looked up.
@@ -206,8 +220,8 @@ fn duration(rng: &mut Rng, medium: Medium, abandoned: bool) -> i64 {
 pub(crate) struct Records {
     pub(crate) seed: u64,
     a_day: u32,
-    /// Whether their rows drift.
-    pub(crate) drift: bool,
+    /// How their rows differ from the usual ones.
+    pub(crate) variation: Variation,
     /// Cache of the days used last, the most recent at the back, so that a page does not
     /// compute its whole day again.
     cache: Mutex<VecDeque<(i64, Arc<[Facts]>)>>,
@@ -215,7 +229,7 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn new(seed: u64, a_day: u32) -> Self {
-        Self { seed, a_day, drift: false, cache: Mutex::default() }
+        Self { seed, a_day, variation: Variation::default(), cache: Mutex::default() }
     }
 
     /// The conversations that began on a day (counted from 1970), by start. Empty before 1970.
@@ -224,8 +238,11 @@ impl Records {
             return Arc::default();
         }
         self.cached(day).unwrap_or_else(|| {
-            let facts: Arc<[_]> =
+            let mut facts: Arc<[_]> =
                 (0..self.a_day).map(|i| Facts::of(self.seed, day, i, self.a_day)).collect();
+            if self.variation.skew {
+                Arc::make_mut(&mut facts).iter_mut().for_each(|facts| facts.queues = [0; 2]);
+            }
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             cache.push_back((day, Arc::clone(&facts)));
             if cache.len() > DAYS_CACHED {

@@ -35,7 +35,7 @@ impl Records {
                 }
                 let mut renderer = Renderer::new(self.seed, piece.len());
                 renderer.with_attributes = attributes;
-                renderer.drift = self.drift;
+                renderer.variation = self.variation;
                 for facts in piece.iter().filter(|facts| interval.contains(facts.start)) {
                     renderer.conversation(facts);
                     renderer.json.newline();
