@@ -26,15 +26,19 @@ const FEWEST_DICTIONARY_VALUES: usize = 8;
 /// Values that are compared to see whether they repeat.
 const SAMPLED_VALUES: usize = 1_024;
 
+/// Values repeat if each comes so often on average. Of values that come less often, such as the times
+/// of metrics, the numbers that stand for them take more room than a compressor leaves of the values.
+const REPETITIONS: usize = 5;
+
 /// What the first rows of a file have in a leaf column.
 #[derive(Debug, PartialEq, Eq)]
 struct Leaf {
-    /// Places for a value, be it there or null.
+    /// Places for a value, be it there or null. An empty list has one too.
     slots: usize,
     /// The bytes of the values.
     bytes: usize,
     kind: Kind,
-    /// Whether each value comes twice or more on average.
+    /// Whether values come [`REPETITIONS`] times or more on average.
     repeats: bool,
 }
 
@@ -111,31 +115,33 @@ fn level_bits(column: &ColumnDescriptor) -> usize {
 fn leaves_of(rows: &RecordBatch) -> Vec<Leaf> {
     let mut leaves = Vec::new();
     for column in rows.columns() {
-        push_leaves(column, &mut leaves);
+        push_leaves(column, 0, &mut leaves);
     }
     leaves
 }
 
-/// Appends the leaves of a column, depth first.
-fn push_leaves(array: &ArrayRef, leaves: &mut Vec<Leaf>) {
-    let slots = array.len();
-    let present = slots - array.null_count();
+/// Appends the leaves of a column, depth first. So many lists around it are empty or null.
+fn push_leaves(array: &ArrayRef, empty: usize, leaves: &mut Vec<Leaf>) {
+    let len = array.len();
+    let (slots, present) = (len + empty, len - array.null_count());
     match array.data_type() {
         DataType::Struct(_) => {
             for column in array.as_struct().columns() {
-                push_leaves(column, leaves);
+                push_leaves(column, empty, leaves);
             }
         }
         DataType::List(_) => {
             let list = array.as_list::<i32>();
             let (from, to) = ends(list.value_offsets());
-            push_leaves(&list.values().slice(from, to - from), leaves);
+            let empty = empty + empty_lists(list.value_offsets());
+            push_leaves(&list.values().slice(from, to - from), empty, leaves);
         }
         DataType::Map(..) => {
             let map = array.as_map();
             let (from, to) = ends(map.value_offsets());
-            push_leaves(&map.keys().slice(from, to - from), leaves);
-            push_leaves(&map.values().slice(from, to - from), leaves);
+            let empty = empty + empty_lists(map.value_offsets());
+            push_leaves(&map.keys().slice(from, to - from), empty, leaves);
+            push_leaves(&map.values().slice(from, to - from), empty, leaves);
         }
         DataType::Utf8 => {
             let texts = array.as_string::<i32>();
@@ -152,7 +158,7 @@ fn push_leaves(array: &ArrayRef, leaves: &mut Vec<Leaf>) {
             // a column with few values, as most have, is not looked at
             let data = (width == 8 && present >= FEWEST_DICTIONARY_VALUES).then(|| array.to_data());
             let values: &[u64] = data.as_ref().map_or(&[], |data| data.buffer(0));
-            let present_values = (0..values.len().min(slots)).filter(|&slot| array.is_valid(slot));
+            let present_values = (0..values.len().min(len)).filter(|&slot| array.is_valid(slot));
             let repeats = repeat(present, present_values.map(|slot| values[slot]));
             let is_integer = numbers.is_integer() || numbers.is_temporal();
             let kind = if is_integer { Kind::Integer } else { Kind::Other };
@@ -161,7 +167,8 @@ fn push_leaves(array: &ArrayRef, leaves: &mut Vec<Leaf>) {
     }
 }
 
-/// Whether the first of these values, of which there are so many, come twice or more on average.
+/// Whether the first of these values, of which there are so many, come [`REPETITIONS`] times or more
+/// on average.
 fn repeat(present: usize, values: impl Iterator<Item = u64>) -> bool {
     if present < FEWEST_DICTIONARY_VALUES {
         return false;
@@ -172,7 +179,12 @@ fn repeat(present: usize, values: impl Iterator<Item = u64>) -> bool {
         distinct.insert(value);
         sampled += 1;
     }
-    sampled >= FEWEST_DICTIONARY_VALUES && distinct.len() * 2 <= sampled
+    sampled >= FEWEST_DICTIONARY_VALUES && distinct.len() * REPETITIONS <= sampled
+}
+
+/// The number of lists between these offsets that have no element.
+fn empty_lists(offsets: &[i32]) -> usize {
+    offsets.windows(2).filter(|ends| ends[0] == ends[1]).count()
 }
 
 /// The first and the last of the offsets of a list or a string column.
@@ -275,11 +287,26 @@ mod tests {
     }
 
     #[test]
+    fn levels_of_empty_lists_count_so_that_columns_inside_them_are_compressed() {
+        let field = Arc::new(Field::new("element", DataType::Int64, true));
+        let none = array(Int64Array::from(Vec::<i64>::new()));
+        let lengths = OffsetBuffer::from_lengths(std::iter::repeat_n(0, 1_000));
+        let empty = array(ListArray::new(field, lengths, none, None));
+        let columns = vec![("list", in_list(100, vec![("empty", empty)]))];
+        let compressed = each(&properties(Profile::Fast, columns, 100), |properties, path| {
+            properties.compression(path)
+        });
+        assert_eq!(compressed, [Compression::SNAPPY]);
+    }
+
+    #[test]
     fn only_values_that_repeat_have_a_dictionary() {
         let columns = vec![
-            ("same", texts(100, |slot| (slot % 50).to_string())),
+            ("same", texts(100, |slot| (slot % 20).to_string())),
+            ("pairs", texts(100, |slot| (slot / 2).to_string())),
             ("unique", texts(100, |slot| slot.to_string())),
-            ("numbers", array((0..100).map(|slot| slot % 50).collect::<Int64Array>())),
+            ("numbers", array((0..100).map(|slot| slot % 20).collect::<Int64Array>())),
+            ("times", array((0..100).map(|slot| slot / 3).collect::<Int64Array>())),
             ("ids", array((0..100).collect::<Int64Array>())),
             ("reals", array((0..100).map(|slot| f64::from(slot % 3)).collect::<Float64Array>())),
             ("flags", array(BooleanArray::from(vec![true; 100]))),
@@ -288,7 +315,8 @@ mod tests {
         let dictionary = each(&properties(Profile::Fast, columns, 1), |properties, path| {
             properties.dictionary_enabled(path)
         });
-        assert_eq!(dictionary, [true, false, true, false, true, false, false]);
+        let expected = [true, false, false, true, false, false, true, false, false];
+        assert_eq!(dictionary, expected);
     }
 
     #[test]
