@@ -89,6 +89,9 @@ pub enum Error {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// A dialect of SQL cannot read the files where they are.
+    #[error("{0}")]
+    Views(String),
     /// There is no page to infer columns from.
     #[error("columns cannot be inferred: {0}")]
     Page(String),
@@ -134,6 +137,7 @@ impl Error {
             | Self::Http(TransportError::Proxy { .. } | TransportError::CertificateFile { .. })
             | Self::Listen { .. }
             | Self::ListenToken(_)
+            | Self::Views(_)
             | Self::NothingToAccept { .. } => ExitCode::Usage,
             Self::Discover(DiscoverError::Token(error))
                 if error.permanent && !error.no_connection =>

@@ -1,129 +1,293 @@
-"""Runs the views that the program prints in DuckDB and compares them with the truth, without a line of their SQL.
+"""Runs the views that the program prints and compares them with the truth, without a line of their SQL.
 
-    views.py SQL CONVERSATIONS QUEUES
+    views.py ENGINE SQL PLATFORM FOLDER
+    views.py parse SQL DIALECT
 
-The last two are NDJSON. Prints `NAME: equal` for each view, or what differs.
+ENGINE is `duckdb` or `spark`. FOLDER has the truth of each dataset as NDJSON. Prints `NAME: equal` for each
+view that is compared, or what differs. `parse` reads the statements by sqlglot, without running them.
 """
 
 import json
+import os
+import re
 import sys
+import time
 from collections import Counter, defaultdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 
-import duckdb
+WEEK = timedelta(days=7)
 
 
 def rows(path):
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
-def parts(conversations):
-    """Each conversation with its participants and their sessions."""
-    for row in conversations:
-        for participant in row.get("participants") or []:
-            for session in participant.get("sessions") or []:
-                yield row, participant, session
+def instant(text):
+    return datetime.fromisoformat(text) if text else None
 
 
-def metrics(conversations):
-    """Each metric with its conversation, participant and queue."""
-    for row, participant, session in parts(conversations):
-        queues = [segment["queueId"] for segment in session.get("segments") or [] if segment.get("queueId")]
-        for metric in session.get("metrics") or []:
-            yield row, participant, queues[0] if queues else None, metric["name"], metric["value"]
+def seconds(start, end):
+    return (instant(end) - instant(start)).total_seconds() if start and end else None
 
 
-def first_contacts(conversations):
+def half_hour(text):
+    start = instant(text)
+    return start.replace(minute=start.minute // 30 * 30, second=0, microsecond=0)
+
+
+def first_contacts(contacts):
+    """Per day how many (customer, time) there are, and how many without an earlier one within a week."""
     found, known = defaultdict(lambda: [0, 0]), {}
-    for row in sorted(conversations, key=lambda row: row["conversationStart"]):
-        participant = row["participants"][0]
-        if participant["purpose"] not in ("customer", "external") or not participant.get("sessions"):
-            continue
-        customer = participant["sessions"][0].get("ani") or participant["sessions"][0].get("addressFrom")
-        if customer is None:
-            continue
-        start = datetime.fromisoformat(row["conversationStart"])
-        found[day(row)][0] += 1
-        found[day(row)][1] += customer not in known or start - known[customer] > timedelta(days=7)
-        known[customer] = start
-    return {(date, *counts) for date, counts in found.items()}
+    for customer, start in sorted(contacts, key=lambda contact: instant(contact[1])):
+        found[start[:10]][0] += 1
+        found[start[:10]][1] += customer not in known or instant(start) - known[customer] > WEEK
+        known[customer] = instant(start)
+    return [(day, *counts) for day, counts in found.items()]
 
 
-def day(row):
-    return row["conversationStart"][:10]
+def elements(conversation):
+    """Each session with its participant, and their positions."""
+    for number, participant in enumerate(conversation.get("participants") or [], 1):
+        for place, session in enumerate(participant.get("sessions") or [], 1):
+            yield number, participant, place, session
 
 
-def half_hour(row):
-    start = datetime.fromisoformat(row["conversationStart"])
-    return f"{start.replace(minute=start.minute // 30 * 30, second=0, microsecond=0):%Y-%m-%d %H:%M}"
+def queue_of(session):
+    queues = [segment["queueId"] for segment in session.get("segments") or [] if segment.get("queueId")]
+    return queues[0] if queues else None
 
 
-def sums(conversations, wanted, key):
-    """Per key, how often each metric occurs and the sum of its values."""
-    counted, summed = defaultdict(Counter), defaultdict(Counter)
-    for row, participant, queue, name, value in metrics(conversations):
-        at = {"queue": queue, "user": participant.get("userId")}[key]
-        if at is not None and name in wanted:
-            counted[at][name] += 1
-            summed[at][name] += value
-    return counted, summed
+def conversation(row):
+    """The row of the table of conversations, from its nested row."""
+    first, last = [], []  # (start of a segment, its participant, session and itself), as they come
+    for _, participant, _, session in elements(row):
+        for segment in session.get("segments") or []:
+            first.append((instant(segment["segmentStart"]), participant, session, segment))
+    first.sort(key=lambda part: part[0])  # keeps the order of equals
+    last = first[::-1]
+    spent, names = Counter(), set()
+    for *_, session in elements(row):
+        for metric in session.get("metrics") or []:
+            spent[metric["name"]] += metric["value"]
+            names.add(metric["name"])
+
+    def pick(parts, value):
+        return next((value(*part[1:]) for part in parts if value(*part[1:]) is not None), None)
+
+    return (
+        row["conversationId"], instant(row["conversationStart"]), instant(row.get("conversationEnd")), row.get("originatingDirection"),
+        seconds(row["conversationStart"], row.get("conversationEnd")),
+        pick(first, lambda _, s, __: s.get("mediaType")), pick(last, lambda _, s, __: s.get("mediaType")),
+        pick(first, lambda _, __, g: g.get("queueId")),
+        pick(last, lambda p, _, __: p.get("userId") if p.get("purpose") == "agent" else None),
+        pick(last, lambda _, __, g: g.get("wrapUpCode")),
+        *(spent[name] / 1000 for name in ("tTalkComplete", "tHeldComplete", "tAcd", "tAcw", "tHandle")),
+        spent["nTransferred"], "tAnswered" in names, "tAbandon" in names,
+    )
 
 
-def answers(conversations, queues):
-    """The rows that the views must have, by the query that selects what is compared."""
-    participants = [(row, p) for row in conversations for p in row.get("participants") or []]
-    segments = [(r, p, s, g) for r, p, s in parts(conversations) for g in s.get("segments") or []]
-    by_queue = {(day(r), g["queueId"], r["conversationId"]) for r, _, _, g in segments if g.get("queueId")}
-    handled = sums(conversations, {"tHandle"}, "user")
-    waiting = sums(conversations, {"tAnswered"}, "queue")
-    lost = sums(conversations, {"nOffered", "tAbandon"}, "queue")
-    late = sums(conversations, {"nOffered", "nOverSla"}, "queue")
-    moved = sums(conversations, {"nTransferred", "nBlindTransferred"}, "queue")
-    talk, transfers = Counter(), Counter()
-    for row, _, _, name, value in metrics(conversations):
-        talk[row["conversationId"]] += value if name == "tTalkComplete" else 0
-        transfers[row["conversationId"]] += value if name == "nTransferred" else 0
-    names = {row["conversationId"]: {m[3] for m in metrics([row])} for row in conversations}
-    return {
-        "SELECT participantId, purpose, userId FROM participants": {(p["participantId"], p["purpose"], p.get("userId")) for _, p in participants},
-        "SELECT count(*) FROM participants": {(len(participants),)},
-        "SELECT count(*), count(DISTINCT sessionId) FROM sessions": {(len(list(parts(conversations))), len({s["sessionId"] for _, _, s in parts(conversations)}))},
-        "SELECT count(*), count(wrapUpCode), count(queueId) FROM segments": {(len(segments), sum("wrapUpCode" in g for *_, g in segments), sum("queueId" in g for *_, g in segments))},
-        "SELECT name, count(*), sum(value)::BIGINT FROM metrics GROUP BY name": {
-            (name, sum(m[3] == name for m in metrics(conversations)), sum(m[4] for m in metrics(conversations) if m[3] == name))
-            for name in {m[3] for m in metrics(conversations)}
-        },
-        "SELECT count(*) FROM attributes": {(sum(len(p.get("attributes") or {}) for _, p in participants),)},
-        "SELECT conversationId, originatingDirection, (talkSeconds * 1000)::BIGINT, transfers::BIGINT, answered, abandoned FROM conversations": {
-            (id, row.get("originatingDirection"), talk[id], transfers[id], "tAnswered" in names[id], "tAbandon" in names[id])
-            for row in conversations for id in [row["conversationId"]]
-        },
-        "SELECT date::VARCHAR, queueId, conversations FROM conversations_by_queue_and_day": {(*key, n) for key, n in Counter((d, q) for d, q, _ in by_queue).items()},
-        "SELECT userId, handled, (handleSeconds * 1000)::BIGINT FROM handle_time_by_agent": {(u, handled[0][u]["tHandle"], handled[1][u]["tHandle"]) for u in handled[0]},
-        "SELECT queueId, answered, (longestSeconds * 1000)::BIGINT FROM wait_time_by_queue": {
-            (q, waiting[0][q]["tAnswered"], max(m[4] for m in metrics(conversations) if m[2] == q and m[3] == "tAnswered")) for q in waiting[0]
-        },
-        "SELECT queueId, offered::BIGINT, abandoned FROM abandon_rate_by_queue": {(q, lost[1][q]["nOffered"], lost[0][q]["tAbandon"]) for q in lost[0]},
-        "SELECT queueId, late::BIGINT, serviceLevel FROM service_level_by_queue": {(q, late[1][q]["nOverSla"], 1 - late[1][q]["nOverSla"] / late[1][q]["nOffered"]) for q in late[0]},
-        "SELECT queueId, transfers::BIGINT, blindTransfers::BIGINT FROM transfers_by_queue": {(q, moved[1][q]["nTransferred"], moved[1][q]["nBlindTransferred"]) for q in moved[0]},
-        "SELECT wrapUpCode, sum(times)::BIGINT FROM wrap_up_codes GROUP BY wrapUpCode": set(Counter(g["wrapUpCode"] for *_, g in segments if g.get("wrapUpCode")).items()),
-        "SELECT strftime(halfHour AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M'), conversations FROM busiest_half_hours": set(Counter(map(half_hour, conversations)).items()),
-        "SELECT originatingDirection, sum(conversations)::BIGINT FROM conversations_by_media_and_day GROUP BY ALL": set(Counter(row.get("originatingDirection") for row in conversations).items()),
-        "SELECT date::VARCHAR, contacts, firstContacts FROM first_contact": first_contacts(conversations),
-        "SELECT id, name FROM current_queues": {(row["id"], row["name"]) for row in queues},
-    }
+def genesys(truth):
+    """The rows that the views must have: the name of the view, its columns, its rows."""
+    conversations, queues = truth("conversations"), truth("queues")
+    sessions = [(c, *parts) for c in conversations for parts in elements(c)]
+    segments = [(c, p, s, n, g) for c, _, p, _, s in sessions for n, g in enumerate(s.get("segments") or [], 1)]
+    metrics = [(c, p, s, m) for c, _, p, _, s in sessions for m in s.get("metrics") or []]
+    flat = [conversation(c) for c in conversations]
+    columns = (
+        "conversationId conversationStart conversationEnd originatingDirection durationSeconds firstMediaType lastMediaType firstQueueId lastUserId "
+        "wrapUpCode talkSeconds holdSeconds waitSeconds wrapUpSeconds handleSeconds transfers answered abandoned"
+    )
+    yield "conversations", columns, flat
+    yield "participants", "conversationId participantNumber participantId purpose userId", [
+        (c["conversationId"], n, p["participantId"], p.get("purpose"), p.get("userId")) for c in conversations for n, p in enumerate(c.get("participants") or [], 1)
+    ]
+    yield "sessions", "conversationId conversationStart participantNumber sessionNumber sessionId mediaType ani purpose flow_flowId", [
+        (c["conversationId"], instant(c["conversationStart"]), i, j, s["sessionId"], s.get("mediaType"), s.get("ani"), p.get("purpose"), (s.get("flow") or {}).get("flowId"))
+        for c, i, p, j, s in sessions
+    ]
+    yield "segments", "conversationId sessionId segmentNumber segmentStart segmentEnd segmentType queueId wrapUpCode seconds userId", [
+        (c["conversationId"], s["sessionId"], n, instant(g["segmentStart"]), instant(g.get("segmentEnd")), g.get("segmentType"), g.get("queueId"),
+         g.get("wrapUpCode"), seconds(g["segmentStart"], g.get("segmentEnd")), p.get("userId"))
+        for c, p, s, n, g in segments
+    ]
+    yield "metrics", "conversationId sessionId name value emitDate queueId userId", [
+        (c["conversationId"], s["sessionId"], m["name"], m["value"], instant(m.get("emitDate")), queue_of(s), p.get("userId")) for c, p, s, m in metrics
+    ]
+    yield "attributes", "conversationId participantId key value", [
+        (c["conversationId"], p["participantId"], *entry) for c in conversations for p in c.get("participants") or [] for entry in (p.get("attributes") or {}).items()
+    ]
+    yield "property_changes", "id propertyChangeNumber property", [
+        (row["id"], n, change.get("property")) for row in truth("audits") for n, change in enumerate(row.get("propertyChanges") or [], 1)
+    ]
+    yield "language_labels", "id key value", [(row["id"], *label) for row in truth("presence-definitions") for label in (row.get("languageLabels") or {}).items()]
+    # a map is a part of the id: as a text
+    yield "queue_aggregates_metrics", 'interval "group" metricNumber queueId metric stats_count', [
+        (instant(row["interval"].split("/")[0]), json.dumps(row["group"], separators=(",", ":"), sort_keys=True), n, row["group"].get("queueId"), m["metric"], m["stats"].get("count"))
+        for row in truth("queue-aggregates") for n, m in enumerate(row["metrics"], 1)
+    ]
+    yield "current_queues", "id name", [(queue["id"], queue["name"]) for queue in queues]
+
+    def day(row):
+        return row["conversationStart"][:10]
+
+    by_queue = Counter((d, q) for d, q, _ in {(day(c), g["queueId"], c["conversationId"]) for c, _, _, _, g in segments if g.get("queueId")})
+    yield "conversations_by_queue_and_day", "date queueId conversations", [(*key, count) for key, count in by_queue.items()]
+    of_agent, of_queue = defaultdict(list), defaultdict(lambda: defaultdict(list))
+    for _, participant, session, metric in metrics:
+        if metric["name"] == "tHandle" and participant.get("userId"):
+            of_agent[participant["userId"]].append(metric["value"])
+        if queue_of(session):
+            of_queue[queue_of(session)][metric["name"]].append(metric["value"])
+    yield "handle_time_by_agent", "userId handled handleSeconds averageSeconds", [(u, len(v), sum(v) / 1000, sum(v) / len(v) / 1000) for u, v in of_agent.items()]
+
+    def share(part, whole):
+        return part / whole if whole else None
+
+    offered = {queue: sum(values["nOffered"]) for queue, values in of_queue.items()}
+    yield "abandon_rate_by_queue", "queueId offered abandoned abandonRate", [
+        (q, offered[q], len(v["tAbandon"]), share(len(v["tAbandon"]), offered[q])) for q, v in of_queue.items() if v["nOffered"] or v["tAbandon"]
+    ]
+    yield "service_level_by_queue", "queueId offered late serviceLevel", [
+        (q, offered[q], sum(v["nOverSla"]), 1 - share(sum(v["nOverSla"]), offered[q])) for q, v in of_queue.items() if v["nOffered"] or v["nOverSla"]
+    ]
+    yield "wait_time_by_queue", "queueId answered averageSeconds longestSeconds", [
+        (q, len(v["tAnswered"]), sum(v["tAnswered"]) / len(v["tAnswered"]) / 1000, max(v["tAnswered"]) / 1000) for q, v in of_queue.items() if v["tAnswered"]
+    ]
+    yield "transfers_by_queue", "queueId transfers blindTransfers", [
+        (q, sum(v["nTransferred"]), sum(v["nBlindTransferred"])) for q, v in of_queue.items() if v["nTransferred"] or v["nBlindTransferred"]
+    ]
+    codes = Counter((g["wrapUpCode"], g.get("queueId")) for *_, g in segments if g.get("wrapUpCode"))
+    yield "wrap_up_codes", "wrapUpCode queueId times", [(*key, count) for key, count in codes.items()]
+    yield "busiest_half_hours", "halfHour conversations", list(Counter(half_hour(c["conversationStart"]) for c in conversations).items())
+    media = Counter((f"{row[1]:%Y-%m-%d}", row[5], row[3]) for row in flat)
+    yield "conversations_by_media_and_day", "date firstMediaType originatingDirection conversations", [(*key, count) for key, count in media.items()]
+    contacts = [(s.get("ani") or s.get("addressFrom"), c["conversationStart"]) for c, i, p, j, s in sessions if (i, j) == (1, 1) and p["purpose"] in ("customer", "external")]
+    yield "first_contact", "date contacts firstContacts", first_contacts(contact for contact in contacts if contact[0])
 
 
-def main(sql, conversations, queues):
+def cxone(truth):
+    contacts = truth("contacts")
+    yield "contacts", "contactId contactStartDate skillId agentId abandoned inQueueSeconds", [
+        (int(c["contactId"]), instant(c["contactStartDate"]), c["skillId"], c.get("agentId"), c["abandoned"], c["inQueueSeconds"]) for c in contacts
+    ]
+    yield "tags", "contactId tagNumber tagId tagName", [
+        (int(c["contactId"]), n, t["tagId"], t["tagName"]) for c in contacts for n, t in enumerate(c.get("tags") or [], 1)
+    ]
+    yield "current_skills", "skillId skillName", [(skill["skillId"], skill["skillName"]) for skill in truth("skills")]
+    names = {c["skillId"]: c["skillName"] for c in contacts}
+    by_skill = Counter((c["contactStartDate"][:10], c["skillId"]) for c in contacts)
+    yield "contacts_by_skill_and_day", "date skillId skillName contacts", [(day, skill, names[skill], count) for (day, skill), count in by_skill.items()]
+    of_agent, of_skill = defaultdict(list), defaultdict(list)
+    for contact in contacts:
+        of_skill[contact["skillId"]].append(contact)
+        if contact.get("agentId"):
+            of_agent[contact["agentId"]].append((contact.get("agentSeconds") or 0) + (contact.get("acwSeconds") or 0))
+    yield "handle_time_by_agent", "agentId handled handleSeconds averageSeconds", [(a, len(v), sum(v), sum(v) / len(v)) for a, v in of_agent.items()]
+    inbound = {skill: [c["abandoned"] for c in all if not c["isOutbound"]] for skill, all in of_skill.items()}
+    yield "abandon_rate_by_skill", "skillId offered abandonedContacts abandonRate", [(s, len(v), sum(v), sum(v) / len(v)) for s, v in inbound.items() if v]
+    flags = {skill: [c["serviceLevelFlag"] for c in all] for skill, all in of_skill.items()}
+    yield "service_level_by_skill", "skillId counted inTime serviceLevel", [(s, len(v), sum(v), sum(v) / len(v)) for s, v in flags.items()]
+    waited = {skill: [c["inQueueSeconds"] for c in all if not c["abandoned"]] for skill, all in of_skill.items()}
+    yield "wait_time_by_skill", "skillId answered averageSeconds longestSeconds", [(s, len(v), sum(v) / len(v), max(v)) for s, v in waited.items() if v]
+    yield "transfers_by_skill", "skillId transfers", [(s, sum((c.get("transferIndicatorId") or 0) > 0 for c in all)) for s, all in of_skill.items()]
+    ends = Counter((c["primaryDispositionId"], c["skillId"]) for c in contacts if c.get("primaryDispositionId") is not None)
+    yield "dispositions_by_skill", "primaryDispositionId skillId times", [(*key, count) for key, count in ends.items()]
+    yield "busiest_half_hours", "halfHour contacts", list(Counter(half_hour(c["contactStartDate"]) for c in contacts).items())
+    media = Counter((c["contactStartDate"][:10], c["mediaTypeName"], c["isOutbound"]) for c in contacts)
+    yield "contacts_by_media_and_day", "date mediaTypeName isOutbound contacts", [(*key, count) for key, count in media.items()]
+    yield "first_contact", "date contacts firstContacts", first_contacts((c["fromAddress"], c["contactStartDate"]) for c in contacts if not c["isOutbound"])
+
+
+def statements(sql):
+    """The statements of a script. No text of it has a semicolon at the end of a line."""
+    return [statement.strip() for statement in re.split(r";\n", sql) if statement.strip()]
+
+
+def duckdb_engine(sql):
+    import duckdb
+
     connection = duckdb.connect()
     # views must not depend on where they are read
     connection.execute("SET TimeZone = 'America/New_York'")
-    connection.execute(Path(sql).read_text(encoding="utf-8"))
-    for query, expected in answers(rows(conversations), rows(queues)).items():
-        found = set(connection.execute(query).fetchall())
-        name = query.split(" FROM ")[1].split()[0]
-        print(f"{name}: equal" if found == expected else f"{name}: {list(found ^ expected)[:4]}")
+    connection.execute(sql)
+    run = lambda query: connection.execute(query.replace("INSTANT(", "epoch_us(")).fetchall()
+    # into a table, so that no column can be left out
+    return run, lambda view: connection.execute(f"CREATE OR REPLACE TEMP TABLE whole AS SELECT * FROM {view}")
+
+
+def spark_engine(sql):
+    from pyspark.sql import SparkSession
+
+    settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.session.timeZone": "America/New_York", "spark.sql.shuffle.partitions": "2", "spark.log.level": "ERROR"}
+    builder = SparkSession.builder.master("local[2]")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    for statement in statements(sql):
+        session.sql(statement)
+    run = lambda query: session.sql(query.replace("INSTANT(", "unix_micros(").replace('"', "`")).collect()
+    # reading all of them takes minutes; this finds what is wrong with their columns
+    return run, lambda view: session.table(view).schema
+
+
+def plain(value):
+    """A value as both sides write it."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, datetime):
+        return round(value.timestamp() * 1_000_000)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (int, float, Decimal)):
+        return round(float(value), 6) if value != int(value) else int(value)
+    return value
+
+
+TIMES = {"conversationStart", "conversationEnd", "segmentStart", "segmentEnd", "emitDate", "halfHour", "contactStartDate", "interval"}
+
+
+def compare(run, expected):
+    for name, columns, wanted in expected:
+        columns = columns.split()
+        listed = ", ".join(f"INSTANT({column})" if column in TIMES else column for column in columns)
+        found = Counter(tuple(map(plain, row)) for row in run(f"SELECT {listed} FROM {name}"))
+        wanted = Counter(tuple(map(plain, row)) for row in wanted)
+        differs = f"{list((found - wanted).items())[:3]} instead of {list((wanted - found).items())[:3]}"
+        print(f"{name}: equal" if found == wanted and wanted else f"{name}: {differs}", flush=True)
+
+
+def parse(dialect, sql):
+    import sqlglot
+    from sqlglot import exp
+
+    for statement in statements(sql):
+        # the one clause that sqlglot does not know; the program writes nothing else into it
+        statement = re.sub(r"\nWITH PARTITION COLUMNS \(`date` DATE\)", "", statement)
+        (tree,) = sqlglot.parse(statement, dialect=dialect, error_level=sqlglot.ErrorLevel.RAISE)
+        assert isinstance(tree, exp.Create) and not list(tree.find_all(exp.Command)), statement
+        print(f"{tree.this.name or tree.this.this.name}: parsed")
+
+
+def read_all(read, sql):
+    """Reads every view, of which more are printed than compared."""
+    names = re.findall(r"^CREATE OR REPLACE VIEW [`\"](\w+)[`\"] AS$", sql, re.MULTILINE)
+    for name in names:
+        read(name)
+    print(f"{len(names)} views: read", flush=True)
+
+
+def main(engine, sql, *rest):
+    text = Path(sql).read_text(encoding="utf-8")
+    if engine == "parse":
+        return parse(rest[0], text)
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    platform, folder = rest
+    run, read = {"duckdb": duckdb_engine, "spark": spark_engine}[engine](text)
+    read_all(read, text)
+    compare(run, {"genesys-cloud": genesys, "nice-cxone": cxone}[platform](lambda dataset: rows(Path(folder) / dataset)))
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ impl Cli {
             Command::Rebuild => rebuild::execute(&overrides).await,
             Command::Upgrade(args) => upgrade::execute(&overrides, &args).await,
             Command::Compact(args) => compact::execute(&overrides, &args).await,
-            Command::Views(args) => views::execute(&overrides, &args),
+            Command::Views(args) => views::execute(&overrides, args),
             Command::Drop(args) => drop::execute(&overrides, &args).await,
             Command::Export(args) => export::execute(&overrides, &args).await,
             Command::Datasets(args) => datasets::execute(&overrides, &args).await,

@@ -1,9 +1,16 @@
-//! `views`: the SQL that is printed, run by DuckDB over the files.
+//! `views`: the SQL that is printed, run by DuckDB and Spark over the files, and parsed by sqlglot.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
 
 use crate::common::{
-    binary::{Job, Sandbox},
+    binary::{Job, Sandbox, program, set},
     reader::python,
 };
 
@@ -11,37 +18,204 @@ const FROM: &str = "2024-01-01T00:00:00Z";
 const TO: &str = "2024-01-03T00:00:00Z";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/views.py");
 
+/// A job, and what is compared of it.
+struct Case {
+    platform: &'static str,
+    settings: &'static [&'static str],
+    /// The datasets whose truth is compared, and what it is called in the sandbox.
+    truths: &'static [(&'static str, &'static str)],
+    /// How many views are compared.
+    compared: usize,
+}
+
+/// Patterns of readers and texts of SQL have characters of the name of the output.
+const CASES: [Case; 2] = [
+    Case {
+        platform: "genesys-cloud",
+        settings: &[
+            "fetch.attributes=true",
+            "job.datasets=['conversations', 'queues', 'queue-aggregates', 'audits', 'users', \
+             'user-details', 'groups', 'presence-definitions']",
+            r#"output.path="it's [1] {2}""#,
+        ],
+        truths: &[
+            ("conversations", "conversations+attributes"),
+            ("queues", "queues"),
+            ("queue-aggregates", "queue-aggregates"),
+            ("audits", "audits"),
+            ("presence-definitions", "presence-definitions"),
+        ],
+        compared: 7 + 3 + 10,
+    },
+    Case {
+        platform: "nice-cxone",
+        settings: &[
+            "source.platform=nice-cxone",
+            "job.datasets=['contacts', 'skills', 'agent-state-history']",
+            r#"output.path="it's [1] {2}""#,
+        ],
+        truths: &[("contacts", "contacts"), ("skills", "skills")],
+        compared: 3 + 10,
+    },
+];
+
+/// The output of a case, and the SQL of its views.
+struct Printed<'s> {
+    job: Job<'s>,
+    case: &'static Case,
+    folder: TempDir,
+}
+
+impl<'s> Printed<'s> {
+    fn new(sandbox: &'s Sandbox, case: &'static Case) -> Self {
+        let job = Job::new(sandbox);
+        job.run(FROM, TO, case.settings);
+        let folder = tempfile::tempdir().unwrap();
+        for (dataset, name) in case.truths {
+            let truth = sandbox.truth_of(case.platform, name, FROM, TO);
+            assert!(!truth.is_empty(), "{dataset} without rows proves nothing");
+            fs::write(folder.path().join(dataset), truth).unwrap();
+        }
+        Self { job, case, folder }
+    }
+
+    /// What `views` prints with these arguments.
+    fn sql(&self, arguments: &[&str]) -> String {
+        let arguments = [&["views", "--dialect"], arguments].concat();
+        let output = self.job.command_of(&arguments, FROM, TO, self.case.settings).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn written(&self, sql: &str) -> PathBuf {
+        let file = self.folder.path().join("views.sql");
+        fs::write(&file, sql).unwrap();
+        file
+    }
+
+    /// Runs the views by an engine. All are read, and those that the script knows are compared.
+    fn expect_truth(&self, python: &Path, engine: &str) {
+        let sql = self.sql(&[engine]);
+        let mut script = Command::new(python);
+        script.args([SCRIPT, engine]).arg(self.written(&sql)).arg(self.case.platform);
+        // Spark writes its catalog into the current folder
+        script.arg(self.folder.path()).current_dir(self.folder.path());
+        let said = said_of(&mut script);
+        let read = format!("{} views: read", sql.matches("CREATE OR REPLACE VIEW").count());
+        assert!(said.lines().any(|line| line == read), "{read} is missing in {said}");
+        let (equal, other): (Vec<_>, Vec<_>) =
+            said.lines().filter(|line| *line != read).partition(|line| line.ends_with(": equal"));
+        assert_eq!((equal.len(), other), (self.case.compared, Vec::new()), "{engine}");
+    }
+}
+
+fn said_of(script: &mut Command) -> String {
+    let output = script.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whether Python code runs. If not, prints a notice, not by `eprintln!`, which the test harness
+/// captures.
+#[allow(clippy::explicit_write)]
+fn can_run(python: &Path, code: &str, consequence: &str) -> bool {
+    let runs = Command::new(python).args(["-c", code]).output().unwrap().status.success();
+    if !runs {
+        writeln!(io::stderr(), "NOTICE: {consequence}: `{code}` fails in Python").unwrap();
+    }
+    runs
+}
+
 #[test]
 fn duckdb_answers_the_questions_of_the_views_as_the_truth_does() {
+    let Some(python) = python() else { return };
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=150"]);
+    for case in &CASES {
+        Printed::new(&sandbox, case).expect_truth(python, "duckdb");
+    }
+}
+
+#[test]
+fn spark_answers_the_questions_of_the_views_as_the_truth_does() {
+    let Some(python) = python() else { return };
+    let java = "import pyspark, shutil, sys; sys.exit(shutil.which('java') is None)";
+    if !can_run(python, java, "the views are NOT run by Spark") {
+        return;
+    }
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
+    for case in &CASES {
+        Printed::new(&sandbox, case).expect_truth(python, "spark");
+    }
+}
+
+#[test]
+fn a_parser_of_their_dialect_reads_the_views_of_every_dialect() {
+    let Some(python) = python() else { return };
+    if !can_run(python, "import sqlglot", "the views of each dialect are NOT parsed") {
+        assert!(std::env::var_os("CI").is_none(), "tests/requirements.txt names sqlglot");
+        return;
+    }
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    for case in &CASES {
+        let printed = Printed::new(&sandbox, case);
+        for arguments in [
+            &["duckdb", "--schema", "calls"][..],
+            &["spark", "--location", "s3://calls/out", "--schema", "main.calls"],
+            &["snowflake", "--location", "@calls/it's out/"],
+            &["snowflake", "--location", "@calls/out", "--schema", "lake.calls"],
+            &["bigquery", "--location", "gs://calls/out", "--schema", "my-project.calls"],
+        ] {
+            let sql = printed.sql(arguments);
+            let mut script = Command::new(python);
+            script.args([SCRIPT, "parse"]).arg(printed.written(&sql)).arg(arguments[0]);
+            let said = said_of(&mut script);
+            let statements = sql.lines().filter(|line| line.starts_with("CREATE ")).count();
+            let parsed = said.lines().filter(|line| line.ends_with(": parsed")).count();
+            assert_eq!(parsed, statements, "{arguments:?}: {said}");
+            assert!(statements > printed.case.compared, "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn datasets_and_columns_that_are_not_in_the_files_have_no_views() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
     let job = Job::new(&sandbox);
-    let settings = ["fetch.attributes=true", "job.datasets=['conversations', 'queues']"];
+    let settings = ["job.datasets=['conversations']"];
     job.run(FROM, TO, &settings);
     let views = ["views", "--dialect", "duckdb"];
     let output = job.command_of(&views, FROM, TO, &settings).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let sql = String::from_utf8(output.stdout).unwrap();
-    let Some(python) = python() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let truths = [
-        ("views.sql", sql.clone()),
-        ("conversations", sandbox.truth_of("genesys-cloud", "conversations+attributes", FROM, TO)),
-        ("queues", sandbox.truth_of("genesys-cloud", "queues", FROM, TO)),
-    ];
-    let files = truths.map(|(name, text)| {
-        fs::write(folder.path().join(name), text).unwrap();
-        folder.path().join(name)
-    });
-    let read = Command::new(python).arg(SCRIPT).args(files).output().unwrap();
-    let said = String::from_utf8_lossy(&read.stdout);
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    let (equal, other): (Vec<_>, Vec<_>) = said.lines().partition(|line| line.ends_with(": equal"));
-    assert_eq!((equal.len(), other), (18, Vec::new()));
-
-    // without attributes in the files there is no view of them, without queues none of those
-    let fewer = ["job.datasets=['conversations']"];
-    let output = job.command_of(&views, FROM, TO, &fewer).output().unwrap();
-    let without = String::from_utf8(output.stdout).unwrap();
-    assert!(sql.contains("VIEW \"attributes\"") && !without.contains("VIEW \"attributes\""));
+    assert!(sql.contains("VIEW \"metrics\"") && sql.contains("VIEW \"first_contact\""), "{sql}");
+    assert!(!sql.contains("VIEW \"attributes\""), "only jobs return attributes");
     assert!(!sql.contains("current_users"), "no file has users");
+}
+
+#[test]
+fn a_place_that_the_database_cannot_read_is_refused() {
+    let folder = TempDir::new().unwrap();
+    for (arguments, expected) in [
+        (
+            &["snowflake"][..],
+            "error: Snowflake cannot read the folder of the output: copy it, and give the place \
+             by `--location`: a stage, such as `@calls/out`\n",
+        ),
+        (
+            &["bigquery", "--location", "s3://calls/out", "--schema", "calls"],
+            "error: BigQuery cannot read files at `s3://calls/out`: `--location` must be a \
+             bucket, such as `gs://calls/out`\n",
+        ),
+        (
+            &["bigquery", "--location", "gs://calls/out"],
+            "error: BigQuery's views name each other with their dataset: give it by `--schema`, \
+             such as `--schema calls`\n",
+        ),
+    ] {
+        let mut command = program(folder.path(), &[&["views", "--dialect"], arguments].concat());
+        set(&mut command, &crate::common::binary::SIMULATED);
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+        assert_eq!(output.status.code(), Some(2));
+    }
 }

@@ -1,25 +1,28 @@
-//! SQL views over the files of built-in datasets: data, as the datasets are.
+//! The usual questions about the tables of built-in datasets: data, as the datasets are.
 //!
-//! A block of a file of views begins with `-- view NAME: NEEDS`, where the needs are datasets or
-//! columns of them by path, separated by commas. Comments, and the query, in which `{dataset}`
-//! stands for the files of a dataset, follow.
+//! A block of a file of questions begins with `-- view NAME: NEEDS`, where the needs are columns of
+//! tables, separated by commas. A comment and the query follow. The query is one that all dialects
+//! understand; `{sessions}` stands for the view of a table, `{half hour of TIME}` and `{seconds from
+//! TIME to TIME}` for what dialects write differently.
 
-/// A view, as a file of views has it.
+/// A question, as a file of questions has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct View {
-    /// Its name.
+    /// The name of the view.
     pub name: &'static str,
-    /// The datasets that it reads, and the columns that they must have, by their paths.
+    /// The columns of tables that it reads, such as `sessions.ani`, separated by commas.
     pub needs: &'static str,
-    /// A sentence about it, as a comment of SQL, and its query.
+    /// The question, as a comment of SQL.
+    pub comment: &'static str,
+    /// The query.
     pub query: &'static str,
 }
 
-/// The views of a platform in DuckDB's dialect, each after those that it reads. Empty if the
-/// platform has none.
-pub(crate) fn duckdb(platform: &str) -> Vec<View> {
+/// The questions about the datasets of a platform. Empty if the platform has none.
+pub(crate) fn questions(platform: &str) -> Vec<View> {
     match platform {
-        "genesys-cloud" => read(include_str!("genesys-cloud.duckdb.sql")),
+        "genesys-cloud" => read(include_str!("genesys-cloud.sql")),
+        "nice-cxone" => read(include_str!("nice-cxone.sql")),
         _ => Vec::new(),
     }
 }
@@ -27,9 +30,10 @@ pub(crate) fn duckdb(platform: &str) -> Vec<View> {
 fn read(file: &'static str) -> Vec<View> {
     let blocks = file.split("\n-- view ").skip(1);
     let view = |block: &'static str| {
-        let (head, query) = block.split_once('\n')?;
+        let (head, rest) = block.split_once('\n')?;
         let (name, needs) = head.split_once(": ")?;
-        Some(View { name, needs, query: query.trim_end() })
+        let (comment, query) = rest.split_once('\n')?;
+        Some(View { name, needs, comment, query: query.trim_end() })
     };
     blocks.filter_map(view).collect()
 }
@@ -37,23 +41,21 @@ fn read(file: &'static str) -> Vec<View> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog;
+    use crate::catalog::PLATFORMS;
 
     #[test]
-    fn every_view_has_a_comment_and_reads_datasets_that_it_says_it_needs() {
-        let views = duckdb("genesys-cloud");
-        let file = include_str!("genesys-cloud.duckdb.sql");
-        assert_eq!(views.len(), file.matches("\n-- view ").count());
-        assert_eq!(views.len(), 6 + 10, "the tables and the ten questions");
-        let known = &catalog::builtin("genesys-cloud").unwrap().datasets;
-        for View { name, needs, query } in views {
-            assert!(query.starts_with("-- "), "{name}");
-            let named: Vec<_> =
-                needs.split(", ").filter_map(|need| need.split('.').next()).collect();
-            assert!(named.iter().all(|dataset| known.contains_key(*dataset)), "{name}: {needs}");
-            for placeholder in query.split('{').skip(1) {
-                let dataset = placeholder.split('}').next().unwrap();
-                assert!(named.contains(&dataset), "{name} reads {dataset}");
+    fn every_platform_has_the_ten_questions_with_a_comment_each() {
+        for platform in PLATFORMS {
+            let questions = questions(platform);
+            assert_eq!(questions.len(), 10, "{platform}");
+            for View { name, needs, comment, query } in questions {
+                assert!(comment.starts_with("-- ") && comment.ends_with('?'), "{name}: {comment}");
+                assert!(query.starts_with("SELECT ") || query.starts_with("WITH "), "{name}");
+                let is_read = |need: &str| {
+                    let (table, column) = need.split_once('.').expect(name);
+                    query.contains(&format!("{{{table}}}")) && query.contains(column)
+                };
+                assert!(needs.split(", ").all(is_read), "{name} does not read all of {needs}");
             }
         }
     }

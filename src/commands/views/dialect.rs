@@ -1,0 +1,271 @@
+//! How the dialects of SQL write what the views need.
+
+use arrow::datatypes::DataType;
+use clap::ValueEnum;
+
+use crate::catalog::schema::timestamp;
+
+/// The dialect of SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialect {
+    /// DuckDB 1.3 or newer.
+    Duckdb,
+    /// Spark 3.4 or newer, and Databricks.
+    Spark,
+    /// Snowflake, over the files of a stage.
+    Snowflake,
+    /// BigQuery, over the files of a bucket.
+    Bigquery,
+}
+
+use Dialect::{Bigquery, Duckdb, Snowflake, Spark};
+
+/// The elements of a list or the entries of a map, joined to what contains them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Joined<'q> {
+    /// Which of the joins of its query it is, from 1.
+    pub number: usize,
+    /// The list or the map.
+    pub list: &'q str,
+    /// Whether it is a map.
+    pub is_map: bool,
+    /// Whether a row without elements stays, with nulls.
+    pub is_outer: bool,
+}
+
+/// Which of several values is chosen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pick<'q> {
+    /// The value, which is not chosen if it is null.
+    pub value: &'q str,
+    /// Its type.
+    pub data_type: &'q DataType,
+    /// What must be true of it. Empty if nothing.
+    pub condition: &'q str,
+    /// What decides, before the positions. `None` if nothing.
+    pub by: Option<&'q str>,
+    /// The positions of the value in its lists.
+    pub positions: &'q [String],
+    /// Whether the last one is chosen.
+    pub is_last: bool,
+}
+
+impl Dialect {
+    /// The name of a column or a view. Case does not matter where it is used: Snowflake gets
+    /// capitals, as it makes of names without quotation marks.
+    pub(super) fn name(self, name: &str) -> String {
+        match self {
+            Duckdb => format!("\"{}\"", name.replace('"', "\"\"")),
+            Snowflake => format!("\"{}\"", name.to_uppercase().replace('"', "\"\"")),
+            Spark => format!("`{}`", name.replace('`', "``")),
+            Bigquery => format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`")),
+        }
+    }
+
+    /// A text.
+    pub(super) fn text(self, text: &str) -> String {
+        match self {
+            Duckdb => format!("'{}'", text.replace('\'', "''")),
+            Spark | Snowflake | Bigquery => {
+                format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+            }
+        }
+    }
+
+    /// The field of an object to which names lead. `value` is the object: a row, an element or an
+    /// entry.
+    pub(super) fn field(self, value: &Object, names: &[&str], data_type: &DataType) -> String {
+        let path = || names.iter().map(|name| self.name(name)).collect::<Vec<_>>().join(".");
+        match (self, value) {
+            (Duckdb, Object::Row) => format!("r.{}", path()),
+            (Duckdb, Object::Element { number, .. }) => format!("u{number}.e.{}", path()),
+            (Spark | Bigquery, Object::Row) => format!("r.{}", path()),
+            (Spark | Bigquery, Object::Element { number, .. }) => format!("e{number}.{}", path()),
+            (Snowflake, Object::Row) => {
+                let (column, inside) = names.split_first().unwrap_or((&"", &[]));
+                let column = format!("r.{}", self.name(column));
+                if inside.is_empty() { column } else { variant(&column, inside, data_type) }
+            }
+            (Snowflake, Object::Element { number, is_map: false }) => {
+                variant(&format!("u{number}.value"), names, data_type)
+            }
+            (Snowflake, Object::Element { number, is_map: true }) => match names {
+                ["key"] => format!("u{number}.key"),
+                _ => format!("u{number}.value::STRING"),
+            },
+        }
+    }
+
+    /// Appends to a FROM clause.
+    pub(super) fn join(self, joined: Joined) -> String {
+        let Joined { number, list, is_map, is_outer } = joined;
+        let list = match self {
+            Duckdb | Spark if is_map => format!("map_entries({list})"),
+            Bigquery if is_map => format!("{list}.key_value"),
+            _ => list.to_owned(),
+        };
+        match (self, is_outer) {
+            (Duckdb, false) => {
+                format!("\n    CROSS JOIN unnest({list}) WITH ORDINALITY AS u{number}(e, n)")
+            }
+            (Duckdb, true) => {
+                format!("\n    LEFT JOIN unnest({list}) WITH ORDINALITY AS u{number}(e, n) ON true")
+            }
+            (Spark, _) => {
+                let outer = if is_outer { "OUTER " } else { "" };
+                format!(
+                    "\n    LATERAL VIEW {outer}posexplode({list}) u{number} AS n{number}, e{number}"
+                )
+            }
+            (Snowflake, _) => {
+                let outer = if is_outer { ", outer => TRUE" } else { "" };
+                format!(",\n    LATERAL FLATTEN(input => {list}{outer}) AS u{number}")
+            }
+            (Bigquery, _) => {
+                let join = if is_outer { "LEFT" } else { "CROSS" };
+                format!("\n    {join} JOIN UNNEST({list}) AS e{number} WITH OFFSET AS n{number}")
+            }
+        }
+    }
+
+    /// The position of an element in its list, from 1. The entries of a map are numbered in an
+    /// order of their own in Snowflake, which sorts them by their keys.
+    pub(super) fn position(self, number: usize, is_map: bool) -> String {
+        match self {
+            Duckdb => format!("u{number}.n"),
+            Spark | Bigquery => format!("(n{number} + 1)"),
+            Snowflake if is_map => {
+                format!("row_number() OVER (PARTITION BY u{number}.seq ORDER BY u{number}.key)")
+            }
+            Snowflake => format!("(u{number}.index + 1)"),
+        }
+    }
+
+    /// What sorts elements as their list does. Null where there is no element.
+    pub(super) fn order(self, number: usize, is_map: bool) -> String {
+        match self {
+            Duckdb => format!("u{number}.n"),
+            Spark | Bigquery => format!("n{number}"),
+            Snowflake if is_map => format!("u{number}.key"),
+            Snowflake => format!("u{number}.index"),
+        }
+    }
+
+    /// The first or the last of the values of a group.
+    pub(super) fn pick(self, pick: Pick) -> String {
+        let Pick { value, data_type, condition, by, positions, is_last } = pick;
+        let and = if condition.is_empty() { "" } else { " AND " };
+        // values without `by` are the last of the first ones and the first of the last ones
+        let (not, descending) = if is_last { ("NOT ", " DESC") } else { ("", "") };
+        let key = |direction: &str| {
+            let by = by.map(|by| [format!("{by} IS {not}NULL"), by.to_owned()]);
+            let keys = by.into_iter().flatten().chain(positions.iter().cloned());
+            keys.map(|key| format!("{key}{direction}")).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Duckdb | Spark => {
+                let function = match (self, is_last) {
+                    (Duckdb, false) => "arg_min",
+                    (Duckdb, true) => "arg_max",
+                    (_, false) => "min_by",
+                    (_, true) => "max_by",
+                };
+                let row = if self == Duckdb { "row" } else { "struct" };
+                format!(
+                    "{function}({value}, {row}({})) FILTER (WHERE {value} IS NOT NULL{and}{condition})",
+                    key("")
+                )
+            }
+            Snowflake | Bigquery => {
+                let value = match condition {
+                    "" => value.to_owned(),
+                    condition => format!("CASE WHEN {condition} THEN {value} END"),
+                };
+                let key = key(descending);
+                if self == Bigquery {
+                    format!(
+                        "array_agg({value} IGNORE NULLS ORDER BY {key} LIMIT 1)[SAFE_OFFSET(0)]"
+                    )
+                } else {
+                    cast(
+                        &format!("(array_agg({value}) WITHIN GROUP (ORDER BY {key}))[0]"),
+                        data_type,
+                    )
+                }
+            }
+        }
+    }
+
+    /// A sum of integers as an integer of 64 bits.
+    pub(super) fn integer(self, sum: &str) -> String {
+        // the sum of a type is wider in DuckDB
+        if self == Duckdb { format!("CAST({sum} AS BIGINT)") } else { sum.to_owned() }
+    }
+
+    /// A map as a JSON object with sorted keys. Null where there is no map.
+    pub(super) fn key_text(self, map: &str) -> String {
+        match self {
+            Duckdb => {
+                format!("to_json(map_from_entries(list_sort(map_entries({map}))))::VARCHAR")
+            }
+            Spark => format!("to_json(map_from_entries(array_sort(map_entries({map}))))"),
+            Snowflake => format!("to_json({map})"),
+            Bigquery => format!(
+                "(SELECT concat('{{', string_agg(concat(to_json_string(entry.key), ':', \
+                 to_json_string(entry.value)), ',' ORDER BY entry.key), '}}') FROM \
+                 UNNEST({map}.key_value) AS entry)"
+            ),
+        }
+    }
+
+    /// The seconds from one time to another.
+    pub(super) fn seconds(self, from: &str, to: &str) -> String {
+        match self {
+            Duckdb => format!("(epoch_us({to}) - epoch_us({from})) / 1000000"),
+            Spark => format!("(unix_micros({to}) - unix_micros({from})) / 1000000"),
+            Snowflake => format!("timestampdiff(MICROSECOND, {from}, {to}) / 1000000"),
+            Bigquery => format!("timestamp_diff({to}, {from}, MICROSECOND) / 1000000"),
+        }
+    }
+
+    /// The start of the half hour, in UTC, in which a time lies.
+    pub(super) fn half_hour(self, time: &str) -> String {
+        match self {
+            Duckdb => format!("time_bucket(INTERVAL 30 MINUTE, {time})"),
+            Spark => format!("timestamp_seconds(floor(unix_seconds({time}) / 1800) * 1800)"),
+            Snowflake => {
+                format!("time_slice(convert_timezone('UTC', {time})::TIMESTAMP_NTZ, 30, 'MINUTE')")
+            }
+            Bigquery => format!("timestamp_seconds(div(unix_seconds({time}), 1800) * 1800)"),
+        }
+    }
+}
+
+/// What has fields.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Object {
+    /// A row of the dataset.
+    Row,
+    /// An element of a joined list, or an entry of a joined map.
+    Element { number: usize, is_map: bool },
+}
+
+/// A field of a value of Snowflake's type VARIANT.
+fn variant(value: &str, names: &[&str], data_type: &DataType) -> String {
+    let path: Vec<_> =
+        names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
+    cast(&format!("{value}:{}", path.join(".")), data_type)
+}
+
+/// A VARIANT of Snowflake as a value of a type. Lists, objects and maps stay VARIANT.
+pub(super) fn cast(value: &str, data_type: &DataType) -> String {
+    let name = match data_type {
+        DataType::Utf8 => "STRING",
+        DataType::Int64 => "BIGINT",
+        DataType::Float64 => "DOUBLE",
+        DataType::Boolean => "BOOLEAN",
+        data_type if *data_type == timestamp() => "TIMESTAMP_TZ",
+        _ => return value.to_owned(),
+    };
+    format!("{value}::{name}")
+}

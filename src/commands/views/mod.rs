@@ -1,0 +1,241 @@
+//! `views`: SQL views over the files of an output.
+//!
+//! They need no copy of the data. Each dataset has a view of its rows and one for each of its flat
+//! tables, which the catalog describes; each snapshot dataset one of its latest snapshot; and the
+//! usual questions are views of these tables, written once for all dialects. Start with
+//! [`statements`].
+
+mod dialect;
+mod files;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+
+use arrow::datatypes::{Schema, SchemaRef};
+
+pub(crate) use self::dialect::Dialect;
+use crate::{
+    catalog::{
+        Dataset,
+        tables::Table,
+        views::{self, View},
+    },
+    config::BackfillScope,
+    error::Error,
+    ledger::{LEDGER, reader::Snapshot},
+};
+
+/// What the user says about the views.
+#[derive(Debug)]
+pub(crate) struct ViewsRequest {
+    /// The dialect of SQL.
+    pub dialect: Dialect,
+    /// Where the database finds the files of the output. `None` means the folder of the output.
+    pub location: Option<String>,
+    /// The schema of the views. `None` if they have names without one.
+    pub schema: Option<String>,
+}
+
+/// How the statements write the names of views.
+#[derive(Debug)]
+struct Namespace {
+    dialect: Dialect,
+    schema: Option<String>,
+}
+
+impl Namespace {
+    /// The name of a view, with its schema.
+    fn qualified(&self, view: &str) -> String {
+        let schema = self.schema.iter().flat_map(|schema| schema.split('.'));
+        let parts = schema.chain([view]).map(|part| self.dialect.name(part));
+        parts.collect::<Vec<_>>().join(".")
+    }
+}
+
+/// The statements that create views over the files of `scope`. Datasets without files have none,
+/// since a view over no file cannot be created.
+///
+/// # Errors
+/// If the ledger is missing or cannot be read, or if the dialect cannot read the files where they
+/// are.
+pub(crate) fn statements(scope: &BackfillScope, request: ViewsRequest) -> Result<String, Error> {
+    let ViewsRequest { dialect, location, schema } = request;
+    let location = location_of(dialect, location, scope)?;
+    if dialect == Dialect::Bigquery && schema.is_none() {
+        let reason = "BigQuery's views name each other with their dataset: give it by `--schema`, \
+                      such as `--schema calls`";
+        return Err(Error::Views(reason.to_owned()));
+    }
+    let snapshot = Snapshot::read(&scope.output.join(LEDGER))?;
+    let has_files = |dataset: &Dataset| {
+        let records = snapshot.datasets.get(&dataset.name);
+        let mut shards = records.into_iter().flat_map(|records| &records.shards);
+        shards.any(|shard| shard.nested_files().next().is_some())
+    };
+    let all = scope.catalog.datasets.values().map(AsRef::as_ref);
+    let with_files = all.clone().filter(|dataset| has_files(dataset)).collect::<Vec<_>>();
+    let names = Namespace { dialect, schema };
+    let tables = table_names(all);
+    Ok(print(&names, &location, &with_files, &tables, scope.platform.name()))
+}
+
+/// Where the database finds the files.
+fn location_of(
+    dialect: Dialect,
+    location: Option<String>,
+    scope: &BackfillScope,
+) -> Result<String, Error> {
+    let (database, start, example) = match dialect {
+        Dialect::Duckdb | Dialect::Spark => {
+            let folder = || scope.output.canonicalize().unwrap_or_else(|_| scope.output.clone());
+            return Ok(location.unwrap_or_else(|| folder().display().to_string()));
+        }
+        Dialect::Snowflake => ("Snowflake", "@", "a stage, such as `@calls/out`"),
+        Dialect::Bigquery => ("BigQuery", "gs://", "a bucket, such as `gs://calls/out`"),
+    };
+    match location {
+        Some(location) if location.starts_with(start) => Ok(location),
+        Some(other) => Err(Error::Views(format!(
+            "{database} cannot read files at `{other}`: `--location` must be {example}"
+        ))),
+        None => Err(Error::Views(format!(
+            "{database} cannot read the folder of the output: copy it, and give the place by \
+             `--location`: {example}"
+        ))),
+    }
+}
+
+/// The name of the view of a dataset's rows. That of a dataset with tables has the suffix `_rows`.
+fn rows_name(dataset: &Dataset) -> String {
+    let name = dataset.name.replace('-', "_");
+    if dataset.tables.is_empty() { name } else { format!("{name}_rows") }
+}
+
+/// The names of the views of all tables, by the names of their datasets and their own.
+///
+/// The table with a row for each row is called as its dataset. The others have their own name if
+/// that table has the name of the dataset in the catalog too; otherwise, and where the name is
+/// taken, the name of the dataset comes first.
+fn table_names<'d>(
+    datasets: impl Iterator<Item = &'d Dataset> + Clone,
+) -> BTreeMap<(&'d str, &'d str), String> {
+    let base = |dataset: &Dataset| dataset.name.replace('-', "_");
+    let mut taken: BTreeSet<_> =
+        datasets.clone().flat_map(|dataset| [base(dataset), rows_name(dataset)]).collect();
+    let mut names = BTreeMap::new();
+    for dataset in datasets {
+        let root = dataset.tables.iter().find(|table| table.is_root());
+        let has_own_names = root.is_some_and(|root| root.name == base(dataset));
+        for table in &dataset.tables {
+            let name = if table.is_root() {
+                base(dataset)
+            } else if has_own_names && taken.insert(table.name.clone()) {
+                table.name.clone()
+            } else {
+                format!("{}_{}", base(dataset), table.name)
+            };
+            names.insert((dataset.name.as_str(), table.name.as_str()), name);
+        }
+    }
+    names
+}
+
+/// All statements.
+fn print(
+    names: &Namespace,
+    location: &str,
+    datasets: &[&Dataset],
+    tables: &BTreeMap<(&str, &str), String>,
+    platform: &str,
+) -> String {
+    let mut sql = files::preamble(names);
+    let mut schemas: BTreeMap<String, SchemaRef> = BTreeMap::new();
+    for dataset in datasets {
+        let rows = rows_name(dataset);
+        // writing to a text does not fail
+        let _ = writeln!(sql, "-- The rows of {}.", dataset.name);
+        let _ = writeln!(sql, "{}", files::statement(names, &rows, location, dataset));
+        if dataset.tables.is_empty() {
+            schemas.insert(rows, dataset.schema.clone());
+        }
+    }
+    for dataset in datasets {
+        let rows = names.qualified(&rows_name(dataset));
+        for table in &dataset.tables {
+            let name = &tables[&(dataset.name.as_str(), table.name.as_str())];
+            let query = table::query(names.dialect, dataset, table, &rows);
+            push(&mut sql, names, name, &comment(dataset, table), &query);
+            schemas.insert(name.clone(), table.schema.clone());
+        }
+        if dataset.snapshot {
+            let name = format!("current_{}", dataset.name.replace('-', "_"));
+            let comment = format!("-- The latest snapshot of {}.", dataset.name);
+            let time = names.dialect.name(&dataset.time);
+            let query =
+                format!("SELECT * FROM {rows}\nWHERE {time} = (SELECT max({time}) FROM {rows})");
+            push(&mut sql, names, &name, &comment, &query);
+        }
+    }
+    for View { name, needs, comment, query } in views::questions(platform) {
+        if needs.split(", ").all(|need| is_met(need, &schemas)) {
+            push(&mut sql, names, name, comment, &filled(query, names));
+        }
+    }
+    sql
+}
+
+/// What the rows of a table are.
+fn comment(dataset: &Dataset, table: &Table) -> String {
+    let of = |list: &Vec<_>| list.join(".");
+    let lists = table.rows.iter().map(|list| {
+        let members = list.members.iter().map(|member| member.name.as_str());
+        format!("{}[]", of(&members.collect()))
+    });
+    match table.is_root() {
+        true => format!("-- A row for each row of {}.", dataset.name),
+        false => {
+            let path = lists.collect::<Vec<_>>().join(".");
+            format!("-- A row for each of {path} of {}.", dataset.name)
+        }
+    }
+}
+
+/// Appends a view.
+fn push(sql: &mut String, names: &Namespace, name: &str, comment: &str, query: &str) {
+    let name = names.qualified(name);
+    // writing to a text does not fail
+    let _ = writeln!(sql, "{comment}\nCREATE OR REPLACE VIEW {name} AS\n{query};\n");
+}
+
+/// A query of the catalog in a dialect: `{view}` is the name of a view, `{half hour of TIME}` the
+/// start of a half hour, and `{seconds from TIME to TIME}` a number.
+fn filled(query: &str, names: &Namespace) -> String {
+    let mut parts = query.split('{');
+    let mut sql = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (placeholder, rest) = part.split_once('}').unwrap_or((part, ""));
+        let times = placeholder.strip_prefix("seconds from ");
+        sql += &if let Some(time) = placeholder.strip_prefix("half hour of ") {
+            names.dialect.half_hour(time)
+        } else if let Some((from, to)) = times.and_then(|times| times.split_once(" to ")) {
+            names.dialect.seconds(from, to)
+        } else {
+            names.qualified(placeholder)
+        };
+        sql += rest;
+    }
+    sql
+}
+
+/// Whether there is a view with the column of a need, such as `sessions.ani`.
+fn is_met(need: &str, schemas: &BTreeMap<String, SchemaRef>) -> bool {
+    let (view, column) = need.split_once('.').unwrap_or((need, ""));
+    let has_column =
+        |schema: &Schema| column.is_empty() || schema.column_with_name(column).is_some();
+    schemas.get(view).is_some_and(|schema| has_column(schema))
+}

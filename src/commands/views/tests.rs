@@ -1,0 +1,141 @@
+use clap::ValueEnum;
+
+use super::*;
+use crate::catalog::{self, Catalog, PLATFORMS};
+
+/// A user's own dataset with tables.
+const CALLS: &str = r#"
+[dataset.calls]
+version = 1
+id = "no"
+time = "at"
+columns = "call"
+[dataset.calls.query]
+path = "/calls"
+query = { page = "{page}" }
+rows = "/calls"
+paging = "page-number"
+page_size = 10
+[dataset.calls.tables.calls.columns]
+seconds = { sum = "legs[kind=it's].ms", unit = "ms" }
+agent   = { last = "legs[].agent", by = "legs[].parts[].at" }
+[dataset.calls.tables.legs]
+rows = "legs[]"
+[dataset.calls.tables.parts]
+rows = "legs[].parts[]"
+inherit = ["legs[].agent"]
+[dataset.calls.tables.tags]
+rows = "tags[]"
+[type.call]
+no   = "int64"
+at   = "timestamp"
+tags = "map"
+legs = "list<leg>"
+[type.leg]
+kind  = "string"
+agent = "string"
+ms    = "int64"
+parts = "list<part>"
+[type.part]
+at = "timestamp"
+"#;
+
+fn printed(catalog: &Catalog, dialect: Dialect, schema: Option<&str>) -> String {
+    let names = Namespace { dialect, schema: schema.map(str::to_owned) };
+    let datasets: Vec<_> = catalog.datasets.values().map(AsRef::as_ref).collect();
+    let tables = table_names(datasets.iter().copied());
+    print(&names, "/out", &datasets, &tables, "custom")
+}
+
+/// The statement that creates a view.
+fn statement<'s>(sql: &'s str, name: &str) -> &'s str {
+    let start = format!("CREATE OR REPLACE VIEW {name} AS\n");
+    let (_, rest) = sql.split_once(&start).unwrap_or_else(|| panic!("{name} is missing in {sql}"));
+    rest.split_once(";\n").unwrap().0
+}
+
+#[test]
+fn the_tables_of_a_users_own_dataset_are_views() {
+    let catalog = catalog::read("calls.toml", CALLS).unwrap();
+    let sql = printed(&catalog, Dialect::Duckdb, None);
+    assert_eq!(
+        statement(&sql, "\"calls_rows\""),
+        "SELECT * FROM read_parquet('/out/calls/**/*.parquet', hive_partitioning = true)"
+    );
+    let parts = statement(&sql, "\"parts\"");
+    let joins = "FROM \"calls_rows\" AS r\n    \
+        CROSS JOIN unnest(r.\"legs\") WITH ORDINALITY AS u1(e, n)\n    \
+        CROSS JOIN unnest(u1.e.\"parts\") WITH ORDINALITY AS u2(e, n)";
+    assert!(parts.ends_with(joins), "{parts}");
+    for column in ["u1.n AS \"legNumber\"", "u2.n AS \"partNumber\"", "u1.e.\"agent\" AS \"agent\""]
+    {
+        assert!(parts.contains(column), "{column} is missing in {parts}");
+    }
+    let calls = statement(&sql, "\"calls\"");
+    assert!(calls.contains("JOIN sums1") && calls.contains("JOIN sums2"), "{calls}");
+}
+
+#[test]
+fn a_view_names_others_with_the_schema_that_was_given() {
+    let catalog = catalog::read("calls.toml", CALLS).unwrap();
+    for (dialect, rows, legs) in [
+        (Dialect::Duckdb, "\"a\".\"b\".\"calls_rows\"", "\"a\".\"b\".\"legs\""),
+        (Dialect::Spark, "`a`.`b`.`calls_rows`", "`a`.`b`.`legs`"),
+        (Dialect::Snowflake, "\"A\".\"B\".\"CALLS_ROWS\"", "\"A\".\"B\".\"LEGS\""),
+        (Dialect::Bigquery, "`a`.`b`.`calls_rows`", "`a`.`b`.`legs`"),
+    ] {
+        let sql = printed(&catalog, dialect, Some("a.b"));
+        assert!(statement(&sql, legs).contains(&format!("FROM {rows} AS r")), "{sql}");
+    }
+}
+
+#[test]
+fn texts_and_names_of_a_catalog_cannot_end_the_texts_and_names_of_sql() {
+    let catalog = catalog::read("calls.toml", CALLS).unwrap();
+    let in_texts = [
+        (Dialect::Duckdb, "= 'it''s' THEN"),
+        (Dialect::Spark, "= 'it\\'s' THEN"),
+        (Dialect::Snowflake, "= 'it\\'s' THEN"),
+        (Dialect::Bigquery, "= 'it\\'s' THEN"),
+    ];
+    for (dialect, expected) in in_texts {
+        let sql = printed(&catalog, dialect, None);
+        assert!(sql.contains(expected), "{sql}");
+    }
+    let names = Dialect::value_variants().iter().map(|dialect| dialect.name("a\"b`c\\d"));
+    let expected = ["\"a\"\"b`c\\d\"", "`a\"b``c\\d`", "\"A\"\"B`C\\D\"", "`a\"b\\`c\\\\d`"];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn no_two_views_of_a_platform_have_the_same_name() {
+    for platform in PLATFORMS {
+        let catalog = catalog::builtin(platform).unwrap();
+        let datasets: Vec<_> = catalog.datasets.values().map(AsRef::as_ref).collect();
+        let tables = table_names(datasets.iter().copied());
+        for &dialect in Dialect::value_variants() {
+            let names = Namespace { dialect, schema: None };
+            let sql = print(&names, "@x", &datasets, &tables, platform);
+            let created = sql.lines().filter_map(|line| line.strip_prefix("CREATE OR REPLACE "));
+            let mut created: Vec<_> = created.collect();
+            let count = created.len();
+            created.sort_unstable();
+            created.dedup();
+            assert_eq!(created.len(), count, "{platform}");
+            for question in views::questions(platform) {
+                let name = names.qualified(question.name);
+                assert!(sql.contains(&format!("VIEW {name} AS\n")), "{platform}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_of_the_same_name_are_told_apart_by_their_datasets() {
+    let catalog = catalog::builtin(PLATFORMS[0]).unwrap();
+    let names = table_names(catalog.datasets.values().map(AsRef::as_ref));
+    assert_eq!(names[&("conversations", "conversations")], "conversations");
+    assert_eq!(names[&("conversations", "metrics")], "metrics");
+    assert_eq!(names[&("queue-aggregates", "aggregates")], "queue_aggregates");
+    assert_eq!(names[&("queue-aggregates", "metrics")], "queue_aggregates_metrics");
+}
