@@ -3,9 +3,10 @@
 //! A server may quote the secrets that it was sent, and may send characters that change what a
 //! terminal or a log shows. A [`ServerText`] can be made in one way only, which hides every known
 //! secret in every form ([`secrets`]) and makes one printable line of bounded length
-//! ([`printable`]). Request errors hold their texts as this type, so whatever prints, records or
+//! ([`printable`]). If personal data are hidden, so are numbers and addresses ([`contacts`]). Request errors hold their texts as this type, so whatever prints, records or
 //! logs an error is safe (G10).
 
+mod contacts;
 mod printable;
 mod secrets;
 
@@ -14,6 +15,7 @@ use std::{fmt, ops::Deref};
 use url::form_urlencoded;
 
 pub(crate) use self::{
+    contacts::hide_contacts,
     printable::is_hidden,
     secrets::{SecretKind, holds_secret, protect, redact},
 };
@@ -48,11 +50,12 @@ pub(crate) fn protect_address(address: &str) {
     }
 }
 
-/// One printable line of at most `longest` characters that holds no known secret.
+/// One printable line of at most `longest` characters that holds no known secret, and no telephone
+/// number or e-mail address if these are hidden.
 fn clean(text: &str, longest: usize) -> String {
     let line = printable::line(&secrets::redact_start(text));
     // the line may hold a secret that the text did not: a space where there was a line end
-    printable::cut(&redact(&line), longest)
+    printable::cut(&contacts::hidden(&redact(&line)), longest)
 }
 
 impl From<&str> for ServerText {

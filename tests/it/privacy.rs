@@ -140,10 +140,54 @@ fn with_the_set_no_drifted_or_broken_row_of_genesys_cloud_leaks() {
 }
 
 #[test]
-fn with_the_set_nothing_personal_of_cxone_is_written() {
-    let datasets = ["contacts", "agents", "agent-interaction-history", "agent-state-history"];
+fn with_the_set_no_error_of_a_server_tells_a_number_or_an_address() {
     let Some(python) = python() else { return };
-    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
+    let sandbox = Sandbox::start(&["sandbox.hostile=[\"personal-errors\"]"]);
+    let truth = sandbox.truth(FROM, TO);
+    let found = |settings: &[&str]| {
+        let job = Job::new(&sandbox);
+        let mut command = job.command(FROM, TO, settings);
+        let output = command.env("RUST_LOG", "trace").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        fs::write(job.folder("log.txt"), said(&output)).unwrap();
+        let status = job.command_of(&["status", "--json"], FROM, TO, settings).output().unwrap();
+        fs::write(job.folder("status.json"), said(&status)).unwrap();
+        scan(python, &job.folder(""), &truth)
+    };
+    let hidden = found(&[SET, KEY]);
+    assert!(hidden.values().all(Vec::is_empty), "{hidden:?}");
+    let shown = found(&[]);
+    for place in [".txt", "ledger", ".html", ".json"] {
+        assert_eq!(shown[place].len(), 2, "{place}: {shown:?}");
+    }
+}
+
+#[test]
+fn without_the_section_an_output_says_nothing_of_it() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, TO, &[]);
+    let day = fs::read_dir(job.rows()).unwrap().next().unwrap().unwrap().path();
+    let file = fs::read_dir(day).unwrap().next().unwrap().unwrap().path();
+    for file in [file, job.folder("_ledger.sqlite")] {
+        let bytes = fs::read(&file).unwrap();
+        let says = bytes.windows(8).any(|bytes| bytes == b"privacy.");
+        assert!(!bytes.is_empty() && !says, "{}", file.display());
+    }
+}
+
+#[test]
+fn with_the_set_nothing_personal_of_cxone_is_written() {
+    let datasets = [
+        "contacts",
+        "contact-custom-data",
+        "agents",
+        "agent-interaction-history",
+        "agent-state-history",
+    ];
+    let Some(python) = python() else { return };
+    let settings = ["sandbox.conversations_per_day=60", "sandbox.drift=true"];
+    let sandbox = Sandbox::start(&settings);
     let truth = |name: &&str| sandbox.truth_of("nice-cxone", name, FROM, TO);
     let truth: String = datasets.iter().map(truth).collect();
     let names = format!("job.datasets={datasets:?}");

@@ -16,6 +16,7 @@ use crate::{
         values::TextSource,
     },
     privacy::{HashKey, Policies, Policy, PolicySettings, Rule, RuleError, SHORTEST_KEY},
+    server_text,
 };
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +79,7 @@ impl PrivacySection {
         for (dataset, columns) in &self.columns {
             rules.insert(dataset, read_rules(dataset, columns, layers)?);
         }
+        server_text::hide_contacts();
         let environment = EnvironmentVariables::read()?;
         let settings = PolicySettings {
             key: self.key(&environment, layers)?,

@@ -11,6 +11,8 @@ use crate::sandbox::{
 
 /// The first contact id: the first whole number that a double cannot tell from the next.
 const FIRST_ID: i64 = 1 << 53;
+/// The telephone number of the business.
+pub(super) const OWN_NUMBER: &str = "+15550100000";
 /// The states of a contact, in order.
 pub(super) const STATES: [(i64, &str); 3] = [(3, "InQueue"), (4, "Active"), (5, "EndContact")];
 
@@ -118,8 +120,11 @@ impl Contact {
             json!(if self.talked.is_none() { "Contact Hang Up" } else { "Agent Hang Up" }),
         );
         put("isOutbound", json!(self.outbound));
-        put("fromAddress", json!(format!("+1555{:07}", self.random % 10_000_000)));
-        put("toAddress", json!("+15550100000"));
+        put("fromAddress", json!(self.caller()));
+        put("toAddress", json!(OWN_NUMBER));
+        if self.random.is_multiple_of(4) {
+            put("dispositionNotes", json!(format!("call {} back", self.caller())));
+        }
         put("serviceLevelFlag", json!(i64::from(self.queued <= entities::SERVICE_LEVEL_SECONDS)));
         put(
             "primaryDispositionId",
@@ -144,8 +149,16 @@ impl Contact {
         row.insert("lastUpdateTime".to_owned(), json!(iso(self.end() + 90 * 60_000)));
         row.insert("targetAgentId".to_owned(), json!(self.agent));
         row.insert("isOutbound".to_owned(), json!(self.outbound));
+        row.insert("fromAddr".to_owned(), json!(self.caller()));
+        row.insert("toAddr".to_owned(), json!(OWN_NUMBER));
+        row.insert("fileName".to_owned(), json!(format!("{}_{}.wav", self.id, self.caller())));
         self.assignment(&mut row);
         Value::Object(row)
+    }
+
+    /// The telephone number of the customer.
+    fn caller(&self) -> String {
+        format!("+1555{:07}", self.random % 10_000_000)
     }
 
     /// Adds its skill, campaign, agent and team.

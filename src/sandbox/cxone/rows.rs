@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::sandbox::{
     Truth,
     cxone::{
-        contacts::{Contact, STATES, Tenant, duration},
+        contacts::{Contact, OWN_NUMBER, STATES, Tenant, duration},
         entities, summaries,
     },
     time::{DAY_MS, TimeRange, iso},
@@ -114,6 +114,8 @@ fn agent_state(agent: i64, index: i64, start: i64) -> Value {
         "agentStateName": name,
         "agentSessionId": start.div_euclid(DAY_MS) * 1_000 + agent,
         "duration": duration(DAY_MS / AGENT_STATES / 1_000),
+        "fromAddress": format!("+1555{:07}", start / 1_000 % 10_000_000),
+        "toAddress": OWN_NUMBER,
         "teamId": entities::team_of(agent),
     })
 }

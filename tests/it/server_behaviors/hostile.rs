@@ -147,6 +147,7 @@ pub(super) const CASES: &[Case] = &[
         most_mib: 150,
         ..OF_BAD_ROWS
     },
+    Case { hostile: &["personal-errors"], says: &["no participant tel:+49304711000"], ..REFUSED },
     Case { hostile: &["personal-rows"], says: &["5 rows", "quarantine"], ..OF_BAD_ROWS },
     Case { hostile: &["rows-with-bad-bytes"], says: &["3 rows", "quarantine"], ..OF_BAD_ROWS },
     Case { hostile: &["huge-numbers"], ..CASE },

@@ -118,6 +118,11 @@ pub(super) const ALL: &[Behavior] = &[
         page_of_zeros,
     ),
     hostile(
+        "personal-errors",
+        "API requests are refused, quoting the number and the address of a caller",
+        personal_errors,
+    ),
+    hostile(
         "personal-rows",
         "the first page of conversations begins with five rows of a caller that cannot be decoded",
         personal_rows,
@@ -199,6 +204,12 @@ fn with_fields(reply: Response<Bytes>, fields: &[(&str, Value)]) -> Response<Byt
 
 fn control_characters_in_errors(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
     let body = json!({ "message": format!("no {TERMINAL}"), "code": TERMINAL });
+    replaced(exchange, answer, || error::json(StatusCode::BAD_REQUEST, &body))
+}
+
+fn personal_errors(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
+    let message = "no participant tel:+49304711000 (kunde4711@example.com)";
+    let body = json!({ "message": message, "code": "not.found" });
     replaced(exchange, answer, || error::json(StatusCode::BAD_REQUEST, &body))
 }
 
