@@ -18,6 +18,7 @@ impl RowReader<'_, '_> {
         while self.json.next_element(end == from)? {
             match self.json.peek() {
                 b'n' => self.json.word("null")?,
+                first if self.plain_text(first, element, end)? => {}
                 first => self.value(first, element, end, &path.element(end - from))?,
             }
             end += 1;

@@ -39,6 +39,7 @@ impl RowReader<'_, '_> {
             }
             match self.json.peek() {
                 b'n' => self.json.word("null")?,
+                first if self.plain_text(first, values, entry)? => {}
                 first => {
                     if let Some(at) = self.entry(first, values, entry)? {
                         let name = keys.last();

@@ -25,8 +25,8 @@ pub(super) enum Outcome {
 }
 
 impl RowReader<'_, '_> {
-    /// Reads the most frequent value: a text in ASCII without escapes, of a column of texts. Returns
-    /// whether it was read.
+    /// Reads the most frequent value, a text in ASCII without escapes, into a column of texts. Returns
+    /// whether there is one, and reads nothing if not.
     #[inline]
     pub(super) fn plain_text(
         &mut self,
@@ -102,20 +102,9 @@ impl RowReader<'_, '_> {
         Ok(())
     }
 
-    #[inline(always)]
-    pub(super) fn text(&mut self, first: u8, texts: &mut Texts) -> Result<Outcome, RowError> {
-        if first == b'"'
-            && let Some((len, input)) = self.json.ascii_text()
-        {
-            texts.push_front(len, input)?;
-            return Ok(Outcome::Present);
-        }
-        self.unusual_text(first, texts)
-    }
-
-    /// Reads a text that is not plain ASCII, or what stands for one.
+    /// Reads a text, or what stands for one. See [`plain_text`](Self::plain_text).
     #[inline(never)]
-    fn unusual_text(&mut self, first: u8, texts: &mut Texts) -> Result<Outcome, RowError> {
+    pub(super) fn text(&mut self, first: u8, texts: &mut Texts) -> Result<Outcome, RowError> {
         match first {
             b'"' => match self.json.string()? {
                 Text::Plain(text) => texts.push(text)?,
