@@ -1,8 +1,8 @@
 //! Conversations: the details query and the details job, and the records behind them.
 //!
 //! `records` generates the conversations, `record` (with `timeline`, `participants`, `agent`,
-//! `session` and `attributes`) writes one as JSON, `truth` writes all of them. This file reads
-//! queries and answers them.
+//! `session` and `attributes`) writes one as JSON, which `skew` makes uneven, `truth` writes all of
+//! them. This file reads queries and answers them.
 
 mod agent;
 mod attributes;
