@@ -27,8 +27,8 @@
 //! - **G4 ownership**: a row belongs to the shard whose half-open interval holds its time. Within a
 //!   shard, the newest copy of an id wins. No state is shared between shards, so results do not
 //!   depend on timing.
-//! - **G5 conservation**: rows received = written + not owned + duplicates + quarantined, checked
-//!   before each commit.
+//! - **G5 conservation**: rows received = written + not owned + duplicates + quarantined + forgotten,
+//!   checked before each commit.
 //! - **G6 rate limit**: no window of the limit's length sees more requests than the limit, retries
 //!   and token requests included.
 //! - **G7 single flight**: at most one token request is in flight, and each rejected token is

@@ -1,11 +1,10 @@
 //! `cxbackfill drop`.
 
-use std::io::{self, BufRead, IsTerminal};
-
 use indicatif::{HumanBytes, HumanCount};
 use jiff::Timestamp;
 
 use crate::{
+    cli::confirm,
     commands::drop::{DatasetDrop, DropPlan},
     config::{self, ConfigError, Overrides, values::time_argument},
     error::Error,
@@ -44,19 +43,9 @@ pub(super) async fn execute(overrides: &Overrides, args: &DropArgs) -> Result<Ex
     for dataset in &plan.datasets {
         sayln!("{}", text(dataset));
     }
-    if !args.yes {
-        if !io::stdin().is_terminal() {
-            let message = "without a terminal nobody can be asked: add it to drop these files";
-            return Err(ConfigError::at("--yes", message).into());
-        }
-        tell!("drop all of it from {interval}? [y/N]");
-        let mut answer = String::new();
-        // an answer that cannot be read is no yes
-        let _ = io::stdin().lock().read_line(&mut answer);
-        if !["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
-            sayln!("nothing was dropped");
-            return Ok(ExitCode::Complete);
-        }
+    if !args.yes && !confirm::ask(&format!("drop all of it from {interval}?"))? {
+        sayln!("nothing was dropped");
+        return Ok(ExitCode::Complete);
     }
     plan.execute().await?;
     sayln!("dropped {interval}: the next run fetches what the job asks for of it");

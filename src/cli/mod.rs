@@ -45,10 +45,12 @@ macro_rules! example {
 mod accept;
 mod check;
 mod compact;
+mod confirm;
 mod dataset_text;
 mod datasets;
 mod drop;
 mod export;
+mod forget;
 mod generated;
 mod init;
 mod interrupts;
@@ -157,6 +159,9 @@ enum Command {
     /// Forget an interval, its files and its record, so that the next run fetches it again.
     #[command(after_help = example!("drop --from 2024-03-01 --to 2024-03-02 --dataset conversations"))]
     Drop(drop::DropArgs),
+    /// Remove the rows of some ids from every file, and keep them from being fetched again.
+    #[command(after_help = example!("forget --id 0b8a1c4e-6c1f-4f0c-9d5a-3f1d2f6f7a10", "forget --where \"externalTag = 'case-17'\" --dataset conversations"))]
+    Forget(forget::ForgetArgs),
     /// Write committed rows as CSV, JSON lines or Parquet, in order of time.
     #[command(after_help = example!("export --format csv --columns conversationId,conversationStart --output calls.csv"))]
     Export(export::ExportArgs),
@@ -209,6 +214,7 @@ impl Cli {
             Command::Rebuild => rebuild::execute(&overrides).await,
             Command::Upgrade(args) => upgrade::execute(&overrides, &args).await,
             Command::Compact(args) => compact::execute(&overrides, &args).await,
+            Command::Forget(args) => forget::execute(&overrides, &args).await,
             Command::Views(args) => views::execute(&overrides, args),
             Command::Drop(args) => drop::execute(&overrides, &args).await,
             Command::Export(args) => export::execute(&overrides, &args).await,

@@ -106,6 +106,10 @@ fn dataset_text(dataset: &DatasetStatus) -> String {
         let rows = HumanCount(dataset.rows_quarantined);
         text.push_str(&format!("{rows} rows could not be decoded and are in _quarantine\n"));
     }
+    if dataset.rows_forgotten > 0 {
+        let rows = HumanCount(dataset.rows_forgotten);
+        text.push_str(&format!("{rows} rows were left out because their ids were forgotten\n"));
+    }
     if dataset.rows_open > 0 {
         let rows = HumanCount(dataset.rows_open);
         text.push_str(&format!("{rows} rows were open when they were fetched\n"));

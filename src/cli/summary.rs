@@ -25,7 +25,14 @@ pub(super) fn new_fields(fields: &[NewField]) -> String {
 pub(super) fn table(summary: &Summary) -> Table {
     let count = |number: u64| HumanCount(number).to_string();
     let rate = summary.requests as f64 / summary.elapsed_s.max(0.001);
-    let left_out = summary.rows_not_owned + summary.rows_duplicate + summary.rows_quarantined;
+    let left_out = summary.rows_not_owned
+        + summary.rows_duplicate
+        + summary.rows_quarantined
+        + summary.rows_forgotten;
+    let forgotten = match summary.rows_forgotten {
+        0 => String::new(),
+        rows => format!(", {rows} forgotten"),
+    };
     let mismatch = match summary.shards_with_count_mismatch {
         0 => String::new(),
         shards => format!(", {shards} with a count mismatch"),
@@ -40,7 +47,7 @@ pub(super) fn table(summary: &Summary) -> Table {
         "rows left out",
         &count(left_out),
         &format!(
-            "{} of other shards, {} duplicates, {} quarantined",
+            "{} of other shards, {} duplicates, {} quarantined{forgotten}",
             summary.rows_not_owned, summary.rows_duplicate, summary.rows_quarantined
         ),
     ]);

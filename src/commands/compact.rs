@@ -8,8 +8,14 @@
 use std::sync::Arc;
 
 use crate::{
-    catalog::Dataset, commands::locked_output::LockedOutput, config::BackfillScope, error::Error,
-    ledger::ShardRecord, planning, sink::Rewriter, time::interval::Interval,
+    catalog::Dataset,
+    commands::locked_output::LockedOutput,
+    config::BackfillScope,
+    error::Error,
+    ledger::ShardRecord,
+    planning,
+    sink::{RewriteReason, Rewriter},
+    time::interval::Interval,
 };
 
 /// What is merged, as the user says it.
@@ -103,8 +109,7 @@ impl Compaction {
             }
             datasets.push(DatasetCompaction { name: name.clone(), dataset, groups });
         }
-        let settings = output.parquet_settings(scope);
-        let rewriter = Rewriter::new(output.store.clone(), output.ledger.clone(), settings);
+        let rewriter = output.rewriter(scope, output.forgotten().await?);
         Ok(Self { datasets, output, rewriter })
     }
 
@@ -120,7 +125,7 @@ impl Compaction {
             let mut totals = FileTotals::default();
             if let Some(dataset) = dataset {
                 for group in &groups {
-                    let new = rewriter.merge(&dataset, group).await?;
+                    let new = rewriter.replace(&dataset, group, RewriteReason::Merged).await?;
                     let merged = group.len();
                     let interval = new.first().map(|record| record.interval.to_string());
                     tracing::debug!(dataset = name, interval, merged, "merged committed intervals");

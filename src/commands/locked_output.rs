@@ -12,7 +12,9 @@ use crate::{
         reader::{DatasetRecords, Snapshot},
         version_key,
     },
-    sink::{ParquetSettings, clean_up, lock::OutputLock, store::OutputStore},
+    sink::{
+        ForgottenRows, ParquetSettings, Rewriter, clean_up, lock::OutputLock, store::OutputStore,
+    },
 };
 
 /// An output that is locked, with what its ledger says. What killed processes left is cleaned up.
@@ -68,11 +70,20 @@ impl LockedOutput {
         Ok(())
     }
 
-    /// How files are written that take the place of those of the job.
-    pub(super) fn parquet_settings(&self, scope: &BackfillScope) -> ParquetSettings {
+    /// The rows that were forgotten.
+    ///
+    /// # Errors
+    /// If they are not known.
+    pub(super) async fn forgotten(&self) -> Result<ForgottenRows, Error> {
+        Ok(ForgottenRows::read(&self.store, &self.ledger).await?)
+    }
+
+    /// Rewrites files as those of the job are written, without the rows that were forgotten.
+    pub(super) fn rewriter(&self, scope: &BackfillScope, forgotten: ForgottenRows) -> Rewriter {
         let mut job = self.identity.clone();
         job.retain(|key, _| !is_version_key(key));
         let job = serde_json::to_string(&job).unwrap_or_default();
-        ParquetSettings { job, ..scope.format.clone() }
+        let settings = ParquetSettings { job, ..scope.format.clone() };
+        Rewriter::new(self.store.clone(), self.ledger.clone(), settings, forgotten)
     }
 }

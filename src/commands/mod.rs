@@ -13,6 +13,7 @@ pub(crate) mod drop;
 pub(crate) mod environment;
 pub(crate) mod estimate;
 pub(crate) mod export;
+pub(crate) mod forget;
 pub(crate) mod gaps;
 pub(crate) mod hosts;
 pub(crate) mod infer;

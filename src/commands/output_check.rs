@@ -25,7 +25,7 @@ use crate::{
 
 /// The folder of files that the ledger does not know and that a migration or `rebuild` moved away.
 /// The underscore hides it from readers of the data.
-const ORPHANED: &str = "_orphaned";
+pub(super) const ORPHANED: &str = "_orphaned";
 
 /// Refuses an output with data files but without a ledger. To be called before the ledger is opened,
 /// which creates it.

@@ -27,8 +27,8 @@ use crate::{
     ledger::{DoubtfulInterval, LEDGER, Ledger},
     planning::{Close, Plan, PlannerActor},
     sink::{
-        self, DiscardStaged, LedgerEvent, ParquetSettings, SinkActor, SinkError, lock::OutputLock,
-        store::OutputStore,
+        self, DiscardStaged, ForgottenRows, LedgerEvent, ParquetSettings, SinkActor, SinkError,
+        lock::OutputLock, store::OutputStore,
     },
     telemetry::{self, metrics::Metrics},
     time::clock,
@@ -156,8 +156,12 @@ async fn fetch(
 ) -> (FetchTotals, Option<RunError>) {
     let job = serde_json::to_string(&config.output_identity()).unwrap_or_default();
     let settings = ParquetSettings { job, ..config.format.clone() };
-    let sink =
-        SinkActor::new(environment.output.clone(), environment.ledger.clone(), settings).start();
+    let (output, ledger) = (environment.output.clone(), environment.ledger.clone());
+    let forgotten = match ForgottenRows::read(&output, &ledger).await {
+        Ok(forgotten) => forgotten,
+        Err(error) => return (FetchTotals::default(), Some(error.into())),
+    };
+    let sink = SinkActor::new(output, ledger, settings, forgotten).start();
     let planner = PlannerActor::new(plan).start();
     let (context, tokens) = connect(config, environment);
     let first_client = client(&context, &tokens, environment.seed);

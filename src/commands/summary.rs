@@ -23,6 +23,8 @@ pub struct Summary {
     pub rows_duplicate: u64,
     /// Rows that could not be decoded and are kept as raw JSON.
     pub rows_quarantined: u64,
+    /// Rows that were left out because their ids were forgotten.
+    pub rows_forgotten: u64,
     /// Intervals that the run added to the ledger, each at most a UTC day wide, however wide the shards
     /// were. What a run fetched again in vain, because the rest of its replacement failed, does not
     /// count.
@@ -76,6 +78,8 @@ pub struct DatasetSummary {
     pub rows_duplicate: u64,
     /// Rows that could not be decoded and are kept as raw JSON.
     pub rows_quarantined: u64,
+    /// Rows that were left out because their ids were forgotten.
+    pub rows_forgotten: u64,
     /// Intervals that the run added to the ledger, each at most a UTC day wide.
     pub shards_committed: u64,
     /// Shards that failed or are not yet available.
@@ -99,6 +103,7 @@ impl DatasetSummary {
             rows_not_owned: counts.not_owned,
             rows_duplicate: counts.duplicate,
             rows_quarantined: counts.quarantined,
+            rows_forgotten: counts.forgotten,
             shards_committed: shards,
             shards_failed: failed.filter(|failure| failure.dataset == name).count() as u64,
             files,
@@ -119,6 +124,7 @@ impl Summary {
             rows_not_owned: counts.not_owned,
             rows_duplicate: counts.duplicate,
             rows_quarantined: counts.quarantined,
+            rows_forgotten: counts.forgotten,
             shards_committed: committed.shards,
             shards_split: metrics.shards_split.get(),
             shards_failed: (totals.failed.len() + totals.not_yet_available.len()) as u64,
@@ -153,6 +159,7 @@ impl Summary {
             rows_not_owned: a.rows_not_owned + b.rows_not_owned,
             rows_duplicate: a.rows_duplicate + b.rows_duplicate,
             rows_quarantined: a.rows_quarantined + b.rows_quarantined,
+            rows_forgotten: a.rows_forgotten + b.rows_forgotten,
             shards_committed: a.shards_committed + b.shards_committed,
             shards_split: a.shards_split + b.shards_split,
             shards_failed: a.shards_failed + b.shards_failed,

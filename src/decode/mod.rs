@@ -48,7 +48,7 @@ pub(crate) use self::{
     page::LeftOutRow,
     page_error::PageError,
     page_parser::{MAX_KEYS, RawPage},
-    row_key::RowKeyColumns,
+    row_key::{RowKeyColumns, id_hash, row_ids},
     row_times::{millisecond, times_of},
     undecodable::{DayHint, UndecodableRow, UndecodableRows},
 };

@@ -9,10 +9,29 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::catalog::Dataset;
 use crate::decode::row_times::{Times, times_of};
 
 /// Separates the columns of an id: a character that does not occur in the APIs' texts.
 const SEPARATOR: char = '\u{1f}';
+
+/// The hash of the id of each row of a batch, which may lack other columns.
+///
+/// # Errors
+/// If the batch lacks an id column.
+pub(crate) fn row_ids(dataset: &Dataset, batch: &RecordBatch) -> Result<Vec<u128>, ArrowError> {
+    let column = |name: &String| batch.schema_ref().index_of(name);
+    let columns = dataset.id.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+    let ids = RowKeyColumns::new(batch, &columns)?;
+    Ok((0..batch.num_rows()).map(|row| id_hash(&ids.text(row))).collect())
+}
+
+/// The hash of an id's text.
+pub(crate) fn id_hash(text: &str) -> u128 {
+    xxh3_128(text.as_bytes())
+}
 
 /// The id columns of a batch.
 pub(crate) enum RowKeyColumns<'a> {

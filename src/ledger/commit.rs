@@ -22,10 +22,24 @@ pub(crate) struct Recorded {
     pub new_fields: Vec<DriftRecord>,
 }
 
-/// Files, each with the start of its shard, and the rows of these shards.
-type ShardFiles = (Vec<(FileRecord, i64)>, u64);
+/// The files of committed shards.
+#[derive(Debug)]
+pub(crate) struct ShardFiles {
+    /// Each with the start of its shard.
+    pub files: Vec<(FileRecord, i64)>,
+    /// The rows that are written or quarantined.
+    pub rows: u64,
+    /// The rows that were left out because their ids were forgotten.
+    pub forgotten: u64,
+}
 
 impl Ledger {
+    /// Whether rows of a committed shard were left out because their ids were forgotten.
+    pub(crate) fn has_forgotten(&self) -> Result<bool, LedgerError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM shard WHERE rows_forgotten > 0)";
+        Ok(self.lock().query_row(sql, [], |row| row.get(0))?)
+    }
+
     /// The committed intervals of a dataset, in order.
     ///
     /// # Errors
@@ -52,9 +66,8 @@ impl Ledger {
         self.paths("SELECT path FROM file")
     }
 
-    /// The files of the committed shards in an interval, each with the start of its shard, and the rows
-    /// that are written or quarantined there. `None` if no shard is there, or if one reaches beyond
-    /// the interval.
+    /// The files of the committed shards in an interval. `None` if no shard is there, or if one reaches
+    /// beyond the interval.
     pub(crate) fn shard_files(
         &self,
         dataset: &str,
@@ -68,10 +81,13 @@ impl Ledger {
             return Ok(None);
         }
         let rows = concat!(
-            "SELECT SUM(rows_written + rows_quarantined) FROM shard WHERE ",
+            "SELECT SUM(rows_written + rows_quarantined), SUM(rows_forgotten) FROM shard WHERE ",
             overlapping!("shard")
         );
-        let rows = connection.query_row(rows, key, |row| row.get(0).map(i64::cast_unsigned))?;
+        let (rows, forgotten) = connection.query_row(rows, key, |row| {
+            let number = |column| row.get(column).map(i64::cast_unsigned);
+            Ok((number(0)?, number(1)?))
+        })?;
         let mut query = connection.prepare(concat!(
             "SELECT path, rows, bytes, sha256, from_ms FROM file WHERE dataset = ?1
              AND from_ms IN (SELECT from_ms FROM shard WHERE ",
@@ -83,7 +99,8 @@ impl Ledger {
             let (path, rows, bytes) = (row.get(0)?, number(1)?, number(2)?);
             Ok((FileRecord { path, rows, bytes, sha256: row.get(3)? }, row.get(4)?))
         };
-        Ok(Some((query.query_map(key, file)?.collect::<Result<_, _>>()?, rows)))
+        let files = query.query_map(key, file)?.collect::<Result<_, _>>()?;
+        Ok(Some(ShardFiles { files, rows, forgotten }))
     }
 
     /// The committed intervals whose files are to be replaced, because a run started to replace
@@ -257,8 +274,8 @@ pub(super) fn insert_shard(
         transaction,
         "INSERT INTO shard (dataset, from_ms, to_ms, rows_received, rows_written, rows_not_owned,
                             rows_duplicate, rows_quarantined, commit_id, open_rows, at, requests,
-                            retries, duration_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                            retries, duration_ms, rows_forgotten)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
             dataset,
             interval.from_ms(),
@@ -274,6 +291,7 @@ pub(super) fn insert_shard(
             cost.map(|cost| cost.requests.cast_signed()),
             cost.map(|cost| cost.retries.cast_signed()),
             cost.map(|cost| cost.duration_ms.cast_signed()),
+            counts.forgotten.cast_signed(),
         ],
     )?;
     hour_sums::insert(transaction, dataset, interval.from_ms(), &details.sums)?;

@@ -23,7 +23,8 @@ pub(crate) struct EventRecord {
     pub at: String,
     /// The number of the run. `None` if there was none.
     pub run: Option<i64>,
-    /// `committed`, `split`, `failed`, `doubtful`, `retried`, `merged` or `dropped`.
+    /// `committed`, `split`, `failed`, `doubtful`, `retried`, `merged`, `forgotten`
+    /// or `dropped`.
     pub kind: String,
     pub interval: Interval,
     /// Why; empty if there is nothing to say.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Params, Transaction, params};
 
 use crate::{
-    ledger::{Counts, Ledger, LedgerError},
+    ledger::{Counts, Ledger, LedgerError, ShardRecord, execute_prepared},
     time::{clock, interval::Interval},
 };
 
@@ -52,6 +52,9 @@ impl GapKind {
     }
 }
 
+/// Ends the reason of a doubt about quarantined rows of the interval itself.
+const UNDECODABLE: &str = "rows cannot be decoded";
+
 /// An interval that is committed but doubtful.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoubtfulInterval {
@@ -83,7 +86,7 @@ pub(crate) fn quarantine_doubt(counts: Counts, without_own_day: u64) -> Option<(
     let reason = match (counts.quarantined, without_own_day) {
         (0, 0) => return None,
         (0, rows) => format!("{rows} rows beside it have no readable time and may belong to it"),
-        (rows, _) => format!("{rows} rows cannot be decoded"),
+        (rows, _) => format!("{rows} {UNDECODABLE}"),
     };
     Some((GapKind::Quarantined, reason))
 }
@@ -185,6 +188,28 @@ pub(super) fn delete_within(
         }
     }
     Ok(())
+}
+
+/// Corrects the doubt of exactly the interval of a record, of which other rows are quarantined now
+/// than when it was committed.
+pub(super) fn update_quarantined(
+    transaction: &Transaction,
+    record: &ShardRecord,
+) -> Result<(), LedgerError> {
+    let (dataset, interval) = (&record.dataset, record.interval);
+    let bounds =
+        params![dataset, interval.from_ms(), interval.to_ms(), GapKind::Quarantined.name()];
+    let same = "gap WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3 AND kind = ?4";
+    let Some(old) = doubtful(transaction, dataset, same, bounds)?.pop() else { return Ok(()) };
+    match quarantine_doubt(record.counts, 0) {
+        Some((_, reason)) => insert(transaction, &DoubtfulInterval { reason, ..old }),
+        // the reason is rows of other records that may belong to it
+        None if !old.reason.ends_with(UNDECODABLE) => Ok(()),
+        None => {
+            execute_prepared(transaction, &format!("DELETE FROM {same}"), bounds)?;
+            Ok(())
+        }
+    }
 }
 
 pub(super) fn insert(connection: &Connection, doubt: &DoubtfulInterval) -> Result<(), LedgerError> {

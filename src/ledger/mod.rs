@@ -39,7 +39,7 @@ use rusqlite::{Connection, OpenFlags, Params, Transaction};
 
 pub use self::records::{Failure, Probe, RemoteJob};
 pub(crate) use self::{
-    commit::Recorded,
+    commit::{Recorded, ShardFiles},
     dataset_schema::Columns,
     drift::{DriftRecord, DriftRecordKind},
     events::{EventRecord, FailedAttempt},

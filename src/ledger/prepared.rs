@@ -12,7 +12,7 @@ use crate::{
     ledger::{
         EventRecord, Ledger, LedgerError, ShardRecord,
         commit::{delete_covered, insert_garbage, insert_shard, refuse_overlap},
-        events, execute_prepared, follow_ups, intervals,
+        events, execute_prepared, follow_ups, gaps, intervals,
         overlap::overlapping,
         stale,
     },
@@ -31,7 +31,7 @@ pub(crate) struct Replacement {
     pub records: Vec<ShardRecord>,
     /// The renames that give their files their names, from and to.
     pub renames: Vec<(String, String)>,
-    /// What happened, for people, such as `merged`.
+    /// What happened, for people, `merged` or `forgotten`.
     pub event: String,
 }
 
@@ -77,6 +77,7 @@ impl Ledger {
                 insert_shard(transaction, record)?;
                 let intents = "DELETE FROM intent WHERE commit_id = ?1";
                 execute_prepared(transaction, intents, [&record.commit_id])?;
+                gaps::update_quarantined(transaction, record)?;
                 let event = EventRecord {
                     rows: Some(record.counts.written),
                     ..EventRecord::new(event, record.interval, "")

@@ -18,12 +18,19 @@ pub struct Counts {
     pub duplicate: u64,
     /// Rows that could not be decoded and are kept as raw JSON.
     pub quarantined: u64,
+    /// Rows whose id was forgotten, which are left out and not kept.
+    pub forgotten: u64,
 }
 
 impl Counts {
     /// Whether every row received is counted exactly once (G5).
     pub fn balance(&self) -> bool {
-        self.received == self.written + self.not_owned + self.duplicate + self.quarantined
+        self.received == self.accounted()
+    }
+
+    /// The sum of what rows became.
+    pub(crate) fn accounted(&self) -> u64 {
+        self.written + self.not_owned + self.duplicate + self.quarantined + self.forgotten
     }
 }
 
@@ -34,6 +41,7 @@ impl std::ops::AddAssign for Counts {
         self.not_owned += other.not_owned;
         self.duplicate += other.duplicate;
         self.quarantined += other.quarantined;
+        self.forgotten += other.forgotten;
     }
 }
 
@@ -44,6 +52,7 @@ impl std::ops::SubAssign for Counts {
         self.not_owned -= other.not_owned;
         self.duplicate -= other.duplicate;
         self.quarantined -= other.quarantined;
+        self.forgotten -= other.forgotten;
     }
 }
 

@@ -96,7 +96,8 @@ impl Ledger {
         let connection = self.lock();
         let mut query = connection.prepare(
             "SELECT shard.dataset, shard.at, rows_received, rows_written, rows_not_owned,
-                    rows_duplicate, rows_quarantined, COUNT(path), COALESCE(SUM(bytes), 0)
+                    rows_duplicate, rows_quarantined, COUNT(path), COALESCE(SUM(bytes), 0),
+                    rows_forgotten
              FROM shard LEFT JOIN file USING (dataset, from_ms)
              GROUP BY shard.dataset, from_ms",
         )?;
@@ -115,6 +116,7 @@ impl Ledger {
                     not_owned: number(4)?,
                     duplicate: number(5)?,
                     quarantined: number(6)?,
+                    forgotten: number(9)?,
                 },
                 shards: 1,
                 files: number(7)?,

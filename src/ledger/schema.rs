@@ -153,8 +153,10 @@ const VERSION_4: &str = "
     ) STRICT;
 ";
 
+/// - `shard`: how many rows were left out because their ids were forgotten.
 /// - `prepared`: replacements of committed shards that are decided and not recorded yet, as JSON.
 const VERSION_5: &str = "
+    ALTER TABLE shard ADD COLUMN rows_forgotten INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE prepared (commit_id TEXT PRIMARY KEY, replacement TEXT NOT NULL) STRICT;
 ";
 

@@ -17,7 +17,7 @@ use crate::{
     blocking::offload,
     catalog::Dataset,
     decode::CommittedRows,
-    ledger::{FileKind, FileRecord},
+    ledger::{FileKind, FileRecord, ShardFiles},
     planning::Shard,
     sink::{
         ParentRows, ShardWriter, SinkError, commit::Destination, quarantine::given_column, read,
@@ -28,7 +28,7 @@ use crate::{
 /// The committed rows of a shard that were written once more.
 #[derive(Debug, Default)]
 pub(crate) struct CarriedRows {
-    /// The number of rows.
+    /// The number of rows, with those that were left out because their ids were forgotten.
     pub rows: u64,
     /// The ids of those that are open.
     pub open_ids: Vec<String>,
@@ -57,7 +57,7 @@ impl Destination {
         let (ledger, name) = (self.ledger.clone(), shard.dataset.name.clone());
         let interval = shard.interval;
         let recorded = offload(move || ledger.shard_files(&name, interval)).await?;
-        let Some((files, rows)) = recorded else { return Ok(None) };
+        let Some(ShardFiles { files, rows, forgotten }) = recorded else { return Ok(None) };
         let dataset = Arc::clone(&shard.dataset);
         let mut carry =
             CarryWriter { dataset, rows_of, writer, carried: CarriedRows::default(), read: 0 };
@@ -90,6 +90,10 @@ impl Destination {
             let found = carry.read;
             tracing::warn!(rows, found, "committed files have other rows than recorded");
             return Ok(None);
+        }
+        if carry.rows_of.is_none() {
+            carry.writer.carry_forgotten(forgotten);
+            carry.carried.rows += forgotten;
         }
         Ok(Some((carry.writer, carry.carried)))
     }

@@ -26,13 +26,15 @@ pub(super) struct Footer {
 impl Footer {
     /// The entries of the footer's metadata.
     pub(super) fn entries(&self) -> Vec<KeyValue> {
-        let Counts { received, written, not_owned, duplicate, quarantined } = self.counts;
+        let Counts { received, written, not_owned, duplicate, quarantined, forgotten } =
+            self.counts;
         let counts = serde_json::json!({
             "received": received,
             "written": written,
             "not_owned": not_owned,
             "duplicate": duplicate,
             "quarantined": quarantined,
+            "forgotten": forgotten,
         });
         let mut entries = vec![
             entry("interval", self.interval.to_string()),

@@ -7,7 +7,7 @@
 //! commit protocol, `shard_writer` sorts the rows of a shard into the files of its days,
 //! `waiting_rows` keeps them until there are enough, `parquet_writer` writes one such file, `spool`
 //! keeps what is not complete, `store` puts files to their names. `rewrite` replaces committed rows
-//! without fetching them, for `compact`.
+//! without fetching them, for `compact` and `forget`; `forgotten` keeps those out that were forgotten.
 
 mod carry_over;
 mod column_settings;
@@ -17,6 +17,7 @@ mod drift_records;
 pub(crate) mod file_mode;
 mod file_schema;
 mod footer;
+mod forgotten;
 pub(crate) mod hour_sums;
 pub(crate) mod lock;
 pub(crate) mod output_error;
@@ -54,7 +55,9 @@ pub(crate) use self::{
     column_settings::set_columns,
     column_upgrade::with_columns,
     commit::clean_up,
-    rewrite::{RewriteError, Rewriter},
+    forgotten::{ForgottenIds, ForgottenRows},
+    quarantine::is_mentioned,
+    rewrite::{RewriteError, RewriteReason, Rewriter},
     sink_error::SinkError,
     upgrade::{Upgrader, is_outdated},
 };
@@ -181,17 +184,24 @@ pub(crate) struct SinkActor {
     staging: Staging,
     destination: Destination,
     settings: Arc<ParquetSettings>,
+    forgotten: ForgottenRows,
     commit_ids: CommitIds,
 }
 
 impl SinkActor {
-    /// Writes to `output` and records in `ledger`.
-    pub(crate) fn new(output: OutputStore, ledger: Ledger, settings: ParquetSettings) -> Self {
+    /// Writes to `output` all rows but the forgotten ones, and records in `ledger`.
+    pub(crate) fn new(
+        output: OutputStore,
+        ledger: Ledger,
+        settings: ParquetSettings,
+        forgotten: ForgottenRows,
+    ) -> Self {
         Self {
             writers: HashMap::new(),
             staging: Staging::default(),
             destination: Destination { output, ledger },
             settings: Arc::new(settings),
+            forgotten,
             commit_ids: CommitIds::new(),
         }
     }
@@ -204,7 +214,9 @@ impl SinkActor {
             Entry::Vacant(entry) => {
                 entry.insert(None);
                 let output = self.destination.output.clone();
-                Some(ShardWriter::new(shard.clone(), output, Arc::clone(&self.settings)))
+                let forgotten = self.forgotten.of_dataset(&shard.dataset.name);
+                let writer = ShardWriter::new(shard.clone(), output, Arc::clone(&self.settings));
+                Some(writer.without(forgotten))
             }
         };
         writer.ok_or_else(|| SinkError::WriteFailed {

@@ -48,6 +48,8 @@ pub(super) struct DayFile {
     dropped: RowSet,
     /// Copies of rows that were rejected or dropped.
     pub duplicates: u64,
+    /// Rows that were left out because their ids were forgotten.
+    pub forgotten: u64,
     /// The column that is null while a row is open. `None` if the dataset has no such column.
     open_column: Option<usize>,
     open: RowSet,
@@ -79,6 +81,7 @@ impl DayFile {
             appended: 0,
             dropped: RowSet::default(),
             duplicates: 0,
+            forgotten: 0,
             open_column: dataset.open.as_ref().and_then(|name| dataset.schema.index_of(name).ok()),
             open: RowSet::default(),
             order: RowOrder::default(),

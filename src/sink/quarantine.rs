@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     decode::{Page, UndecodableRow},
     server_text,
-    sink::spool::{Spool, SpoolFile},
+    sink::{
+        forgotten::ForgottenIds,
+        spool::{Spool, SpoolFile},
+    },
 };
 
 /// Bytes of quarantined rows that are written at once.
@@ -51,6 +54,8 @@ struct Line<'a> {
 /// What is read of a line.
 #[derive(Deserialize)]
 struct WrittenLine {
+    row: Option<String>,
+    row_base64: Option<String>,
     #[serde(default)]
     columns: BTreeMap<String, String>,
 }
@@ -58,6 +63,20 @@ struct WrittenLine {
 /// The value of a column that every row of the reply was given. `None` if the line does not tell it.
 pub(super) fn given_column(line: &[u8], column: &str) -> Option<String> {
     serde_json::from_slice::<WrittenLine>(line).ok()?.columns.remove(column)
+}
+
+/// Whether the row of a line has a forgotten id as one of its values. With a policy of `[privacy]` a
+/// line has no row, and so no id.
+pub(crate) fn is_mentioned(line: &[u8], forgotten: &ForgottenIds) -> bool {
+    if forgotten.is_empty() {
+        return false;
+    }
+    let Ok(WrittenLine { row, row_base64, .. }) = serde_json::from_slice(line) else {
+        return forgotten.is_mentioned(line);
+    };
+    let bytes = row_base64.and_then(|text| BASE64_STANDARD.decode(text).ok());
+    let row = bytes.or(row.map(String::into_bytes)).unwrap_or_default();
+    forgotten.is_mentioned(&row)
 }
 
 impl<'a> Line<'a> {
@@ -109,26 +128,35 @@ impl Quarantine {
         Self { spools: spools.clone(), days: BTreeMap::new(), without_own_day: 0 }
     }
 
-    /// Adds the undecodable rows of a page. `default_ms` lies in the day of those for which the page
-    /// tells none.
+    /// Adds the undecodable rows of a page, and returns how many were left out because they mention an
+    /// id that was forgotten. `default_ms` lies in the day of those for which the page tells none.
     ///
     /// # Errors
     /// If the disk fails.
-    pub(super) fn add(&mut self, page: &Page, default_ms: i64) -> io::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        page: &Page,
+        default_ms: i64,
+        forgotten: &ForgottenIds,
+    ) -> io::Result<u64> {
         let day_of = |row: &UndecodableRow| row.day.day_ms(&page.keys).unwrap_or(default_ms);
-        self.without_own_day += page.bad.iter().filter(|row| !row.day.is_own()).count() as u64;
-        let mut rows = page.bad.iter().peekable();
+        let kept = || page.bad.iter().filter(|row| !forgotten.is_mentioned(row.raw));
+        self.without_own_day += kept().filter(|row| !row.day.is_own()).count() as u64;
+        let mut rows = kept().peekable();
+        let mut added = 0;
         while let Some(day) = rows.peek().map(day_of) {
             let rows_of_day = iter::from_fn(|| rows.next_if(|row| day_of(row) == day));
             let quarantined = self.day(day);
             let rows = append(&mut quarantined.content, rows_of_day, page.bad.given_columns())?;
             quarantined.rows += rows;
+            added += rows;
         }
-        Ok(())
+        Ok(page.bad.len() as u64 - added)
     }
 
     /// Adds committed rows, given as their lines, to the day that begins at `day_ms`. What their own
-    /// times are is not looked at. Returns their number.
+    /// times are is not looked at. Returns their number, and that of those that were left out because
+    /// they mention an id that was forgotten.
     ///
     /// # Errors
     /// If the disk fails or a line cannot be read.
@@ -136,10 +164,18 @@ impl Quarantine {
         &mut self,
         day_ms: i64,
         lines: impl Iterator<Item = io::Result<Vec<u8>>>,
-    ) -> io::Result<u64> {
-        let mut lines = lines.peekable();
+        forgotten: &ForgottenIds,
+    ) -> io::Result<(u64, u64)> {
+        let mut left_out = 0;
+        let is_kept = |line: &io::Result<Vec<u8>>| {
+            let is_forgotten = line.as_ref().is_ok_and(|line| is_mentioned(line, forgotten));
+            left_out += u64::from(is_forgotten);
+            !is_forgotten
+        };
+        let mut lines = lines.filter(is_kept).peekable();
         if lines.peek().is_none() {
-            return Ok(0);
+            drop(lines);
+            return Ok((0, left_out));
         }
         let quarantined = self.day(day_ms);
         let mut file = BufWriter::with_capacity(BUFFER, &mut quarantined.content);
@@ -153,7 +189,7 @@ impl Quarantine {
         drop(file);
         quarantined.rows += rows;
         self.without_own_day += rows;
-        Ok(rows)
+        Ok((rows, left_out))
     }
 
     /// The rows whose own time is not known or lies outside the shard: each may belong to any day.

@@ -115,6 +115,9 @@ struct CountsJson {
     not_owned: u64,
     duplicate: u64,
     quarantined: u64,
+    /// Missing in files of earlier programs.
+    #[serde(default)]
+    forgotten: u64,
 }
 
 /// Reads the footer of a file. `None` if it is not a complete Parquet file of this program.
@@ -141,11 +144,11 @@ pub(crate) fn footer_of(metadata: &ArrowReaderMetadata) -> Option<FileFooter> {
 
 fn commit(entries: &[KeyValue]) -> Option<CommitFooter> {
     let json: CountsJson = serde_json::from_str(value(entries, "counts")?).ok()?;
-    let CountsJson { received, written, not_owned, duplicate, quarantined } = json;
+    let CountsJson { received, written, not_owned, duplicate, quarantined, forgotten } = json;
     Some(CommitFooter {
         id: value(entries, "commit")?.to_owned(),
         files: value(entries, "commit_files")?.parse().ok()?,
-        counts: Counts { received, written, not_owned, duplicate, quarantined },
+        counts: Counts { received, written, not_owned, duplicate, quarantined, forgotten },
         open_rows: value(entries, "open_rows")?.parse().ok()?,
         doubts: value(entries, "doubts").and_then(doubts),
     })

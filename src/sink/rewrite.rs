@@ -28,6 +28,7 @@ use crate::{
     sink::{
         OutputStore, ParquetSettings, ShardWriter, SinkError,
         commit::{CommitIds, Destination},
+        forgotten::ForgottenRows,
         output_error::OutputError,
         read,
         write_error::WriteError,
@@ -39,7 +40,17 @@ use crate::{
 pub(crate) struct Rewriter {
     destination: Destination,
     settings: Arc<ParquetSettings>,
+    forgotten: ForgottenRows,
     commit_ids: CommitIds,
+}
+
+/// Why a committed shard is replaced.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RewriteReason {
+    /// Several become one.
+    Merged,
+    /// Rows are left out.
+    Forgotten,
 }
 
 /// Why committed rows were not rewritten.
@@ -62,38 +73,47 @@ struct RowsOfRecords {
 }
 
 impl Rewriter {
-    /// Writes to `output`, with the recorded settings of the job in `settings`.
-    pub(crate) fn new(output: OutputStore, ledger: Ledger, settings: ParquetSettings) -> Self {
+    /// Writes to `output` all rows but the forgotten ones, with the recorded settings of the job in
+    /// `settings`.
+    pub(crate) fn new(
+        output: OutputStore,
+        ledger: Ledger,
+        settings: ParquetSettings,
+        forgotten: ForgottenRows,
+    ) -> Self {
         Self {
             destination: Destination { output, ledger },
             settings: Arc::new(settings),
+            forgotten,
             commit_ids: CommitIds::new(),
         }
     }
 
-    /// Merges committed shards, which adjoin each other in order and lie within one UTC day. Of
+    /// Replaces committed shards, which adjoin each other in order, by one record of each UTC day. Of
     /// equally new copies of a row that of the later shard is kept. Returns the records that took
     /// their place.
     ///
     /// # Errors
     /// [`OutputError::NotAsRecorded`] if a file is missing or is not the recorded one: then the
     /// shards stay as they were. [`SinkError`] if a file or the ledger cannot be written.
-    pub(crate) async fn merge(
+    pub(crate) async fn replace(
         &mut self,
         dataset: &Arc<Dataset>,
         old: &[ShardRecord],
+        reason: RewriteReason,
     ) -> Result<Vec<ShardRecord>, RewriteError> {
-        match self.decide_merge(dataset, old).await? {
+        match self.decide(dataset, old, reason).await? {
             Some(replacement) => self.complete(replacement).await,
             None => Ok(Vec::new()),
         }
     }
 
-    /// Steps 1 to 3 of a merge. `None` if there are no shards.
-    async fn decide_merge(
+    /// Steps 1 to 3. `None` if there are no shards.
+    async fn decide(
         &mut self,
         dataset: &Arc<Dataset>,
         old: &[ShardRecord],
+        reason: RewriteReason,
     ) -> Result<Option<Replacement>, RewriteError> {
         let bounds = old.first().zip(old.last());
         let span = bounds.and_then(|(first, last)| {
@@ -102,12 +122,13 @@ impl Rewriter {
         let Some(interval) = span else { return Ok(None) };
         let shard = Shard::new(Arc::clone(dataset), interval, true);
         let output = self.destination.output.clone();
-        let writer = ShardWriter::new(shard, output, Arc::clone(&self.settings));
+        let writer = ShardWriter::new(shard, output, Arc::clone(&self.settings))
+            .without(self.forgotten.of_dataset(&dataset.name));
         let mut rows = RowsOfRecords { dataset: Arc::clone(dataset), writer, record: 0 };
         for record in old {
             rows = self.add_record(rows, record).await?;
         }
-        Ok(Some(self.decide(rows.writer, dataset, interval, old, "merged").await?))
+        Ok(Some(self.write(rows.writer, dataset, interval, old, reason).await?))
     }
 
     /// Step 4. Returns the new records.
@@ -139,13 +160,13 @@ impl Rewriter {
     }
 
     /// Steps 2 and 3: writes the files that take the place of those of old records.
-    async fn decide(
+    async fn write(
         &mut self,
         writer: ShardWriter,
         dataset: &Dataset,
         interval: Interval,
         old: &[ShardRecord],
-        event: &str,
+        reason: RewriteReason,
     ) -> Result<Replacement, RewriteError> {
         let destination = &self.destination;
         let commit_id = self.commit_ids.next_id();
@@ -169,7 +190,10 @@ impl Rewriter {
             interval,
             records: Vec::with_capacity(finished.len()),
             renames: Vec::new(),
-            event: event.to_owned(),
+            event: match reason {
+                RewriteReason::Merged => "merged".to_owned(),
+                RewriteReason::Forgotten => "forgotten".to_owned(),
+            },
         };
         let mut cost = cost(old);
         for record in finished {

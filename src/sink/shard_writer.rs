@@ -16,6 +16,7 @@ use crate::{
     planning::Shard,
     sink::{
         footer::Footer,
+        forgotten::ForgottenIds,
         hour_sums::HourSums,
         parquet_writer::DayFile,
         quarantine::{Quarantine, QuarantinedDay},
@@ -42,8 +43,11 @@ pub struct ShardWriter {
     waiting_rows: HeldMemory,
     versions: RowVersions,
     quarantine: Quarantine,
+    /// The rows that are left out.
+    forgotten: ForgottenIds,
     counts: Counts,
-    /// Counts of committed records that the shard replaces by their own rows.
+    /// Counts that belong to no day: those of committed records that the shard replaces by their own
+    /// rows, and forgotten rows that cannot be decoded.
     carried: Counts,
     drift: Drift,
     latest: LatestRows,
@@ -92,6 +96,7 @@ impl ShardWriter {
         Self {
             shard,
             quarantine: Quarantine::new(&spools),
+            forgotten: ForgottenIds::default(),
             spools,
             settings,
             days: BTreeMap::new(),
@@ -102,6 +107,12 @@ impl ShardWriter {
             drift: Drift::default(),
             latest: LatestRows { time_ms: i64::MIN, day: i64::MIN, rows: Vec::new() },
         }
+    }
+
+    /// The same, without rows that were forgotten.
+    pub(super) fn without(mut self, forgotten: ForgottenIds) -> Self {
+        self.forgotten = forgotten;
+        self
     }
 
     /// What became of the rows so far. In a shard of more rows than are compared in memory, some
@@ -115,6 +126,12 @@ impl ShardWriter {
     pub(super) fn carry_counts(&mut self, committed: Counts) {
         self.carried.not_owned += committed.not_owned;
         self.carried.duplicate += committed.duplicate;
+        self.carry_forgotten(committed.forgotten);
+    }
+
+    /// Takes over the rows that were left out of committed records because they were forgotten.
+    pub(super) fn carry_forgotten(&mut self, rows: u64) {
+        self.carried.forgotten += rows;
     }
 
     /// Writes the rows of a page.
@@ -124,10 +141,13 @@ impl ShardWriter {
     pub fn write(&mut self, page: &Page) -> Result<(), WriteError> {
         self.counts.received += page.received;
         self.counts.not_owned += page.not_owned;
-        self.counts.quarantined += page.bad.len() as u64;
         self.drift.add(&page.drift);
         let latest_ms = self.latest.time_ms.max(self.shard.interval.from_ms());
-        self.quarantine.add(page, Interval::day_of(latest_ms).from_ms())?;
+        let default_ms = Interval::day_of(latest_ms).from_ms();
+        let forgotten = self.quarantine.add(page, default_ms, &self.forgotten)?;
+        self.counts.quarantined += page.bad.len() as u64 - forgotten;
+        self.counts.forgotten += forgotten;
+        self.carried.forgotten += forgotten;
         for (day, rows) in self.kept_rows(&page.keys) {
             if let Some(file) = self.days.get_mut(&day)
                 && !rows.is_empty()
@@ -156,8 +176,13 @@ impl ShardWriter {
             let new_file = || DayFile::new(&self.shard.dataset, &self.settings, &self.spools);
             let appended = self.days.entry(day).or_insert_with(new_file).appended();
             let rows = kept.entry(day).or_default();
-            let mut rejected = 0;
+            let (mut rejected, mut forgotten) = (0, 0);
             for key in run {
+                if self.forgotten.contains(key.id) {
+                    forgotten += 1;
+                    index += 1;
+                    continue;
+                }
                 // a page may hold an id twice: only its newest copy there is written
                 if newest_in_page[&key.id] == index && self.versions.is_newest(key) {
                     let row = appended + rows.len() as u64;
@@ -173,8 +198,10 @@ impl ShardWriter {
                 index += 1;
             }
             self.counts.duplicate += rejected;
+            self.counts.forgotten += forgotten;
             if let Some(file) = self.days.get_mut(&day) {
                 file.duplicates += rejected;
+                file.forgotten += forgotten;
             }
         }
         kept
@@ -190,10 +217,13 @@ impl ShardWriter {
         from_ms: i64,
         lines: impl Iterator<Item = io::Result<Vec<u8>>>,
     ) -> Result<u64, WriteError> {
-        let rows = self.quarantine.carry(Interval::day_of(from_ms).from_ms(), lines)?;
-        self.counts.received += rows;
+        let day_ms = Interval::day_of(from_ms).from_ms();
+        let (rows, forgotten) = self.quarantine.carry(day_ms, lines, &self.forgotten)?;
+        self.counts.received += rows + forgotten;
         self.counts.quarantined += rows;
-        Ok(rows)
+        self.counts.forgotten += forgotten;
+        self.carry_forgotten(forgotten);
+        Ok(rows + forgotten)
     }
 
     /// Drops a written row, of which a newer copy is being written.
@@ -262,6 +292,7 @@ impl ShardWriter {
         // what is left are days after a partial commit, with nothing but duplicates of rows at its
         // end
         without_day.duplicate += days.values().map(|file| file.duplicates).sum::<u64>();
+        without_day.forgotten += days.values().map(|file| file.forgotten).sum::<u64>();
 
         let name = &committed.dataset.name;
         let mut finished = Vec::with_capacity(records.len());
@@ -274,12 +305,12 @@ impl ShardWriter {
             counts.quarantined = quarantine.as_ref().map_or(0, |quarantined| quarantined.rows);
             counts.written += files.values().map(DayFile::rows).sum::<u64>();
             counts.duplicate += files.values().map(|file| file.duplicates).sum::<u64>();
-            counts.received =
-                counts.written + counts.not_owned + counts.duplicate + counts.quarantined;
+            counts.forgotten += files.values().map(|file| file.forgotten).sum::<u64>();
+            counts.received = counts.accounted();
             let mut files: BTreeMap<_, _> =
                 files.into_iter().filter(|(_, file)| file.rows() > 0).collect();
-            if files.is_empty() && quarantine.is_some() {
-                // a quarantine file has no footer that tells what its record is
+            if files.is_empty() && counts.quarantined + counts.forgotten > 0 {
+                // only a footer tells what its record is
                 let day = Interval::day_of(interval.from_ms()).from_ms();
                 files.insert(day, DayFile::new(&committed.dataset, &settings, &spools));
             }

@@ -23,6 +23,9 @@ pub enum SinkError {
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// It is not known which rows were forgotten.
+    #[error(transparent)]
+    Forgotten(#[from] ForgottenError),
     /// A shard was to be committed although an earlier write or commit of it had failed.
     #[error(
         "{dataset} {interval} cannot be committed, because writing it failed before; run again"
@@ -48,4 +51,15 @@ pub enum SinkError {
         /// What the sink counted.
         counts: Counts,
     },
+}
+
+/// The file of forgotten ids cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "_forgotten.json, which keeps forgotten rows from coming back, cannot be used: {reason}; restore \
+    it from a backup, or write {{}} into it if these rows may be fetched again"
+)]
+pub struct ForgottenError {
+    /// What is wrong with it.
+    pub reason: String,
 }

@@ -67,7 +67,8 @@ impl Fixture {
             job: "{}".into(),
             schemas: FileSchemas::default(),
         };
-        let sink = SinkActor::new(output.clone(), ledger.clone(), settings).start();
+        let forgotten = ForgottenRows::default();
+        let sink = SinkActor::new(output.clone(), ledger.clone(), settings, forgotten).start();
         Self { dataset, output, ledger, sink, _output_folder: folder, ledger_folder }
     }
 

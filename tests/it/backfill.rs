@@ -176,7 +176,7 @@ fn the_summary_has_exactly_the_documented_keys() {
     let sandbox = Sandbox::start(&[]);
     let summary = Job::new(&sandbox).run(FROM, "2024-01-02T00:00:00Z", &[]);
     let keys: BTreeSet<_> = summary.as_object().unwrap().keys().map(String::as_str).collect();
-    let documented = "rows_received rows_written rows_not_owned rows_duplicate rows_quarantined shards_committed \
+    let documented = "rows_received rows_written rows_not_owned rows_duplicate rows_quarantined rows_forgotten shards_committed \
         shards_split shards_failed shards_short rows_expected requests requests_expected retries rate_limited \
         token_requests bytes_received bytes_written files elapsed_s cpu_s peak_rss_bytes \
         outcome error interval started ended datasets gaps new_fields";

@@ -20,6 +20,7 @@ mod export;
 mod exposed_secrets;
 mod failing_parts;
 mod first_steps;
+mod forget;
 mod fuzz;
 mod harness;
 mod hostile_configuration;

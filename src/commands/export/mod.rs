@@ -9,6 +9,7 @@
 mod column;
 mod condition;
 mod file;
+mod matching;
 mod nearest;
 mod row_writer;
 mod spreadsheet;
@@ -29,6 +30,7 @@ use self::{
     file::{ReadError, RowsWanted, columns_of, for_each_batch, schema_of},
 };
 pub(crate) use self::{
+    matching::MatchingRows,
     row_writer::{Format, RowWriter},
     target::{ExportFile, standard_output},
 };
@@ -311,7 +313,10 @@ impl Export {
 }
 
 /// The dataset of this name, or the only one of the job.
-fn dataset(scope: &BackfillScope, name: Option<&str>) -> Result<Arc<Dataset>, ConfigError> {
+pub(super) fn dataset(
+    scope: &BackfillScope,
+    name: Option<&str>,
+) -> Result<Arc<Dataset>, ConfigError> {
     let names = |datasets: &mut dyn Iterator<Item = &str>| datasets.collect::<Vec<_>>().join(", ");
     match (name, scope.datasets.as_slice()) {
         (None, [only]) => Ok(Arc::clone(only)),

@@ -18,7 +18,7 @@ use crate::{
     decode::{Decoder, PageParser},
     ledger::{Counts, Failure, GapKind, ShardDetails, ShardRecord},
     planning::Shard,
-    sink::{Commit, ParquetSettings, SinkActor, Write},
+    sink::{Commit, ForgottenRows, ParquetSettings, SinkActor, Write},
     time::interval::iso,
 };
 
@@ -200,7 +200,7 @@ async fn a_rebuild_records_what_the_commit_recorded_doubts_and_quarantined_days_
     let output = OutputStore::directory(environment.folder.path()).unwrap();
     let ledger = Ledger::open(&environment.path(LEDGER)).unwrap();
     let settings = ParquetSettings { job: "{}".into(), ..ParquetSettings::for_tests() };
-    let sink = SinkActor::new(output, ledger, settings).start();
+    let sink = SinkActor::new(output, ledger, settings, ForgottenRows::default()).start();
     sink.send(Write { lease: 1, shard: shard.clone(), page }).await.unwrap().unwrap();
     let doubts = vec![(GapKind::CountMismatch, "5 of 6 rows".to_owned())];
     let commit = Commit { lease: 1, shard, received: 5, doubts, cost: None };

@@ -48,6 +48,8 @@ pub(crate) struct DatasetStatus {
     pub total: Totals,
     /// Rows that could not be decoded and are kept as raw JSON.
     pub rows_quarantined: u64,
+    /// Rows that were left out because their ids were forgotten.
+    pub rows_forgotten: u64,
     /// Every UTC day that the job requests or the ledger names, in order.
     pub days: Vec<DayStatus>,
     /// Rows that were not final when they were fetched, such as conversations without an end.
@@ -171,6 +173,7 @@ impl DatasetStatus {
             dataset: name.to_owned(),
             total: days.iter().map(|day| day.totals).sum(),
             rows_quarantined: records.shards.iter().map(|shard| shard.counts.quarantined).sum(),
+            rows_forgotten: records.shards.iter().map(|shard| shard.counts.forgotten).sum(),
             rows_open: records.shards.iter().map(|shard| shard.open_rows).sum(),
             days,
             failed: failed_gaps,

@@ -217,9 +217,10 @@ fn identity(view: &Connection) -> Result<BTreeMap<String, String>, rusqlite::Err
 fn shards(view: &Connection, version: u32) -> Result<Vec<ShardRecord>, rusqlite::Error> {
     let mut files = files(view)?;
     let new_columns = match version {
-        0..2 => "'', 0, NULL, NULL, NULL",
-        2..4 => "commit_id, open_rows, NULL, NULL, NULL",
-        _ => "commit_id, open_rows, requests, retries, duration_ms",
+        0..2 => "'', 0, NULL, NULL, NULL, 0",
+        2..4 => "commit_id, open_rows, NULL, NULL, NULL, 0",
+        4 => "commit_id, open_rows, requests, retries, duration_ms, 0",
+        _ => "commit_id, open_rows, requests, retries, duration_ms, rows_forgotten",
     };
     let mut query = view.prepare(&format!(
         "SELECT dataset, from_ms, to_ms, rows_received, rows_written, rows_not_owned,
@@ -236,6 +237,7 @@ fn shards(view: &Connection, version: u32) -> Result<Vec<ShardRecord>, rusqlite:
                 not_owned: number(row, 5)?,
                 duplicate: number(row, 6)?,
                 quarantined: number(row, 7)?,
+                forgotten: number(row, 13)?,
             },
             dataset,
             interval,

@@ -43,8 +43,12 @@ async fn three_shards() -> Fixture {
 }
 
 fn rewriter(fixture: &Fixture) -> Rewriter {
+    rewriter_without(fixture, ForgottenRows::default())
+}
+
+fn rewriter_without(fixture: &Fixture, forgotten: ForgottenRows) -> Rewriter {
     let settings = ParquetSettings { job: "{}".into(), ..ParquetSettings::for_tests() };
-    Rewriter::new(fixture.output.clone(), fixture.ledger.clone(), settings)
+    Rewriter::new(fixture.output.clone(), fixture.ledger.clone(), settings, forgotten)
 }
 
 /// The hours of the committed calls by id, of all files that the ledger names.
@@ -69,7 +73,7 @@ async fn committed(fixture: &Fixture) -> BTreeMap<String, i64> {
 async fn merged_shards_have_the_rows_counts_and_quarantine_of_all_of_them() {
     let fixture = three_shards().await;
     let before = fixture.records();
-    let new = rewriter(&fixture).merge(&calls(), &before).await.unwrap();
+    let new = rewriter(&fixture).replace(&calls(), &before, RewriteReason::Merged).await.unwrap();
     let [record] = &fixture.records()[..] else { panic!("not one record") };
     assert_eq!((new.len(), &new[0].commit_id), (1, &record.commit_id));
     assert_eq!(record.interval, Interval::day_of(START));
@@ -79,6 +83,7 @@ async fn merged_shards_have_the_rows_counts_and_quarantine_of_all_of_them() {
         not_owned,
         duplicate,
         quarantined,
+        forgotten: 0,
     };
     // the first copy of `a` was written, and is a duplicate now
     assert_eq!(record.counts, counts(8, 3, 1, 1, 3));
@@ -113,7 +118,7 @@ async fn merged_shards_keep_their_doubts_follow_ups_and_acceptances() {
     // a run that was to replace the last shard ended before it did
     fixture.ledger.intend("calls", &[], Some(before[2].interval)).unwrap();
 
-    rewriter(&fixture).merge(&calls(), &before).await.unwrap();
+    rewriter(&fixture).replace(&calls(), &before, RewriteReason::Merged).await.unwrap();
     assert_eq!(fixture.ledger.doubtful("calls").unwrap(), doubts);
     assert_eq!(fixture.ledger.accepted("calls").unwrap(), [accepted]);
     let day = Interval::day_of(START);
@@ -136,7 +141,7 @@ async fn g3_a_merge_that_was_decided_is_completed_by_whoever_opens_the_output_ne
     let expected =
         BTreeMap::from([("a".to_owned(), 14), ("b".to_owned(), 2), ("c".to_owned(), 13)]);
     // a process that is killed before it records what it decided
-    rewriter(&fixture).decide_merge(&calls(), &before).await.unwrap().unwrap();
+    rewriter(&fixture).decide(&calls(), &before, RewriteReason::Merged).await.unwrap().unwrap();
     assert_eq!(fixture.records().len(), 3, "nothing is replaced yet");
     assert!(fixture.stored().await.iter().any(|path| path.starts_with("_staging/")));
     clean_up(&fixture.output, &fixture.ledger).await.unwrap();
@@ -151,8 +156,67 @@ async fn a_file_that_is_not_the_recorded_one_is_not_merged() {
     let fixture = three_shards().await;
     let mut before = fixture.records();
     before[2].files[1].sha256 = "0".repeat(64);
-    let error = rewriter(&fixture).merge(&calls(), &before).await.unwrap_err();
+    let error =
+        rewriter(&fixture).replace(&calls(), &before, RewriteReason::Merged).await.unwrap_err();
     assert!(error.to_string().contains("its checksum is another one"), "{error}");
     assert_eq!(fixture.records().len(), 3);
+    assert_eq!(fixture.stored().await, fixture.recorded());
+}
+
+/// Two calls, and a row that cannot be decoded and names the first. The ids that are forgotten are
+/// that of the first.
+async fn call_to_forget() -> (Fixture, ForgottenRows) {
+    let fixture = Fixture::new();
+    let bad = format!(r#"{{"startedAt":"{}","of":"a"}}"#, iso(START + 3 * HOUR_MS));
+    fetch(&fixture, (0, 24), &[call("a", 1), call("b", 2), bad]).await;
+    let mut forgotten = ForgottenRows::default();
+    forgotten.add("calls", [crate::decode::id_hash("a")]).unwrap();
+    (fixture, forgotten)
+}
+
+#[actix::test]
+async fn g5_forgotten_rows_are_left_out_and_counted_also_those_that_cannot_be_decoded() {
+    let (fixture, forgotten) = call_to_forget().await;
+    assert_eq!(fixture.ledger.doubtful("calls").unwrap().len(), 1);
+    let mut rewriter = rewriter_without(&fixture, forgotten);
+    rewriter.replace(&calls(), &fixture.records(), RewriteReason::Forgotten).await.unwrap();
+    let expected = Counts { received: 3, written: 1, forgotten: 2, ..Counts::default() };
+    let [record] = &fixture.records()[..] else { panic!("not one record") };
+    assert_eq!((record.counts, record.open_rows), (expected, 1));
+    assert_eq!(committed(&fixture).await, BTreeMap::from([("b".to_owned(), 2)]));
+    assert_eq!(fixture.stored().await, fixture.recorded());
+    assert_eq!(fixture.recorded().len(), 1, "the quarantine had no other row");
+    assert!(fixture.ledger.doubtful("calls").unwrap().is_empty());
+    assert!(fixture.ledger.has_forgotten().unwrap());
+    let footer = read::open(&fixture.output, &record.files[0].path).await.unwrap();
+    let footer = read::footer(&footer).unwrap().commit.unwrap();
+    assert_eq!(footer.counts, expected, "a rebuild knows them, too");
+
+    // what is replaced once more keeps the count
+    rewriter.replace(&calls(), &fixture.records(), RewriteReason::Forgotten).await.unwrap();
+    assert_eq!(fixture.records()[0].counts, expected);
+}
+
+#[actix::test]
+async fn g3_a_removal_that_was_decided_is_completed_by_whoever_opens_the_output_next() {
+    let (fixture, forgotten) = call_to_forget().await;
+    let before = fixture.records();
+    let mut killed = rewriter_without(&fixture, forgotten);
+    killed.decide(&calls(), &before, RewriteReason::Forgotten).await.unwrap().unwrap();
+    assert_eq!(committed(&fixture).await.len(), 2);
+    clean_up(&fixture.output, &fixture.ledger).await.unwrap();
+    assert_eq!(committed(&fixture).await.len(), 1);
+    assert_eq!(fixture.stored().await, fixture.recorded());
+
+    // killed after the file took its name, and before that was recorded
+    let (fixture, forgotten) = call_to_forget().await;
+    let mut killed = rewriter_without(&fixture, forgotten);
+    let decided = killed.decide(&calls(), &fixture.records(), RewriteReason::Forgotten).await;
+    for (from, to) in decided.unwrap().unwrap().renames {
+        fixture.output.rename(&from, &to).await.unwrap();
+    }
+    clean_up(&fixture.output, &fixture.ledger).await.unwrap();
+    assert_eq!(fixture.records()[0].counts.forgotten, 2);
+    assert_eq!(committed(&fixture).await.len(), 1);
     assert_eq!(fixture.stored().await, fixture.recorded());
 }

@@ -2,19 +2,21 @@
 //! the ledger names are those before or those after, and the next such command completes the work.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
 };
 
+use arrow::{array::AsArray, record_batch::RecordBatch};
 use cxbackfill::testing::{LEDGER, Snapshot};
 use tempfile::TempDir;
 
 use super::{
     disturbed_backfill::{Backfill, KilledOnDrop},
     number,
-    output::{Rows, committed_ids, files, rows},
+    output::{Rows, committed_ids, files, ids_in, rows},
     start_sandbox,
 };
 use crate::common::{
@@ -79,8 +81,8 @@ impl Copy<'_> {
         assert!(code == 0 && said.ends_with(": all as the ledger says\n"), "{said}");
         let snapshot = Snapshot::read(&self.output().join(LEDGER)).unwrap();
         assert!(snapshot.leftovers.is_empty(), "{:?}", snapshot.leftovers);
-        let is_hidden =
-            |file: &String| file.starts_with("_ledger.") || file.starts_with("_report.");
+        let hidden = ["_ledger.", "_report.", "_forgotten."];
+        let is_hidden = |file: &String| hidden.iter().any(|start| file.starts_with(start));
         let files = files(&self.output()).into_iter().filter(|file| !is_hidden(file));
         assert_eq!(
             files.collect::<BTreeSet<_>>(),
@@ -163,6 +165,73 @@ fn g3_a_compaction_that_is_killed_loses_and_doubles_no_row() {
             let parquet = |file: &&String| file.ends_with(".parquet");
             assert_eq!(files(&copy.output()).iter().filter(parquet).count(), 10, "{label}");
             assert!(rows(&copy.output()) == original.rows, "{label}: the rows changed");
+            copy.verify();
+        },
+    );
+}
+
+/// The ids in each file that the ledger names.
+fn ids_of_files(output: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let snapshot = Snapshot::read(&output.join(LEDGER)).unwrap();
+    let ids = |path: &str| ids_in(File::open(output.join(path)).unwrap()).into_iter().collect();
+    snapshot.paths().map(|path| (path.to_owned(), ids(path))).collect()
+}
+
+#[test]
+fn g3_a_forget_that_is_killed_leaves_each_shard_with_all_of_its_rows_or_without_the_forgotten() {
+    let original = Original::fetch();
+    let is_outbound = |row: &RecordBatch| {
+        row["originatingDirection"].as_string::<i32>().iter().next().flatten() == Some("outbound")
+    };
+    let kept: Rows =
+        original.rows.clone().into_iter().filter(|(_, row)| !is_outbound(row)).collect();
+    assert!(kept.len() > 100 && kept.len() + 100 < original.rows.len(), "{} rows", kept.len());
+    let before = ids_of_files(&original.backfill.output());
+    kill(
+        &original,
+        &["forget", "--yes", "--where", "originatingDirection = 'outbound'"],
+        |copy, label| {
+            let now = ids_of_files(&copy.output());
+            for (path, before) in &before {
+                let after: BTreeSet<_> =
+                    before.iter().filter(|id| kept.contains_key(*id)).cloned().collect();
+                let found = now.get(path).cloned().unwrap_or_default();
+                assert!(found == *before || found == after, "{label}: {path}");
+            }
+            let (_, said) = copy.start(&["verify"]).end();
+            assert!(said.contains(": all as the ledger says"), "{label}: {said}");
+        },
+        |copy, label| {
+            assert!(rows(&copy.output()) == kept, "{label}: the rows are not those that are kept");
+            copy.verify();
+        },
+    );
+}
+
+#[test]
+fn g3_a_drop_that_is_killed_leaves_all_rows_or_those_that_stay() {
+    let original = Original::fetch();
+    let output = original.backfill.output();
+    let is_dropped = |path: &str| {
+        ["03", "04", "05", "06"].iter().any(|day| path.contains(&format!("date=2024-01-{day}/")))
+    };
+    let stays: BTreeSet<String> = ids_of_files(&output)
+        .into_iter()
+        .filter(|(path, _)| !is_dropped(path))
+        .flat_map(|(_, ids)| ids)
+        .collect();
+    let all = original.ids();
+    assert_eq!((stays.len(), all.len()), (6 * 300, 10 * 300));
+    kill(
+        &original,
+        &["drop", "--yes", "--from", "2024-01-03", "--to", "2024-01-07"],
+        |copy, label| {
+            let ids = committed_ids(&copy.output());
+            assert!(ids == all || ids == stays, "{label}: {} rows", ids.len());
+        },
+        |copy, label| {
+            let found = rows(&copy.output()).into_keys().collect::<BTreeSet<_>>();
+            assert_eq!(found, stays, "{label}");
             copy.verify();
         },
     );

@@ -1,0 +1,290 @@
+//! The rows that are not to come back: keyed hashes of the ids that were forgotten.
+//!
+//! They are kept in the output, in `_forgotten.json`, because they must outlive a lost ledger, and
+//! are written before any row is removed. The ledger and the footers count the rows that were left out
+//! because of them, so a file that is missing although it once held ids is noticed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fmt,
+    io::{Read, Write},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    blocking::offload,
+    decode::id_hash,
+    ledger::Ledger,
+    sink::{OutputStore, SinkError, read, sink_error::ForgottenError},
+};
+
+/// The path of the file below the output.
+const FORGOTTEN: &str = "_forgotten.json";
+
+/// The ids that were forgotten of each dataset.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ForgottenRows {
+    /// `None` until an id is forgotten.
+    key: Option<HashKey>,
+    datasets: BTreeMap<String, Arc<HashSet<u128>>>,
+}
+
+/// The ids that were forgotten of one dataset.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ForgottenIds {
+    /// Hashes an id of the dataset. `None` if no id was forgotten.
+    hasher: Option<IdHasher>,
+    hashes: Arc<HashSet<u128>>,
+}
+
+/// The random key of the hashes. Without it they say nothing about ids that could be guessed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct HashKey([u8; 32]);
+
+/// Hashes the ids of one dataset.
+#[derive(Debug, Clone)]
+pub(crate) struct IdHasher(Sha256);
+
+/// The content of the file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct FileContent {
+    /// The key in hexadecimal digits.
+    key: String,
+    /// The hashes in hexadecimal digits, by dataset.
+    forgotten: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl ForgottenRows {
+    /// Reads what was forgotten of an output.
+    ///
+    /// # Errors
+    /// [`SinkError::Forgotten`] if the file cannot be read, or is missing although the ledger counts
+    /// rows that were forgotten.
+    pub(crate) async fn read(output: &OutputStore, ledger: &Ledger) -> Result<Self, SinkError> {
+        let error = |reason: String| SinkError::from(ForgottenError { reason });
+        let mut content = match read::open(output, FORGOTTEN).await {
+            Ok(content) => content,
+            Err(object_store::Error::NotFound { .. }) => {
+                let ledger = ledger.clone();
+                return match offload(move || ledger.has_forgotten()).await? {
+                    false => Ok(Self::default()),
+                    true => Err(error("it is missing".to_owned())),
+                };
+            }
+            Err(source) => return Err(error(source.to_string())),
+        };
+        let read = offload(move || {
+            let mut text = String::new();
+            content.read_to_string(&mut text).map(|_| text)
+        });
+        let text = read.await.map_err(|source| error(source.to_string()))?;
+        let content = serde_json::from_str(&text).map_err(|source| error(source.to_string()))?;
+        Self::of(content).ok_or_else(|| error("it has a value that is no hash".to_owned()))
+    }
+
+    /// `None` if a value is not in hexadecimal digits.
+    fn of(content: FileContent) -> Option<Self> {
+        let FileContent { key, forgotten } = content;
+        let key = if key.is_empty() { None } else { Some(HashKey::parse(&key)?) };
+        if key.is_none() && !forgotten.is_empty() {
+            return None;
+        }
+        let mut datasets = BTreeMap::new();
+        for (dataset, hashes) in forgotten {
+            let hashes = hashes.iter().map(|hash| u128::from_str_radix(hash, 16).ok());
+            datasets.insert(dataset, Arc::new(hashes.collect::<Option<HashSet<_>>>()?));
+        }
+        Some(Self { key, datasets })
+    }
+
+    /// The ids of a dataset.
+    pub(crate) fn of_dataset(&self, dataset: &str) -> ForgottenIds {
+        let hashes = self.datasets.get(dataset).cloned().unwrap_or_default();
+        let hasher = self.key.filter(|_| !hashes.is_empty());
+        ForgottenIds { hasher: hasher.map(|key| key.hasher(dataset)), hashes }
+    }
+
+    /// Adds ids of a dataset, by the hashes of their texts.
+    ///
+    /// # Errors
+    /// If the operating system has no random numbers for the key.
+    pub(crate) fn add(
+        &mut self,
+        dataset: &str,
+        ids: impl IntoIterator<Item = u128>,
+    ) -> Result<(), SinkError> {
+        let key = match self.key {
+            Some(key) => key,
+            None => *self.key.insert(HashKey::random()?),
+        };
+        let hasher = key.hasher(dataset);
+        let hashes = Arc::make_mut(self.datasets.entry(dataset.to_owned()).or_default());
+        hashes.extend(ids.into_iter().map(|id| hasher.hash(id)));
+        Ok(())
+    }
+
+    /// Writes the file in place of an older one. Afterwards it survives a loss of power.
+    ///
+    /// # Errors
+    /// [`SinkError::OutputStore`].
+    pub(crate) async fn write(&self, output: &OutputStore) -> Result<(), SinkError> {
+        let hex = |hashes: &Arc<HashSet<u128>>| -> BTreeSet<String> {
+            hashes.iter().map(|hash| format!("{hash:032x}")).collect()
+        };
+        let datasets = self.datasets.iter().map(|(name, hashes)| (name.clone(), hex(hashes)));
+        let content = FileContent {
+            key: self.key.map(|key| key.to_string()).unwrap_or_default(),
+            forgotten: datasets.collect(),
+        };
+        let mut spool = output.spool_file().spool();
+        let written = serde_json::to_vec_pretty(&content).map_err(std::io::Error::from);
+        let written = written.and_then(|json| spool.write_all(&json));
+        written.map_err(|error| output.write_error(error.into()))?;
+        output.put(FORGOTTEN, 0, spool).await?;
+        Ok(())
+    }
+}
+
+impl ForgottenIds {
+    /// Whether no id was forgotten.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hasher.is_none()
+    }
+
+    /// Whether an id was forgotten, by the hash of its text.
+    pub(crate) fn contains(&self, id: u128) -> bool {
+        self.hasher.as_ref().is_some_and(|hasher| self.hashes.contains(&hasher.hash(id)))
+    }
+
+    /// Whether a row that cannot be decoded has a forgotten id as one of its values. Only ids of one
+    /// column are recognized.
+    pub(crate) fn is_mentioned(&self, row: &[u8]) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let is_end = |byte: &u8| b",:{}[]\"".contains(byte) || byte.is_ascii_whitespace();
+        let texts = row.split(|byte| *byte == b'"').chain(row.split(is_end));
+        let mut texts = texts.filter_map(|text| std::str::from_utf8(text).ok());
+        texts.any(|text| !text.is_empty() && self.contains(id_hash(text)))
+    }
+}
+
+impl HashKey {
+    fn random() -> Result<Self, ForgottenError> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| ForgottenError {
+            reason: format!("there are no random numbers for its key: {error}"),
+        })?;
+        Ok(Self(key))
+    }
+
+    fn parse(hex: &str) -> Option<Self> {
+        let mut key = [0; 32];
+        for (index, byte) in key.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(hex.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        (hex.len() == 64).then_some(Self(key))
+    }
+
+    fn hasher(self, dataset: &str) -> IdHasher {
+        let mut hasher = Sha256::new();
+        hasher.update(self.0);
+        hasher.update((dataset.len() as u64).to_le_bytes());
+        hasher.update(dataset);
+        IdHasher(hasher)
+    }
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey")
+    }
+}
+
+impl IdHasher {
+    /// The first half of the SHA-256 of key, dataset and id: so long a part, of texts of a known
+    /// length, cannot be extended.
+    fn hash(&self, id: u128) -> u128 {
+        let mut hasher = self.0.clone();
+        hasher.update(id.to_le_bytes());
+        let mut half = [0; 16];
+        half.copy_from_slice(&hasher.finalize()[..16]);
+        u128::from_be_bytes(half)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn forgotten_ids_are_known_again_after_they_were_written_and_cannot_be_read_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputStore::directory(folder.path()).unwrap();
+        let ledger = Ledger::in_memory().unwrap();
+        let mut rows = ForgottenRows::read(&output, &ledger).await.unwrap();
+        assert!(rows.of_dataset("calls").is_empty());
+        rows.add("calls", [id_hash("one")]).unwrap();
+        rows.write(&output).await.unwrap();
+        rows.add("calls", [id_hash("two")]).unwrap();
+        rows.write(&output).await.unwrap();
+
+        let ids = ForgottenRows::read(&output, &ledger).await.unwrap();
+        for (dataset, id, is_known) in [
+            ("calls", "one", true),
+            ("calls", "two", true),
+            ("calls", "three", false),
+            ("c", "one", false),
+        ] {
+            assert_eq!(ids.of_dataset(dataset).contains(id_hash(id)), is_known, "{dataset} {id}");
+        }
+        let text = std::fs::read_to_string(folder.path().join(FORGOTTEN)).unwrap();
+        assert!(!text.contains(&format!("{:032x}", id_hash("one"))), "only keyed hashes: {text}");
+        let mut other = ForgottenRows::default();
+        other.add("calls", [id_hash("one")]).unwrap();
+        assert_ne!(other.datasets["calls"], ids.datasets["calls"], "each output has its own key");
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_decoded_is_recognized_by_an_id_among_its_values() {
+        let mut rows = ForgottenRows::default();
+        rows.add("calls", ["a-1", "17", "with: space"].map(id_hash)).unwrap();
+        let ids = rows.of_dataset("calls");
+        for row in
+            [r#"{"id":"a-1","x":NaN}"#, r#"{"id": 17 }"#, r#"{"id":"with: space"#, r#"[["a-1"]]"#]
+        {
+            assert!(ids.is_mentioned(row.as_bytes()), "{row}");
+        }
+        for row in [r#"{"id":"a-12"}"#, r#"{"id":170}"#, "", r#"{"id":""}"#] {
+            assert!(!ids.is_mentioned(row.as_bytes()), "{row}");
+        }
+        assert!(
+            ids.is_mentioned(b"{\"x\":\"\xff\",\"id\":\"a-1\""),
+            "also beside bytes that are no text"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_refused_and_so_is_a_missing_one_that_held_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputStore::directory(folder.path()).unwrap();
+        let ledger = Ledger::in_memory().unwrap();
+        for text in ["{", r#"{"key":"xyz"}"#, r#"{"forgotten":{"calls":["00"]}}"#] {
+            std::fs::write(folder.path().join(FORGOTTEN), text).unwrap();
+            let error = ForgottenRows::read(&output, &ledger).await.unwrap_err().to_string();
+            assert!(error.contains(FORGOTTEN) && error.contains("backup"), "{error}");
+        }
+        std::fs::write(folder.path().join(FORGOTTEN), "{}").unwrap();
+        ForgottenRows::read(&output, &ledger).await.unwrap();
+    }
+}
