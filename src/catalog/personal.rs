@@ -88,3 +88,45 @@ pub(super) fn columns(
     }
     columns
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::read;
+
+    fn error(personal: &str) -> String {
+        let catalog = format!(
+            "[dataset.calls]\nversion = 1\nid = 'no'\ntime = 'at'\ncolumns = 'call'\n\
+             query = {{ path = '/calls', rows = '' }}\n\
+             [type.call]\nno = 'int64'\nat = 'timestamp'\nani = 'string'\nlegs = 'list<leg>'\n\
+             [type.leg]\nto = 'list<string>'\nseconds = 'int64'\n{personal}\n"
+        );
+        read("own.toml", &catalog).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_personal_column_must_exist_and_an_identifier_must_be_a_text() {
+        for valid in [
+            "[personal.call]\nidentifiers = ['ani', 'legs.to', 'legs[].to']\nfree_texts = ['legs']",
+            "[personal.leg]\nfree_texts = ['seconds']",
+        ] {
+            assert_eq!(error(valid), "");
+        }
+        for (wrong, expected) in [
+            ("[personal.cal]\n", "personal.cal: there is no such type in this file"),
+            (
+                "[personal.call]\nidentifiers = ['anni']",
+                "personal.call.identifiers: `anni` does not lead to a text",
+            ),
+            (
+                "[personal.leg]\nidentifiers = ['seconds']",
+                "personal.leg.identifiers: `seconds` does not lead to a text",
+            ),
+            (
+                "[personal.leg]\nfree_texts = ['']",
+                "personal.leg.free_texts: `` does not lead to a column",
+            ),
+        ] {
+            assert!(error(wrong).contains(expected), "{wrong}: {}", error(wrong));
+        }
+    }
+}

@@ -163,6 +163,27 @@ fn with_the_set_no_error_of_a_server_tells_a_number_or_an_address() {
 }
 
 #[test]
+fn new_fields_are_reported_and_not_kept_unless_the_section_says_so() {
+    let sandbox = Sandbox::start(&["sandbox.drift=true", "sandbox.conversations_per_day=40"]);
+    let run = |settings: &[&str]| {
+        let job = Job::new(&sandbox);
+        let output = job.command(FROM, TO, settings).env("RUST_LOG", "warn").output().unwrap();
+        let status = job.command_of(&["status"], FROM, TO, settings).output().unwrap();
+        let status = String::from_utf8_lossy(&status.stdout).into_owned();
+        assert!(status.contains("no column for summary: "), "{status}");
+        let columns = ["export", "--format", "csv", "--columns", "_extra"];
+        let extra = job.command_of(&columns, FROM, TO, settings).output().unwrap();
+        (said(&output), String::from_utf8_lossy(&extra.stdout).into_owned())
+    };
+    let (log, extra) = run(&[SET, KEY]);
+    assert!(log.contains("new field, not kept because of privacy.new_fields"), "{log}");
+    assert!(!extra.contains("summary") && extra.contains("segmentEnd"), "{extra}");
+    let (log, extra) = run(&[SET, KEY, "privacy.new_fields=keep"]);
+    assert!(log.contains("new field, kept in _extra"), "{log}");
+    assert!(extra.contains("summary"), "{extra}");
+}
+
+#[test]
 fn without_the_section_an_output_says_nothing_of_it() {
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
     let job = Job::new(&sandbox);

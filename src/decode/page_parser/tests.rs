@@ -306,6 +306,18 @@ fn any_body_is_a_page_or_an_error_and_its_rows_are_json() {
 }
 
 #[test]
+fn an_error_about_the_header_of_csv_quotes_no_value_if_values_are_hidden() {
+    let dataset = dataset("rows = ''\nformat = 'csv'");
+    let parser = PageParser::new(dataset.endpoint(), Vec::new()).requiring_key_of(&dataset);
+    let find = |hides| {
+        let parser = parser.clone().hiding_values(hides);
+        parser.find(Bytes::from_static("Zoë,+4930123\n".as_bytes())).unwrap_err().to_string()
+    };
+    assert!(find(false).contains("it is `Zoë,+4930123`"), "{}", find(false));
+    assert!(find(true).ends_with("the header lacks `id`, `at`"), "{}", find(true));
+}
+
+#[test]
 fn a_csv_record_that_is_not_utf8_costs_itself() {
     let dataset = dataset("rows = ''\nformat = 'csv'");
     let parser = PageParser::new(dataset.endpoint(), Vec::new());
