@@ -1,7 +1,8 @@
 mod round_trip;
 
 use arrow::{
-    array::Array,
+    array::{Array, AsArray, ListArray},
+    buffer::NullBuffer,
     compute::cast,
     datatypes::DataType,
     util::display::{ArrayFormatter, FormatOptions},
@@ -278,6 +279,30 @@ fn a_map_of_an_id_is_a_text_with_sorted_keys() {
         cells(table(dataset, "notes"), &rows, &["notes", "key"])[0],
         format!("{} b", texts[2])
     );
+}
+
+#[test]
+fn what_lies_in_an_object_that_is_null_is_null() {
+    let dataset = calls();
+    let rows = batch(&dataset, ROWS);
+    let legs = rows.column_by_name("legs").unwrap().as_list::<i32>();
+    let all_null = NullBuffer::new_null(legs.values().len());
+    let (fields, columns, _) = legs.values().as_struct().clone().into_parts();
+    let hidden = StructArray::new(fields, columns, Some(all_null));
+    let DataType::List(element) = legs.data_type() else { panic!("legs are a list") };
+    let hidden = ListArray::new(
+        Arc::clone(element),
+        legs.offsets().clone(),
+        Arc::new(hidden),
+        legs.nulls().cloned(),
+    );
+    let mut columns = rows.columns().to_vec();
+    columns[rows.schema().index_of("legs").unwrap()] = Arc::new(hidden);
+    let rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
+    let names = ["id", "legNumber", "name", "flow_flowId", "kind"];
+    let legs = ["a 1 - - -", "a 2 - - -", "a 3 - - -", "a 4 - - -", "d 1 - - -"];
+    assert_eq!(cells(table(&dataset, "legs"), &rows, &names), legs);
+    assert!(cells(table(&dataset, "parts"), &rows, &["id"]).is_empty());
 }
 
 #[test]
