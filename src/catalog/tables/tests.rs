@@ -303,3 +303,30 @@ fn a_table_of_columns_that_are_not_fetched_is_left_out() {
     assert_eq!((missing, all.len()), (vec!["attributes"], 15));
     assert!(without.is_subset(&all));
 }
+
+#[test]
+fn what_leads_to_a_column_that_is_not_there_is_left_out_of_the_tables() {
+    let dataset = read(TABLES).unwrap();
+    let key = RowKey { toml: "", id: &dataset.id, time: &dataset.time };
+    let without = |path: &[&str]| {
+        let fields = catalog::schema::without(dataset.schema.fields(), path);
+        let tables = without_missing(&dataset.tables, &fields, &key);
+        tables.iter().flat_map(|table| of_table(table)).collect::<BTreeSet<_>>()
+    };
+    let all: BTreeSet<_> = dataset.tables.iter().flat_map(|table| of_table(table)).collect();
+    for (path, expected) in [
+        (&["legs", "seconds"][..], vec!["legs.seconds", "parts.seconds"]),
+        (&["legs", "parts", "ms"], vec!["parts.ms", "parts.ms_of_leg"]),
+        (&["endedAt"], vec!["calls.endedAt", "parts.callSeconds"]),
+    ] {
+        let found = without(path);
+        assert_eq!(all.difference(&found).collect::<Vec<_>>(), expected);
+        assert!(found.is_subset(&all));
+    }
+    assert!(!without(&["legs", "parts"]).iter().any(|column| column.starts_with("parts.")));
+}
+
+/// The columns of a table, with its name.
+fn of_table(table: &Table) -> Vec<String> {
+    columns(table).iter().map(|column| format!("{}.{column}", table.name)).collect()
+}
