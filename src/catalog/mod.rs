@@ -79,7 +79,8 @@
 //! # Tables
 //! The flat tables of a dataset, for `output.layout` and for views:
 //! ```toml
-//! [dataset.calls.tables.calls]      # without `rows`: a row for each row of the dataset
+//! [dataset.calls.tables.calls]      # without `rows`, and called after the dataset (`-` as `_`): a
+//!                                   # row for each row of the dataset
 //! [dataset.calls.tables.calls.columns]                  # columns that are computed
 //! lastKind  = { last = "legs[].parts[].kind", by = "legs[].parts[].startedAt" }   # or `first`
 //! talk      = { sum = "legs[].parts[kind=talk].ms", unit = "ms" }   # in seconds; 0 if there is none

@@ -263,5 +263,7 @@ fn the_walk_through_of_the_readme_is_the_tested_example() {
             assert!(tested.lines().any(|other| other == line), "{line}");
         }
     }
-    cxbackfill::testing::catalog::read("README.md", blocks[0]).unwrap();
+    let with_tables = [blocks[0], blocks[2]].concat();
+    let catalog = cxbackfill::testing::catalog::read("README.md", &with_tables).unwrap();
+    assert_eq!(catalog.datasets["cases"].tables.len(), 2);
 }
