@@ -123,6 +123,11 @@ impl DatasetEntry {
             )?,
         }
         ensure(is_time(&self.time), "time", "does not name a column that is a timestamp")?;
+        for (endpoint, field) in [(&query, "query.extras"), (&job, "job.extras")] {
+            let is_key = |extra: &String| id.contains(extra) || *extra == self.time;
+            let has_key = endpoint.as_ref().is_some_and(|of| of.extras.iter().any(is_key));
+            ensure(!has_key, field, "names the id or the time, which all endpoints return")?;
+        }
         ensure(
             self.newest.as_ref().is_none_or(is_time),
             "newest",

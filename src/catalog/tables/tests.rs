@@ -330,3 +330,19 @@ fn what_leads_to_a_column_that_is_not_there_is_left_out_of_the_tables() {
 fn of_table(table: &Table) -> Vec<String> {
     columns(table).iter().map(|column| format!("{}.{column}", table.name)).collect()
 }
+
+#[test]
+fn the_id_and_the_time_are_not_columns_that_only_one_endpoint_returns() {
+    for (extra, expected) in [("callId", false), ("startedAt", false), ("medium", true)] {
+        let extras = format!("page_size = 100\nextras = ['{extra}']");
+        let catalog = CATALOG.replace("page_size = 100", &extras).replace("TABLES", TABLES);
+        let read = catalog::read("own.toml", &catalog);
+        let error = read.as_ref().map(|_| String::new()).unwrap_or_else(ToString::to_string);
+        assert_eq!(error.is_empty(), expected, "{error}");
+        let of_extras = "own.toml: dataset.calls.query.extras: names the id or the time";
+        assert!(expected || error.starts_with(of_extras), "{error}");
+        if let Ok(catalog) = read {
+            assert_eq!(catalog.without_extras().datasets["calls"].tables.len(), 4);
+        }
+    }
+}
