@@ -56,7 +56,7 @@ fn expect_equal(python: &Path, folder: &Path, truth: &str) {
 }
 
 /// An output of so many calls, with a ledger.
-fn calls(python: &Path, rows: &str) -> TempDir {
+pub fn calls(python: &Path, rows: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     succeed(Command::new(python).args([SCRIPT, "write"]).arg(folder.path()).arg(rows));
     fs::write(folder.path().join("calls.toml"), CATALOG).unwrap();
@@ -157,7 +157,7 @@ fn g8_an_export_of_many_rows_takes_little_memory() {
 }
 
 /// The most memory that a process held, in bytes.
-fn peak_memory(child: &mut Child) -> u64 {
+pub fn peak_memory(child: &mut Child) -> u64 {
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {

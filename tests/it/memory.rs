@@ -10,12 +10,12 @@ use cxbackfill::testing::{
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use nix::sys::resource::{UsageWho, getrusage};
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::common::{
     binary::{program, summary},
     environment::{config, environment},
+    numbered_pages::NumberedPages,
     own_process::is_own_process,
 };
 
@@ -23,45 +23,25 @@ const PAGE: u64 = 10_000;
 /// The guaranteed limit.
 const MAX_BYTES: i64 = 300_000_000;
 
-/// An API with one row per millisecond.
-struct EndlessApi {
-    interval: Interval,
-    rows: u64,
-}
-
-impl EndlessApi {
-    fn page(&self, number: u64) -> Bytes {
-        let mut body = "{\"conversations\":[".to_owned();
-        let rows = (number - 1) * PAGE..(number * PAGE).min(self.rows);
-        for row in rows.clone() {
-            let start = iso(self.interval.from_ms() + i64::try_from(row).unwrap());
-            let comma = if row == rows.start { "" } else { "," };
-            write!(
-                body,
-                r#"{comma}{{"conversationId":"{row:032x}","conversationStart":"{start}","originatingDirection":"inbound"}}"#
-            )
-            .unwrap();
-        }
-        let end = if rows.is_empty() {
-            format!("{{\"totalHits\":{}}}", self.rows)
-        } else {
-            format!("{body}],\"totalHits\":{}}}", self.rows)
-        };
-        end.into()
+/// A page of so many rows, one per millisecond from `start_ms` on.
+fn page(start_ms: i64, all_rows: u64, number: u64) -> Bytes {
+    let mut body = "{\"conversations\":[".to_owned();
+    let rows = (number - 1) * PAGE..(number * PAGE).min(all_rows);
+    for row in rows.clone() {
+        let start = iso(start_ms + i64::try_from(row).unwrap());
+        let comma = if row == rows.start { "" } else { "," };
+        write!(
+            body,
+            r#"{comma}{{"conversationId":"{row:032x}","conversationStart":"{start}","originatingDirection":"inbound"}}"#
+        )
+        .unwrap();
     }
-}
-
-impl Transport for EndlessApi {
-    fn send(
-        &self,
-        request: Request<Bytes>,
-    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
-        let body = match serde_json::from_slice::<Value>(request.body()) {
-            Ok(query) => self.page(query["paging"]["pageNumber"].as_u64().unwrap()),
-            Err(_) => Bytes::from_static(br#"{"access_token":"t"}"#),
-        };
-        Box::pin(async { Ok(Response::new(body)) })
-    }
+    let end = if rows.is_empty() {
+        format!("{{\"totalHits\":{all_rows}}}")
+    } else {
+        format!("{body}],\"totalHits\":{all_rows}}}")
+    };
+    end.into()
 }
 
 /// The most memory that this process held, in bytes. Linux hands `ru_maxrss` down to a child that
@@ -112,7 +92,8 @@ fn expect_bounded(test: &str, case: Case) {
             let dataset = Arc::clone(&config.datasets[0]);
             plan.add_whole(&Shard::new(dataset, config.interval, true));
         }
-        let api = EndlessApi { interval: config.interval, rows: case.rows };
+        let (start_ms, rows) = (config.interval.from_ms(), case.rows);
+        let api = NumberedPages(move |number| page(start_ms, rows, number));
         let environment = environment(Arc::new(api), output, ledger);
         run::backfill(&config, plan, &environment).await.unwrap()
     });

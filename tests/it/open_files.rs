@@ -5,16 +5,13 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use actix::System;
 use bytes::Bytes;
 use cxbackfill::testing::{
-    Dataset, Endpoint, Interval, Ledger, OutputStore, Plan, RequestError, RunOutcome, Shard,
-    Transport, iso, run,
+    Dataset, Endpoint, Interval, Ledger, OutputStore, Plan, RunOutcome, Shard, iso, run,
 };
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
 use nix::sys::resource::{Resource, setrlimit};
-use serde_json::Value;
 
 use crate::common::{
     environment::{config, environment},
+    numbered_pages::NumberedPages,
     own_process::is_own_process,
 };
 
@@ -25,43 +22,24 @@ const PAGES: u64 = 48;
 /// So much text of each row is its own that the file of a day takes more than a mebibyte.
 const ID_BYTES: usize = 64 << 10;
 
-/// An API whose pages have a long row of each day of a month.
-struct MonthApi {
-    start_ms: i64,
-}
-
-impl MonthApi {
-    fn page(&self, number: u64) -> Bytes {
-        let days = if number > PAGES { 0..0 } else { 0..DAYS };
-        let mut random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let rows = days.map(|day| {
-            let mut id = String::with_capacity(ID_BYTES);
-            while id.len() < ID_BYTES {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                write!(id, "{random:x}").unwrap();
-            }
-            let start = iso(self.start_ms + day * DAY_MS + i64::try_from(number).unwrap());
-            format!(r#"{{"conversationId":"{id}","conversationStart":"{start}"}}"#)
-        });
-        let rows = Vec::from_iter(rows).join(",");
-        let total = PAGES * DAYS.unsigned_abs();
-        format!(r#"{{"conversations":[{rows}],"totalHits":{total}}}"#).into()
-    }
-}
-
-impl Transport for MonthApi {
-    fn send(
-        &self,
-        request: Request<Bytes>,
-    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
-        let body = match serde_json::from_slice::<Value>(request.body()) {
-            Ok(query) => self.page(query["paging"]["pageNumber"].as_u64().unwrap()),
-            Err(_) => Bytes::from_static(br#"{"access_token":"t"}"#),
-        };
-        Box::pin(async { Ok(Response::new(body)) })
-    }
+/// A page with a long row of each day of a month from `start_ms` on.
+fn page(start_ms: i64, number: u64) -> Bytes {
+    let days = if number > PAGES { 0..0 } else { 0..DAYS };
+    let mut random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let rows = days.map(|day| {
+        let mut id = String::with_capacity(ID_BYTES);
+        while id.len() < ID_BYTES {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            write!(id, "{random:x}").unwrap();
+        }
+        let start = iso(start_ms + day * DAY_MS + i64::try_from(number).unwrap());
+        format!(r#"{{"conversationId":"{id}","conversationStart":"{start}"}}"#)
+    });
+    let rows = Vec::from_iter(rows).join(",");
+    let total = PAGES * DAYS.unsigned_abs();
+    format!(r#"{{"conversations":[{rows}],"totalHits":{total}}}"#).into()
 }
 
 #[test]
@@ -84,7 +62,11 @@ fn g8_a_shard_of_31_days_is_committed_with_40_open_files() {
     let report = System::new().block_on(async {
         let (output, ledger) =
             (OutputStore::directory(folder.path()).unwrap(), Ledger::in_memory().unwrap());
-        let environment = environment(Arc::new(MonthApi { start_ms }), output, ledger);
+        let environment = environment(
+            Arc::new(NumberedPages(move |number| page(start_ms, number))),
+            output,
+            ledger,
+        );
         let mut report = None;
         for replaces in [false, true] {
             let mut plan = Plan::default();

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -14,10 +14,13 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::common::{
-    binary::{SIMULATED, program, set},
-    fixture::{LEDGER_1, MILLISECONDS, copy, execute},
-    reader::python,
+use crate::{
+    common::{
+        binary::{SIMULATED, program, set},
+        fixture::{LEDGER_1, MILLISECONDS, copy, execute},
+        reader::python,
+    },
+    export::{calls, peak_memory},
 };
 
 /// The job that wrote [`MILLISECONDS`].
@@ -386,4 +389,23 @@ fn an_output_with_a_ledger_of_version_1_is_upgraded() {
     assert!(code == 0 && text.ends_with("rewrote 2 files\n"), "{text}");
     expect_same_rows(LEDGER_1, &output);
     expect_agreement(folder.path(), &audits);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn g8_an_upgrade_of_many_rows_takes_little_memory() {
+    let Some(python) = python() else { return };
+    let rows = std::env::var("ROWS").unwrap_or("500000".to_owned());
+    let folder = calls(python, &rows);
+    let path = folder.path().join("calls.toml");
+    let catalog = fs::read_to_string(&path).unwrap().replace("version = 1", "version = 2");
+    fs::write(path, catalog.replace("score = 'double'", "score = 'double'\nnote = 'string'"))
+        .unwrap();
+    let mut child = program(folder.path(), &["upgrade"]).stdout(Stdio::null()).spawn().unwrap();
+    let peak = peak_memory(&mut child);
+    assert!(child.wait().unwrap().success());
+    println!("{rows} rows, at most {} MB", peak / 1_000_000);
+    assert!(peak < 75_000_000, "{} MB", peak / 1_000_000);
+    let verified = program(folder.path(), &["verify"]).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }

@@ -85,15 +85,8 @@ pub(crate) struct Progress {
 /// A run of the history.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct RunOverview {
-    /// Number of the run; later runs have larger ones.
-    pub id: i64,
-    pub started: String,
-    /// `None` if it is still running or was killed.
-    pub ended: Option<String>,
-    /// How it ended, such as `complete` or `gaps`. `None` if it has not ended.
-    pub outcome: Option<String>,
-    /// Why it did not get to its end. `None` if it did, with or without gaps.
-    pub error: Option<String>,
+    #[serde(flatten)]
+    pub info: RunInfo,
     /// Rows in its new files.
     pub rows: u64,
     pub requests: u64,
@@ -238,11 +231,7 @@ impl RunOverview {
     fn new(run: &RunRecord) -> Self {
         let summary = summary(run);
         Self {
-            id: run.id,
-            started: run.started.clone(),
-            ended: run.ended.clone(),
-            outcome: run.outcome.clone(),
-            error: text(&summary, "error"),
+            info: RunInfo::new(run),
             rows: number(&summary, "rows_written"),
             requests: number(&summary, "requests"),
             retries: number(&summary, "retries"),
@@ -257,7 +246,7 @@ impl RunOverview {
 
 /// Why a run did not get to its end. `None` if it did, with or without gaps.
 pub(super) fn error(run: &RunRecord) -> Option<String> {
-    text(&summary(run), "error")
+    summary(run).get("error").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// The summary of a run. Null if it has not ended.
@@ -268,8 +257,4 @@ fn summary(run: &RunRecord) -> Value {
 
 fn number(summary: &Value, key: &str) -> u64 {
     summary.get(key).and_then(Value::as_u64).unwrap_or_default()
-}
-
-fn text(summary: &Value, key: &str) -> Option<String> {
-    summary.get(key).and_then(Value::as_str).map(str::to_owned)
 }

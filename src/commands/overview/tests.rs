@@ -113,7 +113,10 @@ fn what_needs_a_person_comes_with_advice() {
     assert!(overview.problems.iter().all(|problem| !problem.advice.is_empty()));
     assert_eq!((overview.state.running, overview.state.words.as_str()), (false, "credentials"));
     let [run] = &overview.runs[..] else { panic!("{:?}", overview.runs) };
-    assert_eq!((run.rows, run.duration_s, run.error.as_deref()), (7, Some(1.5), Some("no token")));
+    assert_eq!(
+        (run.rows, run.duration_s, run.info.error.as_deref()),
+        (7, Some(1.5), Some("no token"))
+    );
 }
 
 #[test]

@@ -135,6 +135,31 @@ async fn merged_shards_keep_their_doubts_follow_ups_and_acceptances() {
 }
 
 #[actix::test]
+async fn the_file_of_merged_shards_tells_the_doubts_of_all_of_them() {
+    let fixture = three_shards().await;
+    let before = fixture.records();
+    fixture
+        .ledger
+        .record_doubt(&DoubtfulInterval {
+            dataset: "calls".into(),
+            interval: before[1].interval,
+            kind: GapKind::CountMismatch,
+            reason: "0 of 1 rows".into(),
+        })
+        .unwrap();
+    rewriter(&fixture).replace(&calls(), &before, RewriteReason::Merged).await.unwrap();
+    let record = fixture.records().remove(0);
+    let file = record.nested_files().next().unwrap();
+    let content = read::open(&fixture.output, &file.path).await.unwrap();
+    let doubts = read::footer(&content).unwrap().commit.unwrap().doubts.unwrap();
+    let expected = [
+        (GapKind::Quarantined, "3 rows cannot be decoded".to_owned()),
+        (GapKind::CountMismatch, "0 of 1 rows".to_owned()),
+    ];
+    assert_eq!(doubts, expected);
+}
+
+#[actix::test]
 async fn g3_a_merge_that_was_decided_is_completed_by_whoever_opens_the_output_next() {
     let fixture = three_shards().await;
     let before = fixture.records();

@@ -12,6 +12,7 @@ pub mod faulty_transport;
 pub mod fixture;
 pub mod job_faults;
 pub mod neighbours;
+pub mod numbered_pages;
 pub mod own_process;
 pub mod paged_api;
 pub mod pages;
