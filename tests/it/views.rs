@@ -181,15 +181,21 @@ fn a_parser_of_their_dialect_reads_the_views_of_every_dialect() {
 #[test]
 fn datasets_and_columns_that_are_not_in_the_files_have_no_views() {
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
-    let job = Job::new(&sandbox);
-    let settings = ["job.datasets=['conversations']"];
-    job.run(FROM, TO, &settings);
-    let views = ["views", "--dialect", "duckdb"];
-    let output = job.command_of(&views, FROM, TO, &settings).output().unwrap();
-    let sql = String::from_utf8(output.stdout).unwrap();
+    let views_of = |datasets: &str| {
+        let (job, settings) = (Job::new(&sandbox), [format!("job.datasets={datasets}")]);
+        let settings = settings.each_ref().map(String::as_str);
+        job.run(FROM, TO, &settings);
+        let views = ["views", "--dialect", "duckdb"];
+        let output = job.command_of(&views, FROM, TO, &settings).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let sql = views_of("['conversations']");
     assert!(sql.contains("VIEW \"metrics\"") && sql.contains("VIEW \"first_contact\""), "{sql}");
     assert!(!sql.contains("VIEW \"attributes\""), "only jobs return attributes");
     assert!(!sql.contains("current_users"), "no file has users");
+    let sql = views_of("['queues']");
+    assert!(sql.contains("VIEW \"current_queues\""), "{sql}");
+    assert!(!sql.contains("VIEW \"first_contact\""), "no file has sessions");
 }
 
 #[test]

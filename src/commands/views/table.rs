@@ -113,8 +113,8 @@ impl Query<'_> {
     }
 
     fn select(&self, columns: &[String], joins: &Joins, groups: &str) -> String {
-        let from = joins.from(self.dialect);
-        format!("SELECT {}\nFROM {} AS r{from}{groups}", listed(columns), self.rows)
+        let from = joins.from(self.dialect, self.rows);
+        format!("SELECT {}\nFROM {from}{groups}", listed(columns))
     }
 
     /// The indices of the columns that identify an element of the nth list of the table, and whether
@@ -286,15 +286,14 @@ impl Joins {
         conditions.collect::<Vec<_>>().join(" AND ")
     }
 
-    fn from(&self, dialect: Dialect) -> String {
+    fn from(&self, dialect: Dialect, rows: &str) -> String {
         let join = |(number, node): (usize, &Node)| {
             let names: Vec<_> = node.members.iter().map(|member| member.name.as_str()).collect();
             // lists stay as they are in every dialect
             let list = dialect.field(&self.object(node.outside), &names, &DataType::Null);
-            let (is_map, is_outer) = (node.is_map, node.is_outer);
-            dialect.join(Joined { number, list: &list, is_map, is_outer })
+            Joined { number, list, is_map: node.is_map, is_outer: node.is_outer }
         };
-        (1..).zip(&self.nodes).map(join).collect()
+        dialect.from(rows, &(1..).zip(&self.nodes).map(join).collect::<Vec<_>>())
     }
 }
 
