@@ -21,9 +21,9 @@ use criterion::{
     measurement::{Measurement, ValueFormatter, WallTime},
 };
 use cxbackfill::testing::{
-    Config, Dataset, Decoder, Environment, FileSchemas, Interval, Ledger, Metrics, OutputStore,
-    Overrides, Page, PageParser, ParquetSettings, Profile, Region, RequestError, RunOutcome, Scope,
-    Settings, Shard, ShardWriter, Transport, catalog, run, table_rows,
+    Config, Dataset, Decoder, Environment, FileSchemas, Interval, Layout, Ledger, Metrics,
+    OutputStore, Overrides, Page, PageParser, ParquetSettings, Profile, Region, RequestError,
+    RunOutcome, Scope, Settings, Shard, ShardWriter, Transport, catalog, run, table_rows,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -167,10 +167,16 @@ fn write_pages(c: &mut Criterion<CpuTime>, data: &str, bytes: &[Bytes]) {
     let output = OutputStore::over(Arc::new(InMemory::new()));
     let mut group = c.benchmark_group("pipeline");
     group.throughput(Throughput::Bytes(size(bytes)));
-    for (name, profile) in [("fast", Profile::Fast), ("small", Profile::Small)] {
+    for (name, profile, layout) in [
+        ("fast", Profile::Fast, Layout::Nested),
+        ("small", Profile::Small, Layout::Nested),
+        ("tables", Profile::Fast, Layout::Tables),
+        ("both", Profile::Fast, Layout::Both),
+    ] {
         let format = Arc::new(ParquetSettings {
             compression: zstd(),
             profile,
+            layout,
             row_group_rows: 20_000,
             job: "{}".to_owned(),
             schemas: FileSchemas::default(),

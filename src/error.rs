@@ -130,6 +130,7 @@ impl Error {
             | Self::Ledger(
                 LedgerError::Identity { .. }
                 | LedgerError::Policy { .. }
+                | LedgerError::Layout { .. }
                 | LedgerError::OlderColumns { .. }
                 | LedgerError::Columns { .. },
             )

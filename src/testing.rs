@@ -28,7 +28,7 @@ pub use crate::{
     ledger::{Failure, LEDGER, Ledger, Probe, RemoteJob, reader::Snapshot},
     planning::{LeaseEnd, Next, Plan, PlannerActor, Shard},
     sandbox::{JobSettings, Load, Region, Settings, Stats, WindowUsage},
-    sink::{FileSchemas, OutputStore, ParquetSettings, Profile, ShardWriter},
+    sink::{FileSchemas, Layout, OutputStore, ParquetSettings, Profile, ShardWriter},
     tables::{Batches, NestedRows, table_rows},
     telemetry::metrics::Metrics,
     time::interval::{Interval, iso},

@@ -33,6 +33,10 @@ pub(super) struct ExportArgs {
     /// The dataset [default: that of the job, if it is the only one].
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
+    /// A flat table of the dataset, such as `segments`, if the output has tables [default: its nested
+    /// rows].
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
     /// The columns, separated by commas [default: all]. Those of nested rows are paths such as
     /// `participants[0].sessions[0].ani`; a list, an object or a map is written as JSON.
     #[arg(long, value_name = "PATHS")]
@@ -68,6 +72,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &ExportArgs) -> Result<
     }
     let request = ExportRequest {
         dataset: args.dataset.clone(),
+        table: args.table.clone(),
         columns: args.columns.clone(),
         from_ms: args.from.map(Timestamp::as_millisecond),
         to_ms: args.to.map(Timestamp::as_millisecond),

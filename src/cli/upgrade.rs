@@ -34,6 +34,9 @@ pub(super) async fn execute(overrides: &Overrides, args: &UpgradeArgs) -> Result
 
 async fn upgrade_source(scope: &BackfillScope, args: &UpgradeArgs) -> Result<(), Error> {
     let upgrade = Upgrade::prepare(scope, &args.dataset, args.dry_run).await?;
+    if let Some(layout) = upgrade.layout {
+        sayln!("output.layout becomes {}", layout.name());
+    }
     for dataset in &upgrade.datasets {
         sayln!("{}", text(dataset));
     }
@@ -41,7 +44,7 @@ async fn upgrade_source(scope: &BackfillScope, args: &UpgradeArgs) -> Result<(),
     upgrade.execute().await?;
     match (args.dry_run, files) {
         (true, _) => sayln!("nothing was rewritten: it was a dry run"),
-        (false, 0) => sayln!("all files have the columns of their datasets"),
+        (false, 0) => sayln!("all files are as they should be"),
         (false, files) => sayln!("rewrote {} files", HumanCount(files)),
     }
     Ok(())
@@ -56,12 +59,15 @@ fn text(upgrade: &DatasetUpgrade) -> String {
     if *files == 0 {
         return format!("{name}: has version {version} already");
     }
-    let versions: Vec<_> = versions.iter().map(u32::to_string).collect();
-    format!(
-        "{name}: {} files, {} rows, {} from version {} to {version}",
+    let what = format!(
+        "{name}: {} files, {} rows, {}",
         HumanCount(*files),
         HumanCount(*rows),
-        HumanBytes(*bytes),
-        versions.join(", "),
-    )
+        HumanBytes(*bytes)
+    );
+    if versions.iter().all(|found| *found == version) {
+        return format!("{what} of version {version}");
+    }
+    let versions: Vec<_> = versions.iter().map(u32::to_string).collect();
+    format!("{what} from version {} to {version}", versions.join(", "))
 }

@@ -117,7 +117,7 @@ pub(crate) async fn check(
         }
     }
     report(check.output().await);
-    report(Finding::ok("memory", memory_estimate::sentence(&config.fetch)));
+    report(Finding::ok("memory", memory_estimate::sentence(&config.fetch, config.format.layout)));
 }
 
 impl Preflight<'_> {

@@ -86,6 +86,11 @@ impl ForgetPlan {
         let matching = Arc::new(MatchingRows::new(&dataset, request.condition.as_deref())?);
         let output = LockedOutput::open(scope, std::slice::from_ref(&dataset.name)).await?;
         output.check_columns(scope, &dataset).await?;
+        if !scope.format.layout.has_nested(&dataset) {
+            let message = "rows are found by their nested form, which this output has not: rewrite it \
+                           with `cxbackfill upgrade --set output.layout=both` first";
+            return Err(ConfigError::at("output.layout", message).into());
+        }
         let mut forgotten = output.forgotten().await?;
         let all = output.wanted.get(&dataset.name).map_or(&[][..], |records| &records.shards);
         let mut ids: HashSet<u128> = request.ids.iter().map(|id| id_hash(id)).collect();

@@ -8,7 +8,7 @@ use crate::{
     config::{BackfillScope, ConfigError},
     error::Error,
     ledger::{
-        Columns, LEDGER, Ledger, compare_identity, is_version_key,
+        LAYOUT, LEDGER, Ledger, compare_identity, is_version_key,
         reader::{DatasetRecords, Snapshot},
         version_key,
     },
@@ -55,16 +55,21 @@ impl LockedOutput {
     /// Checks that files written now would have the columns of those that are there.
     ///
     /// # Errors
-    /// If they would not: if the job reads other columns, or the dataset has another version.
+    /// If they would not: if the job reads other columns, or if the dataset has another version or
+    /// other files.
     pub(super) async fn check_columns(
         &self,
         scope: &BackfillScope,
         dataset: &Dataset,
     ) -> Result<(), Error> {
         compare_identity(&self.identity, &scope.column_identity)?;
-        let version = BTreeMap::from([(version_key(&dataset.name), dataset.version.to_string())]);
-        compare_identity(&self.identity, &version)?;
-        let (ledger, columns) = (self.ledger.clone(), Columns::of(&dataset.schema));
+        let layout = scope.format.layout;
+        let files = BTreeMap::from([
+            (version_key(&dataset.name), dataset.version.to_string()),
+            (LAYOUT.to_owned(), layout.name().to_owned()),
+        ]);
+        compare_identity(&self.identity, &files)?;
+        let (ledger, columns) = (self.ledger.clone(), layout.columns(dataset));
         let (name, version) = (dataset.name.clone(), dataset.version);
         offload(move || ledger.record_columns(&name, version, &columns)).await?;
         Ok(())
@@ -81,7 +86,7 @@ impl LockedOutput {
     /// Rewrites files as those of the job are written, without the rows that were forgotten.
     pub(super) fn rewriter(&self, scope: &BackfillScope, forgotten: ForgottenRows) -> Rewriter {
         let mut job = self.identity.clone();
-        job.retain(|key, _| !is_version_key(key));
+        job.retain(|key, _| !is_version_key(key) && key != LAYOUT);
         let job = serde_json::to_string(&job).unwrap_or_default();
         let settings = ParquetSettings { job, ..scope.format.clone() };
         Rewriter::new(self.store.clone(), self.ledger.clone(), settings, forgotten)

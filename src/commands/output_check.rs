@@ -108,7 +108,8 @@ async fn check_columns(
         {
             ledger.record_columns(&dataset.name, version, &columns)?;
         }
-        ledger.record_columns(&dataset.name, dataset.version, &Columns::of(&dataset.schema))?;
+        let columns = config.format.layout.columns(dataset);
+        ledger.record_columns(&dataset.name, dataset.version, &columns)?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     error::Error,
     fetch::{ApiClient, DatasetTotals, FetchActor, FetchTotals, Fetcher, Run, RunError},
-    ledger::{DoubtfulInterval, LEDGER, Ledger},
+    ledger::{DoubtfulInterval, LAYOUT, LEDGER, Ledger},
     planning::{Close, Plan, PlannerActor},
     sink::{
         self, DiscardStaged, ForgottenRows, LedgerEvent, ParquetSettings, SinkActor, SinkError,
@@ -154,7 +154,10 @@ async fn fetch(
     plan: Plan,
     environment: &Environment,
 ) -> (FetchTotals, Option<RunError>) {
-    let job = serde_json::to_string(&config.output_identity()).unwrap_or_default();
+    let mut job = config.output_identity();
+    // the files themselves say which there are
+    job.remove(LAYOUT);
+    let job = serde_json::to_string(&job).unwrap_or_default();
     let settings = ParquetSettings { job, ..config.format.clone() };
     let (output, ledger) = (environment.output.clone(), environment.ledger.clone());
     let forgotten = match ForgottenRows::read(&output, &ledger).await {

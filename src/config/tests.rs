@@ -90,6 +90,8 @@ fn g10_neither_overrides_nor_config_print_a_secret() {
 fn write_catalog(folder: &TempDir) {
     let builtin = include_str!("../catalog/genesys.toml");
     let tickets = builtin.replace("[dataset.conversations", "[dataset.tickets");
+    let tickets =
+        tickets.replace("[dataset.tickets.tables.conversations", "[dataset.tickets.tables.tickets");
     let conversations = builtin.replacen("version    = 2", "version = 7", 1);
     fs::write(folder.path().join("tickets.toml"), tickets).unwrap();
     fs::write(folder.path().join("conversations.toml"), conversations).unwrap();

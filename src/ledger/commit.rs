@@ -268,7 +268,7 @@ pub(super) fn insert_shard(
     transaction: &Transaction,
     record: &ShardRecord,
 ) -> Result<(), LedgerError> {
-    let ShardRecord { dataset, interval, counts, files, commit_id, open_rows, details } = record;
+    let ShardRecord { dataset, interval, counts, commit_id, open_rows, details, .. } = record;
     let cost = details.cost;
     execute_prepared(
         transaction,
@@ -295,6 +295,15 @@ pub(super) fn insert_shard(
         ],
     )?;
     hour_sums::insert(transaction, dataset, interval.from_ms(), &details.sums)?;
+    insert_files(transaction, record)
+}
+
+/// Records the files of a shard.
+pub(super) fn insert_files(
+    transaction: &Transaction,
+    record: &ShardRecord,
+) -> Result<(), LedgerError> {
+    let ShardRecord { dataset, interval, files, .. } = record;
     for file in files {
         execute_prepared(
             transaction,
@@ -327,16 +336,23 @@ pub(super) fn delete_covered(
             continue;
         }
         let key = params![dataset, old.from_ms()];
-        let mut delete_files = transaction.prepare_cached(
-            "DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path",
-        )?;
-        for path in delete_files.query_map(key, |row| row.get(0))? {
-            paths.push(path?);
-        }
+        paths.extend(delete_files(transaction, dataset, old.from_ms())?);
         let delete_shard = "DELETE FROM shard WHERE dataset = ?1 AND from_ms = ?2";
         execute_prepared(transaction, delete_shard, key)?;
     }
     Ok(paths)
+}
+
+/// Deletes the records of the files of a shard, and returns their paths.
+pub(super) fn delete_files(
+    transaction: &Transaction,
+    dataset: &str,
+    from_ms: i64,
+) -> Result<Vec<String>, LedgerError> {
+    let mut delete = transaction
+        .prepare_cached("DELETE FROM file WHERE dataset = ?1 AND from_ms = ?2 RETURNING path")?;
+    let paths = delete.query_map(params![dataset, from_ms], |row| row.get(0))?;
+    Ok(paths.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn refuse_overlap(

@@ -9,17 +9,34 @@ use arrow::datatypes::{DataType, Fields, Schema, TimeUnit};
 use rusqlite::{Connection, OptionalExtension, params};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{FileKind, Ledger, LedgerError};
 
-/// The columns of a schema: the type of each column by its path, such as `participants[].name`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The columns of the files of a dataset: the type of each column by its path, such as
+/// `participants[].name`, or `sessions/ani` in a file of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Columns(BTreeMap<String, String>);
 
 impl Columns {
+    /// Those of files of nested rows.
     pub(crate) fn of(schema: &Schema) -> Self {
-        let mut columns = BTreeMap::new();
-        add_fields(&mut columns, "", schema.fields());
-        Self(columns)
+        let mut columns = Self::default();
+        columns.add(FileKind::Nested, schema);
+        columns
+    }
+
+    /// Adds those of files of a kind, unless it has columns of that kind already.
+    pub(crate) fn add(&mut self, kind: FileKind, schema: &Schema) {
+        let table = match kind {
+            FileKind::Table(table) => format!("{table}/"),
+            FileKind::Nested | FileKind::Quarantine => String::new(),
+        };
+        let is_of_kind = |path: &String| match table.as_str() {
+            "" => !path.contains('/'),
+            table => path.starts_with(table),
+        };
+        if !self.0.keys().any(is_of_kind) {
+            add_fields(&mut self.0, &table, schema.fields());
+        }
     }
 
     fn from_json(json: &str) -> Self {

@@ -46,11 +46,10 @@ impl<'p> FileKind<'p> {
     /// The path of the file of this kind that holds rows of a UTC day, such as `2024-01-01`, of a
     /// shard. A file of quarantined rows has those of all days.
     pub(crate) fn path(self, dataset: &str, date: &str, shard: Interval) -> String {
-        let slug = shard.slug();
+        let (folder, slug) = (folder(dataset, self), shard.slug());
         match self {
-            Self::Nested => format!("{dataset}/{DATE}{date}/{slug}.parquet"),
-            Self::Table(table) => format!("{dataset}{TABLES}/{table}/{DATE}{date}/{slug}.parquet"),
-            Self::Quarantine => format!("{QUARANTINE}/{dataset}/{slug}.ndjson"),
+            Self::Nested | Self::Table(_) => format!("{folder}/{DATE}{date}/{slug}.parquet"),
+            Self::Quarantine => format!("{folder}/{slug}.ndjson"),
         }
     }
 }
@@ -75,12 +74,27 @@ impl ShardRecord {
     /// The files that have one row for each row of the dataset: those with nested rows or, if the
     /// output has none, those of the table that is named after the dataset.
     pub(crate) fn row_files(&self) -> impl Iterator<Item = &FileRecord> {
-        let kind = match self.nested_files().next() {
-            Some(_) => FileKind::Nested,
-            None => FileKind::Table(&self.dataset),
-        };
-        self.files.iter().filter(move |file| file.kind() == kind)
+        row_files(&self.dataset, &self.files)
     }
+}
+
+/// Those of the files of a shard that have one row for each row of the dataset.
+pub(crate) fn row_files<'f>(
+    dataset: &str,
+    files: &'f [FileRecord],
+) -> impl Iterator<Item = &'f FileRecord> {
+    let has_nested = files.iter().any(|file| file.kind() == FileKind::Nested);
+    let root = root_table(dataset);
+    files.iter().filter(move |file| match file.kind() {
+        FileKind::Nested => true,
+        FileKind::Table(table) => !has_nested && table == root,
+        FileKind::Quarantine => false,
+    })
+}
+
+/// The name of the table that has one row for each row of the dataset.
+pub(crate) fn root_table(dataset: &str) -> String {
+    dataset.replace('-', "_")
 }
 
 /// The date of the UTC day whose folder the file at `path` is in. `None` if it is not in one.
@@ -90,7 +104,16 @@ pub(crate) fn date_of(path: &str) -> Option<&str> {
 
 /// The folders that may hold files of a dataset.
 pub(crate) fn folders_of(dataset: &str) -> [String; 3] {
-    [dataset.to_owned(), format!("{dataset}{TABLES}"), format!("{QUARANTINE}/{dataset}")]
+    [dataset.to_owned(), format!("{dataset}{TABLES}"), folder(dataset, FileKind::Quarantine)]
+}
+
+/// The folder of the files of a dataset that are of this kind.
+pub(crate) fn folder(dataset: &str, kind: FileKind) -> String {
+    match kind {
+        FileKind::Nested => dataset.to_owned(),
+        FileKind::Table(table) => format!("{dataset}{TABLES}/{table}"),
+        FileKind::Quarantine => format!("{QUARANTINE}/{dataset}"),
+    }
 }
 
 /// The dataset whose folder the file at `path` is in.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::ledger::{Ledger, LedgerError};
 
+/// The key of the layout of the files, by the name that it has in the configuration.
+pub(crate) const LAYOUT: &str = "output.layout";
+
 /// The key of the version of a dataset's columns.
 pub(crate) fn version_key(dataset: &str) -> String {
     format!("dataset.{dataset}.version")
@@ -57,9 +60,10 @@ impl Ledger {
     /// Checks that the output belongs to this job. Writes nothing.
     ///
     /// # Errors
-    /// [`LedgerError::Identity`] with the first setting that differs, or
-    /// [`LedgerError::OlderColumns`] if that is the version of a dataset, and the output's is older.
-    /// [`LedgerError::Policy`] if the rows of a dataset were hidden by another policy.
+    /// [`LedgerError::Identity`] with the first setting that differs, [`LedgerError::Layout`] if that
+    /// is the layout, [`LedgerError::OlderColumns`] if it is the version of a dataset, and the
+    /// output's is older, or [`LedgerError::Policy`] if the rows of a dataset were hidden by another
+    /// policy.
     pub fn check_identity(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
         let connection = self.lock();
         let mut query = connection.prepare("SELECT key, value FROM identity")?;
@@ -103,7 +107,10 @@ pub(crate) fn compare_identity(
             return Err(LedgerError::OlderColumns { dataset: dataset.to_owned(), found, known });
         }
         let (key, old, new) = (key.clone(), old.clone(), new.clone());
-        return Err(LedgerError::Identity { key, old, new });
+        return Err(match key == LAYOUT {
+            true => LedgerError::Layout { old, new },
+            false => LedgerError::Identity { key, old, new },
+        });
     }
     Ok(())
 }

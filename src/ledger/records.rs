@@ -230,6 +230,17 @@ pub enum LedgerError {
         /// Name of the dataset.
         dataset: String,
     },
+    /// The files have another layout.
+    #[error(
+        "this output has output.layout = {old}, and now it is {new}: set it back, or rewrite the files \
+        with `cxbackfill upgrade`, which makes no request, or choose another output.path"
+    )]
+    Layout {
+        /// The layout in the ledger.
+        old: String,
+        /// The layout now.
+        new: String,
+    },
     /// The files have the columns of an older version of their dataset.
     #[error(
         "the files of `{dataset}` in this output have the columns of version {found}, and those of \

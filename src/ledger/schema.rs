@@ -155,9 +155,13 @@ const VERSION_4: &str = "
 
 /// - `shard`: how many rows were left out because their ids were forgotten.
 /// - `prepared`: replacements of committed shards that are decided and not recorded yet, as JSON.
+///
+/// Earlier programs wrote files of nested rows only.
 const VERSION_5: &str = "
     ALTER TABLE shard ADD COLUMN rows_forgotten INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE prepared (commit_id TEXT PRIMARY KEY, replacement TEXT NOT NULL) STRICT;
+    INSERT OR IGNORE INTO identity (key, value)
+        SELECT 'output.layout', 'nested' WHERE EXISTS (SELECT 1 FROM identity);
 ";
 
 /// The step of `start_step` that moves files without a record to `_orphaned/`.

@@ -2,7 +2,9 @@
 
 use rusqlite::params;
 
-use crate::ledger::{Columns, Ledger, LedgerError, ShardRecord, dataset_schema, version_key};
+use crate::ledger::{
+    Columns, LAYOUT, Ledger, LedgerError, ShardRecord, commit, dataset_schema, version_key,
+};
 
 /// Between the id of a commit and the columns that an upgrade gave its files.
 const SEPARATOR: char = '_';
@@ -20,23 +22,29 @@ pub(crate) fn original_commit_id(commit_id: &str) -> &str {
 }
 
 impl Ledger {
-    /// Records the new files of a committed shard, which have the names, rows and counts of the old
-    /// ones, in one transaction.
-    pub(crate) fn record_upgrade(&self, new: &ShardRecord) -> Result<(), LedgerError> {
+    /// Records the new files of a committed shard in place of the old ones, in one transaction. The
+    /// rows and counts are the same. Returns the old files that are to be deleted, which are recorded
+    /// as garbage.
+    pub(crate) fn record_upgrade(&self, new: &ShardRecord) -> Result<Vec<String>, LedgerError> {
         self.transaction(|transaction| {
             transaction.execute(
                 "UPDATE shard SET commit_id = ?3 WHERE dataset = ?1 AND from_ms = ?2",
                 params![new.dataset, new.interval.from_ms(), new.commit_id],
             )?;
-            for file in &new.files {
-                transaction.execute(
-                    "UPDATE file SET bytes = ?2, sha256 = ?3 WHERE path = ?1",
-                    params![file.path, file.bytes.cast_signed(), file.sha256],
-                )?;
-            }
+            let mut garbage =
+                commit::delete_files(transaction, &new.dataset, new.interval.from_ms())?;
+            garbage.retain(|path| new.files.iter().all(|file| file.path != *path));
+            commit::insert_files(transaction, new)?;
+            commit::insert_garbage(transaction, &garbage)?;
             transaction.execute("DELETE FROM intent WHERE commit_id = ?1", [&new.commit_id])?;
-            Ok(())
+            Ok(garbage)
         })
+    }
+
+    /// Records the layout of the files, or that an upgrade is changing it.
+    pub(crate) fn record_layout(&self, layout: &str) -> Result<(), LedgerError> {
+        let sql = "INSERT OR REPLACE INTO identity (key, value) VALUES (?1, ?2)";
+        self.execute(sql, [LAYOUT, layout]).map(drop)
     }
 
     /// Records that all files of a dataset have the columns of this version now.

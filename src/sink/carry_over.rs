@@ -11,7 +11,6 @@ use arrow::{
     compute::filter_record_batch,
     error::ArrowError,
 };
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{
     blocking::offload,
@@ -20,8 +19,8 @@ use crate::{
     ledger::{FileKind, FileRecord, ShardFiles},
     planning::Shard,
     sink::{
-        ParentRows, ShardWriter, SinkError, commit::Destination, quarantine::given_column, read,
-        write_error::WriteError,
+        CommittedDay, DayError, OpenDay, ParentRows, ShardWriter, SinkError, commit::Destination,
+        committed_day::DayRewriteError, quarantine::given_column, read,
     },
 };
 
@@ -61,27 +60,33 @@ impl Destination {
         let dataset = Arc::clone(&shard.dataset);
         let mut carry =
             CarryWriter { dataset, rows_of, writer, carried: CarriedRows::default(), read: 0 };
-        for (FileRecord { path, .. }, from_ms) in files {
-            let is_quarantine = match FileKind::of(&path) {
-                FileKind::Nested => false,
-                FileKind::Quarantine => true,
-                FileKind::Table(_) => continue,
+        let (quarantined, files): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|(file, _)| file.kind() == FileKind::Quarantine);
+        for (FileRecord { path, .. }, from_ms) in quarantined {
+            let added = match read::open(&self.output, &path).await {
+                Ok(file) => {
+                    offload(move || carry.add_quarantined(file, from_ms).map(|()| carry)).await
+                }
+                Err(source) => Err(DayError::Open { path: path.clone(), source }.into()),
             };
-            let file = match read::open(&self.output, &path).await {
-                Ok(file) => file,
+            match added {
+                Ok(added) => carry = added,
                 Err(error) => {
                     tracing::warn!(path, %error, "a committed file cannot be read");
                     return Ok(None);
                 }
+            }
+        }
+        let files: Vec<_> = files.into_iter().map(|(file, _)| file).collect();
+        for day in CommittedDay::of(&files) {
+            let added = match day.open(&self.output).await {
+                Ok(open) => offload(move || carry.add(open).map(|()| carry)).await,
+                Err(error) => Err(error.into()),
             };
-            let added = offload(move || match is_quarantine {
-                true => carry.add_quarantined(file, from_ms).map(|()| carry),
-                false => carry.add(file).map(|()| carry),
-            });
-            match added.await {
+            match added {
                 Ok(added) => carry = added,
                 Err(error) => {
-                    tracing::warn!(path, %error, "a committed file cannot be read");
+                    tracing::warn!(day.date, %error, "the committed rows of a day cannot be read");
                     return Ok(None);
                 }
             }
@@ -100,26 +105,25 @@ impl Destination {
 }
 
 impl CarryWriter {
-    /// Writes the rows of a committed file.
-    fn add(&mut self, file: File) -> Result<(), WriteError> {
-        for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
-            let batch = batch?;
+    /// Writes the rows of a committed day.
+    fn add(&mut self, day: OpenDay) -> Result<(), DayRewriteError> {
+        let dataset = Arc::clone(&self.dataset);
+        day.for_each_batch(&dataset, |batch| {
             self.read += batch.num_rows() as u64;
             let batch = match &self.rows_of {
                 Some(rows_of) => filter_record_batch(&batch, &is_of(&batch, rows_of)?)?,
                 None => batch,
             };
-            let CommittedRows { page, open_ids } = CommittedRows::new(&self.dataset, &batch)?;
+            let CommittedRows { page, open_ids } = CommittedRows::new(&dataset, &batch)?;
             self.carried.rows += page.received;
             self.carried.open_ids.extend(open_ids);
-            self.writer.write(&page)?;
-        }
-        Ok(())
+            Ok(self.writer.write(&page)?)
+        })
     }
 
     /// Writes the rows of a quarantine file, whose record begins at `from_ms`. A row that does not tell
     /// its parent is written, too: it may be of any of them.
-    fn add_quarantined(&mut self, file: File, from_ms: i64) -> Result<(), WriteError> {
+    fn add_quarantined(&mut self, file: File, from_ms: i64) -> Result<(), DayRewriteError> {
         let (rows_of, read) = (&self.rows_of, &mut self.read);
         let is_written = |line: &io::Result<Vec<u8>>| {
             *read += 1;

@@ -205,7 +205,7 @@ mod tests {
     use parquet::{arrow::ArrowSchemaConverter, file::properties::WriterProperties};
 
     use super::*;
-    use crate::sink::FileSchemas;
+    use crate::sink::{FileSchemas, Layout};
 
     fn array<A: Array + 'static>(array: A) -> ArrayRef {
         Arc::new(array)
@@ -239,6 +239,7 @@ mod tests {
         let settings = ParquetSettings {
             compression: Compression::SNAPPY,
             profile,
+            layout: Layout::Nested,
             row_group_rows: 100,
             schemas: FileSchemas::default(),
             job: String::new(),

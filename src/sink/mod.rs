@@ -4,21 +4,25 @@
 //! balance (G5), and that a committed row stays until everything that replaces it is there. Start
 //! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of
 //! the ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the
-//! commit protocol, `shard_writer` sorts the rows of a shard into the files of its days,
-//! `waiting_rows` keeps them until there are enough, `parquet_writer` writes one such file, `spool`
-//! keeps what is not complete, `store` puts files to their names. `rewrite` replaces committed rows
-//! without fetching them, for `compact` and `forget`; `forgotten` keeps those out that were forgotten.
+//! commit protocol, `shard_writer` sorts the rows of a shard into its days, `waiting_rows` keeps them
+//! until there are enough, `parquet_writer` writes the files of a day (`layout` says which, and
+//! `file_encoder` writes one), `spool` keeps what is not complete, `store` puts files to their names.
+//! `committed_day` reads the rows back. `rewrite` replaces committed rows without fetching them, for
+//! `compact` and `forget`; `forgotten` keeps those out that were forgotten.
 
 mod carry_over;
 mod column_settings;
 mod column_upgrade;
 mod commit;
+mod committed_day;
 mod drift_records;
+mod file_encoder;
 pub(crate) mod file_mode;
 mod file_schema;
 mod footer;
 mod forgotten;
 pub(crate) mod hour_sums;
+mod layout;
 pub(crate) mod lock;
 pub(crate) mod output_error;
 mod parquet_writer;
@@ -55,6 +59,7 @@ pub(crate) use self::{
     column_settings::set_columns,
     column_upgrade::with_columns,
     commit::clean_up,
+    committed_day::{CommittedDay, DayError, OpenDay},
     forgotten::{ForgottenIds, ForgottenRows},
     quarantine::is_mentioned,
     rewrite::{RewriteError, RewriteReason, Rewriter},
@@ -67,6 +72,7 @@ use self::{
 };
 pub use self::{
     file_schema::FileSchemas,
+    layout::Layout,
     settings::{ParquetSettings, Profile},
     shard_writer::ShardWriter,
     store::OutputStore,

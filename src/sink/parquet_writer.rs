@@ -1,27 +1,21 @@
-//! One Parquet file being written: the rows of one UTC day.
+//! The files of one UTC day being written: of its nested rows, and of their tables.
 
 use std::{mem::take, sync::Arc};
 
 use arrow::{array::Array, error::ArrowError, record_batch::RecordBatch};
-use parquet::{
-    arrow::{
-        ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder,
-        arrow_writer::ArrowWriterOptions,
-    },
-    file::metadata::SortingColumn,
-};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::{
     catalog::Dataset,
     decode::times_of,
     sink::{
-        column_settings::set_columns,
-        footer::{Footer, entry},
+        file_encoder::{EncodedFile, EncoderSettings, FileEncoder, Piece},
+        footer::Footer,
         hour_sums::HourSums,
         row_order::RowOrder,
         row_set::{RowSet, without},
         settings::ParquetSettings,
-        spool::{Spool, SpoolFile},
+        spool::SpoolFile,
         waiting_rows::WaitingRows,
         write_error::WriteError,
     },
@@ -30,14 +24,17 @@ use crate::{
 /// The most memory of rows that are not encoded.
 const WAITING_BYTES: usize = 128 << 20;
 
-/// A file being written. Rows are appended; rows that turn out to be superseded are dropped when
-/// the file is finished.
+/// The files of a day. Rows are appended; rows that turn out to be superseded are dropped when the
+/// files are finished.
+///
+/// Rows that are encoded can only be dropped by writing the files once more, from the nested rows. So
+/// these are written in every layout while the day is open; in a layout without them, their file is
+/// thrown away at the end.
 pub(super) struct DayFile {
-    dataset: Arc<Dataset>,
-    settings: Arc<ParquetSettings>,
-    spools: SpoolFile,
-    /// `None` until rows are encoded.
-    writer: Option<OpenWriter>,
+    settings: EncoderSettings,
+    /// `None` if no row can be dropped any more, and the layout has no nested rows.
+    nested: Option<FileEncoder>,
+    tables: Vec<FileEncoder>,
     /// Rows that are not encoded yet.
     waiting: WaitingRows,
     /// Rows are encoded when they take this much memory, although they are fewer than a row group
@@ -45,6 +42,8 @@ pub(super) struct DayFile {
     waiting_bytes: usize,
     /// Rows appended, dropped ones included.
     appended: u64,
+    /// Whether rows are encoded.
+    has_encoded: bool,
     dropped: RowSet,
     /// Copies of rows that were rejected or dropped.
     pub duplicates: u64,
@@ -58,11 +57,12 @@ pub(super) struct DayFile {
     sums: HourSums,
 }
 
-/// The encoder of a file.
-struct OpenWriter {
-    writer: ArrowWriter<Spool>,
-    /// Whether its row groups say that their rows are in order of time.
-    declares_order: bool,
+/// The complete files of a day.
+pub(super) struct FinishedDay {
+    /// Those that the layout has.
+    pub files: Vec<EncodedFile>,
+    /// The sums of the rows.
+    pub sums: HourSums,
 }
 
 impl DayFile {
@@ -71,14 +71,19 @@ impl DayFile {
         settings: &Arc<ParquetSettings>,
         spools: &SpoolFile,
     ) -> Self {
+        let tables = 0..settings.layout.tables(dataset).len();
         Self {
-            dataset: Arc::clone(dataset),
-            settings: Arc::clone(settings),
-            spools: spools.clone(),
-            writer: None,
+            settings: EncoderSettings {
+                dataset: Arc::clone(dataset),
+                parquet: Arc::clone(settings),
+                spools: spools.clone(),
+            },
+            nested: Some(FileEncoder::new(None)),
+            tables: tables.map(|table| FileEncoder::new(Some(table))).collect(),
             waiting: WaitingRows::new(&dataset.schema, spools),
             waiting_bytes: WAITING_BYTES,
             appended: 0,
+            has_encoded: false,
             dropped: RowSet::default(),
             duplicates: 0,
             forgotten: 0,
@@ -91,8 +96,9 @@ impl DayFile {
 
     /// Appends rows.
     pub(super) fn append(&mut self, batch: RecordBatch) -> Result<(), WriteError> {
-        if batch.schema_ref() != &self.dataset.schema {
-            let message = format!("rows do not have the columns of {}", self.dataset.name);
+        let dataset = &self.settings.dataset;
+        if batch.schema_ref() != &dataset.schema {
+            let message = format!("rows do not have the columns of {}", dataset.name);
             return Err(ArrowError::SchemaError(message).into());
         }
         if let Some(column) = self.open_column.map(|column| batch.column(column)) {
@@ -100,14 +106,12 @@ impl DayFile {
                 self.open.insert(self.appended + row as u64);
             }
         }
-        if let Some(times) =
-            batch.column_by_name(&self.dataset.time).and_then(|times| times_of(times))
-        {
+        if let Some(times) = batch.column_by_name(&dataset.time).and_then(|times| times_of(times)) {
             self.order.add(times.values());
         }
         self.appended += batch.num_rows() as u64;
         self.waiting.push(batch)?;
-        if self.waiting.rows() >= self.settings.row_group_rows
+        if self.waiting.rows() >= self.settings.parquet.row_group_rows
             || self.waiting.bytes() >= self.waiting_bytes
         {
             self.encode_full_groups()?;
@@ -117,9 +121,10 @@ impl DayFile {
 
     /// Encodes the waiting rows that fill whole row groups; the others go on waiting.
     fn encode_full_groups(&mut self) -> Result<(), WriteError> {
+        let group_rows = self.settings.parquet.row_group_rows;
         let rows = match self.waiting.rows() {
-            rows if rows < self.settings.row_group_rows => rows,
-            rows => rows - rows % self.settings.row_group_rows,
+            rows if rows < group_rows => rows,
+            rows => rows - rows % group_rows,
         };
         let mut left = rows;
         for piece in self.waiting.take()? {
@@ -131,53 +136,22 @@ impl DayFile {
                 self.waiting.push(piece.slice(encoded, piece.num_rows() - encoded))?;
             }
         }
-        if let Some(open) = &mut self.writer {
-            open.writer.flush()?;
-        }
-        Ok(())
+        self.encoders().try_for_each(FileEncoder::flush)
+    }
+
+    fn encoders(&mut self) -> impl Iterator<Item = &mut FileEncoder> {
+        self.nested.iter_mut().chain(&mut self.tables)
     }
 
     /// Encodes a piece of a row group of about this many rows.
-    fn encode(&mut self, piece: &RecordBatch, rows: usize) -> Result<(), WriteError> {
-        self.sums.add(&self.dataset, piece);
-        let open = match &mut self.writer {
-            Some(open) => open,
-            None => {
-                let open = self.open_writer(piece, rows)?;
-                self.writer.insert(open)
-            }
-        };
-        Ok(open.writer.write(piece)?)
-    }
-
-    /// Opens the file for about this many rows a row group that begin with these.
-    fn open_writer(&self, first: &RecordBatch, rows: usize) -> Result<OpenWriter, WriteError> {
-        let Dataset { name, version, schema, .. } = &*self.dataset;
-        let file_schema = self.settings.schemas.of(&self.dataset)?;
-        let leaves = &file_schema.columns;
-        let properties = self.settings.properties(vec![
-            file_schema.arrow.clone(),
-            entry("dataset", name.clone()),
-            entry("schema_version", version.to_string()),
-            entry("version", env!("CARGO_PKG_VERSION").to_owned()),
-            entry("job", self.settings.job.clone()),
-        ]);
-        let properties = set_columns(properties, &self.settings, leaves, first, rows);
-        let time = file_schema.time;
-        let declared = time.filter(|_| self.order.is_ascending()).map(|index| SortingColumn {
-            column_idx: i32::try_from(index).unwrap_or(i32::MAX),
-            descending: false,
-            nulls_first: false,
-        });
-        let declares_order = declared.is_some();
-        let properties = properties.set_sorting_columns(declared.map(|column| vec![column]));
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties.build())
-            .with_parquet_schema(leaves.clone())
-            .with_skip_arrow_metadata(true);
-        let (spool, schema) = (self.spools.spool(), Arc::clone(schema));
-        let writer = ArrowWriter::try_new_with_options(spool, schema, options)?;
-        Ok(OpenWriter { writer, declares_order })
+    fn encode(&mut self, rows: &RecordBatch, group_rows: usize) -> Result<(), WriteError> {
+        self.has_encoded = true;
+        self.sums.add(&self.settings.dataset, rows);
+        let piece = Piece { rows, group_rows, is_ascending: self.order.is_ascending() };
+        for encoder in self.nested.iter_mut().chain(&mut self.tables) {
+            encoder.encode(piece, &self.settings)?;
+        }
+        Ok(())
     }
 
     /// Rows appended so far, dropped ones included: the number of the next row.
@@ -217,44 +191,47 @@ impl DayFile {
         is_new
     }
 
-    /// The complete file and the sums of its rows. It is written once more if rows of it were
-    /// dropped, or if it says that its rows are in order and they are not.
-    pub(super) fn finish(mut self, footer: &Footer) -> Result<(Spool, HourSums), WriteError> {
-        // rows of a file without an encoder can be dropped while they are encoded
-        let mut row = 0;
-        let dropped = match self.writer {
-            Some(_) => RowSet::default(),
-            None => take(&mut self.dropped),
-        };
-        let rows = self.waiting.rows();
+    /// The complete files. They are written once more if rows of them were dropped, or if they say
+    /// that their rows are in order and they are not.
+    pub(super) fn finish(mut self, footer: &Footer) -> Result<FinishedDay, WriteError> {
+        let is_ascending = self.order.is_ascending();
+        let is_wrong = |encoder: &mut FileEncoder| encoder.declares_order() && !is_ascending;
+        if self.has_encoded && (self.dropped.len() > 0 || self.encoders().any(is_wrong)) {
+            return self.rewrite(footer);
+        }
+        if !self.settings.parquet.layout.has_nested(&self.settings.dataset) {
+            self.nested = None;
+        }
+        let (rows, dropped, mut row) = (self.waiting.rows(), take(&mut self.dropped), 0);
         for piece in self.waiting.take()? {
             self.encode(&without(&piece?, &dropped, &mut row)?, rows)?;
         }
-        let open = match self.writer.take() {
-            Some(open) => open,
-            None => self.open_writer(&RecordBatch::new_empty(self.dataset.schema.clone()), 0)?,
-        };
-        let must_rewrite =
-            self.dropped.len() > 0 || (open.declares_order && !self.order.is_ascending());
-        let content = finish_writer(open.writer, footer)?;
-        if !must_rewrite {
-            return Ok((content, self.sums));
-        }
-        let mut rewritten = Self::new(&self.dataset, &self.settings, &self.spools);
+        let Self { settings, nested, tables, sums, .. } = self;
+        let encoders = nested.into_iter().chain(tables);
+        let files = encoders.map(|encoder| encoder.finish(footer, &settings));
+        Ok(FinishedDay { files: files.collect::<Result<_, _>>()?, sums })
+    }
+
+    /// Writes the rows once more, without the dropped ones.
+    fn rewrite(mut self, footer: &Footer) -> Result<FinishedDay, WriteError> {
+        let EncoderSettings { dataset, parquet, spools } = &self.settings;
+        let mut rewritten = Self::new(dataset, parquet, spools);
         rewritten.order = RowOrder::known(self.order.is_ascending());
+        if !parquet.layout.has_nested(dataset) {
+            rewritten.nested = None;
+        }
         let mut row = 0;
-        for batch in ParquetRecordBatchReaderBuilder::try_new(content.into_reader())?.build()? {
+        if let Some(nested) = self.nested.take() {
+            let content = nested.finish(footer, &self.settings)?.content.into_reader();
+            for batch in ParquetRecordBatchReaderBuilder::try_new(content)?.build()? {
+                rewritten.append(without(&batch?, &self.dropped, &mut row)?)?;
+            }
+        }
+        for batch in self.waiting.take()? {
             rewritten.append(without(&batch?, &self.dropped, &mut row)?)?;
         }
         rewritten.finish(footer)
     }
-}
-
-fn finish_writer(mut writer: ArrowWriter<Spool>, footer: &Footer) -> Result<Spool, WriteError> {
-    for entry in footer.entries() {
-        writer.append_key_value_metadata(entry);
-    }
-    Ok(writer.into_inner()?)
 }
 
 #[cfg(test)]
@@ -302,7 +279,7 @@ mod tests {
             open_rows: 0,
             doubts: None,
         };
-        let content = file.finish(&footer).unwrap().0.into_reader();
+        let content = file.finish(&footer).unwrap().files.remove(0).content.into_reader();
         let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap();
         let metadata = ParquetMetaData::clone(reader.metadata());
         let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
@@ -352,8 +329,7 @@ mod tests {
         assert_eq!(file.waiting.rows(), 500);
         file.append(rows(&dataset, &[500])).unwrap();
         assert_eq!(file.waiting.rows(), 0);
-        let encoder = &file.writer.as_ref().unwrap().writer;
-        assert_eq!((encoder.flushed_row_groups().len(), encoder.in_progress_rows()), (1, 0));
+        assert_eq!(file.nested.as_ref().unwrap().row_groups_and_waiting_rows(), (1, 0));
         file.append(rows(&dataset, &[501])).unwrap();
         let (metadata, times) = read(file);
         assert_eq!(group_rows(&metadata), [501, 1]);

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     blocking::offload,
-    ledger::{Counts, GapKind},
+    ledger::{Counts, FileKind, GapKind},
     sink::store::OutputStore,
     time::interval::Interval,
 };
@@ -75,6 +75,8 @@ pub(crate) fn digest(content: &mut File) -> io::Result<(u64, String)> {
 pub(crate) struct FileFooter {
     /// Name of the dataset.
     pub dataset: String,
+    /// The table that the rows are of. `None` if they are nested rows.
+    pub table: Option<String>,
     /// Version of the dataset's columns.
     pub schema_version: u32,
     /// Interval of the record that the file belongs to.
@@ -131,6 +133,7 @@ pub(crate) fn footer_of(metadata: &ArrowReaderMetadata) -> Option<FileFooter> {
     let entries = file.key_value_metadata().map_or(&[][..], Vec::as_slice);
     Some(FileFooter {
         dataset: value(entries, "dataset")?.to_owned(),
+        table: value(entries, "table").map(str::to_owned),
         schema_version: value(entries, "schema_version")?.parse().ok()?,
         interval: value(entries, "interval")?.parse().ok()?,
         job: value(entries, "job")
@@ -140,6 +143,13 @@ pub(crate) fn footer_of(metadata: &ArrowReaderMetadata) -> Option<FileFooter> {
         rows: file.num_rows().unsigned_abs(),
         schema: metadata.schema().clone(),
     })
+}
+
+impl FileFooter {
+    /// What the file holds.
+    pub(crate) fn kind(&self) -> FileKind<'_> {
+        self.table.as_deref().map_or(FileKind::Nested, FileKind::Table)
+    }
 }
 
 fn commit(entries: &[KeyValue]) -> Option<CommitFooter> {

@@ -17,8 +17,6 @@ use std::{
     sync::Arc,
 };
 
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-
 use crate::{
     blocking::offload,
     catalog::Dataset,
@@ -26,8 +24,9 @@ use crate::{
     ledger::{Counts, FileKind, FileRecord, GapKind, Ledger, Replacement, ShardCost, ShardRecord},
     planning::Shard,
     sink::{
-        OutputStore, ParquetSettings, ShardWriter, SinkError,
+        CommittedDay, DayError, OpenDay, OutputStore, ParquetSettings, ShardWriter, SinkError,
         commit::{CommitIds, Destination},
+        committed_day::DayRewriteError,
         forgotten::ForgottenRows,
         output_error::OutputError,
         read,
@@ -146,17 +145,47 @@ impl Rewriter {
     ) -> Result<RowsOfRecords, RewriteError> {
         rows.record += 1;
         rows.writer.carry_counts(record.counts);
-        for file in &record.files {
-            let not_as_recorded =
-                |reason: String| OutputError::NotAsRecorded { path: file.path.clone(), reason };
-            let content = read::open(&self.destination.output, &file.path).await;
-            let content = content.map_err(|error| not_as_recorded(error.to_string()))?;
-            let (file, interval) = (file.clone(), record.interval);
-            let added = offload(move || rows.add(content, &file, interval)).await;
-            let added = added.map_err(|error| self.destination.output.write_error(error))?;
-            rows = added.map_err(not_as_recorded)?;
+        let output = &self.destination.output;
+        for file in record.files.iter().filter(|file| file.kind() == FileKind::Quarantine) {
+            let content = self.open_recorded(file).await?;
+            let from_ms = record.interval.from_ms();
+            let added = offload(move || rows.add_quarantined(content, from_ms)).await;
+            rows = added.map_err(|error| output.write_error(error))?;
+        }
+        for day in CommittedDay::of(&record.files) {
+            for file in &day.files {
+                self.open_recorded(file).await?;
+            }
+            let not_as_recorded = |error: DayError| OutputError::NotAsRecorded {
+                path: day.files.first().map_or(String::new(), |file| file.path.clone()),
+                reason: error.to_string(),
+            };
+            let open = day.open(output).await.map_err(not_as_recorded)?;
+            rows = match offload(move || rows.add(open)).await {
+                Ok(rows) => rows,
+                Err(DayRewriteError::Day(error)) => return Err(not_as_recorded(error).into()),
+                Err(DayRewriteError::Arrow(error)) => {
+                    return Err(output.write_error(error.into()).into());
+                }
+                Err(DayRewriteError::Write(error)) => return Err(output.write_error(error).into()),
+            };
         }
         Ok(rows)
+    }
+
+    /// A file, which has to be the recorded one.
+    async fn open_recorded(&self, file: &FileRecord) -> Result<File, OutputError> {
+        let not_as_recorded =
+            |reason: String| OutputError::NotAsRecorded { path: file.path.clone(), reason };
+        let content = read::open(&self.destination.output, &file.path).await;
+        let mut content = content.map_err(|error| not_as_recorded(error.to_string()))?;
+        let digest = offload(move || read::digest(&mut content).map(|digest| (digest, content)));
+        let digest = digest.await.map_err(|error| not_as_recorded(error.to_string()));
+        let ((_, sha256), content) = digest?;
+        match sha256 == file.sha256 {
+            true => Ok(content),
+            false => Err(not_as_recorded("its checksum is another one".to_owned())),
+        }
     }
 
     /// Steps 2 and 3: writes the files that take the place of those of old records.
@@ -237,35 +266,24 @@ fn cost(records: &[ShardRecord]) -> Option<ShardCost> {
 }
 
 impl RowsOfRecords {
-    /// Writes the rows of a file. The inner error says what is not as the ledger records it.
-    fn add(
-        mut self,
-        mut content: File,
-        file: &FileRecord,
-        interval: Interval,
-    ) -> Result<Result<Self, String>, WriteError> {
-        let (_, sha256) = read::digest(&mut content)?;
-        if sha256 != file.sha256 {
-            return Ok(Err("its checksum is another one".to_owned()));
-        }
-        match file.kind() {
-            FileKind::Nested => {}
-            FileKind::Table(_) => return Ok(Ok(self)),
-            FileKind::Quarantine => {
-                let lines = BufReader::new(content).split(b'\n');
-                self.writer.carry_quarantined(interval.from_ms(), lines)?;
-                return Ok(Ok(self));
-            }
-        }
-        for batch in ParquetRecordBatchReaderBuilder::try_new(content)?.build()? {
-            let CommittedRows { mut page, .. } = CommittedRows::new(&self.dataset, &batch?)?;
+    /// Writes the rows of a quarantine file, whose record begins at `from_ms`.
+    fn add_quarantined(mut self, content: File, from_ms: i64) -> Result<Self, WriteError> {
+        self.writer.carry_quarantined(from_ms, BufReader::new(content).split(b'\n'))?;
+        Ok(self)
+    }
+
+    /// Writes the rows of a day.
+    fn add(mut self, day: OpenDay) -> Result<Self, DayRewriteError> {
+        let dataset = Arc::clone(&self.dataset);
+        day.for_each_batch(&dataset, |batch| {
+            let CommittedRows { mut page, .. } = CommittedRows::new(&dataset, &batch)?;
             for key in &mut page.keys {
                 // the same id in another record is another copy, whatever it holds
                 key.digest = self.record;
             }
-            self.writer.write(&page)?;
-        }
-        Ok(Ok(self))
+            Ok::<_, DayRewriteError>(self.writer.write(&page)?)
+        })?;
+        Ok(self)
     }
 }
 

@@ -9,7 +9,7 @@ use parquet::{
 };
 use serde::Deserialize;
 
-use crate::sink::file_schema::FileSchemas;
+use crate::sink::{Layout, file_schema::FileSchemas};
 
 /// The most encoded bytes of a row group.
 pub(crate) const ROW_GROUP_BYTES: usize = 64 << 20;
@@ -38,6 +38,8 @@ pub struct ParquetSettings {
     pub compression: Compression,
     /// What the encoder spends time on.
     pub profile: Profile,
+    /// Which files hold the rows of a day.
+    pub layout: Layout,
     /// Rows of a row group. Readers skip and hold whole row groups.
     pub row_group_rows: usize,
     /// The identity of the job as JSON, for the footers.
@@ -53,6 +55,7 @@ impl ParquetSettings {
         Self {
             compression: Compression::UNCOMPRESSED,
             profile: Profile::Fast,
+            layout: Layout::Nested,
             row_group_rows: 1_000,
             job: String::new(),
             schemas: FileSchemas::default(),

@@ -15,10 +15,11 @@ use crate::{
     memory::{HeldMemory, ROWS},
     planning::Shard,
     sink::{
+        file_encoder::EncodedFile,
         footer::Footer,
         forgotten::ForgottenIds,
         hour_sums::HourSums,
-        parquet_writer::DayFile,
+        parquet_writer::{DayFile, FinishedDay},
         quarantine::{Quarantine, QuarantinedDay},
         row_versions::{RowPlace, RowVersions},
         settings::ParquetSettings,
@@ -294,7 +295,9 @@ impl ShardWriter {
         without_day.duplicate += days.values().map(|file| file.duplicates).sum::<u64>();
         without_day.forgotten += days.values().map(|file| file.forgotten).sum::<u64>();
 
-        let name = &committed.dataset.name;
+        let dataset = &committed.dataset;
+        let name = &dataset.name;
+        let files_of_day = settings.layout.files(dataset).len();
         let mut finished = Vec::with_capacity(records.len());
         for (number, (interval, files)) in (0..).zip(records) {
             // a part may have quarantined rows of a day after it
@@ -319,7 +322,7 @@ impl ShardWriter {
             let footer = Footer {
                 interval,
                 commit_id: format!("{commit_id}.{number}"),
-                commit_files: files.len() + usize::from(quarantine.is_some()),
+                commit_files: files.len() * files_of_day + usize::from(quarantine.is_some()),
                 counts,
                 open_rows: files.values().map(DayFile::open_rows).sum(),
                 doubts: Some(doubts.clone()),
@@ -336,11 +339,13 @@ impl ShardWriter {
             };
             let mut sums = HourSums::default();
             for (day, file) in files {
-                let rows = file.rows();
-                let (content, of_file) = file.finish(&footer)?;
-                sums.append(&of_file);
-                let path = FileKind::Nested.path(name, &iso(day)[..10], interval);
-                record.files.push(FinishedFile { path, rows, content });
+                let FinishedDay { files, sums: of_day } = file.finish(&footer)?;
+                sums.append(&of_day);
+                for file in files {
+                    let path = file.kind(dataset).path(name, &iso(day)[..10], interval);
+                    let EncodedFile { rows, content, .. } = file;
+                    record.files.push(FinishedFile { path, rows, content });
+                }
             }
             record.sums = sums.into_records();
             if let Some(QuarantinedDay { content, rows }) = quarantine {

@@ -64,6 +64,11 @@ impl SpoolFile {
         self.with_memory(MEMORY_BYTES)
     }
 
+    /// An empty spool that stays in memory up to its part of 1 MiB, which so many spools share.
+    pub(super) fn spool_shared_by(&self, spools: usize) -> Spool {
+        self.with_memory(MEMORY_BYTES / spools.max(1))
+    }
+
     /// An empty spool, of which nothing stays in memory.
     pub(super) fn spool_on_disk(&self) -> Spool {
         self.with_memory(0)

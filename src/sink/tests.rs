@@ -63,6 +63,7 @@ impl Fixture {
         let settings = ParquetSettings {
             compression: parquet::basic::Compression::UNCOMPRESSED,
             profile: Profile::Fast,
+            layout: Layout::Nested,
             row_group_rows: 100,
             job: "{}".into(),
             schemas: FileSchemas::default(),

@@ -27,6 +27,7 @@ mod hostile_configuration;
 mod http_errors;
 mod incomplete_data;
 mod job_states;
+mod layouts;
 mod ledger_versions;
 mod login;
 mod logs;

@@ -7,13 +7,16 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::catalog::{
-    Dataset, EXTRA, Endpoint, InvalidKey, PARTITION,
-    file::{endpoint_entry::EndpointEntry, parse_duration},
-    schema::{self, Types, timestamp},
-    sums::SumsEntry,
-    tables::{self, TableEntry},
-    type_places::TypePlaces,
+use crate::{
+    catalog::{
+        Dataset, EXTRA, Endpoint, InvalidKey, PARTITION, Table,
+        file::{endpoint_entry::EndpointEntry, parse_duration},
+        schema::{self, Types, timestamp},
+        sums::SumsEntry,
+        tables::{self, TableEntry},
+        type_places::TypePlaces,
+    },
+    ledger::file_kind::root_table,
 };
 
 /// What an endpoint by id needs.
@@ -169,6 +172,7 @@ impl DatasetEntry {
         let tables = TableEntry::read(&self.tables, &key("tables"))?;
         let row_key = tables::RowKey { toml: &key("tables"), id: &id, time: &self.time };
         let tables = tables::compile(&tables, schema.fields(), &row_key)?;
+        check_root_table(&name, &tables)?;
         Ok(Dataset {
             version: self.version,
             permission: self.permission,
@@ -197,6 +201,20 @@ impl DatasetEntry {
             name,
         })
     }
+}
+
+/// Checks the name of the table with a row for each row of the dataset: from the path of its files
+/// follows that their rows are all rows of the dataset.
+fn check_root_table(dataset: &str, tables: &[Arc<Table>]) -> Result<(), InvalidKey> {
+    let (Some(root), expected) = (tables.first(), root_table(dataset)) else { return Ok(()) };
+    if root.name == expected {
+        return Ok(());
+    }
+    let key = format!("dataset.{dataset}.tables.{}", root.name);
+    let reason = format!(
+        "the table with a row for each row of the dataset is called after it: `{expected}`"
+    );
+    Err(InvalidKey::new(&key, reason))
 }
 
 /// A name becomes a folder, which object stores and file systems must not take for another one.

@@ -36,15 +36,16 @@ pub(crate) use self::{
 };
 use crate::{
     blocking::offload_wait,
-    catalog::Dataset,
+    catalog::{Dataset, Table},
     config::{BackfillScope, ConfigError, values::parse_date},
     error::Error,
     ledger::{
-        Columns, FileRecord, LEDGER, ShardRecord,
+        Columns, FileKind, FileRecord, LEDGER, ShardRecord,
         reader::{DatasetRecords, Snapshot},
         upgraded_commit_id,
     },
     sink::{
+        Layout,
         read::{self, FileFooter},
         store::OutputStore,
     },
@@ -59,6 +60,8 @@ const ATTEMPTS: u32 = 5;
 pub(crate) struct ExportRequest {
     /// The dataset. `None` if it is the only one of the job.
     pub dataset: Option<String>,
+    /// The table of the dataset. `None` if its nested rows are wanted.
+    pub table: Option<String>,
     /// Lists of the paths of columns. Empty if all columns are wanted.
     pub columns: Vec<String>,
     /// Rows before this time, in milliseconds since 1970, are left out.
@@ -82,13 +85,15 @@ pub(crate) struct Exported {
 #[derive(Debug)]
 pub(crate) struct Export {
     dataset: Arc<Dataset>,
+    /// `None` if the nested rows are wanted.
+    table: Option<Arc<Table>>,
     columns: Vec<Column>,
     /// The columns of the exported rows.
     pub schema: SchemaRef,
     condition: Condition,
     /// The parts of the dataset's columns that are read.
     needed: SchemaRef,
-    /// The fingerprint of the dataset's columns, for files that an upgrade is about to record.
+    /// The columns of the dataset's files, for those that an upgrade is about to record.
     fingerprint: Columns,
     request: (Option<i64>, Option<i64>),
     output: PathBuf,
@@ -127,7 +132,8 @@ impl Export {
     /// If the dataset or a column does not exist, or if the condition or the interval is not valid.
     pub(crate) fn prepare(scope: &BackfillScope, request: &ExportRequest) -> Result<Self, Error> {
         let dataset = dataset(scope, request.dataset.as_deref())?;
-        let schema = &dataset.schema;
+        let table = request.table.as_deref().map(|name| table(&dataset, name)).transpose()?;
+        let schema = table.as_ref().map_or(&dataset.schema, |table| &table.schema);
         let mut columns = Vec::new();
         for list in &request.columns {
             let paths = ColumnPath::read_list(list);
@@ -154,11 +160,12 @@ impl Export {
         Ok(Self {
             schema: schema_of(&columns),
             needed: Arc::new(Schema::new(needed)),
-            fingerprint: Columns::of(schema),
+            fingerprint: scope.format.layout.columns(&dataset),
             columns,
             condition,
             request: bounds,
             output: scope.output.clone(),
+            table,
             dataset,
         })
     }
@@ -177,6 +184,7 @@ impl Export {
         let path = self.output.join(LEDGER);
         // read before the output is opened, because that would create a missing folder
         let mut snapshot = Snapshot::read(&path)?;
+        self.refuse_other_layout(&snapshot)?;
         let output = OutputStore::directory(&self.output)?;
         let mut exported =
             Exported { uncommitted: self.uncommitted(self.records(&snapshot)), rows: 0 };
@@ -216,6 +224,33 @@ impl Export {
         Ok(Some(exported))
     }
 
+    /// What the exported files hold.
+    fn kind(&self) -> FileKind<'_> {
+        self.table.as_ref().map_or(FileKind::Nested, |table| FileKind::Table(&table.name))
+    }
+
+    /// Refuses an output that has no such files.
+    fn refuse_other_layout(&self, snapshot: &Snapshot) -> Result<(), ConfigError> {
+        let layout = Layout::of_output(&snapshot.identity).unwrap_or_default();
+        let kinds = layout.files(&self.dataset);
+        if kinds.contains(&self.kind()) {
+            return Ok(());
+        }
+        let (name, layout) = (&self.dataset.name, layout.name());
+        let message = match self.kind() {
+            FileKind::Nested => format!(
+                "the output has {name} as tables only, since its output.layout is {layout}: name one \
+                 of {}",
+                table_names(&self.dataset)
+            ),
+            _ => format!(
+                "the output has no tables, since its output.layout is {layout}: rewrite it with \
+                 `cxbackfill upgrade --set output.layout=both`, or leave --table out"
+            ),
+        };
+        Err(ConfigError::at("--table", message))
+    }
+
     fn records<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s DatasetRecords> {
         snapshot.datasets.get(&self.dataset.name)
     }
@@ -236,7 +271,7 @@ impl Export {
         let shards = &self.records(snapshot)?.shards;
         let first = shards.partition_point(|shard| shard.interval.to_ms() <= from_ms);
         for shard in shards[first..].iter().take_while(|shard| shard.interval.overlaps(left)) {
-            for file in shard.nested_files() {
+            for file in shard.files.iter().filter(|file| file.kind() == self.kind()) {
                 // a file holds the rows of a shard that are of one day
                 let day = file.date().and_then(parse_date);
                 let owned = day.and_then(|day| day.intersect(shard.interval));
@@ -310,6 +345,24 @@ impl Export {
             None => Err(PartError::Cancelled),
         }
     }
+}
+
+/// The table of this name.
+fn table(dataset: &Dataset, name: &str) -> Result<Arc<Table>, ConfigError> {
+    let found = dataset.tables.iter().find(|table| table.name == name).cloned();
+    found.ok_or_else(|| {
+        let of = &dataset.name;
+        let message = match dataset.tables.is_empty() {
+            true => format!("the catalog has no tables of {of}: leave it out"),
+            false => format!("{of} has no table `{name}`: it has {}", table_names(dataset)),
+        };
+        ConfigError::at("--table", message)
+    })
+}
+
+fn table_names(dataset: &Dataset) -> String {
+    let names: Vec<_> = dataset.tables.iter().map(|table| table.name.as_str()).collect();
+    names.join(", ")
 }
 
 /// The dataset of this name, or the only one of the job.

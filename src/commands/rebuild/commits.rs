@@ -9,8 +9,10 @@ use crate::{
     catalog::{Catalog, Dataset},
     commands::rebuild::{LeftOut, scan::ScannedFile},
     ledger::{
-        Counts, FileKind, FileRecord, GapKind, ShardDetails, ShardRecord, original_commit_id,
-        quarantine_doubt, reader::Snapshot,
+        Counts, FileKind, FileRecord, GapKind, ShardDetails, ShardRecord,
+        file_kind::{dataset_of, folder, row_files},
+        original_commit_id, quarantine_doubt,
+        reader::Snapshot,
     },
     sink::read::{CommitFooter, FileFooter},
     time::interval::{DAY_MS, Interval, iso},
@@ -42,8 +44,8 @@ impl Candidate {
 /// The files with a footer of one commit.
 #[derive(Default)]
 struct CommitFiles<'a> {
-    /// By the date of their folder.
-    files: BTreeMap<&'a str, (&'a FileRecord, &'a FileFooter)>,
+    /// By the date of their folder, and what they hold.
+    files: BTreeMap<(&'a str, FileKind<'a>), (&'a FileRecord, &'a FileFooter)>,
 }
 
 /// The complete commits of the output. Files of incomplete ones are left out.
@@ -126,18 +128,22 @@ impl<'a> CommitFiles<'a> {
     /// Why the file is not one of the commit.
     fn add(&mut self, file: &'a FileRecord, footer: &'a FileFooter) -> Result<(), String> {
         let dataset = &footer.dataset;
+        let kind = footer.kind();
         let date = match file.date() {
-            Some(date) if file.path.starts_with(&format!("{dataset}/")) => date,
-            _ => return Err(format!("its footer says that it belongs in the folder {dataset}/")),
+            Some(date) if file.kind() == kind && dataset_of(&file.path) == dataset => date,
+            _ => {
+                let folder = folder(dataset, kind);
+                return Err(format!("its footer says that it belongs in the folder {folder}/"));
+            }
         };
         // a copy of a file has another name than the file itself
         let name = format!("{}.parquet", footer.interval.slug());
-        match self.files.get(date) {
+        match self.files.get(&(date, kind)) {
             Some((other, _)) if !file.path.ends_with(&name) || other.path.ends_with(&name) => {
                 Err(format!("it is a copy of {}", other.path))
             }
             _ => {
-                self.files.insert(date, (file, footer));
+                self.files.insert((date, kind), (file, footer));
                 Ok(())
             }
         }
@@ -158,7 +164,7 @@ impl<'a> CommitFiles<'a> {
             return Err("its commit has no files".to_owned());
         };
         let mut files: Vec<_> = self.files.values().map(|(file, _)| (*file).clone()).collect();
-        let written: u64 = files.iter().map(|file| file.rows).sum();
+        let written: u64 = row_files(&footer.dataset, &files).map(|file| file.rows).sum();
         let commit = match &footer.commit {
             Some(commit) => commit.clone(),
             None => {
@@ -211,7 +217,7 @@ impl<'a> CommitFiles<'a> {
         let day = Duration::from_millis(DAY_MS.unsigned_abs());
         for day in footer.interval.split(day) {
             let date = &iso(day.from_ms())[..10];
-            if !self.files.contains_key(date) {
+            if !self.files.contains_key(&(date, FileKind::Nested)) {
                 return Err(format!(
                     "its footer does not say how many files its commit has, and there is none for \
                     {date}"

@@ -13,15 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::scan::{Scan, ScannedFile};
 use crate::{
     blocking::offload,
+    catalog::Catalog,
     commands::{output_check::move_to_orphaned, rebuild::commits::Candidate},
     config::BackfillScope,
     error::Error,
     ledger::{
-        Columns, DoubtfulInterval, LEDGER, Ledger, LedgerError, RebuiltRecords, is_policy_key,
-        is_version_key, policy_key, policy_of, reader::Snapshot, version_key,
+        Columns, DoubtfulInterval, FileKind, LAYOUT, LEDGER, Ledger, LedgerError, RebuiltRecords,
+        is_policy_key, is_version_key, policy_key, policy_of, reader::Snapshot, version_key,
     },
     sink::{
-        clean_up,
+        Layout, clean_up,
         hour_sums::HourSums,
         lock::OutputLock,
         output_error::OutputError,
@@ -70,7 +71,7 @@ pub(crate) async fn rebuild(scope: &BackfillScope) -> Result<Rebuilt, Error> {
     let Scan { files, mut left_out } = scan::scan(&output, &scope.catalog).await?;
     let candidates = commits::candidates(&scope.catalog, &snapshot, &files, &mut left_out);
     let chosen = choose(candidates, &mut left_out);
-    let records = records(&chosen, &files, &snapshot)?;
+    let records = records(&chosen, &files, &snapshot, &scope.catalog)?;
     leave_out_unused(&chosen, &files, &mut left_out);
 
     let mut rebuilt = Rebuilt { commits: chosen.len() as u64, ..Rebuilt::default() };
@@ -151,6 +152,7 @@ fn records(
     chosen: &[Candidate],
     files: &BTreeMap<String, ScannedFile>,
     snapshot: &Snapshot,
+    catalog: &Catalog,
 ) -> Result<RebuiltRecords, OutputError> {
     let mut records = RebuiltRecords::default();
     let mut origin = BTreeMap::<String, String>::new();
@@ -160,11 +162,14 @@ fn records(
     }
     for Candidate { record, doubts, is_recorded } in chosen {
         let mut sums = HourSums::default();
-        for file in record.files.iter().filter_map(|file| files.get(&file.path)) {
+        for file in record.nested_files().filter_map(|file| files.get(&file.path)) {
             sums.append(&file.sums);
         }
         let key = (record.dataset.clone(), record.interval.from_ms());
-        records.sums.insert(key.clone(), sums.into_records());
+        // what the columns of tables say is not summed, so those of a kept record stay
+        if record.files.is_empty() || record.nested_files().next().is_some() {
+            records.sums.insert(key.clone(), sums.into_records());
+        }
         if *is_recorded {
             records.kept.insert(key);
         } else {
@@ -213,14 +218,45 @@ fn records(
                     }
                 }
             }
-            let columns = (version, Columns::of(&footer.schema));
-            let known = records.columns.entry(footer.dataset.clone()).or_insert(columns.clone());
+            let new = || (version, Columns::default());
+            let known = records.columns.entry(footer.dataset.clone()).or_insert_with(new);
             if version < known.0 {
-                *known = columns;
+                *known = new();
+            }
+            if version == known.0 {
+                known.1.add(footer.kind(), &footer.schema);
             }
         }
     }
+    if !chosen.is_empty() {
+        let layout = || layout(chosen, catalog).map_or(Layout::CHANGING, Layout::name).to_owned();
+        records.identity.entry(LAYOUT.to_owned()).or_insert_with(layout);
+    }
     Ok(records)
+}
+
+/// The layout that the files of commits have. `None` if not all have the same.
+fn layout(chosen: &[Candidate], catalog: &Catalog) -> Option<Layout> {
+    let mut layouts = BTreeSet::new();
+    for Candidate { record, .. } in chosen {
+        // a dataset without tables has the same files in all layouts
+        let has_tables =
+            catalog.datasets.get(&record.dataset).is_none_or(|dataset| !dataset.tables.is_empty());
+        let has = |is_wanted: fn(FileKind) -> bool| {
+            record.files.iter().any(|file| is_wanted(file.kind()))
+        };
+        let nested = has(|kind| kind == FileKind::Nested);
+        let tables = has(|kind| matches!(kind, FileKind::Table(_)));
+        if has_tables && (nested || tables) {
+            layouts.insert((nested, tables));
+        }
+    }
+    match Vec::from_iter(layouts).as_slice() {
+        [] | [(_, false)] => Some(Layout::Nested),
+        [(false, true)] => Some(Layout::Tables),
+        [(true, true)] => Some(Layout::Both),
+        _ => None,
+    }
 }
 
 fn is_older(recorded: &str, version: u32) -> bool {

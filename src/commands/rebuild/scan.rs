@@ -36,8 +36,8 @@ pub(super) struct ScannedFile {
     pub record: FileRecord,
     /// Its footer. `None` for a quarantine file.
     pub footer: Option<FileFooter>,
-    /// The sums of its rows. Empty for a quarantine file, and if the catalog does not know the
-    /// dataset.
+    /// The sums of its rows, if it has nested rows and the catalog knows the dataset; else
+    /// empty.
     pub sums: HourSums,
 }
 
@@ -93,7 +93,7 @@ fn scan_file(
         (rows, None)
     } else {
         let Some(footer) = read::footer(&content) else { return Ok(None) };
-        if let Some(dataset) = dataset {
+        if let (FileKind::Nested, Some(dataset)) = (footer.kind(), dataset) {
             sums = HourSums::of_file(content.try_clone()?, dataset).map_err(io::Error::other)?;
         }
         (footer.rows, Some(footer))

@@ -1,5 +1,5 @@
 //! The command `upgrade`: finds the files of an output that have other columns than their datasets have
-//! now, and has them rewritten.
+//! now, or another layout than `output.layout` names, and has them rewritten.
 //!
 //! The files are rewritten on this machine, without requests, and each commit is recorded in the
 //! ledger (G3): after a kill at any instruction every file is the old or the new one, and the next
@@ -19,11 +19,11 @@ use crate::{
     config::{BackfillScope, ConfigError},
     error::Error,
     ledger::{
-        Columns, FileRecord, LEDGER, Ledger, ShardRecord, compare_identity, is_version_key,
-        reader::Snapshot, version_key, versioned_dataset,
+        Columns, FileKind, FileRecord, LAYOUT, LEDGER, Ledger, ShardRecord, compare_identity,
+        is_version_key, reader::Snapshot, version_key, versioned_dataset,
     },
     sink::{
-        ParquetSettings, Upgrader, clean_up, is_outdated,
+        CommittedDay, Layout, ParquetSettings, Upgrader, clean_up, is_outdated,
         lock::OutputLock,
         output_error::OutputError,
         read::{self, FileFooter},
@@ -54,6 +54,8 @@ pub(crate) struct DatasetUpgrade {
 pub(crate) struct Upgrade {
     /// The datasets of the output, in the order of their names.
     pub datasets: Vec<DatasetUpgrade>,
+    /// The layout that the output gets. `None` if it has it already.
+    pub layout: Option<Layout>,
     /// Recorded settings of the job, for files whose footers do not name them.
     job: BTreeMap<String, String>,
     output: OutputStore,
@@ -87,6 +89,13 @@ impl Upgrade {
             snapshot = Snapshot::read(&path)?;
             open = Some((ledger, lock));
         }
+        let layout = Some(scope.format.layout)
+            .filter(|layout| Layout::of_output(&snapshot.identity) != Some(*layout));
+        if layout.is_some() && !only.is_empty() {
+            let message = "output.layout is not that of the output, and concerns all of its \
+                           datasets: leave --dataset out";
+            return Err(ConfigError::at("--dataset", message).into());
+        }
         let versioned = snapshot.identity.keys().filter_map(|key| versioned_dataset(key));
         let recorded = snapshot.datasets.keys().map(String::as_str);
         let names: BTreeSet<&str> = versioned.chain(recorded).collect();
@@ -100,12 +109,13 @@ impl Upgrade {
         for name in names {
             if only.is_empty() || only.iter().any(|only| only == name) {
                 let dataset = scope.catalog.datasets.get(name).cloned();
-                datasets.push(inspect(&output, name, dataset, &snapshot).await?);
+                datasets
+                    .push(inspect(&output, name, dataset, scope.format.layout, &snapshot).await?);
             }
         }
         let mut job = snapshot.identity;
-        job.retain(|key, _| !is_version_key(key));
-        Ok(Self { datasets, job, output, settings: scope.format.clone(), open })
+        job.retain(|key, _| !is_version_key(key) && key != LAYOUT);
+        Ok(Self { datasets, layout, job, output, settings: scope.format.clone(), open })
     }
 
     /// Rewrites the files. A dry upgrade has nothing to do.
@@ -117,6 +127,12 @@ impl Upgrade {
         let Some((ledger, _lock)) = self.open else { return Ok(()) };
         let job = serde_json::to_string(&self.job).unwrap_or_default();
         let settings = ParquetSettings { job, ..self.settings };
+        let layout = self.layout.map(Layout::name);
+        if layout.is_some() {
+            // no run writes to it before all files have the new layout
+            let ledger = ledger.clone();
+            offload(move || ledger.record_layout(Layout::CHANGING)).await?;
+        }
         let upgrader = Upgrader { output: self.output, ledger: ledger.clone(), settings };
         for DatasetUpgrade { name, dataset, shards, is_recorded, .. } in self.datasets {
             let Some(dataset) = dataset else { continue };
@@ -124,10 +140,14 @@ impl Upgrade {
                 upgrader.upgrade(&dataset, shard).await?;
                 tracing::debug!(dataset = name, interval = %shard.interval, "rewrote a shard");
             }
-            if !is_recorded || !shards.is_empty() {
-                let (ledger, columns) = (ledger.clone(), Columns::of(&dataset.schema));
+            if !is_recorded || !shards.is_empty() || layout.is_some() {
+                let columns = upgrader.settings.layout.columns(&dataset);
+                let ledger = ledger.clone();
                 offload(move || ledger.record_version(&name, dataset.version, &columns)).await?;
             }
+        }
+        if let Some(layout) = layout {
+            offload(move || ledger.record_layout(layout)).await?;
         }
         Ok(())
     }
@@ -138,6 +158,7 @@ async fn inspect(
     output: &OutputStore,
     name: &str,
     dataset: Option<Arc<Dataset>>,
+    layout: Layout,
     snapshot: &Snapshot,
 ) -> Result<DatasetUpgrade, Error> {
     let mut upgrade = DatasetUpgrade {
@@ -155,14 +176,20 @@ async fn inspect(
     upgrade.is_recorded = snapshot.identity.get(&version_key(name)) == Some(&version);
     let shards = snapshot.datasets.get(name).map_or(&[][..], |records| &records.shards);
     for shard in shards {
-        let mut is_pending = false;
-        for file in shard.nested_files() {
+        let kinds = layout.files(&dataset);
+        let row_files: Vec<_> = shard.row_files().collect();
+        let of_days = shard.files.iter().filter(|file| file.kind() != FileKind::Quarantine);
+        let days = CommittedDay::of(&shard.files).len();
+        let has_layout = of_days.clone().count() == days * kinds.len()
+            && of_days.clone().all(|file| kinds.contains(&file.kind()));
+        let mut is_pending = !has_layout;
+        for file in of_days {
             let footer = footer(output, file).await?;
             refuse(&dataset, &footer)?;
-            if is_outdated(&footer, shard, &dataset) {
+            if !has_layout || is_outdated(&footer, shard, &dataset) {
                 upgrade.versions.insert(footer.schema_version);
                 upgrade.files += 1;
-                upgrade.rows += file.rows;
+                upgrade.rows += if row_files.contains(&file) { file.rows } else { 0 };
                 upgrade.bytes += file.bytes;
                 is_pending = true;
             }
@@ -188,6 +215,9 @@ fn refuse(dataset: &Dataset, footer: &FileFooter) -> Result<(), OutputError> {
     let (found, known) = (footer.schema_version, dataset.version);
     if found > known {
         return Err(OutputError::NewerColumns { dataset: dataset.name.clone(), found, known });
+    }
+    if footer.kind() != FileKind::Nested {
+        return Ok(());
     }
     let obstacles = Columns::of(&dataset.schema).obstacles(&Columns::of(&footer.schema));
     if obstacles.is_empty() {

@@ -87,8 +87,20 @@ fn parquet_differences(content: File, expected: &Expected) -> Result<Vec<String>
     let current = expected.dataset.version.to_string();
     let has_current_version = found("schema_version") == current;
     let mut differences = Vec::new();
+    let recorded = &expected.file;
+    let (table, schema) = match recorded.kind() {
+        FileKind::Table(name) => {
+            let Some(table) = expected.dataset.tables.iter().find(|table| table.name == name)
+            else {
+                return Ok(vec![format!("the catalog has no table `{name}`, so it is not read")]);
+            };
+            (name, &table.schema)
+        }
+        FileKind::Nested | FileKind::Quarantine => ("nothing", &expected.dataset.schema),
+    };
     for (name, recorded) in [
         ("dataset", expected.dataset.name.clone()),
+        ("table", table.to_owned()),
         ("interval", expected.interval.to_string()),
         ("schema_version", expected.version.clone()),
     ] {
@@ -101,11 +113,11 @@ fn parquet_differences(content: File, expected: &Expected) -> Result<Vec<String>
     }
     differences.extend(row_count_difference(footer.num_rows().unsigned_abs(), expected));
     let is_of_earlier_program = || {
-        let columns = Columns::of(&expected.dataset.schema);
+        let columns = Columns::of(schema);
         columns.are_newer_layout_of(&Columns::of(reader.schema()))
     };
     if has_current_version
-        && reader.schema().fields() != expected.dataset.schema.fields()
+        && reader.schema().fields() != schema.fields()
         && !is_of_earlier_program()
     {
         differences.push(format!("its columns are not those of schema_version {current}"));

@@ -1,8 +1,16 @@
 //! Whether the records of the ledger agree with each other.
 
+use std::collections::BTreeMap;
+
 use crate::{
+    catalog::Dataset,
     commands::verify::Difference,
-    ledger::{FileKind, ShardDetails, ShardRecord, reader::DatasetRecords},
+    ledger::{
+        FileKind, FileRecord, ShardDetails, ShardRecord,
+        file_kind::{folder, root_table},
+        reader::DatasetRecords,
+    },
+    sink::Layout,
     time::interval::{Interval, iso},
 };
 
@@ -38,6 +46,42 @@ pub(crate) fn check_records(records: &DatasetRecords, report: &mut dyn FnMut(Dif
             let expected = counts.quarantined;
             let what =
                 format!("{quarantined} quarantined rows are kept, and {expected} were found");
+            report(difference(shard, what));
+        }
+    }
+}
+
+/// Reports days of a shard that do not have the files of the layout, or whose files do not have the
+/// same rows.
+pub(crate) fn check_layout(
+    shard: &ShardRecord,
+    dataset: &Dataset,
+    layout: Layout,
+    report: &mut dyn FnMut(Difference),
+) {
+    let mut days = BTreeMap::<&str, Vec<&FileRecord>>::new();
+    for file in &shard.files {
+        if let Some(date) = file.date() {
+            days.entry(date).or_default().push(file);
+        }
+    }
+    let (expected, root) = (layout.files(dataset), root_table(&dataset.name));
+    for (date, files) in days {
+        let rows_of = |kind| files.iter().find(|file| file.kind() == kind).map(|file| file.rows);
+        for &kind in expected.iter().filter(|kind| rows_of(**kind).is_none()) {
+            let folder = folder(&dataset.name, kind);
+            report(difference(shard, format!("it has no file of {date} in {folder}/")));
+        }
+        let other = files.iter().filter(|file| !expected.contains(&file.kind()));
+        for file in other {
+            let what = format!("{} is no file of the layout {}", file.path, layout.name());
+            report(difference(shard, what));
+        }
+        if let (Some(nested), Some(rows)) =
+            (rows_of(FileKind::Nested), rows_of(FileKind::Table(&root)))
+            && nested != rows
+        {
+            let what = format!("{date} has {nested} nested rows, and {rows} in the table {root}");
             report(difference(shard, what));
         }
     }

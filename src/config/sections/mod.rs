@@ -38,7 +38,7 @@ use crate::{
         },
     },
     descriptors::OpenFiles,
-    ledger::policy_key,
+    ledger::{LAYOUT, policy_key},
     time::clock,
 };
 
@@ -69,6 +69,7 @@ impl ConfigFile {
         let api_version = self.source.api_version(layers)?;
         let mut identity = self.source.identity(&self.sandbox, api_version.as_deref());
         identity.extend(self.row_identity(datasets.iter().map(|dataset| dataset.name.as_str())));
+        identity.insert(LAYOUT.to_owned(), self.output.layout().name().to_owned());
         let CheckedAuth { auth, browser, mut exposed } =
             self.auth.check(self.source.is_sandbox(), layers)?;
         let privacy = self.privacy.as_ref().map(|privacy| privacy.check(&catalog, layers));

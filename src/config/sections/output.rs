@@ -12,7 +12,7 @@ use crate::{
     },
     fetch::NewFieldPolicy,
     ledger::LEDGER,
-    sink::{FileMode, FileSchemas, ParquetSettings, Profile},
+    sink::{FileMode, FileSchemas, Layout, ParquetSettings, Profile},
 };
 
 #[derive(Debug, Deserialize)]
@@ -22,6 +22,7 @@ pub(super) struct OutputSection {
     mode: Option<String>,
     compression: String,
     profile: Profile,
+    layout: Layout,
     row_group_rows: usize,
     pub commit_every: DurationText,
     pub on_new_field: NewFieldPolicy,
@@ -69,6 +70,11 @@ impl OutputSection {
         })
     }
 
+    /// Which files hold the rows of a day.
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
     pub(super) fn format(&self, layers: &Layers) -> Result<ParquetSettings, ConfigError> {
         let supported = |compression: &Compression| {
             matches!(
@@ -87,6 +93,7 @@ impl OutputSection {
         Ok(ParquetSettings {
             compression,
             profile: self.profile,
+            layout: self.layout,
             row_group_rows: self.row_group_rows,
             job: String::new(),
             schemas: FileSchemas::default(),

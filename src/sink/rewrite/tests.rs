@@ -5,6 +5,8 @@ use arrow::{
     datatypes::TimestampMicrosecondType,
 };
 
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
 use super::*;
 use crate::{
     ledger::{AcceptedInterval, DoubtfulInterval, FollowUp},

@@ -1,6 +1,6 @@
 //! Watches what a reader that follows the ledger finds: every committed id, exactly once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -28,11 +28,13 @@ impl CommittedIds {
 
     /// Compares what the ledger names now with what it named before.
     pub fn check(&mut self, when: &str) {
-        let mut ids = BTreeSet::new();
+        let mut by_folder = BTreeMap::<&str, BTreeSet<String>>::new();
         for path in self.ledger.file_paths().unwrap() {
-            if !path.ends_with(".parquet") {
-                continue;
-            }
+            // those that have every row: nested, or as the table of that name
+            let is_in = |folder: &&&str| path.starts_with(&format!("{folder}/date="));
+            let folders = ["conversations", "conversations.tables/conversations"];
+            let Some(folder) = folders.iter().find(is_in) else { continue };
+            let ids = by_folder.entry(folder).or_default();
             let Some(file) = self.file(&path) else {
                 self.violations.insert(format!("{when}: {path} is recorded and missing"));
                 continue;
@@ -42,6 +44,13 @@ impl CommittedIds {
                     self.violations.insert(format!("{when}: {id} is committed twice"));
                 }
             }
+        }
+        let mut by_folder = by_folder.into_values();
+        let ids = by_folder.next().unwrap_or_default();
+        // files that a refresh replaces take their names one after the other
+        let is_replaced = !self.ledger.stale("conversations").unwrap().is_empty();
+        if by_folder.next().is_some_and(|others| others != ids) && !is_replaced {
+            self.violations.insert(format!("{when}: the nested rows and the table differ"));
         }
         for id in self.committed.difference(&ids) {
             self.violations.insert(format!("{when}: {id} was committed and is missing"));

@@ -10,6 +10,7 @@ pub mod delayed_region;
 pub mod environment;
 pub mod faulty_transport;
 pub mod fixture;
+pub mod flat_tables;
 pub mod job_faults;
 pub mod neighbours;
 pub mod numbered_pages;

@@ -78,6 +78,8 @@ pub struct Scenario {
     pub give_up_after: u32,
     /// Whether failed shards are retried by a plain run, and not by `--retry-failed`.
     pub plain_retry: bool,
+    /// `output.layout`.
+    pub layout: &'static str,
 }
 
 impl Scenario {
@@ -120,6 +122,7 @@ impl Scenario {
             rejects_all: false,
             give_up_after: 10,
             plain_retry: false,
+            layout: "nested",
         }
     }
 
@@ -198,6 +201,7 @@ impl Scenario {
                 let length = Duration::from_secs(rng.u64(1..600));
                 (rng.u64(1..60), length, *rng.choice(&silences).unwrap())
             }),
+            layout: *rng.choice(&["nested", "nested", "tables", "both"]).unwrap(),
             auto_width: rng.bool(),
             changes_width: rng.bool(),
             ..quiet
@@ -243,6 +247,7 @@ impl Scenario {
             ),
             // the set-up of a codec would take most of the time of a small file
             "output.compression=uncompressed".to_owned(),
+            format!("output.layout={}", self.layout),
         ];
         config(&set)
     }

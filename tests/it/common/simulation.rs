@@ -29,6 +29,7 @@ use super::{
     crash_store::CrashStore,
     environment::{environment, on_virtual_time},
     faulty_transport::FaultyTransport,
+    flat_tables,
     scenario::{Scenario, Stop},
 };
 
@@ -201,7 +202,15 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
         }
         last = Some(summary);
     }
-    let (rows, strays) = read(&memory, &ledger);
+    let truth = truth(scenario, &config, &region);
+    let (found, mut strays) = read(&memory, &ledger);
+    let rows = match scenario.layout {
+        "tables" => flat_tables::rows_of(&found.root, &truth),
+        _ => found.nested,
+    };
+    if scenario.layout != "nested" {
+        strays.extend(flat_tables::differences(&found.elements, &truth));
+    }
     tally.revoked = transport.revoked();
     tally.outages = transport.outages();
     tally.deleted = transport.deleted();
@@ -217,7 +226,7 @@ pub fn run_scenario(scenario: &Scenario) -> ScenarioResult {
         trace: transport.trace(),
         lost_values,
         rows,
-        truth: truth(scenario, &config, &region),
+        truth,
         strays,
         violations: committed.lock().unwrap().violations(),
         jobs_left,
@@ -264,11 +273,21 @@ fn run_once(
     })
 }
 
+/// What the recorded files have.
+#[derive(Default)]
+struct Found {
+    nested: Rows,
+    /// The rows of the table that has one for each row of the dataset.
+    root: Rows,
+    /// The number of rows by table and id.
+    elements: flat_tables::Elements,
+}
+
 /// The rows of every recorded file; files that the ledger does not name and rows that occur twice.
-fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
+fn read(store: &InMemory, ledger: &Ledger) -> (Found, Vec<String>) {
     let runtime = Builder::new_current_thread().build().unwrap();
     let recorded: HashSet<String> = ledger.file_paths().unwrap();
-    let (mut rows, mut strays) = (Rows::new(), Vec::new());
+    let (mut rows, mut strays) = (Found::default(), Vec::new());
     let found: Vec<_> = runtime.block_on(async {
         use futures_util::TryStreamExt;
         use object_store::ObjectStore;
@@ -279,9 +298,19 @@ fn read(store: &InMemory, ledger: &Ledger) -> (Rows, Vec<String>) {
         let content =
             runtime.block_on(async { store.get(path).await.unwrap().bytes().await.unwrap() });
         for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {
+            let folder = path.as_ref().split("/date=").next().unwrap();
             for (id, row) in by_id(&batch.unwrap()) {
-                if rows.insert(id.clone(), row).is_some() {
-                    strays.push(format!("{id} twice"));
+                let table = folder.strip_prefix("conversations.tables/");
+                if let Some(table) = table {
+                    *rows.elements.entry((table.to_owned(), id.clone())).or_default() += 1;
+                }
+                let other = match table {
+                    None => rows.nested.insert(id.clone(), row),
+                    Some("conversations") => rows.root.insert(id.clone(), row),
+                    Some(_) => None,
+                };
+                if other.is_some() {
+                    strays.push(format!("{id} twice in {folder}"));
                 }
             }
         }

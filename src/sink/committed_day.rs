@@ -1,0 +1,135 @@
+//! Reads the rows of a UTC day of a committed shard back, with all that is nested in them.
+
+use std::{collections::BTreeMap, fs::File, sync::Arc};
+
+use arrow::{datatypes::SchemaRef, error::ArrowError, record_batch::RecordBatch};
+use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
+
+use crate::{
+    catalog::Dataset,
+    ledger::{FileKind, FileRecord},
+    sink::{OutputStore, column_upgrade::with_columns, read, write_error::WriteError},
+    tables::{Batches, NestedRows},
+};
+
+/// The files that hold the rows of a UTC day of a committed shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommittedDay {
+    /// The date of the day, such as `2024-01-01`.
+    pub date: String,
+    /// The file of nested rows or, if there is none, those of all tables.
+    pub files: Vec<FileRecord>,
+}
+
+/// The files of a day that are opened, in the order of their records.
+pub(crate) struct OpenDay {
+    files: Vec<(FileRecord, File)>,
+}
+
+/// Why the rows of a day cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DayError {
+    /// A file is missing, or cannot be opened.
+    #[error("{path}: {source}")]
+    Open { path: String, source: object_store::Error },
+    /// A file is damaged.
+    #[error(transparent)]
+    Parquet(#[from] ParquetError),
+    /// Rows have other columns than their dataset.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+}
+
+/// Why the rows of a day were not written once more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DayRewriteError {
+    /// The rows cannot be read.
+    #[error(transparent)]
+    Day(#[from] DayError),
+    /// The rows lack a column.
+    #[error(transparent)]
+    Arrow(#[from] ArrowError),
+    /// The new files cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl CommittedDay {
+    /// The days of shards with these files, in order.
+    pub(crate) fn of(files: &[FileRecord]) -> Vec<Self> {
+        let mut days = BTreeMap::<_, Vec<&FileRecord>>::new();
+        for file in files {
+            if let Some(date) = file.date() {
+                // files of several shards may hold rows of the same day
+                let name = file.path.rsplit('/').next();
+                days.entry((date, name)).or_default().push(file);
+            }
+        }
+        let day = |((date, _), mut files): ((&str, _), Vec<&FileRecord>)| {
+            if files.iter().any(|file| file.kind() == FileKind::Nested) {
+                files.retain(|file| file.kind() == FileKind::Nested);
+            }
+            Self { date: date.to_owned(), files: files.into_iter().cloned().collect() }
+        };
+        days.into_iter().map(day).collect()
+    }
+
+    /// Opens the files.
+    ///
+    /// # Errors
+    /// With the first file that is missing or cannot be read.
+    pub(crate) async fn open(&self, output: &OutputStore) -> Result<OpenDay, DayError> {
+        let mut files = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            let content = read::open(output, &file.path).await;
+            let error = |source| DayError::Open { path: file.path.clone(), source };
+            files.push((file.clone(), content.map_err(error)?));
+        }
+        Ok(OpenDay { files })
+    }
+}
+
+impl OpenDay {
+    /// Passes the rows on in their order, batch by batch, with the columns that `dataset` has now.
+    ///
+    /// # Errors
+    /// Those of `each`, or if the rows cannot be read.
+    pub(crate) fn for_each_batch<E: From<DayError>>(
+        self,
+        dataset: &Arc<Dataset>,
+        mut each: impl FnMut(RecordBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for batch in self.batches(dataset)? {
+            each(batch.map_err(DayError::from)?)?;
+        }
+        Ok(())
+    }
+
+    fn batches(self, dataset: &Arc<Dataset>) -> Result<Batches, DayError> {
+        let (mut nested, mut tables) = (None, Vec::new());
+        for (file, content) in self.files {
+            if let FileKind::Table(name) = file.kind() {
+                let unknown = || {
+                    let reason = format!("the catalog has no table `{name}` of {}", dataset.name);
+                    ArrowError::SchemaError(reason)
+                };
+                let table = dataset.tables.iter().find(|table| table.name == name);
+                let table = table.ok_or_else(unknown)?;
+                tables.push((Arc::clone(table), batches(content, &table.schema)?));
+            } else {
+                nested = Some(batches(content, &dataset.schema)?);
+            }
+        }
+        match nested {
+            Some(nested) => Ok(nested),
+            None => Ok(Box::new(NestedRows::new(dataset, tables)?)),
+        }
+    }
+}
+
+/// The rows of a file with these columns.
+fn batches(content: File, schema: &SchemaRef) -> Result<Batches, DayError> {
+    let schema = Arc::clone(schema);
+    let rows = ParquetRecordBatchReaderBuilder::try_new(content)?.build()?;
+    Ok(Box::new(rows.map(move |batch| with_columns(&batch?, &schema))))
+}

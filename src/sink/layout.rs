@@ -1,0 +1,78 @@
+//! Which files hold the rows of a UTC day.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::Deserialize;
+
+use crate::{
+    catalog::{Dataset, Table},
+    ledger::{Columns, FileKind, LAYOUT},
+};
+
+/// Which files hold the rows of a UTC day. A dataset without tables has nested rows in any layout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// One file of nested rows.
+    #[default]
+    Nested,
+    /// A file for each of the flat tables of the dataset.
+    Tables,
+    /// The file of nested rows, and those of the tables.
+    Both,
+}
+
+impl Layout {
+    const ALL: [Self; 3] = [Self::Nested, Self::Tables, Self::Both];
+
+    /// Its name in the configuration and in the identity of an output.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nested => "nested",
+            Self::Tables => "tables",
+            Self::Both => "both",
+        }
+    }
+
+    /// What the identity of an output has in place of a name while an upgrade changes its layout.
+    pub(crate) const CHANGING: &'static str = "mixed";
+
+    /// The layout of the output with this identity. `None` if an upgrade to another layout was
+    /// interrupted.
+    pub(crate) fn of_output(identity: &BTreeMap<String, String>) -> Option<Self> {
+        match identity.get(LAYOUT) {
+            None => Some(Self::Nested),
+            Some(name) => Self::ALL.into_iter().find(|layout| layout.name() == name),
+        }
+    }
+
+    /// Whether a dataset has files of nested rows.
+    pub(crate) fn has_nested(self, dataset: &Dataset) -> bool {
+        self != Self::Tables || dataset.tables.is_empty()
+    }
+
+    /// The tables of a dataset that have files.
+    pub(crate) fn tables(self, dataset: &Dataset) -> &[Arc<Table>] {
+        if self == Self::Nested { &[] } else { &dataset.tables }
+    }
+
+    /// The files of a UTC day that has rows. A table has one although no row of it may be there, so
+    /// that readers find the columns of all tables.
+    pub(crate) fn files(self, dataset: &Dataset) -> Vec<FileKind<'_>> {
+        let nested = self.has_nested(dataset).then_some(FileKind::Nested);
+        let tables = self.tables(dataset).iter().map(|table| FileKind::Table(&table.name));
+        nested.into_iter().chain(tables).collect()
+    }
+
+    /// The columns of the files.
+    pub(crate) fn columns(self, dataset: &Dataset) -> Columns {
+        let mut columns = Columns::default();
+        if self.has_nested(dataset) {
+            columns.add(FileKind::Nested, &dataset.schema);
+        }
+        for table in self.tables(dataset) {
+            columns.add(FileKind::Table(&table.name), &table.schema);
+        }
+        columns
+    }
+}
