@@ -65,9 +65,6 @@ fn text(upgrade: &DatasetUpgrade) -> String {
         HumanCount(*rows),
         HumanBytes(*bytes)
     );
-    if versions.iter().all(|found| *found == version) {
-        return format!("{what} of version {version}");
-    }
     let versions: Vec<_> = versions.iter().map(u32::to_string).collect();
     format!("{what} from version {} to {version}", versions.join(", "))
 }
