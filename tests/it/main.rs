@@ -54,6 +54,7 @@ mod simulation;
 mod soak;
 mod source_lists;
 mod sources;
+mod tables;
 mod terminal;
 mod token_runs;
 mod token_sources;
