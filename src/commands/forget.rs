@@ -105,7 +105,7 @@ impl ForgetPlan {
         let mut totals = ForgetTotals { ids: ids.len() as u64, ..ForgetTotals::default() };
         forgotten.add(&dataset.name, ids)?;
         let every = Arc::new(MatchingRows::new(&dataset, None)?);
-        let of_dataset = forgotten.of_dataset(&dataset.name);
+        let of_dataset = forgotten.of_dataset(&dataset);
         let mut shards = Vec::new();
         for shard in all {
             let found = (0, of_dataset.clone());
@@ -133,7 +133,7 @@ impl ForgetPlan {
     /// are remembered then, and the same command continues.
     pub(crate) async fn execute(self, scope: &BackfillScope) -> Result<(), Error> {
         let Self { dataset, shards, forgotten, output, .. } = self;
-        forgotten.write(&output.store).await?;
+        forgotten.write(&output.store, &output.ledger).await?;
         let mut rewriter = output.rewriter(scope, forgotten);
         for shard in shards {
             rewriter

@@ -8,7 +8,7 @@ use crate::{
     config::{BackfillScope, ConfigError},
     error::Error,
     ledger::{
-        LAYOUT, LEDGER, Ledger, compare_identity, is_version_key,
+        LAYOUT, LEDGER, Ledger, compare_identity, is_job_key,
         reader::{DatasetRecords, Snapshot},
         version_key,
     },
@@ -86,7 +86,7 @@ impl LockedOutput {
     /// Rewrites files as those of the job are written, without the rows that were forgotten.
     pub(super) fn rewriter(&self, scope: &BackfillScope, forgotten: ForgottenRows) -> Rewriter {
         let mut job = self.identity.clone();
-        job.retain(|key, _| !is_version_key(key) && key != LAYOUT);
+        job.retain(|key, _| is_job_key(key));
         let job = serde_json::to_string(&job).unwrap_or_default();
         let settings = ParquetSettings { job, ..scope.format.clone() };
         Rewriter::new(self.store.clone(), self.ledger.clone(), settings, forgotten)

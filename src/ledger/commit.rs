@@ -34,12 +34,6 @@ pub(crate) struct ShardFiles {
 }
 
 impl Ledger {
-    /// Whether rows of a committed shard were left out because their ids were forgotten.
-    pub(crate) fn has_forgotten(&self) -> Result<bool, LedgerError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM shard WHERE rows_forgotten > 0)";
-        Ok(self.lock().query_row(sql, [], |row| row.get(0))?)
-    }
-
     /// The committed intervals of a dataset, in order.
     ///
     /// # Errors

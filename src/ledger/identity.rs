@@ -31,6 +31,15 @@ pub(crate) fn policy_of(identity: &BTreeMap<String, String>, dataset: &str) -> S
     identity.get(&policy_key(dataset)).map_or(NO_POLICY, String::as_str).to_owned()
 }
 
+/// The key that says that ids were forgotten. It belongs to the output, and not to the job.
+const FORGOTTEN: &str = "forgotten";
+
+/// Whether a key tells something of the job that every file has in its footer: not the versions of
+/// datasets, not the layout, and not what became of the output.
+pub(crate) fn is_job_key(key: &str) -> bool {
+    !is_version_key(key) && key != LAYOUT && key != FORGOTTEN
+}
+
 /// Whether a key is that of the version of a dataset's columns.
 pub(crate) fn is_version_key(key: &str) -> bool {
     versioned_dataset(key).is_some()
@@ -55,6 +64,20 @@ impl Ledger {
             }
             Ok(())
         })
+    }
+
+    /// Records that ids were forgotten.
+    pub(crate) fn record_forgotten(&self) -> Result<(), LedgerError> {
+        let sql = "INSERT OR IGNORE INTO identity (key, value) VALUES (?1, 'yes')";
+        self.execute(sql, [FORGOTTEN])?;
+        Ok(())
+    }
+
+    /// Whether ids were forgotten: it was recorded, or rows of a committed shard were left out.
+    pub(crate) fn has_forgotten(&self) -> Result<bool, LedgerError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM identity WHERE key = ?1)
+                   OR EXISTS (SELECT 1 FROM shard WHERE rows_forgotten > 0)";
+        Ok(self.lock().query_row(sql, [FORGOTTEN], |row| row.get(0))?)
     }
 
     /// Checks that the output belongs to this job. Writes nothing.

@@ -2,8 +2,9 @@
 //! ones.
 //!
 //! A file that replaces another one under the same name takes that name before the ledger records it.
-//! A refresh that is killed in between is fetched again. What makes no request cannot be: so the
-//! whole replacement is recorded first, and whoever opens the output next completes it (G3).
+//! A refresh that is killed in between is fetched again. A rewrite makes no request, so it cannot be
+//! repeated once the old file is gone. Therefore the whole replacement is recorded first, and whoever
+//! opens the output next completes it (G3).
 
 use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub(crate) struct Replacement {
 }
 
 impl Ledger {
-    /// Decides a replacement whose files are written: from now on it is completed, whatever happens.
+    /// Decides a replacement whose files are written: from now on it is completed, unless they are lost.
     pub(crate) fn prepare(&self, replacement: &Replacement) -> Result<(), LedgerError> {
         let json = serde_json::to_string(replacement).unwrap_or_default();
         let sql = "INSERT INTO prepared (commit_id, replacement) VALUES (?1, ?2)";
@@ -62,6 +63,12 @@ impl Ledger {
             })?);
         }
         Ok(prepared)
+    }
+
+    /// Gives up a replacement whose files are lost. What it was to replace stays recorded.
+    pub(crate) fn abandon(&self, commit_id: &str) -> Result<(), LedgerError> {
+        self.execute("DELETE FROM prepared WHERE commit_id = ?1", [commit_id])?;
+        Ok(())
     }
 
     /// Records a replacement whose files have their names, in one transaction. Follow-ups and whether

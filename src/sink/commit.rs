@@ -23,8 +23,10 @@ use crate::{
     sink::{
         Committed, OutputStore, ShardWriter, SinkError,
         drift_records::drift_records,
+        read,
         shard_writer::FinishedRecord,
         staging::{StagedRecord, staged_path},
+        store::StoreError,
     },
     time::{clock, interval::Interval},
 };
@@ -223,6 +225,53 @@ impl Destination {
         Ok(records)
     }
 
+    /// Whether the files of a replacement that is decided are there as they were written: below
+    /// `_staging/` or, after their renames, under their names. They are not if the output was restored
+    /// or copied without `_staging/`.
+    async fn is_whole(&self, replacement: &Replacement) -> Result<bool, SinkError> {
+        for (from, to) in &replacement.renames {
+            let mut files = replacement.records.iter().flat_map(|record| &record.files);
+            let written = files.find(|file| file.path == *to).map(|file| file.sha256.as_str());
+            let found = match self.digest(from).await? {
+                Some(digest) => Some(digest),
+                None => self.digest(to).await?,
+            };
+            if found.as_deref() != written {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The SHA-256 of a file. `None` if it is missing.
+    async fn digest(&self, path: &str) -> Result<Option<String>, SinkError> {
+        let mut content = match read::open(&self.output, path).await {
+            Ok(content) => content,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(source) => return Err(self.output.error(path, source).into()),
+        };
+        let digest = offload(move || read::digest(&mut content)).await;
+        let io_error = |source| StoreError::Io { path: path.to_owned(), source };
+        Ok(Some(digest.map_err(io_error)?.1))
+    }
+
+    /// Completes a replacement that a killed process decided, or abandons it if its files are lost:
+    /// then the committed rows stay as they are.
+    async fn complete_or_abandon(&self, replacement: Replacement) -> Result<(), SinkError> {
+        if self.is_whole(&replacement).await? {
+            return self.complete(replacement).await;
+        }
+        let Replacement { commit_id, dataset, interval, event, .. } = replacement;
+        tracing::warn!(
+            dataset,
+            %interval,
+            "the rows of an interval were to be {event}, and the new files are lost: they stay as \
+            they were, so repeat the command"
+        );
+        let ledger = self.ledger.clone();
+        Ok(offload(move || ledger.abandon(&commit_id)).await?)
+    }
+
     /// Gives the files of a replacement that is decided their names and records it. A part of that
     /// may be done already.
     pub(super) async fn complete(&self, replacement: Replacement) -> Result<(), SinkError> {
@@ -265,7 +314,7 @@ fn shares(cost: Option<ShardCost>, rows: &[u64]) -> Vec<Option<ShardCost>> {
     shares
 }
 
-/// Completes replacements that were decided, and deletes what killed runs left in the output: files
+/// Completes replacements that were decided, if their files are there, and deletes what killed runs left in the output: files
 /// whose intent is recorded and whose commit is not, and files that a commit replaced. Deletes
 /// nothing else (G3). Returns the number of files.
 ///
@@ -275,7 +324,7 @@ pub(crate) async fn clean_up(output: &OutputStore, ledger: &Ledger) -> Result<us
     let destination = Destination { output: output.clone(), ledger: ledger.clone() };
     let prepared = ledger.clone();
     for replacement in offload(move || prepared.prepared()).await? {
-        destination.complete(replacement).await?;
+        destination.complete_or_abandon(replacement).await?;
     }
     let known = ledger.clone();
     let (intents, garbage, recorded) = offload(move || {

@@ -1,8 +1,8 @@
 //! The rows that are not to come back: keyed hashes of the ids that were forgotten.
 //!
 //! They are kept in the output, in `_forgotten.json`, because they must outlive a lost ledger, and
-//! are written before any row is removed. The ledger and the footers count the rows that were left out
-//! because of them, so a file that is missing although it once held ids is noticed.
+//! are written before any row is removed. The ledger says that the file exists, and the ledger and the
+//! footers count the rows that were left out because of it: so it is noticed if the file is missing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     blocking::offload,
-    decode::id_hash,
+    catalog::Dataset,
     ledger::Ledger,
     sink::{OutputStore, SinkError, read, sink_error::ForgottenError},
 };
@@ -38,6 +38,8 @@ pub(crate) struct ForgottenIds {
     /// Hashes an id of the dataset. `None` if no id was forgotten.
     hasher: Option<IdHasher>,
     hashes: Arc<HashSet<u128>>,
+    /// The keys in responses under which a row has its id.
+    pub(super) keys: Vec<String>,
 }
 
 /// The random key of the hashes. Without it they say nothing about ids that could be guessed.
@@ -59,11 +61,12 @@ struct FileContent {
 }
 
 impl ForgottenRows {
-    /// Reads what was forgotten of an output.
+    /// Reads what was forgotten of an output. If ids were, the ledger says so from now on, also one that
+    /// was made anew.
     ///
     /// # Errors
-    /// [`SinkError::Forgotten`] if the file cannot be read, or is missing although the ledger counts
-    /// rows that were forgotten.
+    /// [`SinkError::Forgotten`] if the file cannot be read, or is missing although the ledger says that
+    /// ids were forgotten.
     pub(crate) async fn read(output: &OutputStore, ledger: &Ledger) -> Result<Self, SinkError> {
         let error = |reason: String| SinkError::from(ForgottenError { reason });
         let mut content = match read::open(output, FORGOTTEN).await {
@@ -83,7 +86,14 @@ impl ForgottenRows {
         });
         let text = read.await.map_err(|source| error(source.to_string()))?;
         let content = serde_json::from_str(&text).map_err(|source| error(source.to_string()))?;
-        Self::of(content).ok_or_else(|| error("it has a value that is no hash".to_owned()))
+        let forgotten = Self::of(content);
+        let forgotten =
+            forgotten.ok_or_else(|| error("it has a value that is no hash".to_owned()))?;
+        if !forgotten.datasets.is_empty() {
+            let ledger = ledger.clone();
+            offload(move || ledger.record_forgotten()).await?;
+        }
+        Ok(forgotten)
     }
 
     /// `None` if a value is not in hexadecimal digits.
@@ -102,10 +112,12 @@ impl ForgottenRows {
     }
 
     /// The ids of a dataset.
-    pub(crate) fn of_dataset(&self, dataset: &str) -> ForgottenIds {
-        let hashes = self.datasets.get(dataset).cloned().unwrap_or_default();
+    pub(crate) fn of_dataset(&self, dataset: &Dataset) -> ForgottenIds {
+        let hashes = self.datasets.get(&dataset.name).cloned().unwrap_or_default();
         let hasher = self.key.filter(|_| !hashes.is_empty());
-        ForgottenIds { hasher: hasher.map(|key| key.hasher(dataset)), hashes }
+        let aliases = dataset.aliases.iter().filter(|(_, column)| dataset.id.contains(column));
+        let keys = dataset.id.iter().chain(aliases.map(|(alias, _)| alias)).cloned().collect();
+        ForgottenIds { hasher: hasher.map(|key| key.hasher(&dataset.name)), hashes, keys }
     }
 
     /// Adds ids of a dataset, by the hashes of their texts.
@@ -127,11 +139,16 @@ impl ForgottenRows {
         Ok(())
     }
 
-    /// Writes the file in place of an older one. Afterwards it survives a loss of power.
+    /// Writes the file in place of an older one, and records in the ledger that there is one. Afterwards
+    /// it survives a loss of power.
     ///
     /// # Errors
-    /// [`SinkError::OutputStore`].
-    pub(crate) async fn write(&self, output: &OutputStore) -> Result<(), SinkError> {
+    /// If the output or the ledger cannot be written.
+    pub(crate) async fn write(
+        &self,
+        output: &OutputStore,
+        ledger: &Ledger,
+    ) -> Result<(), SinkError> {
         let hex = |hashes: &Arc<HashSet<u128>>| -> BTreeSet<String> {
             hashes.iter().map(|hash| format!("{hash:032x}")).collect()
         };
@@ -145,7 +162,8 @@ impl ForgottenRows {
         let written = written.and_then(|json| spool.write_all(&json));
         written.map_err(|error| output.write_error(error.into()))?;
         output.put(FORGOTTEN, 0, spool).await?;
-        Ok(())
+        let ledger = ledger.clone();
+        Ok(offload(move || ledger.record_forgotten()).await?)
     }
 }
 
@@ -158,18 +176,6 @@ impl ForgottenIds {
     /// Whether an id was forgotten, by the hash of its text.
     pub(crate) fn contains(&self, id: u128) -> bool {
         self.hasher.as_ref().is_some_and(|hasher| self.hashes.contains(&hasher.hash(id)))
-    }
-
-    /// Whether a row that cannot be decoded has a forgotten id as one of its values. Only ids of one
-    /// column are recognized.
-    pub(crate) fn is_mentioned(&self, row: &[u8]) -> bool {
-        if self.is_empty() {
-            return false;
-        }
-        let is_end = |byte: &u8| b",:{}[]\"".contains(byte) || byte.is_ascii_whitespace();
-        let texts = row.split(|byte| *byte == b'"').chain(row.split(is_end));
-        let mut texts = texts.filter_map(|text| std::str::from_utf8(text).ok());
-        texts.any(|text| !text.is_empty() && self.contains(id_hash(text)))
     }
 }
 
@@ -226,6 +232,7 @@ impl IdHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{decode::id_hash, sink::tests::calls};
 
     #[tokio::test]
     async fn forgotten_ids_are_known_again_after_they_were_written_and_cannot_be_read_there() {
@@ -233,11 +240,11 @@ mod tests {
         let output = OutputStore::directory(folder.path()).unwrap();
         let ledger = Ledger::in_memory().unwrap();
         let mut rows = ForgottenRows::read(&output, &ledger).await.unwrap();
-        assert!(rows.of_dataset("calls").is_empty());
+        assert!(rows.of_dataset(&calls()).is_empty());
         rows.add("calls", [id_hash("one")]).unwrap();
-        rows.write(&output).await.unwrap();
+        rows.write(&output, &ledger).await.unwrap();
         rows.add("calls", [id_hash("two")]).unwrap();
-        rows.write(&output).await.unwrap();
+        rows.write(&output, &ledger).await.unwrap();
 
         let ids = ForgottenRows::read(&output, &ledger).await.unwrap();
         for (dataset, id, is_known) in [
@@ -246,7 +253,9 @@ mod tests {
             ("calls", "three", false),
             ("c", "one", false),
         ] {
-            assert_eq!(ids.of_dataset(dataset).contains(id_hash(id)), is_known, "{dataset} {id}");
+            let dataset = Dataset { name: dataset.to_owned(), ..Dataset::clone(&calls()) };
+            let ids = ids.of_dataset(&dataset);
+            assert_eq!(ids.contains(id_hash(id)), is_known, "{} {id}", dataset.name);
         }
         let text = std::fs::read_to_string(folder.path().join(FORGOTTEN)).unwrap();
         assert!(!text.contains(&format!("{:032x}", id_hash("one"))), "only keyed hashes: {text}");
@@ -255,23 +264,22 @@ mod tests {
         assert_ne!(other.datasets["calls"], ids.datasets["calls"], "each output has its own key");
     }
 
-    #[test]
-    fn a_row_that_cannot_be_decoded_is_recognized_by_an_id_among_its_values() {
-        let mut rows = ForgottenRows::default();
-        rows.add("calls", ["a-1", "17", "with: space"].map(id_hash)).unwrap();
-        let ids = rows.of_dataset("calls");
-        for row in
-            [r#"{"id":"a-1","x":NaN}"#, r#"{"id": 17 }"#, r#"{"id":"with: space"#, r#"[["a-1"]]"#]
-        {
-            assert!(ids.is_mentioned(row.as_bytes()), "{row}");
+    #[tokio::test]
+    async fn a_missing_file_is_noticed_although_no_row_was_left_out_because_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputStore::directory(folder.path()).unwrap();
+        let ledger = Ledger::in_memory().unwrap();
+        let mut rows = ForgottenRows::read(&output, &ledger).await.unwrap();
+        rows.add("calls", [id_hash("one")]).unwrap();
+        rows.write(&output, &ledger).await.unwrap();
+        // a ledger that is made anew learns of the file when it is read
+        let anew = Ledger::in_memory().unwrap();
+        ForgottenRows::read(&output, &anew).await.unwrap();
+        std::fs::remove_file(folder.path().join(FORGOTTEN)).unwrap();
+        for ledger in [ledger, anew] {
+            let error = ForgottenRows::read(&output, &ledger).await.unwrap_err().to_string();
+            assert!(error.contains("it is missing"), "{error}");
         }
-        for row in [r#"{"id":"a-12"}"#, r#"{"id":170}"#, "", r#"{"id":""}"#] {
-            assert!(!ids.is_mentioned(row.as_bytes()), "{row}");
-        }
-        assert!(
-            ids.is_mentioned(b"{\"x\":\"\xff\",\"id\":\"a-1\""),
-            "also beside bytes that are no text"
-        );
     }
 
     #[tokio::test]

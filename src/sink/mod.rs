@@ -24,6 +24,7 @@ mod forgotten;
 pub(crate) mod hour_sums;
 mod layout;
 pub(crate) mod lock;
+mod mentions;
 pub(crate) mod output_error;
 mod parquet_writer;
 mod quarantine;
@@ -220,7 +221,7 @@ impl SinkActor {
             Entry::Vacant(entry) => {
                 entry.insert(None);
                 let output = self.destination.output.clone();
-                let forgotten = self.forgotten.of_dataset(&shard.dataset.name);
+                let forgotten = self.forgotten.of_dataset(&shard.dataset);
                 let writer = ShardWriter::new(shard.clone(), output, Arc::clone(&self.settings));
                 Some(writer.without(forgotten))
             }

@@ -7,8 +7,9 @@
 //!    process or by the next that opens the output for writing.
 //! 4. The files take their names, and one transaction replaces the records.
 //!
-//! At any instant the ledger names either the old rows or the new ones. A file that takes the name of
-//! an old one before step 4 has a recorded intent, by which readers recognize it.
+//! At any instant the ledger names either the old rows or the new ones. Between the renames and the
+//! transaction of step 4 a file may stand under the name of an old one: its recorded intent tells
+//! `export` and `verify` that it belongs there.
 
 use std::{
     collections::BTreeMap,
@@ -122,7 +123,7 @@ impl Rewriter {
         let shard = Shard::new(Arc::clone(dataset), interval, true);
         let output = self.destination.output.clone();
         let writer = ShardWriter::new(shard, output, Arc::clone(&self.settings))
-            .without(self.forgotten.of_dataset(&dataset.name));
+            .without(self.forgotten.of_dataset(dataset));
         let mut rows = RowsOfRecords { dataset: Arc::clone(dataset), writer, record: 0 };
         for record in old {
             rows = self.add_record(rows, record).await?;

@@ -19,8 +19,8 @@ use crate::{
     config::{BackfillScope, ConfigError},
     error::Error,
     ledger::{
-        Columns, FileKind, FileRecord, LAYOUT, LEDGER, Ledger, ShardRecord, compare_identity,
-        is_version_key, reader::Snapshot, version_key, versioned_dataset,
+        Columns, FileKind, FileRecord, LEDGER, Ledger, ShardRecord, compare_identity, is_job_key,
+        reader::Snapshot, version_key, versioned_dataset,
     },
     sink::{
         CommittedDay, Layout, ParquetSettings, Upgrader, clean_up, is_outdated,
@@ -114,7 +114,7 @@ impl Upgrade {
             }
         }
         let mut job = snapshot.identity;
-        job.retain(|key, _| !is_version_key(key) && key != LAYOUT);
+        job.retain(|key, _| is_job_key(key));
         Ok(Self { datasets, layout, job, output, settings: scope.format.clone(), open })
     }
 

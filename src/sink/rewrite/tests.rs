@@ -179,6 +179,51 @@ async fn g3_a_merge_that_was_decided_is_completed_by_whoever_opens_the_output_ne
 }
 
 #[actix::test]
+async fn g3_a_decided_replacement_is_abandoned_if_its_staged_files_are_lost() {
+    for reason in [RewriteReason::Forgotten, RewriteReason::Merged] {
+        for renamed in [0, 1] {
+            let mut forgotten = ForgottenRows::default();
+            forgotten.add("calls", [crate::decode::id_hash("a")]).unwrap();
+            let fixture = three_shards().await;
+            let before = fixture.records();
+            let mut killed = rewriter_without(&fixture, forgotten.clone());
+            // a merge has a new name, a removal that of the old file
+            let old = match reason {
+                RewriteReason::Merged => &before[..],
+                RewriteReason::Forgotten => &before[..1],
+            };
+            let decided = killed.decide(&calls(), old, reason).await.unwrap().unwrap();
+            // the quarantine, whose rows are the same after a removal
+            let (quarantine, nested): (Vec<_>, Vec<_>) = decided
+                .renames
+                .iter()
+                .cloned()
+                .partition(|(_, to)| FileKind::of(to) == FileKind::Quarantine);
+            for (from, to) in quarantine.iter().take(renamed) {
+                fixture.output.rename(from, to).await.unwrap();
+            }
+            let lost: Vec<_> = nested.into_iter().map(|(from, _)| from).collect();
+            assert_eq!(fixture.output.remove(&lost).await.unwrap(), 1);
+
+            clean_up(&fixture.output, &fixture.ledger).await.unwrap();
+            let records = fixture.records();
+            assert_eq!(format!("{records:?}"), format!("{before:?}"), "{reason:?}");
+            assert_eq!(fixture.stored().await, fixture.recorded());
+            assert!(fixture.ledger.prepared().unwrap().is_empty());
+            assert!(fixture.ledger.intents().unwrap().is_empty());
+
+            let mut again = rewriter_without(&fixture, forgotten);
+            let new = again.replace(&calls(), old, reason).await.unwrap();
+            assert!(
+                new.iter().any(|record| record.counts.forgotten > 0),
+                "the old files are intact"
+            );
+            assert_eq!(fixture.stored().await, fixture.recorded());
+        }
+    }
+}
+
+#[actix::test]
 async fn a_file_that_is_not_the_recorded_one_is_not_merged() {
     let fixture = three_shards().await;
     let mut before = fixture.records();
