@@ -186,6 +186,10 @@ impl<'a> CommitFiles<'a> {
         if counts.quarantined > 0
             && let Some(quarantine) = quarantine
         {
+            if quarantine.rows != counts.quarantined {
+                let (found, expected) = (quarantine.rows, counts.quarantined);
+                return Err(format!("its quarantine has {found} of {expected} rows"));
+            }
             files.push(quarantine.clone());
         }
         if files.len() < expected {

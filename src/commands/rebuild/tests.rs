@@ -220,6 +220,20 @@ async fn a_rebuild_records_what_the_commit_recorded_doubts_and_quarantined_days_
 }
 
 #[tokio::test]
+async fn a_rebuild_leaves_out_a_commit_whose_quarantine_is_that_of_another_one() {
+    let environment = Environment::new();
+    let commit = TestCommit { files: 2, quarantined: 2, ..commit("a-1.0", days(0, 1)) };
+    let path = environment.write(&commit, 0);
+    let lines = format!("_quarantine/{DATASET}/{}.ndjson", days(0, 1).slug());
+    std::fs::create_dir_all(environment.path(&lines).parent().unwrap()).unwrap();
+    std::fs::write(environment.path(&lines), "{}\n".repeat(5)).unwrap();
+    let rebuilt = rebuild(&environment.scope).await.unwrap();
+    assert_eq!(rebuilt.commits, 0);
+    let reason = "its quarantine has 5 of 2 rows";
+    assert!(reasons(&rebuilt).contains(&(path.as_str(), reason)), "{rebuilt:?}");
+}
+
+#[tokio::test]
 async fn footers_without_doubts_make_every_record_of_a_commit_with_quarantined_rows_doubtful() {
     let environment = Environment::new();
     environment.write(&TestCommit { files: 2, quarantined: 3, ..commit("a-1.0", days(0, 1)) }, 0);
