@@ -43,22 +43,28 @@ pub(super) async fn execute(overrides: &Overrides, args: &ForgetArgs) -> Result<
     }
     let ForgetTotals { ids, rows, quarantined, shards } = plan.totals;
     let name = plan.dataset.name.clone();
-    if ids == 0 {
+    if ids == 0 && shards == 0 {
         sayln!("{name}: no row meets the condition");
         return Ok(ExitCode::Complete);
     }
     sayln!(
-        "{name}: {} rows and {} quarantined rows of {} ids, in {} committed intervals",
+        "{name}: {} rows and {} quarantined rows of {}, in {} committed intervals",
         HumanCount(rows),
         HumanCount(quarantined),
-        HumanCount(ids),
+        match ids {
+            0 => "ids that were forgotten before".to_owned(),
+            ids => format!("{} ids", HumanCount(ids)),
+        },
         HumanCount(shards),
     );
-    if !args.yes && !confirm::ask("remove them for ever?")? {
+    if !args.yes && !confirm::ask("remove them permanently?")? {
         sayln!("nothing was forgotten");
         return Ok(ExitCode::Complete);
     }
     plan.execute(&scope).await?;
-    sayln!("forgot {} ids: no run brings their rows back", HumanCount(ids));
+    match ids {
+        0 => sayln!("completed what was forgotten before"),
+        ids => sayln!("forgot {} ids: no run brings their rows back", HumanCount(ids)),
+    }
     Ok(ExitCode::Complete)
 }

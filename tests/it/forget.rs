@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::common::{
     binary::{Job, Sandbox},
+    fixture::copy,
     reader::expect_equal,
 };
 
@@ -130,4 +131,31 @@ fn rows_of_several_id_columns_are_named_by_a_condition() {
     let message = execute(&job, &["forget", "--id", "x", "--dataset", "usage"], 2);
     assert!(message.contains("rows of usage are identified by "), "{message}");
     assert!(message.contains("write --where \""), "{message}");
+}
+
+#[test]
+fn a_removal_that_was_interrupted_is_completed_by_a_condition_that_no_row_meets_any_more() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, TO, &[]);
+    let mut number = 0;
+    let (kept, ids) = split_truth(&sandbox, |_| {
+        number += 1;
+        number != 30
+    });
+    // killed after it remembered the id, and before it removed the row
+    let before = tempfile::tempdir().unwrap();
+    copy(&job.folder(""), before.path());
+    execute(&job, &["forget", "--yes", "--id", &ids[0]], 0);
+    fs::copy(job.folder("_forgotten.json"), before.path().join("_forgotten.json")).unwrap();
+    fs::remove_dir_all(job.folder("")).unwrap();
+    copy(before.path(), &job.folder(""));
+    expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
+
+    let forget = ["forget", "--yes", "--where", "conversationId = 'gone'"];
+    let said = execute(&job, &forget, 0);
+    assert!(said.contains("1 rows and 0 quarantined rows of ids that were forgotten"), "{said}");
+    expect_equal(&job.rows(), &kept);
+    execute(&job, &["verify"], 0);
+    assert_eq!(execute(&job, &forget, 0), "conversations: no row meets the condition\n");
 }
