@@ -23,7 +23,8 @@
 //! - **G3 commit**: the ledger records which files are about to be written, each file reaches its
 //!   final name whole and synced, then one transaction records the shard: that is the commit point.
 //!   A start removes only files whose intent is recorded and whose commit is not. What is replaced
-//!   stays until everything that replaces it is there.
+//!   stays until everything that replaces it is there. A replacement without requests (compact,
+//!   forget) is recorded whole before its renames, and completed by the next start.
 //! - **G4 ownership**: a row belongs to the shard whose half-open interval holds its time. Within a
 //!   shard, the newest copy of an id wins. No state is shared between shards, so results do not
 //!   depend on timing.

@@ -139,8 +139,9 @@ impl Compaction {
     }
 }
 
-/// Whether committed intervals of the dataset can be one. Rows whose time comes from the requested
-/// interval are there once for each interval, and a snapshot is of its day.
+/// Whether committed intervals of the dataset can be one. Not if rows take their time from the requested
+/// interval, because then each interval has its own copy of them, and not for snapshots, which belong
+/// to one day.
 fn is_mergeable(dataset: &Dataset) -> bool {
     !dataset.snapshot && !planning::is_committed_whole(dataset)
 }

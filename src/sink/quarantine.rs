@@ -30,8 +30,8 @@ use crate::{
 /// Bytes of quarantined rows that are written at once.
 const BUFFER: usize = 64 * 1024;
 
-/// A row as it came, except that secrets in it are hidden, in base64 and under another key if it is not
-/// UTF-8. With a policy of `[privacy]`, where it was and its hash.
+/// One undecodable row. `row` is its text with secrets hidden, `row_base64` its bytes if it is not
+/// UTF-8. With a policy of `[privacy]` neither is written, but its position, length and keyed hash.
 #[derive(Default, Serialize)]
 struct Line<'a> {
     reason: &'a str,

@@ -183,8 +183,9 @@ impl Verification<'_> {
                 self.verified.unrecorded_replacements += 1;
                 (self.report)(Difference {
                     subject: path,
-                    what: "a refresh or an upgrade replaced it and was ended before it recorded \
-                           that: it is whole, and the next one replaces or records it"
+                    what: "a refresh, an upgrade or forget replaced it and was ended before it recorded \
+                           that: it is whole, and the next one replaces or records it, or after \
+                           forget the next command that writes"
                         .to_owned(),
                 });
                 return false;

@@ -338,7 +338,10 @@ async fn a_file_that_an_ended_refresh_replaced_is_told_apart_from_a_changed_one(
     assert!(changed.contains("bytes, and the ledger says"), "{changed}");
     replace(COMMIT);
     let [replaced] = &environment.verify().await[..] else { panic!() };
-    assert!(replaced.contains("a refresh or an upgrade replaced it and was ended"), "{replaced}");
+    assert!(
+        replaced.contains("a refresh, an upgrade or forget replaced it and was ended"),
+        "{replaced}"
+    );
     let catalog = catalog::builtin("genesys-cloud").unwrap();
     let path = environment.path(LEDGER);
     let verified = verify(&environment.output, &path, catalog, &mut |_| {}).await.unwrap();
