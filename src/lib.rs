@@ -24,7 +24,8 @@
 //!   final name whole and synced, then one transaction records the shard: that is the commit point.
 //!   A start removes only files whose intent is recorded and whose commit is not. What is replaced
 //!   stays until everything that replaces it is there. A replacement without requests (compact,
-//!   forget) is recorded whole before its renames, and completed by the next start.
+//!   forget) is recorded whole before its renames, and completed by the next start, unless its
+//!   files are lost.
 //! - **G4 ownership**: a row belongs to the shard whose half-open interval holds its time. Within a
 //!   shard, the newest copy of an id wins. No state is shared between shards, so results do not
 //!   depend on timing.

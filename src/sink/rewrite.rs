@@ -4,7 +4,8 @@
 //!    the newest copy of an id wins.
 //! 2. The files of the new records are written below `_staging/`.
 //! 3. The ledger records the whole replacement as decided: from here on it is completed, by this
-//!    process or by the next that opens the output for writing.
+//!    process or by the next that opens the output for writing. If its files are lost, as in an output
+//!    that was restored without `_staging/`, it is given up and the old records stay.
 //! 4. The files take their names, and one transaction replaces the records.
 //!
 //! At any instant the ledger names either the old rows or the new ones. Between the renames and the
