@@ -128,7 +128,7 @@ fn an_upgrade_keeps_every_row_and_the_next_run_makes_no_request() {
     assert!(code == 0 && text.contains("4 commits, 4 files"), "{text}");
     expect_agreement(folder.path(), &JOB);
     let (code, text) = execute(folder.path(), &["upgrade"], &JOB);
-    assert!(code == 0 && text.contains("all files have the columns"), "{text}");
+    assert!(code == 0 && text.contains("all files are as they should be"), "{text}");
 }
 
 /// Checks that the files are still those of the fixture.
