@@ -144,7 +144,7 @@ impl Ledger {
                 )?;
                 let intents = "DELETE FROM intent WHERE commit_id = ?1";
                 execute_prepared(transaction, intents, [&record.commit_id])?;
-                gaps::delete_within(transaction, dataset, interval)?;
+                gaps::delete_within(transaction, dataset, interval, |_| true)?;
                 follow_ups::update(transaction, record, clock::now().as_millisecond())?;
                 events::insert(transaction, dataset, &EventRecord::commit(record))?;
             }

@@ -23,7 +23,7 @@ impl Ledger {
             let files = commit::delete_covered(transaction, dataset, interval, &[interval])?;
             commit::insert_garbage(transaction, &files)?;
             failures::delete_within(transaction, dataset, interval)?;
-            gaps::delete_within(transaction, dataset, interval)?;
+            gaps::delete_within(transaction, dataset, interval, |_| true)?;
             follow_ups::delete_within(transaction, dataset, interval)?;
             for old in accepted.iter().filter(|old| old.interval.overlaps(interval)) {
                 gaps::delete_accepted(transaction, old)?;

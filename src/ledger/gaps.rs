@@ -46,6 +46,17 @@ impl GapKind {
         }
     }
 
+    /// Whether it is known when the interval is committed, so that the footers of its files say it.
+    pub(crate) fn is_known_at_commit(self) -> bool {
+        match self {
+            Self::Quarantined
+            | Self::CountMismatch
+            | Self::ImplausibleTimes
+            | Self::FailedParents => true,
+            Self::NothingOwned | Self::OutOfOrder => false,
+        }
+    }
+
     /// `None` if this program does not know the name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
@@ -170,14 +181,16 @@ pub(super) fn delete_accepted(
     Ok(())
 }
 
-/// Deletes what is recorded of an interval that is committed anew. What lies outside it stays.
+/// Deletes the doubts of some kinds about an interval. What lies outside it stays.
 pub(super) fn delete_within(
     transaction: &Transaction,
     dataset: &str,
     interval: Interval,
+    is_settled: impl Fn(GapKind) -> bool,
 ) -> Result<(), LedgerError> {
     let bounds = params![dataset, interval.from_ms(), interval.to_ms()];
-    for old in doubtful(transaction, dataset, OVERLAPPING, bounds)? {
+    let overlapping = doubtful(transaction, dataset, OVERLAPPING, bounds)?;
+    for old in overlapping.into_iter().filter(|old| is_settled(old.kind)) {
         let (from, to) = (old.interval.from_ms(), old.interval.to_ms());
         transaction.execute(
             "DELETE FROM gap WHERE dataset = ?1 AND from_ms = ?2 AND to_ms = ?3 AND kind = ?4",

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::params;
 
-use crate::ledger::{
-    HourRecord, Ledger, LedgerError, ShardRecord,
-    commit::{insert_shard, refuse_overlap},
-    dataset_schema::{self, Columns},
-    failures,
-    gaps::{self, DoubtfulInterval},
-    hour_sums,
+use crate::{
+    ledger::{
+        HourRecord, Ledger, LedgerError, ShardRecord,
+        commit::{insert_shard, refuse_overlap},
+        dataset_schema::{self, Columns},
+        failures,
+        gaps::{self, DoubtfulInterval, GapKind},
+        hour_sums,
+    },
+    time::interval::Interval,
 };
 
 /// What the files of an output say.
@@ -24,6 +27,9 @@ pub(crate) struct RebuiltRecords {
     pub added: Vec<ShardRecord>,
     /// Why those are doubtful, as far as their files say.
     pub doubts: Vec<DoubtfulInterval>,
+    /// The datasets and intervals of those whose files say whether they were doubtful when they
+    /// were committed. What the ledger knows of the others stays.
+    pub told: Vec<(String, Interval)>,
     /// The rows of all these shards by hour and media type.
     pub sums: BTreeMap<(String, i64), Vec<HourRecord>>,
     /// The version and the columns of each dataset.
@@ -32,10 +38,11 @@ pub(crate) struct RebuiltRecords {
 
 impl Ledger {
     /// Deletes the records of all committed shards but the kept ones, and records the added ones, in
-    /// one transaction. Failures, accepted gaps and the history of runs stay.
+    /// one transaction. Failures, accepted gaps and the history of runs stay, and so do the doubts
+    /// that no file tells.
     pub(crate) fn rebuild(&self, rebuilt: &RebuiltRecords) -> Result<(), LedgerError> {
         self.check_identity(&rebuilt.identity)?;
-        let RebuiltRecords { identity, kept, added, doubts, sums, columns } = rebuilt;
+        let RebuiltRecords { identity, kept, added, doubts, told, sums, columns } = rebuilt;
         self.transaction(|transaction| {
             for (key, value) in identity {
                 let sql = "INSERT OR IGNORE INTO identity (key, value) VALUES (?1, ?2)";
@@ -54,8 +61,11 @@ impl Ledger {
             for record in added {
                 refuse_overlap(transaction, &record.dataset, record.interval)?;
                 insert_shard(transaction, record)?;
-                gaps::delete_within(transaction, &record.dataset, record.interval)?;
                 failures::delete_committed(transaction, &record.dataset, record.interval)?;
+            }
+            for (dataset, interval) in told {
+                let is_told = GapKind::is_known_at_commit;
+                gaps::delete_within(transaction, dataset, *interval, is_told)?;
             }
             for doubt in doubts {
                 gaps::insert(transaction, doubt)?;

@@ -3,8 +3,9 @@
 //! A server may quote the secrets that it was sent, and may send characters that change what a
 //! terminal or a log shows. A [`ServerText`] can be made in one way only, which hides every known
 //! secret in every form ([`secrets`]) and makes one printable line of bounded length
-//! ([`printable`]). If personal data are hidden, so are numbers and addresses ([`contacts`]). Request errors hold their texts as this type, so whatever prints, records or
-//! logs an error is safe (G10).
+//! ([`printable`]). If personal data are hidden, so are numbers and addresses ([`contacts`]).
+//! Request errors hold their texts as this type, so whatever prints, records or logs an error is
+//! safe (G10).
 
 mod contacts;
 mod printable;

@@ -18,8 +18,8 @@ pub(super) struct Footer {
     pub counts: Counts,
     /// Written rows of the record that were still open.
     pub open_rows: u64,
-    /// Why the record is doubtful, with what was observed. Empty if it was not when it was committed,
-    /// `None` if an earlier program committed it, which did not say.
+    /// Why the record is doubtful, with what was observed. Empty if it was not when it was
+    /// committed, `None` if an earlier program committed it, which did not say.
     pub doubts: Option<Vec<(GapKind, String)>>,
 }
 

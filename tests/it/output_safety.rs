@@ -107,6 +107,40 @@ fn without_its_ledger_an_output_is_refused_and_nothing_is_deleted() {
 }
 
 #[test]
+fn finished_commands_leave_exactly_the_documented_files() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let has_entries = |folder: &Path| fs::read_dir(folder).unwrap().next().is_some();
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(job.folder(""))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            // the folder of files that are to replace others stays, without files
+            .filter(|path| !path.ends_with("_staging") || has_entries(path))
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        names.sort_unstable();
+        names
+    };
+    let documented = ["_ledger.lock", LEDGER, "_report.html", "_report.json", "conversations"];
+    job.run(FROM, TO, &[]);
+    assert_eq!(names(), documented, "after a run");
+    job.run(FROM, TO, &["job.refresh=1d"]);
+    assert_eq!(names(), documented, "after a refresh");
+    for command in ["status", "verify", "compact", "upgrade", "rebuild", "report"] {
+        let output = job.command_of(&[command], FROM, TO, &[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
+        assert_eq!(names(), documented, "after {command}");
+    }
+    for date in fs::read_dir(job.rows()).unwrap() {
+        for file in fs::read_dir(date.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            assert_eq!(path.extension().unwrap(), "parquet", "{}", path.display());
+        }
+    }
+}
+
+#[test]
 fn foreign_files_in_an_output_are_never_touched_and_verify_names_them() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);

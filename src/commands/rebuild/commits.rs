@@ -22,8 +22,10 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub record: ShardRecord,
-    /// Why it is doubtful, with what was observed. `None` if that is not known.
-    pub doubts: Option<Vec<(GapKind, String)>>,
+    /// Why it is doubtful, with what was observed: as its files say, or else as can be inferred.
+    pub doubts: Vec<(GapKind, String)>,
+    /// Whether its files say whether it was doubtful when it was committed.
+    pub tells_doubts: bool,
     /// Whether the ledger records it already.
     pub is_recorded: bool,
 }
@@ -62,7 +64,12 @@ pub(super) fn candidates(
             |file: &FileRecord| files.get(&file.path).is_some_and(|found| found.record == *file);
         if shard.files.iter().all(is_unchanged) {
             recorded.extend(shard.files.iter().map(|file| file.path.as_str()));
-            candidates.push(Candidate { record: shard.clone(), doubts: None, is_recorded: true });
+            candidates.push(Candidate {
+                record: shard.clone(),
+                doubts: Vec::new(),
+                tells_doubts: false,
+                is_recorded: true,
+            });
         }
     }
     let mut commits = BTreeMap::<(&str, Interval, &str), CommitFiles>::new();
@@ -82,7 +89,12 @@ pub(super) fn candidates(
         let quarantine = files.get(&quarantine).map(|file| &file.record);
         match commit.record(catalog.datasets.get(dataset).map(AsRef::as_ref), quarantine) {
             Ok((record, doubts)) => {
-                candidates.push(Candidate { record, doubts, is_recorded: false });
+                candidates.push(Candidate {
+                    record,
+                    tells_doubts: doubts.is_some(),
+                    doubts: doubts.unwrap_or_default(),
+                    is_recorded: false,
+                });
             }
             Err(reason) => left_out.extend(commit.files.values().map(|(file, _)| LeftOut {
                 path: file.path.clone(),
@@ -102,12 +114,12 @@ fn infer_doubts(candidates: &mut [Candidate]) {
     for Candidate { record, .. } in &*candidates {
         *quarantined.entry(commit_of(record).to_owned()).or_default() += record.counts.quarantined;
     }
-    for Candidate { record, doubts, .. } in candidates {
+    for Candidate { record, doubts, tells_doubts, .. } in candidates {
         let commit = commit_of(record);
         // a program without commit ids did not record doubts
-        if doubts.is_none() && !commit.is_empty() {
+        if !*tells_doubts && !commit.is_empty() {
             let rows = quarantined.get(commit).copied().unwrap_or_default();
-            *doubts = Some(Vec::from_iter(quarantine_doubt(record.counts, rows)));
+            *doubts = Vec::from_iter(quarantine_doubt(record.counts, rows));
         }
     }
 }

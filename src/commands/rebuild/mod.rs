@@ -160,7 +160,7 @@ fn records(
         origin.insert(key.clone(), LEDGER.to_owned());
         records.identity.insert(key.clone(), value.clone());
     }
-    for Candidate { record, doubts, is_recorded } in chosen {
+    for Candidate { record, doubts, tells_doubts, is_recorded } in chosen {
         let mut sums = HourSums::default();
         for file in record.nested_files().filter_map(|file| files.get(&file.path)) {
             sums.append(&file.sums);
@@ -174,9 +174,11 @@ fn records(
             records.kept.insert(key);
         } else {
             records.added.push(record.clone());
-            let doubts = doubts.clone().unwrap_or_default();
-            let doubts = DoubtfulInterval::list(&record.dataset, record.interval, doubts);
+            let doubts = DoubtfulInterval::list(&record.dataset, record.interval, doubts.clone());
             records.doubts.extend(doubts);
+            if *tells_doubts {
+                records.told.push((record.dataset.clone(), record.interval));
+            }
         }
         for file in &record.files {
             let Some(footer) = files.get(&file.path).and_then(|file| file.footer.as_ref()) else {

@@ -40,6 +40,8 @@ struct TestCommit<'a> {
     files: usize,
     quarantined: u64,
     job: &'a str,
+    /// What the footer says of doubts. `None` if an earlier program wrote it.
+    doubts: Option<&'a str>,
 }
 
 fn days(from: i64, to: i64) -> Interval {
@@ -47,7 +49,8 @@ fn days(from: i64, to: i64) -> Interval {
 }
 
 fn commit(id: &str, interval: Interval) -> TestCommit<'_> {
-    TestCommit { id, interval, files: 1, quarantined: 0, job: r#"{"source":"here"}"# }
+    let job = r#"{"source":"here"}"#;
+    TestCommit { id, interval, files: 1, quarantined: 0, job, doubts: None }
 }
 
 impl Environment {
@@ -84,12 +87,13 @@ impl Environment {
     fn write(&self, commit: &TestCommit, day: i64) -> String {
         let date = &iso(FIRST_MS + day * DAY_MS)[..10];
         let path = format!("{DATASET}/date={date}/{}.parquet", commit.interval.slug());
-        let TestCommit { id, interval, files, quarantined, job } = commit;
+        let TestCommit { id, interval, files, quarantined, job, doubts } = commit;
         let mut entries = vec![
             ("dataset", DATASET.to_owned()),
             ("schema_version", "1".to_owned()),
             ("interval", interval.to_string()),
         ];
+        entries.extend(doubts.map(|doubts| ("doubts", doubts.to_owned())));
         if !id.is_empty() {
             let written = *files as u64 - u64::from(*quarantined > 0);
             let received = written + quarantined;
@@ -335,6 +339,47 @@ async fn what_the_ledger_records_stays_if_its_files_are_unchanged() {
     rebuild(&environment.scope).await.unwrap();
     assert_eq!(environment.committed(), [days(0, 1), days(2, 3)]);
     assert_eq!(environment.snapshot().datasets[DATASET].failures, [failure]);
+}
+
+#[tokio::test]
+async fn the_doubts_that_no_footer_tells_outlive_a_rebuild() {
+    let environment = Environment::new();
+    // an interrupted upgrade wrote the files anew; footers of earlier programs do not tell doubts
+    let told = TestCommit { doubts: Some("[]"), ..commit("a-1.0", days(0, 1)) };
+    let paths = [environment.write(&told, 0), environment.write(&commit("a-2.0", days(1, 2)), 1)];
+    let ledger = Ledger::open(&environment.path(LEDGER)).unwrap();
+    let added = paths.into_iter().zip([days(0, 1), days(1, 2)]).map(|(path, interval)| {
+        let sha256 = "00".into();
+        ShardRecord {
+            dataset: DATASET.into(),
+            interval,
+            counts: Counts { received: 1, written: 1, ..Counts::default() },
+            files: vec![crate::ledger::FileRecord { path, rows: 1, bytes: 1, sha256 }],
+            commit_id: String::new(),
+            open_rows: 0,
+            details: ShardDetails::default(),
+        }
+    });
+    let recorded = RebuiltRecords { added: added.collect(), ..RebuiltRecords::default() };
+    ledger.rebuild(&recorded).unwrap();
+    let doubts = [
+        (days(0, 1), GapKind::CountMismatch),
+        (days(0, 1), GapKind::OutOfOrder),
+        (days(0, 2), GapKind::NothingOwned),
+        (days(1, 2), GapKind::CountMismatch),
+    ];
+    for (interval, kind) in doubts {
+        let (dataset, reason) = (DATASET.into(), "2 of 3 rows".into());
+        ledger.record_doubt(&DoubtfulInterval { dataset, interval, kind, reason }).unwrap();
+    }
+    drop(ledger);
+
+    rebuild(&environment.scope).await.unwrap();
+    let snapshot = environment.snapshot();
+    let records = &snapshot.datasets[DATASET];
+    assert!(records.shards.iter().all(|shard| !shard.commit_id.is_empty()), "{records:?}");
+    let left: Vec<_> = records.doubtful.iter().map(|doubt| (doubt.interval, doubt.kind)).collect();
+    assert_eq!(left, doubts[1..], "the footer of the first day says that no rows were missing");
 }
 
 #[tokio::test]

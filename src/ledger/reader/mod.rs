@@ -1,6 +1,6 @@
-//! Reads a ledger without writing to it.
+//! Reads a ledger without changing it.
 //!
-//! [`Snapshot::read`] opens the file read-only and without the output's lock, so it works while a
+//! [`Snapshot::read`] needs neither the output's lock nor the right to write, so it works while a
 //! run is active and on an output that may only be read. Everything in a snapshot is of one moment,
 //! because it is read in one transaction. Ledgers of older versions are read as they are.
 

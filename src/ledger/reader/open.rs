@@ -1,4 +1,4 @@
-//! Opens a ledger that may only be read.
+//! Opens a ledger to read it.
 
 use std::{ffi::OsString, io, path::Path};
 
@@ -40,12 +40,17 @@ pub(super) fn read<T: Default>(
 }
 
 /// Reads the file itself, in one transaction.
+///
+/// The last connection that is closed deletes the files `-wal` and `-shm`, if it may write. So the
+/// file is opened for writing, which SQLite does not insist on, but nothing can be changed through
+/// the connection: at most its end moves committed transactions from the write-ahead log into the
+/// file.
 fn read_file<T: Default>(
     path: &Path,
     query: &impl Fn(&Connection, u32) -> Result<T, rusqlite::Error>,
 ) -> Result<T, QueryError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = connection::open(path, flags)?;
+    let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "query_only", true)?;
     let view = connection.transaction()?;
     let version: u32 = view.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > schema::VERSION {

@@ -53,6 +53,62 @@ fn a_ledger_is_read_while_a_run_has_it_open() {
     assert_eq!(Snapshot::read(&path).unwrap().paths().count(), 2);
 }
 
+/// The names of the files beside the ledger, its own included.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn the_last_reader_leaves_the_ledger_alone_and_its_commits_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(LEDGER);
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
+    Snapshot::read(&path).unwrap();
+    assert_eq!(names(folder.path()).len(), 3, "the run still needs what is beside it");
+    // what is left of a killed run: its last connection was not closed
+    let killed = copy(&path).unwrap();
+    let copied = killed.path().join(LEDGER);
+    assert_eq!(Snapshot::read(&copied).unwrap().paths().count(), 1);
+    assert_eq!(names(killed.path()), [LEDGER]);
+    drop(ledger);
+    assert_eq!(Snapshot::read(&path).unwrap().paths().count(), 1);
+    assert_eq!(names(folder.path()), [LEDGER]);
+}
+
+#[test]
+fn a_connection_of_a_reader_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(LEDGER);
+    drop(Ledger::open(&path).unwrap());
+    let delete = |view: &Connection, _| view.execute("DELETE FROM identity", []);
+    let error = read(&path, delete).unwrap_err().to_string();
+    assert!(error.contains("readonly"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_ledger_that_may_only_be_read_is_read() {
+    use std::{fs::set_permissions, os::unix::fs::PermissionsExt};
+
+    for mode in [0o600, 0o400] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LEDGER);
+        let ledger = Ledger::open(&path).unwrap();
+        ledger.commit(&[record(10, 20)], &[], &[], false).unwrap();
+        drop(ledger);
+        set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        set_permissions(folder.path(), PermissionsExt::from_mode(0o500)).unwrap();
+        assert_eq!(Snapshot::read(&path).unwrap().paths().count(), 1);
+        assert_eq!(names(folder.path()), [LEDGER]);
+        set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).unwrap();
+    }
+}
+
 #[test]
 fn a_copied_ledger_has_the_commits_of_its_write_ahead_log() {
     let folder = tempfile::tempdir().unwrap();
