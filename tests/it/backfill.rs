@@ -67,7 +67,10 @@ fn a_custom_platform_and_dataset_are_fetched_like_built_in_ones() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tickets.toml");
     let genesys = include_str!("../../src/catalog/genesys.toml");
-    std::fs::write(&file, genesys.replace("[dataset.conversations", "[dataset.tickets")).unwrap();
+    let tickets = genesys.replace("[dataset.conversations", "[dataset.tickets");
+    let tickets =
+        tickets.replace("[dataset.tickets.tables.conversations", "[dataset.tickets.tables.tickets");
+    std::fs::write(&file, tickets).unwrap();
     let catalog = format!("source.catalog={}", file.display());
     job.run(FROM, TO, &["source.platform=custom", "job.datasets=[\"tickets\"]", &catalog]);
     expect_equal(&job.rows().with_file_name("tickets"), &sandbox.truth(FROM, TO));

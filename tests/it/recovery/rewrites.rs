@@ -25,7 +25,7 @@ use crate::common::{
 };
 
 /// The number of kills of each command, unless `KILLS` is set.
-const KILLS: u64 = 20;
+const KILLS: u64 = 10;
 
 /// An output of ten days in 120 shards, of which each kill has a copy.
 struct Original {
@@ -106,20 +106,23 @@ fn kill(
     let mut rng = fastrand::Rng::with_seed(seed);
     let whole = original.copy();
     let start = Instant::now();
-    whole.complete(arguments);
+    let mut undisturbed = whole.start(arguments);
+    let most = await_changes(&whole.output(), u32::MAX, || undisturbed.has_ended());
     let longest = start.elapsed();
+    let (code, said) = undisturbed.end();
+    assert_eq!(code, 0, "{arguments:?}: {said}");
     expect(&whole, "undisturbed");
     let (mut kills, mut staged, mut attempts) = (0, 0, 0);
     while kills < wanted {
         attempts += 1;
-        assert!(attempts < 5 * wanted, "seed {seed}: only {kills} of {attempts} were killed");
+        assert!(attempts < 20 * wanted, "seed {seed}: only {kills} of {attempts} were killed");
         let copy = original.copy();
         let mut killed = copy.start(arguments);
         if rng.u8(0..4) == 0 {
             sleep(longest.mul_f64(rng.f64()));
         } else {
             // what matters is short: right after a file has come, gone or got another name
-            await_changes(&copy.output(), rng.u32(1..40), || killed.has_ended());
+            await_changes(&copy.output(), rng.u32(1..=most.max(1)), || killed.has_ended());
             sleep(Duration::from_micros(rng.u64(0..1_500)));
         }
         if killed.has_ended() {
@@ -138,15 +141,17 @@ fn kill(
     );
 }
 
-/// Waits for so many changes of the list of files, or for the end of the process.
-fn await_changes(output: &Path, mut changes: u32, mut has_ended: impl FnMut() -> bool) {
+/// Waits for so many changes of the list of files, or for the end of the process. Returns how many
+/// it has seen.
+fn await_changes(output: &Path, wanted: u32, mut has_ended: impl FnMut() -> bool) -> u32 {
     let list = || files(output).into_iter().collect::<BTreeSet<_>>();
-    let mut before = list();
-    while changes > 0 && !has_ended() {
+    let (mut before, mut seen) = (list(), 0);
+    while seen < wanted && !has_ended() {
         let now = list();
-        changes -= u32::from(now != before);
+        seen += u32::from(now != before);
         before = now;
     }
+    seen
 }
 
 fn has_staged(output: &Path) -> bool {
