@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use cxbackfill::testing::LEDGER;
 use tempfile::TempDir;
 
 use crate::common::{
@@ -20,18 +21,28 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/views.py");
 
 /// A job, and what is compared of it.
 struct Case {
+    /// What the script calls it.
+    name: &'static str,
+    /// The platform of the truth.
     platform: &'static str,
+    /// Changes of the built-in catalog: texts, and what stands in their place.
+    changes: &'static [(&'static str, &'static str)],
     settings: &'static [&'static str],
     /// The datasets whose truth is compared, and what it is called in the sandbox.
     truths: &'static [(&'static str, &'static str)],
     /// How many views are compared.
     compared: usize,
+    /// How many are compared again over rows that the sandbox does not have, in place of the nested
+    /// rows.
+    compared_odd: usize,
 }
 
 /// Patterns of readers and texts of SQL have characters of the name of the output.
-const CASES: [Case; 2] = [
+const CASES: [Case; 3] = [
     Case {
+        name: "genesys-cloud",
         platform: "genesys-cloud",
+        changes: &[],
         settings: &[
             "fetch.attributes=true",
             "job.datasets=['conversations', 'queues', 'queue-aggregates', 'audits', 'users', \
@@ -45,10 +56,13 @@ const CASES: [Case; 2] = [
             ("audits", "audits"),
             ("presence-definitions", "presence-definitions"),
         ],
-        compared: 7 + 3 + 10 + 5, // the last ones over rows that the sandbox does not have
+        compared: 7 + 3 + 10,
+        compared_odd: 5,
     },
     Case {
+        name: "nice-cxone",
         platform: "nice-cxone",
+        changes: &[],
         settings: &[
             "source.platform=nice-cxone",
             "job.datasets=['contacts', 'skills', 'agent-state-history']",
@@ -56,6 +70,30 @@ const CASES: [Case; 2] = [
         ],
         truths: &[("contacts", "contacts"), ("skills", "skills")],
         compared: 3 + 10,
+        compared_odd: 0,
+    },
+    Case {
+        name: "own",
+        platform: "genesys-cloud",
+        changes: &[
+            (
+                "[dataset.conversations.tables.conversations.columns]\n",
+                "[dataset.conversations.tables.conversations.columns]\n\
+                 firstDivision = { first = 'divisionIds[]' }\n\
+                 lastDivision = { last = 'divisionIds[]' }\n\
+                 hasDivision = { any = 'divisionIds[]' }\n\
+                 codes = { sum = 'participants[].sessions[].segments[].sipResponseCodes[]' }\n",
+            ),
+            (
+                "columns = { queueId = { first = \"participants[]",
+                "columns = { ofSession = { any = 'participants[].sessions[]' }, queueId = { first = \
+                 \"participants[]",
+            ),
+        ],
+        settings: &["source.platform=custom", "source.catalog=own.toml"],
+        truths: &[("conversations", "conversations")],
+        compared: 2,
+        compared_odd: 0,
     },
 ];
 
@@ -63,26 +101,41 @@ const CASES: [Case; 2] = [
 struct Printed<'s> {
     job: Job<'s>,
     case: &'static Case,
+    settings: Vec<String>,
     folder: TempDir,
 }
 
 impl<'s> Printed<'s> {
-    fn new(sandbox: &'s Sandbox, case: &'static Case) -> Self {
+    fn new(sandbox: &'s Sandbox, case: &'static Case, layout: &str) -> Self {
         let job = Job::new(sandbox);
-        job.run(FROM, TO, case.settings);
-        let folder = tempfile::tempdir().unwrap();
+        if !case.changes.is_empty() {
+            let mut catalog = include_str!("../../src/catalog/genesys.toml").to_owned();
+            for (text, other) in case.changes {
+                assert!(catalog.contains(text), "{text}");
+                catalog = catalog.replace(text, other);
+            }
+            fs::write(job.folder("").with_file_name("own.toml"), catalog).unwrap();
+        }
+        let mut settings = vec![format!("output.layout={layout}")];
+        settings.extend(case.settings.iter().map(|&setting| setting.to_owned()));
+        let printed = Self { job, case, settings, folder: tempfile::tempdir().unwrap() };
+        printed.job.run(FROM, TO, &printed.settings());
         for (dataset, name) in case.truths {
             let truth = sandbox.truth_of(case.platform, name, FROM, TO);
             assert!(!truth.is_empty(), "{dataset} without rows proves nothing");
-            fs::write(folder.path().join(dataset), truth).unwrap();
+            fs::write(printed.folder.path().join(dataset), truth).unwrap();
         }
-        Self { job, case, folder }
+        printed
+    }
+
+    fn settings(&self) -> Vec<&str> {
+        self.settings.iter().map(String::as_str).collect()
     }
 
     /// What `views` prints with these arguments.
     fn sql(&self, arguments: &[&str]) -> String {
         let arguments = [&["views", "--dialect"], arguments].concat();
-        let output = self.job.command_of(&arguments, FROM, TO, self.case.settings).output();
+        let output = self.job.command_of(&arguments, FROM, TO, &self.settings()).output();
         let output = output.unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -98,7 +151,7 @@ impl<'s> Printed<'s> {
     fn expect_truth(&self, python: &Path, engine: &str) {
         let sql = self.sql(&[engine]);
         let mut script = Command::new(python);
-        script.args([SCRIPT, engine]).arg(self.written(&sql)).arg(self.case.platform);
+        script.args([SCRIPT, engine]).arg(self.written(&sql)).arg(self.case.name);
         // Spark writes its catalog into the current folder
         script.arg(self.folder.path()).current_dir(self.folder.path());
         let said = said_of(&mut script);
@@ -106,7 +159,15 @@ impl<'s> Printed<'s> {
         assert!(said.lines().any(|line| line == read), "{read} is missing in {said}");
         let (equal, other): (Vec<_>, Vec<_>) =
             said.lines().filter(|line| *line != read).partition(|line| line.ends_with(": equal"));
-        assert_eq!((equal.len(), other), (self.case.compared, Vec::new()), "{engine}");
+        let odd = if sql.contains(".tables/") { 0 } else { self.case.compared_odd };
+        assert_eq!((equal.len(), other), (self.case.compared + odd, Vec::new()), "{engine}");
+    }
+
+    /// The columns of each view, as DuckDB says.
+    fn columns(&self, python: &Path) -> Vec<String> {
+        let mut script = Command::new(python);
+        script.args([SCRIPT, "columns"]).arg(self.written(&self.sql(&["duckdb"])));
+        said_of(&mut script).lines().map(str::to_owned).collect()
     }
 }
 
@@ -132,8 +193,51 @@ fn duckdb_answers_the_questions_of_the_views_as_the_truth_does() {
     let Some(python) = python() else { return };
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=150"]);
     for case in &CASES {
-        Printed::new(&sandbox, case).expect_truth(python, "duckdb");
+        Printed::new(&sandbox, case, "nested").expect_truth(python, "duckdb");
     }
+}
+
+#[test]
+fn duckdb_reads_the_same_views_from_the_files_of_tables() {
+    let Some(python) = python() else { return };
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
+    for case in &CASES {
+        let nested = Printed::new(&sandbox, case, "nested").columns(python);
+        for layout in ["tables", "both"] {
+            let printed = Printed::new(&sandbox, case, layout);
+            printed.expect_truth(python, "duckdb");
+            let sql = printed.sql(&["duckdb"]);
+            assert!(!sql.contains("unnest"), "{layout}: {sql}");
+            let (mut columns, mut expected) = (printed.columns(python), nested.clone());
+            if layout == "tables" {
+                columns.retain(|view| !is_of_rows(view));
+                expected.retain(|view| !is_of_rows(view));
+            }
+            assert_eq!(columns, expected, "{} {layout}", case.name);
+        }
+    }
+}
+
+/// Whether a view has nested rows in the layout that has such.
+fn is_of_rows(view: &str) -> bool {
+    view.starts_with("current_") || view.split(':').next().unwrap().ends_with("_rows")
+}
+
+#[test]
+fn views_over_half_of_an_upgrade_to_another_layout_are_refused() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    job.run(FROM, TO, &[]);
+    let ledger = rusqlite::Connection::open(job.folder(LEDGER)).unwrap();
+    let mixed = "UPDATE identity SET value = 'mixed' WHERE key = 'output.layout'";
+    assert_eq!(ledger.execute(mixed, []).unwrap(), 1);
+    let output = job.command_of(&["views", "--dialect", "duckdb"], FROM, TO, &[]).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "error: an upgrade of the output to another output.layout was interrupted: finish it with \
+         `cxbackfill upgrade`\n"
+    );
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
@@ -145,8 +249,9 @@ fn spark_answers_the_questions_of_the_views_as_the_truth_does() {
     }
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
     for case in &CASES {
-        Printed::new(&sandbox, case).expect_truth(python, "spark");
+        Printed::new(&sandbox, case, "nested").expect_truth(python, "spark");
     }
+    Printed::new(&sandbox, &CASES[0], "tables").expect_truth(python, "spark");
 }
 
 #[test]
@@ -157,8 +262,9 @@ fn a_parser_of_their_dialect_reads_the_views_of_every_dialect() {
         return;
     }
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
-    for case in &CASES {
-        let printed = Printed::new(&sandbox, case);
+    let layouts = ["nested", "tables"];
+    for (case, layout) in CASES.iter().flat_map(|case| layouts.map(|layout| (case, layout))) {
+        let printed = Printed::new(&sandbox, case, layout);
         for arguments in [
             &["duckdb", "--schema", "calls"][..],
             &["spark", "--location", "s3://calls/out", "--schema", "main.calls"],

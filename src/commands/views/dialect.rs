@@ -73,14 +73,16 @@ impl Dialect {
     }
 
     /// The field of an object to which names lead. `value` is the object: a row, an element or an
+    /// entry. Without names it is the element itself; of an entry, what is null where there is no
     /// entry.
     pub(super) fn field(self, value: &Object, names: &[&str], data_type: &DataType) -> String {
-        let path = || names.iter().map(|name| self.name(name)).collect::<Vec<_>>().join(".");
+        let path = |start: String| {
+            names.iter().fold(start, |path, name| format!("{path}.{}", self.name(name)))
+        };
         match (self, value) {
-            (Duckdb, Object::Row) => format!("r.{}", path()),
-            (Duckdb, Object::Element { number, .. }) => format!("r._e{number}.{}", path()),
-            (Spark | Bigquery, Object::Row) => format!("r.{}", path()),
-            (Spark | Bigquery, Object::Element { number, .. }) => format!("e{number}.{}", path()),
+            (Duckdb | Spark | Bigquery, Object::Row) => path("r".to_owned()),
+            (Duckdb, Object::Element { number, .. }) => path(format!("r._e{number}")),
+            (Spark | Bigquery, Object::Element { number, .. }) => path(format!("e{number}")),
             (Snowflake, Object::Row) => {
                 let (column, inside) = names.split_first().unwrap_or((&"", &[]));
                 let column = format!("r.{}", self.name(column));
@@ -90,7 +92,7 @@ impl Dialect {
                 variant(&format!("u{number}.value"), names, data_type)
             }
             (Snowflake, Object::Element { number, is_map: true }) => match names {
-                ["key"] => format!("u{number}.key"),
+                [] | ["key"] => format!("u{number}.key"),
                 _ => format!("u{number}.value::STRING"),
             },
         }
@@ -172,7 +174,7 @@ impl Dialect {
     pub(super) fn pick(self, pick: Pick) -> String {
         let Pick { value, data_type, condition, by, positions, is_last } = pick;
         let and = if condition.is_empty() { "" } else { " AND " };
-        // values without `by` are the last of the first ones and the first of the last ones
+        // a value without `by` is chosen only if no value has one
         let (not, descending) = if is_last { ("NOT ", " DESC") } else { ("", "") };
         let key = |direction: &str| {
             let by = by.map(|by| [format!("{by} IS {not}NULL"), by.to_owned()]);
@@ -267,8 +269,11 @@ pub(super) enum Object {
     Element { number: usize, is_map: bool },
 }
 
-/// A field of a value of Snowflake's type VARIANT.
+/// A field of a value of Snowflake's type VARIANT. Without names it is the value itself.
 fn variant(value: &str, names: &[&str], data_type: &DataType) -> String {
+    if names.is_empty() {
+        return cast(value, data_type);
+    }
     let path: Vec<_> =
         names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
     cast(&format!("{value}:{}", path.join(".")), data_type)

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use arrow::datatypes::Schema;
+
 use crate::{
-    catalog::{Dataset, PARTITION},
+    catalog::PARTITION,
     commands::views::{
         Namespace,
         dialect::{Dialect, cast},
@@ -25,29 +27,23 @@ pub(super) fn preamble(names: &Namespace) -> String {
     )
 }
 
-/// The statement that creates the view, or in BigQuery the table, `name` over the files of a dataset
-/// below `location`. It has their columns and the day of their folder.
-pub(super) fn statement(
-    names: &Namespace,
-    name: &str,
-    location: &str,
-    dataset: &Dataset,
-) -> String {
+/// The statement that creates the view, or in BigQuery the table, `name` over the files in a
+/// folder. It has their columns, which are those of `schema`, and the day of their folder.
+pub(super) fn statement(names: &Namespace, name: &str, folder: &str, schema: &Schema) -> String {
     let view = names.qualified(name);
-    let folder = format!("{}/{}", location.trim_end_matches('/'), dataset.name);
     match names.dialect {
         Dialect::Duckdb => format!(
             "CREATE OR REPLACE VIEW {view} AS\nSELECT * FROM read_parquet('{}/**/*.parquet', \
              hive_partitioning = true);\n",
-            duckdb_pattern(&folder)
+            duckdb_pattern(folder)
         ),
         Dialect::Spark => format!(
             "CREATE OR REPLACE VIEW {view} AS\nSELECT * FROM parquet.`{}`;\n",
-            spark_pattern(&folder)
+            spark_pattern(folder)
         ),
         Dialect::Snowflake => {
             let mut sql = format!("CREATE OR REPLACE VIEW {view} AS\nSELECT");
-            for field in dataset.schema.fields() {
+            for field in schema.fields() {
                 let path = format!("$1:\"{}\"", field.name().replace('"', "\"\""));
                 let value = cast(&path, field.data_type());
                 // writing to a text does not fail
@@ -72,7 +68,7 @@ pub(super) fn statement(
                  hive_partition_uri_prefix = {});\n",
                 names.dialect.name(PARTITION),
                 text(&format!("{folder}/*.parquet")),
-                text(&folder),
+                text(folder),
             )
         }
     }

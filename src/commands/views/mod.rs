@@ -2,8 +2,9 @@
 //!
 //! They need no copy of the data. Each dataset has a view of its rows and one for each of its flat
 //! tables, which the catalog describes; each snapshot dataset one of its latest snapshot; and the
-//! usual questions are views of these tables, written once for all dialects. Start with
-//! [`statements`].
+//! usual questions are views of these tables, written once for all dialects. A table is computed
+//! from the nested rows, or read from its own files if the layout of the output has them. Start
+//! with [`statements`].
 
 mod dialect;
 mod files;
@@ -27,7 +28,8 @@ use crate::{
     },
     config::BackfillScope,
     error::Error,
-    ledger::{LEDGER, reader::Snapshot},
+    ledger::{FileKind, LEDGER, file_kind, reader::Snapshot},
+    sink::Layout,
 };
 
 /// What the user says about the views.
@@ -61,8 +63,8 @@ impl Namespace {
 /// since a view over no file cannot be created.
 ///
 /// # Errors
-/// If the ledger is missing or cannot be read, or if the dialect cannot read the files where they
-/// are.
+/// If the ledger is missing or cannot be read, if the dialect cannot read the files where they are,
+/// or if an upgrade to another layout was interrupted.
 pub(crate) fn statements(scope: &BackfillScope, request: ViewsRequest) -> Result<String, Error> {
     let ViewsRequest { dialect, location, schema } = request;
     let location = location_of(dialect, location, scope)?;
@@ -72,16 +74,27 @@ pub(crate) fn statements(scope: &BackfillScope, request: ViewsRequest) -> Result
         return Err(Error::Views(reason.to_owned()));
     }
     let snapshot = Snapshot::read(&scope.output.join(LEDGER))?;
+    let Some(layout) = Layout::of_output(&snapshot.identity) else {
+        let reason = "an upgrade of the output to another output.layout was interrupted: finish \
+                      it with `cxbackfill upgrade`";
+        return Err(Error::Views(reason.to_owned()));
+    };
     let has_files = |dataset: &Dataset| {
         let records = snapshot.datasets.get(&dataset.name);
         let mut shards = records.into_iter().flat_map(|records| &records.shards);
-        shards.any(|shard| shard.nested_files().next().is_some())
+        shards.any(|shard| shard.row_files().next().is_some())
     };
     let all = scope.catalog.datasets.values().map(AsRef::as_ref);
-    let with_files = all.clone().filter(|dataset| has_files(dataset)).collect::<Vec<_>>();
     let names = Namespace { dialect, schema };
-    let tables = table_names(all);
-    Ok(print(&names, &location, &with_files, &tables, scope.platform.name()))
+    let views = Views {
+        names: &names,
+        location: location.trim_end_matches('/'),
+        layout,
+        datasets: all.clone().filter(|dataset| has_files(dataset)).collect(),
+        tables: table_names(all),
+        platform: scope.platform.name(),
+    };
+    Ok(views.print())
 }
 
 /// Where the database finds the files.
@@ -110,34 +123,42 @@ fn location_of(
     }
 }
 
+/// The name of a dataset in SQL.
+fn sql_name(dataset: &Dataset) -> String {
+    dataset.name.replace('-', "_")
+}
+
 /// The name of the view of a dataset's rows. That of a dataset with tables has the suffix `_rows`.
 fn rows_name(dataset: &Dataset) -> String {
-    let name = dataset.name.replace('-', "_");
+    let name = sql_name(dataset);
     if dataset.tables.is_empty() { name } else { format!("{name}_rows") }
 }
 
 /// The names of the views of all tables, by the names of their datasets and their own.
 ///
-/// The table with a row for each row is called as its dataset. The others have their own name if
-/// that table has the name of the dataset in the catalog too; otherwise, and where the name is
-/// taken, the name of the dataset comes first.
+/// The table with a row for each row is called as its dataset. The others have their own name. If
+/// several datasets have a table of that name, the one with most tables keeps it; in the others,
+/// and where the name is taken, the name of the dataset comes first.
 fn table_names<'d>(
     datasets: impl Iterator<Item = &'d Dataset> + Clone,
 ) -> BTreeMap<(&'d str, &'d str), String> {
-    let base = |dataset: &Dataset| dataset.name.replace('-', "_");
     let mut taken: BTreeSet<_> =
-        datasets.clone().flat_map(|dataset| [base(dataset), rows_name(dataset)]).collect();
+        datasets.clone().flat_map(|dataset| [sql_name(dataset), rows_name(dataset)]).collect();
     let mut names = BTreeMap::new();
-    for dataset in datasets {
-        let root = dataset.tables.iter().find(|table| table.is_root());
-        let has_own_names = root.is_some_and(|root| root.name == base(dataset));
+    for dataset in datasets.clone() {
+        let keeps = |name: &str| {
+            let mut others = datasets.clone().filter(|other| {
+                other.name != dataset.name && other.tables.iter().any(|table| table.name == name)
+            });
+            others.all(|other| other.tables.len() < dataset.tables.len())
+        };
         for table in &dataset.tables {
             let name = if table.is_root() {
-                base(dataset)
-            } else if has_own_names && taken.insert(table.name.clone()) {
+                sql_name(dataset)
+            } else if keeps(&table.name) && taken.insert(table.name.clone()) {
                 table.name.clone()
             } else {
-                format!("{}_{}", base(dataset), table.name)
+                format!("{}_{}", sql_name(dataset), table.name)
             };
             names.insert((dataset.name.as_str(), table.name.as_str()), name);
         }
@@ -145,48 +166,77 @@ fn table_names<'d>(
     names
 }
 
-/// All statements.
-fn print(
-    names: &Namespace,
-    location: &str,
-    datasets: &[&Dataset],
-    tables: &BTreeMap<(&str, &str), String>,
-    platform: &str,
-) -> String {
-    let mut sql = files::preamble(names);
-    let mut schemas: BTreeMap<String, SchemaRef> = BTreeMap::new();
-    for dataset in datasets {
-        let rows = rows_name(dataset);
-        // writing to a text does not fail
-        let _ = writeln!(sql, "-- The rows of {}.", dataset.name);
-        let _ = writeln!(sql, "{}", files::statement(names, &rows, location, dataset));
-        if dataset.tables.is_empty() {
-            schemas.insert(rows, dataset.schema.clone());
+/// What the statements are about.
+struct Views<'v> {
+    names: &'v Namespace,
+    /// Where the database finds the folders of the datasets, without a slash at its end.
+    location: &'v str,
+    layout: Layout,
+    /// The datasets with files.
+    datasets: Vec<&'v Dataset>,
+    /// The names of the views of tables.
+    tables: BTreeMap<(&'v str, &'v str), String>,
+    platform: &'v str,
+}
+
+impl Views<'_> {
+    /// All statements.
+    fn print(&self) -> String {
+        let Self { names, layout, .. } = *self;
+        let mut sql = files::preamble(names);
+        let mut schemas: BTreeMap<String, SchemaRef> = BTreeMap::new();
+        for dataset in self.datasets.iter().filter(|dataset| layout.has_nested(dataset)) {
+            let rows = rows_name(dataset);
+            let files = self.over_files(&rows, dataset, FileKind::Nested, &dataset.schema);
+            // writing to a text does not fail
+            let _ = writeln!(sql, "-- The rows of {}.\n{files}", dataset.name);
+            if dataset.tables.is_empty() {
+                schemas.insert(rows, dataset.schema.clone());
+            }
         }
+        for dataset in &self.datasets {
+            let rows = names.qualified(&rows_name(dataset));
+            for table in &dataset.tables {
+                let name = &self.tables[&(dataset.name.as_str(), table.name.as_str())];
+                let comment = comment(dataset, table);
+                if layout.tables(dataset).is_empty() {
+                    let query = table::query(names.dialect, dataset, table, &rows);
+                    push(&mut sql, names, name, &comment, &query);
+                } else {
+                    let kind = FileKind::Table(&table.name);
+                    let files = self.over_files(name, dataset, kind, &table.schema);
+                    // writing to a text does not fail
+                    let _ = writeln!(sql, "{comment}\n{files}");
+                }
+                schemas.insert(name.clone(), table.schema.clone());
+            }
+            if dataset.snapshot {
+                let name = format!("current_{}", sql_name(dataset));
+                let comment = format!("-- The latest snapshot of {}.", dataset.name);
+                let rows = match layout.has_nested(dataset) {
+                    true => rows,
+                    false => names.qualified(&sql_name(dataset)),
+                };
+                let time = names.dialect.name(&dataset.time);
+                let query = format!(
+                    "SELECT * FROM {rows}\nWHERE {time} = (SELECT max({time}) FROM {rows})"
+                );
+                push(&mut sql, names, &name, &comment, &query);
+            }
+        }
+        for View { name, needs, comment, query } in views::questions(self.platform) {
+            if needs.split(", ").all(|need| is_met(need, &schemas)) {
+                push(&mut sql, names, name, comment, &filled(query, names));
+            }
+        }
+        sql
     }
-    for dataset in datasets {
-        let rows = names.qualified(&rows_name(dataset));
-        for table in &dataset.tables {
-            let name = &tables[&(dataset.name.as_str(), table.name.as_str())];
-            let query = table::query(names.dialect, dataset, table, &rows);
-            push(&mut sql, names, name, &comment(dataset, table), &query);
-            schemas.insert(name.clone(), table.schema.clone());
-        }
-        if dataset.snapshot {
-            let name = format!("current_{}", dataset.name.replace('-', "_"));
-            let comment = format!("-- The latest snapshot of {}.", dataset.name);
-            let time = names.dialect.name(&dataset.time);
-            let query =
-                format!("SELECT * FROM {rows}\nWHERE {time} = (SELECT max({time}) FROM {rows})");
-            push(&mut sql, names, &name, &comment, &query);
-        }
+
+    /// The statement for the view `name` of the files of a dataset that are of this kind.
+    fn over_files(&self, name: &str, dataset: &Dataset, kind: FileKind, schema: &Schema) -> String {
+        let folder = format!("{}/{}", self.location, file_kind::folder(&dataset.name, kind));
+        files::statement(self.names, name, &folder, schema)
     }
-    for View { name, needs, comment, query } in views::questions(platform) {
-        if needs.split(", ").all(|need| is_met(need, &schemas)) {
-            push(&mut sql, names, name, comment, &filled(query, names));
-        }
-    }
-    sql
 }
 
 /// What the rows of a table are.

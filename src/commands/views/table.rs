@@ -4,7 +4,7 @@
 //! other lists is computed in a query for each set of lists, and joined by the key of what it
 //! belongs to.
 
-use arrow::datatypes::{DataType, Fields};
+use arrow::datatypes::DataType;
 
 use crate::{
     catalog::{
@@ -35,8 +35,8 @@ struct Node {
     members: Vec<Member>,
     is_map: bool,
     is_outer: bool,
-    /// The fields of its elements.
-    fields: Fields,
+    /// The type of its elements.
+    element: DataType,
 }
 
 /// The lists that a query joins.
@@ -201,10 +201,7 @@ impl Query<'_> {
                 }
             }
             Computation::Any(_) => {
-                let is_there = match values.value.as_slice() {
-                    [] => format!("{} IS NOT NULL", order(element)),
-                    value => is_there(joins.field(self, element, value)),
-                };
+                let is_there = is_there(joins.field(self, element, &values.value));
                 let and = if condition.is_empty() { "" } else { " AND " };
                 format!("max(CASE WHEN {is_there}{and}{condition} THEN 1 ELSE 0 END) = 1")
             }
@@ -230,17 +227,13 @@ impl Joins {
         {
             return index + 1;
         }
-        let data_type = type_of(self.fields(dataset, outside), &list.members);
+        let data_type = type_of(self.object_type(dataset, outside), &list.members);
         let (is_map, element) = match &data_type {
-            DataType::Map(entry, _) => (true, entry.data_type()),
-            DataType::List(element) => (false, element.data_type()),
-            other => (false, other),
+            DataType::Map(entry, _) => (true, entry.data_type().clone()),
+            DataType::List(element) => (false, element.data_type().clone()),
+            _ => (false, data_type),
         };
-        let fields = match element {
-            DataType::Struct(fields) => fields.clone(),
-            _ => Fields::empty(),
-        };
-        self.nodes.push(Node { outside, members: list.members.clone(), is_map, is_outer, fields });
+        self.nodes.push(Node { outside, members: list.members.clone(), is_map, is_outer, element });
         self.nodes.len()
     }
 
@@ -255,10 +248,10 @@ impl Joins {
         places
     }
 
-    fn fields<'f>(&'f self, dataset: &'f Dataset, place: usize) -> &'f Fields {
+    fn object_type(&self, dataset: &Dataset, place: usize) -> DataType {
         match place.checked_sub(1) {
-            Some(index) => &self.nodes[index].fields,
-            None => dataset.schema.fields(),
+            Some(index) => self.nodes[index].element.clone(),
+            None => DataType::Struct(dataset.schema.fields().clone()),
         }
     }
 
@@ -269,9 +262,9 @@ impl Joins {
         }
     }
 
-    /// A field of an element, or of the row, and its type.
+    /// A field of an element, or of the row, and its type. Without members the element itself.
     fn field(&self, query: &Query, place: usize, members: &[Member]) -> (String, DataType) {
-        let data_type = type_of(self.fields(query.dataset, place), members);
+        let data_type = type_of(self.object_type(query.dataset, place), members);
         let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
         (query.dialect.field(&self.object(place), &names, &data_type), data_type)
     }
@@ -297,18 +290,14 @@ impl Joins {
     }
 }
 
-/// The type of the field to which members lead.
-fn type_of(fields: &Fields, members: &[Member]) -> DataType {
-    let (mut fields, mut found) = (fields, DataType::Null);
-    for member in members {
-        let Some((_, field)) = fields.find(&member.name) else { return DataType::Null };
-        found = field.data_type().clone();
-        match field.data_type() {
-            DataType::Struct(inner) => fields = inner,
-            _ => break,
+/// The type of the field to which members lead from a value of this type.
+fn type_of(object: DataType, members: &[Member]) -> DataType {
+    members.iter().fold(object, |object, member| match &object {
+        DataType::Struct(fields) => {
+            fields.find(&member.name).map_or(DataType::Null, |(_, field)| field.data_type().clone())
         }
-    }
-    found
+        _ => DataType::Null,
+    })
 }
 
 /// Whether there is a value; of booleans, whether it is true.

@@ -19,11 +19,16 @@ page_size = 10
 [dataset.calls.tables.calls.columns]
 seconds = { sum = "legs[kind=it's].ms", unit = "ms" }
 agent   = { last = "legs[].agent", by = "legs[].parts[].at" }
+number  = { first = "numbers[]" }
+points  = { sum = "legs[].points[]" }
+late    = { any = "flags[]" }
+tagged  = { any = "tags[]" }
 [dataset.calls.tables.legs]
 rows = "legs[]"
 [dataset.calls.tables.parts]
 rows = "legs[].parts[]"
 inherit = ["legs[].agent"]
+columns = { ofLeg = { any = "legs[]" } }
 [dataset.calls.tables.tags]
 rows = "tags[]"
 [type.call]
@@ -31,10 +36,13 @@ no   = "int64"
 at   = "timestamp"
 tags = "map"
 legs = "list<leg>"
+numbers = "list<string>"
+flags   = "list<boolean>"
 [type.leg]
 kind  = "string"
 agent = "string"
 ms    = "int64"
+points = "list<int64>"
 parts = "list<part>"
 [type.part]
 at = "timestamp"
@@ -42,9 +50,18 @@ at = "timestamp"
 
 fn printed(catalog: &Catalog, dialect: Dialect, schema: Option<&str>) -> String {
     let names = Namespace { dialect, schema: schema.map(str::to_owned) };
+    views(catalog, &names, Layout::Nested, "custom").print()
+}
+
+fn views<'v>(
+    catalog: &'v Catalog,
+    names: &'v Namespace,
+    layout: Layout,
+    platform: &'v str,
+) -> Views<'v> {
     let datasets: Vec<_> = catalog.datasets.values().map(AsRef::as_ref).collect();
     let tables = table_names(datasets.iter().copied());
-    print(&names, "/out", &datasets, &tables, "custom")
+    Views { names, location: "/out", layout, datasets, tables, platform }
 }
 
 /// The statement that creates a view.
@@ -108,14 +125,54 @@ fn texts_and_names_of_a_catalog_cannot_end_the_texts_and_names_of_sql() {
 }
 
 #[test]
+fn a_value_of_a_list_of_values_is_the_element_itself() {
+    let catalog = catalog::read("calls.toml", CALLS).unwrap();
+    for (dialect, expected) in [
+        (Dialect::Duckdb, ["arg_min(r._e1, ", "sum(r._e2)", "WHEN r._e1 THEN", "r._e1 IS NOT"]),
+        (Dialect::Spark, ["min_by(e1, ", "sum(e2)", "WHEN e1 THEN", "e1 IS NOT"]),
+        (
+            Dialect::Snowflake,
+            [
+                "array_agg(u1.value::STRING)",
+                "sum(u2.value::BIGINT)",
+                "WHEN u1.value::BOOLEAN THEN",
+                "u1.key IS NOT",
+            ],
+        ),
+        (Dialect::Bigquery, ["array_agg(e1 IGNORE", "sum(e2)", "WHEN e1 THEN", "e1 IS NOT"]),
+    ] {
+        let sql = printed(&catalog, dialect, None);
+        let calls = statement(&sql, &dialect.name("calls"));
+        for part in expected {
+            assert!(calls.contains(part), "{part} is missing in {calls}");
+        }
+    }
+}
+
+#[test]
+fn tables_are_read_from_their_files_if_the_layout_has_them() {
+    let catalog = catalog::read("calls.toml", CALLS).unwrap();
+    let names = Namespace { dialect: Dialect::Duckdb, schema: None };
+    for (layout, has_rows) in [(Layout::Tables, false), (Layout::Both, true)] {
+        let sql = views(&catalog, &names, layout, "custom").print();
+        assert_eq!(
+            statement(&sql, "\"parts\""),
+            "SELECT * FROM read_parquet('/out/calls.tables/parts/**/*.parquet', \
+             hive_partitioning = true)"
+        );
+        assert_eq!(sql.contains("\"calls_rows\""), has_rows, "{sql}");
+    }
+}
+
+#[test]
 fn no_two_views_of_a_platform_have_the_same_name() {
-    for platform in PLATFORMS {
+    let layouts = [Layout::Nested, Layout::Tables, Layout::Both];
+    for (platform, layout) in PLATFORMS.iter().flat_map(|&one| layouts.map(|layout| (one, layout)))
+    {
         let catalog = catalog::builtin(platform).unwrap();
-        let datasets: Vec<_> = catalog.datasets.values().map(AsRef::as_ref).collect();
-        let tables = table_names(datasets.iter().copied());
         for &dialect in Dialect::value_variants() {
             let names = Namespace { dialect, schema: None };
-            let sql = print(&names, "@x", &datasets, &tables, platform);
+            let sql = views(catalog, &names, layout, platform).print();
             let created = sql.lines().filter_map(|line| line.strip_prefix("CREATE OR REPLACE "));
             let mut created: Vec<_> = created.collect();
             let count = created.len();
@@ -136,6 +193,7 @@ fn tables_of_the_same_name_are_told_apart_by_their_datasets() {
     let names = table_names(catalog.datasets.values().map(AsRef::as_ref));
     assert_eq!(names[&("conversations", "conversations")], "conversations");
     assert_eq!(names[&("conversations", "metrics")], "metrics");
-    assert_eq!(names[&("queue-aggregates", "aggregates")], "queue_aggregates");
+    assert_eq!(names[&("queue-aggregates", "queue_aggregates")], "queue_aggregates");
+    assert_eq!(names[&("queue-aggregates", "dimensions")], "queue_aggregates_dimensions");
     assert_eq!(names[&("queue-aggregates", "metrics")], "queue_aggregates_metrics");
 }
