@@ -70,6 +70,9 @@ pub struct Dataset {
     pub ignore: Vec<String>,
     /// The columns with personal data, which `[privacy]` can hide.
     pub personal: Vec<PersonalColumn>,
+    /// The version of these marks, if the catalog gives one: outputs of the same version are continued
+    /// although a new column is marked, too.
+    pub personal_version: Option<u32>,
     /// The names of the catalog's types by the patterns of the paths where they stand; that of the
     /// row is the empty pattern. Empty if the columns are not known.
     pub types: BTreeMap<String, String>,

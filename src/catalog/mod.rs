@@ -74,6 +74,9 @@
 //! [personal.call]            # what `privacy.set = "platform"` hides of that type
 //! identifiers = ["ani"]      # numbers, addresses and names: hashed
 //! free_texts  = ["note"]     # what people wrote: dropped
+//! # personal_version = 1     # before the first table: an output is continued as long as this is the
+//! #                          # same. Raise it if a mark of a column that files have already changes;
+//! #                          # a new column needs none. Without it, any other mark is another policy
 //! ```
 //!
 //! # Tables

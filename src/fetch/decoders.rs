@@ -90,6 +90,7 @@ fn are_decoded_alike(one: &Dataset, other: &Dataset) -> bool {
         && one.forms == other.forms
         && one.zone == other.zone
         && one.ignore == other.ignore
+        && one.personal == other.personal
         && (&one.id, &one.time, &one.newest) == (&other.id, &other.time, &other.newest)
 }
 

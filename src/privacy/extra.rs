@@ -53,6 +53,7 @@ impl Policy {
 
     fn place(&self, names: &[String]) -> Place<'_> {
         let (mut place, mut nodes) = (Place::Object(&self.fields), Some(&self.columns));
+        let mut others = Action::Keep;
         for (depth, name) in names.iter().enumerate() {
             let Place::Object(fields) = place else {
                 return match place {
@@ -62,7 +63,12 @@ impl Policy {
             };
             let alias = self.aliases.iter().find(|(alias, _)| depth == 0 && alias == name);
             let name = alias.map_or(name, |(_, column)| column);
-            let Some((_, field)) = fields.find(name) else { return Place::NewField };
+            let Some((_, field)) = fields.find(name) else {
+                return match others {
+                    Action::Keep => Place::NewField,
+                    action => Place::Hidden(action),
+                };
+            };
             place = match element(field.data_type()) {
                 DataType::Struct(fields) => Place::Object(fields),
                 _ => Place::Column,
@@ -75,9 +81,11 @@ impl Policy {
                         None => Place::AboveHidden,
                     };
                 }
-                Some(Node::Fields(inner)) => nodes = Some(inner),
+                Some(Node::Fields { columns, others: action }) => {
+                    (nodes, others) = (Some(columns), *action);
+                }
                 None => {
-                    nodes = None;
+                    (nodes, others) = (None, Action::Keep);
                     // an entry of a map that is written as it is
                     if matches!(element(field.data_type()), DataType::Map(..)) {
                         return Place::Column;

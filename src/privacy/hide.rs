@@ -29,7 +29,7 @@ pub(super) fn hide(array: &ArrayRef, node: &Node, key: &HashKey) -> Result<Array
             let nulls = list.nulls().cloned();
             Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, values, nulls)?))
         }
-        (Node::Fields(columns), DataType::Struct(_)) => {
+        (Node::Fields { columns, .. }, DataType::Struct(_)) => {
             hide_fields(array.as_struct(), columns, key)
         }
         (Node::Column(action), DataType::Map(..)) => {

@@ -50,13 +50,15 @@ pub(crate) struct PolicySettings {
 impl Policy {
     /// The policy of a dataset: what its catalog marks as personal, and these rules, which count more.
     ///
+    /// The dataset has all of its columns, also those that are not fetched.
+    ///
     /// # Errors
-    /// The first rule that cannot be followed.
-    pub(crate) fn new<'r>(
+    /// The first rule that cannot be followed, or that a mark of the catalog stands for.
+    pub(crate) fn new(
         settings: &PolicySettings,
         dataset: &Dataset,
-        rules: &'r [Rule],
-    ) -> Result<Self, (&'r Rule, RuleError)> {
+        rules: &[Rule],
+    ) -> Result<Self, (Rule, RuleError)> {
         let fields = dataset.schema.fields();
         let mut tree = RuleTree::default();
         if settings.hides_personal {
@@ -66,21 +68,34 @@ impl Policy {
                     PersonalKind::FreeText => Action::Drop,
                 };
                 let rule = Rule { names: names.clone(), action };
-                // a column that only jobs return may have been left out
-                if rule.check(fields).is_ok() {
-                    tree.insert(&rule);
+                let is_kept = rules.contains(&Rule { action: Action::Keep, ..rule.clone() });
+                if let Some(reason) = need(dataset, names).filter(|_| !is_kept) {
+                    return Err((rule, RuleError::MarkedNeeded(reason)));
                 }
+                rule.check(fields).map_err(|error| (rule.clone(), error))?;
+                tree.insert(&rule);
             }
         }
+        let marks = match dataset.personal_version.filter(|_| settings.hides_personal) {
+            Some(version) => format!("version {version}\n"),
+            None => tree.text(),
+        };
+        let mut own = RuleTree::default();
         for rule in rules {
-            let needed = rule.names.first().and_then(|column| need(dataset, column));
-            if let Some(reason) = needed.filter(|_| rule.action != Action::Keep) {
-                return Err((rule, RuleError::Needed(reason)));
+            let error = |error| (rule.clone(), error);
+            if rule.names.first().is_some_and(|column| column == EXTRA) {
+                return Err(error(RuleError::Extra));
             }
-            rule.check(fields).map_err(|error| (rule, error))?;
+            let needed = need(dataset, &rule.names).filter(|_| rule.action != Action::Keep);
+            if let Some(reason) = needed {
+                return Err(error(RuleError::Needed(reason)));
+            }
+            rule.check(fields).map_err(error)?;
             tree.insert(rule);
+            own.insert(rule);
         }
-        let text = format!("new fields kept: {}\n{}", settings.keeps_new_fields, tree.text());
+        let (kept, own) = (settings.keeps_new_fields, own.text());
+        let text = format!("new fields kept: {kept}\nmarks:\n{marks}rules:\n{own}");
         let mut fingerprint =
             settings.key.hash(format!("cxbackfill: which policy is it\n{text}").as_bytes());
         fingerprint.truncate(FINGERPRINT_DIGITS);
@@ -129,19 +144,20 @@ impl Policy {
     }
 }
 
-/// What the program needs a column of a dataset for, unless it can be hidden.
-fn need(dataset: &Dataset, column: &str) -> Option<&'static str> {
-    let is = |name: &Option<String>| name.as_deref() == Some(column);
+/// What the program needs the column that a path leads into for, unless it can be hidden.
+fn need(dataset: &Dataset, names: &[String]) -> Option<&'static str> {
+    let column = names.first()?;
+    let is = |name: &Option<String>| name.as_ref() == Some(column);
     let mut parents = dataset.endpoints().filter_map(|endpoint| endpoint.parent.as_ref());
     if dataset.id.iter().any(|id| id == column) {
         Some("it identifies rows")
-    } else if dataset.time == column {
+    } else if dataset.time == *column {
         Some("it is the time of rows")
     } else if is(&dataset.newest) {
         Some("it tells which copy of a row is the newest")
     } else if is(&dataset.open) {
         Some("it tells which rows are open")
     } else {
-        parents.any(|parent| parent.column == column).then_some("it names the parent of rows")
+        parents.any(|parent| parent.column == *column).then_some("it names the parent of rows")
     }
 }

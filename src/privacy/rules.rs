@@ -29,6 +29,10 @@ pub(crate) enum RuleError {
     NoText,
     /// The program needs the values as they are, for this reason.
     Needed(&'static str),
+    /// The same of a column that the catalog marks as personal.
+    MarkedNeeded(&'static str),
+    /// The column of values that fit no column, which follows the rules of other columns.
+    Extra,
 }
 
 /// What happens to a column and to what is inside it.
@@ -36,8 +40,13 @@ pub(crate) enum RuleError {
 pub(super) enum Node {
     /// All of its values.
     Column(Action),
-    /// Some of its fields. The lists that contain them are passed.
-    Fields(BTreeMap<String, Node>),
+    /// Fields of an object. The lists that contain it are passed.
+    Fields {
+        /// The columns to which something happens.
+        columns: BTreeMap<String, Node>,
+        /// What happens to fields that have no column.
+        others: Action,
+    },
     /// The entries of a map.
     Entries(Entries),
 }
@@ -126,7 +135,8 @@ impl RuleTree {
             _ if self.inner.is_empty() => (!is_kept).then_some(Node::Column(action)),
             DataType::Struct(fields) => {
                 let columns = self.columns(fields, action);
-                (!columns.is_empty()).then_some(Node::Fields(columns))
+                let is_written = columns.is_empty() && is_kept;
+                (!is_written).then_some(Node::Fields { columns, others: action })
             }
             _ => {
                 let pattern = |(key, tree): (&String, &Self)| {

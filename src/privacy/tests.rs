@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    catalog::{self, Dataset},
+    catalog::{self, Dataset, PersonalColumn, PersonalKind},
     decode::{Decoder, Page, PageParser},
     time::interval::Interval,
 };
@@ -259,4 +259,53 @@ fn built_in_personal_columns_exist_and_are_none_that_the_program_needs() {
             }
         }
     }
+}
+
+#[test]
+fn a_rule_for_values_that_fit_no_column_is_refused() {
+    for path in ["_extra", "_extra.caller"] {
+        for action in ["keep", "drop"] {
+            let refused = Policy::new(&settings(), &dataset(), &rules(&[(path, action)]));
+            assert_eq!(refused.unwrap_err().1, RuleError::Extra, "{path}");
+        }
+    }
+}
+
+#[test]
+fn new_fields_in_a_dropped_column_are_dropped_although_new_fields_are_kept() {
+    let settings = PolicySettings { keeps_new_fields: true, ..settings() };
+    let row = r#"{"no": 1, "at": "2024-01-01T00:00:00Z", "seen": "x",
+        "agent": {"id": "a", "nick": "Zoë"}, "legs": [[{"to": "+49", "new": "Zoë"}]]}"#;
+    let all = [("agent", "drop"), ("agent.id", "keep"), ("agent.name", "keep"), ("legs", "drop")];
+    let row = hidden(&settings, &[&all[..], &[("legs.to", "keep")]].concat(), row);
+    assert_eq!(row["_extra"], json!({"seen": "\"x\""}));
+    assert_eq!((&row["agent"]["id"], &row["legs"][0][0]["to"]), (&json!("a"), &json!("+49")));
+}
+
+#[test]
+fn a_column_that_the_program_needs_cannot_be_marked_as_personal_unless_it_is_kept() {
+    let settings = PolicySettings { hides_personal: true, ..settings() };
+    for (column, id, kind) in
+        [("from", "from", PersonalKind::Identifier), ("at", "no", PersonalKind::FreeText)]
+    {
+        let mut dataset = Dataset { id: vec![id.to_owned()], ..Dataset::clone(&dataset()) };
+        dataset.personal = vec![PersonalColumn { names: vec![column.to_owned()], kind }];
+        let (rule, error) = Policy::new(&settings, &dataset, &[]).unwrap_err();
+        assert!(matches!(error, RuleError::MarkedNeeded(_)), "{error:?}");
+        assert_eq!(rule.names, [column]);
+        assert!(Policy::new(&settings, &dataset, &rules(&[(column, "keep")])).is_ok());
+    }
+}
+
+#[test]
+fn one_more_mark_leaves_the_fingerprint_as_it_is_until_the_version_of_the_marks_changes() {
+    let settings = PolicySettings { hides_personal: true, ..settings() };
+    let fingerprint = |personal_version, marks: usize| {
+        let mut dataset = Dataset { personal_version, ..Dataset::clone(&dataset()) };
+        dataset.personal.truncate(marks);
+        Policy::new(&settings, &dataset, &[]).unwrap().fingerprint().to_owned()
+    };
+    assert_eq!(fingerprint(Some(1), 1), fingerprint(Some(1), 2));
+    assert_ne!(fingerprint(Some(1), 2), fingerprint(Some(2), 2));
+    assert_ne!(fingerprint(None, 1), fingerprint(None, 2), "a catalog without a version");
 }

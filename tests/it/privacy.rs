@@ -348,3 +348,21 @@ fn a_mistake_in_privacy_is_named_with_its_column() {
         assert!(!said.contains("0123456789abcdef"), "{said}");
     }
 }
+
+#[test]
+fn a_rule_for_a_column_that_is_not_fetched_is_no_mistake() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let readme = include_str!("../../README.md").split("## Personal data").nth(1).unwrap();
+    let example = readme.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    for attributes in ["fetch.attributes=false", "fetch.attributes=true"] {
+        let job = Job::new(&sandbox);
+        fs::create_dir_all(job.folder("")).unwrap();
+        let file = TempDir::new().unwrap();
+        let file = file.path().join("job.toml");
+        fs::write(&file, example).unwrap();
+        let arguments = ["run", "--config", file.to_str().unwrap()];
+        let mut command = job.command_of(&arguments, FROM, TO, &[attributes]);
+        let output = command.env("CX_PRIVACY_KEY", "0123456789abcdef").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{attributes}: {}", said(&output));
+    }
+}

@@ -181,6 +181,7 @@ impl DatasetEntry {
             ignore: places.ignored,
             types: places.types,
             personal: Vec::new(),
+            personal_version: None,
             forms: places.forms,
             zone: TimeZone::UTC,
             has_columns: self.columns.is_some(),

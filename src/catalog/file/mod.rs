@@ -34,6 +34,7 @@ struct CatalogFile {
     dataset: BTreeMap<String, DatasetEntry>,
     #[serde(default)]
     personal: BTreeMap<String, PersonalEntry>,
+    personal_version: Option<u32>,
     #[serde(default, rename = "type")]
     types: Types,
 }
@@ -50,13 +51,13 @@ pub(super) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         InvalidKey::new(&format!("line {}", before.matches('\n').count() + 1), error.message())
     })?;
-    let CatalogFile { bucket, dataset, personal, types } = serde_path_to_error::deserialize(toml)
-        .map_err(|error| {
+    let file: CatalogFile = serde_path_to_error::deserialize(toml).map_err(|error| {
         let key = error.path().to_string();
         // `toml` adds a key of its own below a `Spanned` value
         let keys = key.split('.').filter(|key| !key.starts_with("$__"));
         InvalidKey::new(&keys.collect::<Vec<_>>().join("."), error.inner().message())
     })?;
+    let CatalogFile { bucket, dataset, personal, personal_version, types } = file;
     if types.len() > MOST_TYPES {
         let reason = format!("the file has {} types: at most {MOST_TYPES}", types.len());
         return Err(InvalidKey::new("type", reason));
@@ -69,6 +70,7 @@ pub(super) fn parse(text: &str) -> Result<Catalog, InvalidKey> {
     for (name, entry) in dataset {
         let mut dataset = entry.check(name.clone(), &types)?;
         dataset.personal = personal::columns(&personal, &dataset);
+        dataset.personal_version = personal_version;
         datasets.insert(name, Arc::new(dataset));
     }
     for dataset in datasets.values() {

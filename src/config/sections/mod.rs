@@ -31,7 +31,7 @@ use crate::{
             fetch::FetchSection,
             job::JobSection,
             output::OutputSection,
-            privacy::PrivacySection,
+            privacy::{CheckedPrivacy, PrivacySection},
             retry::RetrySection,
             sandbox::SandboxSection,
             source::SourceSection,
@@ -72,8 +72,10 @@ impl ConfigFile {
         identity.insert(LAYOUT.to_owned(), self.output.layout().name().to_owned());
         let CheckedAuth { auth, browser, mut exposed } =
             self.auth.check(self.source.is_sandbox(), layers)?;
-        let privacy = self.privacy.as_ref().map(|privacy| privacy.check(&catalog, layers));
-        let privacy = privacy.transpose()?.unwrap_or_default();
+        let privacy = match &self.privacy {
+            Some(privacy) => privacy.check(&self.source.catalog(layers)?, layers)?,
+            None => CheckedPrivacy::default(),
+        };
         exposed.extend(privacy.exposed);
         for dataset in &datasets {
             if let Some(policy) = privacy.policies.get(&dataset.name) {

@@ -57,7 +57,8 @@ pub(super) struct CheckedPrivacy {
 }
 
 impl PrivacySection {
-    /// The policy of each dataset.
+    /// The policy of each dataset of a catalog, which has all columns, also those that are not fetched:
+    /// a rule for one of these is no mistake.
     pub(super) fn check(
         &self,
         catalog: &Catalog,
@@ -90,7 +91,7 @@ impl PrivacySection {
         for (name, dataset) in &catalog.datasets {
             let rules = rules.get(name).map(Vec::as_slice).unwrap_or_default();
             let policy = Policy::new(&settings, dataset, rules)
-                .map_err(|(rule, error)| rule_error(dataset, rule, &error, layers))?;
+                .map_err(|(rule, error)| rule_error(dataset, &rule, &error, layers))?;
             policies.insert(name.clone(), Arc::new(policy));
         }
         Ok(CheckedPrivacy { policies, exposed: environment.into_exposed() })
@@ -140,7 +141,22 @@ fn read_rules(
 }
 
 fn rule_error(dataset: &Dataset, rule: &Rule, error: &RuleError, layers: &Layers) -> ConfigError {
+    let path = rule.names.join(".");
     let reason = match error {
+        RuleError::MarkedNeeded(reason) => {
+            let message = format!(
+                "the catalog marks `{path}` of `{}` as personal, but the column cannot be hidden, \
+                 because {reason}: take it out of [personal] in the catalog, or write \"{path}\" = \
+                 \"keep\" in [privacy.columns.{0}]",
+                dataset.name
+            );
+            return layers.error("privacy.set", message);
+        }
+        RuleError::Extra => {
+            "its values follow the rules of other columns by their paths: name the \
+                             path itself, or set `new_fields`"
+                .to_owned()
+        }
         RuleError::NoColumn { name, known } => {
             let nearest = suggestion(name, known.iter().map(String::as_str));
             format!("there is no column `{name}`{nearest}")
@@ -154,6 +170,5 @@ fn rule_error(dataset: &Dataset, rule: &Rule, error: &RuleError, layers: &Layers
             format!("the column cannot be hidden, because {reason}: leave it out")
         }
     };
-    let path = rule.names.join(".");
     layers.error(&format!("privacy.columns.{}", dataset.name), format!("`{path}`: {reason}"))
 }
