@@ -1,22 +1,26 @@
 //! G8: memory does not grow with a shard.
-use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
+use std::{fmt::Write, path::Path, process::Stdio, sync::Arc, time::Duration};
 
 use actix::System;
 use bytes::Bytes;
 use cxbackfill::testing::{
     Dataset, Endpoint, Interval, LEDGER, Ledger, OutputStore, Plan, Region, RequestError,
-    RunOutcome, Scope, Settings, Shard, Transport, iso, run,
+    RunOutcome, RunReport, Scope, Settings, Shard, Transport, iso, run,
 };
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
+use indicatif::HumanCount;
 use nix::sys::resource::{UsageWho, getrusage};
 use tokio::time::{Instant, sleep};
 
-use crate::common::{
-    binary::{program, summary},
-    environment::{config, environment},
-    numbered_pages::NumberedPages,
-    own_process::is_own_process,
+use crate::{
+    common::{
+        binary::{SIMULATED, program, set, summary},
+        environment::{config, environment},
+        numbered_pages::NumberedPages,
+        own_process::is_own_process,
+    },
+    export,
 };
 
 const PAGE: u64 = 10_000;
@@ -64,16 +68,14 @@ struct Case {
     replaces: bool,
 }
 
-/// Fetches a day in one shard, in a process of its own, and demands that its memory stays within
-/// the promise.
-fn expect_bounded(test: &str, case: Case) {
-    if !is_own_process(test) {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let set =
-        ["fetch.actors=1", "fetch.page_size=10000", "budget.requests=0", "output.commit_every=1d"];
-    let mut config = config(&set);
+/// Fetches a day in one shard.
+fn fetch_day(folder: &Path, case: &Case, commit_every: &str) -> RunReport {
+    let mut config = config(&[
+        "fetch.actors=1",
+        "fetch.page_size=10000",
+        "budget.requests=0",
+        &format!("output.commit_every={commit_every}"),
+    ]);
     config.interval = Interval::day_of(1_704_067_200_000);
     let mut dataset = Dataset::clone(&config.datasets[0]);
     let mut endpoint = Endpoint::clone(dataset.endpoint());
@@ -84,8 +86,7 @@ fn expect_bounded(test: &str, case: Case) {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
     })
     .block_on(async {
-        let (output, ledger) =
-            (OutputStore::directory(folder.path()).unwrap(), ledger_in(folder.path()));
+        let (output, ledger) = (OutputStore::directory(folder).unwrap(), ledger_in(folder));
         let mut plan = run::prepare(&config, Scope::Missing, &output, &ledger).await.unwrap();
         if case.replaces {
             plan = Plan::default();
@@ -99,6 +100,17 @@ fn expect_bounded(test: &str, case: Case) {
     });
     assert!(matches!(report.outcome, RunOutcome::Complete), "{}", report.outcome);
     assert_eq!(report.summary.rows_written, case.rows);
+    report
+}
+
+/// Fetches a day in one shard, in a process of its own, and demands that its memory stays within
+/// the promise.
+fn expect_bounded(test: &str, case: Case) {
+    if !is_own_process(test) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = fetch_day(folder.path(), &case, "1d");
     let peak = peak_memory();
     println!(
         "{} rows of one shard in {} files: at most {} MB",
@@ -318,6 +330,36 @@ fn g8_a_refresh_of_three_million_rows_stays_below_300_megabytes() {
         "memory::g8_a_refresh_of_three_million_rows_stays_below_300_megabytes",
         Case { rows: 3_000_000, ordered: true, replaces: true },
     );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn g8_compact_and_forget_of_500000_rows_stay_below_300_megabytes() {
+    let rows = std::env::var("ROWS").map_or(500_000, |rows| rows.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    // each page is committed, so that there are many files to merge
+    let case = Case { rows, ordered: true, replaces: false };
+    let files = fetch_day(&folder.path().join("out"), &case, "1ms").summary.files;
+    assert!(files > 1, "there is nothing to merge");
+    let id = format!("{:032x}", rows / 3);
+    for (arguments, expected) in [
+        (&["compact"][..], format!(" merged to 1 file, {} rows, ", HumanCount(rows))),
+        (&["forget", "--yes", "--id", &id], ": 1 rows and 0 quarantined rows of 1 ids".to_owned()),
+    ] {
+        let mut command = program(folder.path(), arguments);
+        let mut child = set(&mut command, &SIMULATED).stdout(Stdio::piped()).spawn().unwrap();
+        let peak = i64::try_from(export::peak_memory(&mut child)).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(&expected), "{arguments:?}: {said}");
+        println!("{arguments:?} of {rows} rows: at most {} MB", peak / 1_000_000);
+        assert!(peak < MAX_BYTES, "{arguments:?}: {} MB", peak / 1_000_000);
+    }
+    let mut command = program(folder.path(), &["verify"]);
+    let verified = set(&mut command, &SIMULATED).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout);
+    let expected = format!(" {} rows, ", HumanCount(rows - 1));
+    assert!(verified.status.success() && said.contains(&expected), "{said}");
 }
 
 /// Fifty organisations of this many conversations a day side by side, three days each, in the
