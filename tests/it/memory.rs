@@ -334,8 +334,8 @@ fn g8_a_refresh_of_three_million_rows_stays_below_300_megabytes() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn g8_compact_and_forget_of_500000_rows_stay_below_300_megabytes() {
-    let rows = std::env::var("ROWS").map_or(500_000, |rows| rows.parse().unwrap());
+fn g8_compact_and_forget_of_a_million_rows_stay_below_300_megabytes() {
+    let rows = std::env::var("ROWS").map_or(1_000_000, |rows| rows.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     // each page is committed, so that there are many files to merge
     let case = Case { rows, ordered: true, replaces: false };
