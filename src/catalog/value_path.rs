@@ -29,14 +29,9 @@ impl ValuePath {
     /// The type of the values. `None` if the columns have no such path.
     pub(super) fn leaf<'f>(&self, fields: &'f Fields) -> Option<&'f DataType> {
         let (mut fields, mut leaf) = (Some(fields), None);
-        for Step { name, is_list, filter } in &self.0 {
+        for step @ Step { name, filter, .. } in &self.0 {
             let (_, field) = fields?.find(name)?;
-            let data_type = match field.data_type() {
-                DataType::List(element) if *is_list => element.data_type(),
-                DataType::Map(entry, _) if *is_list => entry.data_type(),
-                data_type if !is_list => data_type,
-                _ => return None,
-            };
+            let data_type = step.inner(field.data_type())?;
             fields = match data_type {
                 DataType::Struct(inner) => Some(inner),
                 _ => None,
@@ -68,6 +63,16 @@ impl fmt::Display for ValuePath {
 }
 
 impl Step {
+    /// The type of the values that the path continues in, of a column of this type: for a list or a
+    /// map that of its elements. `None` if the step does not fit the column.
+    pub(super) fn inner<'f>(&self, data_type: &'f DataType) -> Option<&'f DataType> {
+        match data_type {
+            DataType::List(element) if self.is_list => Some(element.data_type()),
+            DataType::Map(entry, _) if self.is_list => Some(entry.data_type()),
+            data_type => (!self.is_list).then_some(data_type),
+        }
+    }
+
     /// Reads `name`, `name[]` or `name[key=value]`.
     fn read(text: &str) -> Option<Self> {
         let Some((name, rest)) = text.split_once('[') else {

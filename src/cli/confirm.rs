@@ -7,7 +7,7 @@ use crate::config::ConfigError;
 /// Asks a question on the terminal. Returns whether the answer is yes.
 ///
 /// # Errors
-/// If there is no terminal to ask on.
+/// If standard input is not a terminal.
 pub(super) fn ask(question: &str) -> Result<bool, ConfigError> {
     if !io::stdin().is_terminal() {
         let message = "without a terminal nobody can be asked: add it to go on";

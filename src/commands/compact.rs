@@ -147,7 +147,7 @@ fn is_mergeable(dataset: &Dataset) -> bool {
 }
 
 /// The groups of at least two shards with rows that adjoin each other within a UTC day and whose files
-/// are no larger together than a file is to be. The shards are in order.
+/// together have at most the target size. The shards are in order of time.
 fn groups(shards: &[ShardRecord], request: &CompactRequest) -> Vec<Vec<ShardRecord>> {
     let CompactRequest { from_ms, to_ms, target_bytes, .. } = request;
     let is_wanted = |shard: &&ShardRecord| {

@@ -36,7 +36,7 @@ struct Columns {
 ///
 /// # Errors
 /// If a path leads nowhere or to values that do not fit, if two tables or columns clash, or if a
-/// list lies in one that is no table.
+/// table is a list inside another list that is not a table itself.
 pub(crate) fn compile(
     definitions: &[Definition],
     fields: &Fields,

@@ -52,15 +52,10 @@ impl Lookup {
     pub(crate) fn of(path: &ValuePath, fields: &Fields) -> Option<(Self, DataType)> {
         let (mut fields, mut lists, mut value) = (Some(fields), Vec::new(), Vec::new());
         let mut leaf = None;
-        for Step { name, is_list, filter } in &path.0 {
+        for step @ Step { name, is_list, filter } in &path.0 {
             let (member, data_type) = member(fields?, name)?;
             value.push(member);
-            let data_type = match data_type {
-                DataType::List(element) if *is_list => element.data_type(),
-                DataType::Map(entry, _) if *is_list => entry.data_type(),
-                data_type if !is_list => data_type,
-                _ => return None,
-            };
+            let data_type = step.inner(data_type)?;
             fields = match data_type {
                 DataType::Struct(inner) => Some(inner),
                 _ => None,

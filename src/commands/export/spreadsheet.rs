@@ -8,7 +8,7 @@
 const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 /// The digits of a number that a spreadsheet keeps.
 const KEPT_DIGITS: usize = 15;
-/// Longer texts are no numbers and no dates.
+/// The most bytes of a text that is taken for a number, a time or a date.
 const LONGEST_GUESSED: usize = 40;
 /// What numbers, times and dates consist of, beside digits and a word.
 const SIGNS: &[u8] = b".,:;/-+%()$' ";
