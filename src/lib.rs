@@ -65,10 +65,9 @@
 //! | `http` | transport, request errors, the retry decision; `http/rate_limit` holds the quota |
 //! | `telemetry` | logging, spans, metrics |
 //! | `sandbox` | the API simulator; it shares nothing with the program but its configuration |
-//! | `time`, `blocking` | intervals and the wall clock; work for other threads |
-//! | `memory`, `descriptors`, `process` | limits and facts of the process |
+//! | `time` | intervals and the wall clock |
 //! | `server_text` | texts of servers as printable lines without secrets |
-//! | `files` | opens the files that people name: bounded, regular, not through links |
+//! | `system` | worker threads, memory, open files, and facts about the process |
 //!
 //! # Glossary
 //! - **dataset**: a kind of row that the platform offers, such as conversations; described in TOML.
@@ -99,27 +98,23 @@
 #![warn(clippy::unwrap_used, unreachable_pub)]
 
 mod auth;
-mod blocking;
 mod catalog;
 mod cli;
 mod commands;
 mod config;
 mod decode;
-mod descriptors;
 mod error;
 mod exit_code;
 mod fetch;
-mod files;
 mod http;
 mod ledger;
-mod memory;
 mod planning;
 mod platform;
 mod privacy;
-mod process;
 mod sandbox;
 mod server_text;
 mod sink;
+mod system;
 mod tables;
 mod telemetry;
 pub mod testing;
@@ -127,4 +122,4 @@ mod time;
 mod web;
 
 pub use cli::Cli;
-pub use descriptors::raise_limit as raise_descriptor_limit;
+pub use system::descriptors::raise_limit as raise_descriptor_limit;

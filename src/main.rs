@@ -12,8 +12,8 @@ fn main() -> ExitCode {
     cli.init_logging();
     raise_descriptor_limit();
     // actors run on this thread, connections on a few worker threads, decoding and Parquet writing
-    // on those of `blocking`, the rest on blocking threads: each thread keeps memory of its own in
-    // most allocators
+    // on those of `system::blocking`, the rest on blocking threads: each thread keeps memory of its
+    // own in most allocators
     let runtime = || {
         let cores = available_parallelism().map_or(2, NonZero::get);
         Builder::new_multi_thread()

@@ -5,8 +5,8 @@ use std::{future::Future, pin::pin, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    blocking::offload,
     ledger::{Ledger, LedgerError, NewSamples},
+    system::blocking::offload,
     telemetry::metrics::Metrics,
 };
 

@@ -5,11 +5,11 @@
 //! next command that writes deletes (G3). Start with [`DropPlan::prepare`].
 
 use crate::{
-    blocking::offload,
     commands::locked_output::LockedOutput,
     config::{BackfillScope, ConfigError},
     error::Error,
     sink::clean_up,
+    system::blocking::offload,
     time::interval::{Interval, iso},
 };
 

@@ -14,7 +14,6 @@ use std::{
 };
 
 use crate::{
-    blocking::offload_wait,
     catalog::Dataset,
     commands::{export, export::MatchingRows, locked_output::LockedOutput, output_check},
     config::{BackfillScope, ConfigError},
@@ -22,6 +21,7 @@ use crate::{
     error::Error,
     ledger::{FileKind, ShardRecord},
     sink::{ForgottenIds, ForgottenRows, RewriteReason, is_mentioned, read},
+    system::blocking::offload_wait,
 };
 
 /// What is forgotten, as the user says it.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    blocking::offload,
     catalog::Dataset,
     config::{BackfillScope, ConfigError},
     error::Error,
@@ -15,6 +14,7 @@ use crate::{
     sink::{
         ForgottenRows, ParquetSettings, Rewriter, clean_up, lock::OutputLock, store::OutputStore,
     },
+    system::blocking::offload,
 };
 
 /// An output that is locked, with what its ledger says. What killed processes left is cleaned up.

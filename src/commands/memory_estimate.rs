@@ -2,8 +2,8 @@
 
 use crate::{
     fetch::FetchSettings,
-    memory::{REPLIES, ROWS},
     sink::{Layout, PIECE_BYTES, ROW_GROUP_BYTES, SMALLEST_SPILL_BYTES},
+    system::memory::{REPLIES, ROWS},
 };
 
 const MIB: u64 = 1 << 20;
@@ -34,7 +34,7 @@ fn most_bytes(settings: &FetchSettings, layout: Layout, threads: u64, reply_byte
 
 /// The memory of a run as a sentence.
 pub(super) fn sentence(settings: &FetchSettings, layout: Layout) -> String {
-    let threads = crate::blocking::threads() as u64;
+    let threads = crate::system::blocking::threads() as u64;
     let mib = |reply_bytes| most_bytes(settings, layout, threads, reply_bytes) / MIB;
     format!(
         "at most {} MiB with replies of 1 MiB, and {} MiB if all are as large as fetch.max_body \

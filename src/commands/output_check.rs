@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use object_store::ObjectStoreExt;
 
 use crate::{
-    blocking::offload,
     config::Config,
     error::Error,
     ledger::{
@@ -20,6 +19,7 @@ use crate::{
         read,
         store::{OutputStore, StoreError},
     },
+    system::blocking::offload,
     time::clock,
 };
 

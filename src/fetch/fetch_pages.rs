@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::{
-    blocking::offload,
     catalog::TotalAccuracy,
     decode::{Page, RawPage},
     fetch::{
@@ -14,9 +13,9 @@ use crate::{
         shard_progress::{HeldRows, ShardProgress},
     },
     http::error::RequestError,
-    memory::REPLIES,
     planning::Shard,
     sink::Write,
+    system::{blocking::offload, memory::REPLIES},
 };
 
 /// The most uncommitted rows of a shard that can be committed partially. Bounds the memory that

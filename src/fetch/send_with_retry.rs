@@ -14,7 +14,6 @@ use tracing::Instrument;
 
 use crate::{
     auth::token::{GetToken, Token},
-    blocking::offload,
     catalog::ApiRequest,
     fetch::{
         ApiClient, FetchError, RunError, ShardError, async_job,
@@ -27,6 +26,7 @@ use crate::{
         retry::{self, Attempt, Decision},
         throttle::ThrottleScope,
     },
+    system::blocking::offload,
     telemetry::{self, metrics::Wait},
 };
 

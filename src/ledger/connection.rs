@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::files;
+use crate::system::files;
 
 /// What SQLite appends to the name of a database for the files that it keeps beside it.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];

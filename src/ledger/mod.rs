@@ -1,8 +1,8 @@
 //! The ledger: an SQLite file in the output that records what is committed, failed and doubtful.
 //!
 //! Its transaction is the commit point (G3): a file that no record names is not part of the output.
-//! Its calls block, so async code runs them with [`offload`](crate::blocking::offload). Start with
-//! `commit.rs`; `schema.rs` holds the tables, and `reader` reads without writing.
+//! Its calls block, so async code runs them with [`offload`](crate::system::blocking::offload).
+//! Start with `commit.rs`; `schema.rs` holds the tables, and `reader` reads without writing.
 
 mod commit;
 mod connection;

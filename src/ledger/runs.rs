@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use crate::{
     ledger::{Counts, Ledger, LedgerError, events},
-    process::Process,
+    system::process::Process,
     telemetry::metrics::Sample,
     time::{
         clock,

@@ -13,7 +13,6 @@ use arrow::{
 };
 
 use crate::{
-    blocking::offload,
     catalog::Dataset,
     decode::CommittedRows,
     ledger::{FileKind, FileRecord, ShardFiles},
@@ -22,6 +21,7 @@ use crate::{
         CommittedDay, DayError, OpenDay, ParentRows, ShardWriter, SinkError, commit::Destination,
         committed_day::DayRewriteError, quarantine::given_column, read,
     },
+    system::blocking::offload,
 };
 
 /// The committed rows of a shard that were written once more.

@@ -14,7 +14,6 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    blocking::offload,
     ledger::{
         Counts, DoubtfulInterval, DriftRecord, FileRecord, GapKind, Ledger, Recorded, Replacement,
         ShardCost, ShardDetails, ShardRecord,
@@ -28,6 +27,7 @@ use crate::{
         staging::{StagedRecord, staged_path},
         store::StoreError,
     },
+    system::blocking::offload,
     time::{clock, interval::Interval},
 };
 

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    blocking::offload,
     catalog::Dataset,
     ledger::Ledger,
     sink::{OutputStore, SinkError, read, sink_error::ForgottenError},
+    system::blocking::offload,
 };
 
 /// The path of the file below the output.

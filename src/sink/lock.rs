@@ -9,9 +9,11 @@ use std::{
 };
 
 use crate::{
-    files::{self, FileError},
-    process::Process,
     sink::store_error::StoreError,
+    system::{
+        files::{self, FileError},
+        process::Process,
+    },
     time::clock,
 };
 

@@ -79,13 +79,13 @@ pub use self::{
     store::OutputStore,
 };
 use crate::{
-    blocking::offload,
     decode::Page,
     ledger::{
         Counts, DoubtfulInterval, DriftRecord, FailedAttempt, Failure, FileRecord, GapKind,
         JobWait, Ledger, RemoteJob, ShardCost, ShardRecord,
     },
     planning::{LeaseId, Shard},
+    system::blocking::offload,
 };
 
 /// Writes a page of a leased shard. The reply is what became of the shard's rows so far.

@@ -17,9 +17,9 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    blocking::offload,
     ledger::{Counts, FileKind, GapKind},
     sink::store::OutputStore,
+    system::blocking::offload,
     time::interval::Interval,
 };
 

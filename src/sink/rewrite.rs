@@ -20,7 +20,6 @@ use std::{
 };
 
 use crate::{
-    blocking::offload,
     catalog::Dataset,
     decode::CommittedRows,
     ledger::{Counts, FileKind, FileRecord, GapKind, Ledger, Replacement, ShardCost, ShardRecord},
@@ -34,6 +33,7 @@ use crate::{
         read,
         write_error::WriteError,
     },
+    system::blocking::offload,
     time::interval::Interval,
 };
 

@@ -12,7 +12,6 @@ use arrow::{array::UInt64Array, compute::take_record_batch};
 use crate::{
     decode::{Drift, Page, RowKey},
     ledger::{Counts, FileKind, GapKind, HourRecord, quarantine_doubt},
-    memory::{HeldMemory, ROWS},
     planning::Shard,
     sink::{
         file_encoder::EncodedFile,
@@ -27,6 +26,7 @@ use crate::{
         store::OutputStore,
         write_error::WriteError,
     },
+    system::memory::{HeldMemory, ROWS},
     time::interval::{Interval, iso},
 };
 

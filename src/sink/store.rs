@@ -19,14 +19,13 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use crate::sink::store_error::StoreError;
 use crate::{
-    blocking::offload,
-    files,
     ledger::FileRecord,
     sink::{
         FileMode, SinkError,
         spool::{Spool, SpoolFile},
         write_error::WriteError,
     },
+    system::{blocking::offload, files},
 };
 
 /// The part size of an upload.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::files::FileError;
+use crate::system::files::FileError;
 
 /// Why the output could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,6 @@
 use std::{fs::File, sync::Arc};
 
 use crate::{
-    blocking::offload,
     catalog::Dataset,
     ledger::{
         FileKind, FileRecord, Ledger, ShardRecord, is_version_key, original_commit_id,
@@ -27,6 +26,7 @@ use crate::{
         rewrite::RewriteError,
         staging::staged_path,
     },
+    system::blocking::offload,
 };
 
 /// Rewrites the files of an output.

@@ -9,10 +9,10 @@ use std::{collections::BTreeMap, io::Write, sync::Arc};
 use serde_json::{Value, json};
 
 use crate::{
-    blocking::offload_wait,
     commands::overview::{DayState, Overview, ShardHistory},
     error::Error,
     sink::store::{OutputStore, StoreError},
+    system::blocking::offload_wait,
     time::interval::{DAY_MS, Interval},
     web::{Source, page},
 };

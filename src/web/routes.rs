@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 
 use crate::{
-    blocking::offload_wait,
+    system::blocking::offload_wait,
     time::interval::Interval,
     web::{
         access::{Access, Admitted},

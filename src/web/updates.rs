@@ -18,8 +18,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    blocking::offload_wait,
     commands::summary::process_usage,
+    system::blocking::offload_wait,
     web::{Source, changes::changes},
 };
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The top-level modules in the order in which they may import each other: downwards only.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 22] = [
     "cli",
     "web",
     "commands",
@@ -27,12 +27,8 @@ const ORDER: [&str; 26] = [
     "telemetry",
     "sandbox",
     "time",
-    "blocking",
-    "memory",
-    "descriptors",
-    "process",
     "server_text",
-    "files",
+    "system",
 ];
 
 /// Folders that may name a vendor: those that hold what differs between platforms.

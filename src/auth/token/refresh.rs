@@ -21,12 +21,12 @@ use crate::{
         },
         token_response,
     },
-    blocking::offload_wait,
     http::{
         error::TokenError,
         rate_limit::{QuotaKey, RateLimit},
         transport::Transport,
     },
+    system::blocking::offload_wait,
     telemetry::metrics::{Metrics, Wait},
     time::clock,
 };

@@ -35,7 +35,6 @@ pub(crate) use self::{
     target::{ExportFile, standard_output},
 };
 use crate::{
-    blocking::offload_wait,
     catalog::{Dataset, Table},
     config::{BackfillScope, ConfigError, values::parse_date},
     error::Error,
@@ -49,6 +48,7 @@ use crate::{
         read::{self, FileFooter},
         store::OutputStore,
     },
+    system::blocking::offload_wait,
     time::interval::Interval,
 };
 

@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::scan::{Scan, ScannedFile};
 use crate::{
-    blocking::offload,
     catalog::Catalog,
     commands::{output_check::move_to_orphaned, rebuild::commits::Candidate},
     config::BackfillScope,
@@ -28,6 +27,7 @@ use crate::{
         output_error::OutputError,
         store::{OutputStore, StoreError},
     },
+    system::blocking::offload,
     time::{clock, interval::Interval},
 };
 

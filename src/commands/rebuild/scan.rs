@@ -7,7 +7,6 @@ use std::{
 };
 
 use crate::{
-    blocking::offload,
     catalog::{Catalog, Dataset},
     commands::rebuild::LeftOut,
     error::Error,
@@ -20,6 +19,7 @@ use crate::{
         read::{self, FileFooter},
         store::{OutputStore, StoreError},
     },
+    system::blocking::offload,
 };
 
 /// The files of an output.

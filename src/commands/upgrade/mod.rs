@@ -14,7 +14,6 @@ use std::{
 };
 
 use crate::{
-    blocking::offload,
     catalog::Dataset,
     config::{BackfillScope, ConfigError},
     error::Error,
@@ -29,6 +28,7 @@ use crate::{
         read::{self, FileFooter},
         store::OutputStore,
     },
+    system::blocking::offload,
 };
 
 /// What is to be rewritten of a dataset.

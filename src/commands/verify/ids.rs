@@ -15,13 +15,13 @@ use parquet::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
-    blocking::offload,
     catalog::Dataset,
     commands::verify::{Difference, open, unreadable},
     decode::RowKeyColumns,
     ledger::FileRecord,
     server_text::ServerText,
     sink::store::OutputStore,
+    system::blocking::offload,
 };
 
 /// Ids that are compared in one pass. Each takes 20 bytes, so a pass takes 100 MB.

@@ -24,7 +24,6 @@ use std::{
 
 pub(crate) use self::days::{DayCount, committed_days};
 use crate::{
-    blocking::offload,
     catalog::{Catalog, Dataset},
     commands::{output_check::is_ours, verify::file::FileState},
     error::Error,
@@ -35,6 +34,7 @@ use crate::{
         upgraded_commit_id, version_key,
     },
     sink::{Layout, read, store::OutputStore},
+    system::blocking::offload,
     time::interval::Interval,
 };
 

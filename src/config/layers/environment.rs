@@ -16,7 +16,7 @@ use crate::{
         },
         values::TextSource,
     },
-    files,
+    system::files,
 };
 
 /// The largest file or output of a command with one secret, in bytes.

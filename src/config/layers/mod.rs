@@ -24,7 +24,7 @@ use crate::{
         layers::layer::{ARGUMENT, Layer, SetArgument},
         nearest,
     },
-    files,
+    system::files,
 };
 
 /// The values of the keys that nobody gives. `config.toml` documents them.

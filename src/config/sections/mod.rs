@@ -37,8 +37,8 @@ use crate::{
             source::SourceSection,
         },
     },
-    descriptors::OpenFiles,
     ledger::{LAYOUT, policy_key},
+    system::descriptors::OpenFiles,
     time::clock,
 };
 

@@ -15,8 +15,8 @@ use crate::{
         sections::sandbox::SandboxSection,
         values::{HttpUrl, checked_url},
     },
-    files,
     platform::{Platform, issuer::Issuer},
+    system::files,
 };
 
 /// The time zone that needs no database.

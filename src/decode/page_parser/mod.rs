@@ -26,7 +26,7 @@ pub(super) use self::{
 use crate::{
     catalog::{Dataset, Endpoint, JsonPointer, ResponseFormat, RowsAt},
     decode::PageError,
-    memory::HeldMemory,
+    system::memory::HeldMemory,
 };
 
 /// The most names that an error quotes, and the most characters of each.

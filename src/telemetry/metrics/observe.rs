@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    process,
+    system::process,
     telemetry::metrics::{
         DatasetMetrics, LimitUse, MOST_MARKS, Metrics, MetricsSnapshot, Pause, PauseRecord, Sample,
         TokenLife,

@@ -5,7 +5,7 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use crate::{
-    process,
+    system::process,
     telemetry::metrics::{DatasetMetrics, Metrics},
 };
 

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::{
     auth::{TokenResponse, token::RenewalPolicy},
-    files::{self, FileError},
+    system::files::{self, FileError},
 };
 
 /// The version of the file format.
