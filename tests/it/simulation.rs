@@ -1,7 +1,7 @@
 //! Simulation of the whole pipeline on virtual time, in one thread.
 //!
-//! A scenario draws its configuration, faults and crashes from its seed. It runs twice and must
-//! give the same trace. The oracle is the sandbox's truth.
+//! A scenario draws its configuration, faults and crashes from its seed. The oracle is the sandbox's
+//! truth. Every fourth scenario runs twice and must give the same trace.
 //!
 //! `SEEDS=20000 cargo test --test it simulation` runs more scenarios, `SEED=17` only that one.
 
@@ -19,7 +19,10 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs a scenario twice, and compares the traces, and the rows with the truth.
+/// Of so many scenarios, one runs twice.
+const REPEATED: u64 = 4;
+
+/// Runs a scenario, and compares the rows with the truth, and the traces if it runs twice.
 fn check(scenario: &Scenario) -> Result<(), String> {
     let ScenarioResult {
         trace,
@@ -36,8 +39,9 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     if number("SEED").is_some() {
         println!("{scenario:#?}\n{}", trace.join("\n"));
     }
-    if let Some((first, second)) =
-        trace.iter().zip(&run_scenario(scenario).trace).find(|(first, second)| first != second)
+    if scenario.seed % REPEATED == 0
+        && let Some((first, second)) =
+            trace.iter().zip(&run_scenario(scenario).trace).find(|(first, second)| first != second)
     {
         return Err(format!("the trace of the second run differs: {first}, then {second}"));
     }

@@ -81,7 +81,8 @@ impl FaultyTransport {
         let mut inner = self.inner();
         inner.steps = 0;
         inner.stop = stop;
-        (inner.requests, inner.silent_since, inner.outage_ended) = (0, None, false);
+        // an outage that has begun lasts its whole length, also over the next runs
+        (inner.requests, inner.outage_ended) = (0, false);
         inner.recorder.begin();
     }
 

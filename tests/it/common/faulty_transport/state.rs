@@ -28,7 +28,7 @@ pub struct TransportState {
     pub is_decodable: bool,
     /// The requests of this run so far.
     pub requests: u64,
-    /// When the platform falls silent in this run, by its own time. `None` if it has not.
+    /// Since when the platform is silent, by the time of all runs. `None` if it is not.
     pub silent_since: Option<Duration>,
     /// Whether an outage of this run has ended, and how many runs were answered after one.
     pub outage_ended: bool,
