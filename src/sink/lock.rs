@@ -3,13 +3,13 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
 
 use crate::{
-    sink::store_error::StoreError,
+    sink::{staging, store_error::StoreError},
     system::{
         files::{self, FileError},
         process::Process,
@@ -24,6 +24,8 @@ const NAME: &str = "_ledger.lock";
 /// The right to write to an output, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OutputLock {
+    root: PathBuf,
+    /// Holds the lock as long as it is open.
     _file: File,
 }
 
@@ -73,7 +75,14 @@ impl OutputLock {
         file.set_len(0)
             .and_then(|()| write!(file, "{} since {}", Process::current(), clock::now()))
             .map_err(io_error)?;
-        Ok(Self { _file: file })
+        Ok(Self { root: root.to_owned(), _file: file })
+    }
+}
+
+/// Nobody else writes to the output yet, so nothing can begin to wait in the folder.
+impl Drop for OutputLock {
+    fn drop(&mut self) {
+        staging::remove_empty_folder(&self.root);
     }
 }
 
@@ -99,6 +108,19 @@ mod tests {
         drop(first);
         assert!(!OutputLock::is_held(folder.path()));
         OutputLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn the_end_of_the_lock_removes_the_staging_folder_unless_files_wait_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = folder.path().join("_staging");
+        std::fs::create_dir(&staging).unwrap();
+        std::fs::write(staging.join("waits"), "rows").unwrap();
+        drop(OutputLock::take(folder.path()).unwrap());
+        assert_eq!(std::fs::read_to_string(staging.join("waits")).unwrap(), "rows");
+        std::fs::remove_file(staging.join("waits")).unwrap();
+        drop(OutputLock::take(folder.path()).unwrap());
+        assert!(!staging.exists());
     }
 
     #[test]

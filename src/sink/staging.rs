@@ -1,6 +1,9 @@
 //! Records that replace committed ones and wait until everything that replaces those is there (G3).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use crate::{
     ledger::{DoubtfulInterval, DriftRecord, ShardRecord},
@@ -40,6 +43,13 @@ struct StagedDataset {
 /// The path at which the file of a commit waits.
 pub(super) fn staged_path(commit_id: &str, path: &str) -> String {
     format!("{FOLDER}/{commit_id}-{}", path.replace('/', "-"))
+}
+
+/// Removes the folder of an output if no file waits there. If that fails, an empty folder stays,
+/// which harms nobody.
+pub(super) fn remove_empty_folder(root: &Path) {
+    // fails if it is not empty, and does not follow a symbolic link
+    let _ = std::fs::remove_dir(root.join(FOLDER));
 }
 
 impl Staging {
