@@ -17,8 +17,8 @@
 //!
 //! # Guarantees
 //! Code and tests refer to them by these ids.
-//! - **G1 cover**: committed, waiting, leased and failed intervals are disjoint and together make up
-//!   the requested interval. A resume is a subtraction.
+//! - **G1 cover**: committed, waiting, leased and failed intervals are disjoint and together make
+//!   up the requested interval. A resume is a subtraction.
 //! - **G2 one holder**: a shard has at most one lease, and a lease ends in exactly one way.
 //! - **G3 commit**: the ledger records which files are about to be written, each file reaches its
 //!   final name whole and synced, then one transaction records the shard: that is the commit point.
@@ -29,8 +29,8 @@
 //! - **G4 ownership**: a row belongs to the shard whose half-open interval holds its time. Within a
 //!   shard, the newest copy of an id wins. No state is shared between shards, so results do not
 //!   depend on timing.
-//! - **G5 conservation**: rows received = written + not owned + duplicates + quarantined + forgotten,
-//!   checked before each commit.
+//! - **G5 conservation**: rows received = written + not owned + duplicates + quarantined +
+//!   forgotten, checked before each commit.
 //! - **G6 rate limit**: no window of the limit's length sees more requests than the limit, retries
 //!   and token requests included.
 //! - **G7 single flight**: at most one token request is in flight, and each rejected token is
@@ -73,7 +73,8 @@
 //! - **dataset**: a kind of row that the platform offers, such as conversations; described in TOML.
 //! - **endpoint**: one way to request a dataset: a paginated query, or an asynchronous job.
 //! - **shard**: the rows of one dataset whose time lies in one interval; the unit of fetching.
-//! - **lease**: the right to fetch a shard. Dropping it unfinished returns the shard to the planner.
+//! - **lease**: the right to fetch a shard. Dropping it unfinished returns the shard to the
+//!   planner.
 //! - **partial commit**: the part of an open shard before a watermark, committed while the rest is
 //!   still being fetched.
 //! - **ledger**: the database beside the output that records every commit.
@@ -83,8 +84,8 @@
 //!
 //! # Decisions
 //! - **Why actix.** The user asked for actors. actix is stable and fast (half a microsecond a round
-//!   trip) and only passively maintained, so it stands in four actors alone, each a thin shell around
-//!   functions that do not know it.
+//!   trip) and only passively maintained, so it stands in four actors alone, each a thin shell
+//!   around functions that do not know it.
 //! - **Why SQLite for the ledger.** One file beside the output, transactions that survive a power
 //!   loss, and a user can query it with any SQLite client.
 //! - **Why no configuration framework.** figment is unmaintained, and the layers (defaults, file,

@@ -41,7 +41,8 @@ pub struct Dataset {
     /// The column that is null while a row is unfinished, such as the end of a conversation. `None`
     /// if rows are final once they are there.
     pub open: Option<String>,
-    /// Which columns tell the media type and the handle time of a row, for sums that people look at.
+    /// Which columns tell the media type and the handle time of a row, for sums that people look
+    /// at.
     pub sums: SumColumns,
     /// How long after their time rows are complete.
     pub lag: Duration,
@@ -65,13 +66,13 @@ pub struct Dataset {
     pub zone: TimeZone,
     /// Other names of columns in responses, as pairs of alias and column.
     pub aliases: Vec<(String, String)>,
-    /// Fields that are neither columns nor kept among the values that fit no column, by the patterns
-    /// of their paths, such as `participants[].settings`.
+    /// Fields that are neither columns nor kept among the values that fit no column, by the
+    /// patterns of their paths, such as `participants[].settings`.
     pub ignore: Vec<String>,
     /// The columns with personal data, which `[privacy]` can hide.
     pub personal: Vec<PersonalColumn>,
-    /// The version of these marks, if the catalog gives one: outputs of the same version are continued
-    /// although a new column is marked, too.
+    /// The version of these marks, if the catalog gives one: outputs of the same version are
+    /// continued although a new column is marked, too.
     pub personal_version: Option<u32>,
     /// The names of the catalog's types by the patterns of the paths where they stand; that of the
     /// row is the empty pattern. Empty if the columns are not known.

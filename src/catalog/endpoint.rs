@@ -29,8 +29,8 @@ pub struct Endpoint {
     pub next: Option<JsonPointer>,
     /// Where the response states the number of pages. `None` if it does not.
     pub pages: Option<JsonPointer>,
-    /// Whether a page with fewer items than were requested is the last. Else a numbered page without
-    /// rows is, unless pages name the next one or count themselves.
+    /// Whether a page with fewer items than were requested is the last. Else a numbered page
+    /// without rows is, unless pages name the next one or count themselves.
     pub short_page_is_last: bool,
     /// The keys of a response without rows that lacks the list of rows, as JSON pointers. `None` if
     /// the list is always there: a first page without it is an error.
@@ -177,7 +177,8 @@ pub struct AsyncJob {
     pub pending: Vec<String>,
     /// The states in which the job has failed.
     pub failed: Vec<String>,
-    /// The states of a job that the platform has discarded. It is submitted again, like a failed one.
+    /// The states of a job that the platform has discarded. It is submitted again, like a failed
+    /// one.
     pub gone: Vec<String>,
     /// Where the response to `poll` says why the job failed.
     pub error: Option<JsonPointer>,

@@ -95,23 +95,23 @@
 //! inherit = ["legs[].agentId"]      # columns of what contains the row
 //! ```
 //! A table has the columns of the id and the time; the position, from 1, in each list of `rows`
-//! (`legNumber`, `partNumber`), which with the id are the keys that join; the inherited columns; its
-//! own: those of the list's elements, with objects inside them flattened (`flow_flowId`), without the
-//! lists and maps that have tables; and the computed ones. An own column that has the name of one
-//! before it gets the list's in front (`leg_startedAt`). The lists that a path shares with `rows`
-//! mean those elements that contain the row or are it, and all other lists mean all elements: in
-//! `parts`, `legs[].agentId` is the agent of the row's own leg. The elements of a map are its
-//! entries, with `key` and `value`. `first` and `last` leave out nulls; values are ordered by the
-//! earliest (latest) `by` of the innermost list that both paths share, equal ones stay as they come,
-//! and those without `by` count only if none has one. A map that is a part of the id is a JSON text
-//! in tables.
+//! (`legNumber`, `partNumber`), which with the id are the keys that join; the inherited columns;
+//! its own: those of the list's elements, with objects inside them flattened (`flow_flowId`),
+//! without the lists and maps that have tables; and the computed ones. An own column that has the
+//! name of one before it gets the list's in front (`leg_startedAt`). The lists that a path shares
+//! with `rows` mean those elements that contain the row or are it, and all other lists mean all
+//! elements: in `parts`, `legs[].agentId` is the agent of the row's own leg. The elements of a map
+//! are its entries, with `key` and `value`. `first` and `last` leave out nulls; values are ordered
+//! by the earliest (latest) `by` of the innermost list that both paths share, equal ones stay as
+//! they come, and those without `by` count only if none has one. A map that is a part of the id is
+//! a JSON text in tables.
 //!
 //! # Placeholders
 //! `{interval}` `{from}` `{to}` `{last}` (the last millisecond) `{page}` `{page0}`
 //! (from 0) `{page_size}` `{offset}` `{cursor}` `{task}` (the job's id) `{each}` (the parent's id)
-//! `{ids}` (of rows) `{api_version}`. A time takes a format, such as `{from:%Y-%m-%d}` or `{from:ms}`. A text that is
-//! one placeholder and nothing else keeps the type of the placeholder. A value that is only
-//! `{cursor}` is left out of the first request.
+//! `{ids}` (of rows) `{api_version}`. A time takes a format, such as `{from:%Y-%m-%d}` or
+//! `{from:ms}`. A text that is one placeholder and nothing else keeps the type of the placeholder.
+//! A value that is only `{cursor}` is left out of the first request.
 
 pub(crate) mod dataset;
 pub(crate) mod endpoint;

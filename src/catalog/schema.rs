@@ -166,8 +166,8 @@ pub(crate) fn nested_fields(data_type: &DataType) -> Fields {
     }
 }
 
-/// Returns the type of the column to which the names lead from a type, through structs and lists; of
-/// a list that of its elements. `None` if there is none.
+/// Returns the type of the column to which the names lead from a type, through structs and lists;
+/// of a list that of its elements. `None` if there is none.
 pub(crate) fn inside(data_type: &DataType, names: &[String]) -> Option<DataType> {
     match (data_type, names) {
         (DataType::List(element), names) => inside(element.data_type(), names),

@@ -117,8 +117,8 @@ pub(super) fn fill_path(pieces: &[Piece], values: &PlaceholderValues) -> String 
     pieces.iter().map(segment).collect()
 }
 
-/// Whether a text that a server gave can be the value of a placeholder in a path. An empty one or one
-/// of dots, encoded or not, would lead to another path: some servers decode more than once.
+/// Whether a text that a server gave can be the value of a placeholder in a path. An empty one or
+/// one of dots, encoded or not, would lead to another path: some servers decode more than once.
 pub(crate) fn is_path_segment(text: &str) -> bool {
     let mut text = text.to_owned();
     while let Ok(decoded) = percent_decode_str(&text).decode_utf8()

@@ -106,8 +106,8 @@ pub(crate) fn names_in_pattern(pattern: &str) -> Option<Vec<String>> {
     names(pattern, |rest| rest.strip_prefix("[]"))
 }
 
-/// The names in the path of a value, in their order, without the positions in lists. `None` if it is
-/// not written like a path.
+/// The names in the path of a value, in their order, without the positions in lists. `None` if it
+/// is not written like a path.
 pub(crate) fn names_in_path(path: &str) -> Option<Vec<String>> {
     names(path, |rest| {
         let rest = rest.strip_prefix('[')?;

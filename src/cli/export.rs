@@ -33,8 +33,8 @@ pub(super) struct ExportArgs {
     /// The dataset [default: that of the job, if it is the only one].
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-    /// A flat table of the dataset, such as `segments`, if the output has tables [default: its nested
-    /// rows].
+    /// A flat table of the dataset, such as `segments`, if the output has tables [default: its
+    /// nested rows].
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
     /// The columns, separated by commas [default: all]. Those of nested rows are paths such as

@@ -117,7 +117,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a first configuration from a few answers, which are asked for if no argument says them.
+    /// Write a first configuration from a few answers, which are asked for if no argument says
+    /// them.
     #[command(after_help = example!("init --region eu-central-1 --output /data/calls", "init --region sandbox"))]
     Init(init::InitArgs),
     /// Fetch what is missing, and end when nothing is.

@@ -45,9 +45,9 @@ pub(super) struct RunArgs {
     /// Fetch only what failed in earlier runs or is doubtful, accepted gaps included.
     #[arg(long)]
     retry_failed: bool,
-    /// Fetch this UTC day or interval again and replace its files, whatever is committed of it, such
-    /// as 2024-03-07, yesterday or 2024-03-07/2024-03-09. Files hold whole days, which are replaced
-    /// as a whole.
+    /// Fetch this UTC day or interval again and replace its files, whatever is committed of it,
+    /// such as 2024-03-07, yesterday or 2024-03-07/2024-03-09. Files hold whole days, which are
+    /// replaced as a whole.
     #[arg(long, value_name = "DAY|FROM/TO", value_parser = interval_argument,
         conflicts_with_all = ["refresh", "retry_failed"])]
     again: Option<Interval>,

@@ -1,9 +1,9 @@
 //! `compact`: merges the files of a day into fewer ones, on this machine, without requests.
 //!
 //! A run that ends within a day leaves a file for each part of the day that it committed. Committed
-//! intervals that adjoin each other within a UTC day become one: their rows, of which the newest copy
-//! of an id is kept, their counts and their quarantined rows. Each merge is one transaction of the
-//! ledger (G3): `sink/rewrite` does it. Start with [`Compaction::prepare`].
+//! intervals that adjoin each other within a UTC day become one: their rows, of which the newest
+//! copy of an id is kept, their counts and their quarantined rows. Each merge is one transaction of
+//! the ledger (G3): `sink/rewrite` does it. Start with [`Compaction::prepare`].
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ use crate::{
 pub(crate) struct CompactRequest {
     /// The datasets. Empty if it is about all of the output.
     pub datasets: Vec<String>,
-    /// Committed intervals that reach before this time, in milliseconds since 1970, stay as they are.
+    /// Committed intervals that reach before this time, in milliseconds since 1970, stay as they
+    /// are.
     pub from_ms: Option<i64>,
     /// Those that reach beyond this time stay as they are, too.
     pub to_ms: Option<i64>,
@@ -90,8 +91,8 @@ impl Compaction {
     /// Finds out what is to be merged.
     ///
     /// # Errors
-    /// If the output has no dataset of a name, if its files have other columns than the catalog says,
-    /// or if another process writes to it.
+    /// If the output has no dataset of a name, if its files have other columns than the catalog
+    /// says, or if another process writes to it.
     pub(crate) async fn prepare(
         scope: &BackfillScope,
         request: &CompactRequest,
@@ -116,8 +117,8 @@ impl Compaction {
     /// Merges the files. Returns the new ones of each dataset.
     ///
     /// # Errors
-    /// If a file is not the recorded one, or if the output or the ledger cannot be written. What was
-    /// merged until then stays so.
+    /// If a file is not the recorded one, or if the output or the ledger cannot be written. What
+    /// was merged until then stays so.
     pub(crate) async fn execute(self) -> Result<Vec<FileTotals>, Error> {
         let Self { datasets, output, mut rewriter } = self;
         let mut written = Vec::with_capacity(datasets.len());
@@ -139,15 +140,15 @@ impl Compaction {
     }
 }
 
-/// Whether committed intervals of the dataset can be one. Not if rows take their time from the requested
-/// interval, because then each interval has its own copy of them, and not for snapshots, which belong
-/// to one day.
+/// Whether committed intervals of the dataset can be one. Not if rows take their time from the
+/// requested interval, because then each interval has its own copy of them, and not for snapshots,
+/// which belong to one day.
 fn is_mergeable(dataset: &Dataset) -> bool {
     !dataset.snapshot && !planning::is_committed_whole(dataset)
 }
 
-/// The groups of at least two shards with rows that adjoin each other within a UTC day and whose files
-/// together have at most the target size. The shards are in order of time.
+/// The groups of at least two shards with rows that adjoin each other within a UTC day and whose
+/// files together have at most the target size. The shards are in order of time.
 fn groups(shards: &[ShardRecord], request: &CompactRequest) -> Vec<Vec<ShardRecord>> {
     let CompactRequest { from_ms, to_ms, target_bytes, .. } = request;
     let is_wanted = |shard: &&ShardRecord| {

@@ -1,8 +1,8 @@
 //! `drop`: forgets an interval, its files and its record, so that the next run fetches it again.
 //!
 //! One transaction for each dataset takes the records out of the ledger and records their files as
-//! garbage; then the files are deleted. A process that is killed in between leaves garbage, which the
-//! next command that writes deletes (G3). Start with [`DropPlan::prepare`].
+//! garbage; then the files are deleted. A process that is killed in between leaves garbage, which
+//! the next command that writes deletes (G3). Start with [`DropPlan::prepare`].
 
 use crate::{
     commands::locked_output::LockedOutput,

@@ -1,8 +1,8 @@
 //! Everything that a command acts on, built once: hosts, transport, output, ledger, metrics.
 //!
-//! [`Environment`] holds it, and a test supplies its own. [`ApiSession`] adds what requests need: the
-//! token actor and the context that all API clients share. Whoever opens a session must close it, so
-//! that a refresh token that was replaced is stored before the process ends.
+//! [`Environment`] holds it, and a test supplies its own. [`ApiSession`] adds what requests need:
+//! the token actor and the context that all API clients share. Whoever opens a session must close
+//! it, so that a refresh token that was replaced is stored before the process ends.
 
 use std::{
     cell::RefCell,

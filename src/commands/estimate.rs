@@ -23,8 +23,8 @@ pub struct Estimate {
     pub committed_hours: f64,
     /// Rows of these shards. `None` if the number is not known.
     pub rows: Option<u64>,
-    /// Requests by query, and by id for open rows. `None` if the dataset has no query, or the number
-    /// is not known.
+    /// Requests by query, and by id for open rows. `None` if the dataset has no query, or the
+    /// number is not known.
     pub requests_by_query: Option<u64>,
     /// Requests by job, and by id for open rows. `None` if the dataset has no job, or the number is
     /// not known.

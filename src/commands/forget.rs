@@ -1,9 +1,9 @@
 //! `forget`: removes the rows of some ids from an output, and keeps them from coming back.
 //!
 //! The ids are named, or found by a condition on the rows. Their keyed hashes are written to the
-//! output first; then every committed shard that has such a row is replaced by its other rows, in one
-//! transaction each (G3). A run leaves out and counts forgotten rows, so a refresh does not bring them
-//! back. Rows of the quarantine are found by an id among their values. Start with
+//! output first; then every committed shard that has such a row is replaced by its other rows, in
+//! one transaction each (G3). A run leaves out and counts forgotten rows, so a refresh does not
+//! bring them back. Rows of the quarantine are found by an id among their values. Start with
 //! [`ForgetPlan::prepare`].
 
 use std::{
@@ -145,7 +145,8 @@ impl ForgetPlan {
     }
 }
 
-/// Calls `each` with `found` and the hash of the id of every matching row of a shard. Returns `found`.
+/// Calls `each` with `found` and the hash of the id of every matching row of a shard. Returns
+/// `found`.
 async fn rows_of<T: Send + 'static>(
     output: &LockedOutput,
     shard: &ShardRecord,

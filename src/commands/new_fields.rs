@@ -71,7 +71,8 @@ impl NewField {
                 || type_places::is_column(dataset.schema.fields(), &self.path))
     }
 
-    /// The values in one line, such as `legs[].newField: 812 rows, first seen 2026-11-28, e.g. string`.
+    /// The values in one line, such as
+    /// `legs[].newField: 812 rows, first seen 2026-11-28, e.g. string`.
     pub(crate) fn text(&self) -> String {
         let Self { path, value_type, rows, .. } = self;
         let since = self.first_seen.split('T').next().unwrap_or_default();

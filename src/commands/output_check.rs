@@ -1,7 +1,7 @@
 //! Checks that a run may write to an output: that its ledger knows all its files and their columns.
 //!
-//! A run never deletes or moves a file that this program did not write, and it does not write beside
-//! files that the ledger does not know: their rows would be doubled.
+//! A run never deletes or moves a file that this program did not write, and it does not write
+//! beside files that the ledger does not know: their rows would be doubled.
 
 use std::collections::HashSet;
 
@@ -27,8 +27,8 @@ use crate::{
 /// The underscore hides it from readers of the data.
 pub(super) const ORPHANED: &str = "_orphaned";
 
-/// Refuses an output with data files but without a ledger. To be called before the ledger is opened,
-/// which creates it.
+/// Refuses an output with data files but without a ledger. To be called before the ledger is
+/// opened, which creates it.
 pub(crate) async fn refuse_missing_ledger(
     config: &Config,
     output: &OutputStore,
@@ -47,8 +47,8 @@ pub(crate) async fn refuse_missing_ledger(
     }
 }
 
-/// Checks the files and columns of the datasets that the run fetches. To be called after leftovers of
-/// killed runs are deleted.
+/// Checks the files and columns of the datasets that the run fetches. To be called after leftovers
+/// of killed runs are deleted.
 ///
 /// # Errors
 /// [`OutputError`] if the ledger does not know a file, [`LedgerError`](crate::ledger::LedgerError)

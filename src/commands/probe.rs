@@ -56,8 +56,8 @@ async fn compare_days(session: &ApiSession, days: &[DayCount]) -> Result<Vec<Str
 }
 
 /// Asks the platform for the number of rows of every day that is left to fetch and was not counted
-/// yet, with one request each, and records the answers in the ledger. Datasets of which the platform
-/// does not count the rows are left out.
+/// yet, with one request each, and records the answers in the ledger. Datasets of which the
+/// platform does not count the rows are left out.
 ///
 /// # Errors
 /// If the output cannot be used, or the platform does not answer at all.

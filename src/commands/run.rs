@@ -112,8 +112,8 @@ async fn fetch_plan(
     result
 }
 
-/// Plans what is left to fetch: requested − committed − failed (G1). Deletes the files that a killed
-/// run wrote and did not commit, and those that it replaced and did not delete (G3).
+/// Plans what is left to fetch: requested − committed − failed (G1). Deletes the files that a
+/// killed run wrote and did not commit, and those that it replaced and did not delete (G3).
 ///
 /// # Errors
 /// If the output belongs to another job, or cannot be read.
@@ -219,8 +219,8 @@ async fn discard_staged(totals: &mut FetchTotals, sink: &Addr<SinkActor>) -> Res
     Ok(())
 }
 
-/// Warns of datasets of which the whole run could use no row, and records those as doubtful of which
-/// it owned none.
+/// Warns of datasets of which the whole run could use no row, and records those as doubtful of
+/// which it owned none.
 async fn record_dataset_doubts(
     totals: &mut FetchTotals,
     sink: &Addr<SinkActor>,

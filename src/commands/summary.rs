@@ -12,8 +12,8 @@ use crate::{
 /// A run in numbers. The names of the fields are the keys of `--summary json`.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
 pub struct Summary {
-    /// Rows that the platform sent for committed shards. Where it was asked for single rows by their
-    /// ids, the rows of the older files that were written once more are counted, too.
+    /// Rows that the platform sent for committed shards. Where it was asked for single rows by
+    /// their ids, the rows of the older files that were written once more are counted, too.
     pub rows_received: u64,
     /// Rows in the new files.
     pub rows_written: u64,
@@ -25,9 +25,9 @@ pub struct Summary {
     pub rows_quarantined: u64,
     /// Rows that were left out because their ids were forgotten.
     pub rows_forgotten: u64,
-    /// Intervals that the run added to the ledger, each at most a UTC day wide, however wide the shards
-    /// were. What a run fetched again in vain, because the rest of its replacement failed, does not
-    /// count.
+    /// Intervals that the run added to the ledger, each at most a UTC day wide, however wide the
+    /// shards were. What a run fetched again in vain, because the rest of its replacement failed,
+    /// does not count.
     pub shards_committed: u64,
     /// Shards that were bisected.
     pub shards_split: u64,
@@ -67,8 +67,8 @@ pub struct Summary {
 pub struct DatasetSummary {
     /// Name of the dataset.
     pub dataset: String,
-    /// Rows that the platform sent for committed shards. Where it was asked for single rows by their
-    /// ids, the rows of the older files that were written once more are counted, too.
+    /// Rows that the platform sent for committed shards. Where it was asked for single rows by
+    /// their ids, the rows of the older files that were written once more are counted, too.
     pub rows_received: u64,
     /// Rows in the new files.
     pub rows_written: u64,

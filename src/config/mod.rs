@@ -198,7 +198,8 @@ impl Config {
     /// still be used.
     ///
     /// # Errors
-    /// If a value is invalid, if a dataset has no columns yet, or if two sources share a credential.
+    /// If a value is invalid, if a dataset has no columns yet, or if two sources share a
+    /// credential.
     pub(crate) fn load_each(overrides: &Overrides) -> Result<Vec<SourceConfig>, ConfigError> {
         let layers = selected_sources(overrides)?;
         let mut sources = Vec::new();

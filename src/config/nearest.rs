@@ -3,8 +3,8 @@
 /// From this similarity on, of at most 1, a name is taken for a mistyped one.
 const SIMILAR: f64 = 0.75;
 
-/// The question whether the most similar of the known names is meant, as the end of an error about an
-/// unknown one: "; did you mean `x`?". Empty if none is similar.
+/// The question whether the most similar of the known names is meant, as the end of an error about
+/// an unknown one: "; did you mean `x`?". Empty if none is similar.
 pub(crate) fn suggestion<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> String {
     let similar = known.into_iter().map(|known| (strsim::jaro(name, known), known));
     let nearest = similar.max_by(|(one, _), (other, _)| one.total_cmp(other));

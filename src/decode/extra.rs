@@ -228,7 +228,8 @@ impl Extra {
     }
 }
 
-/// The text, with a mask in place of every known secret: a server may repeat what it was sent (G10).
+/// The text, with a mask in place of every known secret: a server may repeat what it was sent
+/// (G10).
 fn without_secrets(text: &[u8]) -> Cow<'_, [u8]> {
     match str::from_utf8(text) {
         Ok(text) if server_text::holds_secret(text) => {

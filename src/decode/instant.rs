@@ -3,8 +3,8 @@
 use jiff::{Timestamp, civil, tz::TimeZone};
 
 /// The microseconds since 1970 of a time in ISO 8601, or of the start of a day, in `zone` if it
-/// names none. There, a time that occurs twice is the first one, and one that clocks skip is as much
-/// later as they do.
+/// names none. There, a time that occurs twice is the first one, and one that clocks skip is as
+/// much later as they do.
 pub(super) fn instant(text: &str, zone: &TimeZone) -> Option<i64> {
     usual_instant(text.as_bytes()).or_else(|| {
         let zoned = || text.parse::<Timestamp>().ok();

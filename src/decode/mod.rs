@@ -2,9 +2,10 @@
 //!
 //! Two steps, both pure functions that any thread may call: [`PageParser`] finds rows, total and
 //! next cursor in a reply, so that the next page can be requested, and [`Decoder`] reads the rows
-//! into columns in one pass. A row that cannot be decoded is taken back from the columns and kept as
-//! it came (G5), so the cost of a page is linear in its bytes, whatever is in them. Start reading at
-//! [`Decoder::decode`]; `row_reader` reads a row, `columns` hold what was read, `scalar` its forms.
+//! into columns in one pass. A row that cannot be decoded is taken back from the columns and kept
+//! as it came (G5), so the cost of a page is linear in its bytes, whatever is in them. Start
+//! reading at [`Decoder::decode`]; `row_reader` reads a row, `columns` hold what was read, `scalar`
+//! its forms.
 
 mod byte_search;
 mod columns;

@@ -21,7 +21,8 @@ pub struct Page {
     pub not_owned: u64,
     /// Those rows, in the order received.
     pub(crate) left_out: Vec<LeftOutRow>,
-    /// Rows that were decoded and whose time is not plausible, owned or not: see [`PLAUSIBLE_MS`](super::PLAUSIBLE_MS).
+    /// Rows that were decoded and whose time is not plausible, owned or not: see
+    /// [`PLAUSIBLE_MS`](super::PLAUSIBLE_MS).
     pub implausible_times: u64,
     /// Rows that cannot be decoded, in the order received. The time of such a row may not be known,
     /// so two shards may report the same one.
@@ -57,16 +58,16 @@ impl Page {
 pub(crate) struct LeftOutRow {
     /// Its time in milliseconds since 1970.
     pub time_ms: i64,
-    /// Its end in milliseconds since 1970: [`i64::MAX`] while it is open, its time if the rows of the
-    /// dataset have no end.
+    /// Its end in milliseconds since 1970: [`i64::MAX`] while it is open, its time if the rows of
+    /// the dataset have no end.
     pub end_ms: i64,
     /// XXH3-64 of its JSON as received.
     pub digest: u64,
 }
 
 impl LeftOutRow {
-    /// Whether the row is in the interval between its time and its end, so that a platform may return
-    /// it for the interval although it belongs to an earlier one.
+    /// Whether the row is in the interval between its time and its end, so that a platform may
+    /// return it for the interval although it belongs to an earlier one.
     pub(crate) fn reaches_into(&self, interval: Interval) -> bool {
         self.time_ms <= interval.to_ms() && self.end_ms >= interval.from_ms()
     }

@@ -99,7 +99,8 @@ impl ApiClient {
         self.send_with_retry(request, RequestOptions::default(), pager.response_reader()).await
     }
 
-    /// The ids of the parent dataset that a child endpoint is queried for. They are listed once a run.
+    /// The ids of the parent dataset that a child endpoint is queried for. They are listed once a
+    /// run.
     pub(super) async fn parent_ids(&self, child: &Pager) -> Result<Arc<[String]>, FetchError> {
         let parent = child.endpoint.parent.as_ref();
         let Some(dataset) = parent.and_then(|parent| self.context.parents.get(&parent.dataset))

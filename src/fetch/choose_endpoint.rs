@@ -1,5 +1,5 @@
-//! What the choice of an endpoint has to ask the platform: how many rows there are, and up to when jobs
-//! have data.
+//! What the choice of an endpoint has to ask the platform: how many rows there are, and up to when
+//! jobs have data.
 
 use std::sync::Arc;
 
@@ -55,9 +55,9 @@ impl Fetcher {
         Ok(EndpointChoice { endpoint: Arc::clone(job), interval })
     }
 
-    /// Counts the rows of the start of a shard, if nothing is known about its dataset and the choice
-    /// depends on it. One fetcher counts for all of the dataset. If the platform does not count rows, nothing is
-    /// known.
+    /// Counts the rows of the start of a shard, if nothing is known about its dataset and the
+    /// choice depends on it. One fetcher counts for all of the dataset. If the platform does not
+    /// count rows, nothing is known.
     ///
     /// # Errors
     /// Only those that end the run.

@@ -1,5 +1,5 @@
-//! Ends what keeps failing for the same reason (G8): the rest of a planned shard of which a sample of
-//! pieces failed, and a dataset of which many shards in a row failed.
+//! Ends what keeps failing for the same reason (G8): the rest of a planned shard of which a sample
+//! of pieces failed, and a dataset of which many shards in a row failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use crate::{http::error::RequestError, planning::Shard, time::interval::Interval};
 
-/// Pieces of a planned shard that fail in a row for the same reason before the rest of it fails, too.
-/// After a failed piece the planner leases one that is far from it, so that they are a sample.
+/// Pieces of a planned shard that fail in a row for the same reason before the rest of it fails,
+/// too. After a failed piece the planner leases one that is far from it, so that they are a sample.
 const FAILED_SAMPLE: usize = 3;
 
 /// Counts the shards of each dataset that fail in a row for the same reason. Shared by all

@@ -35,8 +35,8 @@ pub(crate) struct Decoders {
 }
 
 impl Decoders {
-    /// Decoders that keep fields without a column, or only count them, and hide of the rows what the
-    /// policies say.
+    /// Decoders that keep fields without a column, or only count them, and hide of the rows what
+    /// the policies say.
     pub(crate) fn new(drops_new_fields: bool, policies: Policies) -> Self {
         Self { drops_new_fields, policies, decoders: DashMap::new() }
     }

@@ -1,4 +1,5 @@
-//! Why a committed shard or dataset is doubtful: everything was received, but not all of it is used.
+//! Why a committed shard or dataset is doubtful: everything was received, but not all of it is
+//! used.
 
 use crate::{
     fetch::{FetchTotals, shard_progress::ShardProgress},
@@ -6,7 +7,8 @@ use crate::{
 };
 
 /// Why the part of a shard that is about to be committed is doubtful, with what was observed. Empty
-/// if it is not. The sink knows which rows are quarantined. Only the last part of a shard can have a count mismatch.
+/// if it is not. The sink knows which rows are quarantined. Only the last part of a shard can have
+/// a count mismatch.
 pub(super) fn doubts(progress: &ShardProgress, is_last_part: bool) -> Vec<(GapKind, String)> {
     let mut doubts = Vec::new();
     let implausible = progress.implausible_times();
@@ -30,9 +32,9 @@ pub(super) fn doubts(progress: &ShardProgress, is_last_part: bool) -> Vec<(GapKi
 }
 
 impl FetchTotals {
-    /// The committed intervals of datasets that own none of the rows that the whole run received, if
-    /// some of these have nothing to do with what was requested: the platform seems to ignore the
-    /// interval. Rows that began earlier and were not over when it began explain themselves.
+    /// The committed intervals of datasets that own none of the rows that the whole run received,
+    /// if some of these have nothing to do with what was requested: the platform seems to ignore
+    /// the interval. Rows that began earlier and were not over when it began explain themselves.
     pub(crate) fn nothing_owned(&self) -> Vec<DoubtfulInterval> {
         let mut doubtful = Vec::new();
         for (dataset, totals) in &self.datasets {

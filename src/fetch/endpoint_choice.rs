@@ -1,7 +1,7 @@
 //! Which endpoint fetches an interval, and in which shards: whichever needs the fewest requests.
 //!
-//! Nothing here asks the platform: a plan and a fetcher decide by the same functions, so that what is
-//! planned is what is requested.
+//! Nothing here asks the platform: a plan and a fetcher decide by the same functions, so that what
+//! is planned is what is requested.
 
 use std::sync::Arc;
 
@@ -61,7 +61,8 @@ impl<'a> ShardSizing<'a> {
     }
 
     /// The first part of a shard that is requested at once, and its endpoint: of two the one with
-    /// fewer requests; of equals, or where the rows are not known, the query, which answers at once.
+    /// fewer requests; of equals, or where the rows are not known, the query, which answers at
+    /// once.
     pub(crate) fn cheapest(&self, shard: Interval) -> EndpointChoice {
         match self.endpoints() {
             (Some(query), Some(job)) => {
@@ -79,7 +80,8 @@ impl<'a> ShardSizing<'a> {
         }
     }
 
-    /// The part of a shard that jobs can read. `None` if there is none, or if the shard cannot be cut.
+    /// The part of a shard that jobs can read. `None` if there is none, or if the shard cannot be
+    /// cut.
     pub(crate) fn readable_by_job(&self, shard: Interval) -> Option<Interval> {
         if self.job_data_until_ms >= shard.to_ms() {
             return Some(shard);

@@ -1,4 +1,5 @@
-//! Parents whose rows cannot be fetched: each fails alone, and the rows of the others are committed.
+//! Parents whose rows cannot be fetched: each fails alone, and the rows of the others are
+//! committed.
 
 use crate::{
     fetch::{FetchError, Fetcher, ShardError, shard_progress::ShardProgress},
@@ -95,12 +96,12 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Decides about a shard whose parents have all been asked. If it replaces committed rows, those
-    /// of parents that failed stay as they are.
+    /// Decides about a shard whose parents have all been asked. If it replaces committed rows,
+    /// those of parents that failed stay as they are.
     ///
     /// # Errors
-    /// [`ShardError::Failed`] or [`ShardError::Denied`] if no rows of any parent could be fetched, or
-    /// if the committed rows cannot be kept.
+    /// [`ShardError::Failed`] or [`ShardError::Denied`] if no rows of any parent could be fetched,
+    /// or if the committed rows cannot be kept.
     pub(super) async fn settle_failed_parents(
         &self,
         progress: &mut ShardProgress,

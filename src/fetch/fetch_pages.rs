@@ -77,10 +77,10 @@ impl Fetcher {
         }
     }
 
-    /// Decodes a page and writes it to the sink. Days that it completes are committed, so that a day
-    /// is one file however wide the shard is; rows after a midnight within the page wait for the next
-    /// page, which shows whether the day is complete. If another partial commit is due, it comes first, so
-    /// that the page belongs to the next part.
+    /// Decodes a page and writes it to the sink. Days that it completes are committed, so that a
+    /// day is one file however wide the shard is; rows after a midnight within the page wait for
+    /// the next page, which shows whether the day is complete. If another partial commit is due, it
+    /// comes first, so that the page belongs to the next part.
     pub(super) async fn write_page(
         &self,
         progress: &mut ShardProgress,
@@ -117,8 +117,8 @@ impl Fetcher {
         self.write_rows(progress, page, in_flight).await
     }
 
-    /// Writes the rows that wait for the page after them. The days before them are committed first, if
-    /// that page shows that none of their rows can follow.
+    /// Writes the rows that wait for the page after them. The days before them are committed first,
+    /// if that page shows that none of their rows can follow.
     async fn write_held(
         &self,
         progress: &mut ShardProgress,
@@ -183,8 +183,9 @@ impl Fetcher {
         }
     }
 
-    /// Refuses a shard that paging will not reach the end of, if it can be bisected. A total that is a
-    /// hint says nothing: such a shard is bisected once paging ends, or if its first page has no rows.
+    /// Refuses a shard that paging will not reach the end of, if it can be bisected. A total that
+    /// is a hint says nothing: such a shard is bisected once paging ends, or if its first page has
+    /// no rows.
     fn check_depth(&self, progress: &ShardProgress, page: &RawPage) -> Result<(), ShardError> {
         let pager = &progress.pager;
         let depth = pager.endpoint.depth;
@@ -208,8 +209,8 @@ impl Fetcher {
             || counts.received - counts.duplicate >= MAX_UNCOMMITTED_ROWS
     }
 
-    /// Whether a shard whose data seem to be the cause of a failure is bisected: not while other shards
-    /// of the dataset fail, too.
+    /// Whether a shard whose data seem to be the cause of a failure is bisected: not while other
+    /// shards of the dataset fail, too.
     pub(super) fn may_bisect(&self, shard: &Shard) -> bool {
         self.is_splittable(shard) && !self.client.context.circuit_breaker.fails_elsewhere(shard)
     }

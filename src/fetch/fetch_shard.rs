@@ -169,7 +169,8 @@ impl Fetcher {
         Ok(pages_end)
     }
 
-    /// Lists the parents that a shard is queried for. One whose id would lead to another path fails.
+    /// Lists the parents that a shard is queried for. One whose id would lead to another path
+    /// fails.
     async fn list_parents(&self, progress: &mut ShardProgress) -> Result<(), FetchError> {
         let mut parents = self.client.parent_ids(&progress.pager).await?.to_vec();
         if progress.pager.endpoint.has_parent_in_path() {

@@ -1,5 +1,5 @@
-//! How long to wait before the first poll of a job: about as long as jobs of the dataset over as many
-//! days took before.
+//! How long to wait before the first poll of a job: about as long as jobs of the dataset over as
+//! many days took before.
 
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ impl JobWaits {
         narrower.max_by_key(|job| job.days).map_or(UNKNOWN, |job| job.wait)
     }
 
-    /// Learns from a job over `interval` that was found done `took` after its submission, by so many
-    /// polls. Returns what is to be kept for later runs.
+    /// Learns from a job over `interval` that was found done `took` after its submission, by so
+    /// many polls. Returns what is to be kept for later runs.
     pub(super) fn learn(
         &self,
         dataset: &str,
@@ -68,10 +68,10 @@ pub(super) fn next_pause(first: Duration, polls: u32, pause: Duration) -> Durati
     next.clamp(SHORTEST, LONGEST_PAUSE)
 }
 
-/// What is known after a job. One that was done at the first poll may have been done earlier: the wait
-/// gets a little shorter until one is not, and after several such jobs much shorter, so that a wait
-/// that is far too long is soon forgotten. It at most doubles, so that one slow job does not delay the
-/// next ones for long.
+/// What is known after a job. One that was done at the first poll may have been done earlier: the
+/// wait gets a little shorter until one is not, and after several such jobs much shorter, so that a
+/// wait that is far too long is soon forgotten. It at most doubles, so that one slow job does not
+/// delay the next ones for long.
 fn after_job(before: JobWait, polls: u32, took: Duration) -> JobWait {
     let JobWait { days, wait, prompt } = before;
     let (next, prompt) = match polls {

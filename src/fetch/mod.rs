@@ -4,11 +4,11 @@
 //! committed, split, failed, given up or returned (G2). Start with [`fetch_shard`], the course of
 //! one shard from its endpoint to its end, and [`fetch_pages`], the loop over its pages. They use
 //! [`endpoint_choice`] (whether a query or a job fetches how much at once; from [`row_statistics`],
-//! [`request_count`](mod@request_count) and [`shard_sizing`]; [`choose_endpoint`] asks the platform what
-//! the choice lacks), [`async_job`] (submit, poll, delete), [`pagination`] (which request comes next),
-//! [`send_with_retry`] (one request with its retries), [`outage`] (whether the platform answers at
-//! all), [`in_flight`] (several requests at once) and [`shard_progress`] with its [`watermark`] (what
-//! has arrived, and what of it can be committed).
+//! [`request_count`](mod@request_count) and [`shard_sizing`]; [`choose_endpoint`] asks the platform
+//! what the choice lacks), [`async_job`] (submit, poll, delete), [`pagination`] (which request
+//! comes next), [`send_with_retry`] (one request with its retries), [`outage`] (whether the
+//! platform answers at all), [`in_flight`] (several requests at once) and [`shard_progress`] with
+//! its [`watermark`] (what has arrived, and what of it can be committed).
 
 pub(crate) mod actor;
 pub(crate) mod api_client;

@@ -1,8 +1,8 @@
 //! Open rows of a committed shard, requested by their ids.
 //!
 //! The sink writes the committed rows once more, and the rows that the platform returns by id take
-//! the place of their older copies; the commit replaces the shard. So a few rows that are still open
-//! cost a few requests, whatever the shard has.
+//! the place of their older copies; the commit replaces the shard. So a few rows that are still
+//! open cost a few requests, whatever the shard has.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -26,7 +26,8 @@ const MOST_NOT_FOUND: u32 = 8;
 
 impl Fetcher {
     /// Writes the committed rows of a shard once more, with newer copies of those that are open.
-    /// Returns whether that worked. If not, nothing is written, and the shard is to be fetched whole.
+    /// Returns whether that worked. If not, nothing is written, and the shard is to be fetched
+    /// whole.
     ///
     /// # Errors
     /// Only those that end the run.
@@ -98,8 +99,8 @@ impl Fetcher {
     }
 }
 
-/// Refuses a page with rows that were not requested, or with rows that cannot be decoded: nothing but
-/// the requested rows may change.
+/// Refuses a page with rows that were not requested, or with rows that cannot be decoded: nothing
+/// but the requested rows may change.
 fn refuse_other_rows(
     progress: &ShardProgress,
     page: &RawPage,

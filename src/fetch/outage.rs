@@ -1,9 +1,9 @@
 //! Outages: the network or the whole platform does not answer, and not only one dataset.
 //!
 //! Failures of all fetchers are counted together. After several in a row that an outage would
-//! explain, one fetcher probes the platform: it asks something cheap that no dataset has to do with.
-//! If that fails alike, there is an outage. If the platform has answered before in this run, all
-//! fetchers wait while one of them probes on, and nobody's attempts are used up. Else the usual
+//! explain, one fetcher probes the platform: it asks something cheap that no dataset has to do
+//! with. If that fails alike, there is an outage. If the platform has answered before in this run,
+//! all fetchers wait while one of them probes on, and nobody's attempts are used up. Else the usual
 //! attempts decide, since the address may be wrong.
 
 use std::{
@@ -114,7 +114,8 @@ impl OutageState {
         ended
     }
 
-    /// Records a failure that an outage would explain. Returns whether the platform is to be probed.
+    /// Records a failure that an outage would explain. Returns whether the platform is to be
+    /// probed.
     fn record_failure(&mut self) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.is_suspicious()

@@ -2,7 +2,8 @@
 
 use crate::catalog::{Dataset, Endpoint, Paging};
 
-/// The polls of a typical job: its first one comes when it is expected to be done (see `job_waits`).
+/// The polls of a typical job: its first one comes when it is expected to be done (see
+/// `job_waits`).
 const TYPICAL_POLLS: u64 = 1;
 
 /// The requests that return this many items, without retries. `None` if the number of items is not

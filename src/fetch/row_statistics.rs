@@ -57,7 +57,8 @@ impl RowStatistics {
         self.stats.get(dataset).is_some_and(|stats| stats.committed.0 > 0)
     }
 
-    /// Waits until no other fetcher counts the rows of a dataset. Others wait while the guard lives.
+    /// Waits until no other fetcher counts the rows of a dataset. Others wait while the guard
+    /// lives.
     pub(crate) async fn count_alone(&self, dataset: &str) -> OwnedMutexGuard<()> {
         let lock = Arc::clone(&self.counting.entry(dataset.to_owned()).or_default());
         lock.lock_owned().await

@@ -18,7 +18,8 @@ pub struct FetchSettings {
     pub smallest_shard: Duration,
     /// The time after which an unfinished shard is committed partially.
     pub commit_every: Duration,
-    /// The requests that a fetcher can make in that time within the quota. `None` if there is no quota.
+    /// The requests that a fetcher can make in that time within the quota. `None` if there is no
+    /// quota.
     pub requests_per_commit: Option<u64>,
     /// Requests of one shard in flight at once, where pages are numbered.
     pub ahead: usize,

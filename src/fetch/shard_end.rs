@@ -209,9 +209,9 @@ impl Fetcher {
         Ok(progress.lease.end(LeaseEnd::Split).await?)
     }
 
-    /// Gives up a shard. A shard of several days is bisected first, so that a failing day affects no
-    /// other day, unless the data cannot be the cause: other shards fail, too, or the catalog seems to
-    /// be wrong.
+    /// Gives up a shard. A shard of several days is bisected first, so that a failing day affects
+    /// no other day, unless the data cannot be the cause: other shards fail, too, or the catalog
+    /// seems to be wrong.
     pub(super) async fn fail(
         &self,
         progress: ShardProgress,
@@ -247,8 +247,8 @@ impl Fetcher {
         }
     }
 
-    /// Fails all pieces of a planned shard that nobody fetches, since a sample of them failed alike,
-    /// and records them together.
+    /// Fails all pieces of a planned shard that nobody fetches, since a sample of them failed
+    /// alike, and records them together.
     async fn fail_as_one(
         &self,
         lease: Lease,

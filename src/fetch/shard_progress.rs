@@ -50,7 +50,8 @@ pub(crate) struct ShardProgress {
     strays: u64,
     /// The parts that are committed, as far as none of their rows arrived later.
     committed_parts: Vec<Interval>,
-    /// The digests of the rows of the last two pages. Where rows were inserted, a page repeats some.
+    /// The digests of the rows of the last two pages. Where rows were inserted, a page repeats
+    /// some.
     last_digests: [Vec<u64>; 2],
     /// Whether the last rows that arrived cannot be decoded: they may be as late as the next page.
     ends_undecodable: bool,
@@ -155,14 +156,14 @@ impl ShardProgress {
         self.implausible_times
     }
 
-    /// The rows received with the uncommitted part that the platform returns although they have nothing
-    /// to do with the requested interval.
+    /// The rows received with the uncommitted part that the platform returns although they have
+    /// nothing to do with the requested interval.
     pub(crate) fn strays(&self) -> u64 {
         self.strays
     }
 
-    /// The committed parts that rows of `page` belong to: they have arrived too late, and no copy of
-    /// them came with the last pages. Each part is returned once.
+    /// The committed parts that rows of `page` belong to: they have arrived too late, and no copy
+    /// of them came with the last pages. Each part is returned once.
     pub(crate) fn parts_with_late_rows(&mut self, page: &Page) -> Vec<Interval> {
         let last = &self.last_digests;
         let is_copy = |row: &LeftOutRow| last.iter().any(|digests| digests.contains(&row.digest));
@@ -231,10 +232,10 @@ impl ShardProgress {
 
     /// Where a partial commit may end before `page` is written. `None` if there can be none.
     ///
-    /// A page with rows that cannot be decoded has no such end: they have no time, so one of them may
-    /// belong before the first row that has one, and would be recorded with the wrong part. Nor has
-    /// one after a page that ends with such rows: they may belong after its end. The rest would then
-    /// not be doubtful, and lack them even when the part is fetched again.
+    /// A page with rows that cannot be decoded has no such end: they have no time, so one of them
+    /// may belong before the first row that has one, and would be recorded with the wrong part. Nor
+    /// has one after a page that ends with such rows: they may belong after its end. The rest would
+    /// then not be doubtful, and lack them even when the part is fetched again.
     pub(crate) fn partial_commit_before(&self, page: &Page) -> Option<i64> {
         let end_ms = self.watermark.complete_before_page(&page.keys)?;
         let is_certain =
@@ -242,10 +243,11 @@ impl ShardProgress {
         (is_certain && self.can_end_at(end_ms)).then_some(end_ms)
     }
 
-    /// The end of the days that `page` completes, where a partial commit may end, and the index of the
-    /// first row of the page after it. `None` if it completes none. See
-    /// [`partial_commit_before`](Self::partial_commit_before) for rows that cannot be decoded. Where
-    /// the platform counts the rows of the request exactly, they are compared before any is committed.
+    /// The end of the days that `page` completes, where a partial commit may end, and the index of
+    /// the first row of the page after it. `None` if it completes none. See
+    /// [`partial_commit_before`](Self::partial_commit_before) for rows that cannot be decoded.
+    /// Where the platform counts the rows of the request exactly, they are compared before any is
+    /// committed.
     pub(crate) fn complete_days(&self, page: &Page) -> Option<(usize, i64)> {
         let days = self.watermark.complete_days(&page.keys).filter(|_| self.total.is_none());
         days.filter(|&(rows_before, end_ms)| {

@@ -16,8 +16,8 @@ use crate::{
 /// The pages of a shard at which it is wide enough: the requests beside its pages are a few percent
 /// of them then, and there are shards for every fetcher.
 const ENOUGH_PAGES: u64 = 100;
-/// The pages up to which a shard may be wider than the quota fetches in the time of a commit: else a
-/// small quota would go into the requests beside the pages.
+/// The pages up to which a shard may be wider than the quota fetches in the time of a commit: else
+/// a small quota would go into the requests beside the pages.
 const LEAST_PAGES: u64 = 10;
 /// The most rows of a shard that cannot be committed day by day, as they are held until its end.
 const MOST_ROWS: u64 = 200_000;

@@ -84,8 +84,8 @@ impl FetchTotals {
         };
     }
 
-    /// Takes a record out that was committed to replace others and is discarded, since the rest of its
-    /// replacement is missing.
+    /// Takes a record out that was committed to replace others and is discarded, since the rest of
+    /// its replacement is missing.
     pub(crate) fn remove(&mut self, discarded: &ShardRecord) {
         let ShardRecord { dataset, interval, counts, files, .. } = discarded;
         let totals = self.dataset(dataset);

@@ -39,9 +39,9 @@ impl Watermark {
         self.complete_before().filter(|&newest_ms| newest_ms < first_ms).map(|_| first_ms)
     }
 
-    /// The last midnight (UTC) before which all rows are there with the rows of the next page, and the
-    /// index of the first row of the page after it. `None` if that is not known, or if no row lies
-    /// before it.
+    /// The last midnight (UTC) before which all rows are there with the rows of the next page, and
+    /// the index of the first row of the page after it. `None` if that is not known, or if no row
+    /// lies before it.
     pub(crate) fn complete_days(&self, keys: &[RowKey]) -> Option<(usize, i64)> {
         let (first, last) = (keys.first()?, keys.last()?);
         let midnight_ms = Interval::day_of(last.time_ms).from_ms();

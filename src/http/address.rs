@@ -17,8 +17,8 @@ enum Reach {
 
 /// Whether a result that the API at `api` names may be downloaded from `url`, where the request has
 /// no token. A server must not make this program ask machines that the server itself cannot reach,
-/// nor downgrade it to plain HTTP: so `url` must have at least the reach of the API, and may be plain
-/// HTTP only on this machine and if the API is, too.
+/// nor downgrade it to plain HTTP: so `url` must have at least the reach of the API, and may be
+/// plain HTTP only on this machine and if the API is, too.
 pub(crate) fn may_download(api: &Url, url: &Url) -> bool {
     let is_encrypted = match url.scheme() {
         "https" => true,

@@ -1,5 +1,5 @@
-//! What an error of the HTTP client means: it is either the network's, or the platform was too slow,
-//! or no connection is possible until a person mends something.
+//! What an error of the HTTP client means: it is either the network's, or the platform was too
+//! slow, or no connection is possible until a person mends something.
 
 use std::{error::Error, io, time::Duration};
 

@@ -37,8 +37,8 @@ pub enum RequestError {
     /// The status is a success, but the body is not what it should be.
     #[error("the response cannot be read: {0}")]
     Malformed(ServerText),
-    /// The status is a success, but the page cannot be taken apart into its rows, so that fewer rows
-    /// may be readable.
+    /// The status is a success, but the page cannot be taken apart into its rows, so that fewer
+    /// rows may be readable.
     #[error("the response cannot be read: {0}")]
     Unreadable(ServerText),
     /// Pagination does not end, or the next page is on another host.
@@ -74,7 +74,8 @@ pub struct ErrorResponse {
     pub message: ServerText,
     /// `Retry-After`. `None` if it is missing or neither a time nor a date.
     pub retry_after: Option<Duration>,
-    /// Whether the rate-limit window of the credential is full. `None` if the response does not say.
+    /// Whether the rate-limit window of the credential is full. `None` if the response does not
+    /// say.
     pub window_is_full: Option<bool>,
     /// The platform's id of the request, for its support; empty if it sent none.
     pub correlation: ServerText,

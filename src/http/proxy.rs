@@ -1,7 +1,7 @@
 //! The proxy of the environment: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 //!
-//! Only requests by https go through it, and by CONNECT, so that it cannot read them. This machine is
-//! never reached through a proxy (G10).
+//! Only requests by https go through it, and by CONNECT, so that it cannot read them. This machine
+//! is never reached through a proxy (G10).
 
 use url::Url;
 

@@ -14,7 +14,8 @@ use crate::{http::error::header, time::clock};
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// How long a response asks its client to wait, at most a year: the longest that any of its
-/// `Retry-After` lines says. `None` if no line is a date or a number of seconds that is not negative.
+/// `Retry-After` lines says. `None` if no line is a date or a number of seconds that is not
+/// negative.
 ///
 /// A date is relative to the `Date` of the response, so that the clocks may differ, or to this
 /// machine's clock if the response has none. A date that has passed means no wait.

@@ -14,8 +14,8 @@ pub(crate) enum ThrottleScope {
 }
 
 impl ThrottleScope {
-    /// The scope of a response that throttles: the credential's quota, unless its window has room or
-    /// the status says that the service is not available.
+    /// The scope of a response that throttles: the credential's quota, unless its window has room
+    /// or the status says that the service is not available.
     pub(crate) fn of(response: &ErrorResponse) -> Self {
         let has_room = response.window_is_full == Some(false);
         if has_room || response.status == StatusCode::SERVICE_UNAVAILABLE {

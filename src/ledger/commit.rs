@@ -60,8 +60,8 @@ impl Ledger {
         self.paths("SELECT path FROM file")
     }
 
-    /// The files of the committed shards in an interval. `None` if no shard is there, or if one reaches
-    /// beyond the interval.
+    /// The files of the committed shards in an interval. `None` if no shard is there, or if one
+    /// reaches beyond the interval.
     pub(crate) fn shard_files(
         &self,
         dataset: &str,

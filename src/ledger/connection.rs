@@ -26,8 +26,8 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
     Connection::open_with_flags(path, flags)
 }
 
-/// Why [`open`] failed: the symbolic link in place of the database or of a file beside it. `None` if
-/// there is none.
+/// Why [`open`] failed: the symbolic link in place of the database or of a file beside it. `None`
+/// if there is none.
 pub(super) fn symbolic_link(path: &Path) -> Option<String> {
     let with_suffix = |suffix| {
         let mut name = path.as_os_str().to_owned();

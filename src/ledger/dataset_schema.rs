@@ -63,8 +63,8 @@ impl Columns {
     }
 
     /// Whether `old` columns differ from these only as an earlier version of this program wrote
-    /// them: times in milliseconds, and without the columns that the program adds, whose names begin
-    /// with an underscore.
+    /// them: times in milliseconds, and without the columns that the program adds, whose names
+    /// begin with an underscore.
     pub(crate) fn are_newer_layout_of(&self, old: &Self) -> bool {
         let is_known = |path: &String| old.0.contains_key(path) || path.starts_with('_');
         self != old && self.obstacles(old).is_empty() && self.0.keys().all(is_known)

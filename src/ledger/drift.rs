@@ -12,8 +12,8 @@ use crate::{
     time::clock,
 };
 
-/// The most paths of a dataset that are recorded one by one (G8). The rows of others count together,
-/// as [`DriftRecordKind::FurtherPaths`].
+/// The most paths of a dataset that are recorded one by one (G8). The rows of others count
+/// together, as [`DriftRecordKind::FurtherPaths`].
 const MOST_PATHS: u32 = 1_000;
 
 /// Why values are recorded.
@@ -72,8 +72,8 @@ pub struct DriftRecord {
 }
 
 impl Ledger {
-    /// The recorded paths that no summary has reported yet, of the kinds that `is_reported` selects.
-    /// They count as reported from now on.
+    /// The recorded paths that no summary has reported yet, of the kinds that `is_reported`
+    /// selects. They count as reported from now on.
     pub(crate) fn take_unreported_fields(
         &self,
         is_reported: impl Fn(DriftRecordKind) -> bool,

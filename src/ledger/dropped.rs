@@ -12,8 +12,8 @@ use crate::{
 
 impl Ledger {
     /// Forgets an interval of a dataset in one transaction: its committed shards, failures, doubts
-    /// and accepted gaps. A shard that reaches beyond it stays. The files of the shards are recorded
-    /// as garbage, and are to be deleted then.
+    /// and accepted gaps. A shard that reaches beyond it stays. The files of the shards are
+    /// recorded as garbage, and are to be deleted then.
     ///
     /// # Errors
     /// [`LedgerError::Sqlite`].

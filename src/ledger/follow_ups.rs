@@ -1,7 +1,7 @@
 //! Committed shards with open rows, which are fetched again until the rows are closed.
 //!
-//! Follow-ups get rarer as the data get older: a shard is fetched again when it is 1, 2, 4, 8 … days
-//! old, counted from the end of its interval. So long conversations cost few requests.
+//! Follow-ups get rarer as the data get older: a shard is fetched again when it is 1, 2, 4, 8 …
+//! days old, counted from the end of its interval. So long conversations cost few requests.
 
 use rusqlite::{Connection, Params, Transaction, params};
 

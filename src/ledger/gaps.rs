@@ -91,8 +91,8 @@ impl DoubtfulInterval {
     }
 }
 
-/// Why a record is doubtful that has quarantined rows, or whose commit has quarantined rows in other
-/// records that may belong to it: `without_own_day` is their number. `None` if it has none.
+/// Why a record is doubtful that has quarantined rows, or whose commit has quarantined rows in
+/// other records that may belong to it: `without_own_day` is their number. `None` if it has none.
 pub(crate) fn quarantine_doubt(counts: Counts, without_own_day: u64) -> Option<(GapKind, String)> {
     let reason = match (counts.quarantined, without_own_day) {
         (0, 0) => return None,

@@ -15,8 +15,8 @@ pub(crate) fn version_key(dataset: &str) -> String {
 /// The value in place of the fingerprint of a policy if there is no policy.
 const NO_POLICY: &str = "none";
 
-/// The key of the fingerprint of the policy that rows of a dataset were hidden by. An identity without
-/// it has no policy for the dataset.
+/// The key of the fingerprint of the policy that rows of a dataset were hidden by. An identity
+/// without it has no policy for the dataset.
 pub(crate) fn policy_key(dataset: &str) -> String {
     format!("privacy.{dataset}")
 }
@@ -83,10 +83,10 @@ impl Ledger {
     /// Checks that the output belongs to this job. Writes nothing.
     ///
     /// # Errors
-    /// [`LedgerError::Identity`] with the first setting that differs, [`LedgerError::Layout`] if that
-    /// is the layout, [`LedgerError::OlderColumns`] if it is the version of a dataset, and the
-    /// output's is older, or [`LedgerError::Policy`] if the rows of a dataset were hidden by another
-    /// policy.
+    /// [`LedgerError::Identity`] with the first setting that differs, [`LedgerError::Layout`] if
+    /// that is the layout, [`LedgerError::OlderColumns`] if it is the version of a dataset, and the
+    /// output's is older, or [`LedgerError::Policy`] if the rows of a dataset were hidden by
+    /// another policy.
     pub fn check_identity(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
         let connection = self.lock();
         let mut query = connection.prepare("SELECT key, value FROM identity")?;
@@ -97,8 +97,8 @@ impl Ledger {
     }
 }
 
-/// Checks that the rows of each dataset that both identities have were hidden by the same policy. An
-/// identity that lacks the policy of a dataset has none for it, so both must be whole.
+/// Checks that the rows of each dataset that both identities have were hidden by the same policy.
+/// An identity that lacks the policy of a dataset has none for it, so both must be whole.
 fn compare_policies(
     recorded: &BTreeMap<String, String>,
     identity: &BTreeMap<String, String>,
@@ -112,8 +112,8 @@ fn compare_policies(
     Ok(())
 }
 
-/// Checks that an output with the first identity belongs to the job with the second. Either may be a
-/// part of an identity.
+/// Checks that an output with the first identity belongs to the job with the second. Either may be
+/// a part of an identity.
 ///
 /// # Errors
 /// As [`Ledger::check_identity`], without [`LedgerError::Policy`].

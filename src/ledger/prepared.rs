@@ -1,10 +1,10 @@
 //! Replacements of committed shards that are decided before their files take the names of the old
 //! ones.
 //!
-//! A file that replaces another one under the same name takes that name before the ledger records it.
-//! A refresh that is killed in between is fetched again. A rewrite makes no request, so it cannot be
-//! repeated once the old file is gone. Therefore the whole replacement is recorded first, and whoever
-//! opens the output next completes it (G3).
+//! A file that replaces another one under the same name takes that name before the ledger records
+//! it. A refresh that is killed in between is fetched again. A rewrite makes no request, so it
+//! cannot be repeated once the old file is gone. Therefore the whole replacement is recorded first,
+//! and whoever opens the output next completes it (G3).
 
 use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,8 @@ pub(crate) struct Replacement {
 }
 
 impl Ledger {
-    /// Decides a replacement whose files are written: from now on it is completed, unless they are lost.
+    /// Decides a replacement whose files are written: from now on it is completed, unless they are
+    /// lost.
     pub(crate) fn prepare(&self, replacement: &Replacement) -> Result<(), LedgerError> {
         let json = serde_json::to_string(replacement).unwrap_or_default();
         let sql = "INSERT INTO prepared (commit_id, replacement) VALUES (?1, ?2)";
@@ -71,9 +72,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records a replacement whose files have their names, in one transaction. Follow-ups and whether
-    /// the rows are to be fetched again are kept; doubts and acceptances belong to intervals and stay
-    /// as they are. Returns the files that no record names any more, which are recorded as garbage.
+    /// Records a replacement whose files have their names, in one transaction. Follow-ups and
+    /// whether the rows are to be fetched again are kept; doubts and acceptances belong to
+    /// intervals and stay as they are. Returns the files that no record names any more, which are
+    /// recorded as garbage.
     pub(crate) fn replace(&self, replacement: &Replacement) -> Result<Vec<String>, LedgerError> {
         let Replacement { commit_id, dataset, interval, records, event, .. } = replacement;
         self.transaction(|transaction| {

@@ -28,7 +28,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// The items that hold the rows of any interval of a dataset. `None` if the number is not known.
+    /// The items that hold the rows of any interval of a dataset. `None` if the number is not
+    /// known.
     pub(crate) fn item_count(&self, dataset: &str) -> Result<Option<u64>, LedgerError> {
         let sql = "SELECT items FROM item_count WHERE dataset = ?1";
         let items: Option<i64> =

@@ -37,9 +37,9 @@ pub(crate) struct RebuiltRecords {
 }
 
 impl Ledger {
-    /// Deletes the records of all committed shards but the kept ones, and records the added ones, in
-    /// one transaction. Failures, accepted gaps and the history of runs stay, and so do the doubts
-    /// that no file tells.
+    /// Deletes the records of all committed shards but the kept ones, and records the added ones,
+    /// in one transaction. Failures, accepted gaps and the history of runs stay, and so do the
+    /// doubts that no file tells.
     pub(crate) fn rebuild(&self, rebuilt: &RebuiltRecords) -> Result<(), LedgerError> {
         self.check_identity(&rebuilt.identity)?;
         let RebuiltRecords { identity, kept, added, doubts, told, sums, columns } = rebuilt;

@@ -14,8 +14,8 @@ pub(crate) struct RowStats {
     pub probes: Vec<Probe>,
     /// Rows of the committed shards, the size of their files in bytes, and their total width.
     pub committed: (u64, u64, Duration),
-    /// The items that hold the rows of any interval, such as users. `None` if the rows of the dataset
-    /// are items themselves, or if the number is not known.
+    /// The items that hold the rows of any interval, such as users. `None` if the rows of the
+    /// dataset are items themselves, or if the number is not known.
     pub items: Option<u64>,
 }
 

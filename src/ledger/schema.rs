@@ -95,7 +95,8 @@ const VERSION_2: &str = "
 
 /// - `job_wait`: how long to wait before the first poll of a dataset's jobs.
 /// - `item_count`: how many items hold the rows of any interval of a dataset, such as users.
-/// - `new_field`: values that fit no column, by their paths, and whether a summary has reported them.
+/// - `new_field`: values that fit no column, by their paths, and whether a summary has reported
+///   them.
 ///
 /// Earlier programs read every time without a zone as UTC.
 const VERSION_3: &str = "
@@ -117,8 +118,8 @@ const VERSION_3: &str = "
 /// - `run_sample`: the course of a run, each sample as JSON.
 /// - `shard_event`: what happened to shards, the newest so many events.
 /// - `hour_sum`: the rows of each shard by the hour of their time and their media type.
-/// - `job_wait`: how long to wait before the first poll of a dataset's jobs of a width, and how many of
-///   them in a row were done at their first poll. What is known without a width is dropped.
+/// - `job_wait`: how long to wait before the first poll of a dataset's jobs of a width, and how
+///   many of them in a row were done at their first poll. What is known without a width is dropped.
 const VERSION_4: &str = "
     CREATE INDEX file_of_shard ON file (dataset, from_ms);
     CREATE INDEX wide_gap ON gap (dataset, from_ms, to_ms) WHERE to_ms - from_ms > 86400000;

@@ -23,8 +23,8 @@ pub(crate) fn original_commit_id(commit_id: &str) -> &str {
 
 impl Ledger {
     /// Records the new files of a committed shard in place of the old ones, in one transaction. The
-    /// rows and counts are the same. Returns the old files that are to be deleted, which are recorded
-    /// as garbage.
+    /// rows and counts are the same. Returns the old files that are to be deleted, which are
+    /// recorded as garbage.
     pub(crate) fn record_upgrade(&self, new: &ShardRecord) -> Result<Vec<String>, LedgerError> {
         self.transaction(|transaction| {
             transaction.execute(

@@ -36,7 +36,8 @@ pub(crate) struct LeaseEnded {
     pub end: LeaseEnd,
 }
 
-/// Tells the planner that the planned shard of a lease fails as one. The reply is what ends with it.
+/// Tells the planner that the planned shard of a lease fails as one. The reply is what ends with
+/// it.
 #[derive(Message)]
 #[rtype(result = "Vec<Interval>")]
 pub(crate) struct FailedAsOne {

@@ -248,8 +248,8 @@ impl Plan {
     }
 
     /// G1, in debug builds: the shards are disjoint and cover what was requested. The more shards
-    /// there are, the rarer it is checked, so that the checks of a run take time in proportion to its
-    /// shards.
+    /// there are, the rarer it is checked, so that the checks of a run take time in proportion to
+    /// its shards.
     fn check(&mut self) {
         self.unchecked += 1;
         if cfg!(debug_assertions) && self.unchecked * CHECKED_SHARDS >= self.waiting.len() {

@@ -30,8 +30,8 @@ impl Shard {
         Self { dataset, interval, planned: interval, replaces, open_rows: None }
     }
 
-    /// Keeps what lies before `at` and returns the rest, as a shard that is planned like this one. A
-    /// piece of a planned shard leaves another piece. `None` if one of them would be empty.
+    /// Keeps what lies before `at` and returns the rest, as a shard that is planned like this one.
+    /// A piece of a planned shard leaves another piece. `None` if one of them would be empty.
     pub(crate) fn cut(&mut self, at: i64) -> Option<Self> {
         let (kept, rest) = self.interval.cut(at)?;
         let is_piece = self.interval != self.planned;

@@ -1,7 +1,7 @@
 //! NICE CXone.
 //!
-//! `GET /data-extraction/v1/jobs` lists the jobs of a tenant with id and status only (public OpenAPI
-//! document), so it does not tell who submitted one, or for which dates.
+//! `GET /data-extraction/v1/jobs` lists the jobs of a tenant with id and status only (public
+//! OpenAPI document), so it does not tell who submitted one, or for which dates.
 
 use crate::{
     auth::Grant,

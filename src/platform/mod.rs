@@ -94,8 +94,8 @@ impl Profile {
     /// there answers, if only with 404.
     ///
     /// `/` where the platform publishes no such request. Its answer shows that the network and the
-    /// host are there, and not that every service behind the host is: if those fail, the attempts of
-    /// each request decide. A path of a dataset would make its own failure an outage of all.
+    /// host are there, and not that every service behind the host is: if those fail, the attempts
+    /// of each request decide. A path of a dataset would make its own failure an outage of all.
     pub(crate) fn probe_path(&self) -> &'static str {
         self.introspection.and_then(|paths| paths.identity_paths.first().copied()).unwrap_or("/")
     }

@@ -14,8 +14,8 @@ pub(crate) enum Action {
     Drop,
     /// A text becomes its HMAC-SHA-256 in hexadecimal digits. An empty text stays empty.
     Hash,
-    /// Every character of a text but the last ones becomes `*`. A text that has no more than these is
-    /// masked as a whole.
+    /// Every character of a text but the last ones becomes `*`. A text that has no more than these
+    /// is masked as a whole.
     Mask(usize),
 }
 

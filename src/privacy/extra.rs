@@ -2,7 +2,8 @@
 //!
 //! Its keys are paths and its values raw JSON. A path may lead to a column whose values are hidden,
 //! or into one; it may lead to something that contains such a column, because the response has
-//! something else in its place; or to a field that no column has, of which nobody knows what it holds.
+//! something else in its place; or to a field that no column has, of which nobody knows what it
+//! holds.
 
 use std::borrow::Cow;
 

@@ -48,7 +48,8 @@ pub(crate) struct PolicySettings {
 }
 
 impl Policy {
-    /// The policy of a dataset: what its catalog marks as personal, and these rules, which count more.
+    /// The policy of a dataset: what its catalog marks as personal, and these rules, which count
+    /// more.
     ///
     /// The dataset has all of its columns, also those that are not fetched.
     ///
@@ -109,8 +110,8 @@ impl Policy {
         })
     }
 
-    /// The rows of a response with what has to be hidden of them hidden. To be called once for a row:
-    /// a hash would be hashed again.
+    /// The rows of a response with what has to be hidden of them hidden. To be called once for a
+    /// row: a hash would be hashed again.
     ///
     /// # Errors
     /// If the columns are not those of the dataset.

@@ -9,8 +9,8 @@ use crate::{catalog::schema, privacy::Action};
 /// What happens to the column at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// The names on the path, through lists and structs. After a map, a name is that of its entries:
-    /// `*` in it stands for any characters, and case does not matter.
+    /// The names on the path, through lists and structs. After a map, a name is that of its
+    /// entries: `*` in it stands for any characters, and case does not matter.
     pub names: Vec<String>,
     pub action: Action,
 }

@@ -22,8 +22,8 @@ pub struct Settings {
     pub requests: u32,
     /// The length of a rate-limit window.
     pub per: Duration,
-    /// Whether the window slides: it holds the requests of the last `per` at any time. Else it begins
-    /// with its first request, and the next one after its end.
+    /// Whether the window slides: it holds the requests of the last `per` at any time. Else it
+    /// begins with its first request, and the next one after its end.
     pub window_slides: bool,
     /// Changes of `requests`: the time after the start, and the new limit. Sorted by time.
     pub limit_changes: Vec<(Duration, u32)>,
@@ -51,8 +51,8 @@ pub struct Settings {
     pub fail_every: u32,
     /// How asynchronous queries of Genesys Cloud behave.
     pub jobs: JobSettings,
-    /// Whether conversations and contacts have new fields, values of other types than documented, and values in
-    /// other forms.
+    /// Whether conversations and contacts have new fields, values of other types than documented,
+    /// and values in other forms.
     pub drift: bool,
     /// Whether conversations are spread unevenly: a few have thousands of segments, some have long
     /// notes, ids hardly ever repeat, and all are in one queue.

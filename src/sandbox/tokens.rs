@@ -63,8 +63,8 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Issues an access token to `client`. If the client then has more than `max_tokens` valid ones,
-    /// its oldest is revoked.
+    /// Issues an access token to `client`. If the client then has more than `max_tokens` valid
+    /// ones, its oldest is revoked.
     pub(super) fn issue(
         &mut self,
         settings: &Settings,

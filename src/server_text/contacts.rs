@@ -1,8 +1,8 @@
 //! Telephone numbers and e-mail addresses in texts of servers.
 //!
-//! An error may quote the row that it is about. Names cannot be recognized, but numbers and addresses
-//! have a form. The switch is one for the process, as the set of secrets is: if one source has
-//! `[privacy]`, the errors of all sources are masked.
+//! An error may quote the row that it is about. Names cannot be recognized, but numbers and
+//! addresses have a form. The switch is one for the process, as the set of secrets is: if one
+//! source has `[privacy]`, the errors of all sources are masked.
 
 use std::{
     borrow::Cow,
@@ -92,8 +92,9 @@ fn address(text: &str) -> Option<usize> {
     domain.contains('.').then_some(start + domain.len())
 }
 
-/// The length of the telephone number at the start of a text: groups of digits with a plus in front, or
-/// 10 digits or more in at least two groups, or digits in a row. None is a part of an id or a time.
+/// The length of the telephone number at the start of a text: groups of digits with a plus in
+/// front, or 10 digits or more in at least two groups, or digits in a row. None is a part of an id
+/// or a time.
 fn number(text: &str) -> Option<usize> {
     let plus = PLUS.iter().find(|plus| text.starts_with(**plus)).map_or(0, |plus| plus.len());
     let is_international = plus > 0;

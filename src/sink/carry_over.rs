@@ -121,8 +121,8 @@ impl CarryWriter {
         })
     }
 
-    /// Writes the rows of a quarantine file, whose record begins at `from_ms`. A row that does not tell
-    /// its parent is written, too: it may be of any of them.
+    /// Writes the rows of a quarantine file, whose record begins at `from_ms`. A row that does not
+    /// tell its parent is written, too: it may be of any of them.
     fn add_quarantined(&mut self, file: File, from_ms: i64) -> Result<(), DayRewriteError> {
         let (rows_of, read) = (&self.rows_of, &mut self.read);
         let is_written = |line: &io::Result<Vec<u8>>| {

@@ -26,8 +26,9 @@ const FEWEST_DICTIONARY_VALUES: usize = 8;
 /// Values that are compared to see whether they repeat.
 const SAMPLED_VALUES: usize = 1_024;
 
-/// Values repeat if each comes so often on average. Of values that come less often, such as the times
-/// of metrics, the numbers that stand for them take more room than a compressor leaves of the values.
+/// Values repeat if each comes so often on average. Of values that come less often, such as the
+/// times of metrics, the numbers that stand for them take more room than a compressor leaves of the
+/// values.
 const REPETITIONS: usize = 5;
 
 /// What the first rows of a file have in a leaf column.
@@ -167,8 +168,8 @@ fn push_leaves(array: &ArrayRef, empty: usize, leaves: &mut Vec<Leaf>) {
     }
 }
 
-/// Whether the first of these values, of which there are so many, come [`REPETITIONS`] times or more
-/// on average.
+/// Whether the first of these values, of which there are so many, come [`REPETITIONS`] times or
+/// more on average.
 fn repeat(present: usize, values: impl Iterator<Item = u64>) -> bool {
     if present < FEWEST_DICTIONARY_VALUES {
         return false;

@@ -117,8 +117,8 @@ impl Destination {
         Ok(WrittenShard { records, replaced, committed })
     }
 
-    /// Records the intent to write files, and marks the records that overlap `stale` as stale, so that
-    /// a later run replaces them if this one does not.
+    /// Records the intent to write files, and marks the records that overlap `stale` as stale, so
+    /// that a later run replaces them if this one does not.
     pub(super) async fn intend(
         &self,
         dataset: &str,
@@ -226,8 +226,8 @@ impl Destination {
     }
 
     /// Whether the files of a replacement that is decided are there as they were written: below
-    /// `_staging/` or, after their renames, under their names. They are not if the output was restored
-    /// or copied without `_staging/`.
+    /// `_staging/` or, after their renames, under their names. They are not if the output was
+    /// restored or copied without `_staging/`.
     async fn is_whole(&self, replacement: &Replacement) -> Result<bool, SinkError> {
         for (from, to) in &replacement.renames {
             let mut files = replacement.records.iter().flat_map(|record| &record.files);
@@ -314,9 +314,9 @@ fn shares(cost: Option<ShardCost>, rows: &[u64]) -> Vec<Option<ShardCost>> {
     shares
 }
 
-/// Completes replacements that were decided, if their files are there, and deletes what killed runs left in the output: files
-/// whose intent is recorded and whose commit is not, and files that a commit replaced. Deletes
-/// nothing else (G3). Returns the number of files.
+/// Completes replacements that were decided, if their files are there, and deletes what killed runs
+/// left in the output: files whose intent is recorded and whose commit is not, and files that a
+/// commit replaced. Deletes nothing else (G3). Returns the number of files.
 ///
 /// # Errors
 /// [`SinkError`] if the ledger cannot be read or a file cannot be deleted.

@@ -1,8 +1,9 @@
 //! The rows that are not to come back: keyed hashes of the ids that were forgotten.
 //!
 //! They are kept in the output, in `_forgotten.json`, because they must outlive a lost ledger, and
-//! are written before any row is removed. The ledger says that the file exists, and the ledger and the
-//! footers count the rows that were left out because of it: so it is noticed if the file is missing.
+//! are written before any row is removed. The ledger says that the file exists, and the ledger and
+//! the footers count the rows that were left out because of it: so it is noticed if the file is
+//! missing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -61,12 +62,12 @@ struct FileContent {
 }
 
 impl ForgottenRows {
-    /// Reads what was forgotten of an output. If ids were, the ledger says so from now on, also one that
-    /// was made anew.
+    /// Reads what was forgotten of an output. If ids were, the ledger says so from now on, also one
+    /// that was made anew.
     ///
     /// # Errors
-    /// [`SinkError::Forgotten`] if the file cannot be read, or is missing although the ledger says that
-    /// ids were forgotten.
+    /// [`SinkError::Forgotten`] if the file cannot be read, or is missing although the ledger says
+    /// that ids were forgotten.
     pub(crate) async fn read(output: &OutputStore, ledger: &Ledger) -> Result<Self, SinkError> {
         let error = |reason: String| SinkError::from(ForgottenError { reason });
         let mut content = match read::open(output, FORGOTTEN).await {
@@ -139,8 +140,8 @@ impl ForgottenRows {
         Ok(())
     }
 
-    /// Writes the file in place of an older one, and records in the ledger that there is one. Afterwards
-    /// it survives a loss of power.
+    /// Writes the file in place of an older one, and records in the ledger that there is one.
+    /// Afterwards it survives a loss of power.
     ///
     /// # Errors
     /// If the output or the ledger cannot be written.

@@ -4,8 +4,8 @@ use crate::{decode::id_hash, sink::forgotten::ForgottenIds};
 
 impl ForgottenIds {
     /// Whether a row that cannot be decoded has a forgotten id as one of its values. Numbers are so
-    /// short that one may mean something else: in an object only that of the id itself counts. Only ids
-    /// of one column are recognized.
+    /// short that one may mean something else: in an object only that of the id itself counts. Only
+    /// ids of one column are recognized.
     pub(crate) fn is_mentioned(&self, row: &[u8]) -> bool {
         if self.is_empty() {
             return false;

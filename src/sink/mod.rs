@@ -4,11 +4,11 @@
 //! balance (G5), and that a committed row stays until everything that replaces it is there. Start
 //! with [`SinkActor`], which owns the open files of every leased shard and is the only writer of
 //! the ledger; a fetcher awaits each reply, which is the only backpressure. `commit` holds the
-//! commit protocol, `shard_writer` sorts the rows of a shard into its days, `waiting_rows` keeps them
-//! until there are enough, `parquet_writer` writes the files of a day (`layout` says which, and
-//! `file_encoder` writes one), `spool` keeps what is not complete, `store` puts files to their names.
-//! `committed_day` reads the rows back. `rewrite` replaces committed rows without fetching them, for
-//! `compact` and `forget`; `forgotten` keeps those out that were forgotten.
+//! commit protocol, `shard_writer` sorts the rows of a shard into its days, `waiting_rows` keeps
+//! them until there are enough, `parquet_writer` writes the files of a day (`layout` says which,
+//! and `file_encoder` writes one), `spool` keeps what is not complete, `store` puts files to their
+//! names. `committed_day` reads the rows back. `rewrite` replaces committed rows without fetching
+//! them, for `compact` and `forget`; `forgotten` keeps those out that were forgotten.
 
 mod carry_over;
 mod column_settings;
@@ -110,16 +110,16 @@ pub(crate) struct Commit {
     pub shard: Shard,
     /// Rows that the fetcher received and sent for it. The sink must have counted as many (G5).
     pub received: u64,
-    /// Why the shard is doubtful although it is committed, other than for its quarantined rows. Empty
-    /// if it is not.
+    /// Why the shard is doubtful although it is committed, other than for its quarantined rows.
+    /// Empty if it is not.
     pub doubts: Vec<(GapKind, String)>,
     /// What it cost. `None` if that is not known.
     pub cost: Option<ShardCost>,
 }
 
-/// Writes the committed rows of a leased shard once more, so that newer copies can take the place of
-/// some. The reply says which rows are there; it is `None` if they cannot be read, and then what was
-/// written under the lease has to be discarded.
+/// Writes the committed rows of a leased shard once more, so that newer copies can take the place
+/// of some. The reply says which rows are there; it is `None` if they cannot be read, and then what
+/// was written under the lease has to be discarded.
 #[derive(Message)]
 #[rtype(result = "Result<Option<CarriedRows>, SinkError>")]
 pub(crate) struct CarryOver {
@@ -143,8 +143,8 @@ pub(crate) struct Discard {
     pub lease: LeaseId,
 }
 
-/// Deletes what still waits for the rest of its replacement, at the end of a run. The committed rows
-/// stay, and the next run replaces them. The reply is the records that were staged in vain.
+/// Deletes what still waits for the rest of its replacement, at the end of a run. The committed
+/// rows stay, and the next run replaces them. The reply is the records that were staged in vain.
 #[derive(Message)]
 #[rtype(result = "Result<Vec<ShardRecord>, SinkError>")]
 pub(crate) struct DiscardStaged;

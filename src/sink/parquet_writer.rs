@@ -27,9 +27,9 @@ const WAITING_BYTES: usize = 128 << 20;
 /// The files of a day. Rows are appended; rows that turn out to be superseded are dropped when the
 /// files are finished.
 ///
-/// Rows that are encoded can only be dropped by writing the files once more, from the nested rows. So
-/// these are written in every layout while the day is open; in a layout without them, their file is
-/// thrown away at the end.
+/// Rows that are encoded can only be dropped by writing the files once more, from the nested rows.
+/// So these are written in every layout while the day is open; in a layout without them, their file
+/// is thrown away at the end.
 pub(super) struct DayFile {
     settings: EncoderSettings,
     /// `None` if no row can be dropped any more, and the layout has no nested rows.

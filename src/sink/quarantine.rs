@@ -5,8 +5,8 @@
 //! latest row of the shard so far, or of the shard's start. So a day that is replaced takes no rows
 //! of other days with it.
 //!
-//! A row whose own time cannot be read may belong to any day of what is committed, whatever the rows
-//! beside it: all of its days are doubtful, so that the day of the row is fetched again, too.
+//! A row whose own time cannot be read may belong to any day of what is committed, whatever the
+//! rows beside it: all of its days are doubtful, so that the day of the row is fetched again, too.
 
 use std::{
     borrow::Cow,
@@ -46,7 +46,8 @@ struct Line<'a> {
     bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     row_hmac_sha256: Option<String>,
-    /// The columns that every row of its reply was given, such as the id of the parent that was queried.
+    /// The columns that every row of its reply was given, such as the id of the parent that was
+    /// queried.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     columns: BTreeMap<&'a str, &'a str>,
 }
@@ -60,13 +61,14 @@ struct WrittenLine {
     columns: BTreeMap<String, String>,
 }
 
-/// The value of a column that every row of the reply was given. `None` if the line does not tell it.
+/// The value of a column that every row of the reply was given. `None` if the line does not tell
+/// it.
 pub(super) fn given_column(line: &[u8], column: &str) -> Option<String> {
     serde_json::from_slice::<WrittenLine>(line).ok()?.columns.remove(column)
 }
 
-/// Whether the row of a line has a forgotten id as one of its values. With a policy of `[privacy]` a
-/// line has no row, and so no id.
+/// Whether the row of a line has a forgotten id as one of its values. With a policy of `[privacy]`
+/// a line has no row, and so no id.
 pub(crate) fn is_mentioned(line: &[u8], forgotten: &ForgottenIds) -> bool {
     if forgotten.is_empty() {
         return false;
@@ -128,8 +130,9 @@ impl Quarantine {
         Self { spools: spools.clone(), days: BTreeMap::new(), without_own_day: 0 }
     }
 
-    /// Adds the undecodable rows of a page, and returns how many were left out because they mention an
-    /// id that was forgotten. `default_ms` lies in the day of those for which the page tells none.
+    /// Adds the undecodable rows of a page, and returns how many were left out because they mention
+    /// an id that was forgotten. `default_ms` lies in the day of those for which the page tells
+    /// none.
     ///
     /// # Errors
     /// If the disk fails.
@@ -154,9 +157,9 @@ impl Quarantine {
         Ok(page.bad.len() as u64 - added)
     }
 
-    /// Adds committed rows, given as their lines, to the day that begins at `day_ms`. What their own
-    /// times are is not looked at. Returns their number, and that of those that were left out because
-    /// they mention an id that was forgotten.
+    /// Adds committed rows, given as their lines, to the day that begins at `day_ms`. What their
+    /// own times are is not looked at. Returns their number, and that of those that were left out
+    /// because they mention an id that was forgotten.
     ///
     /// # Errors
     /// If the disk fails or a line cannot be read.
@@ -297,7 +300,8 @@ mod tests {
         write_undecodable(&fixture, &shard).await;
         let committed = fixture.commit(1, &shard, 8).await.unwrap();
         assert_eq!(committed.counts.quarantined, 6);
-        // the start of the shard; the rows around 30; nothing; 80, beside 81, and after the latest row
+        // the start of the shard; the rows around 30; nothing; 80, beside 81, and after the latest
+        // row
         let days = shard.record_intervals();
         assert_eq!(quarantined(&fixture), (vec![1, 2, 0, 3], days));
     }

@@ -1,11 +1,11 @@
 //! Replaces committed shards of a dataset by records of their own rows, without a request (G3).
 //!
-//! 1. The rows and counts of the old records go through a [`ShardWriter`], as those of a fetch do, so
-//!    the newest copy of an id wins.
+//! 1. The rows and counts of the old records go through a [`ShardWriter`], as those of a fetch do,
+//!    so the newest copy of an id wins.
 //! 2. The files of the new records are written below `_staging/`.
 //! 3. The ledger records the whole replacement as decided: from here on it is completed, by this
-//!    process or by the next that opens the output for writing. If its files are lost, as in an output
-//!    that was restored without `_staging/`, it is given up and the old records stay.
+//!    process or by the next that opens the output for writing. If its files are lost, as in an
+//!    output that was restored without `_staging/`, it is given up and the old records stay.
 //! 4. The files take their names, and one transaction replaces the records.
 //!
 //! At any instant the ledger names either the old rows or the new ones. Between the renames and the
@@ -90,9 +90,9 @@ impl Rewriter {
         }
     }
 
-    /// Replaces committed shards, which adjoin each other in order, by one record of each UTC day. Of
-    /// equally new copies of a row that of the later shard is kept. Returns the records that took
-    /// their place.
+    /// Replaces committed shards, which adjoin each other in order, by one record of each UTC day.
+    /// Of equally new copies of a row that of the later shard is kept. Returns the records that
+    /// took their place.
     ///
     /// # Errors
     /// [`OutputError::NotAsRecorded`] if a file is missing or is not the recorded one: then the
@@ -237,8 +237,9 @@ impl Rewriter {
         Ok(replacement)
     }
 
-    /// Why parts of an interval are doubtful, for the footers of its new files. The ledger keeps the
-    /// doubts that it has, which tell the parts; a file tells its own quarantined rows without them.
+    /// Why parts of an interval are doubtful, for the footers of its new files. The ledger keeps
+    /// the doubts that it has, which tell the parts; a file tells its own quarantined rows without
+    /// them.
     async fn doubts(
         &self,
         dataset: &Dataset,

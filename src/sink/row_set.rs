@@ -41,8 +41,8 @@ impl RowSet {
     }
 }
 
-/// The rows of a batch that are not in `dropped`. `row` is the number of its first row in the file, and
-/// becomes that of the next batch.
+/// The rows of a batch that are not in `dropped`. `row` is the number of its first row in the file,
+/// and becomes that of the next batch.
 pub(super) fn without(
     batch: &RecordBatch,
     dropped: &RowSet,

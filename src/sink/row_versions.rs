@@ -12,8 +12,8 @@ use std::{
 
 use crate::{decode::RowKey, sink::spool::Spool};
 
-/// Copies in memory before they are spilled: as many as a map of 2¹⁸ buckets holds, 13 MB. Above the
-/// rows at which an ordered shard is committed partially, so that such a shard never spills.
+/// Copies in memory before they are spilled: as many as a map of 2¹⁸ buckets holds, 13 MB. Above
+/// the rows at which an ordered shard is committed partially, so that such a shard never spills.
 const MOST_COPIES: usize = 220_000;
 /// Bytes of a copy in a run.
 const COPY_BYTES: usize = 48;

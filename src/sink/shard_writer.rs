@@ -47,8 +47,8 @@ pub struct ShardWriter {
     /// The rows that are left out.
     forgotten: ForgottenIds,
     counts: Counts,
-    /// Counts that belong to no day: those of committed records that the shard replaces by their own
-    /// rows, and forgotten rows that cannot be decoded.
+    /// Counts that belong to no day: those of committed records that the shard replaces by their
+    /// own rows, and forgotten rows that cannot be decoded.
     carried: Counts,
     drift: Drift,
     latest: LatestRows,
@@ -122,8 +122,8 @@ impl ShardWriter {
         self.counts
     }
 
-    /// Takes over what a committed record, which is replaced by its own rows, counts beside the rows
-    /// that it keeps.
+    /// Takes over what a committed record, which is replaced by its own rows, counts beside the
+    /// rows that it keeps.
     pub(super) fn carry_counts(&mut self, committed: Counts) {
         self.carried.not_owned += committed.not_owned;
         self.carried.duplicate += committed.duplicate;
@@ -208,8 +208,8 @@ impl ShardWriter {
         kept
     }
 
-    /// Writes quarantined rows of the committed record that begins at `from_ms` once more, given as lines
-    /// of its file. Returns their number.
+    /// Writes quarantined rows of the committed record that begins at `from_ms` once more, given as
+    /// lines of its file. Returns their number.
     ///
     /// # Errors
     /// [`WriteError`]. The writer is unusable then.
@@ -259,8 +259,8 @@ impl ShardWriter {
     /// The interval is the shard's, or a part from its start: then the rows that the part does not
     /// own are left out (G4). Counts that belong to no day, such as rows that are not owned, go to
     /// the first record, so that the records balance in sum (G5), and so does the drift. See
-    /// [`Quarantine`] for the days of rows that cannot be decoded. `doubts` hold for each record, other
-    /// than those about quarantined rows.
+    /// [`Quarantine`] for the days of rows that cannot be decoded. `doubts` hold for each record,
+    /// other than those about quarantined rows.
     ///
     /// # Errors
     /// [`WriteError`].

@@ -1,8 +1,8 @@
 //! Temporary content of one shard: in memory while it is small, and in one file of the disk.
 //!
-//! A shard of many days writes many files at once, and a process may have few files open. So all that a
-//! shard keeps on the disk shares one unnamed file, which disappears with the process. It consists
-//! of blocks, each of one [`Spool`]; those of a spool that is dropped are used again.
+//! A shard of many days writes many files at once, and a process may have few files open. So all
+//! that a shard keeps on the disk shares one unnamed file, which disappears with the process. It
+//! consists of blocks, each of one [`Spool`]; those of a spool that is dropped are used again.
 
 use std::{
     fs::File,

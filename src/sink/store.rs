@@ -1,7 +1,7 @@
 //! The output store: a file is written whole and durably, or not at all (G3).
 //!
-//! A file is spooled until it is complete, see [`Spool`]. Then its content is uploaded under its name
-//! atomically and synced.
+//! A file is spooled until it is complete, see [`Spool`]. Then its content is uploaded under its
+//! name atomically and synced.
 
 use std::{
     fs::File,

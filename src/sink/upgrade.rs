@@ -67,8 +67,8 @@ struct ShardUpgrade {
 }
 
 impl Upgrader {
-    /// Rewrites the files of the days of a shard that are not as `dataset` and the layout want them,
-    /// and records them.
+    /// Rewrites the files of the days of a shard that are not as `dataset` and the layout want
+    /// them, and records them.
     ///
     /// # Errors
     /// [`OutputError::NotAsRecorded`] if a file is missing or is not the recorded one: then the
@@ -127,8 +127,8 @@ impl Upgrader {
 }
 
 impl ShardUpgrade {
-    /// The paths of the new files of a day, in the order of the layout: those of the old ones of the
-    /// same kind, if there are.
+    /// The paths of the new files of a day, in the order of the layout: those of the old ones of
+    /// the same kind, if there are.
     fn paths(&self, day: &CommittedDay) -> Vec<String> {
         let old = |kind| {
             let is_same =

@@ -71,7 +71,8 @@ pub(crate) fn open_unlinked(options: &mut OpenOptions, path: &Path) -> Result<Fi
     }
 }
 
-/// Whether the last part of a path is a symbolic link. Only for messages: it may change at any time.
+/// Whether the last part of a path is a symbolic link. Only for messages: it may change at any
+/// time.
 pub(crate) fn is_symbolic_link(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink())
 }

@@ -1,5 +1,5 @@
-//! The columns that a catalog computes. A value is computed once for each element it belongs to, and
-//! repeated for the rows inside that element.
+//! The columns that a catalog computes. A value is computed once for each element it belongs to,
+//! and repeated for the rows inside that element.
 
 use std::sync::Arc;
 

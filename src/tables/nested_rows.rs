@@ -20,10 +20,10 @@ use crate::{
 /// A stream of batches.
 pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
-/// The rows of a dataset from those of its tables, as [`table_rows`](crate::tables::table_rows) gave
-/// them: an empty list comes back as null, and so does an object without values. All tables must
-/// have their rows in the order of the rows of the dataset. Memory holds one batch of the table
-/// with a row for each of these, and what belongs to it.
+/// The rows of a dataset from those of its tables, as [`table_rows`](crate::tables::table_rows)
+/// gave them: an empty list comes back as null, and so does an object without values. All tables
+/// must have their rows in the order of the rows of the dataset. Memory holds one batch of the
+/// table with a row for each of these, and what belongs to it.
 pub struct NestedRows {
     dataset: Arc<Dataset>,
     roots: Batches,

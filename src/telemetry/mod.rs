@@ -91,8 +91,8 @@ pub(crate) fn settings() -> LogSettings {
     SETTINGS.get().cloned().unwrap_or_default()
 }
 
-/// Writes a message to standard error that `RUST_LOG` does not hide: above the progress bars, in the
-/// form of log lines. Its text begins with `note`, `warning` or `error`, by its level.
+/// Writes a message to standard error that `RUST_LOG` does not hide: above the progress bars, in
+/// the form of log lines. Its text begins with `note`, `warning` or `error`, by its level.
 pub(crate) fn tell(level: Level, source: Option<&str>, message: &str) {
     let kind = match level {
         Level::ERROR => "error",
@@ -111,8 +111,8 @@ pub(crate) fn tell(level: Level, source: Option<&str>, message: &str) {
     suspend_tracing_indicatif(|| drop(std::io::stderr().lock().write_all(line.as_bytes())));
 }
 
-/// The span of one source's run. Its level is that of errors, so that no filter separates it from the
-/// log lines that it gives context to.
+/// The span of one source's run. Its level is that of errors, so that no filter separates it from
+/// the log lines that it gives context to.
 pub(crate) fn run_span(source: Option<&str>) -> Span {
     tracing::error_span!("run", source)
 }
@@ -122,8 +122,8 @@ pub(crate) fn shard_span(dataset: &str, interval: Interval) -> Span {
     tracing::error_span!("shard", dataset, shard = %interval)
 }
 
-/// The span of a request and its retries. Its number tells it from the other requests of the process,
-/// while the correlation id of the platform is that of one attempt.
+/// The span of a request and its retries. Its number tells it from the other requests of the
+/// process, while the correlation id of the platform is that of one attempt.
 pub(crate) fn request_span() -> Span {
     let number = REQUESTS.fetch_add(1, Ordering::Relaxed) + 1;
     tracing::error_span!("request", request = number)

@@ -1,9 +1,9 @@
 //! Keeps the overview of a source current for those who look, and for nobody else.
 //!
 //! While a browser listens, the ledger is read at most once a second. After a reading the run uses
-//! fifty times its processor time before the next one, so that looking costs less than 2 % of a run;
-//! a run that waits is read every ten seconds all the same. Every listener gets the whole overview
-//! first, then what changed.
+//! fifty times its processor time before the next one, so that looking costs less than 2 % of a
+//! run; a run that waits is read every ten seconds all the same. Every listener gets the whole
+//! overview first, then what changed.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

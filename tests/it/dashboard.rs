@@ -24,7 +24,8 @@ struct Served {
 }
 
 impl Served {
-    /// Starts the program. Its URL is read from standard error for `run`, from standard output else.
+    /// Starts the program. Its URL is read from standard error for `run`, from standard output
+    /// else.
     fn start(folder: &Path, arguments: &[&str], settings: &[&str]) -> Self {
         let mut command = program(folder, arguments);
         set(&mut command, &SIMULATED);

@@ -1,5 +1,5 @@
-//! Drift: rows with new fields, values of other types and values in other forms, by the real program
-//! against a sandbox that plays them.
+//! Drift: rows with new fields, values of other types and values in other forms, by the real
+//! program against a sandbox that plays them.
 
 use std::{
     collections::BTreeSet,
@@ -109,8 +109,8 @@ const CONTACTS: Drifting = Drifting {
     settings: &["job.datasets=[\"contacts\"]"],
 };
 
-/// Fetches two days of a dataset that drifts, and demands that every value that the platform sent is
-/// in its column or in `_extra`, and that what is reported is what the files have.
+/// Fetches two days of a dataset that drifts, and demands that every value that the platform sent
+/// is in its column or in `_extra`, and that what is reported is what the files have.
 fn expect_conserved(Drifting { platform, dataset, id, paths, settings }: &Drifting) {
     let (sandbox, plain) = (Sandbox::start(DRIFT), Sandbox::start(&[]));
     let platform_setting = format!("source.platform={platform}");

@@ -1,5 +1,6 @@
 //! The likeliest errors of the real program, whole: each says what happened, where, and what to do.
-//! Those of the configuration are in `cli`, those of certificates and proxies also in `connections`.
+//! Those of the configuration are in `cli`, those of certificates and proxies also in
+//! `connections`.
 
 use std::{fs, path::Path, thread::sleep, time::Duration};
 

@@ -60,8 +60,8 @@ fn lose_ledger(job: &Job) {
     }
 }
 
-/// Checks with pyarrow, DuckDB and Polars that the tables of an output have what its rows have, which
-/// are read from another output with nested rows.
+/// Checks with pyarrow, DuckDB and Polars that the tables of an output have what its rows have,
+/// which are read from another output with nested rows.
 fn expect_tables_of(nested: &Path, output: &Path) {
     let Some(python) = python() else { return };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/layouts.py");

@@ -1,5 +1,5 @@
-//! The metrics of a run over a real socket, a run as `status` shows it from another process, and the
-//! sums of rows that the ledger keeps, compared with the sandbox's truth.
+//! The metrics of a run over a real socket, a run as `status` shows it from another process, and
+//! the sums of rows that the ledger keeps, compared with the sandbox's truth.
 
 use std::{
     collections::BTreeMap,
@@ -160,8 +160,8 @@ fn status_shows_a_run_of_another_process_until_it_ends() {
 /// Rows, rows with a handle time, and milliseconds of it.
 type Sum = (u64, u64, u64);
 
-/// The sums of conversations as the platform sent them, by day and by hour of the week, each with the
-/// media type of the first session that has one.
+/// The sums of conversations as the platform sent them, by day and by hour of the week, each with
+/// the media type of the first session that has one.
 fn sums_of_truth(truth: &str) -> [BTreeMap<(String, String), Sum>; 2] {
     let mut sums = [BTreeMap::new(), BTreeMap::new()];
     for line in truth.lines() {

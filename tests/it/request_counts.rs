@@ -1,7 +1,9 @@
-//! What a backfill costs in requests, on virtual time: by query, by job, and by what `auto` chooses.
+//! What a backfill costs in requests, on virtual time: by query, by job, and by what `auto`
+//! chooses.
 //!
 //! `CASES=all cargo test --release --test it request_counts -- --nocapture` makes every request of
-//! the table; else those of the largest cases are only planned, which the same test shows to be equal.
+//! the table; else those of the largest cases are only planned, which the same test shows to be
+//! equal.
 
 use std::{
     io,

@@ -1,5 +1,5 @@
-//! `output.layout = "both"`: the flat tables against the nested rows, by a script that shares nothing
-//! with the program.
+//! `output.layout = "both"`: the flat tables against the nested rows, by a script that shares
+//! nothing with the program.
 
 use std::process::Command;
 

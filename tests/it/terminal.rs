@@ -81,8 +81,8 @@ fn progress(screen: &Value) -> Option<Vec<String>> {
     Some(lines[bar..].to_vec())
 }
 
-/// Checks that every screen is whole: one bar with the lines of both datasets below it, and above it
-/// only lines of the log that begin as such. Returns the progress of all of them, normalized.
+/// Checks that every screen is whole: one bar with the lines of both datasets below it, and above
+/// it only lines of the log that begin as such. Returns the progress of all of them, normalized.
 fn whole_screens(seen: &Value, columns: usize) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for screen in seen["screens"].as_array().unwrap() {
@@ -127,7 +127,8 @@ fn a_terminal_shows_the_job_and_each_dataset_on_lines_that_neither_wrap_nor_tear
         let Some(seen) = in_terminal(&command, columns, &[]) else { return };
         assert_eq!(seen["code"], 0, "{seen:#}");
         let screens = whole_screens(&seen, columns);
-        // in a narrow terminal it depends on the length of the numbers whether there is room for rows
+        // in a narrow terminal it depends on the length of the numbers whether there is room for
+        // rows
         let is_narrow = columns < 100;
         let shown = screens.iter().flatten();
         let shown: BTreeSet<_> = shown

@@ -31,8 +31,8 @@ struct Columns {
     sources: Vec<Source>,
 }
 
-/// Returns the tables of a dataset with the columns `fields`: the one with a row for each row of the
-/// dataset first, then those with fewer lists before those with more.
+/// Returns the tables of a dataset with the columns `fields`: the one with a row for each row of
+/// the dataset first, then those with fewer lists before those with more.
 ///
 /// # Errors
 /// If a path leads nowhere or to values that do not fit, if two tables or columns clash, or if a

@@ -98,7 +98,8 @@ impl<P> Computation<P> {
 }
 
 impl Definition {
-    /// What remains of it if a dataset has only the columns `fields`. `None` if it has no rows then.
+    /// What remains of it if a dataset has only the columns `fields`. `None` if it has no rows
+    /// then.
     pub(super) fn without_missing(&self, fields: &Fields) -> Option<Self> {
         let is_there = |path: &ValuePath| path.leaf(fields).is_some();
         if self.rows.as_ref().is_some_and(|rows| !is_there(rows)) {

@@ -67,8 +67,8 @@ impl Table {
     }
 }
 
-/// The tables that remain of those of a dataset once it has only the columns `fields`. What leads to
-/// a missing column is left out.
+/// The tables that remain of those of a dataset once it has only the columns `fields`. What leads
+/// to a missing column is left out.
 pub(super) fn without_missing(
     tables: &[Arc<Table>],
     fields: &Fields,

@@ -2,8 +2,8 @@
 //!
 //! A block of a file of questions begins with `-- view NAME: NEEDS`, where the needs are columns of
 //! tables, separated by commas. A comment and the query follow. The query is one that all dialects
-//! understand; `{sessions}` stands for the view of a table, `{half hour of TIME}` and `{seconds from
-//! TIME to TIME}` for what dialects write differently.
+//! understand; `{sessions}` stands for the view of a table, `{half hour of TIME}` and
+//! `{seconds from TIME to TIME}` for what dialects write differently.
 
 /// A question, as a file of questions has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -128,7 +128,8 @@ fn dataset_line(
     fit(parts, columns)
 }
 
-/// The part of the whole job that is done, by the shards of its sources: sources may differ in size.
+/// The part of the whole job that is done, by the shards of its sources: sources may differ in
+/// size.
 fn job_share(sources: &[SourceView]) -> f64 {
     let weight = |source: &SourceView| source.metrics.shards_planned as f64;
     let planned: f64 = sources.iter().map(weight).sum();

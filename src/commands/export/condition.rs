@@ -1,7 +1,7 @@
 //! Which rows are exported: comparisons of columns with values, joined by `and`.
 //!
-//! As in SQL, a comparison with null is not true. A condition also tells which row groups cannot have
-//! a row that meets it, by the smallest and largest values that their files record.
+//! As in SQL, a comparison with null is not true. A condition also tells which row groups cannot
+//! have a row that meets it, by the smallest and largest values that their files record.
 
 use std::sync::Arc;
 

@@ -201,8 +201,8 @@ fn csv(rows: &RecordBatch, is_for_spreadsheet: bool) -> Result<Vec<u8>, ArrowErr
     Ok(lines)
 }
 
-/// Appends a field, in quotes where RFC 4180 wants them or if it is empty. `is_marked` is whether it
-/// gets an apostrophe before it, so that a spreadsheet leaves it as it is.
+/// Appends a field, in quotes where RFC 4180 wants them or if it is empty. `is_marked` is whether
+/// it gets an apostrophe before it, so that a spreadsheet leaves it as it is.
 fn push_field(field: &[u8], is_marked: bool, line: &mut Vec<u8>) {
     let apostrophe: &[u8] = if is_marked { b"'" } else { b"" };
     let needs_quotes = |byte: &u8| matches!(byte, b'"' | b',' | b'\r' | b'\n');

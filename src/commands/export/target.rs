@@ -29,8 +29,8 @@ impl ExportFile {
     /// Creates the temporary file. `output` is the folder of the backfill.
     ///
     /// # Errors
-    /// If there is something else than a regular file at `path`, if it lies in the backfill's folder,
-    /// where readers would take it for a part of the data, or if it cannot be created.
+    /// If there is something else than a regular file at `path`, if it lies in the backfill's
+    /// folder, where readers would take it for a part of the data, or if it cannot be created.
     pub(crate) fn create(path: &Path, output: &Path) -> io::Result<Self> {
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(io::Error::other("it is not a regular file: name another one"));
@@ -69,7 +69,8 @@ impl ExportFile {
         Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)))
     }
 
-    /// Gives the complete file its name, in place of a file that has it. It survives a loss of power.
+    /// Gives the complete file its name, in place of a file that has it. It survives a loss of
+    /// power.
     ///
     /// # Errors
     /// If it cannot be synced or renamed.

@@ -1,9 +1,10 @@
 //! One object for every picture of an output: what it holds, and how its running or last run goes.
 //!
-//! [`Overview::new`] makes it from a snapshot of the ledger, so that it works while a run is active,
-//! after it, and from another process; the process of a run adds its own metrics, which are newer.
-//! The dashboard, the report and `_report.json` show this object: its field names are a contract.
-//! They are in snake case, times are RFC 3339 in UTC, `_s` are seconds, `_ms` milliseconds.
+//! [`Overview::new`] makes it from a snapshot of the ledger, so that it works while a run is
+//! active, after it, and from another process; the process of a run adds its own metrics, which are
+//! newer. The dashboard, the report and `_report.json` show this object: its field names are a
+//! contract. They are in snake case, times are RFC 3339 in UTC, `_s` are seconds, `_ms`
+//! milliseconds.
 
 mod datasets;
 mod history;
@@ -97,8 +98,8 @@ impl LiveRun {
 }
 
 impl Overview {
-    /// The overview of a job's output. `live` is `None` in a process that does not run the job: then
-    /// the ledger tells how its running run was a few seconds ago. `is_running` says whether a
+    /// The overview of a job's output. `live` is `None` in a process that does not run the job:
+    /// then the ledger tells how its running run was a few seconds ago. `is_running` says whether a
     /// process holds the output's lock.
     pub(crate) fn new(
         scope: &BackfillScope,

@@ -107,8 +107,8 @@ pub(super) fn candidates(
     candidates
 }
 
-/// Sets the doubts of candidates whose files do not say them, because an earlier program wrote them:
-/// a quarantined row without a readable time may belong to any record of its commit.
+/// Sets the doubts of candidates whose files do not say them, because an earlier program wrote
+/// them: a quarantined row without a readable time may belong to any record of its commit.
 fn infer_doubts(candidates: &mut [Candidate]) {
     let mut quarantined = BTreeMap::<String, u64>::new();
     for Candidate { record, .. } in &*candidates {

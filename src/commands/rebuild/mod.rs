@@ -2,8 +2,9 @@
 //!
 //! A commit is taken in only if all its files are there. What the ledger records already is kept if
 //! its files are unchanged. Files of this program that are not taken in are moved to `_orphaned/`,
-//! because a run does not write beside files that the ledger does not know; foreign files stay where
-//! they are. Nothing is deleted, and the records change in one transaction. Start with [`rebuild`].
+//! because a run does not write beside files that the ledger does not know; foreign files stay
+//! where they are. Nothing is deleted, and the records change in one transaction. Start with
+//! [`rebuild`].
 
 mod commits;
 mod scan;

@@ -147,8 +147,8 @@ pub(crate) fn requested_interval(job: &BackfillScope, ledger: &Snapshot) -> (Int
     }
 }
 
-/// The status of several sources as one JSON object: each that has a ledger by its name, and whether
-/// all `expected` sources are complete.
+/// The status of several sources as one JSON object: each that has a ledger by its name, and
+/// whether all `expected` sources are complete.
 pub(crate) fn sources_json(statuses: Vec<(&str, Status)>, expected: usize) -> String {
     let complete = statuses.len() == expected && statuses.iter().all(|(_, status)| status.complete);
     let sources: BTreeMap<_, _> = statuses.into_iter().collect();

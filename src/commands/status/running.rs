@@ -36,8 +36,8 @@ pub(crate) struct RunningJob {
 }
 
 impl RunningJob {
-    /// The run that is writing to the output. `None` if the process that holds the lock runs another
-    /// command.
+    /// The run that is writing to the output. `None` if the process that holds the lock runs
+    /// another command.
     pub(crate) fn new(ledger: &Snapshot) -> Option<Self> {
         let run = ledger.runs.last().filter(|run| run.ended.is_none())?;
         let state = run.state.as_deref().and_then(|state| serde_json::from_str(state).ok());

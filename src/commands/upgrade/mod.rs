@@ -1,12 +1,12 @@
-//! The command `upgrade`: finds the files of an output that have other columns than their datasets have
-//! now, or another layout than `output.layout` names, and has them rewritten.
+//! The command `upgrade`: finds the files of an output that have other columns than their datasets
+//! have now, or another layout than `output.layout` names, and has them rewritten.
 //!
 //! The files are rewritten on this machine, without requests, and each commit is recorded in the
 //! ledger (G3): after a kill at any instruction every file is the old or the new one, and the next
-//! upgrade continues. Times in milliseconds become microseconds, and new columns are null. What cannot be
-//! upgraded is refused by name before anything is written. Start with [`Upgrade::prepare`]; the sink
-//! rewrites the files of one shard (`sink/upgrade`), batch by batch (`sink/column_upgrade`), and the
-//! ledger records them (`ledger/upgrade`).
+//! upgrade continues. Times in milliseconds become microseconds, and new columns are null. What
+//! cannot be upgraded is refused by name before anything is written. Start with
+//! [`Upgrade::prepare`]; the sink rewrites the files of one shard (`sink/upgrade`), batch by batch
+//! (`sink/column_upgrade`), and the ledger records them (`ledger/upgrade`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -121,8 +121,8 @@ impl Upgrade {
     /// Rewrites the files. A dry upgrade has nothing to do.
     ///
     /// # Errors
-    /// [`OutputError::NotAsRecorded`] if a file is not the recorded one, others if the output or the
-    /// ledger cannot be written. What was upgraded until then stays so.
+    /// [`OutputError::NotAsRecorded`] if a file is not the recorded one, others if the output or
+    /// the ledger cannot be written. What was upgraded until then stays so.
     pub(crate) async fn execute(self) -> Result<(), Error> {
         let Some((ledger, _lock)) = self.open else { return Ok(()) };
         let job = serde_json::to_string(&self.job).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! Whether an id occurs twice, within a file or in two files of a dataset.
 //!
 //! Ownership makes that unlikely: shards are disjoint, so an id in two of them has two times. To
-//! prove it, all ids are compared by their hash. At most [`MAX_IDS`] are in memory at once: if there
-//! are more rows, the columns are read several times, and each pass compares its share of the hashes
-//! (G8). A hundred million rows take twenty passes over 4 GB, and no disk space.
+//! prove it, all ids are compared by their hash. At most [`MAX_IDS`] are in memory at once: if
+//! there are more rows, the columns are read several times, and each pass compares its share of the
+//! hashes (G8). A hundred million rows take twenty passes over 4 GB, and no disk space.
 
 use std::{collections::BTreeMap, fs::File};
 
@@ -27,12 +27,12 @@ use crate::{
 /// Ids that are compared in one pass. Each takes 20 bytes, so a pass takes 100 MB.
 pub(crate) const MAX_IDS: u64 = 5_000_000;
 
-/// The hash of an id, and the index of its file. An array of bytes, because a `u128` would be padded
-/// to 32 bytes with the index.
+/// The hash of an id, and the index of its file. An array of bytes, because a `u128` would be
+/// padded to 32 bytes with the index.
 type HashedId = ([u8; 16], u32);
 
-/// The ids that occur twice: one difference for each pair of files. About `max_ids` ids are compared
-/// at once.
+/// The ids that occur twice: one difference for each pair of files. About `max_ids` ids are
+/// compared at once.
 pub(crate) async fn duplicates(
     output: &OutputStore,
     dataset: &Dataset,

@@ -2,12 +2,13 @@
 //!
 //! It answers four questions. Do the records agree with each other (`ledger.rs`)? Is each file as
 //! its record says (`file.rs`): its bytes, its metadata, and the time of every row within what the
-//! file owns (G4)? Does an id occur twice, in a file or across the files of a dataset (`ids.rs`)? Are
-//! there files that no record names (G3)? Memory is bounded, whatever the output holds (G8): by the
-//! records of the ledger, a batch of one column, and the 100 MB of `ids.rs`. Start with [`verify`].
+//! file owns (G4)? Does an id occur twice, in a file or across the files of a dataset (`ids.rs`)?
+//! Are there files that no record names (G3)? Memory is bounded, whatever the output holds (G8): by
+//! the records of the ledger, a batch of one column, and the 100 MB of `ids.rs`. Start with
+//! [`verify`].
 //!
-//! It takes no lock and writes nothing. While a run is active, a file that the run is about to commit
-//! may be reported as unknown.
+//! It takes no lock and writes nothing. While a run is active, a file that the run is about to
+//! commit may be reported as unknown.
 
 pub(crate) mod days;
 pub(crate) mod file;
@@ -71,13 +72,13 @@ pub(crate) struct Expected {
     /// The schema version that the output was written with. A file may have that of the dataset
     /// already, if an upgrade was interrupted.
     version: String,
-    /// The commits that may have replaced the file without a record: a refresh that was about to, or
-    /// an upgrade.
+    /// The commits that may have replaced the file without a record: a refresh that was about to,
+    /// or an upgrade.
     replaced_by: Vec<String>,
 }
 
-/// Reads every file of `output` that the ledger at `path` names, and reports each difference as soon
-/// as it is found. The `catalog` says which columns hold the ids and times of a dataset.
+/// Reads every file of `output` that the ledger at `path` names, and reports each difference as
+/// soon as it is found. The `catalog` says which columns hold the ids and times of a dataset.
 ///
 /// # Errors
 /// If the ledger cannot be read or the output cannot be listed. Errors of a single file are

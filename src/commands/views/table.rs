@@ -117,8 +117,8 @@ impl Query<'_> {
         format!("SELECT {}\nFROM {from}{groups}", listed(columns))
     }
 
-    /// The indices of the columns that identify an element of the nth list of the table, and whether
-    /// each can be null. The time is never null.
+    /// The indices of the columns that identify an element of the nth list of the table, and
+    /// whether each can be null. The time is never null.
     fn keys(&self, level: usize) -> Vec<(usize, bool)> {
         let indices = 0..self.table.key_columns + level;
         indices.map(|index| (index, self.table.schema.field(index).is_nullable())).collect()

@@ -162,7 +162,8 @@ impl EnvironmentVariables {
 /// The error about a line of `.env`, which it does not quote, since the line may have a secret.
 fn invalid_line(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError {
     let number = match error {
-        // the text of the error ends where the parser gave up, which a value of several lines delays
+        // the text of the error ends where the parser gave up, which a value of several lines
+        // delays
         dotenvy::Error::LineParse(invalid, _) => {
             let first = invalid.lines().next().unwrap_or_default();
             text.lines().position(|line| line.trim() == first.trim())
@@ -178,8 +179,8 @@ fn invalid_line(path: &Path, text: &str, error: &dotenvy::Error) -> ConfigError 
     ConfigError::at(place, message)
 }
 
-/// The nearest `.env` that is a file, in the working directory or above it. Folders of this name are
-/// common.
+/// The nearest `.env` that is a file, in the working directory or above it. Folders of this name
+/// are common.
 fn dotenv_path() -> Option<PathBuf> {
     let folder = std::env::current_dir().ok()?;
     folder.ancestors().map(|folder| folder.join(".env")).find(|path| Path::is_file(path))

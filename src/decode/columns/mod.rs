@@ -68,8 +68,8 @@ pub(in crate::decode) struct ColumnFull;
 pub(in crate::decode) const MAX_KEPT: usize = 1 << 13;
 
 impl Column {
-    /// An empty column for values of this type, which the catalogue can name. `ignored` are paths to
-    /// keys inside it whose values are not kept.
+    /// An empty column for values of this type, which the catalogue can name. `ignored` are paths
+    /// to keys inside it whose values are not kept.
     pub(in crate::decode) fn new(
         data_type: &DataType,
         forms: &Forms<'_>,
@@ -126,7 +126,8 @@ impl Column {
         }
     }
 
-    /// The time of a row in microseconds since 1970. `None` if it is null or the column has no times.
+    /// The time of a row in microseconds since 1970. `None` if it is null or the column has no
+    /// times.
     pub(in crate::decode) fn time(&self, row: usize) -> Option<i64> {
         match &self.values {
             Values::Time(times, _) if !self.is_null(row) => times.get(row).copied(),

@@ -10,8 +10,8 @@ use crate::decode::columns::MAX_KEPT;
 /// memory for that.
 #[derive(Debug, Default)]
 pub(in crate::decode) struct Validity {
-    /// A bit for each value from the lowest on, which is 0 if the value is null. Those from `len` on
-    /// are 0. Empty until a value is null.
+    /// A bit for each value from the lowest on, which is 0 if the value is null. Those from `len`
+    /// on are 0. Empty until a value is null.
     bits: Vec<u8>,
     len: usize,
 }

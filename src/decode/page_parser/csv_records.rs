@@ -53,8 +53,8 @@ impl PageParser {
         })
     }
 
-    /// Refuses a first line that is not a header: an error page or a message would look like a header without
-    /// records.
+    /// Refuses a first line that is not a header: an error page or a message would look like a
+    /// header without records.
     fn check_header(&self, header: &csv::StringRecord) -> Result<(), String> {
         let first = header.get(0).unwrap_or_default().trim_start();
         if first.starts_with(['<', '{', '[']) {

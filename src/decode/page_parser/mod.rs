@@ -262,8 +262,8 @@ fn text(raw: &RawValue) -> Option<String> {
     }
 }
 
-/// A count of items or pages: a whole number, also as a text or written like `12.0`. `None` if it is
-/// something else.
+/// A count of items or pages: a whole number, also as a text or written like `12.0`. `None` if it
+/// is something else.
 fn count(raw: &RawValue) -> Option<u64> {
     let text = match serde_json::from_str(raw.get()).ok()? {
         Value::String(text) => text.trim().to_owned(),

@@ -4,8 +4,8 @@
 //! skipped without recursion (G8). A value that does not fit its column and the value of an unknown
 //! key are kept beside the columns, see [`Extra`].
 //!
-//! Here are objects: each key leads to its column. The value of a column is read in `values`, by the
-//! column's type, and what it consists of in `lists` and `maps`.
+//! Here are objects: each key leads to its column. The value of a column is read in `values`, by
+//! the column's type, and what it consists of in `lists` and `maps`.
 
 mod lists;
 mod map_entries;

@@ -25,8 +25,8 @@ pub(super) enum Outcome {
 }
 
 impl RowReader<'_, '_> {
-    /// Reads the most frequent value, a text in ASCII without escapes, into a column of texts. Returns
-    /// whether there is one, and reads nothing if not.
+    /// Reads the most frequent value, a text in ASCII without escapes, into a column of texts.
+    /// Returns whether there is one, and reads nothing if not.
     #[inline]
     pub(super) fn plain_text(
         &mut self,
@@ -66,7 +66,8 @@ impl RowReader<'_, '_> {
                 outcome(self.scalar(first, boolean)?, |value| values.append(value))
             }
             Values::Time(values, form) => self.time(first, values, form)?,
-            // these are marked as present first, so that truncating them removes what was read of them
+            // these are marked as present first, so that truncating them removes what was read of
+            // them
             Values::List(ends, element) if first == b'[' => {
                 valid.push_valid();
                 let (extra, from) = (self.extra.len(), ends.last());

@@ -23,8 +23,8 @@ impl Pager {
         }
     }
 
-    /// Whether a page proves that it is the last: it is not full, and short pages are the last of this
-    /// endpoint, or all items that its exact total counts have been received.
+    /// Whether a page proves that it is the last: it is not full, and short pages are the last of
+    /// this endpoint, or all items that its exact total counts have been received.
     pub(super) fn is_proven_last(&self, page: &RawPage) -> bool {
         let endpoint = &self.endpoint;
         let is_total_reached =
@@ -44,8 +44,8 @@ impl Pager {
             && page.total.is_none_or(|total| total > page.items)
     }
 
-    /// The pages that the total of a page suggests, the empty one that ends them included unless the
-    /// last is expected to prove that it is. Numbered pages can be requested before their
+    /// The pages that the total of a page suggests, the empty one that ends them included unless
+    /// the last is expected to prove that it is. Numbered pages can be requested before their
     /// predecessors arrive; of other pages there are 0.
     pub(super) fn counted_pages(&self, page: &RawPage) -> u32 {
         let is_numbered =

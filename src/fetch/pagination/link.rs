@@ -5,8 +5,8 @@ use url::Url;
 use crate::{http::error::RequestError, server_text::ServerText};
 
 /// Resolves the link to the next page: absolute, or relative to its own page like `?page=2` or
-/// `/rows?page=2`. A link to the API's own host is followed to the configured scheme and port, since
-/// a server behind a proxy does not know them.
+/// `/rows?page=2`. A link to the API's own host is followed to the configured scheme and port,
+/// since a server behind a proxy does not know them.
 ///
 /// # Errors
 /// [`RequestError::Pagination`] if it is not a link, or leads to another host: the token would be

@@ -16,9 +16,9 @@ use crate::{
 
 /// Parses the responses to one request, and refuses those that are no answer.
 ///
-/// A list that is there is an answer, also if it is empty: a total is only a hint. A response without
-/// the list means no rows only if something confirms it, else an error in a success, or a wrong
-/// pointer in the catalog, would be committed as an empty day.
+/// A list that is there is an answer, also if it is empty: a total is only a hint. A response
+/// without the list means no rows only if something confirms it, else an error in a success, or a
+/// wrong pointer in the catalog, would be committed as an empty day.
 pub(super) struct ResponseReader {
     pub parser: Arc<PageParser>,
     pub endpoint: Arc<Endpoint>,
@@ -75,8 +75,8 @@ impl ResponseReader {
         }
     }
 
-    /// The error of a page without the list of rows: of a first page the catalog may be wrong, a later
-    /// one came after pages that had the list.
+    /// The error of a page without the list of rows: of a first page the catalog may be wrong, a
+    /// later one came after pages that had the list.
     fn without_rows(&self, reason: &str) -> RequestError {
         match self.first_keys {
             None => RequestError::Malformed(reason.into()),

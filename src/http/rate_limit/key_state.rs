@@ -172,8 +172,8 @@ impl KeyQuota {
     /// Learns from the rate-limit headers of a response. Returns whether the limit has changed.
     ///
     /// A response that agrees with what is known updates the window. One that contradicts it, such
-    /// as a stray one with another limit or a window that is too long, is a claim, which counts once
-    /// it is repeated.
+    /// as a stray one with another limit or a window that is too long, is a claim, which counts
+    /// once it is repeated.
     fn learn(&mut self, headers: RateLimitHeaders, sent: Instant, now: Instant) -> bool {
         let per = self.limit.map_or(headers.reset, |limit| limit.per);
         let reported = ServerWindow::new(headers, per, sent, now);
@@ -233,8 +233,8 @@ impl KeyQuota {
         Some(window).filter(|_| per >= SHORTEST_WINDOW && !self.form.slides())
     }
 
-    /// The limit that a confirmed claim means. Its window is as long as configured, unless more time
-    /// of it was left, or nothing is configured.
+    /// The limit that a confirmed claim means. Its window is as long as configured, unless more
+    /// time of it was left, or nothing is configured.
     fn claimed_limit(
         &self,
         headers: RateLimitHeaders,

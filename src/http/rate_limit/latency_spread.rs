@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Latencies of a generation; those of the present one and the one before count.
 const GENERATION: u32 = 64;
 
-/// The difference between the slowest and the fastest of the last responses. Requests that were sent
-/// evenly may have arrived as unevenly as that.
+/// The difference between the slowest and the fastest of the last responses. Requests that were
+/// sent evenly may have arrived as unevenly as that.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LatencySpread {
     present: Option<(Duration, Duration)>,

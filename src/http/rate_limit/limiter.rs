@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 /// The margin in time before any response has shown how unevenly requests travel.
 const FIRST_MARGIN: Duration = Duration::from_millis(500);
-/// The longest margin in time, however uneven responses are: not all of it is the way to the server.
+/// The longest margin in time, however uneven responses are: not all of it is the way to the
+/// server.
 const LONGEST_MARGIN: Duration = Duration::from_secs(2);
 /// Limits from this size on spend at most 2 % of the window on the margin.
 const LARGE: u32 = 100;
@@ -111,9 +112,9 @@ impl RequestLimit {
     /// The margin in time between two windows: requests that were sent a window apart may arrive
     /// closer together, by up to the spread of their latencies.
     ///
-    /// Before that is seen, the margin is the time of half a request, or of one in a large limit, and
-    /// at most half a second. Where the server's headers tell how full its window is and when it ends
-    /// (`is_told`), a small limit needs none.
+    /// Before that is seen, the margin is the time of half a request, or of one in a large limit,
+    /// and at most half a second. Where the server's headers tell how full its window is and when
+    /// it ends (`is_told`), a small limit needs none.
     pub(super) fn margin(self, spread: Duration, is_told: bool) -> Duration {
         let (burst, requests) = (self.burst(), self.requests.get());
         let interval = self.per / (requests - burst).max(1);

@@ -45,8 +45,8 @@ impl WindowForm {
         self.form == Form::Sliding
     }
 
-    /// Learns from the window that a response reports, and from how it relates to the known one. Its
-    /// request was sent at `sent`, it arrived at `now`.
+    /// Learns from the window that a response reports, and from how it relates to the known one.
+    /// Its request was sent at `sent`, it arrived at `now`.
     pub(super) fn learn(
         &mut self,
         reported: &ServerWindow,

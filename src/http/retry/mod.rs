@@ -80,8 +80,8 @@ impl Attempt {
         outages: 0,
     };
 
-    /// Counts a failed attempt by its error. `token_was_new` tells whether its token was rejected and
-    /// had never been accepted.
+    /// Counts a failed attempt by its error. `token_was_new` tells whether its token was rejected
+    /// and had never been accepted.
     pub(crate) fn count(&mut self, error: &RequestError, token_was_new: bool) {
         let add_if = |is_counted, count: u32| if is_counted { count + 1 } else { 0 };
         self.tokenless = add_if(matches!(error, RequestError::Token(_)), self.tokenless);

@@ -1,8 +1,8 @@
 //! What real servers were seen to do, by name: `[sandbox] odd = [...]` and `hostile = [...]`.
 //!
 //! A behaviour wraps the region: it sees every request before it is answered and every reply before
-//! it is sent, and may change, replace or withhold both. Each file holds the behaviours of one kind;
-//! a user selects them by name to see for himself what the program does about them.
+//! it is sent, and may change, replace or withhold both. Each file holds the behaviours of one
+//! kind; a user selects them by name to see for himself what the program does about them.
 
 mod hostile;
 mod jobs;
@@ -22,7 +22,8 @@ pub(super) type Answer<'a> = &'a dyn Fn(&Request<Bytes>) -> Response<Bytes>;
 pub(super) struct Exchange<'a> {
     /// The request.
     pub request: &'a Request<Bytes>,
-    /// The number of requests of this path and method that the behaviour has met, this one included.
+    /// The number of requests of this path and method that the behaviour has met, this one
+    /// included.
     pub nth: u64,
     /// The time since the region's start.
     pub now: Duration,

@@ -1,8 +1,8 @@
 //! The API of NICE CXone: discovery, reports and lists, the data extraction.
 //!
 //! `contacts` and `entities` generate the data, `summaries` sums them, `rows` finds those of an
-//! interval, `reports` answers with a page of them, `data_extraction` with a file of what `extracts`
-//! describes.
+//! interval, `reports` answers with a page of them, `data_extraction` with a file of what
+//! `extracts` describes.
 
 mod contacts;
 mod data_extraction;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::server_text::printable::is_hidden;
 
-/// Reads the escape at the start of `bytes`: the character that it stands for, and its length. `None`
-/// if there is no escape.
+/// Reads the escape at the start of `bytes`: the character that it stands for, and its length.
+/// `None` if there is no escape.
 type ReadEscape = fn(bytes: &[u8]) -> Option<(Vec<u8>, usize)>;
 
 /// The kinds of escapes. A text is read in one kind at a time, since what looks like an escape of

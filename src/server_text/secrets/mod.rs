@@ -219,8 +219,8 @@ fn forms(secret: &Arc<str>) -> Vec<Form> {
     all
 }
 
-/// The base64 digits of a secret that begins `offset` bytes into an encoded text, without those that
-/// depend on what surrounds it.
+/// The base64 digits of a secret that begins `offset` bytes into an encoded text, without those
+/// that depend on what surrounds it.
 fn base64_within(secret: &str, offset: usize, engine: &GeneralPurpose) -> Vec<u8> {
     let bytes = [&[0; 2][..offset], secret.as_bytes()].concat();
     let encoded = engine.encode(&bytes).into_bytes();

@@ -33,8 +33,8 @@ async fn fetch(fixture: &Fixture, hours: (i64, i64), rows: &[String]) {
     fixture.commit(lease, &shard, received).await.unwrap();
 }
 
-/// Three shards of a day: two calls, one of which is not owned and a row without an id; none; a call
-/// and a newer copy of one of the first shard, at another time.
+/// Three shards of a day: two calls, one of which is not owned and a row without an id; none; a
+/// call and a newer copy of one of the first shard, at another time.
 async fn three_shards() -> Fixture {
     let fixture = Fixture::new();
     let bad = |hour: i64| format!(r#"{{"startedAt":"{}"}}"#, iso(START + hour * HOUR_MS));

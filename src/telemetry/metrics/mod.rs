@@ -250,7 +250,8 @@ impl Metrics {
         self.limits.get().map_or(Vec::new(), |LimitView(view)| view())
     }
 
-    /// The time from a request to its response, as counts with upper bounds in seconds, and the sum.
+    /// The time from a request to its response, as counts with upper bounds in seconds, and the
+    /// sum.
     pub(crate) fn latency(&self) -> (Vec<(f64, u64)>, u64, f64) {
         let counts = self.latency.counts();
         (counts.cumulative(), counts.len(), self.latency.total_s())

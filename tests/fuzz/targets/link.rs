@@ -1,4 +1,5 @@
-//! The link to the next page, in a body or in a header `Link`: it leads to the API or nowhere (G10).
+//! The link to the next page, in a body or in a header `Link`: it leads to the API or nowhere
+//! (G10).
 #![no_main]
 
 use cxbackfill::testing::server_input::{next_link, resolve_link};

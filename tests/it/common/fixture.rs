@@ -6,7 +6,8 @@ use super::binary::{SIMULATED, program, set};
 
 /// Written by the last program with a ledger of version 1: two days of `audits`, in milliseconds.
 pub const LEDGER_1: &str = "tests/fixtures/output-v1";
-/// Written by the last program with times in milliseconds: two days of `conversations` and `audits`.
+/// Written by the last program with times in milliseconds: two days of `conversations` and
+/// `audits`.
 pub const MILLISECONDS: &str = "tests/fixtures/output-v2";
 
 /// Copies a folder with everything in it.

@@ -69,8 +69,8 @@ pub fn expect_all_equal(cases: &[Case]) {
 }
 
 /// Checks through pyarrow that no value of drifted rows is lost, which are identified by the column
-/// `id`. Returns the patterns of the paths in `_extra`, and in how many rows each is. `None` without
-/// a suitable Python.
+/// `id`. Returns the patterns of the paths in `_extra`, and in how many rows each is. `None`
+/// without a suitable Python.
 pub fn patterns_of_conserved(rows: &Path, id: &str, drifted: &str, plain: &str) -> Option<Value> {
     let python = python()?;
     let told = tempfile::tempdir().unwrap();

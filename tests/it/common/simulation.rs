@@ -67,8 +67,8 @@ pub struct Tally {
     pub jobs: u64,
     pub lost: u64,
     pub orphans: u64,
-    /// Polls that found a job in an unknown state, and cancelled; submissions that were refused, and
-    /// whose replies were lost.
+    /// Polls that found a job in an unknown state, and cancelled; submissions that were refused,
+    /// and whose replies were lost.
     pub jobs_unknown: u64,
     pub jobs_cancelled: u64,
     pub jobs_refused: u64,

@@ -92,8 +92,9 @@ impl Copy<'_> {
     }
 }
 
-/// Kills a command at random instants, each time on another copy. `check` sees the killed output with
-/// the label of the kill; then the command is repeated until its end, and `expect` sees the output.
+/// Kills a command at random instants, each time on another copy. `check` sees the killed output
+/// with the label of the kill; then the command is repeated until its end, and `expect` sees the
+/// output.
 #[allow(clippy::disallowed_methods)] // another process is killed in real time
 fn kill(
     original: &Original,

@@ -218,8 +218,8 @@ impl Review<'_> {
         self.columns("", dataset["columns"].as_str().unwrap(), &self.row.clone());
     }
 
-    /// Checks that a row, or a nested value of it, has the columns of a type, and that every field of
-    /// it is a column or left out on purpose.
+    /// Checks that a row, or a nested value of it, has the columns of a type, and that every field
+    /// of it is a column or left out on purpose.
     fn columns(&mut self, outer: &str, name: &str, tree: &Value) {
         let types = self.types;
         let Some(known) = tree.get("properties").and_then(Value::as_object) else { return };

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The requests for pages with these numbers of items, whose total is `total`, and whether they came
-/// to an end.
+/// The requests for pages with these numbers of items, whose total is `total`, and whether they
+/// came to an end.
 fn requests(endpoint: &str, total: Option<u64>, pages: &[u64]) -> (usize, bool) {
     let mut pager = pager(endpoint);
     let mut sent = targets(&mut pager).len();
@@ -43,8 +43,8 @@ fn a_short_page_is_the_last_where_the_catalogue_says_so() {
     }
 }
 
-/// The datasets whose last page does not say that it is the last, so that an empty one is requested.
-/// The heads of the catalogues say what is known about that.
+/// The datasets whose last page does not say that it is the last, so that an empty one is
+/// requested. The heads of the catalogues say what is known about that.
 #[test]
 fn the_catalogues_say_of_each_dataset_how_its_end_is_proven() {
     let unproven = |platform: &str| -> Vec<String> {

@@ -1,8 +1,8 @@
 //! Asynchronous queries: submit, poll, fetch the results page by page.
 //!
 //! All kinds share this code; their differences (path, vocabulary, body, rows) are data in
-//! [`kinds::KINDS`]. A job keeps its query and its time of submission, not its results: its stage is
-//! a function of the time (`job`), its pages are computed from the records (`responses`).
+//! [`kinds::KINDS`]. A job keeps its query and its time of submission, not its results: its stage
+//! is a function of the time (`job`), its pages are computed from the records (`responses`).
 
 pub(crate) mod job;
 pub(crate) mod kinds;
