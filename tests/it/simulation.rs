@@ -39,7 +39,7 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     if number("SEED").is_some() {
         println!("{scenario:#?}\n{}", trace.join("\n"));
     }
-    if scenario.seed % REPEATED == 0
+    if scenario.seed.is_multiple_of(REPEATED)
         && let Some((first, second)) =
             trace.iter().zip(&run_scenario(scenario).trace).find(|(first, second)| first != second)
     {
