@@ -28,7 +28,7 @@ const NAMED_INTERVALS: usize = 3;
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     /// How rows are written.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value = "csv")]
     format: Format,
     /// The dataset [default: that of the job, if it is the only one].
     #[arg(long, value_name = "NAME")]

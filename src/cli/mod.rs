@@ -164,7 +164,7 @@ enum Command {
     #[command(after_help = example!("forget --id 0b8a1c4e-6c1f-4f0c-9d5a-3f1d2f6f7a10", "forget --where \"externalTag = 'case-17'\" --dataset conversations"))]
     Forget(forget::ForgetArgs),
     /// Write committed rows as CSV, JSON lines or Parquet, in order of time.
-    #[command(after_help = example!("export --format csv --columns conversationId,conversationStart --output calls.csv"))]
+    #[command(after_help = example!("export --columns conversationId,conversationStart --output calls.csv"))]
     Export(export::ExportArgs),
     /// Print SQL views over the files: flat tables, current entities, and usual questions.
     #[command(after_help = example!("views --dialect duckdb | duckdb calls.duckdb"))]
