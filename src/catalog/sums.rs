@@ -77,13 +77,7 @@ id      = "callId"
 time    = "startedAt"
 columns = "call"
 sums    = { SUMS }
-[dataset.calls.query]
-method    = "GET"
-path      = "/calls"
-query     = { from = "{from}", to = "{to}" }
-rows      = "/calls"
-paging    = "none"
-page_size = 100
+query   = { path = "/calls", rows = "/calls", paging = "none" }
 [type.call]
 callId    = "string"
 startedAt = "timestamp"

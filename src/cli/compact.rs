@@ -4,10 +4,10 @@ use indicatif::{HumanBytes, HumanCount};
 use jiff::Timestamp;
 
 use crate::{
-    cli::sources,
+    cli::{interval_args::check_order, sources},
     commands::compact::{CompactRequest, Compaction, DatasetCompaction, FileTotals},
     config::{
-        self, BackfillScope, ConfigError, Overrides,
+        self, BackfillScope, Overrides,
         values::{size_argument, time_argument},
     },
     error::Error,
@@ -32,12 +32,7 @@ pub(super) struct CompactArgs {
 
 /// Merges the files of each source, and prints what became of them.
 pub(super) async fn execute(overrides: &Overrides, args: &CompactArgs) -> Result<ExitCode, Error> {
-    if let (Some(from), Some(to)) = (args.from, args.to)
-        && from >= to
-    {
-        let message = format!("{from} must be before --to, which is {to}");
-        return Err(ConfigError::at("--from", message).into());
-    }
+    check_order(args.from, args.to)?;
     let mut codes = Vec::new();
     for scope in &config::load_scopes(overrides)? {
         let source = scope.source.as_deref();

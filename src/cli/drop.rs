@@ -1,25 +1,19 @@
 //! `cxbackfill drop`.
 
 use indicatif::{HumanBytes, HumanCount};
-use jiff::Timestamp;
 
 use crate::{
-    cli::confirm,
+    cli::{confirm, interval_args::IntervalArgs},
     commands::drop::{DatasetDrop, DropPlan},
-    config::{self, ConfigError, Overrides, values::time_argument},
+    config::{self, Overrides},
     error::Error,
     exit_code::ExitCode,
-    time::interval::Interval,
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DropArgs {
-    /// The start of the interval, such as 2024-01-01T00:00:00Z, 2024-01-01 or today-7d.
-    #[arg(long, value_name = "TIME", value_parser = time_argument)]
-    from: Timestamp,
-    /// The end of the interval, which it does not contain.
-    #[arg(long, value_name = "TIME", value_parser = time_argument)]
-    to: Timestamp,
+    #[command(flatten)]
+    interval: IntervalArgs,
     /// Drop the interval of this dataset only; can be given several times.
     #[arg(long, value_name = "NAME")]
     dataset: Vec<String>,
@@ -31,10 +25,7 @@ pub(super) struct DropArgs {
 /// Prints what is dropped, asks, and drops it.
 pub(super) async fn execute(overrides: &Overrides, args: &DropArgs) -> Result<ExitCode, Error> {
     let scope = config::only(config::load_scopes(overrides)?)?;
-    let DropArgs { from, to, .. } = args;
-    let interval = Interval::between(*from, *to).ok_or_else(|| {
-        ConfigError::at("--from", format!("{from} must be before --to, which is {to}"))
-    })?;
+    let interval = args.interval.interval()?;
     let plan = DropPlan::prepare(&scope, &args.dataset, interval).await?;
     if plan.datasets.is_empty() {
         sayln!("nothing is recorded of {interval}");

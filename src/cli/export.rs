@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::interrupted,
+    cli::{interrupted, interval_args::check_order},
     commands::export::{
         Export, ExportFile, ExportRequest, Exported, Format, RowWriter, standard_output,
     },
@@ -70,6 +70,7 @@ pub(super) async fn execute(overrides: &Overrides, args: &ExportArgs) -> Result<
         let message = "Parquet is not for a terminal: name a file with --output";
         return Err(ConfigError::at("--format", message).into());
     }
+    check_order(args.from, args.to)?;
     let request = ExportRequest {
         dataset: args.dataset.clone(),
         table: args.table.clone(),

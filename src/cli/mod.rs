@@ -54,6 +54,7 @@ mod forget;
 mod generated;
 mod init;
 mod interrupts;
+mod interval_args;
 mod login;
 mod not_yet_available;
 mod plan;

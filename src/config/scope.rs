@@ -42,6 +42,29 @@ pub(crate) struct BackfillScope {
     pub column_identity: BTreeMap<String, String>,
 }
 
+#[cfg(test)]
+impl BackfillScope {
+    /// A job of `datasets` from a catalog, for tests that do not care about the rest.
+    pub(crate) fn for_tests(catalog: &Catalog, datasets: &[&str], interval: Interval) -> Self {
+        let dataset = |name: &&str| Arc::clone(&catalog.datasets[*name]);
+        Self {
+            name: "backfill".into(),
+            platform: Platform::Custom,
+            region: None,
+            source: None,
+            to_is_relative: false,
+            interval,
+            now: 0,
+            datasets: datasets.iter().map(dataset).collect(),
+            catalog: catalog.clone(),
+            output: PathBuf::new(),
+            file_mode: FileMode::default(),
+            format: ParquetSettings::for_tests(),
+            column_identity: BTreeMap::new(),
+        }
+    }
+}
+
 /// The datasets that a source has.
 #[derive(Debug)]
 pub(crate) struct DatasetSelection {

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     catalog::Dataset,
-    decode::{Drift, Page, RowKey, RowKeyColumns, UndecodableRows, millisecond, times},
+    decode::{Page, RowKey, RowKeyColumns, millisecond, times},
 };
 
 /// Rows of a committed file, and the ids of those that are open.
@@ -53,16 +53,6 @@ impl CommittedRows {
             }
         }
         drop(ids);
-        let page = Page {
-            received: keys.len() as u64,
-            batch,
-            keys,
-            not_owned: 0,
-            left_out: Vec::new(),
-            implausible_times: 0,
-            bad: UndecodableRows::default(),
-            drift: Drift::default(),
-        };
-        Ok(Self { page, open_ids })
+        Ok(Self { page: Page::of_rows(batch, keys), open_ids })
     }
 }

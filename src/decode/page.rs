@@ -32,6 +32,20 @@ pub struct Page {
 }
 
 impl Page {
+    /// A page of rows that are all decoded and owned, and have nothing that fits no column.
+    pub(crate) fn of_rows(batch: RecordBatch, keys: Vec<RowKey>) -> Self {
+        Self {
+            received: keys.len() as u64,
+            batch,
+            keys,
+            not_owned: 0,
+            left_out: Vec::new(),
+            implausible_times: 0,
+            bad: UndecodableRows::default(),
+            drift: Drift::default(),
+        }
+    }
+
     /// Takes the rows from index `at` on out of the page. What is counted beside its rows stays.
     pub(crate) fn split_off(&mut self, at: usize) -> Self {
         let keys = self.keys.split_off(at);

@@ -11,6 +11,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+
+use crate::{error::Error, web::connections::BoundedListener};
 
 /// The shortest token that is accepted.
 const SHORTEST_TOKEN: usize = 16;
@@ -51,6 +54,22 @@ pub(crate) enum Admitted {
 pub(crate) type Refused = (StatusCode, String);
 
 impl Access {
+    /// Listens at `address`, where port 0 is any free one, and returns the rules of the listener.
+    ///
+    /// # Errors
+    /// If the address cannot be used, for example because another program listens on it, or if the
+    /// token is not safe.
+    pub(super) async fn listen(
+        address: SocketAddr,
+        token: Option<SecretString>,
+    ) -> Result<(BoundedListener, Self), Error> {
+        let error = |source| Error::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(error)?;
+        let access = Self::new(listener.local_addr().map_err(error)?, token)
+            .map_err(|error| Error::ListenToken(error.to_string()))?;
+        Ok((BoundedListener::new(listener), access))
+    }
+
     /// The rules of a listener at `address`. Without `token`, one is generated if the address needs
     /// one.
     ///

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use futures_util::future::join_all;
 use secrecy::SecretString;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
     web::{
         Source,
         access::Access,
-        connections::BoundedListener,
         routes::{self, Shared},
         updates::Updates,
     },
@@ -45,10 +44,7 @@ impl Dashboard {
         token: Option<SecretString>,
         sources: Vec<Arc<Source>>,
     ) -> Result<Self, Error> {
-        let error = |source| Error::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(error)?;
-        let access = Access::new(listener.local_addr().map_err(error)?, token)
-            .map_err(|error| Error::ListenToken(error.to_string()))?;
+        let (listener, access) = Access::listen(address, token).await?;
         let url = access.url();
         let (end_updates, end_server) = (CancellationToken::new(), CancellationToken::new());
         let updates: Arc<[_]> =
@@ -63,8 +59,8 @@ impl Dashboard {
         }
         let shared = Shared::new(access, updates, end_server.clone());
         let app = Router::new().fallback(routes::reply).with_state(shared);
-        let serving = axum::serve(BoundedListener::new(listener), app)
-            .with_graceful_shutdown(end_server.clone().cancelled_owned());
+        let serving =
+            axum::serve(listener, app).with_graceful_shutdown(end_server.clone().cancelled_owned());
         let server = tokio::spawn(async move { serving.await });
         Ok(Self { url, tasks, server, end_updates, end_server, ended })
     }

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::StatusCode;
 use secrecy::SecretString;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use crate::{
     error::Error,
@@ -19,7 +19,6 @@ use crate::{
     },
     web::{
         access::Access,
-        connections::BoundedListener,
         routes::{refuse, secured, with_type},
     },
 };
@@ -49,15 +48,12 @@ impl MetricsServer {
         token: Option<SecretString>,
         runs: Vec<NamedMetrics>,
     ) -> Result<Self, Error> {
-        let error = |source| Error::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(error)?;
-        let access = Access::new(listener.local_addr().map_err(error)?, token)
-            .map_err(|error| Error::ListenToken(error.to_string()))?;
+        let (listener, access) = Access::listen(address, token).await?;
         let url = access.url().replacen("/?", "/metrics?", 1);
         let url = if url.ends_with('/') { format!("{url}metrics") } else { url };
         let shared = Shared { access: Arc::new(access), runs: runs.into() };
         let app = Router::new().fallback(reply).with_state(shared);
-        let serving = axum::serve(BoundedListener::new(listener), app);
+        let serving = axum::serve(listener, app);
         Ok(Self { url, server: tokio::spawn(async move { serving.await }) })
     }
 

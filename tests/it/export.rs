@@ -244,7 +244,11 @@ fn an_export_says_what_is_not_committed_and_which_dataset_is_meant() {
                    2023-12-31T00:00:00.000Z/2024-01-01T00:00:00.000Z; see `cxbackfill status`\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), warning);
     let output = export(&[&of[..], &["--from", "2024-01-02", "--to", "2024-01-01"]].concat());
-    assert!(said(&output).contains("--from: it must be before --to"), "{}", said(&output));
+    assert!(
+        said(&output).contains("--from: 2024-01-02T00:00:00Z must be before --to"),
+        "{}",
+        said(&output)
+    );
     let mut command = job.command_of(&["export", "--format", "ndjson"], FROM, TO, &[]);
     let output = set(command.arg("--spreadsheet"), &["job.name=x"]).output().unwrap();
     assert!(said(&output).contains("--spreadsheet: it needs --format csv"), "{}", said(&output));

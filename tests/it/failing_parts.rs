@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{
-    stub_backfill::{StubBackfill, StubResult, backfill_until},
-    stub_transport::{Stub, StubRequest, StubResponse},
+    stub_backfill::{StubBackfill, backfill_in_order},
+    stub_transport::{Stub, StubRequest},
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -46,17 +46,6 @@ fn hours(interval: Interval) -> Vec<Value> {
     all.filter(|&ms| interval.contains(ms)).map(row).collect()
 }
 
-/// Backfills with one fetcher.
-fn backfill(
-    catalog: &str,
-    settings: &[&str],
-    answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
-) -> StubResult {
-    let settings = [&["fetch.actors=1"], settings].concat();
-    let stub = Stub::new("/oauth/token", answer);
-    backfill_until(catalog, "", &settings, &stub, CancellationToken::new())
-}
-
 #[test]
 fn a_moment_whose_page_cannot_be_taken_apart_costs_minutes_and_not_its_day() {
     // cut off, on the only page or on the second; and without the list, on the second
@@ -64,7 +53,7 @@ fn a_moment_whose_page_cannot_be_taken_apart_costs_minutes_and_not_its_day() {
         [(ONE_PAGE, r#"{"rows": [{"id""#), (CURSOR, r#"{"rows": [{"id""#), (CURSOR, r#"{"no": 1}"#)]
     {
         let poisoned = FIRST_DAY + 10 * HOUR_MS + 17 * 60_000;
-        let result = backfill(&catalog(keys), &["fetch.shard=1d"], move |request| {
+        let result = backfill_in_order(&catalog(keys), &["fetch.shard=1d"], move |request| {
             let interval = interval(request);
             let is_last = keys == ONE_PAGE || request.param("cursor").is_some();
             if is_last && interval.contains(poisoned) {
@@ -89,7 +78,7 @@ fn a_moment_whose_page_cannot_be_taken_apart_costs_minutes_and_not_its_day() {
 fn a_catalog_that_is_wrong_about_the_list_of_rows_is_not_bisected() {
     let settings = ["job.to=2024-02-01T00:00:00Z", "fetch.shard=31d"];
     let wrong = catalog(ONE_PAGE).replace("'/rows'\npaging", "'/items'\npaging");
-    let result = backfill(&wrong, &settings, |request| {
+    let result = backfill_in_order(&wrong, &settings, |request| {
         (200, json!({ "rows": hours(interval(request)) }).to_string())
     });
     assert_eq!((result.code, result.requests.len()), (1, 16), "the attempts of two shards");
@@ -99,7 +88,8 @@ fn a_catalog_that_is_wrong_about_the_list_of_rows_is_not_bisected() {
 fn a_dataset_of_wide_shards_that_fails_everywhere_ends_after_few_requests() {
     let settings = ["job.to=2024-11-06T00:00:00Z", "fetch.shard=31d"];
     for (status, body, most) in [(400, r#"{"code": "bad"}"#, 30), (200, "<html>", 200)] {
-        let result = backfill(&catalog(ONE_PAGE), &settings, move |_| (status, body.to_owned()));
+        let result =
+            backfill_in_order(&catalog(ONE_PAGE), &settings, move |_| (status, body.to_owned()));
         let given_up = result.gaps.iter().any(|gap| gap.contains("given up: too many shards"));
         assert!(given_up, "{:?}", result.gaps);
         assert!(result.requests.len() <= most, "{body}: {}", result.requests.len());
@@ -135,10 +125,10 @@ fn rows_that_began_earlier_and_reach_into_the_interval_are_no_doubt() {
     let minute = ["job.from=2024-01-01T10:00:30Z", "job.to=2024-01-01T10:00:40Z"];
     let began_at = |ms: i64| move |_: &StubRequest| (200, json!({ "rows": [row(ms)] }).to_string());
     let begun_before = FIRST_DAY + 10 * HOUR_MS;
-    let reaches = backfill(&catalog(ONE_PAGE), &minute, began_at(begun_before));
+    let reaches = backfill_in_order(&catalog(ONE_PAGE), &minute, began_at(begun_before));
     assert_eq!((reaches.code, reaches.rows.len()), (0, 0), "{:?}", reaches.gaps);
     // a platform that ignores the interval
-    let ignores = backfill(&catalog(ONE_PAGE), &minute, began_at(begun_before - HOUR_MS));
+    let ignores = backfill_in_order(&catalog(ONE_PAGE), &minute, began_at(begun_before - HOUR_MS));
     let expected = "nothing-owned: the run received 1 rows and owns none of them";
     assert_eq!((ignores.code, ignores.gaps), (1, vec![expected.to_owned()]));
 }
@@ -148,7 +138,7 @@ fn every_day_that_the_ledger_names_counts_as_committed_whatever_the_width_of_sha
     let to =
         format!("job.to={}", jiff::Timestamp::from_millisecond(FIRST_DAY + 3 * DAY_MS).unwrap());
     for width in ["fetch.shard=1d", "fetch.shard=3d"] {
-        let result = backfill(&catalog(ONE_PAGE), &[&to, width], |request| {
+        let result = backfill_in_order(&catalog(ONE_PAGE), &[&to, width], |request| {
             (200, json!({ "rows": hours(interval(request)) }).to_string())
         });
         assert_eq!((result.rows.len(), result.committed), (72, 3), "{width}");

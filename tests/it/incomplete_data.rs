@@ -11,7 +11,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::common::{
-    stub_backfill::{StubBackfill, StubResult, backfill_until},
+    stub_backfill::{StubBackfill, StubResult, backfill_in_order, backfill_until},
     stub_transport::{Stub, StubRequest, StubResponse},
 };
 
@@ -37,15 +37,13 @@ fn ok(body: &str) -> StubResponse {
     (200, body.to_owned())
 }
 
-/// Backfills with one fetcher, so that the order of requests is that of the plan.
+/// Backfills day by day, in the order of the plan.
 fn backfill(
     catalog: &str,
     settings: &[&str],
     answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
 ) -> StubResult {
-    let settings = [&["fetch.actors=1", "fetch.shard=1d"], settings].concat();
-    let stub = Stub::new("/oauth/token", answer);
-    backfill_until(catalog, "", &settings, &stub, CancellationToken::new())
+    backfill_in_order(catalog, &[&["fetch.shard=1d"], settings].concat(), answer)
 }
 
 fn count(result: &StubResult, text: &str) -> usize {

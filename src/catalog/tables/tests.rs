@@ -11,13 +11,7 @@ version = 1
 id      = "callId"
 time    = "startedAt"
 columns = "call"
-[dataset.calls.query]
-method    = "GET"
-path      = "/calls"
-query     = { from = "{from}", to = "{to}" }
-rows      = "/calls"
-paging    = "none"
-page_size = 100
+query   = { path = "/calls", rows = "/calls", paging = "none" }
 TABLES
 [type.call]
 callId    = "string"
@@ -334,8 +328,8 @@ fn of_table(table: &Table) -> Vec<String> {
 #[test]
 fn the_id_and_the_time_are_not_columns_that_only_one_endpoint_returns() {
     for (extra, expected) in [("callId", false), ("startedAt", false), ("medium", true)] {
-        let extras = format!("page_size = 100\nextras = ['{extra}']");
-        let catalog = CATALOG.replace("page_size = 100", &extras).replace("TABLES", TABLES);
+        let extras = format!(r#""none", extras = ["{extra}"]"#);
+        let catalog = CATALOG.replace(r#""none""#, &extras).replace("TABLES", TABLES);
         let read = catalog::read("own.toml", &catalog);
         let error = read.as_ref().map(|_| String::new()).unwrap_or_else(ToString::to_string);
         assert_eq!(error.is_empty(), expected, "{error}");

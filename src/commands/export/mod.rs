@@ -129,7 +129,7 @@ impl Export {
     /// Finds the dataset and the columns that are wanted.
     ///
     /// # Errors
-    /// If the dataset or a column does not exist, or if the condition or the interval is not valid.
+    /// If the dataset or a column does not exist, or if the condition is not valid.
     pub(crate) fn prepare(scope: &BackfillScope, request: &ExportRequest) -> Result<Self, Error> {
         let dataset = dataset(scope, request.dataset.as_deref())?;
         let table = request.table.as_deref().map(|name| table(&dataset, name)).transpose()?;
@@ -148,12 +148,6 @@ impl Export {
         let condition = request.condition.as_deref().map(|text| Condition::read(text, schema));
         let condition = condition.transpose().map_err(|error| ConfigError::at("--where", error))?;
         let condition = condition.unwrap_or_default();
-        let bounds = (request.from_ms, request.to_ms);
-        if let (Some(from), Some(to)) = bounds
-            && Interval::new(from, to).is_none()
-        {
-            return Err(ConfigError::at("--from", "it must be before --to").into());
-        }
         let time = [Step::Field(dataset.time.clone())];
         let paths = columns.iter().chain(condition.columns()).map(|column| &column.steps[..]);
         let needed = needed(schema.fields(), paths.chain([&time[..]]));
@@ -163,7 +157,7 @@ impl Export {
             fingerprint: scope.format.layout.columns(&dataset),
             columns,
             condition,
-            request: bounds,
+            request: (request.from_ms, request.to_ms),
             output: scope.output.clone(),
             table,
             dataset,

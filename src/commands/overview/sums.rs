@@ -33,13 +33,8 @@ pub(crate) struct Sums {
 pub(crate) struct DaySum {
     /// The UTC day, such as `2024-01-01`.
     pub date: String,
-    /// The media type. Empty if rows have none, or the catalog does not name its column.
-    pub media: String,
-    pub rows: u64,
-    /// Those of them that have a handle time.
-    pub rows_handled: u64,
-    /// The sum of their handle times in seconds.
-    pub handle_s: f64,
+    #[serde(flatten)]
+    pub sum: MediaSum,
 }
 
 /// The rows of an hour of the week with one media type, over all weeks.
@@ -49,6 +44,13 @@ pub(crate) struct HourSum {
     pub weekday: u8,
     /// The hour of the UTC day, from 0 to 23.
     pub hour: u8,
+    #[serde(flatten)]
+    pub sum: MediaSum,
+}
+
+/// The sums of rows with one media type.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct MediaSum {
     /// The media type. Empty if rows have none, or the catalog does not name its column.
     pub media: String,
     pub rows: u64,
@@ -72,6 +74,11 @@ impl Sum {
         self.rows_handled += hour.rows_handled;
         self.handle_ms += hour.handle_ms;
     }
+
+    fn of_media(self, media: &str) -> MediaSum {
+        let Self { rows, rows_handled, handle_ms } = self;
+        MediaSum { media: media.to_owned(), rows, rows_handled, handle_s: handle_ms as f64 / 1e3 }
+    }
 }
 
 /// The sums of every dataset that has committed rows.
@@ -89,18 +96,12 @@ pub(super) fn sums(ledger: &Snapshot) -> Vec<Sums> {
         let in_sums = by_day.values().map(|sum| sum.rows).sum();
         let days = by_day.into_iter().map(|((day, media), sum)| DaySum {
             date: date(day * DAY_MS),
-            media: media.to_owned(),
-            rows: sum.rows,
-            rows_handled: sum.rows_handled,
-            handle_s: sum.handle_ms as f64 / 1e3,
+            sum: sum.of_media(media),
         });
         let hours = by_hour.into_iter().map(|((hour, media), sum)| HourSum {
             weekday: u8::try_from(hour / 24).unwrap_or_default(),
             hour: u8::try_from(hour % 24).unwrap_or_default(),
-            media: media.to_owned(),
-            rows: sum.rows,
-            rows_handled: sum.rows_handled,
-            handle_s: sum.handle_ms as f64 / 1e3,
+            sum: sum.of_media(media),
         });
         let records = ledger.datasets.get(dataset).into_iter().flat_map(|records| &records.shards);
         let written: u64 = records.map(|shard| shard.counts.written).sum();

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    commands::status::tests::{hours, job, shard, snapshot},
+    commands::{
+        overview::sums::HourSum,
+        status::tests::{hours, job, shard, snapshot},
+    },
     ledger::{HourRecord, RunRecord, ShardCost, ShardDetails, ShardRecord},
     telemetry::metrics::{DatasetMetricsSnapshot, Span},
 };
@@ -135,13 +138,18 @@ fn sums_are_by_day_and_by_hour_of_the_week() {
     ledger.sums.insert("conversations".to_owned(), records);
     let overview = Overview::new(&job(), &ledger, None, false);
     let [sums] = &overview.sums[..] else { panic!("{:?}", overview.sums) };
-    let days: Vec<_> =
-        sums.days.iter().map(|day| (&day.date[8..], day.media.as_str(), day.rows)).collect();
+    let days: Vec<_> = sums
+        .days
+        .iter()
+        .map(|day| (&day.date[8..], day.sum.media.as_str(), day.sum.rows))
+        .collect();
     assert_eq!(days, [("01", "chat", 2), ("01", "voice", 9), ("08", "voice", 7)]);
     let hours: Vec<_> = sums
         .hours
         .iter()
-        .map(|hour| (hour.weekday, hour.hour, hour.media.as_str(), hour.rows, hour.handle_s))
+        .map(|HourSum { weekday, hour, sum }| {
+            (*weekday, *hour, sum.media.as_str(), sum.rows, sum.handle_s)
+        })
         .collect();
     let expected = [(0, 3, "chat", 2, 1.5), (0, 3, "voice", 11, 3.0), (0, 9, "voice", 5, 1.5)];
     assert_eq!(hours, expected);

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::*;
 use crate::{
     catalog,
@@ -21,18 +19,10 @@ pub(crate) fn job() -> BackfillScope {
     let catalog = catalog::builtin("genesys-cloud").unwrap();
     BackfillScope {
         name: "nightly".into(),
-        source: None,
         platform: crate::platform::Platform::GenesysCloud,
-        region: None,
-        to_is_relative: false,
-        interval: hours(0, 240),
         now: hours(0, 300).to_ms(),
-        datasets: vec![Arc::clone(&catalog.datasets["conversations"])],
-        catalog: catalog.clone(),
-        file_mode: crate::sink::FileMode::default(),
-        format: crate::sink::ParquetSettings::for_tests(),
-        column_identity: std::collections::BTreeMap::new(),
         output: "out".into(),
+        ..BackfillScope::for_tests(catalog, &["conversations"], hours(0, 240))
     }
 }
 

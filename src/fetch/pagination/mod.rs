@@ -45,6 +45,19 @@ pub(crate) struct RequestContext {
     pub decoders: Decoders,
 }
 
+#[cfg(test)]
+impl RequestContext {
+    /// What tests that do not care about it build requests from.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            api: "https://api.example/".parse().unwrap(),
+            api_version: String::new(),
+            now: 0,
+            decoders: Decoders::default(),
+        }
+    }
+}
+
 /// Decides the next page of one interval.
 pub(crate) struct Pager {
     pub dataset: Arc<Dataset>,

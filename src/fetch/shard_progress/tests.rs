@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     catalog::{self, Dataset},
-    decode::{DayHint, Drift, RowKey, UndecodableRows},
-    fetch::{Decoders, RequestContext},
+    decode::{DayHint, RowKey},
+    fetch::RequestContext,
     planning::{Next, Plan, PlannerActor},
 };
 
@@ -23,18 +23,12 @@ async fn progress(dataset: &Arc<Dataset>) -> ShardProgress {
     let mut plan = Plan::default();
     plan.add_whole(&shard);
     let lease = PlannerActor::new(plan).start().send(Next).await.unwrap().unwrap();
-    let context = RequestContext {
-        api: "https://api.example/".parse().unwrap(),
-        api_version: String::new(),
-        now: 0,
-        decoders: Decoders::default(),
-    };
     let pager = Pager::new(
         dataset,
         dataset.endpoint(),
         shard.interval,
         10,
-        &Arc::new(context),
+        &Arc::new(RequestContext::for_tests()),
         &Arc::default(),
     );
     ShardProgress::new(lease, pager)
@@ -44,16 +38,7 @@ async fn progress(dataset: &Arc<Dataset>) -> ShardProgress {
 fn page(times: &[i64]) -> Page {
     let key = |&time_ms: &i64| RowKey { id: 0, version: 0, time_ms, digest: 0 };
     let batch = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
-    Page {
-        batch,
-        keys: times.iter().map(key).collect(),
-        received: times.len() as u64,
-        not_owned: 0,
-        left_out: Vec::new(),
-        implausible_times: 0,
-        bad: UndecodableRows::default(),
-        drift: Drift::default(),
-    }
+    Page::of_rows(batch, times.iter().map(key).collect())
 }
 
 /// Where a partial commit may end after three rows: before the next page, and on an interrupt.

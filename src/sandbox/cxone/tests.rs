@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::sandbox::{
     Settings,
+    tests::rows,
     time::{DAY_MS, iso},
 };
 
@@ -43,13 +44,7 @@ fn value(reply: &Response<Bytes>) -> Value {
 
 fn truth(region: &Region, dataset: &str, days: (i64, i64)) -> Vec<Value> {
     let interval = (DAY + days.0) * DAY_MS..(DAY + days.1) * DAY_MS;
-    let lines: Vec<u8> =
-        region.truth_of("nice-cxone", dataset, interval).unwrap().flatten().collect();
-    lines
-        .split(|&byte| byte == b'\n')
-        .filter(|l| !l.is_empty())
-        .map(|l| serde_json::from_slice(l).unwrap())
-        .collect()
+    rows(region.truth_of("nice-cxone", dataset, interval).unwrap())
 }
 
 /// Every row of a report, along its links.

@@ -26,14 +26,6 @@ fn exploded(reply: &Value) -> Vec<String> {
     rows
 }
 
-fn sessions(conversation: &Value) -> Vec<Value> {
-    let participants = conversation["participants"].as_array().unwrap();
-    participants
-        .iter()
-        .flat_map(|participant| participant["sessions"].as_array().unwrap().clone())
-        .collect()
-}
-
 #[test]
 fn the_sums_equal_those_of_the_conversations_by_bucket_and_group() {
     let region = region(Settings::default());

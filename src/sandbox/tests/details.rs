@@ -168,13 +168,6 @@ fn filters_find_the_records_that_match() {
     let region = region(Settings { conversations_per_day: 300, ..Settings::default() });
     let day = days(DAY, DAY + 1);
     let everything = truth(&region, day);
-    let sessions = |row: &Value| -> Vec<Value> {
-        let participants = row["participants"].as_array().unwrap().clone();
-        participants
-            .iter()
-            .flat_map(|participant| participant["sessions"].as_array().unwrap().clone())
-            .collect()
-    };
     let has_medium = |row: &Value, medium: &str| {
         sessions(row).iter().any(|session| session["mediaType"] == medium)
     };

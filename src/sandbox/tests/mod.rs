@@ -114,12 +114,21 @@ fn truth_of(region: &Region, dataset: &str, interval: TimeRange) -> Vec<Value> {
 }
 
 /// The parsed lines of a truth.
-fn rows(pieces: impl Iterator<Item = Bytes>) -> Vec<Value> {
+pub(super) fn rows(pieces: impl Iterator<Item = Bytes>) -> Vec<Value> {
     let lines: Vec<u8> = pieces.flatten().collect();
     lines
         .split(|&byte| byte == b'\n')
         .filter(|l| !l.is_empty())
         .map(|l| serde_json::from_slice(l).unwrap())
+        .collect()
+}
+
+/// The sessions of a conversation.
+fn sessions(conversation: &Value) -> Vec<Value> {
+    let participants = conversation["participants"].as_array().unwrap();
+    participants
+        .iter()
+        .flat_map(|participant| participant["sessions"].as_array().unwrap().clone())
         .collect()
 }
 

@@ -21,12 +21,7 @@ version = 1
 id      = "id"
 time    = "at"
 columns = "call"
-[dataset.calls.query]
-method    = "GET"
-path      = "/calls"
-rows      = ""
-paging    = "none"
-page_size = 100
+query   = { path = "/calls", rows = "", paging = "none" }
 [dataset.calls.tables.calls.columns]
 first    = { first = "legs[].parts[].kind", by = "legs[].parts[].start" }
 last     = { last = "legs[].parts[].kind", by = "legs[].parts[].start" }

@@ -50,6 +50,18 @@ pub fn backfill_with(catalog: &str, more: &str, stub: &Arc<Stub>) -> StubResult 
     backfill_until(catalog, more, &[], stub, CancellationToken::new())
 }
 
+/// The same with settings that override the configuration, and one fetcher, so that the order of
+/// requests is that of the plan.
+pub fn backfill_in_order(
+    catalog: &str,
+    settings: &[&str],
+    answer: impl Fn(&StubRequest) -> StubResponse + Send + Sync + 'static,
+) -> StubResult {
+    let settings = [&["fetch.actors=1"], settings].concat();
+    let stub = Stub::new("/oauth/token", answer);
+    backfill_until(catalog, "", &settings, &stub, CancellationToken::new())
+}
+
 /// The same with settings that override the configuration, and a token that ends the run.
 pub fn backfill_until(
     catalog: &str,

@@ -14,42 +14,34 @@ const QUEUES: Case = Case {
 /// The queues of the sandbox by links from page to page.
 const LINKED: Case = Case { catalog: NEXT_LINK, ..QUEUES };
 
-const NEXT_LINK: &str = "
-    [dataset.queues]
-    version = 1
-    id = 'id'
-    time = 'snapshotTime'
-    snapshot = true
-    columns = 'queue'
-    [dataset.queues.query]
-    path = '/api/v2/routing/queues'
-    query = { pageSize = '{page_size}' }
-    rows = '/entities'
-    paging = 'next-link'
-    next = '/nextUri'
-    page_size = 20
-    [type.queue]
-    id = 'string'
-    snapshotTime = 'timestamp'
-";
+/// A catalog of the queues, whose pages are linked by these keys.
+macro_rules! queues {
+    ($paging:literal) => {
+        concat!(
+            "[dataset.queues]
+            version = 1
+            id = 'id'
+            time = 'snapshotTime'
+            snapshot = true
+            columns = 'queue'
+            [dataset.queues.query]
+            path = '/api/v2/routing/queues'
+            query = { pageSize = '{page_size}' }
+            rows = '/entities'
+            page_size = 20
+            ",
+            $paging,
+            "
+            [type.queue]
+            id = 'string'
+            snapshotTime = 'timestamp'
+            "
+        )
+    };
+}
 
-const LINK_HEADER: &str = "
-    [dataset.queues]
-    version = 1
-    id = 'id'
-    time = 'snapshotTime'
-    snapshot = true
-    columns = 'queue'
-    [dataset.queues.query]
-    path = '/api/v2/routing/queues'
-    query = { pageSize = '{page_size}' }
-    rows = '/entities'
-    paging = 'link-header'
-    page_size = 20
-    [type.queue]
-    id = 'string'
-    snapshotTime = 'timestamp'
-";
+const NEXT_LINK: &str = queues!("paging = 'next-link'\nnext = '/nextUri'");
+const LINK_HEADER: &str = queues!("paging = 'link-header'");
 
 /// A data extraction of NICE CXone whose file is no such file.
 const NO_FILE: Case = Case {

@@ -25,7 +25,6 @@ use super::*;
 use crate::{
     catalog,
     ledger::{Counts, Ledger, ShardDetails},
-    sink::{FileMode, ParquetSettings},
     time::interval::DAY_MS,
 };
 
@@ -54,19 +53,8 @@ impl Environment {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog::read("calls.toml", CATALOG).unwrap();
         let scope = BackfillScope {
-            name: "calls".into(),
-            platform: crate::platform::Platform::Custom,
-            region: None,
-            source: None,
-            interval: days(0, 10),
-            to_is_relative: false,
-            now: 0,
-            datasets: vec![Arc::clone(&catalog.datasets["calls"])],
-            catalog,
-            file_mode: FileMode::default(),
-            format: ParquetSettings::for_tests(),
-            column_identity: std::collections::BTreeMap::new(),
             output: folder.path().to_owned(),
+            ..BackfillScope::for_tests(&catalog, &["calls"], days(0, 10))
         };
         let ledger = Ledger::open(&folder.path().join(LEDGER)).unwrap();
         Self { folder, scope, ledger }

@@ -56,19 +56,8 @@ impl Environment {
         let folder = tempfile::tempdir().unwrap();
         let catalog = catalog::builtin("genesys-cloud").unwrap();
         let scope = BackfillScope {
-            name: "backfill".into(),
-            platform: crate::platform::Platform::Custom,
-            region: None,
-            source: None,
-            interval: days(0, 10),
-            to_is_relative: false,
-            now: 0,
-            datasets: vec![Arc::clone(&catalog.datasets[DATASET])],
-            catalog: catalog.clone(),
-            file_mode: crate::sink::FileMode::default(),
-            format: crate::sink::ParquetSettings::for_tests(),
-            column_identity: std::collections::BTreeMap::new(),
             output: folder.path().to_owned(),
+            ..BackfillScope::for_tests(catalog, &[DATASET], days(0, 10))
         };
         Self { folder, scope }
     }

@@ -23,18 +23,12 @@ fn pager_of(rows: &str, endpoint: &str) -> Pager {
          [type.row]\nid = 'string'\nat = 'timestamp'\n"
     );
     let dataset = Arc::clone(&catalog::read("test", &catalog).unwrap().datasets["rows"]);
-    let context = RequestContext {
-        api: "https://api.example/".parse().unwrap(),
-        api_version: String::new(),
-        now: 0,
-        decoders: Decoders::default(),
-    };
     Pager::new(
         &dataset,
         dataset.endpoint(),
         Interval::day_of(0),
         u32::MAX,
-        &Arc::new(context),
+        &Arc::new(RequestContext::for_tests()),
         &Arc::default(),
     )
 }

@@ -123,18 +123,12 @@ fn no_builtin_endpoint_takes_an_error_in_a_success_or_another_key_for_an_empty_d
     let endpoints = builtin_endpoints();
     assert!(endpoints.len() > 30, "{}", endpoints.len());
     for (name, dataset, endpoint) in endpoints {
-        let context = RequestContext {
-            api: "https://api.example/".parse().unwrap(),
-            api_version: String::new(),
-            now: 0,
-            decoders: Decoders::default(),
-        };
         let mut pager = Pager::new(
             &dataset,
             &endpoint,
             Interval::day_of(0),
             u32::MAX,
-            &Arc::new(context),
+            &Arc::new(RequestContext::for_tests()),
             &Arc::default(),
         );
         pager.set_parents(vec!["parent".to_owned()]);
