@@ -5,6 +5,8 @@
 mod page_oracle;
 #[path = "../../it/fuzz/row_oracle.rs"]
 mod row_oracle;
+#[path = "../../it/fuzz/scalar_oracle.rs"]
+mod scalar_oracle;
 
 use std::sync::{Arc, LazyLock};
 

@@ -6,6 +6,7 @@
 mod page_oracle;
 mod pages;
 mod row_oracle;
+mod scalar_oracle;
 
 use std::{fs, ops::Range, path::Path};
 
