@@ -27,7 +27,7 @@ pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Se
 pub struct NestedRows {
     dataset: Arc<Dataset>,
     roots: Batches,
-    /// The readers of the other tables of the dataset, in its order.
+    /// The readers of the other tables, those of outer lists before those of inner ones.
     others: Vec<Cursor>,
     keys: RowConverter,
     root: Arc<Table>,
@@ -59,6 +59,8 @@ impl NestedRows {
                 others.push(Cursor { table, batches, waiting: None });
             }
         }
+        // what contains a list comes before it, in whatever order the tables are given
+        others.sort_by_key(|cursor: &Cursor| cursor.table.rows.len());
         let missing = || {
             let reason = "there is no table with a row for each row of the dataset";
             ArrowError::InvalidArgumentError(reason.to_owned())

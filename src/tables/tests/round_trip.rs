@@ -70,7 +70,7 @@ fn stream(batches: Vec<RecordBatch>) -> Batches {
     Box::new(batches.into_iter().map(Ok))
 }
 
-/// The tables of some rows, each in pieces, without those that have no rows.
+/// The tables of some rows in a random order, each in pieces, without those that have no rows.
 fn tables_of(
     dataset: &Dataset,
     rows: &RecordBatch,
@@ -81,7 +81,9 @@ fn tables_of(
         let is_needed = batch.num_rows() > 0 || table.is_root() || rng.bool();
         is_needed.then(|| (Arc::clone(table), pieces(&batch, rng)))
     };
-    dataset.tables.iter().filter_map(table).collect()
+    let mut tables: Vec<_> = dataset.tables.iter().filter_map(table).collect();
+    rng.shuffle(&mut tables);
+    tables
 }
 
 fn read_back(
@@ -242,4 +244,19 @@ fn rows_of_tables_that_do_not_fit_together_are_refused() {
     let other = calls().tables[1].clone();
     let alone = NestedRows::new(&Arc::new(dataset.clone()), vec![(other, stream(Vec::new()))]);
     assert!(alone.is_err(), "the rows of the dataset are missing");
+}
+
+#[test]
+fn an_empty_list_and_an_object_without_values_come_back_as_null() {
+    let dataset = calls();
+    let rows = batch(&dataset, ROWS);
+    let back = read_back(&dataset, tables_of(&dataset, &rows, &mut Rng::with_seed(1))).unwrap();
+    let nulls = |array: &dyn Array| -> Vec<bool> {
+        (0..array.len()).map(|row| array.is_null(row)).collect()
+    };
+    assert_eq!(nulls(&back["legs"]), [false, true, true, false]);
+    assert_eq!(nulls(&back["notes"]), [true, true, false, true]);
+    let legs = back["legs"].as_list::<i32>().values().as_struct();
+    assert_eq!(nulls(&legs["flow"]), [false, true, true, true, true]);
+    assert_eq!(nulls(&legs["parts"]), [false, true, true, false, false]);
 }
