@@ -177,3 +177,51 @@ fn another_layout_is_refused_until_an_upgrade_has_rewritten_the_output() {
     execute(&upgraded, &["verify"], &["output.layout=tables"], 0);
     assert!(!folders(&files(&upgraded.folder(""))).contains("conversations"));
 }
+
+/// Writes the catalog of Genesys Cloud with a change beside the output of a job.
+fn write_catalog(job: &Job, text: &str, other: &str) {
+    let builtin = include_str!("../../src/catalog/genesys.toml");
+    assert!(builtin.contains(text), "{text}");
+    let path = job.folder("").with_file_name("own.toml");
+    fs::write(path, builtin.replace(text, other)).unwrap();
+}
+
+#[test]
+fn an_upgrade_refuses_columns_that_are_gone_from_tables_without_nested_rows() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    let own = ["source.platform=custom", "source.catalog=own.toml", "output.layout=tables"];
+    write_catalog(&job, "", "");
+    job.run(FROM, TO, &own);
+    let written = files(&job.folder(""));
+    let column = "acwSkipped                   = \"boolean\"\n";
+    let table = "[dataset.conversations.tables.media_endpoint_stats]\n";
+    for (text, other, expected) in [
+        (column, "", "`sessions/acwSkipped` is gone"),
+        (column, "acwSkipped = \"int64\"\n", "`sessions/acwSkipped` is Int64 and was Boolean"),
+        (
+            table,
+            "[dataset.conversations.tables.stats]\n",
+            "`media_endpoint_stats/sessionId` is gone",
+        ),
+    ] {
+        write_catalog(&job, text, other);
+        for command in [&["upgrade", "--dry-run"][..], &["upgrade"]] {
+            let refused = execute(&job, command, &own, 2);
+            assert!(refused.contains(expected), "{refused}");
+        }
+        assert!(files(&job.folder("")) == written, "{expected}: nothing is written");
+    }
+    // a column that is new is null, and tables beside nested rows are made anew from these
+    write_catalog(&job, column, &format!("{column}newColumn = \"string\"\n"));
+    execute(&job, &["upgrade"], &own, 0);
+    execute(&job, &["verify"], &own, 0);
+    let both = Job::new(&sandbox);
+    let own = [own[0], own[1], "output.layout=both"];
+    write_catalog(&both, "", "");
+    both.run(FROM, TO, &own);
+    write_catalog(&both, table, "[dataset.conversations.tables.stats]\n");
+    execute(&both, &["upgrade"], &own, 0);
+    execute(&both, &["verify"], &own, 0);
+    assert!(folders(&files(&both.folder(""))).contains("conversations.tables/stats"));
+}

@@ -13,6 +13,8 @@ use std::{
     sync::Arc,
 };
 
+use arrow::datatypes::Schema;
+
 use crate::{
     catalog::Dataset,
     config::{BackfillScope, ConfigError},
@@ -185,7 +187,7 @@ async fn inspect(
         let mut is_pending = !has_layout;
         for file in of_days {
             let footer = footer(output, file).await?;
-            refuse(&dataset, &footer)?;
+            refuse(&dataset, &footer, shard.nested_files().next().is_some())?;
             if !has_layout || is_outdated(&footer, shard, &dataset) {
                 upgrade.versions.insert(footer.schema_version);
                 upgrade.files += 1;
@@ -210,16 +212,27 @@ async fn footer(output: &OutputStore, file: &FileRecord) -> Result<FileFooter, E
     Ok(footer.ok_or_else(|| error("it is not a complete file of this program".to_owned()))?)
 }
 
-/// Refuses files whose rows cannot have the columns of the dataset.
-fn refuse(dataset: &Dataset, footer: &FileFooter) -> Result<(), OutputError> {
+/// Refuses files whose rows cannot have the columns of the dataset. Tables are made anew from nested
+/// rows, so the columns of their files matter only where they are all that there is.
+fn refuse(dataset: &Dataset, footer: &FileFooter, has_nested: bool) -> Result<(), OutputError> {
     let (found, known) = (footer.schema_version, dataset.version);
     if found > known {
         return Err(OutputError::NewerColumns { dataset: dataset.name.clone(), found, known });
     }
-    if footer.kind() != FileKind::Nested {
-        return Ok(());
-    }
-    let obstacles = Columns::of(&dataset.schema).obstacles(&Columns::of(&footer.schema));
+    let schema = match footer.kind() {
+        FileKind::Nested | FileKind::Quarantine => Some(&dataset.schema),
+        FileKind::Table(_) if has_nested => return Ok(()),
+        FileKind::Table(name) => {
+            dataset.tables.iter().find(|table| table.name == name).map(|table| &table.schema)
+        }
+    };
+    let of_file = |schema: &Schema| {
+        let mut columns = Columns::default();
+        columns.add(footer.kind(), schema);
+        columns
+    };
+    let columns = schema.map_or_else(Columns::default, |schema| of_file(schema));
+    let obstacles = columns.obstacles(&of_file(&footer.schema));
     if obstacles.is_empty() {
         return Ok(());
     }
