@@ -51,6 +51,7 @@ mod tests {
             for View { name, needs, comment, query } in questions {
                 assert!(comment.starts_with("-- ") && comment.ends_with('?'), "{name}: {comment}");
                 assert!(query.starts_with("SELECT ") || query.starts_with("WITH "), "{name}");
+                assert!(!query.contains(';'), "{name} is one statement");
                 let is_read = |need: &str| {
                     let (table, column) = need.split_once('.').expect(name);
                     query.contains(&format!("{{{table}}}")) && query.contains(column)

@@ -1,3 +1,5 @@
+mod dialects;
+
 use clap::ValueEnum;
 
 use super::*;
@@ -150,6 +152,23 @@ fn a_value_of_a_list_of_values_is_the_element_itself() {
 }
 
 #[test]
+fn a_current_view_has_the_rows_of_the_latest_snapshot() {
+    let catalog = catalog::builtin(PLATFORMS[0]).unwrap();
+    let names = Namespace { dialect: Dialect::Duckdb, schema: None };
+    for (layout, rows) in [
+        (Layout::Nested, "\"queues_rows\""),
+        (Layout::Both, "\"queues_rows\""),
+        (Layout::Tables, "\"queues\""),
+    ] {
+        let sql = views(catalog, &names, layout, PLATFORMS[0]).print();
+        let latest = format!(
+            "SELECT * FROM {rows}\nWHERE \"snapshotTime\" = (SELECT max(\"snapshotTime\") FROM {rows})"
+        );
+        assert_eq!(statement(&sql, "\"current_queues\""), latest);
+    }
+}
+
+#[test]
 fn tables_are_read_from_their_files_if_the_layout_has_them() {
     let catalog = catalog::read("calls.toml", CALLS).unwrap();
     let names = Namespace { dialect: Dialect::Duckdb, schema: None };
@@ -196,4 +215,16 @@ fn tables_of_the_same_name_are_told_apart_by_their_datasets() {
     assert_eq!(names[&("queue-aggregates", "queue_aggregates")], "queue_aggregates");
     assert_eq!(names[&("queue-aggregates", "dimensions")], "queue_aggregates_dimensions");
     assert_eq!(names[&("queue-aggregates", "metrics")], "queue_aggregates_metrics");
+}
+
+#[test]
+fn a_question_is_left_out_if_a_table_lacks_a_column_that_it_reads() {
+    let columns = [("ani", true), ("purpose", false)];
+    for (name, expected) in columns {
+        let field = arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Utf8, true);
+        let schema = SchemaRef::new(Schema::new(vec![field]));
+        let schemas = BTreeMap::from([("sessions".to_owned(), schema)]);
+        assert_eq!(is_met("sessions.ani", &schemas), expected);
+        assert!(is_met("sessions", &schemas) && !is_met("segments.ani", &schemas));
+    }
 }
