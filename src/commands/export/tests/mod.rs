@@ -3,6 +3,7 @@
 mod columns;
 mod formats;
 mod reading;
+mod selection;
 
 use std::{
     io::{self, Write},
