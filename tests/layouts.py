@@ -1,12 +1,15 @@
 """Compares the flat tables of one output with the nested rows of another.
 
-python layouts.py NESTED OUTPUT reads every folder `DATASET.tables/TABLE` of OUTPUT with pyarrow, DuckDB
-and Polars, and compares the tables of conversations with what NESTED/conversations has: each value of
-the columns that both have, and each element of each list, by its ids and numbers.
+python layouts.py NESTED OUTPUT reads every folder `DATASET.tables/TABLE` of OUTPUT and the nested rows of
+NESTED with pyarrow, DuckDB and Polars, which must find the same values, and compares the tables of
+conversations with what NESTED/conversations has: each value of the columns that both have, and each element
+of each list, by its ids and numbers.
 """
 
+import datetime
 import pathlib
 import sys
+from collections import Counter
 
 import duckdb
 import polars
@@ -27,17 +30,32 @@ NUMBERS = {
 }
 
 
+def plain(value):
+    """A value as every reader gives it: a map as its entries by key, an object without its nulls."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list) and value and all(isinstance(one, tuple) for one in value):
+        return plain(dict(value))
+    if isinstance(value, list) and value and all(isinstance(one, dict) and one.keys() == {"key", "value"} for one in value):
+        return plain({one["key"]: one["value"] for one in value})
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, datetime.datetime):
+        return value.timestamp()
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
 def rows(folder):
-    """The rows of a folder, by three readers that must agree on their number and columns."""
+    """The rows of a folder, by three readers that must agree on every value."""
     files = f"{folder}/**/*.parquet"
     table = pyarrow.dataset.dataset(folder, partitioning="hive").to_table()
-    by_duckdb = duckdb.sql(f"SELECT * FROM read_parquet('{files}', hive_partitioning = true)")
-    by_polars = polars.scan_parquet(files, hive_partitioning=True)
-    names = set(table.column_names)
-    assert set(by_duckdb.columns) == names, folder
-    assert set(by_polars.collect_schema().names()) == names, folder
-    counted = (by_duckdb.count("*").fetchall()[0][0], by_polars.select(polars.len()).collect().item())
-    assert counted == (table.num_rows, table.num_rows), (folder, counted, table.num_rows)
+    by_duckdb = duckdb.sql(f"SELECT * FROM read_parquet('{files}', hive_partitioning = true)").to_arrow_table()
+    by_polars = polars.read_parquet(files, hive_partitioning=True).to_arrow()
+    expected = Counter(repr(sorted(plain(row).items())) for row in table.to_pylist())
+    for name, other in (("DuckDB", by_duckdb), ("Polars", by_polars)):
+        assert set(other.column_names) == set(table.column_names), (folder, name)
+        found = Counter(repr(sorted(plain(row).items())) for row in other.to_pylist())
+        assert found == expected, (folder, name, list(found - expected)[:1], list(expected - found)[:1])
     return table.to_pylist()
 
 
