@@ -176,6 +176,10 @@ fn another_layout_is_refused_until_an_upgrade_has_rewritten_the_output() {
     execute(&upgraded, &["upgrade"], &["output.layout=tables"], 0);
     execute(&upgraded, &["verify"], &["output.layout=tables"], 0);
     assert!(!folders(&files(&upgraded.folder(""))).contains("conversations"));
+    // the nested rows come back from the tables alone
+    execute(&upgraded, &["upgrade"], &[], 0);
+    execute(&upgraded, &["verify"], &[], 0);
+    expect_tables_of(&upgraded.folder(""), &fetched.folder(""));
 }
 
 /// Writes the catalog of Genesys Cloud with a change beside the output of a job.
@@ -221,6 +225,8 @@ fn an_upgrade_refuses_columns_that_are_gone_from_tables_without_nested_rows() {
     write_catalog(&both, "", "");
     both.run(FROM, TO, &own);
     write_catalog(&both, table, "[dataset.conversations.tables.stats]\n");
+    let refused = execute(&both, &["run"], &own, 2);
+    assert!(refused.contains("`stats/sessionId` is new"), "{refused}");
     execute(&both, &["upgrade"], &own, 0);
     execute(&both, &["verify"], &own, 0);
     assert!(folders(&files(&both.folder(""))).contains("conversations.tables/stats"));

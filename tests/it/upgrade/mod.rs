@@ -285,3 +285,24 @@ fn g8_an_upgrade_of_many_rows_takes_little_memory() {
     let verified = program(folder.path(), &["verify"]).output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
+
+#[test]
+fn an_older_output_is_read_as_one_of_nested_rows_and_its_times_in_their_unit() {
+    let folder = old_output();
+    let (code, text) = execute(folder.path(), &["views", "--dialect", "duckdb"], &JOB);
+    assert!(code == 0 && text.contains("VIEW \"conversations_rows\""), "{text}");
+    let export = |condition: &str| {
+        let of =
+            ["export", "--format", "ndjson", "--dataset", "conversations", "--where", condition];
+        let (code, text) = execute(folder.path(), &of, &JOB);
+        assert_eq!(code, 0, "{text}");
+        text.lines().count()
+    };
+    let all = export("conversationStart >= 2024-01-01");
+    assert!(all > 0);
+    assert_eq!(export("conversationStart < 2024-01-01"), 0);
+    let of_days =
+        ["< 2024-01-02", ">= 2024-01-02"].map(|day| export(&format!("conversationStart {day}")));
+    assert_eq!(of_days.iter().sum::<usize>(), all);
+    assert!(of_days.iter().all(|rows| *rows > 0), "{of_days:?}");
+}
