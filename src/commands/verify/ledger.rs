@@ -111,3 +111,57 @@ fn difference_of_sums(shard: &ShardRecord) -> Option<String> {
 fn difference(shard: &ShardRecord, what: String) -> Difference {
     Difference { subject: format!("{} {}", shard.dataset, shard.interval), what }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{catalog, ledger::Counts};
+
+    /// What is reported of a shard that has a file of two rows for each of these kinds.
+    fn reported(kinds: &[FileKind], layout: Layout) -> Vec<String> {
+        let dataset = catalog::test_dataset("queue-aggregates");
+        let interval = Interval::day_of(0);
+        let file = |(number, kind): (usize, &FileKind)| FileRecord {
+            path: kind.path(&dataset.name, "1970-01-01", interval),
+            // the last file has another number of rows
+            rows: if number + 1 == kinds.len() { 3 } else { 2 },
+            bytes: 1,
+            sha256: String::new(),
+        };
+        let shard = ShardRecord {
+            dataset: dataset.name.clone(),
+            interval,
+            counts: Counts::default(),
+            files: kinds.iter().enumerate().map(file).collect(),
+            commit_id: String::new(),
+            open_rows: 0,
+            details: ShardDetails::default(),
+        };
+        let mut reported = Vec::new();
+        check_layout(&shard, dataset, layout, &mut |difference| reported.push(difference.what));
+        reported
+    }
+
+    #[test]
+    fn a_day_without_the_files_of_its_layout_or_with_others_is_reported() {
+        let [root, dimensions, metrics] =
+            ["queue_aggregates", "dimensions", "metrics"].map(FileKind::Table);
+        let all = [FileKind::Nested, root, FileKind::Quarantine, dimensions, metrics];
+        let none: [&str; 0] = [];
+        assert_eq!(reported(&all, Layout::Both), none);
+        assert_eq!(reported(&all[1..], Layout::Tables), none);
+        assert_eq!(reported(&all[2..3], Layout::Both), none, "a day of quarantined rows alone");
+        assert_eq!(
+            reported(&[FileKind::Nested, metrics, root], Layout::Both),
+            [
+                "it has no file of 1970-01-01 in queue-aggregates.tables/dimensions/",
+                "1970-01-01 has 2 nested rows, and 3 in the table queue_aggregates",
+            ]
+        );
+        let other = "queue-aggregates.tables/metrics/date=1970-01-01/\
+                     19700101T000000.000Z-19700102T000000.000Z.parquet is no file of the layout nested";
+        assert_eq!(reported(&[FileKind::Nested, metrics], Layout::Nested), [other]);
+        let nested = reported(&all, Layout::Tables);
+        assert!(nested.len() == 1 && nested[0].ends_with("is no file of the layout tables"));
+    }
+}
