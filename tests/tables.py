@@ -77,9 +77,10 @@ INHERITED = {
         {"participantId": 1, "purpose": 1, "userId": 1, "sessionId": 2, "mediaType": 2},
     ),
     **dict.fromkeys(
-        ["agent_groups", "proposed_agents", "flow_outcomes", "scored_agents", "properties"],
+        ["agent_groups", "proposed_agents", "scored_agents", "properties"],
         {"participantId": 1, "sessionId": 2},
     ),
+    "flow_outcomes": {"participantId": 1, "sessionId": 2, "flow_flowId": 2},
 }
 ONE = {"properties": "property", "addresses": "address", "agentGroups": "agentGroup"}
 
