@@ -133,7 +133,10 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
         biased;
         results = &mut runs => results,
         () = interrupts.shut_down(&shutdown, grace) => {
-            tracing::warn!("ending at once: the next run fetches again what is not committed");
+            tracing::warn!(
+                "ending at once, without a report: the next run fetches again what is not \
+                 committed, and `cxbackfill report` writes the report"
+            );
             let aborted = configs.iter().zip(&metrics);
             let results = aborted.map(|(config, metrics)| run::report_of_aborted(config, metrics));
             let mut reports = reports(&configs, &names, results, started);

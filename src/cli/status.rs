@@ -102,6 +102,9 @@ fn running_text(job: &RunningJob) -> String {
 
 fn dataset_text(dataset: &DatasetStatus) -> String {
     let mut text = table(dataset).to_string();
+    if let Some(reason) = &dataset.denied {
+        text.push_str(&format!("denied: {reason}\n"));
+    }
     if dataset.rows_quarantined > 0 {
         let rows = HumanCount(dataset.rows_quarantined);
         text.push_str(&format!("{rows} rows could not be decoded and are in _quarantine\n"));

@@ -88,6 +88,9 @@ pub struct DatasetSummary {
     pub files: u64,
     /// Bytes of the new files.
     pub bytes_written: u64,
+    /// What the platform answers and what is missing, if the credentials may not read the dataset.
+    /// `None` if they may, as far as is known.
+    pub denied: Option<String>,
 }
 
 impl DatasetSummary {
@@ -108,6 +111,7 @@ impl DatasetSummary {
             shards_failed: failed.filter(|failure| failure.dataset == name).count() as u64,
             files,
             bytes_written: bytes,
+            denied: totals.denied.get(name).cloned(),
         }
     }
 }

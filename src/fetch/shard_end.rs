@@ -13,6 +13,7 @@ use crate::{
     ledger::{DoubtfulInterval, Failure, GapKind, quarantine_doubt},
     planning::{Lease, LeaseEnd, Shard},
     sink::{Commit, Discard, LedgerEvent},
+    telemetry::metrics::GivenUp,
     time::interval::{DAY, Interval},
 };
 
@@ -278,7 +279,9 @@ impl Fetcher {
     /// Records that no more shards of the dataset are fetched in this run.
     fn give_up_dataset(&self, progress: &ShardProgress, reason: String, totals: &mut FetchTotals) {
         tracing::error!(reason, "giving up the dataset for this run");
-        totals.given_up.insert(progress.shard().dataset.name.clone(), reason);
+        let dataset = &progress.shard().dataset.name;
+        self.client.context.metrics.give_up(dataset, GivenUp::Failing);
+        totals.given_up.insert(dataset.clone(), reason);
     }
 
     /// Leaves a shard to a later run, since the platform does not have its data yet.
@@ -305,6 +308,8 @@ impl Fetcher {
         let reason =
             format!("{error}; {}", catalog::permission_hint(dataset.permission.as_deref()));
         tracing::error!(reason, "the credentials may not read the dataset");
+        let why = GivenUp::Denied(reason.clone());
+        self.client.context.metrics.give_up(&dataset.name, why);
         totals.denied.insert(dataset.name.clone(), reason);
         Ok(progress.lease.end(LeaseEnd::DatasetGivenUp).await?)
     }

@@ -58,7 +58,7 @@ fn html(source: &Source, overview: &Overview) -> Result<String, Error> {
         let days = dataset.days.iter().filter(|day| {
             count <= FEW_DAYS
                 || day.split
-                || !matches!(day.state, DayState::Committed | DayState::Waiting)
+                || !matches!(day.state, DayState::Committed | DayState::Waiting | DayState::Denied)
         });
         days.map(|day| (dataset.name.as_str(), day.date.as_str()))
     });

@@ -8,8 +8,9 @@ use std::{
 
 use cxbackfill::testing::{Failure, LEDGER, Ledger};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::common::binary::{Job, Sandbox, summary};
+use crate::common::binary::{Job, SIMULATED, Sandbox, program, set, summary};
 
 const FROM: &str = "2024-01-01T00:00:00Z";
 const MIDDLE: &str = "2024-01-02T00:00:00Z";
@@ -154,6 +155,42 @@ fn with_a_relative_end_the_status_is_complete_after_a_run() {
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["complete"], true);
 }
 
+#[test]
+fn status_and_report_show_a_denied_dataset_with_the_permission_that_is_missing() {
+    let folder = TempDir::new().unwrap();
+    let command = |arguments: &[&str], denied: &[&str]| {
+        let mut command = program(folder.path(), arguments);
+        let both = "job.datasets=['audits', 'queues']";
+        set(set(set(&mut command, &SIMULATED), &[both]), denied).output().unwrap()
+    };
+    let ended = command(&["run", "--summary", "json"], &["sandbox.deny=['audits:audit:view']"]);
+    let summary = summary(&ended);
+    assert_eq!(ended.status.code(), Some(3), "{summary}");
+    let needed = "grant the permission audits:audit:view to a role of the client";
+    let names_it = |value: &Value| value.as_str().is_some_and(|text| text.contains(needed));
+    assert!(names_it(&summary["datasets"][0]["denied"]), "{summary}");
+    assert_eq!(summary["datasets"][1]["denied"], Value::Null);
+    let status = |arguments: &[&str]| text(&command(arguments, &[]).stdout);
+    let said = status(&["status"]);
+    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("denied: ")).collect();
+    assert!(lines.len() == 1 && lines[0].contains(needed), "{said}");
+    let json: Value = serde_json::from_str(&status(&["status", "--json"])).unwrap();
+    assert!(names_it(&json["datasets"][0]["denied"]), "{json}");
+    assert_eq!(json["datasets"][1]["denied"], Value::Null);
+    let report = std::fs::read(folder.path().join("out/_report.json")).unwrap();
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let state = |number: usize| &report["datasets"][number]["state"];
+    assert_eq!((state(0), state(1)), (&json!("denied"), &json!("committed")));
+    assert_eq!(report["datasets"][0]["days"][0]["state"], "denied");
+    let [problem] = &report["problems"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!((&problem["dataset"], &problem["cause"]), (&json!("audits"), &json!("denied")));
+    assert!(names_it(&problem["reason"]), "{problem}");
+    // the permission is granted
+    assert_eq!(command(&["run"], &[]).status.code(), Some(0));
+    let said = status(&["status"]);
+    assert!(!said.contains("denied") && said.ends_with(": complete\n"), "{said}");
+}
+
 /// A run against a server that needs long for every page, and is interrupted at `pauses`.
 #[cfg(unix)]
 fn interrupted(pauses: &[Duration]) -> Output {
@@ -192,7 +229,7 @@ fn the_json_summary_is_printed_on_a_second_interrupt() {
     let output = interrupted(&[Duration::from_secs(2), Duration::from_millis(1_200)]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
-    assert!(said.contains("ending at once"), "{said}");
+    assert!(said.contains("ending at once, without a report"), "{said}");
     let summary = summary(&output);
     assert_eq!(
         (&summary["outcome"], &summary["gaps"][0]["kind"]),

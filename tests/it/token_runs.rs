@@ -1,6 +1,13 @@
 //! Tokens in whole runs against the sandbox, on paused time.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use cxbackfill::testing::{
@@ -9,7 +16,7 @@ use cxbackfill::testing::{
 };
 use futures_util::future::{BoxFuture, join_all};
 use http::{Request, Response};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::common::{
     delayed_region::{
@@ -195,6 +202,99 @@ fn a_failed_token_request_is_retried_once_for_all_and_wrong_credentials_never() 
             report.outcome
         );
         assert!(report.outcome.to_string().contains("check auth.client_id"), "{}", report.outcome);
+    });
+}
+
+/// The token endpoint of a platform that does not answer for some time; the API does.
+struct LoginOutage {
+    platform: Arc<DelayedRegion>,
+    start: Instant,
+    /// From when to when, since the start.
+    silent: Range<Duration>,
+    error: Option<RequestError>,
+    failed: AtomicUsize,
+}
+
+impl Transport for LoginOutage {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, RequestError>> {
+        Box::pin(async move {
+            let is_login = !request.uri().path().starts_with("/api/");
+            if !is_login || !self.silent.contains(&self.start.elapsed()) {
+                return self.platform.send(request).await;
+            }
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            match &self.error {
+                Some(error) => Err(error.clone()),
+                None => Ok(Response::builder().status(503).body(Bytes::new()).unwrap()),
+            }
+        })
+    }
+}
+
+/// A run of several minutes with tokens of two, the token requests that failed in it, and the time
+/// that it took.
+async fn with_login_outage(
+    silent: Range<u64>,
+    error: Option<RequestError>,
+    set: &[&str],
+) -> (Arc<DelayedRegion>, RunReport, usize) {
+    let platform = DelayedRegion::new(Settings {
+        token_lifetime: Duration::from_secs(120),
+        ..Settings::default()
+    });
+    let login = Arc::new(LoginOutage {
+        platform: platform.clone(),
+        start: Instant::now(),
+        silent: Duration::from_secs(silent.start)..Duration::from_secs(silent.end),
+        error,
+        failed: AtomicUsize::new(0),
+    });
+    let slow = ["fetch.shard=1h", "fetch.strategy=query", "budget.requests=60", "budget.per=60s"];
+    let report = backfill_config(login.clone(), &config(&[&slow, set].concat())).await;
+    (platform, report, login.failed.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_login_outage_of_20_minutes_in_mid_run_costs_no_row_and_does_not_end_the_run() {
+    for error in [Some(RequestError::Network("connection refused".into())), None] {
+        for set in [&["fetch.actors=1"][..], &["fetch.actors=8", "retry.attempts=2"]] {
+            on_virtual_time(async {
+                let outage = 180..180 + 1_200;
+                let (platform, report, failed) =
+                    with_login_outage(outage, error.clone(), set).await;
+                assert_complete(&platform, &report);
+                assert!(report.summary.elapsed_s > 1_300.0, "{} s", report.summary.elapsed_s);
+                assert!((15..60).contains(&failed), "{failed} token requests failed");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_login_outage_that_is_longer_than_retry_outage_ends_the_run() {
+    on_virtual_time(async {
+        let set = ["retry.outage=10m"];
+        let (_, report, _) = with_login_outage(180..9_999, None, &set).await;
+        let message = report.outcome.to_string();
+        assert_eq!(report.outcome.exit_code() as u8, 4, "{message}");
+        assert!((780.0..1_000.0).contains(&report.summary.elapsed_s), "{message}");
+        for part in ["no token from", "retry.outage", "continues from here"] {
+            assert!(message.contains(part), "{message}");
+        }
+    });
+}
+
+#[test]
+fn a_login_that_never_succeeded_ends_the_run_after_the_usual_attempts() {
+    on_virtual_time(async {
+        let (_, report, failed) = with_login_outage(0..9_999, None, &[]).await;
+        let message = report.outcome.to_string();
+        assert_eq!(report.outcome.exit_code() as u8, 4, "{message}");
+        assert!(report.summary.elapsed_s < 600.0 && failed < 20, "{failed}: {message}");
+        assert!(message.contains("check the network, the proxy and source.region"), "{message}");
     });
 }
 

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct DatasetOverview {
     /// Its name.
     pub name: String,
-    /// The worst state of its days, or `fetching`.
+    /// The worst state of its days, or `fetching`, or `denied` if the credentials may not read it.
     pub state: DayState,
     /// What its fetchers are doing, such as `waiting for 3 jobs`; else its state in words.
     pub words: String,
@@ -77,6 +77,8 @@ pub(crate) enum DayState {
     Doubtful,
     /// It, or a part of it, failed.
     Failed,
+    /// It, or a part of it, is not there, since the credentials may not read the dataset.
+    Denied,
 }
 
 /// What the shards of a day cost.
@@ -110,14 +112,16 @@ impl DatasetOverview {
                 } else if is_in(&doubtful) {
                     DayState::Doubtful
                 } else {
-                    state_of(&day.totals)
+                    state_of(&day.totals, status.denied.is_some())
                 };
                 day_overview(day, state, costs.get(&day.date).copied().unwrap_or_default())
             })
             .collect();
-        let state = match fetching.is_empty() {
-            true => days.iter().map(|day| day.state).max().unwrap_or(DayState::Waiting),
-            false => DayState::Fetching,
+        let worst = days.iter().map(|day| day.state).max().unwrap_or(DayState::Waiting);
+        let state = match (fetching.is_empty(), &status.denied) {
+            (false, _) => DayState::Fetching,
+            (true, Some(_)) => DayState::Denied,
+            (true, None) => worst,
         };
         Self {
             name: status.dataset.clone(),
@@ -142,6 +146,7 @@ impl DayState {
             Self::Fetching => "fetching",
             Self::Doubtful => "doubtful",
             Self::Failed => "failed",
+            Self::Denied => "denied",
         }
     }
 }
@@ -162,8 +167,10 @@ fn day_overview(day: &DayStatus, state: DayState, cost: DayCost) -> DayOverview 
 }
 
 /// The state of a day that nobody fetches and of which nothing failed.
-fn state_of(totals: &Totals) -> DayState {
-    if totals.committed_s == 0.0 {
+fn state_of(totals: &Totals, is_denied: bool) -> DayState {
+    if is_denied && totals.missing_s > 0.0 {
+        DayState::Denied
+    } else if totals.committed_s == 0.0 {
         DayState::Waiting
     } else if totals.missing_s > 0.0 {
         DayState::Partial

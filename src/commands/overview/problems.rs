@@ -1,11 +1,14 @@
 //! What needs a person, and what to do about it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::{
     commands::{
         gaps::{Gap, TimeSpan},
         overview::runs,
+        report::RunOutcome,
         status::{DatasetStatus, Status},
     },
     ledger::RunRecord,
@@ -21,7 +24,7 @@ pub(crate) struct Problem {
     pub dataset: Option<String>,
     /// The interval. `None` if it concerns all of the dataset.
     pub interval: Option<TimeSpan>,
-    /// The kind, such as `failed`, `quarantined` or `open`.
+    /// The kind, such as `denied`, `failed`, `quarantined` or `open`.
     pub cause: String,
     /// What happened.
     pub reason: String,
@@ -35,13 +38,29 @@ pub(crate) struct Problem {
 /// doubtful, what waits for later.
 pub(super) fn problems(status: &Status, run: Option<&RunRecord>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if let Some(error) = run.and_then(runs::error) {
+    let denied = status.datasets.iter();
+    let denied: BTreeMap<_, _> = denied
+        .filter_map(|status| Some((status.dataset.clone(), status.denied.clone()?)))
+        .collect();
+    // what ended a run that was not allowed to read a dataset is told with the dataset
+    let is_told = |error: &String| *error == RunOutcome::from_denied(&denied).to_string();
+    if let Some(error) = run.and_then(runs::error).filter(|error| !is_told(error)) {
         problems.push(Problem {
             dataset: None,
             interval: None,
             cause: run.and_then(|run| run.outcome.clone()).unwrap_or_default(),
             reason: error,
             advice: "mend this, then `cxbackfill run`: it continues where it ended".to_owned(),
+            correlation: String::new(),
+        });
+    }
+    for (dataset, reason) in denied {
+        problems.push(Problem {
+            dataset: Some(dataset),
+            interval: None,
+            cause: "denied".to_owned(),
+            reason,
+            advice: "the next `cxbackfill run` fetches it, once it may be read".to_owned(),
             correlation: String::new(),
         });
     }

@@ -123,6 +123,47 @@ fn what_needs_a_person_comes_with_advice() {
 }
 
 #[test]
+fn a_dataset_that_the_running_or_last_run_was_not_allowed_to_read_is_denied() {
+    use DayState::{Committed, Denied, Failed};
+    let mut ledger = ledger();
+    let reason = "the server answered 403; grant the permission p";
+    let denied = DatasetMetricsSnapshot { denied: Some(reason.into()), ..<_>::default() };
+    let datasets = BTreeMap::from([("conversations".to_owned(), denied)]);
+    let metrics = MetricsSnapshot { datasets, ..<_>::default() };
+    let running = RunRecord { state: Some(serde_json::to_string(&metrics).unwrap()), ..run() };
+    let summary = serde_json::json!({
+        "error": format!("conversations: {reason}"),
+        "datasets": [{ "dataset": "conversations", "denied": reason }, { "dataset": "queues" }],
+    });
+    let ended = RunRecord {
+        ended: Some("2024-01-20T00:00:02Z".into()),
+        outcome: Some("credentials".into()),
+        summary: Some(summary.to_string()),
+        ..run()
+    };
+    for run in [running, ended] {
+        ledger.runs = vec![run];
+        let overview = Overview::new(&job(), &ledger, None, false);
+        let expected = [
+            ("01", Committed),
+            ("02", Committed),
+            ("03", Denied),
+            ("04", Failed),
+            ("05", Denied),
+            ("06", Denied),
+        ];
+        assert_eq!(states(&overview), expected);
+        assert_eq!(overview.datasets[0].state, Denied);
+        let problems = &overview.problems;
+        let causes: Vec<_> = problems.iter().map(|problem| problem.cause.as_str()).collect();
+        assert_eq!(causes, ["denied", "failed", "open"], "the end of the run is not told twice");
+        assert_eq!(problems[0].reason, reason);
+    }
+    ledger.runs.push(run());
+    assert_eq!(states(&Overview::new(&job(), &ledger, None, true))[4], ("05", DayState::Waiting));
+}
+
+#[test]
 fn sums_are_by_day_and_by_hour_of_the_week() {
     let mut ledger = ledger();
     // 1 January 2024 was a Monday

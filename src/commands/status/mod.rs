@@ -1,5 +1,6 @@
 //! What is committed, failed and missing, by dataset and UTC day, from the ledger alone.
 
+mod denied;
 mod running;
 
 use std::{
@@ -64,6 +65,9 @@ pub(crate) struct DatasetStatus {
     pub accepted: Vec<Gap>,
     /// The end of the interval that the platform cannot return yet. `None` if there is none.
     pub not_yet_available: Option<TimeSpan>,
+    /// What the platform answers and what is missing, if the running or last run was not allowed to
+    /// read the dataset. `None` if it was, or did not ask.
+    pub denied: Option<String>,
     /// Values that fit no column, without the fields that have become columns or are ignored since.
     pub new_fields: Vec<NewField>,
 }
@@ -106,6 +110,7 @@ impl Status {
         let recorded = ledger.datasets.keys().map(String::as_str);
         let names: BTreeSet<_> = requested.keys().copied().chain(recorded).collect();
         let no_records = DatasetRecords::default();
+        let mut denied = denied::denied(ledger);
         let mut datasets = Vec::new();
         for name in names {
             let records = ledger.datasets.get(name).unwrap_or(&no_records);
@@ -113,7 +118,8 @@ impl Status {
             let status = DatasetStatus::new(name, requested, records);
             let not_yet_available = not_yet_available.remove(&status.dataset).map(TimeSpan::from);
             let new_fields = new_fields(job.catalog.datasets.get(name).map(AsRef::as_ref), records);
-            datasets.push(DatasetStatus { not_yet_available, new_fields, ..status });
+            let denied = denied.remove(name);
+            datasets.push(DatasetStatus { not_yet_available, denied, new_fields, ..status });
         }
         Self {
             complete: datasets.iter().all(DatasetStatus::is_complete),
@@ -181,6 +187,7 @@ impl DatasetStatus {
             missing: open.iter().map(|gap| gap.interval.into()).collect(),
             accepted,
             not_yet_available: None,
+            denied: None,
             new_fields: Vec::new(),
         }
     }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::{ledger::reader::Snapshot, telemetry::metrics::MetricsSnapshot};
+use crate::{
+    ledger::{RunRecord, reader::Snapshot},
+    telemetry::metrics::MetricsSnapshot,
+};
 
 /// A run that is going on, as its process recorded it a few seconds ago.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,8 +43,7 @@ impl RunningJob {
     /// another command.
     pub(crate) fn new(ledger: &Snapshot) -> Option<Self> {
         let run = ledger.runs.last().filter(|run| run.ended.is_none())?;
-        let state = run.state.as_deref().and_then(|state| serde_json::from_str(state).ok());
-        let state: MetricsSnapshot = state.unwrap_or_default();
+        let state = course(run);
         let words = if state.words.is_empty() { "starting".to_owned() } else { state.words };
         Some(Self {
             run: run.id,
@@ -59,4 +61,10 @@ impl RunningJob {
             eta_s: state.eta_s,
         })
     }
+}
+
+/// What the metrics of a run said last. Empty if nothing is recorded.
+pub(super) fn course(run: &RunRecord) -> MetricsSnapshot {
+    let state = run.state.as_deref().and_then(|state| serde_json::from_str(state).ok());
+    state.unwrap_or_default()
 }

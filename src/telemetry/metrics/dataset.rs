@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use http::StatusCode;
@@ -38,6 +38,17 @@ pub(crate) struct DatasetMetrics {
     /// The part of it that is committed or failed.
     pub settled_ms: Counter,
     fetching: Mutex<Fetching>,
+    /// Why no more of it is fetched in this run. Not set as long as it is fetched.
+    given_up: OnceLock<GivenUp>,
+}
+
+/// Why no more of a dataset is fetched in a run.
+#[derive(Debug)]
+pub(crate) enum GivenUp {
+    /// The credentials may not read it: what the platform answers, and what is missing.
+    Denied(String),
+    /// Every other shard of it would fail, too.
+    Failing,
 }
 
 #[derive(Debug, Default)]
@@ -95,16 +106,39 @@ impl DatasetMetrics {
         self.fetching().shards.len()
     }
 
-    /// The part of the planned time that is committed or failed.
+    /// The part of the planned time that is committed or failed. All of it if no more is fetched.
     pub(super) fn share(&self) -> f64 {
-        share(self.settled_ms.get(), self.planned_ms.get())
+        match self.is_given_up() {
+            true => 1.0,
+            false => share(self.settled_ms.get(), self.planned_ms.get()),
+        }
+    }
+
+    /// Records that no more of it is fetched. Returns the planned time that is left, in milliseconds;
+    /// 0 if that was recorded before.
+    pub(super) fn give_up(&self, why: GivenUp) -> u64 {
+        match self.given_up.set(why) {
+            Ok(()) => self.planned_ms.get().saturating_sub(self.settled_ms.get()),
+            Err(_) => 0,
+        }
+    }
+
+    /// Whether no more of it is fetched in this run.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.get().is_some()
     }
 
     pub(super) fn snapshot(&self, words: String) -> DatasetMetricsSnapshot {
         let span =
             |interval: &Interval| Span { from: iso(interval.from_ms()), to: iso(interval.to_ms()) };
+        let (words, denied) = match self.given_up.get() {
+            None => (words, None),
+            Some(GivenUp::Denied(reason)) => ("denied".to_owned(), Some(reason.clone())),
+            Some(GivenUp::Failing) => ("given up".to_owned(), None),
+        };
         DatasetMetricsSnapshot {
             words,
+            denied,
             rows: self.rows.get(),
             requests: self.requests.get(),
             shards_planned: self.shards_planned.get(),

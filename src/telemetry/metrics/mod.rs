@@ -32,7 +32,7 @@ use self::{
 };
 pub(crate) use self::{
     activity::{Wait, WaitGuard},
-    dataset::{DatasetMetrics, FetchingGuard},
+    dataset::{DatasetMetrics, FetchingGuard, GivenUp},
     snapshot::{DatasetMetricsSnapshot, LimitUse, MetricsSnapshot, Pause, Sample, Span, TokenLife},
 };
 use crate::time::{clock, interval::Interval};
@@ -62,6 +62,8 @@ pub struct Metrics {
     pub planned_ms: Counter,
     /// The time that is committed or failed, in milliseconds of data time.
     pub settled_ms: Counter,
+    /// The time of datasets that were given up, in milliseconds of data time: it is not fetched.
+    given_up_ms: Counter,
     /// Shards that are being fetched.
     pub active_shards: Gauge,
     /// Requests that are sent and not answered.
@@ -155,8 +157,17 @@ impl Metrics {
 
     /// Counts a part of a shard that was committed.
     pub(crate) fn commit_part(&self, dataset: &str, interval: Interval) {
-        self.settled_ms.add(width_ms(interval));
-        self.dataset(dataset).settled_ms.add(width_ms(interval));
+        let dataset = self.dataset(dataset);
+        // the time of a dataset that was given up is no part of the plan any more
+        if !dataset.is_given_up() {
+            self.settled_ms.add(width_ms(interval));
+            dataset.settled_ms.add(width_ms(interval));
+        }
+    }
+
+    /// Records that no more of a dataset is fetched in this run, and why.
+    pub(crate) fn give_up(&self, dataset: &str, why: GivenUp) {
+        self.given_up_ms.add(self.dataset(dataset).give_up(why));
     }
 
     /// Counts a shard that was committed.

@@ -87,7 +87,8 @@ impl Metrics {
                 now
             }
         };
-        let share = share(self.settled_ms.get(), self.planned_ms.get());
+        let fetched_ms = self.planned_ms.get().saturating_sub(self.given_up_ms.get());
+        let share = share(self.settled_ms.get(), fetched_ms);
         MetricsSnapshot {
             at: now.to_string(),
             words,
@@ -155,7 +156,9 @@ impl Metrics {
             true => Some(sent as f64 / elapsed.as_secs_f64()),
             false => limits.first().map(|limit| limit.limit as f64 / limit.per_s),
         };
-        let by_requests = rate.filter(|rate| left > 0.0 && *rate > 0.0).map(|rate| left / rate);
+        // the estimate counts the requests of datasets that were given up, too
+        let is_telling = left > 0.0 && self.given_up_ms.get() == 0;
+        let by_requests = rate.filter(|rate| is_telling && *rate > 0.0).map(|rate| left / rate);
         let by_time =
             (share >= TELLING_SHARE).then(|| elapsed.as_secs_f64() * (1.0 - share) / share);
         by_requests.or(by_time)

@@ -38,7 +38,8 @@ pub(crate) struct MetricsSnapshot {
     pub shards_done: u64,
     /// Shards that were bisected.
     pub shards_split: u64,
-    /// The part of the planned time that is committed or failed, from 0 to 1.
+    /// The part of the planned time that is committed or failed, from 0 to 1, without the time of
+    /// datasets that were given up.
     pub share: f64,
     /// Seconds that the rest is expected to take. `None` if that is not known yet.
     pub eta_s: Option<f64>,
@@ -58,6 +59,9 @@ pub(crate) struct MetricsSnapshot {
 pub(crate) struct DatasetMetricsSnapshot {
     /// What its fetchers are doing.
     pub words: String,
+    /// What the platform answers and what is missing, if the credentials may not read it. `None` if
+    /// they may, as far as is known.
+    pub denied: Option<String>,
     /// Rows received.
     pub rows: u64,
     /// API requests sent, retries included.

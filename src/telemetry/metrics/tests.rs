@@ -34,6 +34,25 @@ async fn a_snapshot_says_how_far_each_dataset_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dataset_that_is_given_up_is_no_part_of_what_is_left() {
+    let metrics = planned();
+    metrics.settle("calls", days(0, 1));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    metrics.give_up("users", GivenUp::Denied("403".to_owned()));
+    metrics.give_up("users", GivenUp::Failing);
+    // a shard that another fetcher was at
+    metrics.settle("users", days(0, 2));
+    let snapshot = metrics.snapshot();
+    assert_eq!((snapshot.share, snapshot.eta_s), (0.5, Some(10.0)));
+    let users = &snapshot.datasets["users"];
+    assert_eq!((users.words.as_str(), users.denied.as_deref()), ("denied", Some("403")));
+    metrics.give_up("calls", GivenUp::Failing);
+    let calls = &metrics.snapshot().datasets["calls"];
+    assert_eq!((calls.words.as_str(), &calls.denied), ("given up", &None));
+    assert_eq!(metrics.snapshot().words, "done");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_of_one_endpoint_is_told_of_its_dataset_alone() {
     let metrics = planned();
     metrics.throttle(Some("calls".into()), Duration::from_secs(42), "429");

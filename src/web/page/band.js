@@ -25,6 +25,10 @@ function paint(cells, fill) {
     if (c.kind === "waiting") add("waiting", outline());
     else if (c.kind === "fetching") add("fetching", box);
     else if (c.kind === "failed") add("failed", outline());
+    else if (c.kind === "denied") {
+      add("denied", outline());
+      add("denied", `M${c.x + c.w * 0.28} ${c.y + c.h / 2}h${c.w * 0.44}`);
+    }
     else if (c.kind === "partial") {
       add("l" + c.level, `M${c.x + 1} ${c.y + c.h / 2}h${c.w - 2}v${c.h / 2 - 1}h${2 - c.w}z`);
       add("partial", outline());
@@ -36,7 +40,7 @@ function paint(cells, fill) {
       add("open", `M${c.x + c.w - 2 * q - 0.5} ${c.y + q + 0.5}a${q} ${q} 0 1 1 ${2 * q} 0a${q} ${q} 0 1 1 ${-2 * q} 0z`);
     }
   }
-  const order = ["l0", "l1", "l2", "l3", "l4", "waiting", "partial", "fetching", "failed", "cut", "doubt", "open"];
+  const order = ["l0", "l1", "l2", "l3", "l4", "waiting", "partial", "fetching", "failed", "denied", "cut", "doubt", "open"];
   return order.filter((look) => paths.has(look)).map((look) =>
     s("path", { class: look, d: paths.get(look), fill: look === "failed" ? fill : null }));
 }

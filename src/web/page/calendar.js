@@ -3,9 +3,9 @@
 
 const STATES = {
   committed: "whole", fetching: "fetching", partial: "partly there", waiting: "waiting", split: "whole, after a split",
-  doubtful: "doubtful", failed: "failed",
+  doubtful: "doubtful", failed: "failed", denied: "denied",
 };
-const WORST = ["failed", "doubtful", "fetching", "partial", "waiting", "split", "committed"];
+const WORST = ["denied", "failed", "doubtful", "fetching", "partial", "waiting", "split", "committed"];
 
 // So few days are shown together, whatever months they are of.
 const FEW_DAYS = 62;
@@ -19,7 +19,7 @@ function dayTip(dataset, day) {
   return [
     `${plain(dataset.name)}, ${WEEK[weekday(day.time)]} ${dayText(day.time)}`,
     STATES[kindOf(day)] || plain(day.state),
-    day.state !== "waiting" && `${many(day.rows, "row")}${day.requests === null || day.requests === undefined ? "" : `, ${many(day.requests, "request")}`}${day.retries ? `, ${many(day.retries, "retry", "retries")}` : ""}`,
+    !["waiting", "denied"].includes(day.state) && `${many(day.rows, "row")}${day.requests === null || day.requests === undefined ? "" : `, ${many(day.requests, "request")}`}${day.retries ? `, ${many(day.retries, "retry", "retries")}` : ""}`,
     day.duration_s > 0 && `${duration(day.duration_s)}${day.shards > 1 ? ` in ${many(day.shards, "shard")}` : ""}`,
     day.open_rows > 0 && `${many(day.open_rows, "row")} still open`,
   ];
@@ -258,7 +258,7 @@ function drawLegend(datasets) {
     counts[kind] = (counts[kind] || 0) + 1;
     if (day.open_rows > 0) open++;
   }
-  const entries = [...["committed", "split", "fetching", "partial", "waiting", "doubtful", "failed"].filter((kind) => counts[kind]).map((kind) => [kind, STATES[kind], counts[kind], false]),
+  const entries = [...["committed", "split", "fetching", "partial", "waiting", "doubtful", "failed", "denied"].filter((kind) => counts[kind]).map((kind) => [kind, STATES[kind], counts[kind], false]),
     open > 0 && ["committed", "with open rows", open, true]].filter(Boolean);
   const key = JSON.stringify(entries);
   if ($("legend").dataset.shown === key) return;

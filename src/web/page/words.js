@@ -7,11 +7,11 @@ const OUTCOMES = {
 const outcome = (name) => OUTCOMES[name] || ["warn", plain(name)];
 
 function dayCounts(overview) {
-  const counts = { all: 0, whole: 0, failed: 0 };
+  const counts = { all: 0, whole: 0, failed: 0, denied: 0 };
   for (const dataset of overview.datasets) for (const day of dataset.days) {
     counts.all++;
     if (day.state === "committed" || day.state === "doubtful") counts.whole++;
-    if (day.state === "failed") counts.failed++;
+    if (day.state === "failed" || day.state === "denied") counts[day.state]++;
   }
   return counts;
 }
@@ -56,7 +56,7 @@ function drawNumbers() {
       : [duration(took), took === null ? "no run has ended" : "took the last run"],
     running && limit ? [`${number(limit.used)} / ${number(limit.limit)}`, `requests in this ${limit.per_s === 60 ? "minute" : duration(limit.per_s)}; ${number(t.rate_limited)} refused, ${many(t.retries, "retry", "retries")}`]
       : [number(t.requests), `requests; ${number(t.rate_limited)} refused, ${many(t.retries, "retry", "retries")}`],
-    [`${number(counts.whole)} / ${number(counts.all)}`, `days ${o.datasets.length > 1 ? `of ${number(o.datasets.length)} datasets ` : ""}whole${counts.failed ? `, ${number(counts.failed)} failed` : ""}`],
+    [`${number(counts.whole)} / ${number(counts.all)}`, `days ${o.datasets.length > 1 ? `of ${number(o.datasets.length)} datasets ` : ""}whole${counts.failed ? `, ${number(counts.failed)} failed` : ""}${counts.denied ? `, ${number(counts.denied)} denied` : ""}`],
   ];
   const box = $("numbers");
   if (box.childElementCount !== tiles.length) clear(box, tiles.map(() => h("div", { class: "card" }, h("b"), h("span"))));
@@ -69,7 +69,7 @@ function drawNumbers() {
 
 // Commands in backquotes become code, everything stays text.
 const withCode = (text) => plain(text).split("`").map((part, index) => index % 2 ? h("code", null, part) : part);
-const CAUSES = { failed: "bad", credentials: "bad", usage: "bad", fatal: "bad", open: "news", "not-yet-available": "news" };
+const CAUSES = { denied: "bad", failed: "bad", credentials: "bad", usage: "bad", fatal: "bad", open: "news", "not-yet-available": "news" };
 
 const factRow = ([dataset, when, tone, cause, what]) => h("tr", null,
   h("td", { class: "where" }, plain(dataset), when ? h("div", { class: "dim small" }, when) : null),
