@@ -151,16 +151,18 @@ impl Destination {
             finished;
         let doubts = DoubtfulInterval::list(dataset, interval, doubts);
         let fields = drift_records(dataset, &drift);
-        let (mut records, mut renames) = (Vec::with_capacity(files.len()), Vec::new());
+        let (mut records, mut paths, mut renames) = (Vec::new(), Vec::new(), Vec::new());
         for file in files {
             let mut path = file.path.clone();
             if replaces {
                 path = staged_path(&commit_id, &file.path);
                 renames.push((path.clone(), file.path.clone()));
             }
-            let written = self.output.put(&path, file.rows, file.content).await?;
+            let written = self.output.put_unsynced(&path, file.rows, file.content).await?;
+            paths.push(path);
             records.push(FileRecord { path: file.path, ..written });
         }
+        self.output.sync(&paths.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         let dataset = dataset.to_owned();
         let details = ShardDetails { cost, sums };
         let files = records;
@@ -192,9 +194,7 @@ impl Destination {
         let mut records = Vec::with_capacity(staged.len());
         let (mut doubts, mut fields) = (Vec::new(), Vec::new());
         for staged in staged {
-            for (from, to) in &staged.renames {
-                self.output.rename(from, to).await?;
-            }
+            self.output.rename(&staged.renames).await?;
             records.push(staged.record);
             doubts.extend(staged.doubts);
             fields.extend(staged.fields);
@@ -275,9 +275,7 @@ impl Destination {
     /// Gives the files of a replacement that is decided their names and records it. A part of that
     /// may be done already.
     pub(super) async fn complete(&self, replacement: Replacement) -> Result<(), SinkError> {
-        for (from, to) in &replacement.renames {
-            self.output.rename_if_there(from, to).await?;
-        }
+        self.output.rename_if_there(&replacement.renames).await?;
         let ledger = self.ledger.clone();
         let garbage = offload(move || ledger.replace(&replacement)).await?;
         self.delete_garbage(garbage).await

@@ -113,9 +113,7 @@ impl Upgrader {
                 renames.push((staged, path));
             }
         }
-        for (from, to) in &renames {
-            self.output.rename(from, to).await.map_err(SinkError::from)?;
-        }
+        self.output.rename(&renames).await.map_err(SinkError::from)?;
         let new = ShardRecord { files, commit_id, ..old.clone() };
         let ledger = self.ledger.clone();
         let garbage =

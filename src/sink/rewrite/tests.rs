@@ -199,9 +199,7 @@ async fn g3_a_decided_replacement_is_abandoned_if_its_staged_files_are_lost() {
                 .iter()
                 .cloned()
                 .partition(|(_, to)| FileKind::of(to) == FileKind::Quarantine);
-            for (from, to) in quarantine.iter().take(renamed) {
-                fixture.output.rename(from, to).await.unwrap();
-            }
+            fixture.output.rename(&quarantine[..renamed.min(quarantine.len())]).await.unwrap();
             let lost: Vec<_> = nested.into_iter().map(|(from, _)| from).collect();
             assert_eq!(fixture.output.remove(&lost).await.unwrap(), 1);
 
@@ -284,9 +282,7 @@ async fn g3_a_removal_that_was_decided_is_completed_by_whoever_opens_the_output_
     let (fixture, forgotten) = call_to_forget().await;
     let mut killed = rewriter_without(&fixture, forgotten);
     let decided = killed.decide(&calls(), &fixture.records(), RewriteReason::Forgotten).await;
-    for (from, to) in decided.unwrap().unwrap().renames {
-        fixture.output.rename(&from, &to).await.unwrap();
-    }
+    fixture.output.rename(&decided.unwrap().unwrap().renames).await.unwrap();
     clean_up(&fixture.output, &fixture.ledger).await.unwrap();
     assert_eq!(fixture.records()[0].counts.forgotten, 2);
     assert_eq!(committed(&fixture).await.len(), 1);
