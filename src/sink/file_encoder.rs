@@ -152,9 +152,8 @@ impl OpenFile {
     ) -> Result<Self, WriteError> {
         let EncoderSettings { dataset, parquet, spools } = settings;
         let schemas = parquet.schemas.of(dataset)?;
-        let FileSchema { arrow, columns, time } = schemas.of(table);
+        let FileSchema { columns, time } = schemas.of(table);
         let mut entries = vec![
-            arrow.clone(),
             entry("dataset", dataset.name.clone()),
             entry("schema_version", dataset.version.to_string()),
             entry("version", env!("CARGO_PKG_VERSION").to_owned()),

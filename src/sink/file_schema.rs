@@ -6,22 +6,16 @@ use std::{
 };
 
 use arrow::datatypes::Schema;
-use parquet::{
-    arrow::{ARROW_SCHEMA_META_KEY, ArrowSchemaConverter, encode_arrow_schema},
-    errors::ParquetError,
-    file::metadata::KeyValue,
-    schema::types::SchemaDescriptor,
-};
+use parquet::{arrow::ArrowSchemaConverter, errors::ParquetError, schema::types::SchemaDescriptor};
 
 use crate::catalog::Dataset;
 
-/// The schema of a file.
+/// The schema of a file. The footer has none in the form of Arrow, which would take more room than the
+/// rows of a small file: it follows from the columns.
 #[derive(Debug)]
 pub(super) struct FileSchema {
     /// The columns as Parquet has them.
     pub columns: SchemaDescriptor,
-    /// The Arrow schema in the form that a footer has it.
-    pub arrow: KeyValue,
     /// The index of the column of the rows' time. `None` if it is no column of its own.
     pub time: Option<usize>,
 }
@@ -39,8 +33,7 @@ impl FileSchema {
         let columns = ArrowSchemaConverter::new().convert(schema)?;
         let is_time = |path: &[String]| path == [time];
         let time = columns.columns().iter().position(|leaf| is_time(leaf.path().parts()));
-        let arrow = encode_arrow_schema(schema);
-        Ok(Self { columns, arrow: KeyValue::new(ARROW_SCHEMA_META_KEY.to_owned(), arrow), time })
+        Ok(Self { columns, time })
     }
 }
 
@@ -81,5 +74,31 @@ impl FileSchemas {
         let schemas = Arc::new(DatasetSchemas::new(dataset)?);
         known.insert(dataset.name.clone(), (Arc::clone(dataset), Arc::clone(&schemas)));
         Ok(schemas)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::SchemaRef;
+    use parquet::arrow::parquet_to_arrow_schema;
+
+    use super::*;
+    use crate::catalog;
+
+    #[test]
+    fn the_arrow_schema_follows_from_the_columns_of_every_file() {
+        let follows = |file: &FileSchema, schema: &SchemaRef| {
+            let read = parquet_to_arrow_schema(&file.columns, None).unwrap();
+            assert_eq!(&read, schema.as_ref());
+        };
+        for platform in ["genesys-cloud", "nice-cxone"] {
+            for dataset in catalog::builtin(platform).unwrap().datasets.values() {
+                let schemas = DatasetSchemas::new(dataset).unwrap();
+                follows(schemas.of(None), &dataset.schema);
+                for (number, table) in dataset.tables.iter().enumerate() {
+                    follows(schemas.of(Some(number)), &table.schema);
+                }
+            }
+        }
     }
 }

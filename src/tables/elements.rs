@@ -27,6 +27,15 @@ pub(super) struct Level {
     positions: Vec<i64>,
     /// For each row of the table the one of `used` that is the row or contains it.
     of_rows: Vec<u32>,
+    /// For each row of the table the index in `array` of what is the row or contains it.
+    elements_of_rows: Indices,
+}
+
+/// Which values are taken out of an array.
+enum Indices {
+    /// So many from a position on.
+    Range(usize, usize),
+    List(UInt32Array),
 }
 
 impl Elements {
@@ -51,16 +60,32 @@ impl Elements {
                 }
             }
             let elements = list.into_elements();
-            levels.push(Level { array, used, positions, of_rows: Vec::new() });
+            levels.push(Level {
+                array,
+                used,
+                positions,
+                of_rows: Vec::new(),
+                elements_of_rows: Indices::Range(0, 0),
+            });
             (array, used, positions) = (elements, inner, inner_positions);
             all_outer.push(outer);
         }
         let count = u32::try_from(used.len()).map_err(|_| too_many())?;
-        levels.push(Level { array, used, positions, of_rows: (0..count).collect() });
+        levels.push(Level {
+            array,
+            used,
+            positions,
+            of_rows: (0..count).collect(),
+            elements_of_rows: Indices::Range(0, 0),
+        });
         for (number, outer) in all_outer.iter().enumerate().rev() {
             let inner = &levels[number + 1].of_rows;
             let of_rows = inner.iter().map(|&index| outer[index as usize]).collect();
             levels[number].of_rows = of_rows;
+        }
+        for level in &mut levels {
+            let elements = level.of_rows.iter().map(|&index| level.used[index as usize]);
+            level.elements_of_rows = Indices::new(elements.map(Some), level.of_rows.len());
         }
         Ok(Self { levels })
     }
@@ -90,8 +115,7 @@ impl Level {
 
     /// For each row of the table the value of what contains it, of values for all elements.
     pub(super) fn repeat(&self, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let indices = self.of_rows.iter().map(|&index| self.used[index as usize]);
-        take_in_order(values, indices.map(Some), self.of_rows.len())
+        self.elements_of_rows.take(values)
     }
 
     /// For each row of the table the value that what contains it has among `values`, given for each
@@ -102,26 +126,32 @@ impl Level {
         chosen: &[Option<u32>],
     ) -> Result<ArrayRef, ArrowError> {
         let indices = self.of_rows.iter().map(|&index| chosen[index as usize]);
-        take_in_order(values, indices, self.of_rows.len())
+        Indices::new(indices, self.of_rows.len()).take(values)
     }
 
     /// For each row of the table the value of what contains it, of values for the used elements.
     pub(super) fn spread(&self, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-        take_in_order(values, self.of_rows.iter().copied().map(Some), self.of_rows.len())
+        Indices::new(self.of_rows.iter().copied().map(Some), self.of_rows.len()).take(values)
     }
 }
 
-/// The values at some indices. If these are a range, nothing is copied.
-fn take_in_order(
-    values: &ArrayRef,
-    indices: impl Iterator<Item = Option<u32>> + Clone,
-    count: usize,
-) -> Result<ArrayRef, ArrowError> {
-    let start = indices.clone().next().flatten().unwrap_or_default();
-    if indices.clone().eq((start..).take(count).map(Some)) {
-        return Ok(values.slice(start as usize, count));
+impl Indices {
+    /// These indices, of which there are so many.
+    fn new(indices: impl Iterator<Item = Option<u32>> + Clone, count: usize) -> Self {
+        let start = indices.clone().next().flatten().unwrap_or_default();
+        if indices.clone().eq((start..).take(count).map(Some)) {
+            return Self::Range(start as usize, count);
+        }
+        Self::List(indices.collect())
     }
-    take(values, &indices.collect::<UInt32Array>(), None)
+
+    /// The values at these indices. If they are a range, nothing is copied.
+    fn take(&self, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+        match self {
+            Self::Range(start, count) => Ok(values.slice(*start, *count)),
+            Self::List(indices) => take(values, indices, None),
+        }
+    }
 }
 
 fn too_many() -> ArrowError {
