@@ -30,7 +30,7 @@ use crate::{
     ledger::{LEDGER, Ledger},
     platform::{Identity, Introspection},
     server_text::ServerText,
-    sink::store::OutputStore,
+    sink::{Layout, store::OutputStore},
     time::{clock, interval::Interval},
 };
 
@@ -117,7 +117,10 @@ pub(crate) async fn check(
         }
     }
     report(check.output().await);
-    report(Finding::ok("memory", memory_estimate::sentence(&config.fetch, config.format.layout)));
+    if let Some(text) = tables(config) {
+        report(Finding::ok("layout", text));
+    }
+    report(Finding::ok("memory", memory_estimate::sentence(config)));
 }
 
 impl Preflight<'_> {
@@ -355,6 +358,26 @@ impl Preflight<'_> {
             .map_err(Error::from)
             .map_err(|error| (error.exit_code(), error.to_string()))
     }
+}
+
+/// Which datasets have files of tables, and which have none. `None` if the layout has no tables.
+fn tables(config: &Config) -> Option<String> {
+    let layout = config.format.layout;
+    if layout == Layout::Nested {
+        return None;
+    }
+    let has_tables = |dataset: &&Arc<Dataset>| !layout.tables(dataset).is_empty();
+    let (with, without): (Vec<_>, Vec<_>) = config.datasets.iter().partition(has_tables);
+    let mut sentences = Vec::new();
+    for (sentence, datasets) in
+        [("tables of", with), ("nested rows, since they have no tables, of", without)]
+    {
+        let names: Vec<_> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+        if !names.is_empty() {
+            sentences.push(format!("{sentence} {}", names.join(", ")));
+        }
+    }
+    Some(format!("{}: {}", layout.name(), sentences.join("; ")))
 }
 
 /// How much the server's clock differs from this machine's. `None` if the response has no date.

@@ -1,8 +1,9 @@
 //! How much memory a run may take, from its configuration.
 
 use crate::{
+    config::Config,
     fetch::FetchSettings,
-    sink::{Layout, PIECE_BYTES, ROW_GROUP_BYTES, SMALLEST_SPILL_BYTES},
+    sink::{PIECE_BYTES, ROW_GROUP_BYTES, SMALLEST_SPILL_BYTES},
     system::memory::{REPLIES, ROWS},
 };
 
@@ -18,13 +19,15 @@ const DECODED_COPIES: u64 = 4;
 const USUAL_REPLY_BYTES: u64 = MIB;
 
 /// The most bytes that a run takes if every reply has `reply_bytes` and as many threads decode.
-fn most_bytes(settings: &FetchSettings, layout: Layout, threads: u64, reply_bytes: u64) -> u64 {
+/// `has_tables` says whether any dataset has files of tables.
+fn most_bytes(settings: &FetchSettings, has_tables: bool, threads: u64, reply_bytes: u64) -> u64 {
     let (actors, ahead) = (settings.actors as u64, settings.ahead as u64);
     // a fetcher sends its first requests before it knows how large replies are
     let replies = (actors * ahead).saturating_mul(reply_bytes).max(REPLIES.bytes() as u64);
     let decoding = DECODED_COPIES.saturating_mul(reply_bytes);
-    // the row groups of all tables together are no larger than that of the nested rows
-    let encoders = if layout == Layout::Nested { 1 } else { 2 };
+    // the row groups of all tables together are no larger than that of the nested rows, which are
+    // written beside them until the day is complete
+    let encoders = if has_tables { 2 } else { 1 };
     let encoding = encoders * (ROW_GROUP_BYTES + PIECE_BYTES) as u64;
     let working = threads.saturating_mul(decoding.max(encoding));
     // in addition to the limit, each fetcher keeps rows that are too few to be moved to the disk
@@ -33,9 +36,11 @@ fn most_bytes(settings: &FetchSettings, layout: Layout, threads: u64, reply_byte
 }
 
 /// The memory of a run as a sentence.
-pub(super) fn sentence(settings: &FetchSettings, layout: Layout) -> String {
+pub(super) fn sentence(config: &Config) -> String {
+    let (settings, layout) = (&config.fetch, config.format.layout);
+    let has_tables = config.datasets.iter().any(|dataset| !layout.tables(dataset).is_empty());
     let threads = crate::system::blocking::threads() as u64;
-    let mib = |reply_bytes| most_bytes(settings, layout, threads, reply_bytes) / MIB;
+    let mib = |reply_bytes| most_bytes(settings, has_tables, threads, reply_bytes) / MIB;
     format!(
         "at most {} MiB with replies of 1 MiB, and {} MiB if all are as large as fetch.max_body \
          ({} MiB) allows; fewer fetch.actors take less",
@@ -48,14 +53,14 @@ pub(super) fn sentence(settings: &FetchSettings, layout: Layout) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Overrides};
+    use crate::config::Overrides;
 
     /// The most bytes with this many fetchers, two threads and four requests ahead.
     fn most(actors: usize, reply_bytes: u64) -> u64 {
-        most_with(Layout::Nested, actors, reply_bytes)
+        most_with(false, actors, reply_bytes)
     }
 
-    fn most_with(layout: Layout, actors: usize, reply_bytes: u64) -> u64 {
+    fn most_with(has_tables: bool, actors: usize, reply_bytes: u64) -> u64 {
         let set = [
             "source.region=sandbox",
             "job.from=2024-01-01T00:00:00Z",
@@ -64,7 +69,7 @@ mod tests {
         let overrides = Overrides { set: set.map(str::to_owned).to_vec(), ..Overrides::default() };
         let mut settings = Config::load(&overrides).unwrap().remove(0).fetch;
         (settings.actors, settings.ahead) = (actors, 4);
-        most_bytes(&settings, layout, 2, reply_bytes)
+        most_bytes(&settings, has_tables, 2, reply_bytes)
     }
 
     #[test]
@@ -77,7 +82,7 @@ mod tests {
     fn each_thread_counts_with_an_encoder_or_with_the_reply_that_it_decodes() {
         assert!(most(1, 1) >= 2 * (ROW_GROUP_BYTES + PIECE_BYTES) as u64);
         let an_encoder = (ROW_GROUP_BYTES + PIECE_BYTES) as u64;
-        assert_eq!(most_with(Layout::Both, 1, 1) - most(1, 1), 2 * an_encoder, "of tables too");
+        assert_eq!(most_with(true, 1, 1) - most(1, 1), 2 * an_encoder, "of tables too");
         let large = most(64, 64 * MIB) - most(64, 32 * MIB);
         assert_eq!(large, (64 * 4 + 2 * DECODED_COPIES) * 32 * MIB);
     }

@@ -51,6 +51,29 @@ async fn every_line_is_ok_if_a_run_would_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_datasets_without_tables_are_named_if_the_layout_has_tables() {
+    let platform = Platform::start(Settings::default()).await;
+    let line = |datasets: &str, layout: &str| {
+        let sets = [format!("job.datasets={datasets}"), format!("output.layout={layout}")];
+        let (lines, code) = check_platform(&platform, &sets.each_ref().map(String::as_str));
+        assert_eq!(code, Some(0), "{lines}");
+        let line = lines.lines().find_map(|line| line.strip_prefix("layout"));
+        line.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let datasets = r#"["conversations", "user-details", "divisions"]"#;
+    assert_eq!(line(datasets, "nested"), None);
+    for layout in ["tables", "both"] {
+        let expected = format!(
+            "ok {layout}: tables of conversations; nested rows, since they have no tables, of \
+             user-details, divisions"
+        );
+        assert_eq!(line(datasets, layout), Some(expected));
+    }
+    let expected = "ok tables: nested rows, since they have no tables, of divisions";
+    assert_eq!(line(r#"["divisions"]"#, "tables").as_deref(), Some(expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_line_says_what_to_do() {
     let deny =
         Settings { deny: vec!["analytics:conversationDetail:view".into()], ..Settings::default() };
