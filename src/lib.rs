@@ -7,8 +7,8 @@
 //!           ┌──────────────────────────────► TokenActor ──► token endpoint
 //!           │                                (single flight: its mailbox queues callers)
 //!  Next     │
-//! Planner◄──┤ FetchActor × N ──permit──► RateLimit (governor + server window) ──► Transport ──► API
-//!   │ Lease │     │    ▲                                          page bytes
+//! Planner◄──┤ FetchActor × N ─permit──► RateLimit (governor + server window) ──► Transport ──► API
+//!   │ Lease │     │    ▲                                         page bytes
 //!   └──────►│     │    └─ Decision: retry · throttle · reauthenticate · split · give up · stop
 //!  ▲ Ended  │     │ decode: bytes → RecordBatch of the rows that the shard owns
 //!  └────────┘     ▼ Write / Commit (awaited: the only backpressure)

@@ -88,7 +88,8 @@ use crate::{
     version,
     after_help = "Exit codes: 0 complete, 1 complete with gaps, 2 configuration or usage, \
     3 credentials or permission, 4 any other error, 130 interrupted and resumable. \
-    Several sources have one exit code: the first of 4, 2, 3, 130, 1 that any of them ended with.\n\n\
+    Several sources have one exit code: the first of 4, 2, 3, 130, 1 that any of them ended \
+    with.\n\n\
     Environment: RUST_LOG selects log lines instead of -q and -v, such as \
     `cxbackfill::fetch=trace,warn`. NO_COLOR, CLICOLOR and CLICOLOR_FORCE decide about colours. \
     HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE apply to connections."
@@ -120,10 +121,17 @@ pub struct Cli {
 enum Command {
     /// Write a first configuration from a few answers, which are asked for if no argument says
     /// them.
-    #[command(after_help = example!("init --region eu-central-1 --output /data/calls", "init --region sandbox"))]
+    #[command(after_help = example!(
+        "init --region eu-central-1 --output /data/calls",
+        "init --region sandbox"
+    ))]
     Init(init::InitArgs),
     /// Fetch what is missing, and end when nothing is.
-    #[command(after_help = example!("run --config calls.toml", "run --config calls.toml --refresh 4d --summary json", "run --config calls.toml --again 2024-03-07"))]
+    #[command(after_help = example!(
+        "run --config calls.toml",
+        "run --config calls.toml --refresh 4d --summary json",
+        "run --config calls.toml --again 2024-03-07"
+    ))]
     Run(run::RunArgs),
     /// Estimate what a run would cost: shards, rows, requests, minutes, size of the Parquet files.
     #[command(after_help = example!("plan --config calls.toml --probe"))]
@@ -138,13 +146,19 @@ enum Command {
     #[command(after_help = example!("status --config calls.toml"))]
     Status(status::StatusArgs),
     /// Show an output and its runs in a browser, live, from the ledger alone.
-    #[command(after_help = example!("ui --config calls.toml", "ui --config calls.toml --listen 0.0.0.0:8787"))]
+    #[command(after_help = example!(
+        "ui --config calls.toml",
+        "ui --config calls.toml --listen 0.0.0.0:8787"
+    ))]
     Ui(ui::UiArgs),
     /// Write `_report.html` and `_report.json` into the output, as every run does at its end.
     #[command(after_help = example!("report --config calls.toml"))]
     Report,
     /// Accept gaps that can never be closed: they stay visible, but the exit code is 0.
-    #[command(after_help = example!("accept --dataset conversations --from 2024-03-01T00:00:00Z --to 2024-03-02T00:00:00Z --reason \"purged by the platform\""))]
+    #[command(after_help = example!(
+        "accept --dataset conversations --from 2024-03-01T00:00:00Z --to 2024-03-02T00:00:00Z \
+            --reason \"purged by the platform\""
+    ))]
     Accept(accept::AcceptArgs),
     /// Read every file again and compare it with the ledger; exit code 1 if anything differs.
     #[command(after_help = example!("verify --config calls.toml --remote"))]
@@ -156,16 +170,26 @@ enum Command {
     #[command(after_help = example!("upgrade --config calls.toml --dry-run"))]
     Upgrade(upgrade::UpgradeArgs),
     /// Merge the small files of each day into larger ones, on this machine, without requests.
-    #[command(after_help = example!("compact --config calls.toml", "compact --from today-7d --target-size 128MiB"))]
+    #[command(after_help = example!(
+        "compact --config calls.toml",
+        "compact --from today-7d --target-size 128MiB"
+    ))]
     Compact(compact::CompactArgs),
     /// Forget an interval, its files and its record, so that the next run fetches it again.
-    #[command(after_help = example!("drop --from 2024-03-01 --to 2024-03-02 --dataset conversations"))]
+    #[command(after_help = example!(
+        "drop --from 2024-03-01 --to 2024-03-02 --dataset conversations"
+    ))]
     Drop(drop::DropArgs),
     /// Remove the rows of some ids from every file, and keep them from being fetched again.
-    #[command(after_help = example!("forget --id 0b8a1c4e-6c1f-4f0c-9d5a-3f1d2f6f7a10", "forget --where \"externalTag = 'case-17'\" --dataset conversations"))]
+    #[command(after_help = example!(
+        "forget --id 0b8a1c4e-6c1f-4f0c-9d5a-3f1d2f6f7a10",
+        "forget --where \"externalTag = 'case-17'\" --dataset conversations"
+    ))]
     Forget(forget::ForgetArgs),
     /// Write committed rows as CSV, JSON lines or Parquet, in order of time.
-    #[command(after_help = example!("export --columns conversationId,conversationStart --output calls.csv"))]
+    #[command(after_help = example!(
+        "export --columns conversationId,conversationStart --output calls.csv"
+    ))]
     Export(export::ExportArgs),
     /// Print SQL views over the files: flat tables, current entities, and usual questions.
     #[command(after_help = example!("views --dialect duckdb | duckdb calls.duckdb"))]
@@ -177,7 +201,9 @@ enum Command {
     #[command(after_help = example!("sandbox --set sandbox.port=8080"))]
     Sandbox(sandbox::SandboxArgs),
     /// Print the completions for a shell.
-    #[command(after_help = example!("completions bash > ~/.local/share/bash-completion/completions/cxbackfill"))]
+    #[command(after_help = example!(
+        "completions bash > ~/.local/share/bash-completion/completions/cxbackfill"
+    ))]
     Completions(generated::CompletionsArgs),
     /// Print the page of the manual of the program or of a command.
     #[command(after_help = example!("man run | man -l -"))]

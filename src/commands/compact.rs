@@ -18,17 +18,16 @@ use crate::{
     time::interval::Interval,
 };
 
-/// What is merged, as the user says it.
+/// What the user wants to be merged.
 #[derive(Debug)]
 pub(crate) struct CompactRequest {
-    /// The datasets. Empty if it is about all of the output.
+    /// The names of the datasets. Empty: all of the output.
     pub datasets: Vec<String>,
-    /// Committed intervals that reach before this time, in milliseconds since 1970, stay as they
-    /// are.
+    /// Committed intervals that begin before this time, in milliseconds since 1970, are left alone.
     pub from_ms: Option<i64>,
-    /// Those that reach beyond this time stay as they are, too.
+    /// Those that end after this time are left alone.
     pub to_ms: Option<i64>,
-    /// The size of the files that are merged to one, in bytes: no more together.
+    /// The most bytes that files merged into one have together.
     pub target_bytes: u64,
 }
 
@@ -39,7 +38,7 @@ pub(crate) struct DatasetCompaction {
     pub name: String,
     /// The dataset. `None` if the catalog has none of this name: its files are left alone.
     pub dataset: Option<Arc<Dataset>>,
-    /// Committed intervals, of which each group becomes one.
+    /// Groups of committed intervals. Each group becomes one interval.
     groups: Vec<Vec<ShardRecord>>,
 }
 

@@ -349,7 +349,8 @@ mod tests {
             for digits in 0..=9 {
                 let text = format!("{time:.digits$}");
                 let expected = text.parse::<Timestamp>().unwrap().as_nanosecond().div_euclid(1_000);
-                prop_assert_eq!(instant(&text, &TimeZone::UTC).map(i128::from), Some(expected), "{}", text);
+                let read = instant(&text, &TimeZone::UTC).map(i128::from);
+                prop_assert_eq!(read, Some(expected), "{}", text);
             }
         }
 
@@ -357,7 +358,8 @@ mod tests {
         fn a_time_keeps_its_microseconds(second in 0i64..4_000_000_000, ns in 0i32..1_000_000_000) {
             let time = Timestamp::new(second, ns).unwrap();
             let us = second * 1_000_000 + i64::from(ns / 1_000);
-            prop_assert_eq!(super::time(Scalar::Text(&time.to_string()), &TimeZone::UTC), Ok(Some(us)));
+            let text = time.to_string();
+            prop_assert_eq!(super::time(Scalar::Text(&text), &TimeZone::UTC), Ok(Some(us)));
             let number = format!("{second}.{ns:09}");
             prop_assert_eq!(time_in_seconds(Scalar::Number(&number), &TimeZone::UTC), Ok(Some(us)));
         }

@@ -155,7 +155,8 @@ impl Fetcher {
         let on_new_field = self.client.context.settings.on_new_field;
         on_new_field.log(&shard.dataset, are_kept, &committed.new_fields);
         let (rows, time) = (committed.counts.written, shard.interval.width());
-        tracing::debug!(rows, interval = %shard.interval, files = committed.files.len(), "committed");
+        let files = committed.files.len();
+        tracing::debug!(rows, interval = %shard.interval, files, "committed");
         self.client.context.row_statistics.add(dataset, rows, time);
         let quarantined = quarantine_doubt(committed.counts, 0);
         let doubts = quarantined.into_iter().chain(doubts).collect();

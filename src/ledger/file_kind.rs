@@ -1,9 +1,9 @@
-//! What a file of the output holds follows from its path, and this is the one place that knows how.
+//! What a file of the output holds, told from its path. No other place knows the form of paths.
 //!
 //! ```text
-//! conversations/date=2024-01-01/20240101T000000Z_20240102T000000Z.parquet           the rows
-//! conversations.tables/sessions/date=2024-01-01/20240101T000000Z_….parquet          a table of them
-//! _quarantine/conversations/20240101T000000Z_….ndjson                               undecodable rows
+//! conversations/date=2024-01-01/20240101T000000Z_20240102T000000Z.parquet    the rows
+//! conversations.tables/sessions/date=2024-01-01/20240101T000000Z_….parquet   a table of them
+//! _quarantine/conversations/20240101T000000Z_….ndjson                        undecodable rows
 //! ```
 
 use crate::{
@@ -25,7 +25,7 @@ const DATE: &str = "date=";
 pub(crate) enum FileKind<'p> {
     /// Rows of a dataset, with all that is nested in them.
     Nested,
-    /// Rows of the table of this name, which repeat what the rows of the dataset say.
+    /// Rows of the flat table of this name.
     Table(&'p str),
     /// Rows that could not be decoded, as they came.
     Quarantine,
@@ -43,8 +43,8 @@ impl<'p> FileKind<'p> {
         }
     }
 
-    /// The path of the file of this kind that holds rows of a UTC day, such as `2024-01-01`, of a
-    /// shard. A file of quarantined rows has those of all days.
+    /// The path of the file of this kind with the rows of a shard that are of one UTC day, such as
+    /// `2024-01-01`. A file of quarantined rows has those of all days of the shard.
     pub(crate) fn path(self, dataset: &str, date: &str, shard: Interval) -> String {
         let (folder, slug) = (folder(dataset, self), shard.slug());
         match self {

@@ -1,10 +1,11 @@
 //! Replacements of committed shards that are decided before their files take the names of the old
 //! ones.
 //!
-//! A file that replaces another one under the same name takes that name before the ledger records
-//! it. A refresh that is killed in between is fetched again. A rewrite makes no request, so it
-//! cannot be repeated once the old file is gone. Therefore the whole replacement is recorded first,
-//! and whoever opens the output next completes it (G3).
+//! A file that replaces another one of the same name takes the name before the ledger records it.
+//! If a refresh is killed in between, the rows are fetched again. A rewrite (compact, forget) reads
+//! its rows from the old files, so it cannot be repeated once one of these is gone. Therefore it
+//! first records the whole replacement, and the next command that writes to the output completes it
+//! (G3).
 
 use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -32,13 +33,13 @@ pub(crate) struct Replacement {
     pub records: Vec<ShardRecord>,
     /// The renames that give their files their names, from and to.
     pub renames: Vec<(String, String)>,
-    /// What happened, for people, `merged` or `forgotten`.
+    /// What happened to the rows, for the history: `merged` or `forgotten`.
     pub event: String,
 }
 
 impl Ledger {
-    /// Decides a replacement whose files are written: from now on it is completed, unless they are
-    /// lost.
+    /// Records a replacement whose files are written. From now on it is completed, unless these
+    /// files are lost.
     pub(crate) fn prepare(&self, replacement: &Replacement) -> Result<(), LedgerError> {
         let json = serde_json::to_string(replacement).unwrap_or_default();
         let sql = "INSERT INTO prepared (commit_id, replacement) VALUES (?1, ?2)";

@@ -1,9 +1,8 @@
-//! Hides what is in the column of values that fit no column.
+//! Hides values in `_extra`, the column of values that fit no other column.
 //!
-//! Its keys are paths and its values raw JSON. A path may lead to a column whose values are hidden,
-//! or into one; it may lead to something that contains such a column, because the response has
-//! something else in its place; or to a field that no column has, of which nobody knows what it
-//! holds.
+//! Its keys are paths and its values raw JSON. A path may lead to a hidden column or to something
+//! inside one; to an object that contains a hidden column; or to a field that has no column, so
+//! that nobody knows what it holds.
 
 use std::borrow::Cow;
 
@@ -19,14 +18,14 @@ use crate::{
     },
 };
 
-/// The path of a whole row, which is kept if more of it fits no column than is told apart.
+/// The path of a whole row. It is kept in place of its values if too many of these fit no column.
 const WHOLE_ROW: &str = "$";
 
 /// Where a path leads.
 enum Place<'p> {
-    /// To a column that this happens to, or into one.
+    /// To a hidden column, or to something inside one.
     Hidden(Action),
-    /// To something that contains columns to which something happens.
+    /// To an object that contains hidden columns.
     AboveHidden,
     /// To a column that is written as it is.
     Column,

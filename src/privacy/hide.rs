@@ -14,10 +14,10 @@ use arrow::{
 
 use crate::privacy::{Action, HashKey, rules::Node};
 
-/// What a mask has in the place of a character.
+/// What a mask writes for each character.
 const MASK: &str = "*";
 
-/// The values of a column with what has to be hidden of them hidden.
+/// A column with its hidden values dropped, hashed or masked.
 pub(super) fn hide(array: &ArrayRef, node: &Node, key: &HashKey) -> Result<ArrayRef, ArrowError> {
     match (node, array.data_type()) {
         (Node::Column(Action::Keep), _) => Ok(Arc::clone(array)),

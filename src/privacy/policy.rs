@@ -48,13 +48,13 @@ pub(crate) struct PolicySettings {
 }
 
 impl Policy {
-    /// The policy of a dataset: what its catalog marks as personal, and these rules, which count
-    /// more.
+    /// The policy of a dataset: these rules, and for other columns what its catalog marks as
+    /// personal.
     ///
     /// The dataset has all of its columns, also those that are not fetched.
     ///
     /// # Errors
-    /// The first rule that cannot be followed, or that a mark of the catalog stands for.
+    /// The first rule, of the user or of the catalog, that cannot be followed.
     pub(crate) fn new(
         settings: &PolicySettings,
         dataset: &Dataset,
@@ -110,8 +110,8 @@ impl Policy {
         })
     }
 
-    /// The rows of a response with what has to be hidden of them hidden. To be called once for a
-    /// row: a hash would be hashed again.
+    /// Hides the values of rows that came in a response. To be called once for each row: otherwise
+    /// a hash would be hashed again.
     ///
     /// # Errors
     /// If the columns are not those of the dataset.
@@ -145,7 +145,8 @@ impl Policy {
     }
 }
 
-/// What the program needs the column that a path leads into for, unless it can be hidden.
+/// Why the program needs the values of the column that a path leads into. `None` if it does not, so
+/// that they can be hidden.
 fn need(dataset: &Dataset, names: &[String]) -> Option<&'static str> {
     let column = names.first()?;
     let is = |name: &Option<String>| name.as_ref() == Some(column);

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!  request ─► Region::reply ─► oauth, tokens   which client is it?   ┐
-//!                              limits          is there quota left?  ├─► error, in the platform's format
+//!                              limits          is there quota left?  ├─► error, as the API's
 //!                              genesys, cxone  what does it ask for? ┘
 //!                                └► records of the seed ─► renderer ─► json   the page
 //! ```

@@ -1,4 +1,4 @@
-//! Reads the rows of a UTC day of a committed shard back, with all that is nested in them.
+//! Reads the nested rows of one UTC day of a committed shard from its files.
 
 use std::{collections::BTreeMap, fs::File, sync::Arc};
 
@@ -90,7 +90,8 @@ impl CommittedDay {
 }
 
 impl OpenDay {
-    /// Passes the rows on in their order, batch by batch, with the columns that `dataset` has now.
+    /// Calls `each` with the rows in their order, batch by batch, with the columns that `dataset`
+    /// has now.
     ///
     /// # Errors
     /// Those of `each`, or if the rows cannot be read.

@@ -1,4 +1,4 @@
-//! The encoder of one Parquet file: of the nested rows of a UTC day, or of a table of them.
+//! Encodes one Parquet file: the nested rows of a UTC day, or the rows of one table of them.
 
 use std::sync::Arc;
 
@@ -52,11 +52,11 @@ pub(super) struct EncodedFile {
     pub content: Spool,
 }
 
-/// Nested rows that are a part of a row group.
+/// Nested rows to be encoded, as a part of a row group.
 #[derive(Clone, Copy)]
 pub(super) struct Piece<'a> {
     pub rows: &'a RecordBatch,
-    /// The rows of the group, about.
+    /// About how many rows the group will have.
     pub group_rows: usize,
     /// Whether all rows so far came in order of time.
     pub is_ascending: bool,
@@ -68,7 +68,7 @@ impl FileEncoder {
         Self { table, open: None, rows: 0 }
     }
 
-    /// Adds nested rows, or what they have of the table.
+    /// Adds nested rows or, to the file of a table, the rows that the table has of them.
     pub(super) fn encode(
         &mut self,
         piece: Piece,

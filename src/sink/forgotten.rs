@@ -1,4 +1,4 @@
-//! The rows that are not to come back: keyed hashes of the ids that were forgotten.
+//! Keyed hashes of the ids that were forgotten, so that no run writes their rows again.
 //!
 //! They are kept in the output, in `_forgotten.json`, because they must outlive a lost ledger, and
 //! are written before any row is removed. The ledger says that the file exists, and the ledger and
@@ -43,7 +43,8 @@ pub(crate) struct ForgottenIds {
     pub(super) keys: Vec<String>,
 }
 
-/// The random key of the hashes. Without it they say nothing about ids that could be guessed.
+/// The random key of the hashes. Without it nobody can tell whether the hash of an id that he
+/// guesses is among them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct HashKey([u8; 32]);
 
@@ -62,8 +63,8 @@ struct FileContent {
 }
 
 impl ForgottenRows {
-    /// Reads what was forgotten of an output. If ids were, the ledger says so from now on, also one
-    /// that was made anew.
+    /// Reads which ids of an output were forgotten. If there are any, the ledger says so from now
+    /// on, even if it is a new one that `rebuild` made.
     ///
     /// # Errors
     /// [`SinkError::Forgotten`] if the file cannot be read, or is missing although the ledger says
@@ -219,8 +220,9 @@ impl fmt::Debug for HashKey {
 }
 
 impl IdHasher {
-    /// The first half of the SHA-256 of key, dataset and id: so long a part, of texts of a known
-    /// length, cannot be extended.
+    /// The first half of the SHA-256 of key, dataset and id. Nobody can compute the hash of a
+    /// longer text from it, because the other half is missing and what is hashed has a fixed
+    /// length.
     fn hash(&self, id: u128) -> u128 {
         let mut hasher = self.0.clone();
         hasher.update(id.to_le_bytes());

@@ -34,7 +34,7 @@ impl Layout {
         }
     }
 
-    /// What the identity of an output has in place of a name while an upgrade changes its layout.
+    /// The layout that the identity of an output names while an upgrade changes the layout.
     pub(crate) const CHANGING: &'static str = "mixed";
 
     /// The layout of the output with this identity. `None` if an upgrade to another layout was
@@ -56,8 +56,8 @@ impl Layout {
         if self == Self::Nested { &[] } else { &dataset.tables }
     }
 
-    /// The files of a UTC day that has rows. A table has one although no row of it may be there, so
-    /// that readers find the columns of all tables.
+    /// The files of a UTC day that has rows. Each table has one even if none of its rows are of
+    /// that day, so that readers find the columns of all tables.
     pub(crate) fn files(self, dataset: &Dataset) -> Vec<FileKind<'_>> {
         let nested = self.has_nested(dataset).then_some(FileKind::Nested);
         let tables = self.tables(dataset).iter().map(|table| FileKind::Table(&table.name));

@@ -1,11 +1,11 @@
-//! Which rows that cannot be decoded have a forgotten id as one of their values.
+//! Finds forgotten ids among the values of rows that cannot be decoded.
 
 use crate::{decode::id_hash, sink::forgotten::ForgottenIds};
 
 impl ForgottenIds {
-    /// Whether a row that cannot be decoded has a forgotten id as one of its values. Numbers are so
-    /// short that one may mean something else: in an object only that of the id itself counts. Only
-    /// ids of one column are recognized.
+    /// Whether a row that cannot be decoded has a forgotten id as one of its values. An equal
+    /// number may mean something else, so a number in an object counts only under a key of the id.
+    /// Ids of several columns are not recognized.
     pub(crate) fn is_mentioned(&self, row: &[u8]) -> bool {
         if self.is_empty() {
             return false;

@@ -9,8 +9,8 @@
 //! 4. The files take their names, and one transaction replaces the records.
 //!
 //! At any instant the ledger names either the old rows or the new ones. Between the renames and the
-//! transaction of step 4 a file may stand under the name of an old one: its recorded intent tells
-//! `export` and `verify` that it belongs there.
+//! transaction of step 4 a new file may have the name of an old one: the intent that is recorded of
+//! it tells `export` and `verify` that it belongs there.
 
 use std::{
     collections::BTreeMap,
@@ -74,8 +74,7 @@ struct RowsOfRecords {
 }
 
 impl Rewriter {
-    /// Writes to `output` all rows but the forgotten ones, with the recorded settings of the job in
-    /// `settings`.
+    /// Rewrites files of `output` with these settings, and leaves out the rows that were forgotten.
     pub(crate) fn new(
         output: OutputStore,
         ledger: Ledger,
@@ -90,9 +89,9 @@ impl Rewriter {
         }
     }
 
-    /// Replaces committed shards, which adjoin each other in order, by one record of each UTC day.
-    /// Of equally new copies of a row that of the later shard is kept. Returns the records that
-    /// took their place.
+    /// Replaces committed shards, which adjoin each other in order of time, by one record for each
+    /// UTC day. Of equally new copies of a row the one of the later shard is kept. Returns the new
+    /// records.
     ///
     /// # Errors
     /// [`OutputError::NotAsRecorded`] if a file is missing or is not the recorded one: then the
@@ -175,7 +174,7 @@ impl Rewriter {
         Ok(rows)
     }
 
-    /// A file, which has to be the recorded one.
+    /// Opens a file and checks that it is the recorded one.
     async fn open_recorded(&self, file: &FileRecord) -> Result<File, OutputError> {
         let not_as_recorded =
             |reason: String| OutputError::NotAsRecorded { path: file.path.clone(), reason };
@@ -237,9 +236,9 @@ impl Rewriter {
         Ok(replacement)
     }
 
-    /// Why parts of an interval are doubtful, for the footers of its new files. The ledger keeps
-    /// the doubts that it has, which tell the parts; a file tells its own quarantined rows without
-    /// them.
+    /// Why parts of an interval are doubtful, for the footers of its new files. The doubts in the
+    /// ledger stay as they are. Those about quarantined rows are left out, because a file tells
+    /// these by itself.
     async fn doubts(
         &self,
         dataset: &Dataset,

@@ -1,4 +1,4 @@
-//! Puts nested rows together from the rows of tables that belong to them.
+//! Puts nested rows together from the rows of their tables.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) struct TableRows {
     pub root_of: Vec<usize>,
 }
 
-/// Nested rows in the making.
+/// Collects the rows of tables that belong to a batch of nested rows.
 pub(super) struct Assembly<'d> {
     dataset: &'d Dataset,
     levels: Vec<Level>,
@@ -42,10 +42,10 @@ impl<'d> Assembly<'d> {
         Self { dataset, levels: vec![root] }
     }
 
-    /// Adds the rows of a table, after those of the lists around it.
+    /// Adds the rows of a table. The tables of the lists that contain its list come first.
     ///
     /// # Errors
-    /// If rows are missing, not in order, or lie in rows that are not there.
+    /// If rows are missing or not in order, or if the rows that contain them are missing.
     pub(super) fn add(&mut self, table: &Arc<Table>, rows: TableRows) -> Result<(), ArrowError> {
         if rows.root_of.is_empty() {
             return Ok(());
@@ -97,7 +97,7 @@ impl<'d> Assembly<'d> {
         self.levels.iter().find(|level| level.table.rows == rows)
     }
 
-    /// The columns of the rows of a table, to which `members` lead.
+    /// The nested columns `fields` of the rows of a table, in the object that `members` lead to.
     fn columns(
         &self,
         level: &Level,

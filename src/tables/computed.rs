@@ -1,5 +1,5 @@
-//! The columns that a catalog computes. A value is computed once for each element it belongs to,
-//! and repeated for the rows inside that element.
+//! The columns that a catalog computes. A value is computed once for each list element that it
+//! belongs to, and repeated for all rows of the table that lie in this element.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) fn column(
     }
 }
 
-/// The first or the last of values.
+/// The first or the last value of each used element.
 fn picked(
     value: &Lookup,
     by: Option<&Lookup>,
@@ -86,11 +86,11 @@ fn wins(key: Option<i64>, best: Option<i64>, is_last: bool) -> bool {
     }
 }
 
-/// What values are ordered by.
+/// The times that values are ordered by.
 struct Order {
     values: Values,
     times: Int64Array,
-    /// How many lists it shares with the values.
+    /// How many lists their path shares with that of the values.
     shared: usize,
 }
 

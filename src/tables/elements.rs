@@ -1,4 +1,4 @@
-//! Which elements of nested lists are the rows of a table, and what contains them.
+//! Which elements of nested lists become the rows of a table, and which elements contain them.
 
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, UInt32Array},
@@ -11,9 +11,10 @@ use crate::{
     tables::{as_array, other_columns, values::List},
 };
 
-/// The rows of a table, as elements of lists, and what contains them.
+/// The list elements that are the rows of a table, and the elements and rows that contain them.
 pub(super) struct Elements {
-    /// The rows of the dataset, the elements of the first list …, the rows of the table.
+    /// From the outside in: the rows of the dataset, the elements of the first list, and so on up
+    /// to the rows of the table.
     levels: Vec<Level>,
 }
 
@@ -108,18 +109,18 @@ impl Level {
         &self.used
     }
 
-    /// The position from 1 of what contains each row of the table.
+    /// For each row of the table the position, from 1, of the element that is or contains it.
     pub(super) fn numbers(&self) -> Vec<i64> {
         self.of_rows.iter().map(|&index| self.positions[index as usize]).collect()
     }
 
-    /// For each row of the table the value of what contains it, of values for all elements.
+    /// Repeats values, given for all elements, for the rows of the table.
     pub(super) fn repeat(&self, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         self.elements_of_rows.take(values)
     }
 
-    /// For each row of the table the value that what contains it has among `values`, given for each
-    /// of the used elements as an index.
+    /// Repeats values for the rows of the table. `chosen` has the index of the value of each used
+    /// element. Null where it has none.
     pub(super) fn pick(
         &self,
         values: &ArrayRef,
@@ -129,7 +130,7 @@ impl Level {
         Indices::new(indices, self.of_rows.len()).take(values)
     }
 
-    /// For each row of the table the value of what contains it, of values for the used elements.
+    /// Repeats values, given for the used elements, for the rows of the table.
     pub(super) fn spread(&self, values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         Indices::new(self.of_rows.iter().copied().map(Some), self.of_rows.len()).take(values)
     }

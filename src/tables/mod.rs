@@ -1,9 +1,9 @@
 //! Rows of a dataset to those of its flat tables, and back.
 //!
-//! [`table_rows`] gives the rows of one table that a batch of the dataset's rows has. It works on
-//! whole columns: `elements` finds which elements of which lists are the rows, `values` visits the
-//! values of a path, and `computed` makes the columns that a catalog computes. [`NestedRows`] reads
-//! the rows back from tables. What the tables are is in `crate::catalog::tables`.
+//! [`table_rows`] makes the rows of one table from a batch of nested rows. It works on whole
+//! columns: `elements` finds the list elements that become rows, `values` visits the values at a
+//! path, and `computed` makes the columns that a catalog computes. [`NestedRows`] makes the nested
+//! rows again from tables. Which tables a dataset has is decided in `crate::catalog::tables`.
 
 mod assembly;
 mod computed;
@@ -26,7 +26,7 @@ use crate::{
     tables::{elements::Elements, values::member},
 };
 
-/// Returns the rows of a table in a batch of rows with the columns of its dataset.
+/// Returns the rows of a table that a batch of nested rows has.
 ///
 /// # Errors
 /// If the batch has other columns.

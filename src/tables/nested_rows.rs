@@ -1,4 +1,4 @@
-//! The rows of a dataset, read back from those of its tables in one pass over each.
+//! Reads the nested rows of a dataset from its tables, in one pass over each table.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::{
 /// A stream of batches.
 pub type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
-/// The rows of a dataset from those of its tables, as [`table_rows`](crate::tables::table_rows)
-/// gave them: an empty list comes back as null, and so does an object without values. All tables
-/// must have their rows in the order of the rows of the dataset. Memory holds one batch of the
-/// table with a row for each of these, and what belongs to it.
+/// Makes nested rows from the tables that [`table_rows`](crate::tables::table_rows) made of them. A
+/// list that was empty and an object without values are null then. The rows of all tables must be
+/// in the order of the dataset's rows. Memory holds one batch of the table with one row for each of
+/// these, and the rows of other tables that belong to it.
 pub struct NestedRows {
     dataset: Arc<Dataset>,
     roots: Batches,
@@ -33,17 +33,16 @@ pub struct NestedRows {
     root: Arc<Table>,
 }
 
-/// A table that is read up to the rows of the dataset that were returned.
+/// A table whose rows are read up to those that belong to the rows returned so far.
 struct Cursor {
     table: Arc<Table>,
     batches: Batches,
-    /// A batch with its keys, and how many of its rows were taken.
+    /// A batch that is not used up, its keys, and how many of its rows were taken.
     waiting: Option<(RecordBatch, Rows, usize)>,
 }
 
 impl NestedRows {
-    /// Reads the rows of a dataset from its tables, each with its rows. A table that is not given
-    /// has no rows.
+    /// Reads the rows of a dataset from these tables. A table that is not given has no rows.
     ///
     /// # Errors
     /// If the dataset has no tables, or none with a row for each of its rows is given.
@@ -115,7 +114,7 @@ impl Iterator for NestedRows {
 }
 
 impl Cursor {
-    /// Waits with rows that were not taken. Returns whether there are any.
+    /// Reads the next batch if all rows of the last one were taken. Returns whether rows are left.
     fn fill(&mut self, keys: &RowConverter, columns: usize) -> Result<bool, ArrowError> {
         while self.waiting.as_ref().is_none_or(|(batch, _, taken)| *taken == batch.num_rows()) {
             let Some(batch) = self.batches.next() else { return Ok(false) };

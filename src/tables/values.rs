@@ -1,4 +1,4 @@
-//! The values that a path leads to, visited in the order in which they stand in a row.
+//! The values at a path of nested rows, in the order in which they stand in a row.
 
 use std::{ops::Range, sync::Arc};
 
@@ -56,8 +56,8 @@ impl Values {
         Ok(Self { lists: bound, leaf: member(&array, value)? })
     }
 
-    /// Calls `visit` with the index of each value in an element, or in the element that lies below
-    /// `depth` of the lists, until it returns false. Returns whether it never did.
+    /// Calls `visit` with the index of each value inside `element`, which lies in the first `depth`
+    /// of the lists, until it returns false. Returns whether it never did.
     pub(crate) fn visit(
         &self,
         depth: usize,

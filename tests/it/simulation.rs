@@ -1,7 +1,7 @@
 //! Simulation of the whole pipeline on virtual time, in one thread.
 //!
-//! A scenario draws its configuration, faults and crashes from its seed. The oracle is the sandbox's
-//! truth. Every fourth scenario runs twice and must give the same trace.
+//! A scenario draws its configuration, faults and crashes from its seed. The oracle is the
+//! sandbox's truth. Every fourth scenario runs twice and must give the same trace.
 //!
 //! `SEEDS=20000 cargo test --test it simulation` runs more scenarios, `SEED=17` only that one.
 

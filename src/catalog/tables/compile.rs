@@ -1,4 +1,4 @@
-//! Resolves the tables that a catalog describes against the columns of a dataset.
+//! Finds the columns of a dataset that the tables of its catalog name.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -148,7 +148,8 @@ fn table(
 }
 
 impl Columns {
-    /// Whether readers, of which some do not distinguish case, would know another column by a name.
+    /// Whether another column has this name. Some readers do not distinguish case, so case is
+    /// ignored.
     fn has(&self, name: &str) -> bool {
         let names = self.fields.iter().map(|field| field.name().as_str());
         names.chain([PARTITION]).any(|known| known.eq_ignore_ascii_case(name))
@@ -199,7 +200,7 @@ impl Columns {
     }
 }
 
-/// Adds the columns of a table's own level.
+/// Adds the columns that a table does not share with others: the values of its rows themselves.
 struct Own<'a> {
     rows: &'a [ListStep],
     /// The lists of all tables.

@@ -21,15 +21,16 @@ pub(crate) struct Definition {
 /// elements, except those of the lists that contain the row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Computation<P> {
-    /// The first of the values that are not null. Values are ordered by the earliest `by` of the
-    /// innermost list that both share, then as they come; those without come last.
+    /// The first of the values that are not null. They are ordered by the earliest `by` in the same
+    /// element of the innermost list that both paths share, then as they come. Values without `by`
+    /// come last.
     First {
         /// The values.
         value: P,
         /// A time or an integer. `None` if the values keep their order.
         by: Option<P>,
     },
-    /// The last of them, ordered by the latest `by`; those without come first.
+    /// The last of them, ordered by the latest `by`. Values without `by` come first.
     Last {
         /// The values.
         value: P,
@@ -49,14 +50,14 @@ pub enum Computation<P> {
     Seconds([P; 2]),
 }
 
-/// What a sum is converted from. Without a unit it is kept as it is.
+/// The unit of the values of a sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Unit {
-    /// As it is.
+    /// None is given: the sum is kept as it is.
     #[default]
     #[serde(skip)]
     None,
-    /// Milliseconds, of which seconds are made.
+    /// Milliseconds. The sum is converted to seconds.
     #[serde(rename = "ms")]
     Milliseconds,
 }
@@ -98,8 +99,7 @@ impl<P> Computation<P> {
 }
 
 impl Definition {
-    /// What remains of it if a dataset has only the columns `fields`. `None` if it has no rows
-    /// then.
+    /// The table if only the columns `fields` are fetched. `None` if its list is not.
     pub(super) fn without_missing(&self, fields: &Fields) -> Option<Self> {
         let is_there = |path: &ValuePath| path.leaf(fields).is_some();
         if self.rows.as_ref().is_some_and(|rows| !is_there(rows)) {

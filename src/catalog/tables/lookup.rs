@@ -25,10 +25,10 @@ pub struct ListStep {
 /// The values that a path leads to from a row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
-    /// Where it begins: 0 is the row of the dataset, n the element of the table's nth list that is
-    /// the row or contains it.
+    /// Where it begins: 0 is the row of the dataset; n is the element of the table's nth list that
+    /// is the table's row or contains it.
     pub level: usize,
-    /// The lists from there, of whose elements all are meant.
+    /// The lists from there. All of their elements that pass the filter are meant.
     pub lists: Vec<ListStep>,
     /// The fields from there to the values. Empty if the values are the elements themselves.
     pub value: Vec<Member>,
@@ -41,7 +41,7 @@ impl ListStep {
     }
 }
 
-/// The number of lists that two paths from the same place begin with.
+/// The number of lists that two paths have in common, which begin at the same place.
 pub(crate) fn shared_lists(one: &[ListStep], other: &[ListStep]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one.is_same_list(other)).count()
 }

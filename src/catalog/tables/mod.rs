@@ -1,10 +1,10 @@
 //! The flat tables of a dataset: which there are, and where each of their columns comes from.
 //!
 //! A table has a row for each row of the dataset, or for each element of one of its lists. Together
-//! the tables of a dataset hold every value of its rows: each list of records or map is a table of
-//! its own, or stays a nested column of the table that it belongs to. A [`Table`] follows from its
-//! [`definition`] and the columns of the dataset; everything is resolved when a catalog is read.
-//! The folder `src/tables` turns rows into those of tables.
+//! the tables of a dataset hold every value of its rows: a list of records or a map is a table of
+//! its own, or stays a nested column of the table that it belongs to. A catalog describes a table
+//! by a [`definition`]. When the catalog is read, `compile` finds its paths among the columns of
+//! the dataset, and the result is a [`Table`]. The folder `src/tables` makes the rows.
 
 mod compile;
 pub(crate) mod definition;
@@ -44,17 +44,17 @@ pub struct Table {
 /// Where the values of a column of a table come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// The value of the row, or of an element that contains it, which leads through no more lists.
+    /// A value of the row, or of an element that contains it, that is in no further list.
     Value {
         /// Where it stands.
         place: Lookup,
-        /// Whether it is of the table's own level, and in no other table.
+        /// Whether it is a value of the row itself, so that no other table has it.
         is_own: bool,
     },
     /// A map that is a part of the id, as a JSON object with sorted keys.
     KeyText(Lookup),
-    /// The position, from 1, of the row or of what contains it: that of the element of the list
-    /// with this number (from 1) of the table's lists.
+    /// The position, from 1, that the row, or the element that contains it, has in the table's list
+    /// with this number, from 1.
     Number(usize),
     /// A value that is computed from others.
     Computed(Computation<Lookup>),
@@ -67,8 +67,8 @@ impl Table {
     }
 }
 
-/// The tables that remain of those of a dataset once it has only the columns `fields`. What leads
-/// to a missing column is left out.
+/// The tables of a dataset whose other columns than `fields` are not fetched. Paths to columns that
+/// are not fetched are left out.
 pub(super) fn without_missing(
     tables: &[Arc<Table>],
     fields: &Fields,

@@ -1,8 +1,8 @@
 //! Columns of nested rows, by path: `participants[0].sessions[0].ani`.
 //!
 //! A path leads through objects by name, through lists by index (from 0) and through maps by key. A
-//! name that is not a word is quoted: `_extra["participants[0].newField"]`. What is not there in a
-//! row, such as the second participant of one, is null.
+//! name that is not a word is quoted: `_extra["participants[0].newField"]`. The value is null in
+//! rows that lack it, such as `participants[1]` in a row with one participant.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub(super) struct Column {
     pub name: String,
     /// The type of its values.
     pub data_type: DataType,
-    /// How a row leads to its value. The first step is a field.
+    /// The steps from a row to its value. The first one is a field.
     pub steps: Vec<Step>,
 }
 
@@ -219,7 +219,7 @@ fn offset(offset: i32) -> usize {
     usize::try_from(offset).unwrap_or_default()
 }
 
-/// The parts of the columns that the paths lead to.
+/// The columns without the fields that no path needs.
 pub(super) fn needed<'s>(fields: &Fields, paths: impl Iterator<Item = &'s [Step]>) -> Fields {
     needed_fields(fields, &paths.collect::<Vec<_>>())
 }

@@ -86,7 +86,7 @@ impl Condition {
         self.0.iter().map(|comparison| &comparison.column)
     }
 
-    /// Which rows meet it. `None` if it has no comparison, so that all do.
+    /// The rows that meet it. `None` if it has no comparison, so that all rows do.
     pub(super) fn of(&self, rows: &RecordBatch) -> Result<Option<BooleanArray>, ArrowError> {
         let mut met: Option<BooleanArray> = None;
         for Comparison { column, test } in &self.0 {
@@ -99,7 +99,8 @@ impl Condition {
         Ok(met)
     }
 
-    /// Whether rows can meet it that have these statistics of a column, which is found by its path.
+    /// Whether a row may meet it. `statistics` has the smallest and the largest value of each
+    /// column of the rows, by its path.
     pub(super) fn may_be_met<'s>(
         &self,
         statistics: impl Fn(&Column) -> Option<&'s Statistics>,

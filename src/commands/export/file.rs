@@ -30,15 +30,15 @@ use crate::{
     time::interval::Interval,
 };
 
-/// The memory that the rows of a batch take, about.
+/// About how much memory the rows of a batch take.
 const BATCH_BYTES: usize = 8 << 20;
 /// The most rows of a batch.
 const BATCH_ROWS: usize = 4_096;
-/// The memory of rows that are sorted at once, about. The rows of a file that are not in order of
-/// time are read in as many passes as they need.
+/// About how much memory the rows take that are sorted at once. A file whose rows are not in order
+/// of time is read in as many passes as this needs.
 const SORTED_BYTES: usize = if cfg!(test) { 16 << 10 } else { 48 << 20 };
 
-/// Which rows of a file are wanted.
+/// The rows of a file that are exported.
 pub(super) struct RowsWanted<'a> {
     /// Those whose time lies in this interval.
     pub interval: Interval,
@@ -51,7 +51,7 @@ pub(super) struct RowsWanted<'a> {
     pub time: &'a str,
 }
 
-/// Why the rows of a file are not there.
+/// Why the rows of a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error(transparent)]

@@ -1,9 +1,9 @@
 //! `export`: committed rows as CSV, JSON lines or Parquet, in order of time.
 //!
 //! The ledger says which files hold committed rows. They are read one after another, so memory does
-//! not grow with their number (G8). It takes no lock: while a run writes, a file that was replaced
-//! since the ledger was read is recognised by its commit. Then the ledger is read again, and the
-//! export continues behind the last row that it wrote, so no row is missing or doubled. Start with
+//! not grow with their number (G8). An export takes no lock, so a run may write meanwhile. If a
+//! file is of another commit than the ledger said, the ledger is read again, and the export
+//! continues after the last row that it wrote: no row is missing or doubled. Start with
 //! [`Export::prepare`].
 
 mod column;
@@ -55,7 +55,7 @@ use crate::{
 /// How often the ledger is read again for the same file.
 const ATTEMPTS: u32 = 5;
 
-/// What to export, as the user says it.
+/// What the user wants to be exported.
 #[derive(Debug, Default)]
 pub(crate) struct ExportRequest {
     /// The dataset. `None` if it is the only one of the job.
@@ -76,8 +76,8 @@ pub(crate) struct ExportRequest {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Exported {
     pub rows: u64,
-    /// The parts of the interval that are not committed: between the first and the last commit, if
-    /// the request does not say where it begins and ends.
+    /// The parts of the requested interval that are not committed. If the request has no start or
+    /// no end, the interval begins with the first commit or ends with the last.
     pub uncommitted: Vec<Interval>,
 }
 
@@ -93,7 +93,8 @@ pub(crate) struct Export {
     condition: Condition,
     /// The parts of the dataset's columns that are read.
     needed: SchemaRef,
-    /// The columns of the dataset's files, for those that an upgrade is about to record.
+    /// The columns that files of the dataset have now. It tells files that an upgrade has rewritten
+    /// and is about to record.
     fingerprint: Columns,
     request: (Option<i64>, Option<i64>),
     output: PathBuf,

@@ -1,4 +1,4 @@
-//! What a spreadsheet that opens a CSV file takes for something else than the text that it is.
+//! Texts of a CSV file that a spreadsheet takes for something else: formulas, numbers, dates.
 //!
 //! Spreadsheets guess: `=cmd` is a formula, `0049` the number 49, `1e5` the number 100000, `3-4` a
 //! date, and of more than 15 digits the last become zeros. The rules are what LibreOffice Calc and

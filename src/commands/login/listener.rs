@@ -28,8 +28,8 @@ const LONGEST_HEAD: usize = 32 * 1024;
 /// What the browser shows at the end.
 const FINAL_PAGE: &str =
     "cxbackfill has received the answer; its terminal shows the result. You can close this window.";
-const FORGED_PAGE: &str = "This is not the answer to the login that cxbackfill waits for: it belongs \
-     to an older login, or is forged.";
+const FORGED_PAGE: &str = "This is not the answer to the login that cxbackfill waits for: it \
+    belongs to an older login, or is forged.";
 
 /// The parameters of an answer to this login.
 pub(super) type AnswerFields = BTreeMap<String, String>;
@@ -100,9 +100,10 @@ pub(super) async fn receive_answer(
                 connections.spawn(async move {
                     let reception = timeout(LONGEST_CONNECTION, converse(stream, &expected)).await;
                     drop(permit);
-                    let is_answer = |reception: &Reception| !matches!(reception, Reception::Refused(..));
-                    if let Some(reception) = reception.ok().and_then(Result::ok).filter(is_answer) {
-                        let _ = sender.send(reception).await;
+                    if let Ok(Ok(answer)) = reception
+                        && !matches!(answer, Reception::Refused(..))
+                    {
+                        let _ = sender.send(answer).await;
                     }
                 });
             }

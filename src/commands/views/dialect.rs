@@ -33,16 +33,16 @@ pub(super) struct Joined {
     pub is_outer: bool,
 }
 
-/// Which of several values is chosen.
+/// Chooses the first or the last of several values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pick<'q> {
     /// The value, which is not chosen if it is null.
     pub value: &'q str,
     /// Its type.
     pub data_type: &'q DataType,
-    /// What must be true of it. Empty if nothing.
+    /// A condition that it must meet. Empty if there is none.
     pub condition: &'q str,
-    /// What decides, before the positions. `None` if nothing.
+    /// What values are ordered by before their positions. `None` if only these count.
     pub by: Option<&'q str>,
     /// The positions of the value in its lists.
     pub positions: &'q [String],
@@ -72,9 +72,9 @@ impl Dialect {
         }
     }
 
-    /// The field of an object to which names lead. `value` is the object: a row, an element or an
-    /// entry. Without names it is the element itself; of an entry, what is null where there is no
-    /// entry.
+    /// The field that names lead to from an object: a row, an element of a list or an entry of a
+    /// map. Without names it is the element itself or, of an entry, something that is null if there
+    /// is no entry.
     pub(super) fn field(self, value: &Object, names: &[&str], data_type: &DataType) -> String {
         let path = |start: String| {
             names.iter().fold(start, |path, name| format!("{path}.{}", self.name(name)))
@@ -98,7 +98,7 @@ impl Dialect {
         }
     }
 
-    /// What follows FROM: the rows `r` of a view, and the elements of lists joined to them.
+    /// The clause FROM: the rows `r` of a view, and the elements of lists joined to them.
     pub(super) fn from(self, rows: &str, joins: &[Joined]) -> String {
         let start = if self == Duckdb { rows.to_owned() } else { format!("{rows} AS r") };
         let from = joins.iter().fold(start, |from, joined| self.join(&from, joined));
@@ -160,7 +160,7 @@ impl Dialect {
         }
     }
 
-    /// What sorts elements as their list does. Null where there is no element.
+    /// An expression that sorts elements as their list does. Null where there is no element.
     pub(super) fn order(self, number: usize, is_map: bool) -> String {
         match self {
             Duckdb => format!("r._n{number}"),
@@ -190,9 +190,10 @@ impl Dialect {
                     (_, true) => "max_by",
                 };
                 let row = if self == Duckdb { "row" } else { "struct" };
+                let key = key("");
                 format!(
-                    "{function}({value}, {row}({})) FILTER (WHERE {value} IS NOT NULL{and}{condition})",
-                    key("")
+                    "{function}({value}, {row}({key})) \
+                     FILTER (WHERE {value} IS NOT NULL{and}{condition})"
                 )
             }
             Snowflake | Bigquery => {
@@ -260,7 +261,7 @@ impl Dialect {
     }
 }
 
-/// What has fields.
+/// A value that has fields.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Object {
     /// A row of the dataset.

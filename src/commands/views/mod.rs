@@ -1,10 +1,9 @@
 //! `views`: SQL views over the files of an output.
 //!
 //! They need no copy of the data. Each dataset has a view of its rows and one for each of its flat
-//! tables, which the catalog describes; each snapshot dataset one of its latest snapshot; and the
-//! usual questions are views of these tables, written once for all dialects. A table is computed
-//! from the nested rows, or read from its own files if the layout of the output has them. Start
-//! with [`statements`].
+//! tables, which the catalog describes. A snapshot dataset has one of its latest snapshot. The
+//! usual questions are views of the tables, written once for all dialects. A table is computed from
+//! the nested rows, or read from its own files if the output has them. Start with [`statements`].
 
 mod dialect;
 mod files;
@@ -32,12 +31,12 @@ use crate::{
     sink::Layout,
 };
 
-/// What the user says about the views.
+/// What the user wants of the views.
 #[derive(Debug)]
 pub(crate) struct ViewsRequest {
     /// The dialect of SQL.
     pub dialect: Dialect,
-    /// Where the database finds the files of the output. `None` means the folder of the output.
+    /// Where the database finds the files. `None`: in the folder of the output.
     pub location: Option<String>,
     /// The schema of the views. `None` if they have names without one.
     pub schema: Option<String>,
@@ -136,9 +135,10 @@ fn rows_name(dataset: &Dataset) -> String {
 
 /// The names of the views of all tables, by the names of their datasets and their own.
 ///
-/// The table with a row for each row is called as its dataset. The others have their own name. If
-/// several datasets have a table of that name, the one with most tables keeps it; in the others,
-/// and where the name is taken, the name of the dataset comes first.
+/// The table with a row for each row of the dataset is named after the dataset, the others have
+/// their own names. If several datasets have a table of the same name, the dataset with the most
+/// tables keeps it. The others, and tables whose name a view has already, get the name of the
+/// dataset in front.
 fn table_names<'d>(
     datasets: impl Iterator<Item = &'d Dataset> + Clone,
 ) -> BTreeMap<(&'d str, &'d str), String> {
@@ -232,7 +232,7 @@ impl Views<'_> {
         sql
     }
 
-    /// The statement for the view `name` of the files of a dataset that are of this kind.
+    /// The statement for the view `name` over those files of a dataset that are of this kind.
     fn over_files(&self, name: &str, dataset: &Dataset, kind: FileKind, schema: &Schema) -> String {
         let folder = format!("{}/{}", self.location, file_kind::folder(&dataset.name, kind));
         files::statement(self.names, name, &folder, schema)

@@ -1,8 +1,8 @@
-//! The query that makes the rows of a flat table of the nested rows.
+//! The query that makes the rows of a flat table from the nested rows.
 //!
-//! The lists that lead to the rows of the table are joined. What is computed from the elements of
-//! other lists is computed in a query for each set of lists, and joined by the key of what it
-//! belongs to.
+//! It joins the lists that lead to the rows of the table. Columns that are computed from other
+//! lists come from subqueries, one for each set of lists, which are joined by the key of the row or
+//! element that they are computed for.
 
 use arrow::datatypes::DataType;
 
@@ -30,7 +30,7 @@ struct Query<'q> {
 /// A list that is joined.
 #[derive(PartialEq)]
 struct Node {
-    /// The join whose elements contain the list, from 1. 0 if it is in the row.
+    /// The number of the join, from 1, whose elements contain the list. 0: the row contains it.
     outside: usize,
     members: Vec<Member>,
     is_map: bool,
@@ -45,9 +45,9 @@ struct Joins {
     nodes: Vec<Node>,
 }
 
-/// Columns that are computed from the same lists for the same elements.
+/// A subquery: columns that are computed from the same lists for the same elements.
 struct Sums {
-    /// The number of lists that contain what the columns belong to.
+    /// How many lists lead to the elements. 0: the columns are computed for rows of the dataset.
     level: usize,
     joins: Joins,
     /// Their names and expressions.

@@ -171,7 +171,8 @@ fn narrow_intervals(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Byt
     if width.is_none_or(|width| width <= SIX_HOURS_MS) {
         return answer(exchange.request);
     }
-    let error = json!({"message": "The interval may not exceed 6 hours.", "code": "bad.request", "status": 400});
+    let message = "The interval may not exceed 6 hours.";
+    let error = json!({"message": message, "code": "bad.request", "status": 400});
     bare(StatusCode::BAD_REQUEST).map(|_| error.to_string().into())
 }
 

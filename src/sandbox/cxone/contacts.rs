@@ -209,7 +209,8 @@ impl Contact {
     /// A row of contacts/custom-data.
     pub(super) fn custom(&self, field: usize) -> Value {
         let name = ["orderNumber", "language"][field];
-        json!({"contactId": self.id_value(), "name": name, "value": (self.random % 1_000 + field as u64).to_string()})
+        let value = (self.random % 1_000 + field as u64).to_string();
+        json!({"contactId": self.id_value(), "name": name, "value": value})
     }
 }
 

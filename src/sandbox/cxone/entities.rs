@@ -66,12 +66,16 @@ pub(crate) fn skill(n: i64) -> Value {
         "skillId": n, "skillName": format!("Skill {n}"), "isActive": true, "isOutbound": false,
         "mediaTypeId": media, "mediaTypeName": name,
         "campaignId": campaign, "campaignName": format!("Campaign {campaign}"),
-        "serviceLevelGoal": 80, "serviceLevelThreshold": SERVICE_LEVEL_SECONDS, "lastUpdateTime": iso(CREATED),
+        "serviceLevelGoal": 80, "serviceLevelThreshold": SERVICE_LEVEL_SECONDS,
+        "lastUpdateTime": iso(CREATED),
     })
 }
 
 fn campaign(n: i64) -> Value {
-    json!({"campaignId": n, "campaignName": format!("Campaign {n}"), "isActive": true, "lastUpdateTime": iso(CREATED)})
+    json!({
+        "campaignId": n, "campaignName": format!("Campaign {n}"), "isActive": true,
+        "lastUpdateTime": iso(CREATED),
+    })
 }
 
 fn disposition(n: i64) -> Value {

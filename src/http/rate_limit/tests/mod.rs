@@ -205,7 +205,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn g6_no_window_sees_more_than_the_limit(
-        requests in 1u32..400, seconds in 1u64..90, burst in prop::option::of(1u32..500), slow in 0u64..900, actors in 1usize..20,
+        requests in 1u32..400,
+        seconds in 1u64..90,
+        burst in prop::option::of(1u32..500),
+        slow in 0u64..900,
+        actors in 1usize..20,
     ) {
         let per = Duration::from_secs(seconds);
         let burst = burst.and_then(NonZeroU32::new);
@@ -214,7 +218,12 @@ proptest! {
         let settings = settings(limit(requests, per).map(|limit| RequestLimit { burst, ..limit }));
         let server = run(server, settings, actors, per * 3);
         prop_assert!(most_within(&server.sent, per) <= requests as usize);
-        prop_assert!(server.windows.iter().all(|window| window.refused == 0 || slow > 0), "{:?}", server.windows);
+        let windows = &server.windows;
+        prop_assert!(
+            windows.iter().all(|window| window.refused == 0 || slow > 0),
+            "{:?}",
+            windows
+        );
     }
 }
 
