@@ -1,30 +1,31 @@
-//! Telephone numbers and e-mail addresses in texts of servers.
+//! Telephone numbers, e-mail addresses and quoted JSON in texts of servers.
 //!
 //! An error may quote the row that it is about. Names cannot be recognized, but numbers and
-//! addresses have a form. The switch is one for the process, as the set of secrets is: if one
-//! source has `[privacy]`, the errors of all sources are masked.
+//! addresses have a form, and so has JSON, of which the rest of the text is hidden. The switch is
+//! one for the process, as the set of secrets is: if one source has `[privacy]`, the errors of all
+//! sources are masked.
 
 use std::{
     borrow::Cow,
     net::Ipv4Addr,
+    ops::Range,
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// What stands in place of a number or an address.
+use crate::server_text::layer::{self, Layer};
+
+/// What stands in place of a number, an address or JSON.
 const MASK: &str = "[personal]";
 /// Shorter numbers are counts, statuses and years.
 const FEWEST_DIGITS: usize = 7;
 /// A longer number is an id: a telephone number has at most 15 digits.
 const MOST_DIGITS: usize = 15;
-
 /// Fewer digits in several groups, without a plus, are counts or times.
 const FEWEST_GROUPED_DIGITS: usize = 10;
 /// The most characters between two groups of digits: `) ` or ` - `.
 const WIDEST_GAP: usize = 3;
-/// A plus as it is, and in an address of the web.
-const PLUS: [&str; 3] = ["+", "%2B", "%2b"];
-/// An at sign in an address of the web.
-const ENCODED_AT: &str = "%40";
+/// The most characters in front of the `@` of an address.
+const LONGEST_LOCAL_PART: usize = 64;
 
 static ARE_HIDDEN: AtomicBool = AtomicBool::new(false);
 
@@ -41,68 +42,85 @@ pub(super) fn hidden(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text with a mask in place of telephone numbers and e-mail addresses.
+/// The text with a mask in place of telephone numbers, e-mail addresses and quoted JSON, however
+/// they are escaped.
 fn without_contacts(text: &str) -> String {
+    let mut found = Vec::new();
+    layer::for_each_reading(text, |reading| find_in(reading, &mut found));
     let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let last = shown.chars().next_back();
-        let found = match last {
-            _ if PLUS.iter().any(|plus| rest.starts_with(plus)) => {
-                number(rest).or_else(|| address(rest))
-            }
-            Some(last) if last.is_alphanumeric() => None,
-            // the minutes or seconds of a time
-            Some(':') if is_time(&shown) => None,
-            // a part of an id or of a decimal number
-            Some('-' | '_' | '.') => address(rest),
-            _ => address(rest).or_else(|| number(rest)),
-        };
-        match found {
-            Some(length) => {
-                shown.push_str(MASK);
-                rest = &rest[length..];
-            }
-            None => {
-                shown.push(first);
-                rest = &rest[first.len_utf8()..];
-            }
-        }
+    let mut end = 0;
+    for range in layer::merged(found) {
+        shown.push_str(&text[end..range.start]);
+        shown.push_str(MASK);
+        end = range.end;
     }
+    shown.push_str(&text[end..]);
     shown
 }
 
-/// Whether a text ends with digits of a time and a colon.
-fn is_time(text: &str) -> bool {
-    text.ends_with(':') && text.trim_end_matches(':').ends_with(|c: char| c.is_ascii_digit())
+/// Finds numbers, addresses and JSON in one reading of a text.
+fn find_in(reading: &Layer, found: &mut Vec<Range<usize>>) {
+    let text = reading.text();
+    let (mut at, mut last_end) = (0, 0);
+    while let Some(first) = text[at..].chars().next() {
+        match length_at(&text[last_end..at], &text[at..]) {
+            Some(length) => {
+                found.push(reading.range(at, at + length));
+                at += length;
+                last_end = at;
+            }
+            None => at += first.len_utf8(),
+        }
+    }
+}
+
+/// The length of what is to be hidden at the start of `rest`, which comes after `before`.
+fn length_at(before: &str, rest: &str) -> Option<usize> {
+    let follows_digit = |separator: char| {
+        let digits = before.strip_suffix(separator);
+        digits.is_some_and(|digits| digits.ends_with(|c: char| c.is_ascii_digit()))
+    };
+    match before.chars().next_back() {
+        _ if starts_object(rest) => Some(rest.len()),
+        _ if rest.starts_with('+') => number(rest).or_else(|| address(rest)),
+        Some(last) if last.is_alphanumeric() => None,
+        // the minutes of a time, or a part of a decimal number or of an address of a network
+        Some(':') if follows_digit(':') => address(rest),
+        Some('.') if follows_digit('.') => address(rest),
+        // a part of an id
+        Some('-' | '_') => address(rest),
+        _ => address(rest).or_else(|| number(rest)),
+    }
+}
+
+/// Whether a text starts with a JSON object that has a key.
+fn starts_object(text: &str) -> bool {
+    let inner = text.strip_prefix('{').map(|text| text.trim_start_matches([' ', '\\']));
+    inner.is_some_and(|inner| inner.starts_with('"'))
 }
 
 /// The length of the e-mail address at the start of a text.
 fn address(text: &str) -> Option<usize> {
     let is_local = |c: char| c.is_alphanumeric() || "._%+-'".contains(c);
     let is_domain = |c: char| c.is_alphanumeric() || ".-".contains(c);
-    let end = text.find(|c: char| !is_local(c)).unwrap_or(text.len());
-    let (at, start) = match text[..end].find(ENCODED_AT) {
-        Some(at) => (at, at + ENCODED_AT.len()),
-        None => (end, end + text[end..].starts_with('@').then_some(1)?),
-    };
-    let domain = text.get(start..).filter(|_| at > 0)?;
+    let mut others = text.char_indices().take(LONGEST_LOCAL_PART + 1);
+    let (at, _) = others.find(|&(_, c)| !is_local(c))?;
+    let domain = text[at..].strip_prefix('@').filter(|_| at > 0)?;
     let end = domain.find(|c: char| !is_domain(c)).unwrap_or(domain.len());
     let domain = domain[..end].trim_end_matches(['.', '-']);
-    domain.contains('.').then_some(start + domain.len())
+    domain.contains('.').then_some(at + 1 + domain.len())
 }
 
 /// The length of the telephone number at the start of a text: groups of digits with a plus in
 /// front, or 10 digits or more in at least two groups, or digits in a row. None is a part of an id
 /// or a time.
 fn number(text: &str) -> Option<usize> {
-    let plus = PLUS.iter().find(|plus| text.starts_with(**plus)).map_or(0, |plus| plus.len());
-    let is_international = plus > 0;
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let is_international = digits.len() < text.len();
     if !is_international && !text.starts_with(|c: char| c.is_ascii_digit() || c == '(') {
         return None;
     }
-    let separators = if is_international { " ()-./" } else { " ()-." };
-    let groups = digit_groups(&text[plus..], separators);
+    let groups = digit_groups(digits, |c| is_separator(c) || is_international && c == '/');
     let is_number = |at: usize| {
         let (length, digits) = groups[at];
         if is_international {
@@ -115,20 +133,26 @@ fn number(text: &str) -> Option<usize> {
         is_enough && !goes_on(&text[length..])
     };
     let last = (0..groups.len()).rev().find(|at| is_number(*at))?;
-    Some(plus + groups[last].0)
+    Some(text.len() - digits.len() + groups[last].0)
+}
+
+/// Whether a character stands between groups of digits.
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '(' | ')' | '-' | '.' | '\u{2010}'..='\u{2015}' | '\u{2212}')
 }
 
 /// Where groups of digits at the start of a text end, and how many digits there are up to there: at
 /// most as many as a telephone number has, and none of a date.
-fn digit_groups(text: &str, separators: &str) -> Vec<(usize, usize)> {
+fn digit_groups(text: &str, is_separator: impl Fn(char) -> bool) -> Vec<(usize, usize)> {
     let (mut groups, mut end, mut digits) = (Vec::new(), 0, 0);
     loop {
         let rest = &text[end..];
-        let gap = rest.find(|c| !separators.contains(c)).unwrap_or(rest.len());
+        let gap = rest.chars().take(WIDEST_GAP).take_while(|&c| is_separator(c));
+        let gap: usize = gap.map(char::len_utf8).sum();
         let group = &rest[gap..];
         let length = group.find(|c: char| !c.is_ascii_digit()).unwrap_or(group.len());
         digits += length;
-        if length == 0 || gap > WIDEST_GAP || digits > MOST_DIGITS || starts_with_date(group) {
+        if length == 0 || digits > MOST_DIGITS || starts_with_date(group) {
             return groups;
         }
         end += gap + length;
@@ -157,7 +181,8 @@ fn is_dotted(text: &str) -> bool {
 fn goes_on(after: &str) -> bool {
     let mut after = after.chars();
     match after.next() {
-        Some('-' | '.' | ':') => after.next().is_some_and(char::is_alphanumeric),
+        Some('-') => after.next().is_some_and(char::is_alphanumeric),
+        Some('.' | ':') => after.next().is_some_and(|c| c.is_ascii_digit()),
         next => next.is_some_and(|next| next.is_alphanumeric() || next == '_'),
     }
 }
@@ -183,11 +208,70 @@ mod tests {
             "zoe.mueller+x@mail.example.org",
             "to zoë@example.org.",
             "(x@y.de)",
+            "call 4930123456.Thanks",
+            "caller 4930123456:not found",
+            "caller...4930123456",
+            "+49\u{2011}30\u{2013}123456, 10 s",
+            "at 12:x@y.de",
         ] {
             let hidden = without_contacts(text);
             let rest = hidden.replace(MASK, "");
             assert_eq!(hidden.matches(MASK).count(), 1, "{text}: {hidden}");
+            let rest = rest.replace("at 12:", "").replace(", 10 s", "");
             assert!(!rest.contains(|c: char| c.is_ascii_digit() || c == '@'), "{text}: {hidden}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_addresses_are_hidden_however_they_are_escaped() {
+        for escaped in [
+            r"\u002B4930123456",
+            r"\\u002b4930123456",
+            r"caller:\n4930123456",
+            r"caller:\t0301234567",
+            "%2B4930123456",
+            "%252B4930123456",
+            "%2B49%20%2830%29%20123456",
+            "&#43;4930123456",
+            "&#x2B;4930123456",
+            "&plus;49&nbsp;30&nbsp;123456",
+            r"kunde\u0040example.com",
+            "kunde%40example.com",
+            "kunde&#64;example.com",
+            "M%FCller%40example.com",
+        ] {
+            let text = format!("no caller '{escaped}', try again");
+            let hidden = without_contacts(&text);
+            assert!(hidden.contains(MASK) && hidden.ends_with("', try again"), "{text}: {hidden}");
+            for part in ["4930123456", "0301234567", "123456", "kunde", "example"] {
+                assert!(!hidden.contains(part), "{text}: {hidden}");
+            }
+        }
+    }
+
+    #[test]
+    fn json_that_a_server_quotes_is_hidden_to_the_end() {
+        for text in [
+            r#"invalid body: {"participantName":"Zoë", "n": [1]}"#,
+            r#"invalid body: { "name": "Zoë"#,
+            r#"invalid body: {\"name\":\"Zoë\"}"#,
+            "invalid body: {&quot;name&quot;:&quot;Zoë&quot;}",
+            "invalid body: %7B%22name%22%3A%22Zo%C3%AB%22%7D",
+        ] {
+            assert_eq!(without_contacts(text), "invalid body: [personal]", "{text}");
+        }
+        let path = "/api/v2/conversations/{conversationId} has no {} and no {x}";
+        assert_eq!(without_contacts(path), path);
+    }
+
+    #[test]
+    fn g8_a_hostile_text_is_searched_in_time_that_grows_with_its_length() {
+        for unit in ["a.", ":", "(", "1-", "+", "{", "%2B", "a@", "\\"] {
+            let text = unit.repeat((1 << 16) / unit.len());
+            let start = tokio::time::Instant::now();
+            without_contacts(&text);
+            let seconds = start.elapsed().as_secs_f64();
+            assert!(seconds < 5.0, "{unit}: {seconds} s");
         }
     }
 

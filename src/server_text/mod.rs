@@ -8,6 +8,7 @@
 //! safe (G10).
 
 mod contacts;
+mod layer;
 mod printable;
 mod secrets;
 
@@ -52,7 +53,7 @@ pub(crate) fn protect_address(address: &str) {
 }
 
 /// One printable line of at most `longest` characters that holds no known secret, and no telephone
-/// number or e-mail address if these are hidden.
+/// number, e-mail address or quoted JSON if these are hidden.
 fn clean(text: &str, longest: usize) -> String {
     let line = printable::line(&secrets::redact_start(text));
     // the line may hold a secret that the text did not: a space where there was a line end

@@ -159,3 +159,12 @@ fn g10_the_address_of_a_result_and_the_signature_in_it_are_hidden() {
     }
     assert_eq!(ServerText::from("name=abc"), "name=abc", "short values are no signatures");
 }
+
+#[test]
+fn a_part_of_a_message_is_hidden_like_the_whole() {
+    hide_contacts();
+    let text = "no caller tel:+4930123456 (zoe@example.org)";
+    let shown = "no caller tel:[personal] ([personal])";
+    assert_eq!(ServerText::from(text), *shown);
+    assert_eq!(ServerText::quote(text), *shown);
+}

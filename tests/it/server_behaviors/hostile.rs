@@ -148,6 +148,8 @@ pub(super) const CASES: &[Case] = &[
         ..OF_BAD_ROWS
     },
     Case { hostile: &["personal-errors"], says: &["no participant tel:+49304711000"], ..REFUSED },
+    Case { hostile: &["personal-jobs"], says: &["FAILED tel:+49304711000"], ..OF_JOBS },
+    Case { hostile: &["personal-retries"], ..CASE },
     Case { hostile: &["personal-rows"], says: &["5 rows", "quarantine"], ..OF_BAD_ROWS },
     Case { hostile: &["rows-with-bad-bytes"], says: &["3 rows", "quarantine"], ..OF_BAD_ROWS },
     Case { hostile: &["huge-numbers"], ..CASE },

@@ -1,6 +1,7 @@
 //! Replies that attack their client.
 
 mod other_hosts;
+mod personal;
 mod rows;
 mod secrets;
 mod wire;
@@ -14,7 +15,8 @@ use self::{
         control_characters_in_links, link_to_another_host, redirect_to_another_host,
         token_redirect_to_another_host,
     },
-    rows::{deep_rows, page_of_empty_objects, page_of_zeros, personal_rows, rows_with_bad_bytes},
+    personal::{personal_errors, personal_jobs, personal_retries, personal_rows},
+    rows::{deep_rows, page_of_empty_objects, page_of_zeros, rows_with_bad_bytes},
     secrets::{echoed_secrets, job_named_after_a_token, rows_that_quote_secrets},
     wire::{
         early_close, endless_body, endless_header, endless_token, gzip_bomb, header_flood,
@@ -119,12 +121,23 @@ pub(super) const ALL: &[Behavior] = &[
     ),
     hostile(
         "personal-errors",
-        "API requests are refused, quoting the number and the address of a caller",
+        "API requests are refused, quoting number, address and name of a caller in many forms",
         personal_errors,
     ),
     hostile(
+        "personal-jobs",
+        "every job has failed, quoting the number, the address and the name of a caller",
+        personal_jobs,
+    ),
+    hostile(
+        "personal-retries",
+        "the first API request of each path fails for a moment, quoting a caller in many forms",
+        personal_retries,
+    ),
+    hostile(
         "personal-rows",
-        "the first page of conversations begins with five rows of a caller that cannot be decoded",
+        "the first page of conversations or contacts begins with five rows of a caller that \
+         cannot be decoded",
         personal_rows,
     ),
     hostile(
@@ -161,6 +174,12 @@ const fn hostile(name: &'static str, effect: &'static str, apply: Apply) -> Beha
 
 fn is_api(exchange: &Exchange<'_>) -> bool {
     exchange.request.uri().path().starts_with("/api/")
+}
+
+/// Whether a request asks for the state of a job.
+fn is_job_status(exchange: &Exchange<'_>) -> bool {
+    let path = exchange.request.uri().path();
+    path.contains("/jobs/") && !path.ends_with("/results") && !path.ends_with("/availability")
 }
 
 fn is_token(exchange: &Exchange<'_>) -> bool {
@@ -207,16 +226,9 @@ fn control_characters_in_errors(exchange: &Exchange<'_>, answer: Answer<'_>) -> 
     replaced(exchange, answer, || error::json(StatusCode::BAD_REQUEST, &body))
 }
 
-fn personal_errors(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
-    let message = "no participant tel:+49304711000 (kunde4711@example.com)";
-    let body = json!({ "message": message, "code": "not.found" });
-    replaced(exchange, answer, || error::json(StatusCode::BAD_REQUEST, &body))
-}
-
 fn control_characters_in_jobs(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
     let reply = answer(exchange.request);
-    let path = exchange.request.uri().path();
-    if !path.contains("/jobs/") || path.ends_with("/results") || path.ends_with("/availability") {
+    if !is_job_status(exchange) {
         return reply;
     }
     with_fields(reply, &[("state", json!("FAILED")), ("errorMessage", json!(TERMINAL))])

@@ -21,18 +21,6 @@ pub(super) fn rows_with_bad_bytes(exchange: &Exchange<'_>, answer: Answer<'_>) -
     rows_in_front(exchange, answer, || ROWS.to_vec())
 }
 
-/// Rows of a caller that cannot be decoded: without an id, with an id that is an object, with bytes
-/// that are no JSON, and the text of a caller in the place of a row.
-pub(super) fn personal_rows(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
-    const CALLER: &str = r#""participants":[{"participantName":"Zoë Müller","sessions":[{"ani":"tel:+49304711000"}]}]"#;
-    rows_in_front(exchange, answer, || {
-        format!(
-            r#"{{{CALLER}}},{{"conversationId":{{"of":"Zoë Müller"}},{CALLER}}},{{"conversationId":"a","conversationStart":"Zoë Müller",{CALLER}}},{{"conversationId":NaN,{CALLER}}},"Zoë Müller +49304711000","#
-        )
-        .into_bytes()
-    })
-}
-
 pub(super) fn deep_rows(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response<Bytes> {
     rows_in_front(exchange, answer, || {
         let lists = ["[".repeat(1_000_000), "]".repeat(1_000_000)].concat();
@@ -42,22 +30,29 @@ pub(super) fn deep_rows(exchange: &Exchange<'_>, answer: Answer<'_>) -> Response
     })
 }
 
-/// Puts rows, each with a comma behind it, in front of those of the first page of conversations.
+/// Puts rows, each with a comma behind it, in front of those of the first page of conversations or
+/// contacts.
 pub(super) fn rows_in_front(
     exchange: &Exchange<'_>,
     answer: Answer<'_>,
     rows: impl FnOnce() -> Vec<u8>,
 ) -> Response<Bytes> {
-    const LIST: &[u8] = br#""conversations":["#;
+    const LISTS: [&[u8]; 2] = [br#""conversations":["#, br#""completedContacts":["#];
     let reply = answer(exchange.request);
     if exchange.nth > 1 {
         return reply;
     }
-    reply.map(|body| match body.windows(LIST.len()).position(|bytes| bytes == LIST) {
-        Some(at) => {
-            let (head, own_rows) = body.split_at(at + LIST.len());
-            [head, &rows(), own_rows].concat().into()
+    reply.map(|body| {
+        let end_of = |list: &[u8]| {
+            let start = body.windows(list.len()).position(|bytes| bytes == list);
+            start.map(|start| start + list.len())
+        };
+        match LISTS.into_iter().find_map(end_of) {
+            Some(at) => {
+                let (head, own_rows) = body.split_at(at);
+                [head, &rows(), own_rows].concat().into()
+            }
+            None => body,
         }
-        None => body,
     })
 }

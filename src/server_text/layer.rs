@@ -1,4 +1,6 @@
 //! A text as it reads when it is unescaped, and where in the original its bytes stand.
+//!
+//! What must not be shown is looked for in every reading of a text ([`for_each_reading`]).
 
 use std::ops::Range;
 
@@ -8,9 +10,12 @@ use crate::server_text::printable::is_hidden;
 /// `None` if there is no escape.
 type ReadEscape = fn(bytes: &[u8]) -> Option<(Vec<u8>, usize)>;
 
+/// How often a text is taken for an escaped one, and unescaped.
+const UNESCAPINGS: usize = 2;
+
 /// The kinds of escapes. A text is read in one kind at a time, since what looks like an escape of
 /// another may be a part of the secret.
-pub(super) const ESCAPES: [ReadEscape; 3] = [percent_escape, backslash_escape, entity_escape];
+const ESCAPES: [ReadEscape; 3] = [percent_escape, backslash_escape, entity_escape];
 
 /// One reading of a text.
 pub(super) struct Layer {
@@ -20,9 +25,36 @@ pub(super) struct Layer {
     places: Vec<(usize, usize)>,
 }
 
+/// Calls `visit` with the text as it is, and as it reads when it is unescaped.
+pub(super) fn for_each_reading(text: &str, mut visit: impl FnMut(&Layer)) {
+    visit_below(&Layer::of(text), UNESCAPINGS, &mut visit);
+}
+
+fn visit_below(layer: &Layer, unescapings: usize, visit: &mut impl FnMut(&Layer)) {
+    visit(layer);
+    if unescapings > 0 {
+        for unescaped in ESCAPES.iter().filter_map(|escape| layer.unescape(*escape)) {
+            visit_below(&unescaped, unescapings - 1, visit);
+        }
+    }
+}
+
+/// The same ranges in order, with those that overlap or touch made one.
+pub(super) fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, range| {
+        let overlaps = next.start <= range.end;
+        if overlaps {
+            range.end = range.end.max(next.end);
+        }
+        overlaps
+    });
+    ranges
+}
+
 impl Layer {
     /// The text as it is.
-    pub(super) fn of(text: &str) -> Self {
+    fn of(text: &str) -> Self {
         let bytes = text.as_bytes().to_vec();
         let places = (0..bytes.len()).map(|at| (at, at + 1)).collect();
         Self { bytes, places }
@@ -33,8 +65,18 @@ impl Layer {
         self.places[from].0..self.places[to - 1].1
     }
 
+    /// The bytes as text. Those that are not UTF-8, as an escape can make them, are question marks.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::with_capacity(self.bytes.len());
+        for chunk in self.bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|_| '?'));
+        }
+        text
+    }
+
     /// The text without its escapes of one kind. `None` if it has none.
-    pub(super) fn unescape(&self, escape: ReadEscape) -> Option<Self> {
+    fn unescape(&self, escape: ReadEscape) -> Option<Self> {
         let mut unescaped = Self { bytes: Vec::new(), places: Vec::new() };
         let (mut at, mut has_escape) = (0, false);
         while at < self.bytes.len() {
@@ -129,6 +171,9 @@ fn entity(name: &[u8]) -> Option<Vec<u8>> {
         b"gt" => Some(b">".to_vec()),
         b"quot" => Some(b"\"".to_vec()),
         b"apos" => Some(b"'".to_vec()),
+        b"plus" => Some(b"+".to_vec()),
+        b"commat" => Some(b"@".to_vec()),
+        b"nbsp" => Some(b" ".to_vec()),
         [b'#', b'x' | b'X', digits @ ..] => utf8(hex(digits)?),
         [b'#', digits @ ..] => utf8(std::str::from_utf8(digits).ok()?.parse().ok()?),
         _ => None,

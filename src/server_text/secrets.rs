@@ -3,8 +3,6 @@
 //! The set is one for the process: a secret of one source must not stand in a text about another,
 //! and no function that reports something can forget to pass it on. It decides nothing.
 
-mod layer;
-
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     ops::Range,
@@ -16,7 +14,7 @@ use base64::{
     engine::general_purpose::{GeneralPurpose, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
-use self::layer::Layer;
+use crate::server_text::layer::{self, Layer};
 
 /// What stands in place of a secret.
 const MASK: &str = "[secret]";
@@ -24,8 +22,6 @@ const MASK: &str = "[secret]";
 const SHORTEST: usize = 5;
 /// Secrets of each kind that are kept: the newest (G8).
 const MOST_OF_A_KIND: usize = 1_000;
-/// How often a text is taken for an escaped one, and unescaped.
-const UNESCAPINGS: usize = 2;
 /// The part of a text that is read, in bytes.
 const WINDOW: usize = 1 << 16;
 /// The most bytes that one byte of a secret takes in a text that is escaped twice.
@@ -149,31 +145,13 @@ impl Secrets {
             return Vec::new();
         }
         let mut found = Vec::new();
-        self.find_below(&Layer::of(text), UNESCAPINGS, &mut found);
-        found.sort_unstable_by_key(|range| range.start);
-        found.dedup_by(|next, range| {
-            let overlaps = next.start <= range.end;
-            if overlaps {
-                range.end = range.end.max(next.end);
+        layer::for_each_reading(text, |reading| {
+            self.find_in(reading, true, &mut found);
+            if let Some(joined) = reading.without_gaps() {
+                self.find_in(&joined, false, &mut found);
             }
-            overlaps
         });
-        found
-    }
-
-    /// Finds forms of secrets in one reading of a text, and in what it reads when it is unescaped.
-    fn find_below(&self, layer: &Layer, unescapings: usize, found: &mut Vec<Range<usize>>) {
-        self.find_in(layer, true, found);
-        if let Some(joined) = layer.without_gaps() {
-            self.find_in(&joined, false, found);
-        }
-        if unescapings > 0 {
-            for escape in layer::ESCAPES {
-                if let Some(unescaped) = layer.unescape(escape) {
-                    self.find_below(&unescaped, unescapings - 1, found);
-                }
-            }
-        }
+        layer::merged(found)
     }
 
     /// Finds forms of secrets in one reading of a text. `widen` is whether the whole word around an
