@@ -220,6 +220,28 @@ fn the_filter_of_each_dataset_is_part_of_the_identity() {
 }
 
 #[test]
+fn with_a_policy_the_identity_has_the_keyed_hash_of_a_filter_which_may_name_a_caller() {
+    let filter = "[filter.conversations]\nani = 'tel:+49304711000'\n";
+    let identity = |key: &str, filter: &str| {
+        let set = [
+            "source.region=sandbox",
+            "privacy.set=platform",
+            &format!("privacy.key={key}"),
+            "job.datasets=[\"conversations\", \"users\"]",
+        ];
+        load_file(filter, &set).unwrap().remove(0).identity
+    };
+    let first = identity("0123456789abcdef", filter);
+    assert_eq!((first["filter.conversations"].len(), &*first["filter.users"]), (64, "{}"));
+    assert!(!format!("{first:?}").contains("4711000"), "{first:?}");
+    assert_eq!(first, identity("0123456789abcdef", filter));
+    let others = [identity("fedcba9876543210", filter), identity("0123456789abcdef", "")];
+    for other in others {
+        assert_ne!(first["filter.conversations"], other["filter.conversations"]);
+    }
+}
+
+#[test]
 fn the_keys_of_a_source_override_the_file_and_are_overridden_by_arguments() {
     let list = "[budget]\nrequests = 1\n[[source]]\nname = 'a'\n[[source]]\nname = 'b'\n[source.budget]\nrequests = 2\n";
     let requests = |set: &[&str]| {

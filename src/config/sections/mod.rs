@@ -80,6 +80,12 @@ impl ConfigFile {
         for dataset in &datasets {
             if let Some(policy) = privacy.policies.get(&dataset.name) {
                 identity.insert(policy_key(&dataset.name), policy.fingerprint().to_owned());
+                // the ledger and every footer have the identity, and a filter may name a caller
+                if let Some(filter) = identity.get_mut(&filter_key(&dataset.name))
+                    && filter != NO_FILTER
+                {
+                    *filter = policy.key().hash(filter.as_bytes());
+                }
             }
         }
         let hosts = self.source.hosts(&self.sandbox, &auth.credentials, layers)?;
@@ -174,7 +180,7 @@ impl ConfigFile {
         let mut identity = self.column_identity();
         for name in datasets {
             let filter = self.filter.get(name).cloned().unwrap_or_default();
-            identity.insert(format!("filter.{name}"), Value::Object(filter).to_string());
+            identity.insert(filter_key(name), Value::Object(filter).to_string());
         }
         identity
     }
@@ -183,4 +189,12 @@ impl ConfigFile {
     fn column_identity(&self) -> BTreeMap<String, String> {
         BTreeMap::from([("attributes".to_owned(), self.fetch.attributes.to_string())])
     }
+}
+
+/// The text of a filter that selects all rows.
+const NO_FILTER: &str = "{}";
+
+/// The key of the filter of a dataset in the identity of a job.
+fn filter_key(dataset: &str) -> String {
+    format!("filter.{dataset}")
 }
