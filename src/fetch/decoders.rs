@@ -97,7 +97,10 @@ fn are_decoded_alike(one: &Dataset, other: &Dataset) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog;
+    use crate::{
+        catalog,
+        privacy::{HashKey, PolicySettings},
+    };
 
     #[test]
     fn shards_and_runs_share_the_decoder_of_datasets_that_are_decoded_alike() {
@@ -115,5 +118,25 @@ mod tests {
         assert!(Arc::ptr_eq(&decoder, &decoders(false).of(dataset)), "another source");
         assert!(!Arc::ptr_eq(&decoder, &run.of(&other)), "what is ignored differs");
         assert!(!Arc::ptr_eq(&decoder, &decoders(true).of(dataset)));
+    }
+
+    #[test]
+    fn sources_with_different_policies_or_keys_do_not_share_a_decoder() {
+        let dataset = catalog::test_dataset("conversations");
+        let decoders = |key: Option<&str>| {
+            let policy = key.map(|key| {
+                let key = HashKey::new(&key.into());
+                let settings =
+                    PolicySettings { key, hides_personal: true, keeps_new_fields: false };
+                (dataset.name.clone(), Arc::new(Policy::new(&settings, dataset, &[]).unwrap()))
+            });
+            Decoders::new(false, policy.into_iter().collect())
+        };
+        let decoder = decoders(Some("0123456789abcdef")).of(dataset);
+        for (key, is_same) in
+            [(Some("0123456789abcdef"), true), (Some("fedcba9876543210"), false), (None, false)]
+        {
+            assert_eq!(Arc::ptr_eq(&decoder, &decoders(key).of(dataset)), is_same, "{key:?}");
+        }
     }
 }

@@ -74,6 +74,23 @@ fn a_secret_file_that_every_user_can_read_is_warned_of() {
 }
 
 #[test]
+fn a_key_of_hashes_that_every_user_can_read_is_warned_of() {
+    let folder = open_folder();
+    let client = "client_secret = { env = \"PATH\" }";
+    let key =
+        |source: &str| warnings(folder.path(), client, 0o644, &["privacy.set=platform", source]);
+    expect_one(
+        &key(&format!("privacy.key={SECRET}")),
+        "privacy.key stands on the command line, which other users of this machine can read",
+    );
+    write(folder.path(), "key", SECRET, 0o644);
+    let file = "privacy.key={file=\"key\"}";
+    expect_one(&key(file), "can read key, which holds a secret");
+    write(folder.path(), "key", SECRET, 0o600);
+    assert_eq!(key(file), [""; 0]);
+}
+
+#[test]
 fn a_dotenv_file_with_a_secret_that_every_user_can_read_is_warned_of() {
     let folder = open_folder();
     let secret = "client_secret = { env = \"CXBACKFILL_TEST_SECRET\" }";
