@@ -58,8 +58,8 @@ def personal(value, key=""):
 
 
 def needles(truth):
-    # of the sandbox's behaviours `personal-rows` and `personal-errors`
-    found = {"+49304711000", "kunde4711@example.com"}
+    # of the sandbox's behaviours `personal-*`
+    found = {"49304711000", "kunde4711", "Zoë Müller"}
     with open(truth, encoding="utf-8") as lines:
         for line in lines:
             for text in personal(json.loads(line)):
@@ -67,19 +67,25 @@ def needles(truth):
     return {text for text in found - GENERIC if len(text) >= SHORTEST and not set(text) <= {"0"}}
 
 
-def content(path):
-    """The kind of a file, and all texts in it."""
+def contents(path):
+    """The kinds of what a file has, each with its texts."""
+    text = path.read_bytes().decode("utf-8", "replace")
     if path.suffix == ".parquet":
+        is_table = any(part.endswith(".tables") for part in path.parts)
+        kind = "exported" if "exported" in path.parts else "table" if is_table else "nested"
         file = pyarrow.parquet.ParquetFile(path)
         rows = file.read().to_pylist()
         metadata = {k.decode(): v.decode("utf-8", "replace") for k, v in (file.metadata.metadata or {}).items()}
         everything = json.dumps([rows, metadata], ensure_ascii=False, default=str)
         # a text in a raw value of `_extra` is escaped twice
-        return "parquet", everything.replace("\\\\", "\\").replace('\\"', '"')
-    text = path.read_bytes().decode("utf-8", "replace")
+        yield kind, everything.replace("\\\\", "\\").replace('\\"', '"')
+        # statistics and what else is not compressed
+        yield f"{kind}, bytes", text
+        return
     kind = "quarantine" if "_quarantine" in path.parts else "ledger" if "_ledger" in path.name else path.suffix
     unescaped = text.replace("\\\\", "\\").replace('\\"', '"')
-    return kind, text + unescaped
+    # a quotation mark in CSV is doubled
+    yield kind, text + unescaped + unescaped.replace('""', '"')
 
 
 def scan(folder, truth):
@@ -88,9 +94,9 @@ def scan(folder, truth):
     found, places = {}, set()
     for path in sorted(pathlib.Path(folder).rglob("*")):
         if path.is_file():
-            kind, text = content(path)
-            places.add(kind)
-            found.setdefault(kind, set()).update(needle for needle in wanted if needle in text)
+            for kind, text in contents(path):
+                places.add(kind)
+                found.setdefault(kind, set()).update(needle for needle in wanted if needle in text)
     for kind in sorted(places):
         print(json.dumps({"place": kind, "found": sorted(found[kind])}, ensure_ascii=False))
 
