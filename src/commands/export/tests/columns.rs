@@ -1,5 +1,10 @@
 //! Which columns and rows are exported.
 
+use arrow::{
+    array::{Array, ArrayRef, StringArray, StructArray},
+    buffer::NullBuffer,
+};
+
 use super::*;
 
 #[tokio::test]
@@ -92,4 +97,17 @@ async fn a_condition_selects_rows_by_typed_values_and_null_meets_no_comparison()
         let error = Export::prepare(&calls.scope, &asked).unwrap_err().to_string();
         assert!(error.contains(expected), "{condition}: {error}");
     }
+}
+
+#[test]
+fn what_lies_in_an_object_that_is_null_is_null() {
+    let ani: ArrayRef = Arc::new(StringArray::from(vec!["hidden", "seen"]));
+    let fields = Fields::from(vec![Field::new("ani", DataType::Utf8, true)]);
+    let nulls = NullBuffer::from(vec![false, true]);
+    let legs: ArrayRef = Arc::new(StructArray::new(fields.clone(), vec![ani], Some(nulls)));
+    let schema = Schema::new(vec![Field::new("leg", DataType::Struct(fields), true)]);
+    let rows = RecordBatch::try_new(Arc::new(schema), vec![legs]).unwrap();
+    let (path, _) = ColumnPath::read("leg.ani").unwrap();
+    let values = Column::find(&path, rows.schema_ref()).unwrap().values(&rows).unwrap();
+    assert!(values.is_null(0) && values.is_valid(1));
 }

@@ -203,3 +203,49 @@ fn files_in_a_stage_or_a_bucket_are_read_with_the_types_and_names_that_they_have
                  uris = ['/out/calls/*.parquet'],\n    hive_partition_uri_prefix = '/out/calls');\n";
     assert!(sql.contains(table), "{sql}");
 }
+
+#[test]
+fn an_entry_of_a_map_is_chosen_by_its_position_and_in_snowflake_by_its_key() {
+    let column = "tagged  = { any = \"tags[]\" }\n";
+    let catalog = CALLS.replace(column, &format!("{column}tag = {{ last = \"tags[].value\" }}\n"));
+    let catalog = catalog::read("calls.toml", &catalog).unwrap();
+    for (dialect, expected) in [
+        (Dialect::Duckdb, "arg_max(r._e1.\"value\", row(r._n1))"),
+        (Dialect::Spark, "max_by(e1.`value`, struct(n1))"),
+        (
+            Dialect::Snowflake,
+            "(array_agg(u1.value::STRING) WITHIN GROUP (ORDER BY u1.key DESC))[0]::STRING AS \"TAG\"",
+        ),
+        (Dialect::Bigquery, "array_agg(e1.`value` IGNORE NULLS ORDER BY n1 DESC LIMIT 1)"),
+    ] {
+        let sql = printed(&catalog, dialect, None);
+        let calls = statement(&sql, &dialect.name("calls"));
+        assert!(calls.contains(expected), "{expected} is missing in {calls}");
+    }
+}
+
+#[test]
+fn maps_of_an_id_are_texts_whose_keys_are_sorted() {
+    let written = Dialect::value_variants().iter().map(|dialect| dialect.key_text("m"));
+    let expected = [
+        "to_json(map_from_entries(list_sort(map_entries(m))))::VARCHAR",
+        "to_json(map_from_entries(array_sort(map_entries(m))))",
+        // an object of Snowflake has its keys in order
+        "to_json(m)",
+        "(SELECT concat('{', string_agg(concat(to_json_string(entry.key), ':', \
+         to_json_string(entry.value)), ',' ORDER BY entry.key), '}') FROM UNNEST(m.key_value) AS entry)",
+    ];
+    assert_eq!(written.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn characters_of_patterns_in_the_name_of_a_folder_mean_themselves() {
+    let written = |dialect| {
+        let names = Namespace { dialect, schema: None };
+        files::statement(&names, "v", "/it's [1] {2} *?`", &Schema::empty())
+    };
+    let duckdb = written(Dialect::Duckdb);
+    assert!(duckdb.contains("read_parquet('/it''s [[]1] {2} [*][?]`/**/*.parquet'"), "{duckdb}");
+    let spark = written(Dialect::Spark);
+    assert!(spark.contains("parquet.`/it's \\[1\\] \\{2\\} \\*\\?```;"), "{spark}");
+}

@@ -228,3 +228,33 @@ fn a_question_is_left_out_if_a_table_lacks_a_column_that_it_reads() {
         assert!(is_met("sessions", &schemas) && !is_met("segments.ani", &schemas));
     }
 }
+
+#[test]
+fn rows_whose_id_has_a_null_keep_their_computed_columns() {
+    let catalog = CALLS.replace("id = \"no\"", "id = ['no', 'tags']");
+    let catalog = catalog::read("calls.toml", &catalog).unwrap();
+    let sql = printed(&catalog, Dialect::Duckdb, None);
+    let calls = statement(&sql, "\"calls\"");
+    let equal =
+        "(flat.\"tags\" = sums1.\"tags\" OR (flat.\"tags\" IS NULL AND sums1.\"tags\" IS NULL))";
+    assert!(calls.contains(equal), "{calls}");
+}
+
+#[test]
+fn filters_of_times_count_and_any_of_a_null_is_false() {
+    let catalog = CALLS
+        .replace("by = \"legs[].parts[].at\"", "by = \"legs[].parts[kind=talk].at\"")
+        .replace("[type.part]\n", "[type.part]\nkind = \"string\"\n")
+        .replace("[type.leg]\n", "[type.leg]\ngood = \"boolean\"\n")
+        .replace(
+            "rows = \"legs[]\"\n",
+            "rows = \"legs[]\"\ncolumns.isGood = { any = \"legs[].good\" }\n",
+        );
+    let catalog = catalog::read("calls.toml", &catalog).unwrap();
+    let sql = printed(&catalog, Dialect::Duckdb, None);
+    let by = "CASE WHEN r._e2.\"kind\" = 'talk' THEN r._e2.\"at\" END";
+    let chosen = format!("arg_max(r._e1.\"agent\", row({by} IS NOT NULL, {by}, r._n1))");
+    assert!(statement(&sql, "\"calls\"").contains(&chosen), "{sql}");
+    let is_good = "coalesce(r._e1.\"good\", false) AS \"isGood\"";
+    assert!(statement(&sql, "\"legs\"").contains(is_good), "{sql}");
+}
