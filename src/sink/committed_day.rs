@@ -134,3 +134,35 @@ fn batches(content: File, schema: &SchemaRef) -> Result<Batches, DayError> {
     let rows = ParquetRecordBatchReaderBuilder::try_new(content)?.build()?;
     Ok(Box::new(rows.map(move |batch| with_columns(&batch?, &schema))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::interval::Interval;
+
+    #[test]
+    fn a_day_of_a_shard_is_read_from_its_nested_rows_or_from_its_tables() {
+        let [morning, evening] = [(0, 1_000), (1_000, 2_000)]
+            .map(|(from_ms, to_ms)| Interval::new(from_ms, to_ms).unwrap());
+        let file = |kind: FileKind, shard| FileRecord {
+            path: kind.path("calls", "1970-01-01", shard),
+            rows: 1,
+            bytes: 1,
+            sha256: String::new(),
+        };
+        let tables = |shard| {
+            [FileKind::Table("calls"), FileKind::Table("legs")].map(|kind| file(kind, shard))
+        };
+        let files = [
+            &tables(morning)[..],
+            &[file(FileKind::Quarantine, morning), file(FileKind::Nested, morning)],
+            &tables(evening),
+        ];
+        let days = CommittedDay::of(&files.concat());
+        let day = |files: &[FileRecord]| CommittedDay {
+            date: "1970-01-01".into(),
+            files: files.to_vec(),
+        };
+        assert_eq!(days, [day(&[file(FileKind::Nested, morning)]), day(&tables(evening))]);
+    }
+}

@@ -186,3 +186,111 @@ impl OpenFile {
         Ok(Self { writer, declares_order })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
+    use parquet::{
+        arrow::arrow_reader::ParquetRecordBatchReaderBuilder, basic::Compression,
+        file::metadata::ParquetMetaData,
+    };
+
+    use super::*;
+    use crate::{
+        catalog,
+        decode::{Decoder, PageParser},
+        ledger::Counts,
+        time::interval::Interval,
+    };
+
+    const PIECE_ROWS: usize = 500;
+
+    /// Conversations with a text of this length each, which no other has.
+    fn conversations(dataset: &Dataset, rows: usize, length: usize) -> RecordBatch {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let texts = (0..rows).map(|_| {
+            let text: String = iter::repeat_with(|| rng.alphanumeric()).take(length).collect();
+            Some(text)
+        });
+        let texts: ArrayRef = Arc::new(texts.collect::<StringArray>());
+        let times = Int64Array::from_iter_values((0..).take(rows));
+        let times = TimestampMicrosecondArray::new(times.values().clone(), None);
+        let times: ArrayRef = Arc::new(times.with_timezone("UTC"));
+        let columns = dataset.schema.fields().iter().map(|field| match field.name().as_str() {
+            "conversationId" => Arc::clone(&texts),
+            "conversationStart" => Arc::clone(&times),
+            _ => arrow::array::new_null_array(field.data_type(), rows),
+        });
+        RecordBatch::try_new(Arc::clone(&dataset.schema), columns.collect()).unwrap()
+    }
+
+    /// The metadata of the file of a table of these conversations.
+    fn metadata(table: Option<usize>, rows: &RecordBatch, is_ascending: bool) -> ParquetMetaData {
+        let parquet = ParquetSettings {
+            compression: Compression::SNAPPY,
+            row_group_rows: 100_000,
+            ..ParquetSettings::for_tests()
+        };
+        let settings = EncoderSettings {
+            dataset: Arc::clone(catalog::test_dataset("conversations")),
+            parquet: Arc::new(parquet),
+            spools: SpoolFile::new(std::env::temp_dir()),
+        };
+        let mut encoder = FileEncoder::new(table);
+        for start in (0..rows.num_rows()).step_by(PIECE_ROWS) {
+            let piece = rows.slice(start, PIECE_ROWS.min(rows.num_rows() - start));
+            let piece = Piece { rows: &piece, group_rows: rows.num_rows(), is_ascending };
+            encoder.encode(piece, &settings).unwrap();
+        }
+        let footer = Footer {
+            interval: Interval::new(0, 1).unwrap(),
+            commit_id: String::new(),
+            commit_files: 1,
+            counts: Counts::default(),
+            open_rows: 0,
+            doubts: None,
+        };
+        let file = encoder.finish(&footer, &settings).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file.content.into_reader()).unwrap();
+        assert_eq!(file.rows, reader.metadata().file_metadata().num_rows().unsigned_abs());
+        ParquetMetaData::clone(reader.metadata())
+    }
+
+    #[test]
+    fn a_table_says_that_its_rows_are_in_order_only_if_they_are() {
+        let rows = conversations(catalog::test_dataset("conversations"), 3, 10);
+        let declares = |is_ascending| {
+            let metadata = metadata(Some(0), &rows, is_ascending);
+            metadata.row_groups().iter().all(|group| group.sorting_columns().is_some())
+        };
+        assert!(declares(true) && !declares(false));
+    }
+
+    #[test]
+    fn columns_of_a_table_are_compressed_by_the_rows_that_it_has_itself() {
+        let dataset = catalog::test_dataset("conversations");
+        let participant =
+            |number: usize| format!(r#"{{"participantId":"participant-{number:06}"}}"#);
+        let conversation = |number: usize| {
+            let participants: Vec<_> = (number * 20..number * 20 + 20).map(participant).collect();
+            format!(
+                r#"{{"conversationId":"c{number}","conversationStart":"1970-01-01T00:00:00Z",
+                    "participants":[{}]}}"#,
+                participants.join(",")
+            )
+        };
+        let page: Vec<_> = (0..100).map(conversation).collect();
+        let page = format!(r#"{{"conversations":[{}]}}"#, page.join(","));
+        let page = PageParser::new(dataset.endpoint(), Vec::new()).find(page.into()).unwrap();
+        let rows = Decoder::new(dataset).decode(&page, Interval::day_of(0)).unwrap().batch;
+        let table = dataset.tables.iter().position(|table| table.name == "participants");
+        let metadata = metadata(table, &rows, true);
+        let is_id = |path: &[String]| path == ["participantId"];
+        let mut columns = metadata.row_group(0).columns().iter();
+        let column = columns.find(|column| is_id(column.column_path().parts())).unwrap();
+        assert_eq!(column.num_values(), 2_000);
+        assert_eq!(column.compression(), Compression::SNAPPY);
+    }
+}

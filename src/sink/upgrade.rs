@@ -234,3 +234,6 @@ impl ShardUpgrade {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::{
 use cxbackfill::testing::{LEDGER, catalog};
 
 use crate::common::{
-    binary::{Job, Sandbox, summary},
+    binary::{Job, Sandbox},
     reader::python,
 };
 
@@ -96,8 +96,7 @@ fn every_layout_has_the_same_rows_and_outlives_its_ledger() {
             execute(&job, &["rebuild"], &settings, 0);
             assert_eq!(execute(&job, &["verify"], &settings, 0), verified, "{layout}");
             assert_eq!(execute(&job, &["status", "--json"], &settings, 0), status, "{layout}");
-            let again = job.command(FROM, TO, &settings).output().unwrap();
-            assert_eq!(summary(&again)["requests"], 0, "{layout}: {}", said(&again));
+            assert_eq!(job.run(FROM, TO, &settings)["requests"], 0, "{layout}");
             assert!(files(&job.folder("")) == written, "{layout}: no file has changed");
             match &nested {
                 None => nested = Some((job, rows)),
@@ -120,6 +119,8 @@ fn a_day_is_refreshed_replaced_and_dropped_with_its_tables() {
         let layout_setting = format!("output.layout={layout}");
         let settings = [layout_setting.as_str()];
         job.run(FROM, TO, &settings);
+        let verified = execute(&job, &["verify"], &settings, 0);
+        assert!(verified.contains(" 120 rows, "), "{layout}: {verified}");
         let written = files(&job.folder(""));
         let is_of_day = |path: &PathBuf| path.display().to_string().contains("date=2024-01-02");
 
@@ -158,6 +159,8 @@ fn another_layout_is_refused_until_an_upgrade_has_rewritten_the_output() {
     let dry = execute(&upgraded, &["upgrade", "--dry-run"], &both, 0);
     assert!(dry.contains("output.layout becomes both"), "{dry}");
     assert!(files(&upgraded.folder("")) == nested, "a dry run writes nothing");
+    let refused = execute(&upgraded, &["upgrade", "--dataset", "conversations"], &both, 2);
+    assert!(refused.contains("concerns all of its datasets: leave --dataset out"), "{refused}");
 
     execute(&upgraded, &["upgrade"], &both, 0);
     let verified = execute(&upgraded, &["verify"], &both, 0);
@@ -167,8 +170,7 @@ fn another_layout_is_refused_until_an_upgrade_has_rewritten_the_output() {
     lose_ledger(&upgraded);
     execute(&upgraded, &["rebuild"], &both, 0);
     assert_eq!(execute(&upgraded, &["verify"], &both, 0), verified);
-    let again = upgraded.command(FROM, TO, &both).output().unwrap();
-    assert_eq!(summary(&again)["requests"], 0, "{}", said(&again));
+    assert_eq!(upgraded.run(FROM, TO, &both)["requests"], 0);
 
     execute(&upgraded, &["upgrade"], &[], 0);
     execute(&upgraded, &["verify"], &[], 0);
@@ -230,4 +232,18 @@ fn an_upgrade_refuses_columns_that_are_gone_from_tables_without_nested_rows() {
     execute(&both, &["upgrade"], &own, 0);
     execute(&both, &["verify"], &own, 0);
     assert!(folders(&files(&both.folder(""))).contains("conversations.tables/stats"));
+}
+
+#[test]
+fn a_dataset_with_one_table_gets_another_layout_like_any_other() {
+    let sandbox = Sandbox::start(&[]);
+    let job = Job::new(&sandbox);
+    let skills = "job.datasets=['skills']";
+    job.run(FROM, TO, &[skills]);
+    assert_eq!(folders(&files(&job.folder(""))), BTreeSet::from(["skills".to_owned()]));
+    let tables = [skills, "output.layout=tables"];
+    execute(&job, &["upgrade"], &tables, 0);
+    execute(&job, &["verify"], &tables, 0);
+    let of_table = BTreeSet::from(["skills.tables/skills".to_owned()]);
+    assert_eq!(folders(&files(&job.folder(""))), of_table);
 }
