@@ -9,7 +9,8 @@ use std::{sync::Mutex, time::Duration};
 
 use crate::common::{
     scenario::Scenario,
-    simulation::{ScenarioResult, Tally, run_scenario},
+    simulation::{ScenarioResult, run_scenario},
+    tally::Tally,
 };
 
 /// The number of scenarios, unless `SEEDS` is set.

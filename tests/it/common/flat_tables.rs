@@ -7,7 +7,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::simulation::Rows;
+use super::scenario_rows::Rows;
 
 /// The number of rows of a table with an id, by the names of tables and the ids.
 pub type Elements = BTreeMap<(String, String), usize>;

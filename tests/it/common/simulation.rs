@@ -2,35 +2,25 @@
 //! truth.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    ops::AddAssign,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use arrow::{
-    array::{Array, AsArray},
-    record_batch::RecordBatch,
-};
-use bytes::Bytes;
 use cxbackfill::testing::{
-    Config, Decoder, Environment, Ledger, OutputStore, PageParser, Region, RunOutcome, Scope,
-    Settings, Stats, Summary, run,
+    Config, Environment, Ledger, OutputStore, Region, RunOutcome, Scope, Stats, Summary, run,
 };
-use object_store::{ObjectStoreExt, memory::InMemory};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
-use tokio::runtime::Builder;
+use object_store::memory::InMemory;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     committed_ids::CommittedIds,
-    conservation,
     crash_store::CrashStore,
     environment::{environment, on_virtual_time},
     faulty_transport::FaultyTransport,
     flat_tables,
     scenario::{Scenario, Stop},
+    scenario_rows::{Rows, has_extra, lost_values, read, truth},
+    tally::Tally,
 };
 
 /// The largest number of runs of one scenario.
@@ -38,49 +28,6 @@ const MAX_RUNS: usize = 16;
 
 /// `job.follow_open` where open rows are followed up, however old the data are.
 const YEARS: Duration = Duration::from_secs(40 * 365 * 86_400);
-
-/// Counts over all runs of a scenario.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub crashes: u64,
-    pub interrupts: u64,
-    pub refreshes: u64,
-    /// Crashes, splits and failed shards while committed rows were replaced.
-    pub refresh_crashes: u64,
-    pub refresh_splits: u64,
-    pub refresh_failures: u64,
-    pub splits: u64,
-    pub retries: u64,
-    pub throttled: u64,
-    pub revoked: u64,
-    pub deleted: u64,
-    pub duplicates: u64,
-    pub poisoned: u64,
-    /// Rows that could not be decoded, datasets that were given up, and failures that a plain run
-    /// retried.
-    pub quarantined: u64,
-    pub given_up: u64,
-    pub healed: u64,
-    /// Days with open rows that a later run fetched again.
-    pub followed: u64,
-    /// Jobs; jobs that failed or expired too early; and jobs that a run left behind.
-    pub jobs: u64,
-    pub lost: u64,
-    pub orphans: u64,
-    /// Polls that found a job in an unknown state, and cancelled; submissions that were refused,
-    /// and whose replies were lost.
-    pub jobs_unknown: u64,
-    pub jobs_cancelled: u64,
-    pub jobs_refused: u64,
-    pub job_replies_lost: u64,
-    /// Outages of the platform that a run waited out.
-    pub outages: u64,
-    /// Rows with values that fit no column.
-    pub drifted: u64,
-}
-
-/// Rows by id, each as a batch of one row, so that they compare by all fields.
-pub type Rows = BTreeMap<String, RecordBatch>;
 
 /// The result of a scenario.
 pub struct ScenarioResult {
@@ -271,143 +218,4 @@ fn run_once(
         transport.end();
         ended
     })
-}
-
-/// What the recorded files have.
-#[derive(Default)]
-struct Found {
-    nested: Rows,
-    /// The rows of the table that has one for each row of the dataset.
-    root: Rows,
-    /// The number of rows by table and id.
-    elements: flat_tables::Elements,
-}
-
-/// The rows of every recorded file; files that the ledger does not name and rows that occur twice.
-fn read(store: &InMemory, ledger: &Ledger) -> (Found, Vec<String>) {
-    let runtime = Builder::new_current_thread().build().unwrap();
-    let recorded: HashSet<String> = ledger.file_paths().unwrap();
-    let (mut rows, mut strays) = (Found::default(), Vec::new());
-    let found: Vec<_> = runtime.block_on(async {
-        use futures_util::TryStreamExt;
-        use object_store::ObjectStore;
-        store.list(None).map_ok(|object| object.location).try_collect().await.unwrap()
-    });
-    strays.extend(found.iter().map(ToString::to_string).filter(|path| !recorded.contains(path)));
-    for path in found.iter().filter(|path| path.as_ref().ends_with(".parquet")) {
-        let content =
-            runtime.block_on(async { store.get(path).await.unwrap().bytes().await.unwrap() });
-        for batch in ParquetRecordBatchReaderBuilder::try_new(content).unwrap().build().unwrap() {
-            let folder = path.as_ref().split("/date=").next().unwrap();
-            for (id, row) in by_id(&batch.unwrap()) {
-                let table = folder.strip_prefix("conversations.tables/");
-                if let Some(table) = table {
-                    *rows.elements.entry((table.to_owned(), id.clone())).or_default() += 1;
-                }
-                let other = match table {
-                    None => rows.nested.insert(id.clone(), row),
-                    Some("conversations") => rows.root.insert(id.clone(), row),
-                    Some(_) => None,
-                };
-                if other.is_some() {
-                    strays.push(format!("{id} twice in {folder}"));
-                }
-            }
-        }
-    }
-    (rows, strays)
-}
-
-/// Whether a row has values that fit no column.
-fn has_extra(row: &RecordBatch) -> bool {
-    row.column_by_name("_extra").is_some_and(|extra| extra.is_valid(0))
-}
-
-/// The values of drifted rows that are neither in a column nor in `_extra`, or that are made up.
-fn lost_values(scenario: &Scenario, config: &Config, region: &Region, rows: &Rows) -> Vec<String> {
-    if !scenario.sandbox.drift {
-        return Vec::new();
-    }
-    let undrifted = Region::new(Settings { drift: false, ..scenario.sandbox.clone() });
-    let [drifted, plain] = [region, &undrifted].map(|region| {
-        let lines = lines(scenario, config, region);
-        let mut rows = BTreeMap::new();
-        for line in lines.lines() {
-            let row: Value = serde_json::from_str(line).unwrap();
-            rows.insert(row["conversationId"].as_str().unwrap().to_owned(), row);
-        }
-        rows
-    });
-    let mut lost = Vec::new();
-    for (id, row) in rows {
-        let (Some(drifted), Some(plain)) = (drifted.get(id), plain.get(id)) else { continue };
-        let found = conservation::violations(row, drifted, plain);
-        lost.extend(found.into_iter().map(|violation| format!("{id} {violation}")));
-    }
-    lost
-}
-
-/// The rows that the output must have, as NDJSON.
-fn lines(scenario: &Scenario, config: &Config, region: &Region) -> String {
-    let interval = config.interval.from_ms()..config.interval.to_ms();
-    let lines = region.truth_of("genesys-cloud", scenario.truth(), interval).unwrap();
-    String::from_utf8(lines.collect::<Vec<Bytes>>().concat()).unwrap()
-}
-
-/// The rows that the output must have.
-fn truth(scenario: &Scenario, config: &Config, region: &Region) -> Rows {
-    let text = lines(scenario, config, region);
-    let page = format!("{{\"conversations\":[{}]}}", text.lines().collect::<Vec<_>>().join(","));
-    let dataset = &config.datasets[0];
-    let reply = PageParser::new(dataset.endpoint(), Vec::new()).find(page.into()).unwrap();
-    let page = Decoder::new(dataset).decode(&reply, config.interval).unwrap();
-    assert_eq!((page.bad.len(), page.not_owned), (0, 0));
-    by_id(&page.batch).collect()
-}
-
-/// The rows of a batch by id.
-fn by_id(batch: &RecordBatch) -> impl Iterator<Item = (String, RecordBatch)> {
-    let ids = batch.column_by_name("conversationId").unwrap().as_string::<i32>();
-    (0..batch.num_rows()).map(move |row| (ids.value(row).to_owned(), batch.slice(row, 1)))
-}
-
-impl AddAssign<&Summary> for Tally {
-    fn add_assign(&mut self, summary: &Summary) {
-        self.splits += summary.shards_split;
-        self.retries += summary.retries;
-        self.throttled += summary.rate_limited;
-        self.duplicates += summary.rows_duplicate;
-        self.quarantined += summary.rows_quarantined;
-    }
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.crashes += other.crashes;
-        self.interrupts += other.interrupts;
-        self.refreshes += other.refreshes;
-        self.refresh_crashes += other.refresh_crashes;
-        self.refresh_splits += other.refresh_splits;
-        self.refresh_failures += other.refresh_failures;
-        self.splits += other.splits;
-        self.retries += other.retries;
-        self.throttled += other.throttled;
-        self.revoked += other.revoked;
-        self.deleted += other.deleted;
-        self.duplicates += other.duplicates;
-        self.poisoned += other.poisoned;
-        self.quarantined += other.quarantined;
-        self.given_up += other.given_up;
-        self.healed += other.healed;
-        self.followed += other.followed;
-        self.jobs += other.jobs;
-        self.lost += other.lost;
-        self.orphans += other.orphans;
-        self.jobs_unknown += other.jobs_unknown;
-        self.jobs_cancelled += other.jobs_cancelled;
-        self.jobs_refused += other.jobs_refused;
-        self.job_replies_lost += other.job_replies_lost;
-        self.outages += other.outages;
-        self.drifted += other.drifted;
-    }
 }
