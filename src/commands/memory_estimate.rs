@@ -72,6 +72,18 @@ mod tests {
         most_bytes(&settings, has_tables, 2, reply_bytes)
     }
 
+    /// The peaks of runs that fetched conversations of 6.3 KB, with two threads. The replies of 64
+    /// fetchers never arrived at once, so those took less than half of what they may.
+    #[test]
+    fn what_was_measured_is_at_least_half_of_the_most_and_no_more_than_it() {
+        for (has_tables, actors, measured) in
+            [(false, 4, 178), (false, 8, 143), (true, 4, 251), (true, 8, 219)]
+        {
+            let most = most_with(has_tables, actors, MIB) / MIB;
+            assert!((measured..=2 * measured).contains(&most), "{measured} of {most} MiB");
+        }
+    }
+
     #[test]
     fn each_fetcher_counts_with_its_replies_and_the_rows_that_stay_in_memory() {
         let a_fetcher = 4 * MIB + SMALLEST_SPILL_BYTES as u64;

@@ -240,9 +240,9 @@ fn g8_nested_rows_and_tables_of_days_with_64_actors_stay_below_400_mebibytes() {
 }
 
 #[test]
-fn g8_nested_rows_and_tables_of_a_day_of_20000_rows_stay_below_400_mebibytes() {
+fn g8_nested_rows_and_tables_of_a_day_of_20000_rows_stay_below_300_mebibytes() {
     expect_many_bounded(
-        "memory::many_shards::g8_nested_rows_and_tables_of_a_day_of_20000_rows_stay_below_400_mebibytes",
+        "memory::many_shards::g8_nested_rows_and_tables_of_a_day_of_20000_rows_stay_below_300_mebibytes",
         ManyShards {
             actors: 4,
             shards: 1,
@@ -250,7 +250,7 @@ fn g8_nested_rows_and_tables_of_a_day_of_20000_rows_stay_below_400_mebibytes() {
             rows_per_day: 20_000,
             skew: true,
             layout: "both",
-            max_bytes: 400 * MIB,
+            max_bytes: 300 * MIB,
         },
     );
 }
