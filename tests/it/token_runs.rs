@@ -234,8 +234,7 @@ impl Transport for LoginOutage {
     }
 }
 
-/// A run of several minutes with tokens of two, the token requests that failed in it, and the time
-/// that it took.
+/// A run of several minutes with tokens of two, and the token requests that failed in it.
 async fn with_login_outage(
     silent: Range<u64>,
     error: Option<RequestError>,
