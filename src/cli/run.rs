@@ -218,6 +218,9 @@ fn print_tables(reports: &[SourceReport]) {
             sayln!("nothing is missing: no request was sent");
         } else {
             say!("{}", summary::table(&report.summary));
+            if let Some(output) = &report.output {
+                sayln!("output  {}", output.display());
+            }
         }
         say!("{}", summary::new_fields(&report.new_fields));
     }

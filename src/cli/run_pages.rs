@@ -6,7 +6,6 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use secrecy::SecretString;
-use tracing::Level;
 
 use crate::{
     commands::report::RunReport,
@@ -50,7 +49,7 @@ impl RunPages {
                 let runs = configs.iter().zip(metrics);
                 let runs = runs.map(|(config, metrics)| (config.source.clone(), metrics.clone()));
                 let server = MetricsServer::start(address, token.clone(), runs.collect()).await?;
-                telemetry::tell(Level::INFO, None, &format!("metrics at {}", server.url()));
+                telemetry::announce(&format!("metrics at {}", server.url()));
                 Some(server)
             }
             None => None,
@@ -67,7 +66,7 @@ impl RunPages {
             Some(address) => {
                 let shown = sources.iter().flatten().cloned().collect();
                 let dashboard = Dashboard::start(address, token, shown).await?;
-                telemetry::tell(Level::INFO, None, &format!("dashboard at {}", dashboard.url()));
+                telemetry::announce(&format!("dashboard at {}", dashboard.url()));
                 Some(dashboard)
             }
             None => None,

@@ -115,7 +115,10 @@ fn dataset_text(dataset: &DatasetStatus) -> String {
     }
     if dataset.rows_open > 0 {
         let rows = HumanCount(dataset.rows_open);
-        text.push_str(&format!("{rows} rows were open when they were fetched\n"));
+        text.push_str(&format!(
+            "{rows} rows were open when they were fetched, such as calls without an end: later runs \
+             fetch them again\n"
+        ));
     }
     for field in &dataset.new_fields {
         text.push_str(&format!("no column for {}\n", field.text()));

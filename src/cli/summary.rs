@@ -52,10 +52,10 @@ pub(super) fn table(summary: &Summary) -> Table {
         ),
     ]);
     table.row([
-        "shards",
+        "commits",
         &count(summary.shards_committed),
         &format!(
-            "committed, {} split, {} failed{mismatch}",
+            "of a day or less each; {} shards split, {} failed{mismatch}",
             summary.shards_split, summary.shards_failed
         ),
     ]);

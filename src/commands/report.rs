@@ -3,7 +3,7 @@
 //! [`Summary`] is the run in numbers, [`RunOutcome`] says what they amount to and decides the exit
 //! code. `cli` prints them.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -50,6 +50,8 @@ pub struct RunReport {
     pub datasets: Vec<DatasetSummary>,
     /// The requested interval. `None` if the configuration is not valid.
     pub interval: Option<Interval>,
+    /// The folder of the output. `None` if the run could not start.
+    pub output: Option<PathBuf>,
     /// When the program started.
     pub started: Timestamp,
     /// When the run ended.
@@ -100,6 +102,7 @@ impl RunReport {
             summary: Summary::default(),
             datasets: Vec::new(),
             interval,
+            output: None,
             started,
             ended: clock::now(),
             gaps: Vec::new(),

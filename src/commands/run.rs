@@ -279,6 +279,7 @@ fn report(
             .map(|dataset| DatasetSummary::new(&dataset.name, totals))
             .collect(),
         interval: Some(config.interval),
+        output: Some(config.output.clone()),
         started: Timestamp::from_millisecond(config.now).unwrap_or_default(),
         ended: clock::now(),
         gaps,

@@ -130,7 +130,10 @@ impl<'a> ShardSizing<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::tests::{DAY_MS, conversations, rows_a_day, settings};
+    use crate::{
+        catalog::{self, Dataset},
+        fetch::tests::{DAY_MS, conversations, rows_a_day, settings},
+    };
 
     #[test]
     fn the_endpoint_with_fewer_requests_is_chosen_and_jobs_read_whole_days_of_their_data() {
@@ -153,5 +156,39 @@ mod tests {
         );
         assert_eq!(cheapest(100, DAY_MS - 1), (false, 7), "jobs cannot read a day");
         assert_eq!(cheapest(100, i64::MIN), (false, 7));
+    }
+
+    /// Whether a query and a job may fetch a dataset with these settings.
+    fn allowed(dataset: &Arc<Dataset>, set: &[&str]) -> (bool, bool) {
+        let (settings, row_stats) = (&settings(set), &rows_a_day(1));
+        let job_data_until_ms = i64::MAX;
+        let sizing =
+            ShardSizing { dataset, settings, has_filter: false, row_stats, job_data_until_ms };
+        let (query, job) = sizing.endpoints();
+        (query.is_some(), job.is_some())
+    }
+
+    #[test]
+    fn the_strategy_decides_which_endpoints_may_be_used_and_columns_of_jobs_need_a_job() {
+        let dataset = &conversations();
+        assert_eq!(allowed(dataset, &[]), (true, true));
+        assert_eq!(allowed(dataset, &["fetch.strategy=query"]), (true, false));
+        assert_eq!(allowed(dataset, &["fetch.strategy=job"]), (false, true));
+        let with_attributes = catalog::test_dataset("conversations");
+        assert!(with_attributes.has_extras());
+        assert_eq!(allowed(with_attributes, &[]), (false, true));
+    }
+
+    #[test]
+    fn a_shard_of_a_given_width_is_not_cut_where_the_data_of_jobs_end() {
+        let (dataset, row_stats) = (&conversations(), &rows_a_day(100));
+        let settings = &settings(&["fetch.shard=7d"]);
+        let job_data_until_ms = 5 * DAY_MS + 1;
+        let sizing =
+            ShardSizing { dataset, settings, has_filter: false, row_stats, job_data_until_ms };
+        let week = Interval::new(0, 7 * DAY_MS).unwrap();
+        assert_eq!(sizing.readable_by_job(week), None);
+        let part = sizing.cheapest(week);
+        assert_eq!((part.endpoint.async_job.is_some(), part.interval), (false, week));
     }
 }

@@ -166,6 +166,33 @@ mod tests {
         assert_eq!(with_quota(2), [1.0; 7], "10 pages");
     }
 
+    /// The rows at which a shard of conversations is wide enough, and its width in days with a row a
+    /// day, if their query differs like this.
+    fn limits_of(has_filter: bool, differ: impl Fn(Endpoint) -> Endpoint) -> (u64, u64) {
+        let dataset = &conversations();
+        let query = differ(Endpoint::clone(dataset.query.as_ref().unwrap()));
+        let (settings, row_stats) = (&settings(&[]), &rows_a_day(1));
+        let job_data_until_ms = i64::MAX;
+        let sizing = ShardSizing { dataset, settings, has_filter, row_stats, job_data_until_ms };
+        let widest = sizing.widest(&query, Interval::new(0, 100 * DAY_MS).unwrap());
+        (sizing.most_rows(&query), widest.width().as_secs() / DAY.as_secs())
+    }
+
+    #[test]
+    fn the_limits_of_the_endpoint_and_the_memory_of_a_shard_bound_its_width() {
+        let plain = limits_of(false, |query| query);
+        assert_eq!(plain, (10_000, 7), "a hundred pages, and the platform's limit");
+        assert_eq!(limits_of(true, |query| query).1, 31, "the limit with a filter");
+        let anything = |query| Endpoint { widest: [Duration::MAX; 2], ..query };
+        assert_eq!(limits_of(false, anything).1, 31, "no limit of the platform");
+        let shallow = |query| Endpoint { depth: 5_000, ..query };
+        assert_eq!(limits_of(false, shallow).0, 5_000, "paging ends there");
+        let one_page = |query| Endpoint { paging: Paging::None, ..query };
+        assert_eq!(limits_of(false, one_page).0, MOST_ROWS);
+        let lists = |query| Endpoint { explode: vec!["list".to_owned()], ..query };
+        assert_eq!(limits_of(false, lists).0, MOST_ROWS, "its items are no rows");
+    }
+
     #[test]
     fn an_explicit_width_and_rows_whose_time_is_that_of_the_shard_keep_theirs() {
         let dataset = &conversations();

@@ -100,6 +100,16 @@ pub(crate) fn tell(level: Level, source: Option<&str>, message: &str) {
         _ if settings().quiet => return,
         _ => "note",
     };
+    write_message(level, kind, source, message);
+}
+
+/// Writes a note to standard error that not even `-q` hides: what the user asked for and cannot know
+/// otherwise, such as the URL of a page.
+pub(crate) fn announce(message: &str) {
+    write_message(Level::INFO, "note", None, message);
+}
+
+fn write_message(level: Level, kind: &str, source: Option<&str>, message: &str) {
     let line = match settings().format {
         LogFormat::Json => json_lines::line(level, message, source),
         LogFormat::Text => {

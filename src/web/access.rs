@@ -261,7 +261,9 @@ mod tests {
         assert_eq!(get(&all, "/", &[("host", "evil.example")]), Err(421));
         assert_eq!(get(&all, "/", &[("host", "192.168.1.5:8787")]), Err(401));
         let one = access("192.168.1.5:8787", Some(TOKEN));
-        assert_eq!(get(&one, "/", &[("host", "192.168.1.6:8787")]), Err(421));
+        for other in ["192.168.1.6:8787", "127.0.0.1:8787", "localhost:8787"] {
+            assert_eq!(get(&one, "/", &[("host", other)]), Err(421), "{other}");
+        }
     }
 
     #[test]

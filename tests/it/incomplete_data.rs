@@ -63,6 +63,46 @@ fn a_dataset_that_fails_ten_times_in_a_row_is_given_up_and_the_others_go_on() {
     assert!(result.gaps.iter().any(|gap| given_up(&gap)), "{:?}", result.gaps);
 }
 
+/// A query in pages of a hundred rows that counts them.
+const COUNTED: &str = "[dataset.rows.query]\npath = '/rows'\nrows = '/rows'\ntotal = '/total'\n\
+    paging = 'page-number'\npage_size = 100\n\
+    query = { from = '{from}', page = '{page}', size = '{page_size}' }\n";
+
+/// Backfills four days of 2,000 rows by jobs, whose submission is answered so, or else by the query.
+fn with_jobs(actors: &str, submission: StubResponse) -> StubResult {
+    let settings = ["job.to=2024-01-05T00:00:00Z", actors];
+    backfill(&catalog(&format!("{COUNTED}{JOB}")), &settings, move |request| {
+        match (request.method.as_str(), request.url.path()) {
+            ("POST", "/jobs") => submission.clone(),
+            (_, "/available") => ok(r#"{"until": "2024-02-01T00:00:00Z"}"#),
+            (_, "/jobs/j") => ok(r#"{"state": "DONE"}"#),
+            (_, "/rows") if request.number("page") == 1 => {
+                let at = request.param("from").unwrap();
+                let row = format!(r#"{{"id": "r", "team": "", "at": "{at}"}}"#);
+                ok(&format!(r#"{{"total": 2000, "rows": [{row}]}}"#))
+            }
+            (_, "/rows") => ok(r#"{"total": 2000, "rows": []}"#),
+            _ => ok("[]"),
+        }
+    })
+}
+
+#[test]
+fn rows_are_counted_once_for_all_fetchers() {
+    let result = with_jobs("fetch.actors=4", ok(r#"{"id": "j"}"#));
+    assert_eq!(count(&result, "POST"), 4, "{:#?}", result.requests);
+    let counts = result.requests.iter().filter(|request| request.ends_with("size=1"));
+    assert_eq!(counts.count(), 1, "{:#?}", result.requests);
+}
+
+#[test]
+fn a_job_that_the_platform_refuses_for_good_is_not_submitted_again_and_the_query_is_used() {
+    let refused = (403, r#"{"code": "no.jobs"}"#.to_owned());
+    let result = with_jobs("fetch.actors=1", refused);
+    assert_eq!((result.code, result.rows.len()), (0, 4), "{:?}", result.gaps);
+    assert_eq!(count(&result, "POST"), 1, "{:#?}", result.requests);
+}
+
 #[test]
 fn a_shard_that_waits_for_job_data_holds_no_fetcher() {
     let polls = AtomicUsize::new(0);

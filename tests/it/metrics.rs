@@ -129,6 +129,34 @@ fn metrics_on_any_other_address_need_a_token() {
 }
 
 #[test]
+fn the_metrics_have_the_token_that_is_given_and_a_quiet_run_prints_one_that_is_generated() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = "a-token-of-my-own-0815";
+    let arguments = ["--metrics", "0.0.0.0:0", "--ui-token", token];
+    let url = SlowRun::start(folder.path(), &arguments).url();
+    assert!(url.ends_with(&format!("/metrics?token={token}")), "{url}");
+    let folder = tempfile::tempdir().unwrap();
+    let url = SlowRun::start(folder.path(), &["-q", "--metrics", "0.0.0.0:0"]).url();
+    assert!(url.contains("/metrics?token="), "{url}");
+}
+
+#[test]
+fn a_run_that_may_not_write_to_the_output_writes_no_report_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let _first = SlowRun::start(folder.path(), &[]);
+    let (output, start) = (folder.path().join("out"), Instant::now());
+    // with a ledger there would be something to report
+    while !output.join("conversations").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it writes nothing");
+        sleep(Duration::from_millis(20));
+    }
+    let mut second = program(folder.path(), &["run"]);
+    let second = set(&mut second, &SIMULATED).output().unwrap();
+    assert_eq!(second.status.code(), Some(4));
+    assert!(!output.join("_report.json").exists());
+}
+
+#[test]
 fn status_shows_a_run_of_another_process_until_it_ends() {
     let folder = tempfile::tempdir().unwrap();
     let run = SlowRun::start(folder.path(), &[]);

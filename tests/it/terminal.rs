@@ -146,11 +146,13 @@ fn a_terminal_shows_the_job_and_each_dataset_on_lines_that_neither_wrap_nor_tear
 }
 
 #[test]
-fn a_dumb_terminal_and_a_quiet_run_show_no_bar() {
+fn a_dumb_terminal_a_quiet_run_and_lines_of_json_show_no_bar() {
     let sandbox = Sandbox::start(&[]);
-    for (arguments, variables) in
-        [(&["run"][..], &[("TERM", "dumb")][..]), (&["run", "-q"][..], &[][..])]
-    {
+    for (arguments, variables) in [
+        (&["run"][..], &[("TERM", "dumb")][..]),
+        (&["run", "-q"], &[]),
+        (&["run", "--log-format", "json"], &[]),
+    ] {
         let job = Job::new(&sandbox);
         let command = job.command_of(arguments, FROM, TO, &SETTINGS[..1]);
         let Some(seen) = in_terminal(&command, 80, variables) else { return };

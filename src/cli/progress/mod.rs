@@ -14,7 +14,7 @@ use tracing_indicatif::span_ext::IndicatifSpanExt;
 
 use self::view::SourceView;
 use crate::telemetry::{
-    self, LogFormat, PROGRESS_BAR_SPAN,
+    self, LogFormat, LogSettings, PROGRESS_BAR_SPAN,
     metrics::{Metrics, MetricsSnapshot},
 };
 
@@ -50,12 +50,19 @@ pub(super) async fn show_during<T>(
     }
 }
 
-/// Whether standard error is a terminal on which lines can be drawn again. The same condition hides
-/// the bars of indicatif.
-fn draws() -> bool {
-    let settings = telemetry::settings();
-    let is_wanted = settings.format == LogFormat::Text && !settings.quiet;
-    is_wanted && Term::stderr().is_term() && !console::is_dumb()
+/// Whether the progress is drawn: on a terminal on which lines can be drawn again, which is what the
+/// bars of indicatif need, too, and among lines for people.
+fn draws(settings: &LogSettings, can_draw: bool) -> bool {
+    can_draw && settings.format == LogFormat::Text && !settings.quiet
+}
+
+/// The time between two lines of the log. `None` for none. `given` is zero for none, and `None` if
+/// nothing is given: then there are lines where nothing is drawn.
+fn time_between_lines(given: Option<Duration>, draws: bool) -> Option<Duration> {
+    match given {
+        None => Some(LINE_EVERY).filter(|_| !draws),
+        given => given.filter(|every| !every.is_zero()),
+    }
 }
 
 struct Progress<'a> {
@@ -73,17 +80,14 @@ struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     fn new(sources: &'a [Source<'a>], line_every: Option<Duration>) -> Self {
-        let draws = draws();
-        let line_every = match line_every {
-            None => Some(LINE_EVERY).filter(|_| !draws),
-            given => given.filter(|every| !every.is_zero()),
-        };
+        let can_draw = Term::stderr().is_term() && !console::is_dumb();
+        let draws = draws(&telemetry::settings(), can_draw);
         Self {
             sources,
             rates: sources.iter().map(|_| Default::default()).collect(),
             draws,
             drawn: None,
-            line_every,
+            line_every: time_between_lines(line_every, draws),
             last_line: None,
         }
     }
@@ -167,6 +171,22 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_progress_is_drawn_for_people_on_a_terminal_and_is_lines_elsewhere() {
+        let settings = |format, quiet| LogSettings { filter: None, format, quiet };
+        let text = settings(LogFormat::Text, false);
+        assert!(draws(&text, true) && !draws(&text, false));
+        assert!(!draws(&settings(LogFormat::Text, true), true), "-q");
+        assert!(!draws(&settings(LogFormat::Json, false), true), "lines for programs");
+        assert_eq!(time_between_lines(None, true), None);
+        assert_eq!(time_between_lines(None, false), Some(LINE_EVERY));
+        let minute = Some(Duration::from_secs(60));
+        for draws in [true, false] {
+            assert_eq!(time_between_lines(minute, draws), minute);
+            assert_eq!(time_between_lines(Some(Duration::ZERO), draws), None);
+        }
+    }
 
     #[test]
     fn a_rate_is_that_of_the_last_half_minute() {

@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     commands::{
         overview::sums::HourSum,
-        status::tests::{hours, job, shard, snapshot},
+        status::{
+            RunningJob,
+            tests::{hours, job, shard, snapshot},
+        },
     },
     ledger::{HourRecord, RunRecord, ShardCost, ShardDetails, ShardRecord},
     telemetry::metrics::{DatasetMetricsSnapshot, Span},
@@ -86,6 +89,14 @@ fn a_day_has_the_state_of_its_shards() {
         (run.user.as_deref(), run.host.as_deref(), run.pid),
         (Some("ana"), Some("box"), Some(12))
     );
+}
+
+#[test]
+fn a_run_that_has_ended_is_not_going_on_although_another_command_holds_the_lock() {
+    let mut ledger = ledger();
+    assert_eq!(RunningJob::new(&ledger).map(|job| job.run), Some(7));
+    ledger.runs[0].ended = Some("2024-01-20T00:00:02Z".into());
+    assert_eq!(RunningJob::new(&ledger), None);
 }
 
 #[test]

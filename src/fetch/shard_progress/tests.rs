@@ -121,4 +121,11 @@ async fn rows_that_arrive_after_their_part_was_committed_are_noticed_unless_they
     assert_eq!(progress.parts_with_late_rows(&late(-1, 7)), [], "of an earlier day");
     assert_eq!(progress.parts_with_late_rows(&late(1, 7)), [day]);
     assert_eq!(progress.parts_with_late_rows(&late(1, 8)), [], "each part once");
+    let mut next = page(&[3]);
+    next.keys[0].digest = 9;
+    progress.after_partial_commit(day);
+    progress.advance(&next);
+    assert_eq!(progress.parts_with_late_rows(&late(1, 0)), [], "a copy of the page before");
+    progress.advance(&page(&[]));
+    assert_eq!(progress.parts_with_late_rows(&late(1, 0)), [day], "no page repeats older rows");
 }

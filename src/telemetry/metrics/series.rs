@@ -106,6 +106,7 @@ mod tests {
             series.add(second(number));
             assert!(series.samples().len() <= MOST_SAMPLES);
         }
+        assert_eq!(series.halvings(), 7, "each time all samples are recorded anew");
         let samples = series.samples();
         assert!(samples.len() >= MOST_SAMPLES / 2, "{}", samples.len());
         assert_eq!(samples.iter().map(|sample| sample.rows).sum::<u64>(), 200_000);

@@ -10,6 +10,10 @@ use std::{
 };
 
 use cxbackfill::testing::{LEDGER, Snapshot};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use tempfile::TempDir;
 
 use super::output::{Rows, files, rows};
@@ -39,6 +43,11 @@ impl KilledOnDrop {
                 .spawn()
                 .unwrap(),
         )
+    }
+
+    pub fn interrupt(&self) {
+        let id = Pid::from_raw(self.0.id().try_into().unwrap());
+        kill(id, Signal::SIGINT).unwrap();
     }
 
     pub fn has_ended(&mut self) -> bool {

@@ -96,6 +96,38 @@ fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run
 }
 
 #[test]
+fn g3_a_run_that_a_second_interrupt_ended_leaves_what_a_killed_one_leaves() {
+    // requests are slow for some seconds: an interrupted run needs them to delete its jobs at the
+    // platform
+    let latency = "sandbox.latency={ base = \"0s\", jitter = \"0s\", capacity = 0, steps = [\
+                   { after = \"8s\", base = \"4s\" }, { after = \"16s\", base = \"0s\" }] }";
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=300", latency]);
+    let mut ended = Backfill::of(&sandbox);
+    let plain = ended.set.len();
+    ended.set.extend([
+        "fetch.strategy=job".to_owned(),
+        "fetch.actors=3".to_owned(),
+        "budget.requests=20".to_owned(),
+        "budget.per=1s".to_owned(),
+    ]);
+    let run = ended.start("run");
+    let report = ended.output().join("_report.html");
+    sleep(Duration::from_secs(10));
+    run.interrupt();
+    // interrupts within a second are one
+    sleep(Duration::from_millis(1_050));
+    run.interrupt();
+    let (code, said) = run.end();
+    assert_eq!(code, 130, "{said}");
+    assert!(said.contains("ending at once, without a report"), "{said}");
+    assert!(!report.exists());
+    ended.set.truncate(plain);
+    has_uncommitted_file(&ended);
+    assert_same(&ended.complete(), &undisturbed(&sandbox));
+    assert!(report.exists());
+}
+
+#[test]
 #[allow(clippy::disallowed_methods)] // another process is killed in real time
 fn g3_killed_during_refreshes_a_reader_of_the_ledger_finds_every_id_once() {
     let seed = number("SEED").unwrap_or(7);
