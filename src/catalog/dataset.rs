@@ -98,6 +98,11 @@ impl Dataset {
         self.query.iter().chain(&self.job)
     }
 
+    /// Returns the flat table of this name.
+    pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
     /// Returns the dataset without the columns that only one of two endpoints returns.
     pub fn without_extras(&self) -> Self {
         let mut fields = self.schema.fields().clone();

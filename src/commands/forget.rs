@@ -8,19 +8,22 @@
 
 use std::{
     collections::HashSet,
-    fs::File,
     io::{BufRead, BufReader},
     sync::Arc,
 };
 
 use crate::{
     catalog::Dataset,
-    commands::{export, export::MatchingRows, locked_output::LockedOutput, output_check},
+    commands::{
+        export::{self, MatchingRows, OpenRows},
+        locked_output::LockedOutput,
+        output_check,
+    },
     config::{BackfillScope, ConfigError},
     decode::id_hash,
     error::Error,
     ledger::{FileKind, ShardRecord},
-    sink::{ForgottenIds, ForgottenRows, RewriteReason, is_mentioned, read},
+    sink::{CommittedDay, ForgottenIds, ForgottenRows, RewriteReason, is_mentioned, read},
     system::blocking::offload_wait,
 };
 
@@ -86,11 +89,6 @@ impl ForgetPlan {
         let matching = Arc::new(MatchingRows::new(&dataset, request.condition.as_deref())?);
         let output = LockedOutput::open(scope, std::slice::from_ref(&dataset.name)).await?;
         output.check_columns(scope, &dataset).await?;
-        if !scope.format.layout.has_nested(&dataset) {
-            let message = "rows are found by their nested form, which this output has not: rewrite it \
-                           with `cxbackfill upgrade --set output.layout=both` first";
-            return Err(ConfigError::at("output.layout", message).into());
-        }
         let mut forgotten = output.forgotten().await?;
         let all = output.wanted.get(&dataset.name).map_or(&[][..], |records| &records.shards);
         let mut ids: HashSet<u128> = request.ids.iter().map(|id| id_hash(id)).collect();
@@ -154,12 +152,13 @@ async fn rows_of<T: Send + 'static>(
     mut found: T,
     each: impl Fn(&mut T, u128) + Copy + Send + 'static,
 ) -> Result<T, Error> {
-    for file in shard.nested_files() {
-        let content = open(output, &file.path).await?;
+    for day in CommittedDay::of(&shard.files) {
+        let rows = OpenRows::open(&output.store, &day).await?;
         let matching = Arc::clone(matching);
         let read =
-            offload_wait(move || matching.ids(content, |id| each(&mut found, id)).map(|()| found));
-        found = read.await.map_err(|reason| not_as_recorded(&file.path, reason))?;
+            offload_wait(move || matching.ids(rows, |id| each(&mut found, id)).map(|()| found));
+        let path = || day.files.first().map_or("", |file| &file.path);
+        found = read.await.map_err(|reason| not_as_recorded(path(), reason))?;
     }
     Ok(found)
 }
@@ -172,7 +171,8 @@ async fn quarantined(
 ) -> Result<u64, Error> {
     let mut found = 0;
     for file in shard.files.iter().filter(|file| file.kind() == FileKind::Quarantine) {
-        let content = open(output, &file.path).await?;
+        let content = read::open(&output.store, &file.path).await;
+        let content = content.map_err(|error| not_as_recorded(&file.path, error.to_string()))?;
         let forgotten = forgotten.clone();
         let read = offload_wait(move || -> std::io::Result<u64> {
             let mut found = 0;
@@ -184,11 +184,6 @@ async fn quarantined(
         found += read.await.map_err(|error| not_as_recorded(&file.path, error.to_string()))?;
     }
     Ok(found)
-}
-
-async fn open(output: &LockedOutput, path: &str) -> Result<File, Error> {
-    let opened = read::open(&output.store, path).await;
-    opened.map_err(|error| not_as_recorded(path, error.to_string()))
 }
 
 fn not_as_recorded(path: &str, reason: String) -> Error {

@@ -67,10 +67,21 @@ impl Ledger {
         Ok(prepared)
     }
 
-    /// Gives up a replacement whose files are lost. What it was to replace stays recorded.
-    pub(crate) fn abandon(&self, commit_id: &str) -> Result<(), LedgerError> {
-        self.execute("DELETE FROM prepared WHERE commit_id = ?1", [commit_id])?;
-        Ok(())
+    /// Gives up a replacement whose files are lost. What it was to replace stays recorded, and the
+    /// next run fetches the `stale` interval of a dataset again.
+    pub(crate) fn abandon(
+        &self,
+        commit_id: &str,
+        stale: Option<(String, Interval)>,
+    ) -> Result<(), LedgerError> {
+        self.transaction(|transaction| {
+            if let Some((dataset, interval)) = stale {
+                stale::mark_stale(transaction, &dataset, interval)?;
+            }
+            let prepared = "DELETE FROM prepared WHERE commit_id = ?1";
+            execute_prepared(transaction, prepared, [commit_id])?;
+            Ok(())
+        })
     }
 
     /// Records a replacement whose files have their names, in one transaction. Follow-ups and

@@ -15,12 +15,12 @@ use std::collections::BTreeSet;
 
 use crate::{
     ledger::{
-        Counts, DoubtfulInterval, DriftRecord, FileRecord, GapKind, Ledger, Recorded, Replacement,
-        ShardCost, ShardDetails, ShardRecord,
+        Counts, DoubtfulInterval, DriftRecord, FileKind, FileRecord, GapKind, Ledger, Recorded,
+        Replacement, ShardCost, ShardDetails, ShardFiles, ShardRecord,
     },
     planning::Shard,
     sink::{
-        Committed, OutputStore, ShardWriter, SinkError,
+        Committed, CommittedDay, OutputStore, ShardWriter, SinkError,
         drift_records::drift_records,
         read,
         shard_writer::FinishedRecord,
@@ -255,21 +255,42 @@ impl Destination {
         Ok(Some(digest.map_err(io_error)?.1))
     }
 
+    /// Whether the files that the committed rows of an interval are read from are as recorded.
+    async fn is_intact(&self, dataset: &str, interval: Interval) -> Result<bool, SinkError> {
+        let (ledger, name) = (self.ledger.clone(), dataset.to_owned());
+        let recorded = offload(move || ledger.shard_files(&name, interval)).await?;
+        let Some(ShardFiles { files, .. }) = recorded else { return Ok(false) };
+        let files: Vec<_> = files.into_iter().map(|(file, _)| file).collect();
+        let quarantine = files.iter().filter(|file| file.kind() == FileKind::Quarantine).cloned();
+        let rows = CommittedDay::of(&files).into_iter().flat_map(|day| day.files);
+        for file in rows.chain(quarantine) {
+            if self.digest(&file.path).await?.as_ref() != Some(&file.sha256) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Completes a replacement that a killed process decided, or abandons it if its files are lost:
-    /// then the committed rows stay as they are.
+    /// then the committed rows stay as they are. If some of their files are replaced already, the
+    /// next run is to fetch them again.
     async fn complete_or_abandon(&self, replacement: Replacement) -> Result<(), SinkError> {
         if self.is_whole(&replacement).await? {
             return self.complete(replacement).await;
         }
         let Replacement { commit_id, dataset, interval, event, .. } = replacement;
+        let is_intact = self.is_intact(&dataset, interval).await?;
+        let (lost, now) = match is_intact {
+            true => ("new files", "they stay as they were, so repeat the command"),
+            false => ("some of the new files", "the next run fetches the interval again"),
+        };
         tracing::warn!(
             dataset,
             %interval,
-            "the rows of an interval were to be {event}, and the new files are lost: they stay as \
-            they were, so repeat the command"
+            "the rows of an interval were to be {event}, and {lost} are lost: {now}"
         );
-        let ledger = self.ledger.clone();
-        Ok(offload(move || ledger.abandon(&commit_id)).await?)
+        let (ledger, stale) = (self.ledger.clone(), (!is_intact).then_some((dataset, interval)));
+        Ok(offload(move || ledger.abandon(&commit_id, stale)).await?)
     }
 
     /// Gives the files of a replacement that is decided their names and records it. A part of that

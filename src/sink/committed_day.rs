@@ -114,8 +114,7 @@ impl OpenDay {
                     let reason = format!("the catalog has no table `{name}` of {}", dataset.name);
                     ArrowError::SchemaError(reason)
                 };
-                let table = dataset.tables.iter().find(|table| table.name == name);
-                let table = table.ok_or_else(unknown)?;
+                let table = dataset.table(name).ok_or_else(unknown)?;
                 tables.push((Arc::clone(table), batches(content, &table.schema)?));
             } else {
                 nested = Some(batches(content, &dataset.schema)?);

@@ -5,7 +5,8 @@
 //! 2. The files of the new records are written below `_staging/`.
 //! 3. The ledger records the whole replacement as decided: from here on it is completed, by this
 //!    process or by the next that opens the output for writing. If its files are lost, as in an
-//!    output that was restored without `_staging/`, it is given up and the old records stay.
+//!    output that was restored without `_staging/`, it is given up and the old records stay; the
+//!    next run fetches the rows again if some of their files are replaced already.
 //! 4. The files take their names, and one transaction replaces the records.
 //!
 //! At any instant the ledger names either the old rows or the new ones. Between the renames and the
@@ -231,6 +232,8 @@ impl Rewriter {
             replacement.records.push(staged.record);
             replacement.renames.extend(staged.renames);
         }
+        // from the nested rows all files can be made once more, so those are replaced last
+        replacement.renames.sort_by_key(|(_, to)| FileKind::of(to) == FileKind::Nested);
         let (ledger, decided) = (destination.ledger.clone(), replacement.clone());
         offload(move || ledger.prepare(&decided)).await.map_err(SinkError::from)?;
         Ok(replacement)

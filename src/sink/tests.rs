@@ -27,6 +27,14 @@ query   = { path = "/calls", rows = "/calls", paging = "none" }
 callId    = "string"
 startedAt = "timestamp"
 endedAt   = "timestamp"
+legs      = "list<leg>"
+
+[type.leg]
+ani = "string"
+
+[dataset.calls.tables.calls]
+[dataset.calls.tables.legs]
+rows = "legs[]"
 "#;
 
 /// The dataset of the tests.
@@ -49,6 +57,10 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) fn new() -> Self {
+        Self::with_layout(Layout::Nested)
+    }
+
+    pub(super) fn with_layout(layout: Layout) -> Self {
         let dataset = calls();
         let [folder, ledger_folder] = [(), ()].map(|()| tempfile::tempdir().unwrap());
         let output = OutputStore::directory(folder.path()).unwrap();
@@ -56,7 +68,7 @@ impl Fixture {
         let settings = ParquetSettings {
             compression: parquet::basic::Compression::UNCOMPRESSED,
             profile: Profile::Fast,
-            layout: Layout::Nested,
+            layout,
             row_group_rows: 100,
             job: "{}".into(),
             schemas: FileSchemas::default(),

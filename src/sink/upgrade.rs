@@ -45,9 +45,7 @@ pub(crate) fn is_outdated(footer: &FileFooter, record: &ShardRecord, dataset: &D
 
 fn is_current(footer: &FileFooter, dataset: &Dataset) -> bool {
     let schema = match footer.kind() {
-        FileKind::Table(name) => {
-            dataset.tables.iter().find(|table| table.name == name).map(|table| &table.schema)
-        }
+        FileKind::Table(name) => dataset.table(name).map(|table| &table.schema),
         FileKind::Nested | FileKind::Quarantine => Some(&dataset.schema),
     };
     footer.schema_version == dataset.version

@@ -1,12 +1,13 @@
 //! The real binary merges the files of a day.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use cxbackfill::testing::{LEDGER, Snapshot};
 use serde_json::Value;
 
 use crate::common::{
     binary::{Job, Sandbox},
+    output_rows::{files, folder, rows_by_folder},
     reader::expect_equal,
 };
 
@@ -94,6 +95,36 @@ fn merged_files_have_the_same_rows_and_every_command_agrees_with_them() {
     job.run(FROM, TO, &["job.refresh=30d", "fetch.shard=6h"]);
     expect_equal(&job.rows(), &sandbox.truth(FROM, TO));
     execute(&job, &["verify"], &[], 0);
+}
+
+#[test]
+fn merged_files_of_every_table_have_the_rows_that_they_had() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=30"]);
+    for layout in ["tables", "both"] {
+        let job = Job::new(&sandbox);
+        let setting = format!("output.layout={layout}");
+        let settings = [setting.as_str()];
+        job.run(FROM, TO, &[settings[0], "fetch.shard=8h", "fetch.strategy=query"]);
+        let files =
+            |job: &Job| files(&job.folder("")).into_iter().filter(|it| it.ends_with(".parquet"));
+        let folders: BTreeSet<_> = files(&job).map(|file| folder(&file).to_owned()).collect();
+        assert_eq!(folders.contains("conversations"), layout == "both");
+        assert_eq!(files(&job).count(), 9 * folders.len());
+        let before = rows_by_folder(&job.folder(""));
+        execute(&job, &["compact"], &settings, 0);
+        assert_eq!(files(&job).count(), 3 * folders.len());
+        let after = rows_by_folder(&job.folder(""));
+        assert!(after == before, "{layout}: the rows changed");
+        assert!(after["conversations.tables/segments"].len() > 60);
+        let verified = execute(&job, &["verify"], &settings, 0);
+        assert!(verified.contains("all as the ledger says"), "{verified}");
+        execute(&job, &["verify", "--remote"], &settings, 0);
+        assert_eq!(job.run(FROM, TO, &settings)["requests"], 0, "nothing is missing");
+        without_ledger(&job.folder(""));
+        execute(&job, &["rebuild"], &settings, 0);
+        assert_eq!(execute(&job, &["verify"], &settings, 0), verified);
+        assert!(rows_by_folder(&job.folder("")) == before, "{layout}: no file changed");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `export`: committed rows in other formats, read by programs that are not ours.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Read,
     path::Path,
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{
@@ -66,28 +68,111 @@ pub fn calls(python: &Path, rows: &str) -> TempDir {
 }
 
 #[test]
-fn other_programs_read_every_value_of_exported_conversations() {
+fn other_programs_read_every_value_of_exported_conversations_in_every_layout() {
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=120"]);
-    let job = Job::new(&sandbox);
-    job.run(FROM, TO, &[]);
-    let folder = TempDir::new().unwrap();
-    for (format, columns) in [("parquet", ""), ("ndjson", ""), ("csv", PATHS)] {
-        let file = folder.path().join(format!("rows.{format}"));
-        let mut arguments = vec!["export", "--format", format, "--output", file.to_str().unwrap()];
-        if !columns.is_empty() {
-            arguments.extend(["--columns", columns]);
+    let mut exports: Vec<TempDir> = Vec::new();
+    for layout in ["nested", "both", "tables"] {
+        let layout = format!("output.layout={layout}");
+        let job = Job::new(&sandbox);
+        job.run(FROM, TO, &[&layout]);
+        let folder = TempDir::new().unwrap();
+        for (format, columns) in [("parquet", ""), ("ndjson", ""), ("csv", PATHS)] {
+            let name = format!("rows.{format}");
+            let file = folder.path().join(&name);
+            let mut arguments = vec!["export", "--format", format];
+            if !columns.is_empty() {
+                arguments.extend(["--columns", columns]);
+            }
+            let to_file = [&arguments[..], &["--output", file.to_str().unwrap()]].concat();
+            let output = succeed(&mut job.command_of(&to_file, FROM, TO, &[&layout]));
+            assert_eq!(said(&output), "", "nothing is missing");
+            let piped = succeed(&mut job.command_of(&arguments, FROM, TO, &[&layout]));
+            let rows = fs::read(&file).unwrap();
+            assert!(piped.stdout == rows, "the same on standard output");
+            if let Some(nested) = exports.first() {
+                assert!(rows == fs::read(nested.path().join(&name)).unwrap(), "{layout}: {name}");
+            }
         }
-        let output = succeed(&mut job.command_of(&arguments, FROM, TO, &[]));
-        assert_eq!(said(&output), "", "nothing is missing");
-        let mut arguments = arguments[..3].to_vec();
-        if !columns.is_empty() {
-            arguments.extend(["--columns", columns]);
-        }
-        let piped = succeed(&mut job.command_of(&arguments, FROM, TO, &[]));
-        assert!(piped.stdout == fs::read(&file).unwrap(), "the same on standard output");
+        exports.push(folder);
     }
     let Some(python) = python() else { return };
-    expect_equal(python, folder.path(), &sandbox.truth(FROM, TO));
+    for folder in exports {
+        expect_equal(python, folder.path(), &sandbox.truth(FROM, TO));
+    }
+}
+
+#[test]
+fn a_table_is_exported_with_its_columns_its_interval_and_the_rows_that_meet_a_condition() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
+    let job = Job::new(&sandbox);
+    let tables = ["output.layout=tables"];
+    job.run(FROM, TO, &tables);
+    let export = |more: &[&str]| {
+        let arguments = [&["export", "--format", "csv", "--table", "segments"], more].concat();
+        job.command_of(&arguments, FROM, TO, &tables).output().unwrap()
+    };
+    let columns = "conversationId,participantNumber,sessionNumber,segmentNumber,segmentType";
+    // what plain JSON says: one row for each segment of each session of each participant
+    let expected = |is_wanted: &dyn Fn(&Value, &Value) -> bool| -> BTreeSet<String> {
+        let mut rows = BTreeSet::new();
+        for line in sandbox.truth(FROM, TO).lines() {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let list = |of: &Value, name: &str| of[name].as_array().cloned().unwrap_or_default();
+            for (p, participant) in (1..).zip(list(&row, "participants")) {
+                for (s, session) in (1..).zip(list(&participant, "sessions")) {
+                    for (n, segment) in (1..).zip(list(&session, "segments")) {
+                        if is_wanted(&row, &segment) {
+                            let id = row["conversationId"].as_str().unwrap();
+                            let kind = segment["segmentType"].as_str().unwrap_or_default();
+                            rows.insert(format!("{id},{p},{s},{n},{kind}"));
+                        }
+                    }
+                }
+            }
+        }
+        rows
+    };
+    let starts = |row: &Value| row["conversationStart"].as_str().unwrap().to_owned();
+    let is_talk = |_: &Value, segment: &Value| segment["segmentType"] == "interact";
+    for (more, rows) in [
+        (&[][..], expected(&|_, _| true)),
+        (&["--where", "segmentType = 'interact'"], expected(&is_talk)),
+        (
+            &["--from", "2024-01-01T12:00:00Z", "--to", "2024-01-02"],
+            expected(&|row, _| ("2024-01-01T12".."2024-01-02").contains(&&starts(row)[..])),
+        ),
+    ] {
+        let output = export(&[&["--columns", columns], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some(columns));
+        let found: Vec<_> = lines.map(str::to_owned).collect();
+        assert!(found.len() > 20, "{more:?}: {} rows", found.len());
+        assert_eq!(found.len(), rows.len(), "{more:?}");
+        assert_eq!(BTreeSet::from_iter(found), rows, "{more:?}");
+    }
+    for (more, expected) in [
+        (&["--columns", "segmentTypes"][..], "there is no column `segmentTypes`: the nearest are "),
+        (&["--where", "segmentTyp = 'x'"], "there is no column `segmentTyp`: the nearest are "),
+        (&["--table", "segment"], "cannot be used multiple times"),
+    ] {
+        let output = export(more);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).contains(expected), "{}", said(&output));
+    }
+    let of = |table: &str, layout: &str| {
+        let arguments = ["export", "--format", "csv", "--table", table];
+        let output = job.command_of(&arguments, FROM, TO, &[layout]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        said(&output)
+    };
+    let unknown = of("segment", tables[0]);
+    let expected = "conversations has no table `segment`: it has conversations, participants";
+    assert!(unknown.contains(expected) && unknown.contains(" segments, "), "{unknown}");
+    succeed(&mut job.command_of(&["upgrade"], FROM, TO, &[]));
+    let nested = of("segments", "output.layout=nested");
+    assert!(nested.contains("the output has no tables, since its output.layout is nested"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The real binary forgets rows, and no later command brings them back.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use cxbackfill::testing::LEDGER;
 use serde_json::Value;
@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::common::{
     binary::{Job, Sandbox},
     fixture::copy,
+    output_rows::ids_below,
     reader::expect_equal,
 };
 
@@ -17,7 +18,13 @@ const TO: &str = "2024-01-04T00:00:00Z";
 /// Runs a command of the job, which must end with this code, and returns what it printed.
 #[track_caller]
 fn execute(job: &Job, arguments: &[&str], code: i32) -> String {
-    let output = job.command_of(arguments, FROM, TO, &[]).output().unwrap();
+    execute_with(job, arguments, &[], code)
+}
+
+/// The same with settings.
+#[track_caller]
+fn execute_with(job: &Job, arguments: &[&str], settings: &[&str], code: i32) -> String {
+    let output = job.command_of(arguments, FROM, TO, settings).output().unwrap();
     let text = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
     text
@@ -122,6 +129,82 @@ fn rows_that_meet_a_condition_are_forgotten() {
     assert_eq!(none, "conversations: no row meets the condition\n");
     let nearest = forget("originatingDirektion = 'outbound'", 2);
     assert!(nearest.contains("originatingDirection"), "{nearest}");
+}
+
+/// Checks that the files of nested rows and of each table have rows of these conversations alone:
+/// of all in the first table.
+fn expect_conversations(job: &Job, layout: &str, kept: &str) {
+    let kept: BTreeSet<String> = kept
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["conversationId"].to_string())
+        .map(|id| id.trim_matches('"').to_owned())
+        .collect();
+    let folder = |name: &str| job.folder("conversations.tables").join(name);
+    let mut folders = vec![folder("conversations"), folder("participants"), folder("segments")];
+    folders.extend((layout == "both").then(|| job.rows()));
+    for folder in folders {
+        assert!(ids_below(&folder) == kept, "{layout}: {}", folder.display());
+    }
+    for table in fs::read_dir(job.folder("conversations.tables")).unwrap() {
+        let table = table.unwrap().path();
+        assert!(ids_below(&table).is_subset(&kept), "{layout}: {}", table.display());
+    }
+}
+
+#[test]
+fn forgotten_conversations_are_gone_from_every_table_and_no_command_brings_them_back() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=40"]);
+    for layout in ["tables", "both"] {
+        let job = Job::new(&sandbox);
+        let setting = format!("output.layout={layout}");
+        let settings = [setting.as_str()];
+        job.run(FROM, TO, &settings);
+        let execute = |arguments: &[&str]| execute_with(&job, arguments, &settings, 0);
+        let mut number = 0;
+        let (kept, ids) = split_truth(&sandbox, |row| {
+            number += 1;
+            let session = &row["participants"][0]["sessions"][0];
+            number != 7 && session["mediaType"] != "chat"
+        });
+        assert!((2..60).contains(&ids.len()), "{} ids", ids.len());
+        expect_conversations(&job, layout, &sandbox.truth(FROM, TO));
+        let (first, by_column) = (number_7(&sandbox), "participants[0].sessions[0].mediaType");
+        let said = execute(&["forget", "--yes", "--id", &first]);
+        assert!(said.contains("conversations: 1 rows and 0 quarantined rows of 1 ids"), "{said}");
+        let condition = format!("{by_column} = 'chat'");
+        execute(&["forget", "--yes", "--where", &condition]);
+        let expect_forgotten = || {
+            expect_conversations(&job, layout, &kept);
+            let verified = execute(&["verify"]);
+            assert!(verified.contains("all as the ledger says"), "{verified}");
+        };
+        expect_forgotten();
+        execute(&["verify", "--remote"]);
+        if layout == "both" {
+            expect_equal(&job.rows(), &kept);
+        }
+        let refreshed = job.run(FROM, TO, &[settings[0], "job.refresh=30d", "fetch.shard=6h"]);
+        assert_eq!(refreshed["rows_forgotten"], ids.len());
+        expect_forgotten();
+        execute(&["compact"]);
+        expect_forgotten();
+        without_ledger(&job);
+        execute(&["rebuild"]);
+        expect_forgotten();
+        assert_eq!(job.run(FROM, TO, &settings)["requests"], 0, "nothing is missing");
+        let none = execute(&["forget", "--yes", "--where", &condition]);
+        assert_eq!(none, "conversations: no row meets the condition\n");
+    }
+}
+
+/// The id of the seventh conversation.
+fn number_7(sandbox: &Sandbox) -> String {
+    let mut number = 0;
+    let (_, ids) = split_truth(sandbox, |_| {
+        number += 1;
+        number != 7
+    });
+    ids[0].clone()
 }
 
 #[test]

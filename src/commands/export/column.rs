@@ -7,9 +7,11 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array},
+    array::{
+        Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+    },
     compute::take,
-    datatypes::{DataType, Field, Fields, Schema},
+    datatypes::{DataType, Field, Fields, Schema, SchemaRef},
     error::ArrowError,
 };
 
@@ -212,6 +214,23 @@ impl Column {
         let places = places.into_iter().map(|place| u32::try_from(place?).ok());
         take(&array, &places.collect::<UInt32Array>(), None)
     }
+}
+
+/// The columns of rows at these paths.
+pub(super) fn columns_of(
+    rows: &RecordBatch,
+    columns: &[Column],
+    schema: &SchemaRef,
+) -> Result<RecordBatch, ArrowError> {
+    let values = columns.iter().map(|column| column.values(rows)).collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), values, &options)
+}
+
+/// A schema with these columns, which may all be null.
+pub(super) fn schema_of(columns: &[Column]) -> SchemaRef {
+    let field = |column: &Column| Field::new(&column.name, column.data_type.clone(), true);
+    Schema::new(columns.iter().map(field).collect::<Vec<_>>()).into()
 }
 
 /// An offset of a list, which is never negative.

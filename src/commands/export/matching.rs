@@ -1,19 +1,16 @@
 //! The ids of the rows of a dataset that meet a condition.
 
-use std::{fs::File, sync::Arc};
+use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use parquet::{
-    arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
-    errors::ParquetError,
-};
 
 use crate::{
     catalog::Dataset,
     commands::export::{
         column::{Step, needed},
         condition::Condition,
-        file::{ReadError, RowsWanted, for_each_batch},
+        file::ReadError,
+        rows::{OpenRows, RowsWanted, for_each_batch},
     },
     config::ConfigError,
     decode::row_ids,
@@ -50,22 +47,21 @@ impl MatchingRows {
         Ok(Self { dataset: Arc::clone(dataset), condition, needed })
     }
 
-    /// Calls `each` with the hash of the id of every such row of a file.
+    /// Calls `each` with the hash of the id of every such row of a day.
     ///
     /// # Errors
-    /// If the file cannot be read.
-    pub(crate) fn ids(&self, content: File, mut each: impl FnMut(u128)) -> Result<(), String> {
-        let metadata = ArrowReaderMetadata::load(&content, ArrowReaderOptions::default());
-        let metadata = metadata.map_err(|error| error.to_string())?;
+    /// If the files cannot be read.
+    pub(crate) fn ids(&self, rows: OpenRows, mut each: impl FnMut(u128)) -> Result<(), String> {
         let all = Interval::new(i64::MIN, i64::MAX).ok_or("there is no time")?;
         let wanted = RowsWanted {
             interval: all,
             condition: &self.condition,
             schema: &self.needed,
-            time: &self.dataset.time,
+            dataset: &self.dataset,
+            is_table: false,
         };
-        let read = for_each_batch(content, metadata, &wanted, |rows| {
-            let ids = row_ids(&self.dataset, &rows).map_err(ParquetError::from)?;
+        let read = for_each_batch(rows, &wanted, |rows| {
+            let ids = row_ids(&self.dataset, &rows).map_err(ReadError::from)?;
             ids.into_iter().for_each(&mut each);
             Ok::<_, ReadError>(())
         });

@@ -1,10 +1,10 @@
 //! `export`: committed rows as CSV, JSON lines or Parquet, in order of time.
 //!
-//! The ledger says which files hold committed rows. They are read one after another, so memory does
-//! not grow with their number (G8). An export takes no lock, so a run may write meanwhile. If a
-//! file is of another commit than the ledger said, the ledger is read again, and the export
-//! continues after the last row that it wrote: no row is missing or doubled. Start with
-//! [`Export::prepare`].
+//! The ledger says which files hold committed rows. They are read day by day, so memory does not
+//! grow with their number (G8). Nested rows of an output that has only tables are put together from
+//! these. An export takes no lock, so a run may write meanwhile. If a file is of another commit than
+//! the ledger said, the ledger is read again, and the export continues after the last row that it
+//! wrote: no row is missing or doubled. Start with [`Export::prepare`].
 
 mod column;
 mod condition;
@@ -12,26 +12,29 @@ mod file;
 mod matching;
 mod nearest;
 mod row_writer;
+mod rows;
 mod spreadsheet;
+mod tables;
 mod target;
 #[cfg(test)]
 mod tests;
 mod values;
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    column::{Column, ColumnPath, Step, needed},
+    column::{Column, ColumnPath, Step, columns_of, needed, schema_of},
     condition::Condition,
-    file::{ReadError, RowsWanted, columns_of, for_each_batch, schema_of},
+    file::ReadError,
+    rows::{RowsWanted, for_each_batch_in_order},
 };
 pub(crate) use self::{
     matching::MatchingRows,
     row_writer::{Format, RowWriter},
+    rows::OpenRows,
     target::{ExportFile, standard_output},
 };
 use crate::{
@@ -39,21 +42,19 @@ use crate::{
     config::{BackfillScope, ConfigError, values::parse_date},
     error::Error,
     ledger::{
-        Columns, FileKind, FileRecord, LEDGER, ShardRecord,
+        Columns, FileKind, FileRecord, LEDGER, ShardRecord, original_commit_id,
         reader::{DatasetRecords, Snapshot},
         upgraded_commit_id,
     },
-    sink::{
-        Layout,
-        read::{self, FileFooter},
-        store::OutputStore,
-    },
+    sink::{CommittedDay, Layout, read::FileFooter, store::OutputStore},
     system::blocking::offload_wait,
     time::interval::Interval,
 };
 
-/// How often the ledger is read again for the same file.
+/// How often the ledger is read again for the same day.
 const ATTEMPTS: u32 = 5;
+/// The pause before that. The files of all tables of a day get their names one after the other.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the user wants to be exported.
 #[derive(Debug, Default)]
@@ -100,20 +101,14 @@ pub(crate) struct Export {
     output: PathBuf,
 }
 
-/// A committed file, and the part of its interval that is left to export.
+/// A committed day, and the part of its interval that is left to export.
 struct Part {
-    file: FileRecord,
+    day: CommittedDay,
     shard: ShardRecord,
     interval: Interval,
 }
 
-/// A file that is opened.
-struct OpenFile {
-    content: File,
-    metadata: ArrowReaderMetadata,
-}
-
-/// Why the rows of a file were not exported.
+/// Why the rows of a day were not exported.
 enum PartError {
     Read(ReadError),
     Write(std::io::Error),
@@ -185,20 +180,19 @@ impl Export {
             Exported { uncommitted: self.uncommitted(self.records(&snapshot)), rows: 0 };
         let (mut from_ms, mut attempts) = (self.request.0.unwrap_or(i64::MIN), 0);
         while let Some(part) = self.next_part(&snapshot, from_ms) {
-            let file = match self.open(&output, &part, &snapshot).await {
-                Ok(file) => file,
+            let open = match self.open(&output, &part, &snapshot).await {
+                Ok(open) => open,
                 Err(_) if attempts < ATTEMPTS => {
-                    // a run may have replaced the file since the ledger was read
+                    // a run may have replaced the files since the ledger was read
+                    tokio::time::sleep(PAUSE).await;
                     attempts += 1;
                     snapshot = Snapshot::read(&path)?;
                     continue;
                 }
-                Err(reason) => {
-                    return Err(Error::NotAsRecorded { path: part.file.path, reason });
-                }
+                Err(error) => return Err(error),
             };
             let (export, interval, token) = (Arc::clone(&self), part.interval, cancelled.clone());
-            let written = offload_wait(move || export.write(file, interval, writer, &token)).await;
+            let written = offload_wait(move || export.write(open, interval, writer, &token)).await;
             let rows;
             (writer, rows) = match written {
                 Ok(written) => written,
@@ -207,8 +201,7 @@ impl Export {
                     return Err(Error::Export { target: target.to_owned(), source });
                 }
                 Err(PartError::Read(error)) => {
-                    let reason = error.to_string();
-                    return Err(Error::NotAsRecorded { path: part.file.path, reason });
+                    return Err(not_as_recorded(&part.day, error.to_string()));
                 }
             };
             exported.rows += rows;
@@ -219,29 +212,21 @@ impl Export {
         Ok(Some(exported))
     }
 
-    /// What the exported files hold.
-    fn kind(&self) -> FileKind<'_> {
-        self.table.as_ref().map_or(FileKind::Nested, |table| FileKind::Table(&table.name))
-    }
-
-    /// Refuses an output that has no such files.
+    /// Refuses an output that has no files of the table.
     fn refuse_other_layout(&self, snapshot: &Snapshot) -> Result<(), ConfigError> {
-        let layout = Layout::of_output(&snapshot.identity).unwrap_or_default();
-        let kinds = layout.files(&self.dataset);
-        if kinds.contains(&self.kind()) {
+        let layout = Layout::of_output(&snapshot.identity);
+        if self.table.is_none() || layout.is_some_and(|it| !it.tables(&self.dataset).is_empty()) {
             return Ok(());
         }
-        let (name, layout) = (&self.dataset.name, layout.name());
-        let message = match self.kind() {
-            FileKind::Nested => format!(
-                "the output has {name} as tables only, since its output.layout is {layout}: name one \
-                 of {}",
-                table_names(&self.dataset)
+        let message = match layout {
+            Some(layout) => format!(
+                "the output has no tables, since its output.layout is {}: rewrite it with \
+                 `cxbackfill upgrade --set output.layout=both`, or leave --table out",
+                layout.name()
             ),
-            _ => format!(
-                "the output has no tables, since its output.layout is {layout}: rewrite it with \
-                 `cxbackfill upgrade --set output.layout=both`, or leave --table out"
-            ),
+            None => "not all files of the output have tables, since an upgrade to another \
+                     output.layout was interrupted: continue it with `cxbackfill upgrade`"
+                .to_owned(),
         };
         Err(ConfigError::at("--table", message))
     }
@@ -260,59 +245,77 @@ impl Export {
         interval.map_or(Vec::new(), |interval| interval.subtract(&committed))
     }
 
-    /// The first committed file that has rows from `from_ms` on.
+    /// The first committed day that has rows from `from_ms` on.
     fn next_part(&self, snapshot: &Snapshot, from_ms: i64) -> Option<Part> {
         let left = Interval::new(from_ms, self.request.1.unwrap_or(i64::MAX))?;
         let shards = &self.records(snapshot)?.shards;
         let first = shards.partition_point(|shard| shard.interval.to_ms() <= from_ms);
         for shard in shards[first..].iter().take_while(|shard| shard.interval.overlaps(left)) {
-            for file in shard.files.iter().filter(|file| file.kind() == self.kind()) {
-                // a file holds the rows of a shard that are of one day
-                let day = file.date().and_then(parse_date);
-                let owned = day.and_then(|day| day.intersect(shard.interval));
+            for day in self.days(shard) {
+                // the files of a day hold those of its rows that are of the shard
+                let owned = parse_date(&day.date).and_then(|it| it.intersect(shard.interval));
                 if let Some(interval) = owned.and_then(|owned| owned.intersect(left)) {
-                    return Some(Part { file: file.clone(), shard: shard.clone(), interval });
+                    return Some(Part { day, shard: shard.clone(), interval });
                 }
             }
         }
         None
     }
 
-    /// Opens a file and checks that it is the recorded one, or the one that a refresh or an upgrade
-    /// is about to record in its place.
+    /// The days of a shard, with the files that are exported.
+    fn days(&self, shard: &ShardRecord) -> Vec<CommittedDay> {
+        let Some(table) = &self.table else { return CommittedDay::of(&shard.files) };
+        let is_of_table = |file: &&FileRecord| file.kind() == FileKind::Table(&table.name);
+        CommittedDay::of(&shard.files.iter().filter(is_of_table).cloned().collect::<Vec<_>>())
+    }
+
+    /// Opens the files of a day and checks that they are the recorded ones, or those that a refresh
+    /// or an upgrade is about to record in their place.
     async fn open(
         &self,
         output: &OutputStore,
         part: &Part,
         snapshot: &Snapshot,
-    ) -> Result<OpenFile, String> {
-        let Part { file, shard, .. } = part;
-        let content = read::open(output, &file.path).await.map_err(|error| error.to_string())?;
-        let options = ArrowReaderOptions::default();
-        let metadata = ArrowReaderMetadata::load(&content, options);
-        let metadata = metadata.map_err(|error| error.to_string())?;
-        let Some(FileFooter { interval, commit, rows, .. }) = read::footer_of(&metadata) else {
-            return Err("it is not a complete file of this program".to_owned());
-        };
-        let is_recorded = match &commit {
-            Some(commit) if !shard.commit_id.is_empty() => {
-                let upgraded = upgraded_commit_id(&shard.commit_id, &self.fingerprint);
-                commit.id == shard.commit_id
-                    || commit.id == upgraded
-                    || snapshot.intents.get(&file.path) == Some(&commit.id)
+    ) -> Result<OpenRows, Error> {
+        let Part { day, shard, .. } = part;
+        let open = OpenRows::open(output, day).await?;
+        let mut commits = BTreeSet::new();
+        for (file, footer) in open.footers() {
+            let not_as_recorded = |reason: &str| Error::NotAsRecorded {
+                path: file.path.clone(),
+                reason: reason.to_owned(),
+            };
+            let Some(FileFooter { interval, commit, rows, .. }) = footer else {
+                return Err(not_as_recorded("it is not a complete file of this program"));
+            };
+            let is_recorded = match &commit {
+                Some(commit) if !shard.commit_id.is_empty() => {
+                    let upgraded = upgraded_commit_id(&shard.commit_id, &self.fingerprint);
+                    commit.id == shard.commit_id
+                        || commit.id == upgraded
+                        || snapshot.intents.get(&file.path) == Some(&commit.id)
+                }
+                _ => interval == shard.interval && rows == file.rows,
+            };
+            if !is_recorded {
+                return Err(not_as_recorded("it belongs to another commit"));
             }
-            _ => interval == shard.interval && rows == file.rows,
-        };
-        match is_recorded {
-            true => Ok(OpenFile { content, metadata }),
-            false => Err("it belongs to another commit".to_owned()),
+            let commit_id = commit.map(|commit| commit.id).unwrap_or_default();
+            commits.insert(original_commit_id(&commit_id).to_owned());
+            if commits.len() > 1 {
+                return Err(not_as_recorded(
+                    "it belongs to another commit than other tables of that day, since a command \
+                     was interrupted: repeat that",
+                ));
+            }
         }
+        Ok(open)
     }
 
-    /// Writes the rows of a file, and returns their number.
+    /// Writes the rows of a day, and returns their number.
     fn write(
         &self,
-        file: OpenFile,
+        open: OpenRows,
         interval: Interval,
         writer: RowWriter,
         cancelled: &CancellationToken,
@@ -321,14 +324,15 @@ impl Export {
             interval,
             condition: &self.condition,
             schema: &self.needed,
-            time: &self.dataset.time,
+            dataset: &self.dataset,
+            is_table: self.table.is_some(),
         };
         let (mut writer, mut written) = (Some(writer), 0);
-        for_each_batch(file.content, file.metadata, &wanted, |rows| {
+        for_each_batch_in_order(open, &wanted, |rows| {
             if cancelled.is_cancelled() {
                 return Err(PartError::Cancelled);
             }
-            let rows = columns_of(&rows, &self.columns, &self.schema)?;
+            let rows = columns_of(&rows, &self.columns, &self.schema).map_err(ReadError::from)?;
             written += rows.num_rows() as u64;
             if let Some(open) = writer.take() {
                 writer = Some(open.write(&rows).map_err(PartError::Write)?);
@@ -342,22 +346,23 @@ impl Export {
     }
 }
 
+/// The error of files of a day that are not the recorded ones. It names the first.
+fn not_as_recorded(day: &CommittedDay, reason: String) -> Error {
+    let path = day.files.first().map_or(String::new(), |file| file.path.clone());
+    Error::NotAsRecorded { path, reason }
+}
+
 /// The table of this name.
 fn table(dataset: &Dataset, name: &str) -> Result<Arc<Table>, ConfigError> {
-    let found = dataset.tables.iter().find(|table| table.name == name).cloned();
-    found.ok_or_else(|| {
+    dataset.table(name).cloned().ok_or_else(|| {
         let of = &dataset.name;
-        let message = match dataset.tables.is_empty() {
+        let names: Vec<_> = dataset.tables.iter().map(|table| table.name.as_str()).collect();
+        let message = match names.is_empty() {
             true => format!("the catalog has no tables of {of}: leave it out"),
-            false => format!("{of} has no table `{name}`: it has {}", table_names(dataset)),
+            false => format!("{of} has no table `{name}`: it has {}", names.join(", ")),
         };
         ConfigError::at("--table", message)
     })
-}
-
-fn table_names(dataset: &Dataset) -> String {
-    let names: Vec<_> = dataset.tables.iter().map(|table| table.name.as_str()).collect();
-    names.join(", ")
 }
 
 /// The dataset of this name, or the only one of the job.

@@ -90,8 +90,7 @@ fn parquet_differences(content: File, expected: &Expected) -> Result<Vec<String>
     let recorded = &expected.file;
     let (table, schema) = match recorded.kind() {
         FileKind::Table(name) => {
-            let Some(table) = expected.dataset.tables.iter().find(|table| table.name == name)
-            else {
+            let Some(table) = expected.dataset.table(name) else {
                 return Ok(vec![format!("the catalog has no table `{name}`, so it is not read")]);
             };
             (name, &table.schema)

@@ -14,6 +14,7 @@ pub mod flat_tables;
 pub mod job_faults;
 pub mod neighbours;
 pub mod numbered_pages;
+pub mod output_rows;
 pub mod own_process;
 pub mod paged_api;
 pub mod pages;

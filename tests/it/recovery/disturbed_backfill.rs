@@ -16,8 +16,10 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use super::output::{Rows, files, rows};
-use crate::common::binary::{CREDENTIALS, SIMULATED, Sandbox, program, set};
+use crate::common::{
+    binary::{CREDENTIALS, SIMULATED, Sandbox, program, set},
+    output_rows::{Rows, files, rows},
+};
 
 /// How often a process is polled.
 const TICK: Duration = Duration::from_millis(2);
@@ -98,18 +100,33 @@ impl Backfill {
         }
     }
 
+    /// The same until a day, in a layout.
+    pub fn of_layout(sandbox: &Sandbox, layout: &str, to: &str) -> Self {
+        let mut backfill = Self::of(sandbox);
+        backfill.set.extend([format!("output.layout={layout}"), format!("job.to={to}")]);
+        backfill
+    }
+
+    /// The same in shards of this width.
+    pub fn in_shards(mut self, width: &str) -> Self {
+        self.set.push(format!("fetch.shard={width}"));
+        self
+    }
+
     /// The same in 120 shards, with small files and a larger ledger.
     pub fn fine(sandbox: &Sandbox) -> Self {
-        let mut fine = Self::of(sandbox);
-        fine.set.push("fetch.shard=2h".to_owned());
-        fine
+        Self::of(sandbox).in_shards("2h")
     }
 
     /// The same with a low rate limit, so that there is time to disturb it.
+    pub fn slowly(mut self) -> Self {
+        self.set.extend(["budget.requests=100".to_owned(), "budget.per=1s".to_owned()]);
+        self
+    }
+
+    /// A slow backfill of ten days.
     pub fn slow(sandbox: &Sandbox) -> Self {
-        let mut slow = Self::of(sandbox);
-        slow.set.extend(["budget.requests=100".to_owned(), "budget.per=1s".to_owned()]);
-        slow
+        Self::of(sandbox).slowly()
     }
 
     pub fn command(&self, command: &str) -> Command {

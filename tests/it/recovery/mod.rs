@@ -5,7 +5,6 @@
 #![cfg(unix)]
 
 mod disturbed_backfill;
-mod output;
 mod rewrites;
 
 use std::{
@@ -19,14 +18,16 @@ use std::{
 
 use cxbackfill::testing::{LEDGER, Snapshot};
 
-use self::{
-    disturbed_backfill::{Backfill, wait_until},
-    output::{Rows, committed_ids, files},
+use self::disturbed_backfill::{Backfill, wait_until};
+use crate::common::{
+    binary::Sandbox,
+    output_rows::{NESTED, Rows, committed_ids, committed_rows, files, merged, rows_by_folder},
 };
-use crate::common::binary::Sandbox;
 
 /// The number of kills of one backfill, unless `KILLS` is set.
-const KILLS: u32 = 30;
+const KILLS: u64 = 30;
+/// The same of one with tables, which has many more files.
+const KILLS_OF_TABLES: u64 = 8;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -58,16 +59,48 @@ fn assert_same(rows: &Rows, undisturbed: &Rows) {
 
 #[test]
 fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run() {
-    let seed = number("SEED").unwrap_or(4);
-    let max_kills = number("KILLS").unwrap_or(KILLS.into());
-    let mut rng = fastrand::Rng::with_seed(seed);
     let sandbox = start_sandbox();
-    let undisturbed = undisturbed(&sandbox);
     let mut killed = Backfill::slow(&sandbox);
+    let most_kills = number("KILLS").unwrap_or(KILLS);
+    kill_and_resume(&mut killed, most_kills, |_, _| {});
+    assert_same(&killed.complete(), &undisturbed(&sandbox));
+}
+
+#[test]
+fn g3_killed_at_any_instant_and_resumed_tables_and_nested_rows_agree() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
+    let backfill = || Backfill::of_layout(&sandbox, "both", "2024-01-04");
+    let undisturbed = backfill();
+    undisturbed.complete();
+    let expected = rows_by_folder(&undisturbed.output());
+    assert!(expected.len() > 10 && expected[NESTED].len() == 3 * 60);
+    let mut killed = backfill().slowly();
+    let most_kills = number("KILLS").unwrap_or(KILLS_OF_TABLES);
+    kill_and_resume(&mut killed, most_kills, |killed, label| {
+        if !killed.output().join(LEDGER).exists() {
+            return;
+        }
+        let folders = merged(committed_rows(&killed.output()));
+        let Some(nested) = folders.get(NESTED) else {
+            return assert!(folders.is_empty(), "{label}");
+        };
+        for (folder, expected) in &expected {
+            let of_committed = expected.iter().filter(|(id, _)| nested.contains_key(*id));
+            assert!(folders[folder].iter().eq(of_committed), "{label}: {folder}");
+        }
+    });
+    killed.complete();
+    assert!(rows_by_folder(&killed.output()) == expected, "the rows differ");
+}
+
+/// Kills a backfill so often, at random instants, in other shards and with other actors each time.
+/// `check` sees the killed output with the label of the kill.
+fn kill_and_resume(killed: &mut Backfill, most_kills: u64, check: impl Fn(&Backfill, &str)) {
+    let seed = number("SEED").unwrap_or(4);
+    let mut rng = fastrand::Rng::with_seed(seed);
     let plain = killed.set.len();
     let (mut kills, mut unrecorded) = (0, 0);
-    while kills < max_kills {
-        // other shards and actors in each run
+    while kills < most_kills {
         let shape =
             [format!("fetch.shard={}h", rng.u32(2..9)), format!("fetch.actors={}", rng.u32(1..8))];
         killed.set.splice(plain.., shape);
@@ -86,9 +119,9 @@ fn g3_killed_at_any_instant_and_resumed_the_output_is_that_of_an_undisturbed_run
         }
         drop(run);
         kills += 1;
-        unrecorded += u32::from(has_uncommitted_file(&killed));
+        unrecorded += u32::from(has_uncommitted_file(killed));
+        check(killed, &format!("seed {seed}, kill {kills}"));
     }
-    assert_same(&killed.complete(), &undisturbed);
     eprintln!(
         "seed {seed}: killed {kills} times, and {unrecorded} times there was a file without a record"
     );

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -15,34 +14,55 @@ use tempfile::TempDir;
 
 use super::{
     disturbed_backfill::{Backfill, KilledOnDrop},
-    number,
-    output::{Rows, committed_ids, files, ids_in, rows},
-    start_sandbox,
+    number, start_sandbox,
 };
 use crate::common::{
-    binary::{program, set},
+    binary::{Sandbox, program, set},
     fixture::copy,
+    output_rows::{
+        NESTED, Rows, committed_ids, committed_rows, files, merged, rows, rows_by_folder,
+    },
 };
 
-/// The number of kills of each command, unless `KILLS` is set.
-const KILLS: u64 = 10;
+/// The number of kills of each command, unless `KILLS` is set: on an output of nested rows, and on
+/// one with tables, which has many more files.
+const KILLS: [u64; 2] = [10, 3];
 
-/// An output of ten days in 120 shards, of which each kill has a copy.
+/// An output of which each kill has a copy.
 struct Original {
     backfill: Backfill,
-    rows: Rows,
+    rows: BTreeMap<String, Rows>,
+    days: usize,
 }
 
 impl Original {
-    fn fetch() -> Self {
-        let sandbox = start_sandbox();
-        let backfill = Backfill::fine(&sandbox);
-        let rows = backfill.complete();
-        Self { backfill, rows }
+    /// Ten days in 120 shards of nested rows.
+    fn nested() -> Self {
+        Self::complete(Backfill::fine(&start_sandbox()), 10)
+    }
+
+    /// Two days in twelve shards of a layout.
+    fn small(layout: &str) -> Self {
+        let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
+        Self::complete(Backfill::of_layout(&sandbox, layout, "2024-01-03").in_shards("4h"), 2)
+    }
+
+    fn complete(backfill: Backfill, days: usize) -> Self {
+        backfill.complete();
+        let rows = rows_by_folder(&backfill.output());
+        Self { backfill, rows, days }
+    }
+
+    fn nested_rows(&self) -> &Rows {
+        &self.rows[NESTED]
     }
 
     fn ids(&self) -> BTreeSet<String> {
-        self.rows.keys().cloned().collect()
+        self.nested_rows().keys().cloned().collect()
+    }
+
+    fn kills(&self) -> u64 {
+        number("KILLS").unwrap_or(KILLS[usize::from(self.rows.len() > 1 || self.days < 10)])
     }
 
     fn copy(&self) -> Copy<'_> {
@@ -103,7 +123,7 @@ fn kill(
     expect: impl Fn(&Copy, &str),
 ) {
     let seed = number("SEED").unwrap_or(11);
-    let wanted = number("KILLS").unwrap_or(KILLS);
+    let wanted = original.kills();
     let mut rng = fastrand::Rng::with_seed(seed);
     let whole = original.copy();
     let start = Instant::now();
@@ -161,62 +181,126 @@ fn has_staged(output: &Path) -> bool {
 
 #[test]
 fn g3_a_compaction_that_is_killed_loses_and_doubles_no_row() {
-    let original = Original::fetch();
-    let ids = original.ids();
-    kill(
-        &original,
-        &["compact"],
-        |copy, label| assert_eq!(committed_ids(&copy.output()), ids, "{label}"),
-        |copy, label| {
-            let parquet = |file: &&String| file.ends_with(".parquet");
-            assert_eq!(files(&copy.output()).iter().filter(parquet).count(), 10, "{label}");
-            assert!(rows(&copy.output()) == original.rows, "{label}: the rows changed");
-            copy.verify();
-        },
-    );
+    for original in [Original::nested(), Original::small("both")] {
+        kill(
+            &original,
+            &["compact"],
+            |copy, label| {
+                let now = merged(committed_rows(&copy.output()));
+                assert!(now == original.rows, "{label}: the committed rows changed");
+            },
+            |copy, label| {
+                let parquet = |file: &&String| file.ends_with(".parquet");
+                let expected = original.days * original.rows.len();
+                assert_eq!(
+                    files(&copy.output()).iter().filter(parquet).count(),
+                    expected,
+                    "{label}"
+                );
+                let now = rows_by_folder(&copy.output());
+                assert!(now == original.rows, "{label}: the rows changed");
+                copy.verify();
+            },
+        );
+    }
+}
+
+/// Those of the rows that are of these conversations.
+fn rows_of<'r>(rows: &'r Rows, ids: &'r BTreeSet<String>) -> Rows {
+    rows.iter()
+        .filter(|(id, _)| ids.contains(*id))
+        .map(|(id, row)| (id.clone(), row.clone()))
+        .collect()
+}
+
+#[test]
+fn g3_a_forget_that_is_killed_leaves_each_file_with_all_of_its_rows_or_without_the_forgotten() {
+    let is_kept = |row: &RecordBatch| {
+        row["originatingDirection"].as_string::<i32>().iter().next().flatten() != Some("outbound")
+    };
+    for original in [Original::nested(), Original::small("both")] {
+        let kept = original.nested_rows().iter().filter(|(_, row)| is_kept(row));
+        let kept: BTreeSet<_> = kept.map(|(id, _)| id.clone()).collect();
+        let forgotten = original.ids().len() - kept.len();
+        assert!(kept.len() > 10 * original.days && forgotten > 3, "{} rows", kept.len());
+        let before = committed_rows(&original.backfill.output());
+        kill(
+            &original,
+            &["forget", "--yes", "--where", "originatingDirection = 'outbound'"],
+            |copy, label| {
+                let now = committed_rows(&copy.output());
+                for (path, before) in &before {
+                    let found = now.get(path).cloned().unwrap_or_default();
+                    let is_one = found == *before || found == rows_of(before, &kept);
+                    assert!(is_one, "{label}: {path}");
+                }
+                let (_, said) = copy.start(&["verify"]).end();
+                assert!(said.contains(": all as the ledger says"), "{label}: {said}");
+            },
+            |copy, label| {
+                let expected: BTreeMap<_, _> = original
+                    .rows
+                    .iter()
+                    .map(|(folder, rows)| (folder.clone(), rows_of(rows, &kept)))
+                    .collect();
+                let now = rows_by_folder(&copy.output());
+                assert!(now == expected, "{label}: the rows are not those that are kept");
+                copy.verify();
+            },
+        );
+    }
+}
+
+#[test]
+fn g3_an_upgrade_to_another_layout_that_is_killed_leaves_each_shard_in_one_of_both() {
+    for [from, to] in [["nested", "both"], ["both", "tables"], ["tables", "nested"]] {
+        let original = Original::small(from);
+        let layout = format!("output.layout={to}");
+        let upgrade = ["upgrade", "--set", &layout];
+        let upgraded = original.copy();
+        upgraded.complete(&upgrade);
+        let [before, after] = [&original.backfill.output(), &upgraded.output()]
+            .map(|output| (shards(output), committed_rows(output)));
+        let all = rows_by_folder(&upgraded.output());
+        kill(
+            &original,
+            &upgrade,
+            |copy, label| {
+                for shard in shards(&copy.output()) {
+                    let is_one = before.0.contains(&shard) || after.0.contains(&shard);
+                    assert!(is_one, "{label}: {shard:?}");
+                }
+                for (path, rows) in committed_rows(&copy.output()) {
+                    let mut expected = [&before.1, &after.1].into_iter();
+                    let is_one = expected.any(|files| files.get(&path) == Some(&rows));
+                    assert!(is_one, "{label}: {path}");
+                }
+            },
+            |copy, label| {
+                assert!(rows_by_folder(&copy.output()) == all, "{label}: the rows changed");
+                assert_eq!(shards(&copy.output()), after.0, "{label}");
+                copy.verify();
+            },
+        );
+    }
+}
+
+/// The paths of the files of each shard that the ledger names.
+fn shards(output: &Path) -> BTreeSet<BTreeSet<String>> {
+    let snapshot = Snapshot::read(&output.join(LEDGER)).unwrap();
+    let shards = snapshot.datasets[NESTED].shards.iter();
+    shards.map(|shard| shard.files.iter().map(|file| file.path.clone()).collect()).collect()
 }
 
 /// The ids in each file that the ledger names.
 fn ids_of_files(output: &Path) -> BTreeMap<String, BTreeSet<String>> {
-    let snapshot = Snapshot::read(&output.join(LEDGER)).unwrap();
-    let ids = |path: &str| ids_in(File::open(output.join(path)).unwrap()).into_iter().collect();
-    snapshot.paths().map(|path| (path.to_owned(), ids(path))).collect()
-}
-
-#[test]
-fn g3_a_forget_that_is_killed_leaves_each_shard_with_all_of_its_rows_or_without_the_forgotten() {
-    let original = Original::fetch();
-    let is_outbound = |row: &RecordBatch| {
-        row["originatingDirection"].as_string::<i32>().iter().next().flatten() == Some("outbound")
-    };
-    let kept: Rows =
-        original.rows.clone().into_iter().filter(|(_, row)| !is_outbound(row)).collect();
-    assert!(kept.len() > 100 && kept.len() + 100 < original.rows.len(), "{} rows", kept.len());
-    let before = ids_of_files(&original.backfill.output());
-    kill(
-        &original,
-        &["forget", "--yes", "--where", "originatingDirection = 'outbound'"],
-        |copy, label| {
-            let now = ids_of_files(&copy.output());
-            for (path, before) in &before {
-                let after: BTreeSet<_> =
-                    before.iter().filter(|id| kept.contains_key(*id)).cloned().collect();
-                let found = now.get(path).cloned().unwrap_or_default();
-                assert!(found == *before || found == after, "{label}: {path}");
-            }
-            let (_, said) = copy.start(&["verify"]).end();
-            assert!(said.contains(": all as the ledger says"), "{label}: {said}");
-        },
-        |copy, label| {
-            assert!(rows(&copy.output()) == kept, "{label}: the rows are not those that are kept");
-            copy.verify();
-        },
-    );
+    let ids = |(path, rows): (String, Rows)| (path, rows.into_keys().collect());
+    committed_rows(output).into_iter().map(ids).collect()
 }
 
 #[test]
 fn g3_a_drop_that_is_killed_leaves_all_rows_or_those_that_stay() {
-    let original = Original::fetch();
+    let original = Original::nested();
     let output = original.backfill.output();
     let is_dropped = |path: &str| {
         ["03", "04", "05", "06"].iter().any(|day| path.contains(&format!("date=2024-01-{day}/")))

@@ -6,6 +6,7 @@ mod reading;
 mod selection;
 
 use std::{
+    fs::File,
     io::{self, Write},
     sync::{Mutex, PoisonError},
 };
@@ -26,7 +27,8 @@ use super::*;
 use crate::{
     catalog,
     ledger::{Counts, Ledger, ShardDetails},
-    time::interval::DAY_MS,
+    tables::table_rows,
+    time::interval::{DAY_MS, iso},
 };
 
 /// 2024-01-01.
@@ -36,7 +38,8 @@ const CATALOG: &str = "[dataset.calls]\nversion = 1\nid = 'id'\ntime = 'at'\ncol
     query = { from = '{from:ms}', to = '{to:ms}' }\n\
     [type.call]\nid = 'string'\nat = 'timestamp'\nmedia = 'string'\nseconds = 'int64'\n\
     score = 'double'\nopen = 'boolean'\ntags = 'map'\nlegs = 'list<leg>'\n\
-    [type.leg]\nani = 'string'\nat = 'timestamp'\nhops = 'list<int64>'\n";
+    [type.leg]\nani = 'string'\nat = 'timestamp'\nhops = 'list<int64>'\n\
+    [dataset.calls.tables.calls]\n[dataset.calls.tables.legs]\nrows = 'legs[]'\n";
 
 /// An output of calls in a temporary folder.
 struct Environment {
@@ -61,61 +64,66 @@ impl Environment {
         Self { folder, scope, ledger }
     }
 
+    /// The same with tables in place of nested rows.
+    fn of_tables() -> Self {
+        let mut calls = Self::new();
+        calls.scope.format.layout = Layout::Tables;
+        calls.ledger.record_layout(Layout::Tables.name()).unwrap();
+        calls
+    }
+
     /// Commits calls of a day, in row groups of two.
     fn commit(&self, id: &str, interval: Interval, rows: &[&str], replaces: bool) {
-        let day = jiff::Timestamp::from_millisecond(interval.from_ms()).unwrap().to_string();
-        let path = format!("calls/date={}/{}.parquet", &day[..10], interval.slug());
         let counts =
             Counts { received: rows.len() as u64, written: rows.len() as u64, ..Counts::default() };
         let counts_json = format!(
             r#"{{"received":{0},"written":{0},"not_owned":0,"duplicate":0,"quarantined":0}}"#,
             rows.len()
         );
-        let entries = [
-            ("dataset", "calls"),
-            ("schema_version", "1"),
-            ("interval", &interval.to_string()),
-            ("commit", id),
-            ("commit_files", "1"),
-            ("counts", &counts_json),
-            ("open_rows", "0"),
-        ];
-        let entry = |(key, value): (&str, &str)| {
-            KeyValue::new(format!("cxbackfill.{key}"), value.to_owned())
-        };
-        let properties = WriterProperties::builder()
-            .set_max_row_group_row_count(Some(2))
-            .set_key_value_metadata(Some(entries.map(entry).to_vec()))
-            .build();
-        let schema = Arc::clone(&self.scope.datasets[0].schema);
+        let dataset = &self.scope.datasets[0];
+        let schema = &dataset.schema;
         let text = rows.join("\n");
         // this reader knows zones as offsets only
         let offsets = Schema::new(with_offsets(schema.fields()));
         let batches = ReaderBuilder::new(Arc::new(offsets)).build(text.as_bytes()).unwrap();
-        let file = self.folder.path().join(&path);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        let mut writer = ArrowWriter::try_new(
-            File::create(&file).unwrap(),
-            Arc::clone(&schema),
-            Some(properties),
-        )
-        .unwrap();
+        let mut nested = Vec::new();
         for batch in batches.map(Result::unwrap) {
             let mut columns = Vec::new();
             for (column, field) in batch.columns().iter().zip(schema.fields()) {
                 columns.push(cast(column, field.data_type()).unwrap());
             }
-            let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
-            writer.write(&batch).unwrap();
+            nested.push(RecordBatch::try_new(Arc::clone(schema), columns).unwrap());
         }
-        writer.close().unwrap();
-        let bytes = file.metadata().unwrap().len();
-        let file = FileRecord { path, rows: rows.len() as u64, bytes, sha256: String::new() };
+        let date = &iso(interval.from_ms())[..10];
+        let kinds = self.scope.format.layout.files(dataset);
+        let files_count = kinds.len().to_string();
+        let entries = [
+            ("dataset", "calls"),
+            ("schema_version", "1"),
+            ("interval", &interval.to_string()),
+            ("commit", id),
+            ("commit_files", &files_count),
+            ("counts", &counts_json),
+            ("open_rows", "0"),
+        ];
+        let mut files = Vec::new();
+        for kind in kinds {
+            let (schema, batches, table) = match kind {
+                FileKind::Table(name) => {
+                    let table = dataset.table(name).unwrap();
+                    let rows = nested.iter().map(|rows| table_rows(table, rows).unwrap());
+                    (&table.schema, rows.collect(), Some(("table", name)))
+                }
+                _ => (schema, nested.clone(), None),
+            };
+            let entries = entries.into_iter().chain(table);
+            files.push(self.write(kind.path("calls", date, interval), schema, &batches, entries));
+        }
         let record = ShardRecord {
             dataset: "calls".to_owned(),
             interval,
             counts,
-            files: vec![file],
+            files,
             commit_id: id.to_owned(),
             open_rows: 0,
             details: ShardDetails::default(),
@@ -124,6 +132,32 @@ impl Environment {
         for path in recorded.garbage {
             std::fs::remove_file(self.folder.path().join(path)).unwrap();
         }
+    }
+
+    /// Writes a file with these entries in its footer.
+    fn write<'e>(
+        &self,
+        path: String,
+        schema: &SchemaRef,
+        batches: &[RecordBatch],
+        entries: impl Iterator<Item = (&'e str, &'e str)>,
+    ) -> FileRecord {
+        let entry = |(key, value): (&str, &str)| {
+            KeyValue::new(format!("cxbackfill.{key}"), value.to_owned())
+        };
+        let properties = WriterProperties::builder()
+            .set_max_row_group_row_count(Some(2))
+            .set_key_value_metadata(Some(entries.map(entry).collect()))
+            .build();
+        let file = self.folder.path().join(&path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let (schema, created) = (Arc::clone(schema), File::create(&file).unwrap());
+        let mut writer = ArrowWriter::try_new(created, schema, Some(properties)).unwrap();
+        batches.iter().for_each(|batch| writer.write(batch).unwrap());
+        writer.close().unwrap();
+        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+        let bytes = file.metadata().unwrap().len();
+        FileRecord { path, rows, bytes, sha256: String::new() }
     }
 
     async fn export(&self, request: &ExportRequest, format: Format, sheet: bool) -> String {
@@ -205,7 +239,10 @@ fn one_line(rows: &[&'static str]) -> Vec<String> {
 }
 
 async fn calls(rows: &[&'static str]) -> Environment {
-    let calls = Environment::new();
+    calls_in(Environment::new(), rows)
+}
+
+fn calls_in(calls: Environment, rows: &[&'static str]) -> Environment {
     let lines = one_line(rows);
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
     calls.commit("c-1", days(0, 1), &lines, false);

@@ -1,5 +1,7 @@
 //! How files are read: in order, also while they are replaced.
 
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
 use super::*;
 
 #[tokio::test]
@@ -33,33 +35,44 @@ async fn row_groups_without_a_row_that_meets_the_condition_are_not_read() {
             interval: days(0, 1),
             condition: &export.condition,
             schema: &export.needed,
-            time: "at",
+            dataset: &export.dataset,
+            is_table: false,
         };
-        assert_eq!(file::groups(&metadata, &wanted), expected, "{condition}");
+        assert_eq!(rows::groups(&metadata, &wanted), expected, "{condition}");
     }
 }
 
 #[tokio::test]
-async fn rows_are_in_order_of_time_although_those_of_the_file_are_not() {
-    let calls = Environment::new();
+async fn rows_are_in_order_of_time_although_those_of_the_files_are_not() {
+    for calls in [Environment::new(), Environment::of_tables()] {
+        expect_order_of_time(&calls).await;
+    }
+}
+
+async fn expect_order_of_time(calls: &Environment) {
     for (day, id) in [(1, "c-2"), (0, "c-1")] {
         // 600 rows, whose texts take more memory than is sorted at once in tests
         let row = |number: i64| {
             let at = FIRST_MS + day * DAY_MS + (number * 7_919) % 600 * 1_000;
-            format!(r#"{{"id":"{day}-{number}","at":{at},"media":"{:0100}"}}"#, number)
+            let legs = format!(r#"[{{"ani":"{number}"}},{{"ani":null}}]"#);
+            format!(r#"{{"id":"{day}-{number}","at":{at},"media":"{number:0100}","legs":{legs}}}"#)
         };
         let rows: Vec<_> = (0..600).map(row).map(|row| in_iso(&row)).collect();
         let rows: Vec<_> = rows.iter().map(String::as_str).collect();
         calls.commit(id, days(day, day + 1), &rows, false);
     }
-    let text = calls.export(&request("at,media,id", ""), Format::Csv, false).await;
+    let columns = request("at,media,legs[0].ani,legs[2],id", "");
+    let text = calls.export(&columns, Format::Csv, false).await;
     let rows: Vec<_> = text.split("\r\n").skip(1).filter(|row| !row.is_empty()).collect();
     assert_eq!(rows.len(), 1_200);
     assert!(rows.is_sorted(), "{rows:?}");
     for row in rows {
-        let [_, media, id] = row.split(',').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let [_, media, ani, "", id] = row.split(',').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
         let number: u32 = id.split_once('-').unwrap().1.parse().unwrap();
-        assert_eq!(media.parse(), Ok(number), "the columns of a row stay together: {row}");
+        let found = (media.parse(), ani.parse());
+        assert_eq!(found, (Ok(number), Ok(number)), "what is of a row stays together: {row}");
     }
     let bounds = ExportRequest {
         from_ms: Some(FIRST_MS + 30_000),
@@ -101,6 +114,73 @@ impl Write for Replacing {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn nested_rows_of_tables_are_those_of_nested_files() {
+    let nested = calls(&[A, B, C]).await;
+    let tables = calls_in(Environment::of_tables(), &[A, B, C]);
+    for (columns, condition) in [
+        ("", ""),
+        ("id,legs[0].ani", ""),
+        ("id", "legs[1].ani is null and legs[0].ani = '+49 1'"),
+        ("id,tags", "legs[0].hops is not null"),
+        ("legs", "id != 'b'"),
+        ("legs[0].hops,seconds", "seconds < 61"),
+        ("id,at", ""),
+    ] {
+        let request = request(columns, condition);
+        for format in [Format::Csv, Format::Ndjson] {
+            let expected = nested.export(&request, format, false).await;
+            // tables have no row for an empty list
+            let (empty, null) = match format {
+                Format::Csv => (",[],", ",,"),
+                _ => (r#""legs":[]"#, r#""legs":null"#),
+            };
+            let expected = expected.replace(empty, null);
+            let found = tables.export(&request, format, false).await;
+            assert_eq!(found, expected, "{columns} {condition}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tables_without_a_wanted_column_are_not_read() {
+    let calls = calls_in(Environment::of_tables(), &[A, B, C]);
+    let snapshot = Snapshot::read(&calls.folder.path().join(LEDGER)).unwrap();
+    let legs = snapshot.paths().find(|path| path.contains("/legs/")).unwrap();
+    // the rest of the file cannot be read any more
+    let path = calls.folder.path().join(legs);
+    let mut content = std::fs::read(&path).unwrap();
+    content[4..40].fill(0xff);
+    std::fs::write(&path, content).unwrap();
+    let text = calls.export(&request("id,media", "seconds = 60"), Format::Csv, false).await;
+    assert_eq!(text, "id,media\r\na,voice\r\n");
+    let request = request("id,legs[0].ani", "");
+    let exported = calls.export_to(&request, Format::Csv, false, io::sink()).await;
+    assert!(matches!(exported, Err(Error::NotAsRecorded { .. })), "{exported:?}");
+}
+
+#[tokio::test]
+async fn tables_of_different_commits_are_not_put_together() {
+    let calls = calls_in(Environment::of_tables(), &[A]);
+    let snapshot = Snapshot::read(&calls.folder.path().join(LEDGER)).unwrap();
+    let paths: Vec<_> = snapshot.paths().map(|path| calls.folder.path().join(path)).collect();
+    let legs = paths.iter().find(|path| path.to_str().unwrap().contains("/legs/")).unwrap();
+    let old = std::fs::read(legs).unwrap();
+    calls.commit("c-2", days(0, 1), &[B], true);
+    // killed after one table got its name
+    let new = std::fs::read(legs).unwrap();
+    let ledger = rusqlite::Connection::open(calls.folder.path().join(LEDGER)).unwrap();
+    let intent = "INSERT INTO intent (path, commit_id, at) VALUES (?1, 'c-1', '')";
+    let path = legs.strip_prefix(calls.folder.path()).unwrap().to_str().unwrap();
+    ledger.execute(intent, [path]).unwrap();
+    std::fs::write(legs, old).unwrap();
+    let exported = calls.export_to(&request("", ""), Format::Csv, false, io::sink()).await;
+    let message = exported.unwrap_err().to_string();
+    assert!(message.contains("another commit than other tables of that day"), "{message}");
+    std::fs::write(legs, new).unwrap();
+    assert!(calls.export(&request("id", ""), Format::Csv, false).await.contains("\r\nb\r\n"));
 }
 
 #[tokio::test]
