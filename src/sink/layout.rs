@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use crate::{
     catalog::{Dataset, Table},
-    ledger::{Columns, FileKind, LAYOUT},
+    ledger::{Columns, FileKind, FileRecord, LAYOUT},
+    sink::CommittedDay,
 };
 
 /// Which files hold the rows of a UTC day. A dataset without tables has nested rows in any layout.
@@ -23,7 +24,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    const ALL: [Self; 3] = [Self::Nested, Self::Tables, Self::Both];
+    pub(crate) const ALL: [Self; 3] = [Self::Nested, Self::Tables, Self::Both];
 
     /// Its name in the configuration and in the identity of an output.
     pub(crate) fn name(self) -> &'static str {
@@ -62,6 +63,14 @@ impl Layout {
         let nested = self.has_nested(dataset).then_some(FileKind::Nested);
         let tables = self.tables(dataset).iter().map(|table| FileKind::Table(&table.name));
         nested.into_iter().chain(tables).collect()
+    }
+
+    /// Whether these are the files of a shard in this layout, whatever is quarantined.
+    pub(crate) fn is_of(self, dataset: &Dataset, files: &[FileRecord]) -> bool {
+        let (kinds, days) = (self.files(dataset), CommittedDay::of(files).len());
+        let mut of_rows = files.iter().filter(|file| file.kind() != FileKind::Quarantine);
+        of_rows.clone().count() == days * kinds.len()
+            && of_rows.all(|file| kinds.contains(&file.kind()))
     }
 
     /// The columns of the files.

@@ -111,6 +111,9 @@ impl Upgrader {
                 renames.push((staged, path));
             }
         }
+        // a rebuild in the middle finds complete commits: the old files are replaced last
+        let is_replaced = |path: &str| old.files.iter().any(|file| file.path == path);
+        renames.sort_by_key(|(_, to)| is_replaced(to));
         self.output.rename(&renames).await.map_err(SinkError::from)?;
         let new = ShardRecord { files, commit_id, ..old.clone() };
         let ledger = self.ledger.clone();

@@ -247,3 +247,45 @@ fn a_dataset_with_one_table_gets_another_layout_like_any_other() {
     let of_table = BTreeSet::from(["skills.tables/skills".to_owned()]);
     assert_eq!(folders(&files(&job.folder(""))), of_table);
 }
+
+#[test]
+fn a_rebuild_in_the_middle_of_an_upgrade_to_another_layout_loses_no_day() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    let settings = LAYOUTS.map(|layout| format!("output.layout={layout}"));
+    let [nested, tables, both] = settings.each_ref().map(|setting| [setting.as_str()]);
+    job.run(FROM, TO, &nested);
+    for (from, to) in [(nested, both), (both, tables), (tables, nested), (nested, tables)] {
+        let old = files(&job.folder(""));
+        execute(&job, &["upgrade"], &to, 0);
+        let new = files(&job.folder(""));
+        // the files of the second day, of which those with new names come first
+        let is_second = |path: &&PathBuf| path.to_str().unwrap().contains("date=2024-01-02");
+        let mut renames: Vec<_> = new.keys().filter(is_second).collect();
+        renames.sort_by_key(|path| old.contains_key(*path));
+        for renamed in [1, renames.len() / 2, renames.len() - 1] {
+            lose_ledger(&job);
+            for path in new.keys() {
+                fs::remove_file(job.folder(path.to_str().unwrap())).unwrap();
+            }
+            let is_renamed = |path: &&PathBuf| renames[..renamed].contains(path);
+            let replaced = new.keys().filter(is_renamed).map(|path| (path, &new[path]));
+            for (path, content) in old.iter().chain(replaced) {
+                let path = job.folder(path.to_str().unwrap());
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, content).unwrap();
+            }
+            let label = format!("{from:?} to {to:?}, {renamed} files");
+            let rebuilt = execute(&job, &["rebuild"], &to, 0);
+            assert!(rebuilt.contains("2 commits"), "{label}: {rebuilt}");
+            if renamed < renames.len() - 1 {
+                let refused = execute(&job, &["run"], &to, 2);
+                assert!(refused.contains("cxbackfill upgrade"), "{label}: {refused}");
+            }
+            execute(&job, &["upgrade"], &to, 0);
+            execute(&job, &["verify"], &to, 0);
+            assert!(files(&job.folder("")).keys().eq(new.keys()), "{label}");
+            assert_eq!(summary(&job.command(FROM, TO, &to).output().unwrap())["requests"], 0);
+        }
+    }
+}

@@ -18,8 +18,9 @@ use crate::{
     config::BackfillScope,
     error::Error,
     ledger::{
-        Columns, DoubtfulInterval, FileKind, LAYOUT, LEDGER, Ledger, LedgerError, RebuiltRecords,
-        is_policy_key, is_version_key, policy_key, policy_of, reader::Snapshot, version_key,
+        Columns, DoubtfulInterval, LAYOUT, LEDGER, Ledger, LedgerError, RebuiltRecords,
+        ShardRecord, is_policy_key, is_version_key, policy_key, policy_of, reader::Snapshot,
+        version_key,
     },
     sink::{
         Layout, clean_up,
@@ -238,28 +239,15 @@ fn records(
     Ok(records)
 }
 
-/// The layout that the files of commits have. `None` if not all have the same.
+/// The layout that the files of commits have. `None` if not all have the same, or if an upgrade to
+/// another one was interrupted. Datasets that the catalog does not know are not asked.
 fn layout(chosen: &[Candidate], catalog: &Catalog) -> Option<Layout> {
-    let mut layouts = BTreeSet::new();
-    for Candidate { record, .. } in chosen {
-        // a dataset without tables has the same files in all layouts
-        let has_tables =
-            catalog.datasets.get(&record.dataset).is_none_or(|dataset| !dataset.tables.is_empty());
-        let has = |is_wanted: fn(FileKind) -> bool| {
-            record.files.iter().any(|file| is_wanted(file.kind()))
-        };
-        let nested = has(|kind| kind == FileKind::Nested);
-        let tables = has(|kind| matches!(kind, FileKind::Table(_)));
-        if has_tables && (nested || tables) {
-            layouts.insert((nested, tables));
-        }
-    }
-    match Vec::from_iter(layouts).as_slice() {
-        [] | [(_, false)] => Some(Layout::Nested),
-        [(false, true)] => Some(Layout::Tables),
-        [(true, true)] => Some(Layout::Both),
-        _ => None,
-    }
+    let is_of = |layout: Layout, record: &ShardRecord| {
+        let dataset = catalog.datasets.get(&record.dataset);
+        dataset.is_none_or(|dataset| layout.is_of(dataset, &record.files))
+    };
+    let mut layouts = Layout::ALL.into_iter();
+    layouts.find(|layout| chosen.iter().all(|candidate| is_of(*layout, &candidate.record)))
 }
 
 fn is_older(recorded: &str, version: u32) -> bool {

@@ -24,7 +24,7 @@ use crate::{
         reader::Snapshot, version_key, versioned_dataset,
     },
     sink::{
-        CommittedDay, Layout, ParquetSettings, Upgrader, clean_up, is_outdated,
+        Layout, ParquetSettings, Upgrader, clean_up, is_outdated,
         lock::OutputLock,
         output_error::OutputError,
         read::{self, FileFooter},
@@ -178,12 +178,9 @@ async fn inspect(
     upgrade.is_recorded = snapshot.identity.get(&version_key(name)) == Some(&version);
     let shards = snapshot.datasets.get(name).map_or(&[][..], |records| &records.shards);
     for shard in shards {
-        let kinds = layout.files(&dataset);
         let row_files: Vec<_> = shard.row_files().collect();
         let of_days = shard.files.iter().filter(|file| file.kind() != FileKind::Quarantine);
-        let days = CommittedDay::of(&shard.files).len();
-        let has_layout = of_days.clone().count() == days * kinds.len()
-            && of_days.clone().all(|file| kinds.contains(&file.kind()));
+        let has_layout = layout.is_of(&dataset, &shard.files);
         let mut is_pending = !has_layout;
         for file in of_days {
             let footer = footer(output, file).await?;

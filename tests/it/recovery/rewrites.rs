@@ -82,6 +82,13 @@ impl Copy<'_> {
         self.folder.path().join("out")
     }
 
+    /// A copy of it as it is now.
+    fn again(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&self.output(), &folder.path().join("out"));
+        Self { folder, settings: self.settings }
+    }
+
     fn start(&self, arguments: &[&str]) -> KilledOnDrop {
         let mut command = program(self.folder.path(), arguments);
         KilledOnDrop::start(set(&mut command, self.settings))
@@ -270,6 +277,15 @@ fn g3_an_upgrade_to_another_layout_that_is_killed_leaves_each_shard_in_one_of_bo
                     let is_one = before.0.contains(&shard) || after.0.contains(&shard);
                     assert!(is_one, "{label}: {shard:?}");
                 }
+                // a ledger that is lost now costs no row
+                let rebuilt = copy.again();
+                for suffix in ["", "-wal", "-shm"] {
+                    let ledger = rebuilt.output().join(format!("{LEDGER}{suffix}"));
+                    let _ = std::fs::remove_file(ledger);
+                }
+                rebuilt.start(&["rebuild"]).end();
+                rebuilt.complete(&upgrade);
+                assert!(rows_by_folder(&rebuilt.output()) == all, "{label}: after a rebuild");
                 for (path, rows) in committed_rows(&copy.output()) {
                     let mut expected = [&before.1, &after.1].into_iter();
                     let is_one = expected.any(|files| files.get(&path) == Some(&rows));
