@@ -89,16 +89,44 @@ fn other_programs_read_every_value_of_exported_conversations_in_every_layout() {
             let piped = succeed(&mut job.command_of(&arguments, FROM, TO, &[&layout]));
             let rows = fs::read(&file).unwrap();
             assert!(piped.stdout == rows, "the same on standard output");
-            if let Some(nested) = exports.first() {
-                assert!(rows == fs::read(nested.path().join(&name)).unwrap(), "{layout}: {name}");
+            let Some(nested) = exports.first() else { continue };
+            let nested = fs::read(nested.path().join(&name)).unwrap();
+            match (&layout[..], format) {
+                ("output.layout=both", _) => assert!(rows == nested, "{name}"),
+                (_, "ndjson") => assert!(without_empty(&rows) == without_empty(&nested), "{name}"),
+                _ => {}
             }
         }
         exports.push(folder);
     }
     let Some(python) = python() else { return };
-    for folder in exports {
-        expect_equal(python, folder.path(), &sandbox.truth(FROM, TO));
+    let truth = sandbox.truth(FROM, TO);
+    for (folder, has_nested) in exports.iter().zip([true, true, false]) {
+        let truth = if has_nested { truth.clone() } else { without_empty(truth.as_bytes()) };
+        expect_equal(python, folder.path(), &truth);
     }
+}
+
+/// JSON lines without the lists and objects that hold nothing, which tables do not tell from null.
+fn without_empty(lines: &[u8]) -> String {
+    fn plain(value: Value) -> Option<Value> {
+        match value {
+            Value::Null => None,
+            Value::Object(fields) => {
+                let fields = fields.into_iter().filter_map(|(key, it)| Some((key, plain(it)?)));
+                let fields: serde_json::Map<_, _> = fields.collect();
+                (!fields.is_empty()).then_some(Value::Object(fields))
+            }
+            Value::Array(items) if items.is_empty() => None,
+            Value::Array(items) => {
+                Some(items.into_iter().map(|it| plain(it).unwrap_or_default()).collect())
+            }
+            other => Some(other),
+        }
+    }
+    let lines = std::str::from_utf8(lines).unwrap().lines();
+    let row = |line| plain(serde_json::from_str(line).unwrap()).unwrap();
+    lines.map(|line| format!("{}\n", row(line))).collect()
 }
 
 #[test]

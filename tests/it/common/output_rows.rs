@@ -93,12 +93,6 @@ pub fn files(root: &Path) -> Vec<String> {
     files
 }
 
-/// The ids of the conversations in the files below a folder.
-pub fn ids_below(folder: &Path) -> BTreeSet<String> {
-    let parquet = files(folder).into_iter().filter(|file| file.ends_with(".parquet"));
-    parquet.flat_map(|file| ids_in(fs::File::open(folder.join(file)).unwrap())).collect()
-}
-
 /// The ids in the files that the ledger names. It is read again if it has changed meanwhile.
 pub fn committed_ids(output: &Path) -> BTreeSet<String> {
     loop {
