@@ -117,7 +117,7 @@ pub fn committed_ids(output: &Path) -> BTreeSet<String> {
     }
 }
 
-pub fn ids_in(file: fs::File) -> Vec<String> {
+fn ids_in(file: fs::File) -> Vec<String> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
     let mask = ProjectionMask::columns(reader.parquet_schema(), ["conversationId"]);
     let mut ids = Vec::new();
