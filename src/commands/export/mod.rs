@@ -2,9 +2,9 @@
 //!
 //! The ledger says which files hold committed rows. They are read day by day, so memory does not
 //! grow with their number (G8). Nested rows of an output that has only tables are put together from
-//! these. An export takes no lock, so a run may write meanwhile. If a file is of another commit than
-//! the ledger said, the ledger is read again, and the export continues after the last row that it
-//! wrote: no row is missing or doubled. Start with [`Export::prepare`].
+//! these. An export takes no lock, so a run may write meanwhile. If a file is of another commit
+//! than the ledger said, the ledger is read again, and the export continues after the last row that
+//! it wrote: no row is missing or doubled. Start with [`Export::prepare`].
 
 mod column;
 mod condition;
