@@ -285,7 +285,7 @@ fn a_rebuild_in_the_middle_of_an_upgrade_to_another_layout_loses_no_day() {
             execute(&job, &["upgrade"], &to, 0);
             execute(&job, &["verify"], &to, 0);
             assert!(files(&job.folder("")).keys().eq(new.keys()), "{label}");
-            assert_eq!(summary(&job.command(FROM, TO, &to).output().unwrap())["requests"], 0);
+            assert_eq!(job.run(FROM, TO, &to)["requests"], 0, "{label}");
         }
     }
 }
