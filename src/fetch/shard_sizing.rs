@@ -166,8 +166,8 @@ mod tests {
         assert_eq!(with_quota(2), [1.0; 7], "10 pages");
     }
 
-    /// The rows at which a shard of conversations is wide enough, and its width in days with a row a
-    /// day, if their query differs like this.
+    /// The rows at which a shard of conversations is wide enough, and its width in days with a row
+    /// a day, if their query differs like this.
     fn limits_of(has_filter: bool, differ: impl Fn(Endpoint) -> Endpoint) -> (u64, u64) {
         let dataset = &conversations();
         let query = differ(Endpoint::clone(dataset.query.as_ref().unwrap()));

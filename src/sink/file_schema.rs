@@ -10,8 +10,8 @@ use parquet::{arrow::ArrowSchemaConverter, errors::ParquetError, schema::types::
 
 use crate::catalog::Dataset;
 
-/// The schema of a file. The footer has none in the form of Arrow, which would take more room than the
-/// rows of a small file: it follows from the columns.
+/// The schema of a file. The footer has none in the form of Arrow, which would take more room than
+/// the rows of a small file: it follows from the columns.
 #[derive(Debug)]
 pub(super) struct FileSchema {
     /// The columns as Parquet has them.

@@ -103,8 +103,8 @@ pub(crate) fn tell(level: Level, source: Option<&str>, message: &str) {
     write_message(level, kind, source, message);
 }
 
-/// Writes a note to standard error that not even `-q` hides: what the user asked for and cannot know
-/// otherwise, such as the URL of a page.
+/// Writes a note to standard error that not even `-q` hides: what the user asked for and cannot
+/// know otherwise, such as the URL of a page.
 pub(crate) fn announce(message: &str) {
     write_message(Level::INFO, "note", None, message);
 }

@@ -68,7 +68,8 @@ const COUNTED: &str = "[dataset.rows.query]\npath = '/rows'\nrows = '/rows'\ntot
     paging = 'page-number'\npage_size = 100\n\
     query = { from = '{from}', page = '{page}', size = '{page_size}' }\n";
 
-/// Backfills four days of 2,000 rows by jobs, whose submission is answered so, or else by the query.
+/// Backfills four days of 2,000 rows by jobs, whose submission is answered so, or else by the
+/// query.
 fn with_jobs(actors: &str, submission: StubResponse) -> StubResult {
     let settings = ["job.to=2024-01-05T00:00:00Z", actors];
     backfill(&catalog(&format!("{COUNTED}{JOB}")), &settings, move |request| {

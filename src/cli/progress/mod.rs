@@ -50,8 +50,8 @@ pub(super) async fn show_during<T>(
     }
 }
 
-/// Whether the progress is drawn: on a terminal on which lines can be drawn again, which is what the
-/// bars of indicatif need, too, and among lines for people.
+/// Whether the progress is drawn: on a terminal on which lines can be drawn again, which is what
+/// the bars of indicatif need, too, and among lines for people.
 fn draws(settings: &LogSettings, can_draw: bool) -> bool {
     can_draw && settings.format == LogFormat::Text && !settings.quiet
 }

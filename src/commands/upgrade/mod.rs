@@ -209,8 +209,8 @@ async fn footer(output: &OutputStore, file: &FileRecord) -> Result<FileFooter, E
     Ok(footer.ok_or_else(|| error("it is not a complete file of this program".to_owned()))?)
 }
 
-/// Refuses files whose rows cannot have the columns of the dataset. Tables are made anew from nested
-/// rows, so the columns of their files matter only where they are all that there is.
+/// Refuses files whose rows cannot have the columns of the dataset. Tables are made anew from
+/// nested rows, so the columns of their files matter only where they are all that there is.
 fn refuse(dataset: &Dataset, footer: &FileFooter, has_nested: bool) -> Result<(), OutputError> {
     let (found, known) = (footer.schema_version, dataset.version);
     if found > known {

@@ -114,8 +114,8 @@ impl DatasetMetrics {
         }
     }
 
-    /// Records that no more of it is fetched. Returns the planned time that is left, in milliseconds;
-    /// 0 if that was recorded before.
+    /// Records that no more of it is fetched. Returns the planned time that is left, in
+    /// milliseconds; 0 if that was recorded before.
     pub(super) fn give_up(&self, why: GivenUp) -> u64 {
         match self.given_up.set(why) {
             Ok(()) => self.planned_ms.get().saturating_sub(self.settled_ms.get()),

@@ -1,5 +1,5 @@
-//! Commands on an output whose rows were written under another policy: those that would write rows of
-//! responses are refused, the others keep what is hidden as it is.
+//! Commands on an output whose rows were written under another policy: those that would write rows
+//! of responses are refused, the others keep what is hidden as it is.
 
 use std::fs;
 

@@ -114,8 +114,8 @@ fn folders(folder: &Path) -> Vec<String> {
 }
 
 impl Case {
-    /// Runs it with the most detailed log, exports and forgets, and keeps all that is said beside the
-    /// output. Returns the folder of both.
+    /// Runs it with the most detailed log, exports and forgets, and keeps all that is said beside
+    /// the output. Returns the folder of both.
     fn write(&self, job: &Job, truth: &str, hiding: &[&str]) -> PathBuf {
         let wanted = [
             format!("source.platform={}", self.platform),

@@ -5,8 +5,8 @@ use arrow::datatypes::DataType;
 use super::*;
 use crate::commands::views::dialect::Pick;
 
-/// What a dialect writes about the lists of a call: how a column that is chosen from its legs and the
-/// parts of these is joined and picked, and how the parts and the tags become rows.
+/// What a dialect writes about the lists of a call: how a column that is chosen from its legs and
+/// the parts of these is joined and picked, and how the parts and the tags become rows.
 struct Written {
     dialect: Dialect,
     chosen: [&'static str; 2],
