@@ -106,12 +106,14 @@ impl DatasetMetrics {
         self.fetching().shards.len()
     }
 
-    /// The part of the planned time that is committed or failed. All of it if no more is fetched.
+    /// The part of the planned time that is committed or failed, from 0 to 1.
     pub(super) fn share(&self) -> f64 {
-        match self.is_given_up() {
-            true => 1.0,
-            false => share(self.settled_ms.get(), self.planned_ms.get()),
-        }
+        share(self.settled_ms.get(), self.planned_ms.get())
+    }
+
+    /// Whether nothing more of it is to be fetched in this run.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_given_up() || self.share() >= 1.0
     }
 
     /// Records that no more of it is fetched. Returns the planned time that is left, in

@@ -158,10 +158,10 @@ impl Metrics {
     /// Counts a part of a shard that was committed.
     pub(crate) fn commit_part(&self, dataset: &str, interval: Interval) {
         let dataset = self.dataset(dataset);
-        // the time of a dataset that was given up is no part of the plan any more
+        dataset.settled_ms.add(width_ms(interval));
+        // what is left of a dataset that was given up is no part of the plan any more
         if !dataset.is_given_up() {
             self.settled_ms.add(width_ms(interval));
-            dataset.settled_ms.add(width_ms(interval));
         }
     }
 

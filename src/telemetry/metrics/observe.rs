@@ -88,7 +88,10 @@ impl Metrics {
             }
         };
         let fetched_ms = self.planned_ms.get().saturating_sub(self.given_up_ms.get());
-        let share = share(self.settled_ms.get(), fetched_ms);
+        let share = match self.given_up_ms.get() {
+            1.. if fetched_ms == 0 => 1.0,
+            _ => share(self.settled_ms.get(), fetched_ms),
+        };
         MetricsSnapshot {
             at: now.to_string(),
             words,
@@ -204,7 +207,7 @@ fn activity(
         waits: waits.iter().filter(|(name, _)| is_of(name)).map(|(_, wait)| *wait).collect(),
         in_flight: of.iter().map(|dataset| dataset.in_flight.get()).sum(),
         active: of.iter().map(|dataset| dataset.active_shards()).sum(),
-        is_done: of.iter().all(|dataset| dataset.share() >= 1.0),
+        is_done: of.iter().all(|dataset| dataset.is_done()),
     }
 }
 

@@ -195,7 +195,8 @@ const FAMILIES: [Family; 18] = [
     Family {
         name: "cxbackfill_progress_ratio",
         kind: Kind::Gauge,
-        help: "The part of the planned time that is committed or failed, by dataset.",
+        help: "The part of the planned time that is committed or failed, by dataset; less than 1 \
+               at the end of the run if the dataset was given up.",
         samples: |run, samples| {
             for dataset in run.metrics.datasets() {
                 samples.add("", &[("dataset", &dataset.name)], dataset.share());
@@ -286,6 +287,7 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{telemetry::metrics::GivenUp, time::interval::Interval};
 
     #[test]
     fn every_name_follows_the_conventions_and_is_in_the_readme() {
@@ -296,6 +298,24 @@ mod tests {
             assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
             assert!(family.help.ends_with('.'), "{name}");
             assert!(readme.contains(&format!("`{name}`")), "{name} is not in the README");
+        }
+    }
+
+    #[test]
+    fn the_progress_of_a_dataset_that_is_given_up_agrees_with_its_shards() {
+        let metrics = Metrics::default();
+        let day = |number: i64| Interval::day_of(number * 86_400_000);
+        metrics.plan((0..4).map(|number| ("calls", day(number))), None);
+        metrics.settle("calls", day(0));
+        metrics.give_up("calls", GivenUp::Failing);
+        // a shard that another fetcher was at
+        metrics.settle("calls", day(1));
+        let text = text(&[Run { source: None, metrics: &metrics }]);
+        for line in [
+            "cxbackfill_progress_ratio{dataset=\"calls\"} 0.5\n",
+            "cxbackfill_shards{dataset=\"calls\",state=\"waiting\"} 2\n",
+        ] {
+            assert!(text.contains(line), "{text}");
         }
     }
 

@@ -38,8 +38,8 @@ pub(crate) struct MetricsSnapshot {
     pub shards_done: u64,
     /// Shards that were bisected.
     pub shards_split: u64,
-    /// The part of the planned time that is committed or failed, from 0 to 1, without the time of
-    /// datasets that were given up.
+    /// The part of the planned time that is committed or failed, from 0 to 1, without what was left
+    /// of datasets that were given up; 1 if that is all of it.
     pub share: f64,
     /// Seconds that the rest is expected to take. `None` if that is not known yet.
     pub eta_s: Option<f64>,

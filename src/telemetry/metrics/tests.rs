@@ -53,6 +53,17 @@ async fn a_dataset_that_is_given_up_is_no_part_of_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_is_done_if_all_datasets_are_given_up() {
+    let metrics = planned();
+    for dataset in ["calls", "users"] {
+        metrics.give_up(dataset, GivenUp::Denied("403".to_owned()));
+    }
+    let snapshot = metrics.snapshot();
+    let told = (snapshot.words.as_str(), snapshot.share, snapshot.eta_s);
+    assert_eq!(told, ("done", 1.0, Some(0.0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_of_one_endpoint_is_told_of_its_dataset_alone() {
     let metrics = planned();
     metrics.throttle(Some("calls".into()), Duration::from_secs(42), "429");
