@@ -134,8 +134,8 @@ pub(super) async fn execute(overrides: &Overrides, args: &RunArgs) -> ExitCode {
         results = &mut runs => results,
         () = interrupts.shut_down(&shutdown, grace) => {
             tracing::warn!(
-                "ending at once, without a report: the next run fetches again what is not \
-                 committed, and `cxbackfill report` writes the report"
+                "ending at once: what is not committed is fetched again by the next run; \
+                 `_report.html` is not written, `cxbackfill report` writes it"
             );
             let aborted = configs.iter().zip(&metrics);
             let results = aborted.map(|(config, metrics)| run::report_of_aborted(config, metrics));

@@ -369,12 +369,14 @@ fn tables(config: &Config) -> Option<String> {
     let has_tables = |dataset: &&Arc<Dataset>| !layout.tables(dataset).is_empty();
     let (with, without): (Vec<_>, Vec<_>) = config.datasets.iter().partition(has_tables);
     let mut sentences = Vec::new();
-    for (sentence, datasets) in
-        [("tables of", with), ("nested rows, since they have no tables, of", without)]
+    let no_tables = "nested rows only, since the catalog describes no tables of";
+    for (datasets, what, of) in [(with, "tables", [""; 2]), (without, no_tables, [" it", " them"])]
     {
         let names: Vec<_> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-        if !names.is_empty() {
-            sentences.push(format!("{sentence} {}", names.join(", ")));
+        match names[..] {
+            [] => {}
+            [name] => sentences.push(format!("{name} has {what}{}", of[0])),
+            _ => sentences.push(format!("{} have {what}{}", names.join(", "), of[1])),
         }
     }
     Some(format!("{}: {}", layout.name(), sentences.join("; ")))

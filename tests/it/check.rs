@@ -64,12 +64,13 @@ async fn the_datasets_without_tables_are_named_if_the_layout_has_tables() {
     assert_eq!(line(datasets, "nested"), None);
     for layout in ["tables", "both"] {
         let expected = format!(
-            "ok {layout}: tables of conversations; nested rows, since they have no tables, of \
-             user-details, divisions"
+            "ok {layout}: conversations has tables; user-details, divisions have nested rows only, \
+             since the catalog describes no tables of them"
         );
         assert_eq!(line(datasets, layout), Some(expected));
     }
-    let expected = "ok tables: nested rows, since they have no tables, of divisions";
+    let expected =
+        "ok tables: divisions has nested rows only, since the catalog describes no tables of it";
     assert_eq!(line(r#"["divisions"]"#, "tables").as_deref(), Some(expected));
 }
 

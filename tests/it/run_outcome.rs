@@ -185,6 +185,9 @@ fn status_and_report_show_a_denied_dataset_with_the_permission_that_is_missing()
     let [problem] = &report["problems"].as_array().unwrap()[..] else { panic!("{report}") };
     assert_eq!((&problem["dataset"], &problem["cause"]), (&json!("audits"), &json!("denied")));
     assert!(names_it(&problem["reason"]), "{problem}");
+    // a run that does not request the dataset does not know whether the permission is granted
+    assert_eq!(command(&["run", "--retry-failed"], &[]).status.code(), Some(1));
+    assert!(status(&["status"]).contains(needed));
     // the permission is granted
     assert_eq!(command(&["run"], &[]).status.code(), Some(0));
     let said = status(&["status"]);
@@ -229,7 +232,10 @@ fn the_json_summary_is_printed_on_a_second_interrupt() {
     let output = interrupted(&[Duration::from_secs(2), Duration::from_millis(1_200)]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{said}");
-    assert!(said.contains("ending at once, without a report"), "{said}");
+    assert!(
+        said.contains("`_report.html` is not written, `cxbackfill report` writes it"),
+        "{said}"
+    );
     let summary = summary(&output);
     assert_eq!(
         (&summary["outcome"], &summary["gaps"][0]["kind"]),
