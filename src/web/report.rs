@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, io::Write, sync::Arc};
 use serde_json::{Value, json};
 
 use crate::{
-    commands::overview::{DayState, Overview, ShardHistory},
+    commands::overview::{DayOverview, DayState, Overview, ShardHistory},
     error::Error,
     sink::store::{OutputStore, StoreError},
     system::blocking::offload_wait,
@@ -55,11 +55,7 @@ fn html(source: &Source, overview: &Overview) -> Result<String, Error> {
     let mut histories: BTreeMap<&str, BTreeMap<&str, ShardHistory>> = BTreeMap::new();
     let count: usize = overview.datasets.iter().map(|dataset| dataset.days.len()).sum();
     let days = overview.datasets.iter().flat_map(|dataset| {
-        let days = dataset.days.iter().filter(|day| {
-            count <= FEW_DAYS
-                || day.split
-                || !matches!(day.state, DayState::Committed | DayState::Waiting | DayState::Denied)
-        });
+        let days = dataset.days.iter().filter(|day| count <= FEW_DAYS || is_special(day));
         days.map(|day| (dataset.name.as_str(), day.date.as_str()))
     });
     for (dataset, date) in days.take(MOST_HISTORIES) {
@@ -72,9 +68,42 @@ fn html(source: &Source, overview: &Overview) -> Result<String, Error> {
     Ok(page::html(&data))
 }
 
+/// Whether someone may ask how a day came about although the report has many days.
+fn is_special(day: &DayOverview) -> bool {
+    match day.state {
+        DayState::Committed | DayState::Waiting => day.split,
+        // of a day of which nothing is committed there is nothing to tell
+        DayState::Denied => day.split || day.shards > 0,
+        DayState::Partial | DayState::Fetching | DayState::Doubtful | DayState::Failed => true,
+    }
+}
+
 /// The interval of a UTC day. `None` if it is none.
 fn day(date: &str) -> Option<Interval> {
     let midnight: jiff::Timestamp = format!("{date}T00:00:00Z").parse().ok()?;
     let from = midnight.as_millisecond();
     Interval::new(from, from + DAY_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_report_has_the_history_of_a_denied_day_if_a_part_of_it_is_committed() {
+        let day = |shards| DayOverview {
+            date: "2024-01-01".to_owned(),
+            state: DayState::Denied,
+            rows: 0,
+            bytes: 0,
+            requests: None,
+            retries: None,
+            duration_s: None,
+            open_rows: 0,
+            shards,
+            split: false,
+        };
+        assert!(is_special(&day(1)));
+        assert!(!is_special(&day(0)));
+    }
 }

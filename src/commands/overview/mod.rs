@@ -15,7 +15,7 @@ mod sums;
 use serde::Serialize;
 
 pub(crate) use self::{
-    datasets::{DatasetOverview, DayState},
+    datasets::{DatasetOverview, DayOverview, DayState},
     history::ShardHistory,
     problems::Problem,
     runs::{Progress, RunInfo, RunOverview, State, Totals},

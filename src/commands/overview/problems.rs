@@ -9,7 +9,7 @@ use crate::{
         gaps::{Gap, TimeSpan},
         overview::runs,
         report::RunOutcome,
-        status::{DatasetStatus, Status},
+        status::{DatasetStatus, Status, recorded::denied_in},
     },
     ledger::RunRecord,
 };
@@ -43,7 +43,8 @@ pub(super) fn problems(status: &Status, run: Option<&RunRecord>) -> Vec<Problem>
         .filter_map(|status| Some((status.dataset.clone(), status.denied.clone()?)))
         .collect();
     // what ended a run that was not allowed to read a dataset is told with the dataset
-    let is_told = |error: &String| *error == RunOutcome::from_denied(&denied).to_string();
+    let denied_in_run = run.map(denied_in).unwrap_or_default();
+    let is_told = |error: &String| *error == RunOutcome::from_denied(&denied_in_run).to_string();
     if let Some(error) = run.and_then(runs::error).filter(|error| !is_told(error)) {
         problems.push(Problem {
             dataset: None,

@@ -4,7 +4,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    commands::{overview::LiveRun, status::Status},
+    commands::{
+        overview::LiveRun,
+        status::{
+            Status,
+            recorded::{course, number, summary},
+        },
+    },
     ledger::{RunRecord, reader::Snapshot},
     telemetry::metrics::MetricsSnapshot,
 };
@@ -74,7 +80,7 @@ pub(crate) struct Progress {
     /// Shards of the run, with those that were split off since.
     pub shards_planned: u64,
     /// The part of the run's time that is committed or failed, from 0 to 1; if no run is going on,
-    /// the part of the requested time that is committed.
+    /// the part of the requested time that is committed. Datasets that are denied do not count.
     pub share: f64,
     /// Rows a second in the last minute. `None` if no run is going on.
     pub rows_per_second: Option<f64>,
@@ -185,7 +191,8 @@ impl Progress {
     pub(super) fn new(running: Option<&LiveRun>, status: &Status) -> Self {
         let Some(live) = running else {
             let of = |of: fn(&crate::commands::status::Totals) -> f64| -> f64 {
-                status.datasets.iter().map(|dataset| of(&dataset.total)).sum()
+                let fetched = status.datasets.iter().filter(|dataset| dataset.denied.is_none());
+                fetched.map(|dataset| of(&dataset.total)).sum()
             };
             let committed = of(|total| total.committed_s);
             let all = committed + of(|total| total.failed_s + total.missing_s);
@@ -217,8 +224,7 @@ fn rows_per_second(live: &LiveRun) -> Option<f64> {
 
 /// What the ledger recorded of the running or last run.
 pub(super) fn recorded(ledger: &Snapshot) -> LiveRun {
-    let state = ledger.runs.last().and_then(|run| run.state.as_deref());
-    let metrics = state.and_then(|state| serde_json::from_str(state).ok()).unwrap_or_default();
+    let metrics = ledger.runs.last().map(course).unwrap_or_default();
     LiveRun { metrics, samples: ledger.samples.clone() }
 }
 
@@ -247,14 +253,4 @@ impl RunOverview {
 /// Why a run did not get to its end. `None` if it did, with or without gaps.
 pub(super) fn error(run: &RunRecord) -> Option<String> {
     summary(run).get("error").and_then(Value::as_str).map(str::to_owned)
-}
-
-/// The summary of a run. Null if it has not ended.
-fn summary(run: &RunRecord) -> Value {
-    let summary = run.summary.as_deref().and_then(|summary| serde_json::from_str(summary).ok());
-    summary.unwrap_or_default()
-}
-
-fn number(summary: &Value, key: &str) -> u64 {
-    summary.get(key).and_then(Value::as_u64).unwrap_or_default()
 }

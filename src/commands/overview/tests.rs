@@ -9,7 +9,7 @@ use crate::{
             tests::{hours, job, shard, snapshot},
         },
     },
-    ledger::{HourRecord, RunRecord, ShardCost, ShardDetails, ShardRecord},
+    ledger::{HourRecord, RunRecord, ShardCost, ShardDetails, ShardRecord, reader::DatasetRecords},
     telemetry::metrics::{DatasetMetricsSnapshot, Span},
 };
 
@@ -134,7 +134,7 @@ fn what_needs_a_person_comes_with_advice() {
 }
 
 #[test]
-fn a_dataset_that_the_running_or_last_run_was_not_allowed_to_read_is_denied() {
+fn a_dataset_is_denied_until_a_run_has_read_it() {
     use DayState::{Committed, Denied, Failed};
     let mut ledger = ledger();
     let reason = "the server answered 403; grant the permission p";
@@ -170,8 +170,64 @@ fn a_dataset_that_the_running_or_last_run_was_not_allowed_to_read_is_denied() {
         assert_eq!(causes, ["denied", "failed", "open"], "the end of the run is not told twice");
         assert_eq!(problems[0].reason, reason);
     }
+    // runs that learn nothing about the dataset
+    let other = r#"{"datasets": [{ "dataset": "queues", "shards_committed": 3 },
+        { "dataset": "conversations", "shards_committed": 0, "shards_failed": 0 }]}"#;
+    for summary in ["{}", other, r#"{"error": "no token", "datasets": []}"#] {
+        let outcome = Some("gaps".into());
+        ledger.runs.push(RunRecord { outcome, summary: Some(summary.into()), ..run() });
+    }
     ledger.runs.push(run());
-    assert_eq!(states(&Overview::new(&job(), &ledger, None, true))[4], ("05", DayState::Waiting));
+    let overview = Overview::new(&job(), &ledger, None, true);
+    assert_eq!((states(&overview)[4], overview.datasets[0].state), (("05", Denied), Denied));
+    // runs that read it
+    let read = r#"{"datasets": [{ "dataset": "conversations", "shards_committed": 1 }]}"#;
+    let failed = read.replace("committed", "failed");
+    let in_state = DatasetMetricsSnapshot { shards_done: 1, ..<_>::default() };
+    let datasets = BTreeMap::from([("conversations".to_owned(), in_state)]);
+    let state = serde_json::to_string(&MetricsSnapshot { datasets, ..<_>::default() }).unwrap();
+    for read in [
+        RunRecord { summary: Some(read.into()), ..run() },
+        RunRecord { summary: Some(failed), ..run() },
+        RunRecord { state: Some(state), ..run() },
+    ] {
+        ledger.runs.push(read);
+        let overview = Overview::new(&job(), &ledger, None, true);
+        assert_eq!(states(&overview)[4], ("05", DayState::Waiting));
+        ledger.runs.pop();
+    }
+}
+
+#[test]
+fn the_end_of_a_run_is_told_once_if_an_earlier_run_was_denied_another_dataset() {
+    let mut ledger = ledger();
+    let denied = |dataset: &str| {
+        let summary = serde_json::json!({
+            "error": format!("{dataset}: 403"),
+            "datasets": [{ "dataset": dataset, "denied": "403" }],
+        });
+        let ended = Some("2024-01-20T00:00:02Z".into());
+        RunRecord { ended, summary: Some(summary.to_string()), ..run() }
+    };
+    ledger.datasets.insert("queues".to_owned(), DatasetRecords::default());
+    ledger.runs = vec![denied("conversations"), denied("queues")];
+    let overview = Overview::new(&job(), &ledger, None, false);
+    let causes: Vec<_> = overview.problems.iter().map(|problem| problem.cause.as_str()).collect();
+    assert_eq!(causes, ["denied", "denied", "failed", "open"]);
+}
+
+#[test]
+fn a_denied_dataset_is_no_part_of_the_progress_after_a_run() {
+    let mut ledger = ledger();
+    let shards = vec![shard(hours(0, 24), &[])];
+    ledger
+        .datasets
+        .insert("queues".to_owned(), DatasetRecords { shards, ..DatasetRecords::default() });
+    let share = |ledger: &Snapshot| Overview::new(&job(), ledger, None, false).progress.share;
+    assert_eq!(share(&ledger), 78.0 / 264.0);
+    let summary = r#"{"datasets": [{ "dataset": "conversations", "denied": "403" }]}"#;
+    ledger.runs = vec![RunRecord { summary: Some(summary.into()), ..run() }];
+    assert_eq!(share(&ledger), 1.0, "all of the other dataset is committed");
 }
 
 #[test]

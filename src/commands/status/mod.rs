@@ -1,6 +1,6 @@
 //! What is committed, failed and missing, by dataset and UTC day, from the ledger alone.
 
-mod denied;
+pub(crate) mod recorded;
 mod running;
 
 use std::{
@@ -65,8 +65,8 @@ pub(crate) struct DatasetStatus {
     pub accepted: Vec<Gap>,
     /// The end of the interval that the platform cannot return yet. `None` if there is none.
     pub not_yet_available: Option<TimeSpan>,
-    /// What the platform answers and what is missing, if the running or last run was not allowed to
-    /// read the dataset. `None` if it was, or did not ask.
+    /// What the platform answers and what is missing, if the newest run that requested rows of the
+    /// dataset was not allowed to read it. `None` if it was, or there is none.
     pub denied: Option<String>,
     /// Values that fit no column, without the fields that have become columns or are ignored since.
     pub new_fields: Vec<NewField>,
@@ -110,7 +110,7 @@ impl Status {
         let recorded = ledger.datasets.keys().map(String::as_str);
         let names: BTreeSet<_> = requested.keys().copied().chain(recorded).collect();
         let no_records = DatasetRecords::default();
-        let mut denied = denied::denied(ledger);
+        let mut denied = recorded::denied(ledger, &names);
         let mut datasets = Vec::new();
         for name in names {
             let records = ledger.datasets.get(name).unwrap_or(&no_records);

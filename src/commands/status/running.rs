@@ -2,10 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{
-    ledger::{RunRecord, reader::Snapshot},
-    telemetry::metrics::MetricsSnapshot,
-};
+use crate::{commands::status::recorded::course, ledger::reader::Snapshot};
 
 /// A run that is going on, as its process recorded it a few seconds ago.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -61,10 +58,4 @@ impl RunningJob {
             eta_s: state.eta_s,
         })
     }
-}
-
-/// What the metrics of a run said last. Empty if nothing is recorded.
-pub(super) fn course(run: &RunRecord) -> MetricsSnapshot {
-    let state = run.state.as_deref().and_then(|state| serde_json::from_str(state).ok());
-    state.unwrap_or_default()
 }

@@ -19,7 +19,7 @@ function dayTip(dataset, day) {
   return [
     `${plain(dataset.name)}, ${WEEK[weekday(day.time)]} ${dayText(day.time)}`,
     STATES[kindOf(day)] || plain(day.state),
-    !["waiting", "denied"].includes(day.state) && `${many(day.rows, "row")}${day.requests === null || day.requests === undefined ? "" : `, ${many(day.requests, "request")}`}${day.retries ? `, ${many(day.retries, "retry", "retries")}` : ""}`,
+    (day.shards > 0 || !["waiting", "denied"].includes(day.state)) && `${many(day.rows, "row")}${day.requests === null || day.requests === undefined ? "" : `, ${many(day.requests, "request")}`}${day.retries ? `, ${many(day.retries, "retry", "retries")}` : ""}`,
     day.duration_s > 0 && `${duration(day.duration_s)}${day.shards > 1 ? ` in ${many(day.shards, "shard")}` : ""}`,
     day.open_rows > 0 && `${many(day.open_rows, "row")} still open`,
   ];

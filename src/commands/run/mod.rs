@@ -307,7 +307,9 @@ pub(crate) fn report_of_aborted(config: &Config, metrics: &Metrics) -> Result<Ru
     let ledger = Ledger::open(&config.output.join(LEDGER))?;
     let started = Timestamp::from_millisecond(config.now).unwrap_or_default();
     let elapsed = Duration::try_from(clock::now().duration_since(started)).unwrap_or_default();
-    let mut totals = FetchTotals::default();
+    let datasets = metrics.snapshot().datasets.into_iter();
+    let denied = datasets.filter_map(|(name, dataset)| Some((name, dataset.denied?))).collect();
+    let mut totals = FetchTotals { denied, ..FetchTotals::default() };
     for (dataset, committed) in ledger.committed_since(started)? {
         let received = committed.counts.received;
         let of_dataset = DatasetTotals { committed, received, ..DatasetTotals::default() };
@@ -366,28 +368,4 @@ fn open_gaps(gaps: &[Gap], totals: &FetchTotals) -> Vec<Gap> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        ledger::{DoubtfulInterval, GapKind},
-        time::interval::Interval,
-    };
-
-    fn doubtful(reason: &str) -> DoubtfulInterval {
-        let interval = Interval::new(0, 10).unwrap();
-        let (dataset, reason) = ("d".to_owned(), reason.to_owned());
-        DoubtfulInterval { dataset, interval, kind: GapKind::Quarantined, reason }
-    }
-
-    #[test]
-    fn a_doubtful_interval_counts_in_the_run_that_committed_it_unless_it_is_accepted() {
-        let gaps = [Gap::from(doubtful("1 row"))];
-        let of_this_run =
-            FetchTotals { doubtful: vec![doubtful("1 row")], ..FetchTotals::default() };
-        assert_eq!(open_gaps(&gaps, &of_this_run), gaps);
-        assert_eq!(open_gaps(&gaps, &FetchTotals::default()), []);
-        let [gap] = gaps;
-        let accepted = Gap { accepted: Some("lost".to_owned()), ..gap };
-        assert_eq!(open_gaps(&[accepted], &of_this_run), []);
-    }
-}
+mod tests;
