@@ -1,6 +1,7 @@
 """Checks exports with readers that are not ours: the csv module, DuckDB, json and pyarrow.
 
     export.py compare TRUTH FOLDER    compares rows.parquet, rows.ndjson and rows.csv with the truth, which is NDJSON
+    export.py compare-tables TRUTH FOLDER  the same without lists and objects that hold nothing: tables do not keep them
     export.py spreadsheet TRUTH FILE  compares a CSV file that LibreOffice converted to flat XML with the truth
     export.py write FOLDER ROWS       writes an output of the dataset `calls` whose texts are hostile, and its truth
 
@@ -12,6 +13,7 @@ import json
 import re
 import sys
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from xml.etree import ElementTree
@@ -85,13 +87,20 @@ def csv_faults(path, told, kind):
             yield from differences(f"duckdb: {number}.{name}", theirs, value)
 
 
-def faults(truth, folder):
+def without_empty(value):
+    """The value without the lists and objects that hold nothing."""
+    if isinstance(value, dict):
+        kept = {key: without_empty(inner) for key, inner in value.items()}
+        return {key: inner for key, inner in kept.items() if inner is not None} or None
+    return [without_empty(inner) for inner in value] or None if isinstance(value, list) else value
+
+
+def faults(truth, folder, form):
     table = pq.read_table(folder / "rows.parquet")
     kind = pa.struct(list(table.schema))
     time = table.schema.names[[field.type for field in table.schema].index(UTC_US)]
     lines = [line for line in truth.read_text(encoding="utf-8").split("\n") if line]
-    told = [typed(present(json.loads(line)), kind) for line in lines]
-    told.sort(key=lambda row: row[time])
+    told = [form(typed(present(json.loads(line)), kind)) for line in lines]
     stored = [present(row) for row in table.to_pylist(maps_as_pydicts="strict")]
     key = table.schema.names[0]
     times = [row[time] for row in stored]
@@ -99,16 +108,16 @@ def faults(truth, folder):
     # rows of the same time may come in any order
     told.sort(key=lambda row: (row[time], row[key]))
     order = sorted(range(len(stored)), key=lambda index: (times[index], stored[index][key]))
-    yield from differences("parquet", [stored[index] for index in order], told)
+    yield from differences("parquet", [form(stored[index]) for index in order], told)
     lines = (folder / "rows.ndjson").read_text(encoding="utf-8").split("\n")
-    rows = [typed(present(json.loads(line)), kind) for line in lines if line]
+    rows = [form(typed(present(json.loads(line)), kind)) for line in lines if line]
     yield from differences("ndjson", [rows[index] for index in order], told)
-    yield from csv_faults(folder / "rows.csv", [stored[index] for index in range(len(stored))], kind)
+    yield from csv_faults(folder / "rows.csv", stored, kind)
     print(f"{len(told)} rows", file=sys.stderr)
 
 
-def compare(truth, folder):
-    found = list(islice(faults(Path(truth), Path(folder)), 10))
+def compare(truth, folder, form=lambda row: row):
+    found = list(islice(faults(Path(truth), Path(folder), form), 10))
     print("\n".join(found) or "equal")
 
 
@@ -187,4 +196,7 @@ def write(folder, rows):
 
 
 if __name__ == "__main__":
-    {"compare": compare, "spreadsheet": spreadsheet, "write": write}[sys.argv[1]](*sys.argv[2:])
+    commands = {
+        "compare": compare, "compare-tables": partial(compare, form=without_empty), "spreadsheet": spreadsheet, "write": write,
+    }
+    commands[sys.argv[1]](*sys.argv[2:])
