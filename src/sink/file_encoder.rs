@@ -259,6 +259,16 @@ mod tests {
     }
 
     #[test]
+    fn g8_row_groups_of_tables_share_the_memory_of_one_of_nested_rows() {
+        let dataset = catalog::test_dataset("conversations");
+        // more than a table's part of a row group, and less than a row group
+        let bytes = ROW_GROUP_BYTES / dataset.tables.len() * 3 / 2;
+        let rows = conversations(dataset, bytes / 1_000, 1_000);
+        assert_eq!(metadata(None, &rows, true).num_row_groups(), 1);
+        assert_eq!(metadata(Some(0), &rows, true).num_row_groups(), 2);
+    }
+
+    #[test]
     fn a_table_says_that_its_rows_are_in_order_only_if_they_are() {
         let rows = conversations(catalog::test_dataset("conversations"), 3, 10);
         let declares = |is_ascending| {

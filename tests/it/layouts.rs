@@ -122,6 +122,17 @@ fn a_day_is_refreshed_replaced_and_dropped_with_its_tables() {
         let verified = execute(&job, &["verify"], &settings, 0);
         assert!(verified.contains(" 120 rows, "), "{layout}: {verified}");
         let written = files(&job.folder(""));
+        // a rebuild keeps what is recorded, and takes no file for one of another table
+        let is_of_sessions = |path: &&PathBuf| path.starts_with("conversations.tables/sessions");
+        let of_sessions = job.folder("").join(written.keys().find(is_of_sessions).unwrap());
+        let of_segments = of_sessions.parent().unwrap().display().to_string();
+        let of_segments = of_segments.replace("/sessions/", "/segments/");
+        fs::copy(&of_sessions, Path::new(&of_segments).join("copy.parquet")).unwrap();
+        let rebuilt = execute(&job, &["rebuild"], &settings, 1);
+        let reason = "its footer says that it belongs in the folder conversations.tables/sessions/";
+        assert!(rebuilt.contains(reason), "{rebuilt}");
+        fs::remove_dir_all(job.folder("_orphaned")).unwrap();
+        assert_eq!(execute(&job, &["verify"], &settings, 0), verified, "{layout}");
         let is_of_day = |path: &PathBuf| path.display().to_string().contains("date=2024-01-02");
 
         for command in [&["run", "--again", "2024-01-02"][..], &["run", "--refresh", "2d"]] {
@@ -232,6 +243,32 @@ fn an_upgrade_refuses_columns_that_are_gone_from_tables_without_nested_rows() {
     execute(&both, &["upgrade"], &own, 0);
     execute(&both, &["verify"], &own, 0);
     assert!(folders(&files(&both.folder(""))).contains("conversations.tables/stats"));
+}
+
+#[test]
+fn an_output_whose_layout_is_half_changed_is_refused_until_it_is_upgraded() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    let both = ["output.layout=both"];
+    job.run(FROM, TO, &[]);
+    let (path, content) = files(&job.folder("")).pop_last().unwrap();
+    let mut damaged = content.clone();
+    damaged[100] ^= 1;
+    // the first day is upgraded, and the second cannot be
+    fs::write(job.folder("").join(&path), damaged).unwrap();
+    let refused = execute(&job, &["upgrade"], &both, 2);
+    assert!(refused.contains("its checksum is another one"), "{refused}");
+    assert!(folders(&files(&job.folder(""))).contains("conversations.tables/sessions"));
+    fs::write(job.folder("").join(&path), content).unwrap();
+    for settings in [&[][..], &both] {
+        for command in [&["run"][..], &["views", "--dialect", "duckdb"]] {
+            let refused = execute(&job, command, settings, 2);
+            assert!(refused.contains("cxbackfill upgrade"), "{refused}");
+        }
+    }
+    execute(&job, &["upgrade"], &both, 0);
+    execute(&job, &["verify"], &both, 0);
+    assert_eq!(job.run(FROM, TO, &both)["requests"], 0);
 }
 
 #[test]

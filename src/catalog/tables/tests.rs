@@ -92,6 +92,21 @@ fn a_table_has_keys_positions_inherited_own_and_computed_columns() {
 }
 
 #[test]
+fn a_position_is_called_by_the_name_of_one_element() {
+    for (dataset, table, expected) in [
+        ("conversations", "properties", "propertyNumber"),
+        ("conversations", "sessions", "sessionNumber"),
+        ("users", "addresses", "addressNumber"),
+        ("audits", "entity_changes", "entityChangeNumber"),
+    ] {
+        let tables = &catalog::test_dataset(dataset).tables;
+        let table = tables.iter().find(|found| found.name == table).unwrap();
+        let position = table.key_columns + table.rows.len() - 1;
+        assert_eq!(columns(table)[position], expected);
+    }
+}
+
+#[test]
 fn a_list_without_a_table_stays_a_column() {
     let dataset =
         read("[dataset.calls.tables.calls]\n[dataset.calls.tables.legs]\nrows = 'legs[]'").unwrap();
