@@ -146,3 +146,6 @@ fn is_of(batch: &RecordBatch, parents: &ParentRows) -> Result<BooleanArray, Arro
     let is_of = |id: Option<&str>| id.is_some_and(|id| parents.ids.iter().any(|of| of == id));
     Ok(ids.iter().map(|id| Some(is_of(id))).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,42 @@ impl Layout {
         columns
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        sink::tests::calls,
+        time::interval::{DAY_MS, Interval},
+    };
+
+    #[test]
+    fn files_are_of_the_layout_that_all_days_have_whole() {
+        let (dataset, interval) = (calls(), Interval::new(0, 2 * DAY_MS).unwrap());
+        let file = |kind: FileKind, date: &str| FileRecord {
+            path: kind.path("calls", date, interval),
+            rows: 1,
+            bytes: 1,
+            sha256: String::new(),
+        };
+        let of_day = |layout: Layout, date: &str| -> Vec<_> {
+            layout.files(&dataset).into_iter().map(|kind| file(kind, date)).collect()
+        };
+        let layouts = |files: &[FileRecord]| -> Vec<_> {
+            Layout::ALL.into_iter().filter(|layout| layout.is_of(&dataset, files)).collect()
+        };
+        let [first, second] = ["1970-01-01", "1970-01-02"];
+        for layout in Layout::ALL {
+            let quarantine = vec![file(FileKind::Quarantine, first)];
+            let whole = [of_day(layout, first), of_day(layout, second), quarantine].concat();
+            assert_eq!(layouts(&whole), [layout]);
+            for other in Layout::ALL.into_iter().filter(|other| *other != layout) {
+                let mixed = [of_day(layout, first), of_day(other, second)].concat();
+                assert_eq!(layouts(&mixed), [], "{layout:?} and {other:?}");
+            }
+            if layout != Layout::Nested {
+                assert_eq!(layouts(&whole[1..]), [], "{layout:?} without a file of the first day");
+            }
+        }
+    }
+}

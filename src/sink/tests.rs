@@ -61,9 +61,14 @@ impl Fixture {
     }
 
     pub(super) fn with_layout(layout: Layout) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::over(OutputStore::directory(folder.path()).unwrap(), folder, layout)
+    }
+
+    /// A sink over an output in a folder.
+    pub(super) fn over(output: OutputStore, folder: tempfile::TempDir, layout: Layout) -> Self {
         let dataset = calls();
-        let [folder, ledger_folder] = [(), ()].map(|()| tempfile::tempdir().unwrap());
-        let output = OutputStore::directory(folder.path()).unwrap();
+        let ledger_folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&ledger_folder.path().join(LEDGER)).unwrap();
         let settings = ParquetSettings {
             compression: parquet::basic::Compression::UNCOMPRESSED,

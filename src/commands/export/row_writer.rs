@@ -23,8 +23,6 @@ use crate::{
 /// Where the bytes go.
 pub(crate) type Target = Box<dyn Write + Send>;
 
-/// The most encoded bytes of a row group, which are kept in memory.
-const ROW_GROUP_BYTES: usize = 32 << 20;
 /// What tells a spreadsheet that a file is UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -102,9 +100,6 @@ impl RowWriter {
             Self::Parquet { writer } => {
                 let mut writer = writer.open(rows).map_err(io_error)?;
                 writer.write(rows).map_err(io_error)?;
-                if writer.in_progress_size() >= ROW_GROUP_BYTES {
-                    writer.flush().map_err(io_error)?;
-                }
                 Self::Parquet { writer: ParquetWriter::Open(Box::new(writer)) }
             }
         })

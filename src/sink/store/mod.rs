@@ -272,16 +272,10 @@ impl OutputStore {
     /// # Errors
     /// [`StoreError`].
     pub(super) async fn sync(&self, paths: &[&str]) -> Result<(), StoreError> {
-        let Some(root) = self.root.clone() else { return Ok(()) };
-        let mut entries = BTreeSet::new();
-        for path in paths {
-            let file = root.join(path);
-            let folders = file.ancestors().take_while(|folder| folder.starts_with(&root));
-            entries.extend(folders.map(FsPath::to_owned));
-        }
+        let Some(root) = &self.root else { return Ok(()) };
+        let entries = entries_to_sync(root, paths);
         offload(move || {
-            // a file before its folder
-            for entry in entries.into_iter().rev() {
+            for entry in entries {
                 let synced = File::open(&entry).and_then(|entry| entry.sync_all());
                 let path = || entry.display().to_string();
                 synced.map_err(|source| StoreError::Io { path: path(), source })?;
@@ -290,6 +284,18 @@ impl OutputStore {
         })
         .await
     }
+}
+
+/// The files at these paths below `root` and all folders from it to them: each entry once, and
+/// before the folder that it is in.
+fn entries_to_sync(root: &FsPath, paths: &[&str]) -> Vec<PathBuf> {
+    let mut entries = BTreeSet::new();
+    for path in paths {
+        let file = root.join(path);
+        let folders = file.ancestors().take_while(|folder| folder.starts_with(root));
+        entries.extend(folders.map(FsPath::to_owned));
+    }
+    entries.into_iter().rev().collect()
 }
 
 /// Whether a path has an extension of the data files.

@@ -3,6 +3,14 @@ use std::io::Write;
 use object_store::memory::InMemory;
 
 use super::*;
+use crate::{
+    sink::{
+        Committed, Layout, ParquetSettings, RewriteError, Write as WriteRows,
+        tests::{Fixture, START, calls},
+        upgrade::Upgrader,
+    },
+    time::interval::iso,
+};
 
 async fn put(output: &OutputStore, path: &str, content: &[u8]) -> FileRecord {
     let mut spool = output.spool_file().spool();
@@ -69,4 +77,99 @@ async fn a_file_of_many_parts_arrives_complete_with_its_checksum() {
         output.store().get(&Path::from("big")).await.unwrap().bytes().await.unwrap(),
         content
     );
+}
+
+/// An output whose files are in memory, so that a sync of its directory does not find them: it
+/// fails at the first.
+fn output_without_sync(folder: &FsPath) -> OutputStore {
+    OutputStore { store: Arc::new(InMemory::new()), root: Some(folder.to_owned()) }
+}
+
+#[test]
+fn every_file_and_folder_of_a_commit_is_synced_once_and_before_what_it_is_in() {
+    let paths = ["d/date=1/a", "d.tables/t/date=1/a", "d/date=1/b"];
+    let expected = [
+        "out/d.tables/t/date=1/a",
+        "out/d.tables/t/date=1",
+        "out/d.tables/t",
+        "out/d.tables",
+        "out/d/date=1/b",
+        "out/d/date=1/a",
+        "out/d/date=1",
+        "out/d",
+        "out",
+    ];
+    let mut entries = entries_to_sync(FsPath::new("out"), &paths);
+    for (index, entry) in entries.iter().enumerate() {
+        let folder = entry.parent().unwrap();
+        assert!(!entries[..index].iter().any(|synced| synced == folder), "{}", entry.display());
+    }
+    entries.sort();
+    let mut expected = expected.map(PathBuf::from);
+    expected.sort();
+    assert_eq!(entries, expected);
+}
+
+/// Writes a call and commits it.
+async fn commit_call(fixture: &Fixture, replaces: bool) -> Result<Committed, SinkError> {
+    let (shard, at) = (fixture.shard(0, 24, replaces), iso(START));
+    let page = fixture.decode(&shard, &format!(r#"{{"callId":"a","startedAt":"{at}"}}"#));
+    let write = WriteRows { lease: 1, shard: shard.clone(), page };
+    fixture.sink.send(write).await.unwrap().unwrap();
+    fixture.commit(1, &shard, 1).await
+}
+
+#[actix::test]
+async fn g3_files_that_cannot_be_synced_are_neither_renamed_nor_recorded() {
+    for replaces in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = output_without_sync(folder.path());
+        let fixture = Fixture::over(output, folder, Layout::Both);
+        let error = commit_call(&fixture, replaces).await.unwrap_err();
+        assert!(matches!(error, SinkError::OutputStore(StoreError::Io { .. })), "{error:?}");
+        assert_eq!(fixture.ledger.committed("calls").unwrap(), []);
+        let stored = fixture.stored().await;
+        assert_eq!(stored.len(), 3);
+        let is_staged = |path: &String| path.starts_with("_staging/");
+        assert!(stored.iter().all(|path| is_staged(path) == replaces), "{stored:?}");
+    }
+}
+
+#[actix::test]
+async fn g3_upgraded_files_that_cannot_be_synced_are_not_renamed() {
+    let fixture = Fixture::new();
+    commit_call(&fixture, false).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let output = output_without_sync(folder.path());
+    for path in fixture.recorded().into_iter().map(Path::from) {
+        let content = fixture.output.store().get(&path).await.unwrap().bytes().await.unwrap();
+        output.store().put(&path, content.into()).await.unwrap();
+    }
+    let upgrader = Upgrader {
+        output: output.clone(),
+        ledger: fixture.ledger.clone(),
+        settings: ParquetSettings { layout: Layout::Both, ..ParquetSettings::for_tests() },
+    };
+    let error = upgrader.upgrade(&calls(), &fixture.records()[0]).await.unwrap_err();
+    let io_error = |error: &RewriteError| {
+        matches!(error, RewriteError::Sink(SinkError::OutputStore(StoreError::Io { .. })))
+    };
+    assert!(io_error(&error), "{error:?}");
+    let renamed = output.list(&["calls.tables".to_owned()]).await.unwrap();
+    assert!(renamed.is_empty(), "{renamed:?}");
+}
+
+#[tokio::test]
+async fn renamed_files_are_synced_by_whoever_renames_the_last_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = output_without_sync(folder.path());
+    let mut spool = output.spool_file().spool();
+    spool.write_all(b"rows").unwrap();
+    output.put_unsynced("_staging/file", 1, spool).await.unwrap();
+    let renames = [("_staging/file".to_owned(), "d/file".to_owned())];
+    for _ in 0..2 {
+        let error = output.rename_if_there(&renames).await.unwrap_err();
+        let StoreError::Io { path, .. } = error else { panic!("{error}") };
+        assert_eq!(path, folder.path().join("d/file").display().to_string());
+    }
 }

@@ -162,6 +162,31 @@ async fn tables_without_a_wanted_column_are_not_read() {
 }
 
 #[tokio::test]
+async fn columns_that_are_not_wanted_are_not_read() {
+    for calls in [Environment::new(), Environment::of_tables()] {
+        let calls = calls_in(calls, &[A, B, C]);
+        let snapshot = Snapshot::read(&calls.folder.path().join(LEDGER)).unwrap();
+        let of_calls = snapshot.paths().find(|path| !path.contains("/legs/")).unwrap();
+        let path = calls.folder.path().join(of_calls);
+        let wanted = request("id,seconds", "legs[0].ani is not null");
+        let expected = calls.export(&wanted, Format::Csv, false).await;
+        let file = File::open(&path).unwrap();
+        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default()).unwrap();
+        let mut content = std::fs::read(&path).unwrap();
+        let columns = metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
+        for column in columns.filter(|column| column.column_path().string() == "media") {
+            let (start, bytes) = column.byte_range();
+            content[start as usize..(start + bytes) as usize].fill(0xff);
+        }
+        std::fs::write(&path, content).unwrap();
+        assert_eq!(calls.export(&wanted, Format::Csv, false).await, expected, "{of_calls}");
+        let damaged = request("media", "");
+        let exported = calls.export_to(&damaged, Format::Csv, false, io::sink()).await;
+        assert!(matches!(exported, Err(Error::NotAsRecorded { .. })), "{exported:?}");
+    }
+}
+
+#[tokio::test]
 async fn tables_of_different_commits_are_not_put_together() {
     let calls = calls_in(Environment::of_tables(), &[A]);
     let snapshot = Snapshot::read(&calls.folder.path().join(LEDGER)).unwrap();
