@@ -131,6 +131,7 @@ impl Error {
                 LedgerError::Identity { .. }
                 | LedgerError::Policy { .. }
                 | LedgerError::Layout { .. }
+                | LedgerError::ChangingLayout
                 | LedgerError::OlderColumns { .. }
                 | LedgerError::Columns { .. },
             )

@@ -15,6 +15,7 @@ use crate::{
         tables::{self, Table},
         type_places,
     },
+    ledger::FileKind,
     time::interval::Interval,
 };
 
@@ -101,6 +102,16 @@ impl Dataset {
     /// Returns the flat table of this name.
     pub fn table(&self, name: &str) -> Option<&Arc<Table>> {
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// Returns the columns of its files of a kind. `None` if it has no table of that name, or if
+    /// the kind has no columns.
+    pub(crate) fn schema_of(&self, kind: FileKind) -> Option<&SchemaRef> {
+        match kind {
+            FileKind::Nested => Some(&self.schema),
+            FileKind::Table(name) => self.table(name).map(|table| &table.schema),
+            FileKind::Quarantine => None,
+        }
     }
 
     /// Returns the dataset without the columns that only one of two endpoints returns.

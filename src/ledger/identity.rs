@@ -7,6 +7,9 @@ use crate::ledger::{Ledger, LedgerError};
 /// The key of the layout of the files, by the name that it has in the configuration.
 pub(crate) const LAYOUT: &str = "output.layout";
 
+/// The layout that an identity names while an upgrade changes the layout.
+pub(crate) const CHANGING_LAYOUT: &str = "mixed";
+
 /// The key of the version of a dataset's columns.
 pub(crate) fn version_key(dataset: &str) -> String {
     format!("dataset.{dataset}.version")
@@ -84,7 +87,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Identity`] with the first setting that differs, [`LedgerError::Layout`] if
-    /// that is the layout, [`LedgerError::OlderColumns`] if it is the version of a dataset, and the
+    /// that is the layout, [`LedgerError::ChangingLayout`] if an upgrade to another layout was
+    /// interrupted, [`LedgerError::OlderColumns`] if it is the version of a dataset, and the
     /// output's is older, or [`LedgerError::Policy`] if the rows of a dataset were hidden by
     /// another policy.
     pub fn check_identity(&self, identity: &BTreeMap<String, String>) -> Result<(), LedgerError> {
@@ -131,6 +135,7 @@ pub(crate) fn compare_identity(
         }
         let (key, old, new) = (key.clone(), old.clone(), new.clone());
         return Err(match key == LAYOUT {
+            true if old == CHANGING_LAYOUT => LedgerError::ChangingLayout,
             true => LedgerError::Layout { old, new },
             false => LedgerError::Identity { key, old, new },
         });

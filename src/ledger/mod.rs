@@ -47,8 +47,8 @@ pub(crate) use self::{
     follow_ups::FollowUp,
     gaps::{AcceptedInterval, DoubtfulInterval, GapKind, quarantine_doubt},
     identity::{
-        LAYOUT, compare_identity, is_job_key, is_policy_key, is_version_key, policy_key, policy_of,
-        version_key, versioned_dataset,
+        CHANGING_LAYOUT, LAYOUT, compare_identity, is_job_key, is_policy_key, is_version_key,
+        policy_key, policy_of, version_key, versioned_dataset,
     },
     jobs::JobWait,
     prepared::Replacement,

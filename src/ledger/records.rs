@@ -241,6 +241,12 @@ pub enum LedgerError {
         /// The layout now.
         new: String,
     },
+    /// Some files may have another layout than others.
+    #[error(
+        "an upgrade of the output to another output.layout was interrupted: finish it with \
+        `cxbackfill upgrade`"
+    )]
+    ChangingLayout,
     /// The files have the columns of an older version of their dataset.
     #[error(
         "the files of `{dataset}` in this output have the columns of version {found}, and those of \

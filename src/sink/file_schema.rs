@@ -82,8 +82,29 @@ mod tests {
     use arrow::datatypes::SchemaRef;
     use parquet::arrow::parquet_to_arrow_schema;
 
+    use std::{fs, path::Path};
+
     use super::*;
-    use crate::catalog;
+    use crate::catalog::{self, Catalog};
+
+    /// The catalogs of the tests, among them one with every type of column.
+    fn test_catalogs() -> Vec<Catalog> {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let mut paths = vec![tests.join("it/fuzz/everything.toml")];
+        for entry in fs::read_dir(tests.join("tutorials")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.to_str().unwrap();
+            if name.ends_with(".toml") && !name.ends_with(".config.toml") {
+                paths.push(path);
+            }
+        }
+        assert!(paths.len() > 5, "the tutorials are found");
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        paths
+            .iter()
+            .map(|path| catalog::read(path.to_str().unwrap(), &read(path)).unwrap())
+            .collect()
+    }
 
     #[test]
     fn the_arrow_schema_follows_from_the_columns_of_every_file() {
@@ -91,13 +112,13 @@ mod tests {
             let read = parquet_to_arrow_schema(&file.columns, None).unwrap();
             assert_eq!(&read, schema.as_ref());
         };
-        for platform in ["genesys-cloud", "nice-cxone"] {
-            for dataset in catalog::builtin(platform).unwrap().datasets.values() {
-                let schemas = DatasetSchemas::new(dataset).unwrap();
-                follows(schemas.of(None), &dataset.schema);
-                for (number, table) in dataset.tables.iter().enumerate() {
-                    follows(schemas.of(Some(number)), &table.schema);
-                }
+        let builtin = ["genesys-cloud", "nice-cxone"].map(|name| catalog::builtin(name).unwrap());
+        let others = test_catalogs();
+        for dataset in builtin.into_iter().chain(&others).flat_map(|it| it.datasets.values()) {
+            let schemas = DatasetSchemas::new(dataset).unwrap();
+            follows(schemas.of(None), &dataset.schema);
+            for (number, table) in dataset.tables.iter().enumerate() {
+                follows(schemas.of(Some(number)), &table.schema);
             }
         }
     }

@@ -35,11 +35,8 @@ impl Layout {
         }
     }
 
-    /// The layout that the identity of an output names while an upgrade changes the layout.
-    pub(crate) const CHANGING: &'static str = "mixed";
-
     /// The layout of the output with this identity. `None` if an upgrade to another layout was
-    /// interrupted.
+    /// interrupted: then it is [`CHANGING_LAYOUT`](crate::ledger::CHANGING_LAYOUT).
     pub(crate) fn of_output(identity: &BTreeMap<String, String>) -> Option<Self> {
         match identity.get(LAYOUT) {
             None => Some(Self::Nested),

@@ -44,10 +44,7 @@ pub(crate) fn is_outdated(footer: &FileFooter, record: &ShardRecord, dataset: &D
 }
 
 fn is_current(footer: &FileFooter, dataset: &Dataset) -> bool {
-    let schema = match footer.kind() {
-        FileKind::Table(name) => dataset.table(name).map(|table| &table.schema),
-        FileKind::Nested | FileKind::Quarantine => Some(&dataset.schema),
-    };
+    let schema = dataset.schema_of(footer.kind());
     footer.schema_version == dataset.version
         && schema.is_some_and(|schema| schema.fields() == footer.schema.fields())
 }

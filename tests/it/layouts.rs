@@ -272,6 +272,41 @@ fn an_output_whose_layout_is_half_changed_is_refused_until_it_is_upgraded() {
 }
 
 #[test]
+fn an_upgrade_refuses_tables_in_which_an_inherited_column_takes_the_name_of_another() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let own = ["source.platform=custom", "source.catalog=own.toml"];
+    for (layout, code) in [("output.layout=tables", 2), ("output.layout=both", 0)] {
+        let job = Job::new(&sandbox);
+        let own = [own[0], own[1], layout];
+        write_catalog(&job, "", "");
+        job.run(FROM, TO, &own);
+        let written = files(&job.folder(""));
+        let path = job.folder("").with_file_name("own.toml");
+        let mut catalog = fs::read_to_string(&path).unwrap();
+        for (text, other) in [
+            ("[type.participant]\n", "[type.participant]\nani = \"string\"\n"),
+            (
+                "\"participants[].sessions[]\"\ninherit = [",
+                "\"participants[].sessions[]\"\ninherit = [\"participants[].ani\", ",
+            ),
+        ] {
+            assert_eq!(catalog.matches(text).count(), 1, "{text}");
+            catalog = catalog.replace(text, other);
+        }
+        fs::write(path, catalog).unwrap();
+        let result = execute(&job, &["upgrade"], &own, code);
+        if code == 0 {
+            // tables beside nested rows are made anew from these
+            execute(&job, &["verify"], &own, 0);
+        } else {
+            let reason = "`sessions/ani` may be what is `sessions/session_ani` now";
+            assert!(result.contains(reason), "{result}");
+            assert!(files(&job.folder("")) == written, "nothing is written");
+        }
+    }
+}
+
+#[test]
 fn a_dataset_with_one_table_gets_another_layout_like_any_other() {
     let sandbox = Sandbox::start(&[]);
     let job = Job::new(&sandbox);
@@ -324,5 +359,81 @@ fn a_rebuild_in_the_middle_of_an_upgrade_to_another_layout_loses_no_day() {
             assert!(files(&job.folder("")).keys().eq(new.keys()), "{label}");
             assert_eq!(job.run(FROM, TO, &to)["requests"], 0, "{label}");
         }
+    }
+}
+
+#[test]
+fn an_output_between_two_layouts_is_exported_whole_and_refused_where_one_layout_is_needed() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    let job = Job::new(&sandbox);
+    let tables = ["output.layout=tables"];
+    let rows = || -> BTreeSet<String> {
+        let export = ["export", "--format", "csv", "--columns", "conversationId,conversationStart"];
+        let output = job.command_of(&export, FROM, TO, &tables).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    };
+    job.run(FROM, TO, &[]);
+    let (old, all) = (files(&job.folder("")), rows());
+    assert!(all.len() > 30, "{all:?}");
+    execute(&job, &["upgrade"], &tables, 0);
+    // the ledger and the files of an upgrade that was killed after the first day
+    lose_ledger(&job);
+    let is_second = |path: &&PathBuf| path.to_str().unwrap().contains("date=2024-01-02");
+    for path in files(&job.folder("")).keys().filter(is_second) {
+        fs::remove_file(job.folder(path.to_str().unwrap())).unwrap();
+    }
+    for path in old.keys().filter(is_second) {
+        fs::write(job.folder(path.to_str().unwrap()), &old[path]).unwrap();
+    }
+    let rebuilt = execute(&job, &["rebuild"], &tables, 0);
+    assert!(rebuilt.contains("2 commits"), "{rebuilt}");
+
+    assert_eq!(rows(), all);
+    let table = ["export", "--format", "csv", "--table", "sessions"];
+    let forget = ["forget", "--yes", "--dataset", "conversations", "--id", "x"];
+    for command in [&["run"][..], &forget, &table, &["views", "--dialect", "duckdb"]] {
+        let refused = execute(&job, command, &tables, 2);
+        let reason = "error: an upgrade of the output to another output.layout was interrupted: \
+                      finish it with `cxbackfill upgrade`\n";
+        assert!(refused.ends_with(reason), "{command:?}: {refused}");
+    }
+    execute(&job, &["upgrade"], &tables, 0);
+    execute(&job, &["verify"], &tables, 0);
+    assert_eq!(rows(), all);
+
+    // a day without a file of the table is not left out either
+    execute(&job, &table, &tables, 0);
+    let ledger = rusqlite::Connection::open(job.folder(LEDGER)).unwrap();
+    let second = "DELETE FROM file WHERE path LIKE '%.tables/sessions/date=2024-01-02/%'";
+    assert_eq!(ledger.execute(second, []).unwrap(), 1);
+    drop(ledger);
+    let refused = execute(&job, &table, &tables, 2);
+    let reason = "the rows of 2024-01-02T00:00:00.000Z/2024-01-03T00:00:00.000Z have no file of \
+                  the table `sessions`";
+    assert!(refused.contains(reason), "{refused}");
+}
+
+#[test]
+fn a_rebuild_restores_the_sums_by_hour_and_media_type_of_every_layout() {
+    let sandbox = Sandbox::start(&["sandbox.conversations_per_day=20"]);
+    for layout in LAYOUTS {
+        let (job, settings) = (Job::new(&sandbox), format!("output.layout={layout}"));
+        job.run(FROM, TO, &[&settings]);
+        let sums = || -> Vec<(i64, String, i64, i64, i64)> {
+            let ledger = rusqlite::Connection::open(job.folder(LEDGER)).unwrap();
+            let sql = "SELECT hour_ms, media, rows, rows_handled, handle_ms FROM hour_sum
+                       ORDER BY dataset, hour_ms, media";
+            let mut query = ledger.prepare(sql).unwrap();
+            let sums = query.query_map([], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            });
+            sums.unwrap().map(Result::unwrap).collect()
+        };
+        let before = sums();
+        assert!(before.iter().any(|(_, media, .., handle_ms)| media == "voice" && *handle_ms > 0));
+        lose_ledger(&job);
+        execute(&job, &["rebuild"], &[&settings], 0);
+        assert_eq!(sums(), before, "{layout}");
     }
 }

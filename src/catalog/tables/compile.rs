@@ -121,8 +121,7 @@ fn table(
             );
             return Err(InvalidKey::new(&key, reason));
         }
-        let names: Vec<_> = place.value.iter().map(|member| member.name.as_str()).collect();
-        let field = Field::new(names.join("_"), data_type, true);
+        let field = Field::new(place.value_name(), data_type, true);
         columns.add(field, Source::Value { place, is_own: false });
     }
     let mut level = fields;
@@ -226,13 +225,12 @@ impl Own<'_> {
             if members.len() == 1 && self.skipped.contains(&field.name().as_str()) {
                 continue;
             }
-            let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
-            let mut name = names.join("_");
+            let place = Lookup { level: self.rows.len(), lists: Vec::new(), value: members };
+            let mut name = place.value_name();
             if let Some(list) = self.rows.last().filter(|_| columns.has(&name)) {
                 name = format!("{}_{name}", singular(list));
             }
             let field = Field::new(name, field.data_type().clone(), true);
-            let place = Lookup { level: self.rows.len(), lists: Vec::new(), value: members };
             columns.add(field, Source::Value { place, is_own: true });
         }
     }

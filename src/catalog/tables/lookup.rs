@@ -47,6 +47,12 @@ pub(crate) fn shared_lists(one: &[ListStep], other: &[ListStep]) -> usize {
 }
 
 impl Lookup {
+    /// The names of the fields that lead to the values, joined by `_`.
+    pub(super) fn value_name(&self) -> String {
+        let names: Vec<_> = self.value.iter().map(|member| member.name.as_str()).collect();
+        names.join("_")
+    }
+
     /// Where the values of a path are in rows with the columns `fields`, and their type. `None` if
     /// the columns have no such path.
     pub(crate) fn of(path: &ValuePath, fields: &Fields) -> Option<(Self, DataType)> {

@@ -13,7 +13,7 @@ pub(crate) mod lookup;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Fields, SchemaRef};
+use arrow::datatypes::{Fields, Schema, SchemaRef};
 
 pub(super) use self::entry::TableEntry;
 pub(crate) use self::{
@@ -64,6 +64,23 @@ impl Table {
     /// Whether it has a row for each row of the dataset.
     pub fn is_root(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// The columns of an older file that may have another name now, each with that name. Once an
+    /// inherited column is called `userId`, a value of that name of the rows of `sessions` is
+    /// `session_userId`. A file with `userId` alone does not tell which of the two it has.
+    pub(crate) fn renamed(&self, old: &Schema) -> Vec<(String, &str)> {
+        let has = |name: &str| old.column_with_name(name).is_some();
+        let mut renamed = Vec::new();
+        for (field, source) in self.schema.fields().iter().zip(&self.columns) {
+            if let Source::Value { place, is_own: true } = source
+                && !has(field.name())
+                && has(&place.value_name())
+            {
+                renamed.push((place.value_name(), field.name().as_str()));
+            }
+        }
+        renamed
     }
 }
 

@@ -19,8 +19,14 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod values;
+mod wanted_table;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +52,7 @@ use crate::{
         reader::{DatasetRecords, Snapshot},
         upgraded_commit_id,
     },
-    sink::{CommittedDay, Layout, read::FileFooter, store::OutputStore},
+    sink::{CommittedDay, read::FileFooter, store::OutputStore},
     system::blocking::offload_wait,
     time::interval::Interval,
 };
@@ -128,7 +134,8 @@ impl Export {
     /// If the dataset or a column does not exist, or if the condition is not valid.
     pub(crate) fn prepare(scope: &BackfillScope, request: &ExportRequest) -> Result<Self, Error> {
         let dataset = dataset(scope, request.dataset.as_deref())?;
-        let table = request.table.as_deref().map(|name| table(&dataset, name)).transpose()?;
+        let table = request.table.as_deref().map(|name| wanted_table::find(&dataset, name));
+        let table = table.transpose()?;
         let schema = table.as_ref().map_or(&dataset.schema, |table| &table.schema);
         let mut columns = Vec::new();
         for list in &request.columns {
@@ -173,8 +180,7 @@ impl Export {
     ) -> Result<Option<Exported>, Error> {
         let path = self.output.join(LEDGER);
         // read before the output is opened, because that would create a missing folder
-        let mut snapshot = Snapshot::read(&path)?;
-        self.refuse_other_layout(&snapshot)?;
+        let mut snapshot = self.read_ledger(&path)?;
         let output = OutputStore::directory(&self.output)?;
         let mut exported =
             Exported { uncommitted: self.uncommitted(self.records(&snapshot)), rows: 0 };
@@ -186,7 +192,7 @@ impl Export {
                     // a run may have replaced the files since the ledger was read
                     tokio::time::sleep(PAUSE).await;
                     attempts += 1;
-                    snapshot = Snapshot::read(&path)?;
+                    snapshot = self.read_ledger(&path)?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -212,23 +218,14 @@ impl Export {
         Ok(Some(exported))
     }
 
-    /// Refuses an output that has no files of the table.
-    fn refuse_other_layout(&self, snapshot: &Snapshot) -> Result<(), ConfigError> {
-        let layout = Layout::of_output(&snapshot.identity);
-        if self.table.is_none() || layout.is_some_and(|it| !it.tables(&self.dataset).is_empty()) {
-            return Ok(());
+    /// Reads what is committed. Refuses an output in which files of the table are missing: an
+    /// upgrade may have changed the layout since the ledger was read last.
+    fn read_ledger(&self, path: &Path) -> Result<Snapshot, Error> {
+        let snapshot = Snapshot::read(path)?;
+        if let Some(table) = &self.table {
+            wanted_table::refuse_missing(&self.dataset, table, &snapshot)?;
         }
-        let message = match layout {
-            Some(layout) => format!(
-                "the output has no tables, since its output.layout is {}: rewrite it with \
-                 `cxbackfill upgrade --set output.layout=both`, or leave --table out",
-                layout.name()
-            ),
-            None => "not all files of the output have tables, since an upgrade to another \
-                     output.layout was interrupted: continue it with `cxbackfill upgrade`"
-                .to_owned(),
-        };
-        Err(ConfigError::at("--table", message))
+        Ok(snapshot)
     }
 
     fn records<'s>(&self, snapshot: &'s Snapshot) -> Option<&'s DatasetRecords> {
@@ -350,19 +347,6 @@ impl Export {
 fn not_as_recorded(day: &CommittedDay, reason: String) -> Error {
     let path = day.files.first().map_or(String::new(), |file| file.path.clone());
     Error::NotAsRecorded { path, reason }
-}
-
-/// The table of this name.
-fn table(dataset: &Dataset, name: &str) -> Result<Arc<Table>, ConfigError> {
-    dataset.table(name).cloned().ok_or_else(|| {
-        let of = &dataset.name;
-        let names: Vec<_> = dataset.tables.iter().map(|table| table.name.as_str()).collect();
-        let message = match names.is_empty() {
-            true => format!("the catalog has no tables of {of}: leave it out"),
-            false => format!("{of} has no table `{name}`: it has {}", names.join(", ")),
-        };
-        ConfigError::at("--table", message)
-    })
 }
 
 /// The dataset of this name, or the only one of the job.

@@ -8,6 +8,7 @@
 
 mod commits;
 mod scan;
+mod table_sums;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +19,9 @@ use crate::{
     config::BackfillScope,
     error::Error,
     ledger::{
-        Columns, DoubtfulInterval, LAYOUT, LEDGER, Ledger, LedgerError, RebuiltRecords,
-        ShardRecord, is_policy_key, is_version_key, policy_key, policy_of, reader::Snapshot,
-        version_key,
+        CHANGING_LAYOUT, Columns, DoubtfulInterval, LAYOUT, LEDGER, Ledger, LedgerError,
+        RebuiltRecords, ShardRecord, is_policy_key, is_version_key, policy_key, policy_of,
+        reader::Snapshot, version_key,
     },
     sink::{
         Layout, clean_up,
@@ -73,7 +74,8 @@ pub(crate) async fn rebuild(scope: &BackfillScope) -> Result<Rebuilt, Error> {
     let Scan { files, mut left_out } = scan::scan(&output, &scope.catalog).await?;
     let candidates = commits::candidates(&scope.catalog, &snapshot, &files, &mut left_out);
     let chosen = choose(candidates, &mut left_out);
-    let records = records(&chosen, &files, &snapshot, &scope.catalog)?;
+    let mut records = records(&chosen, &files, &snapshot, &scope.catalog)?;
+    records.sums.extend(table_sums::of_commits(&output, &scope.catalog, &chosen).await);
     leave_out_unused(&chosen, &files, &mut left_out);
 
     let mut rebuilt = Rebuilt { commits: chosen.len() as u64, ..Rebuilt::default() };
@@ -168,7 +170,7 @@ fn records(
             sums.append(&file.sums);
         }
         let key = (record.dataset.clone(), record.interval.from_ms());
-        // what the columns of tables say is not summed, so those of a kept record stay
+        // the rows of tables alone are summed afterwards
         if record.files.is_empty() || record.nested_files().next().is_some() {
             records.sums.insert(key.clone(), sums.into_records());
         }
@@ -233,7 +235,7 @@ fn records(
         }
     }
     if !chosen.is_empty() {
-        let layout = || layout(chosen, catalog).map_or(Layout::CHANGING, Layout::name).to_owned();
+        let layout = || layout(chosen, catalog).map_or(CHANGING_LAYOUT, Layout::name).to_owned();
         records.identity.entry(LAYOUT.to_owned()).or_insert_with(layout);
     }
     Ok(records)

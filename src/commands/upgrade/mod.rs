@@ -20,8 +20,8 @@ use crate::{
     config::{BackfillScope, ConfigError},
     error::Error,
     ledger::{
-        Columns, FileKind, FileRecord, LEDGER, Ledger, ShardRecord, compare_identity, is_job_key,
-        reader::Snapshot, version_key, versioned_dataset,
+        CHANGING_LAYOUT, Columns, FileKind, FileRecord, LEDGER, Ledger, ShardRecord,
+        compare_identity, is_job_key, reader::Snapshot, version_key, versioned_dataset,
     },
     sink::{
         Layout, ParquetSettings, Upgrader, clean_up, is_outdated,
@@ -133,7 +133,7 @@ impl Upgrade {
         if layout.is_some() {
             // no run writes to it before all files have the new layout
             let ledger = ledger.clone();
-            offload(move || ledger.record_layout(Layout::CHANGING)).await?;
+            offload(move || ledger.record_layout(CHANGING_LAYOUT)).await?;
         }
         let upgrader = Upgrader { output: self.output, ledger: ledger.clone(), settings };
         for DatasetUpgrade { name, dataset, shards, is_recorded, .. } in self.datasets {
@@ -216,20 +216,28 @@ fn refuse(dataset: &Dataset, footer: &FileFooter, has_nested: bool) -> Result<()
     if found > known {
         return Err(OutputError::NewerColumns { dataset: dataset.name.clone(), found, known });
     }
-    let schema = match footer.kind() {
-        FileKind::Nested | FileKind::Quarantine => Some(&dataset.schema),
-        FileKind::Table(_) if has_nested => return Ok(()),
-        FileKind::Table(name) => {
-            dataset.tables.iter().find(|table| table.name == name).map(|table| &table.schema)
+    let mut renamed = Vec::new();
+    if let FileKind::Table(name) = footer.kind() {
+        if has_nested {
+            return Ok(());
         }
-    };
+        let table = dataset.table(name).map(AsRef::as_ref);
+        renamed = table.map_or(renamed, |table| table.renamed(&footer.schema));
+    }
     let of_file = |schema: &Schema| {
         let mut columns = Columns::default();
         columns.add(footer.kind(), schema);
         columns
     };
+    let schema = dataset.schema_of(footer.kind());
     let columns = schema.map_or_else(Columns::default, |schema| of_file(schema));
-    let obstacles = columns.obstacles(&of_file(&footer.schema));
+    let mut obstacles = columns.obstacles(&of_file(&footer.schema));
+    let of_table = footer.table.as_deref().unwrap_or_default();
+    obstacles.extend(
+        renamed
+            .into_iter()
+            .map(|(old, new)| format!("`{of_table}/{old}` may be what is `{of_table}/{new}` now")),
+    );
     if obstacles.is_empty() {
         return Ok(());
     }

@@ -88,14 +88,12 @@ fn parquet_differences(content: File, expected: &Expected) -> Result<Vec<String>
     let has_current_version = found("schema_version") == current;
     let mut differences = Vec::new();
     let recorded = &expected.file;
-    let (table, schema) = match recorded.kind() {
-        FileKind::Table(name) => {
-            let Some(table) = expected.dataset.table(name) else {
-                return Ok(vec![format!("the catalog has no table `{name}`, so it is not read")]);
-            };
-            (name, &table.schema)
-        }
-        FileKind::Nested | FileKind::Quarantine => ("nothing", &expected.dataset.schema),
+    let table = match recorded.kind() {
+        FileKind::Table(name) => name,
+        FileKind::Nested | FileKind::Quarantine => "nothing",
+    };
+    let Some(schema) = expected.dataset.schema_of(recorded.kind()) else {
+        return Ok(vec![format!("the catalog has no table `{table}`, so it is not read")]);
     };
     for (name, recorded) in [
         ("dataset", expected.dataset.name.clone()),

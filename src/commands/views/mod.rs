@@ -27,7 +27,7 @@ use crate::{
     },
     config::BackfillScope,
     error::Error,
-    ledger::{FileKind, LEDGER, file_kind, reader::Snapshot},
+    ledger::{FileKind, LEDGER, LedgerError, file_kind, reader::Snapshot},
     sink::Layout,
 };
 
@@ -74,9 +74,7 @@ pub(crate) fn statements(scope: &BackfillScope, request: ViewsRequest) -> Result
     }
     let snapshot = Snapshot::read(&scope.output.join(LEDGER))?;
     let Some(layout) = Layout::of_output(&snapshot.identity) else {
-        let reason = "an upgrade of the output to another output.layout was interrupted: finish \
-                      it with `cxbackfill upgrade`";
-        return Err(Error::Views(reason.to_owned()));
+        return Err(LedgerError::ChangingLayout.into());
     };
     let has_files = |dataset: &Dataset| {
         let records = snapshot.datasets.get(&dataset.name);

@@ -15,36 +15,7 @@ type Members<'a> = BTreeMap<String, &'a RawValue>;
 const MAX_DEPTH: usize = 200;
 
 /// A dataset with every type of column, nested and in lists.
-pub const EVERYTHING: &str = r#"
-[dataset.everything]
-version = 1
-id = "id"
-time = "at"
-columns = "row"
-query = { path = "/rows", rows = "/rows", total = "/count", paging = "none" }
-
-[type.row]
-id = "string"
-at = "timestamp"
-count = "int64"
-score = "double"
-open = "boolean"
-name = "string"
-notes = "map"
-tags = "list<string>"
-grid = "list<list<int64>>"
-one = "inner"
-many = "list<inner>"
-
-[type.inner]
-at = "timestamp"
-count = "int64"
-score = "double"
-open = "boolean"
-name = "string"
-notes = "map"
-scores = "list<double>"
-"#;
+pub const EVERYTHING: &str = include_str!("everything.toml");
 
 /// A dataset whose rows are a list that is the value of one top-level key.
 pub struct PageOracle {

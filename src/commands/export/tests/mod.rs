@@ -26,7 +26,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     catalog,
-    ledger::{Counts, Ledger, ShardDetails},
+    ledger::{CHANGING_LAYOUT, Counts, Ledger, LedgerError, ShardDetails},
+    sink::Layout,
     tables::table_rows,
     time::interval::{DAY_MS, iso},
 };
@@ -74,6 +75,18 @@ impl Environment {
 
     /// Commits calls of a day, in row groups of two.
     fn commit(&self, id: &str, interval: Interval, rows: &[&str], replaces: bool) {
+        self.commit_in(self.scope.format.layout, id, interval, rows, replaces);
+    }
+
+    /// The same in another layout than that of the output.
+    fn commit_in(
+        &self,
+        layout: Layout,
+        id: &str,
+        interval: Interval,
+        rows: &[&str],
+        replaces: bool,
+    ) {
         let counts =
             Counts { received: rows.len() as u64, written: rows.len() as u64, ..Counts::default() };
         let counts_json = format!(
@@ -95,7 +108,7 @@ impl Environment {
             nested.push(RecordBatch::try_new(Arc::clone(schema), columns).unwrap());
         }
         let date = &iso(interval.from_ms())[..10];
-        let kinds = self.scope.format.layout.files(dataset);
+        let kinds = layout.files(dataset);
         let files_count = kinds.len().to_string();
         let entries = [
             ("dataset", "calls"),

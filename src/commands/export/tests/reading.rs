@@ -91,22 +91,24 @@ fn in_iso(row: &str) -> String {
     format!("{start}\"at\":\"{at}\",{end}")
 }
 
-/// Replaces files of the output as soon as rows are written.
+/// Replaces files of the output as soon as the row `old-1` is written.
 struct Replacing {
     rows: Memory,
-    calls: Arc<Environment>,
-    is_done: bool,
+    replace: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Replacing {
+    fn new(rows: &Memory, replace: impl FnOnce() + Send + 'static) -> Self {
+        Self { rows: rows.clone(), replace: Some(Box::new(replace)) }
+    }
 }
 
 impl Write for Replacing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.is_done && bytes.starts_with(b"old-1") {
-            self.is_done = true;
-            let row = |id: &str, at: &str| format!(r#"{{"id":"{id}","at":"2024-01-0{at}:00Z"}}"#);
-            // the first half of the first day is exported already
-            let (one, two) = (row("new-1", "1T05:00"), row("new-2", "1T13:00"));
-            self.calls.commit("c-new", days(0, 1), &[&one, &two], true);
-            self.calls.commit("c-more", days(1, 2), &[&row("new-3", "2T05:00")], true);
+        if bytes.starts_with(b"old-1")
+            && let Some(replace) = self.replace.take()
+        {
+            replace();
         }
         self.rows.write(bytes)
     }
@@ -216,11 +218,38 @@ async fn files_that_a_run_replaces_meanwhile_double_and_lose_no_row() {
     calls.commit("c-1", first, &[&row("old-1", "1T05:00")], false);
     calls.commit("c-2", second, &[&row("old-2", "1T13:00")], false);
     calls.commit("c-3", days(1, 2), &[&row("old-3", "2T05:00")], false);
-    let rows = Memory::default();
-    let target = Replacing { rows: rows.clone(), calls: Arc::clone(&calls), is_done: false };
+    let (rows, replaced) = (Memory::default(), Arc::clone(&calls));
+    let target = Replacing::new(&rows, move || {
+        // the first half of the first day is exported already
+        let (one, two) = (row("new-1", "1T05:00"), row("new-2", "1T13:00"));
+        replaced.commit("c-new", days(0, 1), &[&one, &two], true);
+        replaced.commit("c-more", days(1, 2), &[&row("new-3", "2T05:00")], true);
+    });
     let exported = calls.export_to(&request("id", ""), Format::Csv, false, target).await.unwrap();
     assert_eq!(rows.text(), "id\r\nold-1\r\nnew-2\r\nnew-3\r\n");
     assert_eq!(exported.unwrap().rows, 3);
+}
+
+#[tokio::test]
+async fn days_that_get_another_layout_meanwhile_are_exported_or_refused_and_never_left_out() {
+    let row = |id: &str, day: i64| format!(r#"{{"id":"{id}","at":"2024-01-0{day}T05:00:00Z"}}"#);
+    for (table, new) in [(None, Layout::Tables), (Some("calls"), Layout::Nested)] {
+        let old = if table.is_none() { Environment::new() } else { Environment::of_tables() };
+        let calls = Arc::new(old);
+        calls.commit("c-1", days(0, 1), &[&row("old-1", 1)], false);
+        calls.commit("c-2", days(1, 2), &[&row("old-2", 2)], false);
+        let (rows, changing, second) = (Memory::default(), Arc::clone(&calls), row("old-2", 2));
+        let target = Replacing::new(&rows, move || {
+            changing.ledger.record_layout(CHANGING_LAYOUT).unwrap();
+            changing.commit_in(new, "c-3", days(1, 2), &[&second], true);
+        });
+        let request = ExportRequest { table: table.map(str::to_owned), ..request("id", "") };
+        match calls.export_to(&request, Format::Csv, false, target).await {
+            Ok(_) if table.is_none() => assert_eq!(rows.text(), "id\r\nold-1\r\nold-2\r\n"),
+            Err(Error::Ledger(LedgerError::ChangingLayout)) if table.is_some() => {}
+            other => panic!("{table:?}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
