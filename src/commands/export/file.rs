@@ -25,6 +25,8 @@ use crate::{
 
 /// The most rows of a batch.
 const BATCH_ROWS: usize = 4_096;
+/// The rows that tell how much memory those of a file take.
+const SAMPLE_ROWS: usize = 256;
 
 /// A Parquet file that is opened.
 pub(super) struct OpenFile {
@@ -133,8 +135,18 @@ impl FileReader {
         usize::try_from(rows).unwrap_or_default()
     }
 
-    /// The memory that all rows take, about, in bytes.
+    /// The memory that all rows take, about, in bytes: what the first of them take, or what the
+    /// metadata tell if that is more.
     pub(super) fn bytes(&self) -> usize {
+        // an error comes again when the rows are read
+        let first = self.batches(SAMPLE_ROWS, None).ok().and_then(|mut rows| rows.next()?.ok());
+        let sampled = first.map_or(0, |rows| rows.get_array_memory_size() / rows.num_rows().max(1));
+        self.bytes_of_metadata().max(sampled.saturating_mul(self.rows()))
+    }
+
+    /// The memory that all rows take as far as the metadata tell it. They do not for texts of lists,
+    /// which have a dictionary and no statistics.
+    fn bytes_of_metadata(&self) -> usize {
         let groups = self.metadata.metadata().row_groups();
         let mut bytes = 0;
         for group in self.groups.iter().map(|&index| &groups[index]) {

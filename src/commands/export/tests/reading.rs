@@ -43,6 +43,24 @@ async fn row_groups_without_a_row_that_meets_the_condition_are_not_read() {
 }
 
 #[tokio::test]
+async fn g8_equal_texts_in_lists_count_as_often_as_they_are_in_memory() {
+    let leg = format!(r#"{{"ani":"{}"}}"#, "x".repeat(300));
+    let legs = vec![leg; 20].join(",");
+    let row = |number| format!(r#"{{"id":"{number}","at":{FIRST_MS},"legs":[{legs}]}}"#);
+    let rows: Vec<_> = (0..500).map(row).map(|row| in_iso(&row)).collect();
+    let calls = Environment::new();
+    calls.commit("c-1", days(0, 1), &rows.iter().map(String::as_str).collect::<Vec<_>>(), false);
+    let snapshot = Snapshot::read(&calls.folder.path().join(LEDGER)).unwrap();
+    let records = snapshot.datasets.values().next().unwrap();
+    let output = OutputStore::directory(calls.folder.path()).unwrap();
+    let open = file::OpenFile::open(&output, &records.shards[0].files[0]).await.unwrap();
+    let export = Export::prepare(&calls.scope, &request("legs", "")).unwrap();
+    let groups = (0..open.metadata.metadata().num_row_groups()).collect();
+    let bytes = file::FileReader::new(open, &export.needed, groups).bytes();
+    assert!((3_000_000..9_000_000).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test]
 async fn rows_are_in_order_of_time_although_those_of_the_files_are_not() {
     for calls in [Environment::new(), Environment::of_tables()] {
         expect_order_of_time(&calls).await;
