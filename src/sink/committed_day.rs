@@ -7,7 +7,7 @@ use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::Parq
 
 use crate::{
     catalog::Dataset,
-    ledger::{FileKind, FileRecord},
+    ledger::{FileKind, FileRecord, original_commit_id},
     sink::{OutputStore, column_upgrade::with_columns, read, write_error::WriteError},
     tables::{Batches, NestedRows},
 };
@@ -35,6 +35,12 @@ pub(crate) enum DayError {
     /// A file is damaged.
     #[error(transparent)]
     Parquet(#[from] ParquetError),
+    /// Tables of a day do not belong together.
+    #[error(
+        "{path} is of another commit than other tables of that day, since a command was \
+        interrupted: repeat it"
+    )]
+    OtherCommit { path: String },
     /// Rows have other columns than their dataset.
     #[error(transparent)]
     Arrow(#[from] ArrowError),
@@ -108,7 +114,13 @@ impl OpenDay {
 
     fn batches(self, dataset: &Arc<Dataset>) -> Result<Batches, DayError> {
         let (mut nested, mut tables) = (None, Vec::new());
+        let mut commit = None;
         for (file, content) in self.files {
+            let of = read::footer(&content).and_then(|footer| footer.commit);
+            let of = of.map(|of| original_commit_id(&of.id).to_owned());
+            if *commit.get_or_insert_with(|| of.clone()) != of {
+                return Err(DayError::OtherCommit { path: file.path });
+            }
             if let FileKind::Table(name) = file.kind() {
                 let unknown = || {
                     let reason = format!("the catalog has no table `{name}` of {}", dataset.name);

@@ -102,3 +102,17 @@ async fn g3_rows_of_files_with_other_numbers_of_rows_than_recorded_are_not_carri
         }
     }
 }
+
+#[actix::test]
+async fn g3_tables_of_different_commits_are_not_carried_over() {
+    let fixture = day(Layout::Tables, &["a", "b"], 0).await;
+    let records = fixture.records();
+    let legs = records[0].files.iter().find(|file| file.path.contains("/legs/")).unwrap();
+    let legs = Path::from(legs.path.as_str());
+    let store = fixture.output.store();
+    let older = store.get(&legs).await.unwrap().bytes().await.unwrap();
+    let carried = carry_over(&fixture, None).await.unwrap();
+    commit(&fixture, &carried).await;
+    store.put(&legs, older.into()).await.unwrap();
+    assert!(carry_over(&fixture, None).await.is_none());
+}
