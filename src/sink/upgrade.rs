@@ -98,6 +98,9 @@ impl Upgrader {
         for day in &days {
             let in_place = shard.in_place(day).await?;
             if !in_place.is_empty() {
+                // the upgrade that renamed them may have been killed before it synced them
+                let paths: Vec<_> = in_place.iter().map(|file| file.path.as_str()).collect();
+                self.output.sync(&paths).await.map_err(SinkError::from)?;
                 files.extend(in_place);
                 continue;
             }

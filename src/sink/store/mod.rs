@@ -211,20 +211,22 @@ impl OutputStore {
         self.root.as_ref().map_or(path.to_owned(), |root| root.join(path).display().to_string())
     }
 
-    /// Deletes files. Returns how many of them existed.
+    /// Deletes files, so that a power cut does not bring them back. Returns how many there were.
     ///
     /// # Errors
-    /// [`StoreError`] with the first file that cannot be deleted.
+    /// [`StoreError`] with the first file that cannot be deleted, or a folder that cannot be synced.
     pub(crate) async fn remove(&self, paths: &[String]) -> Result<usize, StoreError> {
-        let mut removed = 0;
+        let (mut removed, mut folders) = (0, BTreeSet::new());
         for path in paths {
             self.refuse_linked_folders(path)?;
             match self.store.delete(&Path::from(path.as_str())).await {
                 Ok(()) => removed += 1,
-                Err(object_store::Error::NotFound { .. }) => {}
+                Err(object_store::Error::NotFound { .. }) => continue,
                 Err(source) => return Err(self.error(path, source)),
             }
+            folders.extend(path.rsplit_once('/').map(|(folder, _)| folder));
         }
+        self.sync(&folders.into_iter().collect::<Vec<_>>()).await?;
         Ok(removed)
     }
 

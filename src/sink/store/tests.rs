@@ -173,3 +173,12 @@ async fn renamed_files_are_synced_by_whoever_renames_the_last_of_them() {
         assert_eq!(path, folder.path().join("d/file").display().to_string());
     }
 }
+
+#[tokio::test]
+async fn g3_a_deletion_is_only_told_after_a_sync_of_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = output_without_sync(folder.path());
+    output.store.put(&"d/date=1/a".into(), "rows".into()).await.unwrap();
+    let error = output.remove(&["d/date=1/a".to_owned()]).await.unwrap_err().to_string();
+    assert!(error.contains("d/date=1"), "{error}");
+}
