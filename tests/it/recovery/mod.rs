@@ -152,7 +152,7 @@ fn g3_a_run_that_a_second_interrupt_ended_leaves_what_a_killed_one_leaves() {
     run.interrupt();
     let (code, said) = run.end();
     assert_eq!(code, 130, "{said}");
-    assert!(said.contains("ending at once, without a report"), "{said}");
+    assert!(said.contains("`_report.html` is not written"), "{said}");
     assert!(!report.exists());
     ended.set.truncate(plain);
     has_uncommitted_file(&ended);
