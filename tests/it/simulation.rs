@@ -14,7 +14,7 @@ use crate::common::{
 };
 
 /// The number of scenarios, unless `SEEDS` is set.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

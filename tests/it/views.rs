@@ -250,7 +250,11 @@ fn spark_answers_the_questions_of_the_views_as_the_truth_does() {
         return;
     }
     let sandbox = Sandbox::start(&["sandbox.conversations_per_day=60"]);
-    for (case, layout) in CASES.iter().flat_map(|case| LAYOUTS.map(|layout| (case, layout))) {
+    // a session takes most of a minute, and DuckDB compares every case in every layout
+    let layouts = [&LAYOUTS[..], &["tables"], &["nested"]];
+    for (case, layout) in
+        CASES.iter().zip(layouts).flat_map(|(case, of)| of.iter().map(move |of| (case, of)))
+    {
         Printed::new(&sandbox, case, layout).expect_truth(python, "spark");
     }
 }
