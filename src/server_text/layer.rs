@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::server_text::printable::is_hidden;
 
 /// Reads the escape at the start of `bytes`: the character that it stands for, and its length.
-/// `None` if there is no escape.
+/// `None` if `bytes` do not start with an escape.
 type ReadEscape = fn(bytes: &[u8]) -> Option<(Vec<u8>, usize)>;
 
 /// How often a text is taken for an escaped one, and unescaped.

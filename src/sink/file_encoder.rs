@@ -201,7 +201,6 @@ mod tests {
     use crate::{
         catalog,
         decode::{Decoder, PageParser},
-        ledger::Counts,
         time::interval::Interval,
     };
 
@@ -244,14 +243,7 @@ mod tests {
             let piece = Piece { rows: &piece, group_rows: rows.num_rows(), is_ascending };
             encoder.encode(piece, &settings).unwrap();
         }
-        let footer = Footer {
-            interval: Interval::new(0, 1).unwrap(),
-            commit_id: String::new(),
-            commit_files: 1,
-            counts: Counts::default(),
-            open_rows: 0,
-            doubts: None,
-        };
+        let footer = Footer::for_tests();
         let file = encoder.finish(&footer, &settings).unwrap();
         let reader = ParquetRecordBatchReaderBuilder::try_new(file.content.into_reader()).unwrap();
         assert_eq!(file.rows, reader.metadata().file_metadata().num_rows().unsigned_abs());

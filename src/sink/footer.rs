@@ -50,6 +50,19 @@ impl Footer {
         }
         entries
     }
+
+    /// The footer of a commit of one file without rows.
+    #[cfg(test)]
+    pub(super) fn for_tests() -> Self {
+        Self {
+            interval: Interval::new(0, 1).unwrap(),
+            commit_id: String::new(),
+            commit_files: 1,
+            counts: Counts::default(),
+            open_rows: 0,
+            doubts: None,
+        }
+    }
 }
 
 /// An entry of this program.

@@ -244,7 +244,7 @@ mod tests {
     use parquet::file::metadata::ParquetMetaData;
 
     use super::*;
-    use crate::{ledger::Counts, sink::tests::calls, time::interval::Interval};
+    use crate::sink::tests::calls;
 
     /// A file that is being written, and its dataset.
     fn new_file(row_group_rows: usize) -> (DayFile, Arc<Dataset>) {
@@ -271,14 +271,7 @@ mod tests {
 
     /// The metadata of a finished file, and the times of its rows.
     fn read(file: DayFile) -> (ParquetMetaData, Vec<i64>) {
-        let footer = Footer {
-            interval: Interval::new(0, 1).unwrap(),
-            commit_id: String::new(),
-            commit_files: 1,
-            counts: Counts::default(),
-            open_rows: 0,
-            doubts: None,
-        };
+        let footer = Footer::for_tests();
         let content = file.finish(&footer).unwrap().files.remove(0).content.into_reader();
         let reader = ParquetRecordBatchReaderBuilder::try_new(content).unwrap();
         let metadata = ParquetMetaData::clone(reader.metadata());

@@ -46,7 +46,7 @@ pub(super) enum ReadError {
     NoTime(String),
     #[error("the catalog has no table `{0}` of the dataset")]
     NoTable(String),
-    #[error("there is no file of the table with a row for each row of the dataset")]
+    #[error("the files of the day lack the table that has a row for each row of the dataset")]
     NoRoot,
 }
 

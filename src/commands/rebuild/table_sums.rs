@@ -11,8 +11,8 @@ use crate::{
     system::blocking::offload,
 };
 
-/// The sums of those of the commits that have tables and no nested rows, by dataset and start. A
-/// commit whose tables cannot be read has none: a warning names it.
+/// The sums of the commits that have tables but no nested rows, by dataset and start. If the tables
+/// of a commit cannot be read, a warning names the commit, and its sums are left out.
 pub(super) async fn of_commits(
     output: &OutputStore,
     catalog: &Catalog,

@@ -73,8 +73,8 @@ impl Dialect {
     }
 
     /// The field that names lead to from an object: a row, an element of a list or an entry of a
-    /// map. Without names it is the element itself or, of an entry, something that is null if there
-    /// is no entry.
+    /// map. Without names it is the element itself or, for a map, an expression that is null if the
+    /// map has no entry.
     pub(super) fn field(self, value: &Object, names: &[&str], data_type: &DataType) -> String {
         let path = |start: String| {
             names.iter().fold(start, |path, name| format!("{path}.{}", self.name(name)))
@@ -160,7 +160,8 @@ impl Dialect {
         }
     }
 
-    /// An expression that sorts elements as their list does. Null where there is no element.
+    /// An expression to sort the elements of a list by, so that they keep the order of the list.
+    /// Null in a row whose list is empty.
     pub(super) fn order(self, number: usize, is_map: bool) -> String {
         match self {
             Duckdb => format!("r._n{number}"),

@@ -57,8 +57,8 @@ pub(super) struct CheckedPrivacy {
 }
 
 impl PrivacySection {
-    /// The policy of each dataset of a catalog, which has all columns, also those that are not
-    /// fetched: a rule for one of these is no mistake.
+    /// The policy of each dataset of a catalog. Rules may name every column of the catalog, also one
+    /// that the configuration does not fetch.
     pub(super) fn check(
         &self,
         catalog: &Catalog,

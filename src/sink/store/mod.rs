@@ -167,8 +167,8 @@ impl OutputStore {
         self.sync(&renames.iter().map(|(_, to)| to.as_str()).collect::<Vec<_>>()).await
     }
 
-    /// Gives files other names as [`rename`](Self::rename) does, without those that are no longer
-    /// there.
+    /// Gives files other names as [`rename`](Self::rename) does. A file that is missing under its
+    /// old name counts as renamed already.
     ///
     /// # Errors
     /// [`StoreError`].
