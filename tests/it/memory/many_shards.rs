@@ -111,19 +111,44 @@ impl Transport for InProcess {
 
 const HOUR_MS: i64 = 3_600_000;
 
+/// Shards of an hour and two rows each.
+const SMALL_SHARDS: ManyShards = ManyShards {
+    actors: 64,
+    shards: 1_500,
+    width_ms: HOUR_MS,
+    rows_per_day: 48,
+    skew: false,
+    layout: "nested",
+    max_bytes: 200 * MIB,
+};
+
+/// A day of 1,000 rows for each actor.
+const DAYS: ManyShards = ManyShards {
+    actors: 64,
+    shards: 64,
+    width_ms: 24 * HOUR_MS,
+    rows_per_day: 1_000,
+    skew: false,
+    layout: "nested",
+    max_bytes: 400 * MIB,
+};
+
+/// One day with a few conversations of thousands of segments.
+const HUGE_DAY: ManyShards = ManyShards {
+    actors: 4,
+    shards: 1,
+    width_ms: 24 * HOUR_MS,
+    rows_per_day: 20_000,
+    skew: true,
+    layout: "nested",
+    max_bytes: 300 * MIB,
+};
+
 #[test]
 fn g8_small_shards_with_64_actors_stay_below_200_mebibytes() {
     expect_many_bounded(
         "memory::many_shards::g8_small_shards_with_64_actors_stay_below_200_mebibytes",
-        ManyShards {
-            actors: 64,
-            shards: 1_500,
-            width_ms: HOUR_MS,
-            rows_per_day: 48,
-            skew: false,
-            layout: "nested",
-            max_bytes: 200 * MIB,
-        },
+        SMALL_SHARDS,
     );
 }
 
@@ -163,15 +188,7 @@ fn g8_days_of_3000_rows_with_8_actors_stay_below_300_mebibytes() {
 fn g8_days_of_1000_rows_with_64_actors_stay_below_400_mebibytes() {
     expect_many_bounded(
         "memory::many_shards::g8_days_of_1000_rows_with_64_actors_stay_below_400_mebibytes",
-        ManyShards {
-            actors: 64,
-            shards: 64,
-            width_ms: 24 * HOUR_MS,
-            rows_per_day: 1_000,
-            skew: false,
-            layout: "nested",
-            max_bytes: 400 * MIB,
-        },
+        DAYS,
     );
 }
 
@@ -179,15 +196,7 @@ fn g8_days_of_1000_rows_with_64_actors_stay_below_400_mebibytes() {
 fn g8_small_shards_with_huge_conversations_and_64_actors_stay_below_200_mebibytes() {
     expect_many_bounded(
         "memory::many_shards::g8_small_shards_with_huge_conversations_and_64_actors_stay_below_200_mebibytes",
-        ManyShards {
-            actors: 64,
-            shards: 1_500,
-            width_ms: HOUR_MS,
-            rows_per_day: 48,
-            skew: true,
-            layout: "nested",
-            max_bytes: 200 * MIB,
-        },
+        ManyShards { skew: true, ..SMALL_SHARDS },
     );
 }
 
@@ -195,15 +204,7 @@ fn g8_small_shards_with_huge_conversations_and_64_actors_stay_below_200_mebibyte
 fn g8_a_day_with_huge_conversations_and_4_actors_stays_below_300_mebibytes() {
     expect_many_bounded(
         "memory::many_shards::g8_a_day_with_huge_conversations_and_4_actors_stays_below_300_mebibytes",
-        ManyShards {
-            actors: 4,
-            shards: 1,
-            width_ms: 24 * HOUR_MS,
-            rows_per_day: 20_000,
-            skew: true,
-            layout: "nested",
-            max_bytes: 300 * MIB,
-        },
+        HUGE_DAY,
     );
 }
 
@@ -211,15 +212,7 @@ fn g8_a_day_with_huge_conversations_and_4_actors_stays_below_300_mebibytes() {
 fn g8_nested_rows_and_tables_of_small_shards_with_64_actors_stay_below_200_mebibytes() {
     expect_many_bounded(
         "memory::many_shards::g8_nested_rows_and_tables_of_small_shards_with_64_actors_stay_below_200_mebibytes",
-        ManyShards {
-            actors: 64,
-            shards: 1_500,
-            width_ms: HOUR_MS,
-            rows_per_day: 48,
-            skew: false,
-            layout: "both",
-            max_bytes: 200 * MIB,
-        },
+        ManyShards { layout: "both", ..SMALL_SHARDS },
     );
 }
 
@@ -227,15 +220,7 @@ fn g8_nested_rows_and_tables_of_small_shards_with_64_actors_stay_below_200_mebib
 fn g8_nested_rows_and_tables_of_days_with_64_actors_stay_below_400_mebibytes() {
     expect_many_bounded(
         "memory::many_shards::g8_nested_rows_and_tables_of_days_with_64_actors_stay_below_400_mebibytes",
-        ManyShards {
-            actors: 64,
-            shards: 64,
-            width_ms: 24 * HOUR_MS,
-            rows_per_day: 1_000,
-            skew: false,
-            layout: "both",
-            max_bytes: 400 * MIB,
-        },
+        ManyShards { layout: "both", ..DAYS },
     );
 }
 
@@ -243,14 +228,6 @@ fn g8_nested_rows_and_tables_of_days_with_64_actors_stay_below_400_mebibytes() {
 fn g8_nested_rows_and_tables_of_a_day_of_20000_rows_stay_below_300_mebibytes() {
     expect_many_bounded(
         "memory::many_shards::g8_nested_rows_and_tables_of_a_day_of_20000_rows_stay_below_300_mebibytes",
-        ManyShards {
-            actors: 4,
-            shards: 1,
-            width_ms: 24 * HOUR_MS,
-            rows_per_day: 20_000,
-            skew: true,
-            layout: "both",
-            max_bytes: 300 * MIB,
-        },
+        ManyShards { layout: "both", ..HUGE_DAY },
     );
 }
