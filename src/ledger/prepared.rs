@@ -1,9 +1,9 @@
-//! Replacements of committed shards that are decided before their files take the names of the old
-//! ones.
+//! Replacements of committed shards that the ledger records before the new files are renamed over
+//! the old ones.
 //!
-//! A file that replaces another one of the same name takes the name before the ledger records it.
-//! If a refresh is killed in between, the rows are fetched again. A rewrite (compact, forget) reads
-//! its rows from the old files, so it cannot be repeated once one of these is gone. Therefore it
+//! A refresh renames a new file over the old one before the ledger records the new file: if it is
+//! killed in between, the rows are fetched again. A rewrite (compact, forget) reads its rows from
+//! the old files, so it cannot be repeated once one of them is overwritten. Therefore it
 //! first records the whole replacement, and the next command that writes to the output completes it
 //! (G3).
 

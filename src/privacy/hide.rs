@@ -1,4 +1,4 @@
-//! Hides values of arrays.
+//! Drops, hashes or masks the values of Arrow arrays.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 

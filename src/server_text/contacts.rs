@@ -1,9 +1,9 @@
-//! Telephone numbers, e-mail addresses and quoted JSON in texts of servers.
+//! Hides telephone numbers, e-mail addresses and quoted JSON in texts of servers.
 //!
 //! An error may quote the row that it is about. Names cannot be recognized, but numbers and
-//! addresses have a form, and so has JSON, of which the rest of the text is hidden. The switch is
-//! one for the process, as the set of secrets is: if one source has `[privacy]`, the errors of all
-//! sources are masked.
+//! addresses have a form, and so has JSON: from its first object on, the rest of a text is hidden.
+//! This is switched on for the whole process, as the set of secrets is: if one source has
+//! `[privacy]`, the errors of all sources are masked.
 
 use std::{
     borrow::Cow,

@@ -1,4 +1,4 @@
-//! Writes the committed rows of a shard once more.
+//! Copies committed rows of a shard into the files that replace it.
 
 use std::{
     fs::File,

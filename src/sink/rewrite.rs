@@ -1,11 +1,12 @@
-//! Replaces committed shards of a dataset by records of their own rows, without a request (G3).
+//! Replaces committed shards of a dataset by new ones made of the rows that they hold, without a
+//! request to the API. It can be killed at any time (guarantee G3 of the crate).
 //!
 //! 1. The rows and counts of the old records go through a [`ShardWriter`], as those of a fetch do,
 //!    so the newest copy of an id wins.
 //! 2. The files of the new records are written below `_staging/`.
 //! 3. The ledger records the whole replacement as decided: from here on it is completed, by this
-//!    process or by the next that opens the output for writing. If its files are lost, as in an
-//!    output that was restored without `_staging/`, it is given up and the old records stay; the
+//!    process or by the next that opens the output for writing. If the staged files are lost, as in
+//!    an output that was restored without `_staging/`, it is given up and the old records stay; the
 //!    next run fetches the rows again if some of their files are replaced already.
 //! 4. The files take their names, and one transaction replaces the records.
 //!

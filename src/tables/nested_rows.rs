@@ -1,4 +1,4 @@
-//! Reads the nested rows of a dataset from its tables, in one pass over each table.
+//! Puts the nested rows of a dataset together from its flat tables, in one pass over each table.
 
 use std::sync::Arc;
 

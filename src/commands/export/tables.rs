@@ -1,4 +1,4 @@
-//! Nested rows of a day that has none, put together from the files of its tables.
+//! For a day that is stored without nested rows, puts them together from the files of its tables.
 
 use std::{iter::once, sync::Arc};
 

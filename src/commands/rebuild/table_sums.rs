@@ -1,5 +1,5 @@
-//! The sums of commits whose rows are in tables alone, by the hour of their time and their media
-//! type.
+//! Totals by hour and media type of the commits whose rows are stored in tables alone. The hour is
+//! that of each row.
 
 use std::{collections::BTreeMap, sync::Arc};
 
